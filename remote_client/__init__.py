@@ -1,0 +1,65 @@
+"""An asyncio client for caikit runtimes that needs no caikit. See `RemoteClient`."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import errors as errors
+    from ._schema.info import ModelInfo as ModelInfo
+    from ._schema.info import RuntimeInfo as RuntimeInfo
+    from ._schema.rpc import RemoteRPCDescriptor as RemoteRPCDescriptor
+    from ._schema.rpc import ServiceDescription as ServiceDescription
+    from ._schema.rpc import TaskDescription as TaskDescription
+    from .client import RemoteClient as RemoteClient
+    from .errors import RemoteCallError as RemoteCallError
+    from .errors import RemoteClientError as RemoteClientError
+    from .finder import RemoteModelFinder as RemoteModelFinder
+    from .initializer import RemoteModelInitializer as RemoteModelInitializer
+    from .module import RemoteModuleBase as RemoteModuleBase
+    from .module import RemoteStream as RemoteStream
+    from .module import construct_remote_module_class as construct_remote_module_class
+    from .module_config import RemoteModuleConfig as RemoteModuleConfig
+    from .settings import CallOptions as CallOptions
+    from .settings import ConnectionInfo as ConnectionInfo
+    from .settings import ConnectionTlsInfo as ConnectionTlsInfo
+    from .settings import FinderConfig as FinderConfig
+
+__version__ = "0.1.0"
+
+# Loaded at first use: importing the package loads neither grpc nor pydantic.
+_HOMES = {
+    "CallOptions": "settings",
+    "ConnectionInfo": "settings",
+    "ConnectionTlsInfo": "settings",
+    "FinderConfig": "settings",
+    "ModelInfo": "_schema.info",
+    "RemoteCallError": "errors",
+    "RemoteClient": "client",
+    "RemoteClientError": "errors",
+    "RemoteModelFinder": "finder",
+    "RemoteModelInitializer": "initializer",
+    "RemoteModuleBase": "module",
+    "RemoteModuleConfig": "module_config",
+    "RemoteRPCDescriptor": "_schema.rpc",
+    "RemoteStream": "module",
+    "RuntimeInfo": "_schema.info",
+    "ServiceDescription": "_schema.rpc",
+    "TaskDescription": "_schema.rpc",
+    "construct_remote_module_class": "module",
+}
+
+__all__ = ["__version__", "errors", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module(".errors", __name__)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,52 @@
+"""What a runtime says about itself and its models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Info(BaseModel):
+    # A newer runtime may say more.
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class ModelInfo(_Info):
+    """One model of a runtime, from its `GetModelsInfo`.
+
+    Attributes:
+        name: how calls name the model.
+        module_id: the id of its module; empty for a model that was deployed but never used.
+        module_name: the module's name: not unique, and not the name of its class.
+        loaded: whether it is in memory; the first call loads one that is not.
+        size: bytes, as the runtime estimates them.
+        metadata: what the model's configuration says about it.
+        model_path: where the runtime keeps it; empty where it does not tell.
+        module_metadata: `name` and `version` of the module.
+    """
+
+    name: str
+    module_id: str = ""
+    loaded: bool = False
+    size: int = 0
+    metadata: Mapping[str, Any] | None = Field(default=None)
+    model_path: str = ""
+    module_metadata: Mapping[str, str] = Field(default_factory=dict)
+
+    @property
+    def module_name(self) -> str:
+        return self.module_metadata.get("name", "")
+
+
+class RuntimeInfo(_Info):
+    """The versions of a runtime, from its `GetRuntimeInfo`.
+
+    Attributes:
+        runtime_version: as its operator set it; empty where nothing was set.
+        python_packages: package name -> version.
+    """
+
+    runtime_version: str = ""
+    python_packages: Mapping[str, str] = Field(default_factory=dict)

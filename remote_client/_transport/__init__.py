@@ -1,0 +1,1 @@
+"""Connections and calls: bytes in, bytes out. Nothing here knows a schema."""

@@ -1,0 +1,102 @@
+"""What a transport is: the abstract classes carry the documentation, `grpc.py` the deeds."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from ..errors import InputError, RemoteClientError
+from ..settings import MetadataSource
+
+RawMetadata = tuple[tuple[str, str | bytes], ...]
+
+_KEY = re.compile(r"[0-9a-z_.-]+")
+_VALUE = re.compile(r"[\x20-\x7e]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call, as a transport sees it.
+
+    Attributes:
+        path: `/package.Service/Method`.
+        metadata: checked pairs, see `resolve_metadata`.
+        timeout: seconds. For an answer that is one message and a request that is one, the whole call's limit;
+            otherwise the limit between two items, in either direction. None for no limit.
+        total_timeout: seconds for a whole stream; None for no limit.
+    """
+
+    path: str
+    metadata: RawMetadata = ()
+    timeout: float | None = 60
+    total_timeout: float | None = None
+
+
+class ByteStream(ABC):
+    """The answers of one call, one by one. It is owned by one reader, which ends it with `aclose` or `cancel`."""
+
+    @abstractmethod
+    async def read(self) -> bytes | None:
+        """The next answer, or None after the last one.
+
+        Raises:
+            RemoteCallError: the call failed.
+            Exception: whatever the iterator of the request raised, unchanged.
+        """
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Cancel the call if it is still running. Idempotent, never blocks, must be called in the loop's thread."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Cancel the call if it is still running, and wait until nothing of it is left. Idempotent."""
+
+
+class Transport(ABC):
+    """One connection to one server, in one event loop."""
+
+    @abstractmethod
+    async def unary(self, call: Call, body: bytes | AsyncIterator[bytes]) -> bytes:
+        """Send one message, or a stream of them, and return the single answer.
+
+        Raises:
+            RemoteCallError: the call failed.
+            Exception: whatever the iterator raised, unchanged; the call is cancelled.
+        """
+
+    @abstractmethod
+    def stream(self, call: Call, body: bytes | AsyncIterator[bytes]) -> ByteStream:
+        """Start a call with any number of answers."""
+
+    @abstractmethod
+    async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
+        """End the connection; calls still in flight raise what `reason` makes. Idempotent."""
+
+
+async def resolve_metadata(sources: tuple[MetadataSource, ...], reserved: str | None = None) -> RawMetadata:
+    """Ask the sources, in order, and merge what they give; keys are sent in lower case.
+
+    Raises:
+        InputError: a key or value that gRPC cannot send, or the key `reserved` for the model's name. Values are
+            never repeated in the message: they may be secret.
+    """
+    merged: dict[str, str | bytes] = {}
+    for source in sources:
+        given = source() if callable(source) else source
+        if inspect.isawaitable(given):
+            given = await given
+        for name, value in given.items():
+            key = name.lower()
+            if not _KEY.fullmatch(key) or key.startswith("grpc-") or key == reserved:
+                raise InputError(f"metadata: the key {name!r} cannot be used")
+            if key.endswith("-bin"):
+                if not isinstance(value, bytes):
+                    raise InputError(f"metadata: {name!r} ends in -bin, so its value must be bytes")
+            elif not isinstance(value, str) or not _VALUE.fullmatch(value):
+                raise InputError(f"metadata: the value of {name!r} must be a str of printable ASCII characters")
+            merged[key] = value
+    return tuple(merged.items())

@@ -1,0 +1,364 @@
+"""gRPC on grpc.aio: channels and the four kinds of call, bytes in and bytes out.
+
+Bytes only, because grpc.aio swallows what a serializer raises (grpc/grpc#34894, #33955). A caller's task never awaits a
+task of grpc.aio's: cancellation would pass through it and come back changed, and anyio would not know it (#43502).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import grpc
+import grpc.aio
+
+from ..errors import (
+    DeadlineExceededError,
+    ForkedError,
+    RemoteClientError,
+    ResponseTooLargeError,
+    TlsError,
+    error_class,
+)
+from ..settings import ConnectionInfo
+from .base import ByteStream, Call, Transport
+
+MAX_RESPONSE_SIZE = 64 * 1024 * 1024
+"""Bytes of the largest answer accepted, after decompression; `grpc.max_receive_message_length` overrides it."""
+
+_OPTIONS: dict[str, str | int] = {
+    # Without it channels with equal arguments share one connection, and rotation opens none (#20985).
+    "grpc.use_local_subchannel_pool": 1,
+    # One engine retries, for both protocols; gRPC's own would multiply with it.
+    "grpc.enable_retries": 0,
+    # As over HTTP: no proxy from the environment gets to see the calls.
+    "grpc.enable_http_proxy": 0,
+    "grpc.max_receive_message_length": MAX_RESPONSE_SIZE,
+    # A server that comes back is found in half a second instead of more than three. The minimum is also the time
+    # a connection may take to be made, so it must not be as short as the other two.
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.min_reconnect_backoff_ms": 5_000,
+    "grpc.max_reconnect_backoff_ms": 1_000,
+    # Finds a dead peer; a caikit runtime ends connections that ping more often ("Too many pings"). The time to wait
+    # for the answer is this option's, grpc.keepalive_timeout_ms has no effect (#39239).
+    "grpc.keepalive_time_ms": 60_000,
+    "grpc.http2.ping_timeout_ms": 10_000,
+    "grpc.keepalive_permit_without_calls": 0,
+}
+_TLS_FAILURE = re.compile(
+    r"handshake failed|certificate|CERTIFICATE|peer name .* is not in peer|Hostname Verification|ssl_|SSL_|TSI_", re.IGNORECASE
+)
+
+_used = False
+_hangs = False
+
+
+def _after_fork() -> None:
+    global _hangs
+    _hangs = _used
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class GrpcTransport(Transport):
+    """One gRPC channel, made lazily by gRPC at its first call. See `Transport`."""
+
+    def __init__(self, connection: ConnectionInfo) -> None:
+        global _used
+        if _hangs:
+            raise ForkedError("gRPC was in use when this process was forked, and hangs: start workers with `spawn`")
+        _used = True
+        self._loop = asyncio.get_running_loop()
+        self._target = connection.target
+        self._channel = _open_channel(connection)
+        self._methods: dict[tuple[str, str], Any] = {}
+        self._running: set[grpc.aio.Call] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._reason: Callable[[], RemoteClientError] | None = None
+
+    async def unary(self, call: Call, body: bytes | AsyncIterator[bytes]) -> bytes:
+        if not isinstance(body, bytes):
+            return await self._stream_unary(call, body)
+        rpc = self._method("unary_unary", call.path)(body, timeout=call.timeout, metadata=call.metadata)
+        done = self._watch(rpc)
+        try:
+            await done
+        except asyncio.CancelledError:
+            rpc.cancel()
+            raise
+        return await self._answer(call, rpc)
+
+    async def _stream_unary(self, call: Call, body: AsyncIterator[bytes]) -> bytes:
+        rpc = self._method("stream_unary", call.path)(timeout=call.total_timeout, metadata=call.metadata)
+        done = self._watch(rpc)
+        upload = _Upload(self, rpc, body, call)
+        upload.idle.start()
+        try:
+            await done
+        except asyncio.CancelledError:
+            rpc.cancel()
+            raise
+        finally:
+            upload.stop()
+        if upload.failure is not None:
+            raise upload.failure
+        return await self._answer(call, rpc)
+
+    def stream(self, call: Call, body: bytes | AsyncIterator[bytes]) -> ByteStream:
+        if isinstance(body, bytes):
+            method = self._method("unary_stream", call.path)
+            return _GrpcStream(self, method(body, timeout=call.total_timeout, metadata=call.metadata), call, None)
+        method = self._method("stream_stream", call.path)
+        return _GrpcStream(self, method(timeout=call.total_timeout, metadata=call.metadata), call, body)
+
+    async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
+        if self._reason is not None:
+            return
+        self._reason = reason
+        # A call made in this very turn of the loop has not begun yet, and would end without telling anyone.
+        await asyncio.sleep(0)
+        for rpc in list(self._running):
+            rpc.cancel()
+        # Closing while cancelled calls still wind up leaks the socket (#42125).
+        for _ in range(100):
+            if not self._running and not self._tasks:
+                break
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.sleep(0 if self._running or self._tasks else 0.01)
+        await self._channel.close()
+
+    def own(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """A task that `aclose` ends and waits for, and whose exception whoever started it looks at."""
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._disown)
+        return task
+
+    def _disown(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    def _method(self, kind: str, path: str) -> Any:
+        try:
+            return self._methods[kind, path]
+        except KeyError:
+            if self._reason is not None:
+                raise self._reason() from None
+            method = self._methods[kind, path] = getattr(self._channel, kind)(path)
+            return method
+
+    def _watch(self, rpc: grpc.aio.Call) -> asyncio.Future[None]:
+        """A future of our own that is done when the rpc is."""
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._running.add(rpc)
+        rpc.add_done_callback(partial(self._settle, done))
+        return done
+
+    def _settle(self, done: asyncio.Future[None], rpc: grpc.aio.Call) -> None:
+        self._running.discard(rpc)
+        if not done.done():
+            done.set_result(None)
+
+    async def _answer(self, call: Call, rpc: Any) -> bytes:
+        try:
+            return cast(bytes, await rpc)
+        except grpc.aio.AioRpcError as error:
+            self.fail(call, error)
+        except asyncio.CancelledError:
+            # The rpc was cancelled, not this task: it did not wait for anything.
+            raise self.cut(call) from None
+
+    def cut(self, call: Call) -> RemoteClientError:
+        """Why a call ended that was cancelled, though not by who awaits it."""
+        if self._reason is not None:
+            return self._reason()
+        return DeadlineExceededError(
+            f"no progress for {call.timeout} seconds", method=call.path[1:], target=self._target
+        )
+
+    def fail(self, call: Call, error: grpc.aio.AioRpcError) -> NoReturn:
+        """Raise the typed error for what gRPC reports."""
+        status, details = error.code().name, error.details() or ""
+        kind = error_class(status)
+        if status == "UNAVAILABLE" and _TLS_FAILURE.search(details):
+            kind = TlsError
+        elif status == "RESOURCE_EXHAUSTED" and "larger than max" in details:
+            if details.startswith("CLIENT"):
+                kind = ResponseTooLargeError
+            else:
+                details += (
+                    "; this is the runtime's limit: raise grpc.max_receive_message_length in its runtime.grpc.options"
+                )
+        raise kind(details, method=call.path[1:], target=self._target) from error
+
+
+class _IdleTimer:
+    """Calls `expire` when a wait lasts longer than `timeout`. Progress costs an assignment, no timer is re-armed."""
+
+    __slots__ = ("_expire", "_handle", "_loop", "_since", "_timeout")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float | None, expire: Callable[[], None]) -> None:
+        self._loop = loop
+        self._timeout = timeout
+        self._expire = expire
+        self._since: float | None = None
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """A wait begins, or made progress."""
+        if self._timeout is not None:
+            self._since = self._loop.time()
+            if self._handle is None:
+                self._handle = self._loop.call_later(self._timeout, self._check)
+
+    def pause(self) -> None:
+        """The wait is over."""
+        self._since = None
+
+    def progress(self) -> None:
+        """Something moved; counts only during a wait."""
+        if self._since is not None:
+            self._since = self._loop.time()
+
+    def stop(self) -> None:
+        """No wait will follow."""
+        self._timeout = self._since = None
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _check(self) -> None:
+        self._handle = None
+        if self._timeout is None or self._since is None:
+            return  # the next wait sets the timer again
+        left = self._since + self._timeout - self._loop.time()
+        if left > 0:
+            self._handle = self._loop.call_later(left, self._check)
+        else:
+            self._expire()
+
+
+class _Upload:
+    """Writes the messages of an iterator to an rpc, in a task of its own, and keeps what the iterator raised.
+
+    grpc.aio's own way of taking an iterator turns that into a bare CancelledError (#28613).
+    """
+
+    __slots__ = ("_body", "_rpc", "failure", "idle", "task")
+
+    def __init__(self, transport: GrpcTransport, rpc: Any, body: AsyncIterator[bytes], call: Call) -> None:
+        self._rpc = rpc
+        self._body = body
+        self.failure: BaseException | None = None
+        self.idle = _IdleTimer(transport._loop, call.timeout, rpc.cancel)
+        self.task = transport.own(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                item = await anext(self._body)
+            except StopAsyncIteration:
+                break
+            except BaseException as error:
+                task = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                    raise
+                self.failure = error
+                self._rpc.cancel()
+                if not isinstance(error, (Exception, asyncio.CancelledError)):
+                    raise
+                return
+            try:
+                await self._rpc.write(item)
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                return  # the call is over; its reader is told why
+            self.idle.progress()
+        try:
+            await self._rpc.done_writing()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return
+
+    def stop(self) -> None:
+        self.idle.stop()
+        self.task.cancel()
+
+
+class _GrpcStream(ByteStream):
+    """See `ByteStream`."""
+
+    __slots__ = ("_call", "_cancelling", "_first", "_idle", "_over", "_rpc", "_transport", "_upload")
+
+    def __init__(self, transport: GrpcTransport, rpc: Any, call: Call, body: AsyncIterator[bytes] | None) -> None:
+        self._transport = transport
+        self._rpc = rpc
+        self._call = call
+        self._first: asyncio.Task[Any] | None = None
+        self._over = False
+        task = asyncio.current_task()
+        self._cancelling = task.cancelling() if task is not None else 0
+        transport._watch(rpc)
+        self._upload = None if body is None else _Upload(transport, rpc, body, call)
+        self._idle = self._upload.idle if self._upload else _IdleTimer(transport._loop, call.timeout, rpc.cancel)
+
+    async def read(self) -> bytes | None:
+        if self._over:
+            return None
+        self._idle.start()
+        try:
+            data = await (self._rpc.read() if self._first is not None else self._read_first())
+        except grpc.aio.AioRpcError as error:
+            self.cancel()
+            self._transport.fail(self._call, error)
+        except asyncio.CancelledError:
+            self.cancel()
+            # grpc.aio raises this too where it was the rpc that was cancelled: by us, or by the idle timer.
+            task = asyncio.current_task()
+            if task is None or task.cancelling() > self._cancelling:
+                raise
+            if self._upload is not None and self._upload.failure is not None:
+                raise self._upload.failure from None
+            raise self._transport.cut(self._call) from None
+        self._idle.pause()
+        if data is grpc.aio.EOF:
+            self.cancel()
+            return None
+        return cast(bytes, data)
+
+    async def _read_first(self) -> Any:
+        """The first read waits for a task of grpc.aio's, which must not see who awaits it being cancelled."""
+        self._first = self._transport.own(self._rpc.read())
+        await asyncio.wait((self._first,))
+        return self._first.result()
+
+    def cancel(self) -> None:
+        if not self._over:
+            self._over = True
+            self._idle.stop()
+            self._rpc.cancel()
+            if self._upload is not None:
+                self._upload.task.cancel()
+
+    async def aclose(self) -> None:
+        self.cancel()
+        tasks = [task for task in (self._first, self._upload and self._upload.task) if task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+def _open_channel(connection: ConnectionInfo) -> grpc.aio.Channel:
+    """A channel that dials exactly what the connection says: a scheme in front, so that no host name is one."""
+    options = list((_OPTIONS | dict(connection.options)).items())
+    target = connection.target if connection.is_unix else f"dns:///{connection.target}"
+    tls = connection.tls
+    if not tls.enabled:
+        return grpc.aio.insecure_channel(target, options=options)
+    files = [Path(file).read_bytes() if file else None for file in (tls.ca_file, tls.key_file, tls.cert_file)]
+    return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(*files), options=options)

@@ -1,0 +1,206 @@
+"""ConnectionManager: keeps a connection no longer than its age allows, without ever losing a call.
+
+Connections come in generations. A call leases the current one; when that is too old, the next call finds a new one in
+its place, and the old one is closed when its last lease ends (make before break: closing a gRPC channel kills what is in
+flight, https://github.com/grpc/grpc/issues/41875).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable
+
+from ..errors import ClosedError, ForkedError, RemoteClientError, UnavailableError, UnsupportedError, WrongLoopError
+from ..settings import ConnectionInfo, Protocol
+from .base import Transport
+
+MAX_DRAIN = 600.0
+"""Seconds an old connection may go on for the calls that still use it, before they are cut."""
+
+_forks = 0
+"""How many forks lie between this process and the one that imported this module."""
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
+
+class _Generation:
+    """One connection and how many calls use it."""
+
+    __slots__ = ("cut", "expires", "leases", "retired", "transport")
+
+    def __init__(self, transport: Transport, expires: float) -> None:
+        self.transport = transport
+        self.expires = expires
+        self.leases = 0
+        self.retired = False
+        self.cut: asyncio.TimerHandle | None = None
+
+
+class Lease:
+    """The right to use `transport` until `release()`, which must be called exactly once, in the loop's thread."""
+
+    __slots__ = ("_generation", "_manager", "transport")
+
+    def __init__(self, manager: ConnectionManager, generation: _Generation) -> None:
+        self._manager = manager
+        self._generation = generation
+        self.transport = generation.transport
+
+    def release(self) -> None:
+        generation = self._generation
+        generation.leases -= 1
+        if generation.retired and not generation.leases:
+            self._manager._close(generation, _drained)
+
+
+class ConnectionManager:
+    """Leases connections to one server, in the event loop of its first use.
+
+    Args:
+        connect: makes a transport; called in the loop, does no I/O.
+        max_session_age: seconds until a connection is replaced (less a random part of up to 20 %, so that many clients
+            do not reconnect at once); below 0 never, 0 a new connection for each call.
+        max_drain: seconds an old connection may go on for the calls that still use it.
+        jitter: gives a number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Transport],
+        *,
+        max_session_age: float = -1,
+        max_drain: float = MAX_DRAIN,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._connect = connect
+        self._max_age = max_session_age
+        self._max_drain = max_drain
+        self._jitter = jitter
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._current: _Generation | None = None
+        self._draining: set[_Generation] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._born = _forks
+
+    @property
+    def closed(self) -> bool:
+        """Whether `aclose` was called."""
+        return self._closed
+
+    def check(self) -> None:
+        """Raise what `lease` would: a ClosedError, WrongLoopError or ForkedError."""
+        self._check(asyncio.get_running_loop())
+
+    def lease(self) -> Lease:
+        """The current connection, made or replaced if need be. Must be called in a running event loop.
+
+        Raises:
+            ClosedError: after `aclose`.
+            WrongLoopError: in another loop than the first one.
+            ForkedError: in a forked child of the process that used it.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop or self._closed or self._born != _forks:
+            self._check(loop)
+        current = self._current
+        if current is None or loop.time() >= current.expires:
+            current = self._rotate(loop)
+        current.leases += 1
+        return Lease(self, current)
+
+    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._closed:
+            raise ClosedError("it was closed; make a new client")
+        if self._born != _forks:
+            if self._loop is not None:
+                raise ForkedError(
+                    "this client was used before the process forked, and gRPC hangs in a forked child: start workers "
+                    "with the `spawn` method, and make the client in the worker"
+                )
+            self._born = _forks
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop.is_closed():
+            raise WrongLoopError("the event loop this client was used in has ended; make a new client in this loop")
+        elif self._loop is not loop:
+            raise WrongLoopError("this client is used in another event loop; make one client for each loop")
+
+    def _rotate(self, loop: asyncio.AbstractEventLoop) -> _Generation:
+        """Put a new generation in place of the current one, which ends when its leases do."""
+        old = self._current
+        lifetime = float("inf") if self._max_age < 0 else self._max_age * (1 - 0.2 * self._jitter())
+        new = _Generation(self._connect(), loop.time() + lifetime)
+        self._current = new
+        if old is not None:
+            self._retire(old, loop)
+        if self._max_age == 0:
+            # Its one lease follows at once; retired from the start, it ends with it.
+            self._current = None
+            self._retire(new, loop, leased=True)
+        return new
+
+    def _retire(self, generation: _Generation, loop: asyncio.AbstractEventLoop, leased: bool = False) -> None:
+        generation.retired = True
+        if not generation.leases and not leased:
+            self._close(generation, _drained)
+            return
+        self._draining.add(generation)
+        generation.cut = loop.call_later(self._max_drain, self._close, generation, _drained)
+
+    def _close(self, generation: _Generation, reason: Callable[[], RemoteClientError]) -> None:
+        if generation.cut is not None:
+            generation.cut.cancel()
+        self._draining.discard(generation)
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return
+        task = loop.create_task(generation.transport.aclose(reason))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def aclose(self) -> None:
+        """Close all connections, for good. Calls still in flight raise a ClosedError. Idempotent.
+
+        Raises:
+            WrongLoopError: in another loop than the one it was used in, while that one lives.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
+            raise WrongLoopError("this client is used in another event loop; close it there")
+        self._closed = True
+        left = [*self._draining, *([self._current] if self._current else [])]
+        self._current = None
+        for generation in left:
+            self._close(generation, _closed)
+        if self._loop is loop and self._closing:
+            await asyncio.wait(self._closing)
+
+
+def open_connections(connection: ConnectionInfo, protocol: Protocol) -> ConnectionManager:
+    """The manager of the connections to one server. Dials nothing, and loads gRPC only when a call needs it."""
+    if protocol != "grpc":
+        raise UnsupportedError("HTTP is not part of this version; connect to the runtime's gRPC port")
+
+    def connect() -> Transport:
+        from .grpc import GrpcTransport  # here, because importing this package must not load grpc
+
+        return GrpcTransport(connection)
+
+    return ConnectionManager(connect, max_session_age=connection.max_session_age)
+
+
+def _closed() -> RemoteClientError:
+    return ClosedError("it was closed while the call was in flight")
+
+
+def _drained() -> RemoteClientError:
+    return UnavailableError("the connection was replaced, and this call outlived the time it may drain")

@@ -1,0 +1,205 @@
+"""RemoteClient: the parts put together."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from types import EllipsisType
+from typing import Any, Self
+
+import anyio
+
+from ._schema.info import ModelInfo, RuntimeInfo
+from ._schema.rpc import ServiceDescription
+from .errors import (
+    ConfigurationError,
+    DeadlineExceededError,
+    InputError,
+    ModelNotFoundError,
+    UnavailableError,
+    UnimplementedError,
+)
+from .finder import RemoteModelFinder, Server
+from .initializer import RemoteModelInitializer
+from .module import RemoteModuleBase
+from .settings import (
+    CallOptions,
+    ConnectionInfo,
+    ConnectionTlsInfo,
+    FinderConfig,
+    MetadataSource,
+    Protocol,
+    parse_target,
+)
+
+_HEALTH = "/grpc.health.v1.Health/Check"
+_SERVING = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
+
+
+class RemoteClient:
+    """A client of one or several caikit runtimes.
+
+    Nothing is dialled before the first call. Use it as an async context manager, or call `aclose()`; in one event loop.
+
+    Args:
+        target: `host:port` or `grpc://host:port`, `grpcs://host:port` (TLS), `unix:/path`; a `ConnectionInfo`; or a list
+            of these, for several servers: of two that list the same model the first is used.
+        protocol: `"grpc"`, the default.
+        timeout: seconds for a unary call, and between two items of a stream; None for no limit. Default 60.
+        max_session_age: seconds until a connection is replaced by a new one, without loss; below 0 (the default) never,
+            0 a new connection for each call.
+        tls: TLS settings; giving them turns TLS on.
+        metadata: sent with every call: a mapping, or a sync or async callable that gives one (for tokens that change).
+
+    Raises:
+        ConfigurationError: something of that is wrong.
+        UnsupportedError: the target is an HTTP one, which this version cannot speak to.
+    """
+
+    def __init__(
+        self,
+        target: str | ConnectionInfo | Iterable[str | ConnectionInfo],
+        *,
+        protocol: Protocol | None = None,
+        timeout: float | EllipsisType | None = ...,
+        max_session_age: float | None = None,
+        tls: ConnectionTlsInfo | Mapping[str, Any] | None = None,
+        metadata: MetadataSource | None = None,
+    ) -> None:
+        targets = [target] if isinstance(target, (str, ConnectionInfo)) else list(target)
+        parsed = [_connection(each, protocol, timeout, max_session_age, tls) for each in targets]
+        protocols = {each for _, each in parsed}
+        if len(protocols) != 1:
+            raise ConfigurationError("target: give at least one, and all of one protocol")
+        connections = [connection for connection, _ in parsed]
+        self._metadata = () if metadata is None else (metadata,)
+        CallOptions(metadata=self._metadata)
+        first = connections[0]
+        self._finder = RemoteModelFinder(
+            FinderConfig(remote_connections=connections[:-1], connection=connections[-1], protocol=protocols.pop()),
+            options=CallOptions(timeout=first.timeout, metadata=self._metadata),
+        )
+        self._initializer = RemoteModelInitializer()
+
+    async def model(self, name: str, *, task: str | None = None) -> RemoteModuleBase:
+        """A model's module: its methods call the model. It shares the client's connections.
+
+        Args:
+            name: as `models()` lists it.
+            task: one task's name, such as `SampleTask`: the module then has the short names `run`, `run_stream_out`,
+                `run_stream_in` and `run_bidi_stream` too. A server does not tell which tasks a model has; without
+                `task` the module offers all tasks of the runtime.
+
+        Raises:
+            ModelNotFoundError: no server lists it.
+            InputError: the runtime has no such task.
+            RemoteCallError: no server could be asked.
+        """
+        found = await self._finder.locate(name)
+        if found is None:
+            raise self._not_found(name)
+        server, config = found
+        if task is not None:
+            names = [each for each, _ in config.task_methods]
+            if task not in names:
+                close = difflib.get_close_matches(task, names, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(names)}"
+                raise InputError(f"task: the runtime at {server.connection.target} has no task {task!r}; {hint}")
+            config.task_methods = [(each, methods) for each, methods in config.task_methods if each == task]
+        options = CallOptions(timeout=server.connection.timeout, metadata=self._metadata)
+        module_class = self._initializer.construct_module_class(config)
+        return module_class(config, connections=server.connections, options=options)
+
+    def _not_found(self, name: str) -> ModelNotFoundError:
+        servers = self._finder.servers
+        known = sorted({model for server in servers for model in server.models})
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        silent = "".join(
+            f"; {each.connection.target} could not be asked ({each.error})" for each in servers if each.error
+        )
+        targets = ", ".join(server.connection.target for server in servers)
+        return ModelNotFoundError(f"no server lists the model {name!r}{hint}{silent}", target=targets, model=name)
+
+    async def models(self) -> list[ModelInfo]:
+        """The models of all servers, as they are now. Of a model that several list, the first server's.
+
+        Raises:
+            RemoteCallError: no server could be asked.
+        """
+        return list((await self._finder.discover()).values())
+
+    async def runtime_info(self) -> RuntimeInfo:
+        """The versions of the (first) runtime."""
+        return RuntimeInfo(**await self._finder.call(self._first, "GetRuntimeInfo"))
+
+    async def describe(self) -> ServiceDescription:
+        """All tasks of the (first) runtime, their methods with signatures, and their types. `print()` shows it."""
+        return await self._finder.describe(self._first)
+
+    @property
+    def _first(self) -> Server:
+        return self._finder.servers[0]
+
+    async def healthy(self) -> bool:
+        """Whether every server answers that it serves. Unreachable ones do not; other errors are raised."""
+        answers: list[bool] = []
+
+        async def ask(server: Server) -> None:
+            try:
+                answers.append(await self._finder.send(server, _HEALTH, b"") == _SERVING)
+            except (UnavailableError, DeadlineExceededError, UnimplementedError):
+                answers.append(False)
+
+        servers = self._finder.servers
+        for server in servers[1:]:
+            server.connections.check()
+        if len(servers) == 1:
+            await ask(servers[0])  # no task group, so that an error is not wrapped in a group
+        else:
+            async with anyio.create_task_group() as group:
+                for server in servers:
+                    group.start_soon(ask, server)
+        return all(answers)
+
+    async def aclose(self) -> None:
+        """Close all connections, for good. Calls still in flight raise a ClosedError. Idempotent."""
+        await self._finder.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<RemoteClient of {', '.join(server.connection.target for server in self._finder.servers)}>"
+
+
+def _connection(
+    target: str | ConnectionInfo,
+    protocol: Protocol | None,
+    timeout: float | EllipsisType | None,
+    max_session_age: float | None,
+    tls: ConnectionTlsInfo | Mapping[str, Any] | None,
+) -> tuple[ConnectionInfo, Protocol]:
+    """A target with the client's own settings over it."""
+    if isinstance(target, ConnectionInfo):
+        connection, speaks = target, protocol or "grpc"
+    else:
+        connection, speaks = parse_target(target)
+        if protocol is not None and protocol != speaks:
+            if "://" in target or connection.is_unix:
+                raise ConfigurationError(f"protocol: the target names {speaks}, not {protocol}")
+            speaks = protocol
+    changes: dict[str, Any] = {}
+    if not isinstance(timeout, EllipsisType):
+        changes["timeout"] = timeout
+    if max_session_age is not None:
+        changes["max_session_age"] = max_session_age
+    if tls is not None:
+        given = dict(tls) if isinstance(tls, Mapping) else tls.model_dump(exclude_unset=True)
+        if connection.tls.enabled and given.get("enabled") is False:
+            raise ConfigurationError("tls: the target asks for TLS, and tls= turns it off")
+        changes["tls"] = ConnectionTlsInfo(**{"enabled": True} | given)
+    return connection.replace(**changes) if changes else connection, speaks

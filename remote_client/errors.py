@@ -1,0 +1,247 @@
+"""Every exception this package raises, and the gRPC status each call error stands for.
+
+All of them are `RemoteClientError`s. A call that failed on the way or on the server is a `RemoteCallError`, with one
+class per gRPC status (https://grpc.github.io/grpc/core/md_doc_statuscodes.html); everything else is raised before
+anything was sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    import grpc
+
+_TEXT_LIMIT = 4096
+
+
+def clean(text: str, limit: int = _TEXT_LIMIT) -> str:
+    """`text` of a server made safe to log and to print: no control characters, at most `limit` characters."""
+    shown = text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+    return "".join(char if char.isprintable() else " " for char in shown)
+
+
+class RemoteClientError(Exception):
+    """The base of all exceptions of this package."""
+
+
+class ConfigurationError(RemoteClientError, ValueError):
+    """A setting, target or certificate is wrong. Raised at construction; nothing was dialled."""
+
+
+class InputError(RemoteClientError, TypeError, ValueError):
+    """An argument does not fit the method's signature. The message names the field's path.
+
+    Nothing was sent, except for an item of an iterator or async iterable: it is read while the call runs, and an
+    item that does not fit cancels the call.
+    """
+
+
+class UnsupportedError(RemoteClientError):
+    """The protocol or the runtime at hand cannot do this; the message says which can."""
+
+
+class ClosedError(RemoteClientError, RuntimeError):
+    """The client, finder or module was closed."""
+
+
+class WrongLoopError(RemoteClientError, RuntimeError):
+    """A client was used in another event loop than its first, or in one that has ended: make one client per loop."""
+
+
+class ForkedError(RemoteClientError, RuntimeError):
+    """gRPC was in use when the process forked, and hangs in the child: start workers with `spawn`."""
+
+
+class SchemaError(RemoteClientError):
+    """The server's description of its services cannot be used, or exceeds a limit."""
+
+
+class RemoteCallError(RemoteClientError):
+    """A call failed. `str()` tells the status, the server's words, and where it happened.
+
+    Attributes:
+        code: the `grpc.StatusCode`.
+        details: the server's words, control characters removed and length capped.
+        method: full name of the remote method, `package.Service/Method`.
+        target: the server, `host:port` or `unix:path`.
+        model: the model's name, or None where the call named none.
+        http_status: the HTTP status; None over gRPC.
+        error_id: caikit's id of the error, for its logs; None where the server sent none.
+        additional_info: what the server added to the error; None where it sent nothing.
+    """
+
+    status: ClassVar[str] = "UNKNOWN"
+
+    def __init__(
+        self,
+        details: str,
+        *,
+        method: str | None = None,
+        target: str | None = None,
+        model: str | None = None,
+        http_status: int | None = None,
+        error_id: str | None = None,
+        additional_info: Any = None,
+    ) -> None:
+        self.details = clean(details)
+        super().__init__(self.details)
+        self.method = method
+        self.target = target
+        self.model = model
+        self.http_status = http_status
+        self.error_id = error_id
+        self.additional_info = additional_info
+
+    @property
+    def code(self) -> grpc.StatusCode:
+        """The status as gRPC's enum, whatever the protocol of the call."""
+        import grpc  # here, because importing this package must not load grpc
+
+        return grpc.StatusCode[self.status]
+
+    def __str__(self) -> str:
+        where = [self.method and f"in {self.method}", self.target and f"at {self.target}"]
+        where.append(self.model and f"for model {clean(self.model)!r}")
+        told = " ".join(part for part in where if part)
+        return f"{self.status}: {self.details}" + (f" ({told})" if told else "")
+
+
+class CallCancelledError(RemoteCallError):
+    """CANCELLED: the server gave the call up. A cancelled task raises `asyncio.CancelledError` instead."""
+
+    status = "CANCELLED"
+
+
+class UnknownError(RemoteCallError):
+    """UNKNOWN."""
+
+
+class InvalidArgumentError(RemoteCallError):
+    """INVALID_ARGUMENT: caikit's answer to a missing input, and to a model's ValueError or TypeError."""
+
+    status = "INVALID_ARGUMENT"
+
+
+class DeadlineExceededError(RemoteCallError, TimeoutError):
+    """DEADLINE_EXCEEDED: the call's `timeout` passed. It is a `TimeoutError` too."""
+
+    status = "DEADLINE_EXCEEDED"
+
+
+class NotFoundError(RemoteCallError):
+    """NOT_FOUND: caikit's answer to an unknown model."""
+
+    status = "NOT_FOUND"
+
+
+class ModelNotFoundError(NotFoundError):
+    """No server lists the model that was asked for."""
+
+
+class AlreadyExistsError(RemoteCallError):
+    """ALREADY_EXISTS."""
+
+    status = "ALREADY_EXISTS"
+
+
+class PermissionDeniedError(RemoteCallError):
+    """PERMISSION_DENIED."""
+
+    status = "PERMISSION_DENIED"
+
+
+class ResourceExhaustedError(RemoteCallError):
+    """RESOURCE_EXHAUSTED: the runtime is overloaded, or a message was too large for it."""
+
+    status = "RESOURCE_EXHAUSTED"
+
+
+class ResponseTooLargeError(ResourceExhaustedError):
+    """An answer was larger than this client accepts (64 MiB, decompressed, unless configured)."""
+
+
+class FailedPreconditionError(RemoteCallError):
+    """FAILED_PRECONDITION."""
+
+    status = "FAILED_PRECONDITION"
+
+
+class AbortedError(RemoteCallError):
+    """ABORTED."""
+
+    status = "ABORTED"
+
+
+class OutOfRangeError(RemoteCallError):
+    """OUT_OF_RANGE."""
+
+    status = "OUT_OF_RANGE"
+
+
+class UnimplementedError(RemoteCallError):
+    """UNIMPLEMENTED: the runtime does not know the method."""
+
+    status = "UNIMPLEMENTED"
+
+
+class InternalError(RemoteCallError):
+    """INTERNAL: caikit's answer to any other error of a model, and to a request it cannot decode."""
+
+    status = "INTERNAL"
+
+
+class InvalidResponseError(InternalError):
+    """The answer does not have the declared type; the message names the path."""
+
+
+class UnavailableError(RemoteCallError):
+    """UNAVAILABLE: no connection, or it was lost."""
+
+    status = "UNAVAILABLE"
+
+
+class TlsError(RemoteCallError):
+    """The TLS handshake failed: wrong authority, host name or certificate. gRPC calls it UNAVAILABLE; it stays."""
+
+    status = "UNAVAILABLE"
+
+
+class DataLossError(RemoteCallError):
+    """DATA_LOSS."""
+
+    status = "DATA_LOSS"
+
+
+class UnauthenticatedError(RemoteCallError):
+    """UNAUTHENTICATED: credentials are missing or wrong."""
+
+    status = "UNAUTHENTICATED"
+
+
+_BY_STATUS: dict[str, type[RemoteCallError]] = {
+    kind.status: kind
+    for kind in (
+        CallCancelledError,
+        UnknownError,
+        InvalidArgumentError,
+        DeadlineExceededError,
+        NotFoundError,
+        AlreadyExistsError,
+        PermissionDeniedError,
+        ResourceExhaustedError,
+        FailedPreconditionError,
+        AbortedError,
+        OutOfRangeError,
+        UnimplementedError,
+        InternalError,
+        UnavailableError,
+        DataLossError,
+        UnauthenticatedError,
+    )
+}
+
+
+def error_class(status: str) -> type[RemoteCallError]:
+    """The exception class of a gRPC status, by the status's name; `UnknownError` for one gRPC does not define."""
+    return _BY_STATUS.get(status, UnknownError)

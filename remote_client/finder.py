@@ -1,0 +1,319 @@
+"""RemoteModelFinder: which server has a model, and what that server can do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from ._schema.info import ModelInfo
+from ._schema.rpc import ServiceDescription
+from ._transport.base import Call, resolve_metadata
+from ._transport.manager import open_connections
+from .errors import (
+    ClosedError,
+    InvalidResponseError,
+    RemoteClientError,
+    SchemaError,
+    UnimplementedError,
+    UnsupportedError,
+)
+from .module_config import RemoteModuleConfig
+from .settings import CallOptions, ConnectionInfo, FinderConfig, Protocol
+
+T = TypeVar("T")
+logger = logging.getLogger("remote_client")
+
+
+class Server:
+    """One server: its connections, and what was learned from it.
+
+    Attributes:
+        connection: how it is reached.
+        connections: the manager of its connections.
+        models: the models it listed when it last answered.
+        error: why it did not answer the last poll; None if it did.
+        description: what it can do, once that was read.
+    """
+
+    def __init__(self, connection: ConnectionInfo, protocol: Protocol) -> None:
+        self.connection = connection
+        self.connections = open_connections(connection, protocol)
+        self.models: dict[str, ModelInfo] = {}
+        self.error: RemoteClientError | None = None
+        self.description: ServiceDescription | None = None
+
+
+class RemoteModelFinder:
+    """Finds models on one or several servers. Nothing is dialled before it is asked for something.
+
+    Polls are shared: any number of callers that wait for one cause one. A poll that fails loses no model, and models
+    from the configuration are always known.
+
+    Args:
+        config: see `FinderConfig`; a mapping with its keys is enough.
+        instance_name: its name in a configuration.
+        options: timeout and metadata of its calls; the timeout of the connection where it is not given.
+
+    Raises:
+        ConfigurationError: the configuration is wrong.
+    """
+
+    def __init__(
+        self,
+        config: FinderConfig | Mapping[str, Any],
+        instance_name: str = "remote",
+        *,
+        options: CallOptions | None = None,
+    ) -> None:
+        self.config = config if isinstance(config, FinderConfig) else FinderConfig(**config)
+        self.instance_name = instance_name
+        self._options = options
+        self._flights: dict[Hashable, asyncio.Task[Any]] = {}
+        self._polled: dict[str | None, float] = {}
+        self._closed = False
+        # Upstream's order: of two servers that list the same model the first is used.
+        fixed = [*self.config.remote_connections, self.config.connection]
+        self._template = (
+            self.config.connection if self.config.connection and self.config.connection.is_template else None
+        )
+        self._fixed = [Server(each, self.config.protocol) for each in fixed if each and not each.is_template]
+        self._by_model: dict[str, Server] = {}
+        """With a template: model name -> its server."""
+
+    async def find_model(self, model_path: str) -> RemoteModuleConfig | None:
+        """The configuration of a model, or None where no server has it.
+
+        An unknown model makes the servers be asked, at most every `min_poll_time` seconds.
+
+        Raises:
+            RemoteCallError: no server could be asked, and the model is not known.
+            SchemaError: the server's description of itself cannot be used.
+            InputError: the host name depends on the model's name, and that is no DNS label.
+        """
+        found = await self.locate(model_path)
+        return found[1] if found else None
+
+    async def locate(self, model_path: str) -> tuple[Server, RemoteModuleConfig] | None:
+        """As `find_model`, with the server, whose connections may be shared."""
+        self._check()
+        found = self._lookup(model_path)
+        if found is None and self.config.discover_models:
+            await self._poll_for(model_path)
+            found = self._lookup(model_path)
+        if found is None:
+            return None
+        server, info = found
+        supported = self.config.supported_models.get(model_path)
+        chosen = supported.tasks if supported else None
+        description = await self.describe(server)
+        config = RemoteModuleConfig(
+            connection=server.connection,
+            protocol=self.config.protocol,
+            model_key=self.config.model_key,
+            task_methods=[
+                (task.name, list(task.methods))
+                for task in description.tasks.values()
+                if chosen is None or task.name in chosen
+            ],
+            model_path=model_path,
+            module_id=info.module_id,
+            module_name=info.module_name,
+        )
+        return server, config
+
+    async def discover(self, name: str | None = None) -> dict[str, ModelInfo]:
+        """Ask the servers now, and return all models known then: listed now or before, or configured.
+
+        Args:
+            name: with a `{}` in the host name, the model whose server is asked too.
+
+        Raises:
+            RemoteCallError: no server could be asked.
+        """
+        self._check()
+        servers = self._candidates(name)
+        await self._fly(self._poll_key(name), lambda: self._poll(servers, self._poll_key(name)))
+        if servers and all(server.error for server in servers) and servers[0].error:
+            raise servers[0].error
+        models: dict[str, ModelInfo] = {}
+        for server in self.servers:
+            models = server.models | models
+        for model, supported in self.config.supported_models.items():
+            models.setdefault(model, ModelInfo(name=model, module_id=supported.module_id))
+        return models
+
+    async def describe(self, server: Server) -> ServiceDescription:
+        """What a server can do; asked for once."""
+        if server.description is None:
+            server.description = await self._fly(server, lambda: self._read_schema(server))
+        return server.description
+
+    async def call(self, server: Server, method: str, **kwargs: Any) -> dict[str, Any]:
+        """Call one of the runtime's own methods, such as `GetModelsInfo`; the answer is a dict.
+
+        Raises:
+            UnsupportedError: the server does not have it.
+            RemoteCallError: the call failed.
+        """
+        rpc = (await self.describe(server)).management.get(method)
+        if rpc is None:
+            raise UnsupportedError(f"the server at {server.connection.target} has no {method}; is it a caikit runtime?")
+        answer: dict[str, Any] = rpc.codec.decode(
+            await self.send(server, rpc.path, rpc.codec.encode((), kwargs)), "dict"
+        )
+        return answer
+
+    async def send(self, server: Server, path: str, body: bytes) -> bytes:
+        """One unary call to a server, bytes out and in."""
+        call = await self._call(server, path)
+        lease = server.connections.lease()
+        try:
+            return await lease.transport.unary(call, body)
+        finally:
+            lease.release()
+
+    @property
+    def servers(self) -> list[Server]:
+        """The servers known so far, in the order they are asked."""
+        return [*self._by_model.values(), *self._fixed]
+
+    async def aclose(self) -> None:
+        """Close all connections, for good. Whatever is under way raises a ClosedError. Idempotent."""
+        self._closed = True
+        for server in self.servers:
+            await server.connections.aclose()
+        if self._flights:
+            await asyncio.wait(list(self._flights.values()))
+
+    # -- polls ------------------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ClosedError("it was closed; make a new client")
+        for server in self.servers:
+            server.connections.check()
+
+    def _lookup(self, name: str) -> tuple[Server, ModelInfo] | None:
+        for server in [*filter(None, [self._by_model.get(name)]), *self._fixed]:
+            if name in server.models:
+                return server, server.models[name]
+        supported = self.config.supported_models.get(name)
+        if supported is None:
+            return None
+        # Without a template the configuration's connection is the last of the fixed ones.
+        server = self._rendered(name) if self._template else self._fixed[-1]
+        return server, ModelInfo(name=name, module_id=supported.module_id)
+
+    def _rendered(self, name: str) -> Server:
+        if name not in self._by_model and self._template is not None:
+            self._by_model[name] = Server(self._template.for_model(name), self.config.protocol)
+        return self._by_model[name]
+
+    def _candidates(self, name: str | None) -> list[Server]:
+        """The servers that may have a model: its own, where the host name depends on it, and all fixed ones."""
+        own = [self._rendered(name)] if name is not None and self._template else []
+        return [*own, *self._fixed]
+
+    def _poll_key(self, name: str | None) -> str | None:
+        return name if self._template else None
+
+    async def _poll_for(self, name: str) -> None:
+        """Poll for a missing model, unless that was done just now."""
+        key = self._poll_key(name)
+        now = asyncio.get_running_loop().time()
+        if now - self._polled.get(key, float("-inf")) < self.config.min_poll_time:
+            return
+        servers = self._candidates(name)
+        await self._fly(key, lambda: self._poll(servers, key))
+        missing = self._lookup(name) is None
+        if missing and self._template and name in self._by_model:
+            await self._by_model.pop(name).connections.aclose()
+        if missing and all(server.error for server in servers) and servers[0].error:
+            raise servers[0].error
+
+    async def _poll(self, servers: list[Server], key: str | None) -> None:
+        async with anyio.create_task_group() as group:
+            for server in servers:
+                group.start_soon(self._ask, server)
+        if not all(server.error for server in servers):
+            # A poll that reached nobody tells nothing, so the next caller may try again at once.
+            now = asyncio.get_running_loop().time()
+            recent = {each: at for each, at in self._polled.items() if now - at < self.config.min_poll_time}
+            self._polled = {**recent, key: now}
+
+    async def _ask(self, server: Server) -> None:
+        try:
+            answer = await self.call(server, "GetModelsInfo")
+            server.models = {each["name"]: ModelInfo(**each) for each in answer["models"]}
+            server.error = None
+        except (KeyError, TypeError, ValueError) as error:
+            server.error = InvalidResponseError(f"the list of models is not one: {error}")
+        except RemoteClientError as error:
+            server.error = error
+        if server.error is not None and not isinstance(server.error, ClosedError):
+            logger.warning("finder %s: %s: %s", self.instance_name, server.connection.target, server.error)
+
+    async def _fly(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Wait for the task of a key, started if there is none. A waiter that is cancelled does not end it."""
+        task = self._flights.get(key)
+        if task is None:
+            task = self._flights[key] = asyncio.get_running_loop().create_task(start())
+            task.add_done_callback(partial(self._land, key))
+        await asyncio.wait((task,))
+        result: T = task.result()
+        return result
+
+    def _land(self, key: Hashable, task: asyncio.Task[Any]) -> None:
+        del self._flights[key]
+        if not task.cancelled():
+            task.exception()  # looked at, even if every waiter was cancelled
+
+    # -- calls ------------------------------------------------------------------------------------------------------
+
+    async def _call(self, server: Server, path: str) -> Call:
+        options = self._options or CallOptions(timeout=server.connection.timeout)
+        metadata = await resolve_metadata(options.metadata, reserved=self.config.model_key)
+        return Call(path, metadata, options.timeout)
+
+    async def _read_schema(self, server: Server) -> ServiceDescription:
+        from ._schema import reflected, reflection  # here, because it loads protobuf
+
+        for path in reflection.PATHS:
+            reader = reflection.ReflectionReader()
+            try:
+                while requests := reader.requests():
+                    await self._exchange(server, path, requests, reader.feed)
+                break
+            except UnimplementedError:
+                if path == reflection.PATHS[-1]:
+                    raise
+        # Building types takes milliseconds: not in the loop.
+        return await anyio.to_thread.run_sync(reflected.describe, reader.files, reader.services)
+
+    async def _exchange(self, server: Server, path: str, requests: list[bytes], feed: Callable[[bytes], None]) -> None:
+        """Send messages to a bidirectional method, which answers each with one."""
+        call = await self._call(server, path)
+        lease = server.connections.lease()
+        try:
+            stream = lease.transport.stream(call, _each(requests))
+            try:
+                for _ in requests:
+                    data = await stream.read()
+                    if data is None:
+                        raise SchemaError(f"{server.connection.target} ended its reflection too early")
+                    feed(data)
+            finally:
+                await stream.aclose()
+        finally:
+            lease.release()
+
+
+async def _each(items: list[bytes]) -> AsyncIterator[bytes]:
+    for item in items:
+        yield item

@@ -1,0 +1,336 @@
+"""Frozen settings, checked at construction: where to connect, how, and with which limits.
+
+Names, defaults and rules of `ConnectionInfo` and `ConnectionTlsInfo` are those of caikit 0.29
+(`caikit.interfaces.common.data_model.remote`), so that its configuration files can be used unchanged.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http.client import HTTP_PORT, HTTPS_PORT
+from pathlib import Path
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import ConfigurationError, InputError
+
+Protocol = Literal["grpc", "http"]
+Output = Literal["pydantic", "proto", "dict"]
+Metadata = Mapping[str, str | bytes]
+"""gRPC metadata: lower-case keys; values are printable ASCII, or bytes where the key ends in `-bin`."""
+MetadataSource = Metadata | Callable[[], Metadata | Awaitable[Metadata]]
+"""Metadata, or a sync or async callable that gives it anew for each call (for tokens that change)."""
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_HOSTNAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+_SCHEMES: dict[str, tuple[Protocol, bool]] = {
+    "grpc": ("grpc", False),
+    "grpcs": ("grpc", True),
+    "http": ("http", False),
+    "https": ("http", True),
+}
+
+
+class Settings(BaseModel):
+    """The base of the settings: immutable, no unknown keys, one readable `ConfigurationError` for all that is wrong."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            problems = "; ".join(self._problem(each) for each in error.errors(include_input=False))
+            raise ConfigurationError(f"{type(self).__name__}: {problems}") from None
+
+    @classmethod
+    def _problem(cls, error: Mapping[str, Any]) -> str:
+        path = ".".join(map(str, error["loc"]))
+        if error["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(str(error["loc"][-1]), cls.model_fields, n=1)
+            return f"unknown key {path!r}" + (f", did you mean {close[0]!r}?" if close else "")
+        return ": ".join(part for part in (path, error["msg"].removeprefix("Value error, ")) if part)
+
+
+class ConnectionTlsInfo(Settings):
+    """TLS of a connection. The files are PEM; they are read and checked at construction where `enabled` is set.
+
+    Attributes:
+        enabled: whether to use TLS; everything else is ignored without it.
+        insecure_verify: do not verify the server's certificate (HTTP only: gRPC refuses it).
+        ca_file: certificates of the authorities to trust; the system's without it.
+        cert_file: the client's certificate chain for mutual TLS, together with `key_file`.
+        key_file: the client's private key, unencrypted.
+    """
+
+    enabled: bool = False
+    insecure_verify: bool = False
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+    @property
+    def mtls_enabled(self) -> bool:
+        """Whether the client shows a certificate of its own."""
+        return bool(self.cert_file and self.key_file)
+
+    @model_validator(mode="after")
+    def _check_files(self) -> Self:
+        if not self.enabled:
+            return self
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError(
+                f"mutual TLS needs cert_file and key_file together (cert_file={self.cert_file}, key_file={self.key_file})"
+            )
+        for name in ("ca_file", "cert_file", "key_file"):
+            file = getattr(self, name)
+            if file and not Path(file).is_file():
+                raise ValueError(f"{name}: no such file: {file}")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self.ca_file:
+            try:
+                context.load_verify_locations(cafile=self.ca_file)
+            except (ssl.SSLError, OSError) as error:
+                raise ValueError(f"ca_file: {self.ca_file} is not a PEM file of certificates: {error}") from None
+        if self.cert_file and self.key_file:
+            try:
+                context.load_cert_chain(self.cert_file, self.key_file, password=_refuse_encrypted_key)
+            except (ssl.SSLError, OSError) as error:
+                raise ValueError(
+                    f"cert_file and key_file ({self.cert_file}, {self.key_file}) are not a PEM certificate "
+                    f"and its key: {error}"
+                ) from None
+        return self
+
+
+def _refuse_encrypted_key() -> str:
+    raise ValueError("key_file: the key is encrypted; gRPC takes unencrypted keys only")
+
+
+class ConnectionInfo(Settings):
+    """One server (or, with `{}` in the host name, one server per model) and how to talk to it.
+
+    Attributes:
+        hostname: DNS name, IPv4 or IPv6 address, or `unix:` and a socket's path. It may hold one `{}`: the model's
+            name, which must then be a DNS label.
+        port: 1 to 65535; without it 443 with TLS and 80 otherwise, as upstream; none for a unix socket.
+        tls: see `ConnectionTlsInfo`; off by default.
+        timeout: seconds for a call, and between two items of a stream; None for no limit. Default 60.
+        options: gRPC channel arguments, added to and overriding this client's own.
+        retries: attempts after the first. Kept for configuration files: this version sends every call once.
+        retry_options: upstream's retry policy fields. Kept for configuration files, as `retries`.
+        max_session_age: seconds until a connection is replaced; below 0 never, 0 a new connection for each call.
+    """
+
+    hostname: str
+    port: int | None = Field(default=None, ge=1, le=65535, strict=True)
+    tls: ConnectionTlsInfo = ConnectionTlsInfo()
+    timeout: float | None = Field(default=60, gt=0)
+    options: Mapping[str, str | int | float] = Field(default_factory=dict, repr=False)
+    retries: int | None = Field(default=1, ge=0)
+    retry_options: Mapping[str, Any] = Field(default_factory=dict, repr=False)
+    max_session_age: float = -1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        # Upstream allows an explicit null for these, and configuration files have it.
+        filled = {
+            name: value for name, value in values.items() if name in ("port", "timeout", "retries") or value is not None
+        }
+        hostname = filled.get("hostname")
+        if isinstance(hostname, str) and hostname.startswith("[") and hostname.endswith("]"):
+            filled["hostname"] = hostname[1:-1]
+        return filled
+
+    @model_validator(mode="after")
+    def _check_host(self) -> Self:
+        if self.is_unix:
+            if self.port is not None:
+                raise ValueError("port: a unix socket has none")
+            path = self.hostname.removeprefix("unix:")
+            if not path or not path.isprintable():
+                raise ValueError("hostname: unix: must be followed by the socket's path")
+            return self
+        if self.port is None:
+            object.__setattr__(self, "port", HTTPS_PORT if self.tls.enabled else HTTP_PORT)
+        if not _is_ipv6(self.hostname) and not _HOSTNAME.fullmatch(self.hostname.replace("{}", "x", 1)):
+            raise ValueError(
+                "hostname: must be a DNS name, an IP address or unix:<path>, with at most one {} for the model's name"
+            )
+        return self
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether this is a unix socket."""
+        return self.hostname.startswith("unix:")
+
+    @property
+    def is_template(self) -> bool:
+        """Whether the host name depends on the model's name."""
+        return not self.is_unix and "{}" in self.hostname
+
+    @property
+    def target(self) -> str:
+        """`host:port`, `[v6]:port` or `unix:path`: how errors name the server."""
+        if self.is_unix:
+            return self.hostname
+        return f"[{self.hostname}]:{self.port}" if ":" in self.hostname else f"{self.hostname}:{self.port}"
+
+    def for_model(self, name: str) -> ConnectionInfo:
+        """The connection for a model: `{}` in the host name replaced by `name`, nothing else ever interpreted.
+
+        Raises:
+            InputError: the name is no DNS label, so it could send the call, with its credentials, elsewhere.
+        """
+        if not self.is_template:
+            return self
+        if not _DNS_LABEL.fullmatch(name):
+            raise InputError(
+                f"model {name!r}: its name becomes part of the host name {self.hostname!r}, so it must be a DNS label: "
+                "at most 63 lower-case letters, digits and hyphens, no hyphen at either end"
+            )
+        return self.replace(hostname=self.hostname.replace("{}", name))
+
+    def replace(self, **changes: Any) -> ConnectionInfo:
+        """A copy with some fields changed, checked like a new one."""
+        return ConnectionInfo(**{name: getattr(self, name) for name in type(self).model_fields} | changes)
+
+
+def parse_target(target: str) -> tuple[ConnectionInfo, Protocol]:
+    """The connection and protocol that a target names.
+
+    `host:port` and `grpc://host:port` are gRPC, `grpcs://` is gRPC over TLS, `unix:/path` is gRPC over a socket,
+    `http://` and `https://` are HTTP. An IPv6 address stands in brackets: `[::1]:8085`.
+
+    Raises:
+        ConfigurationError: the target is none of these. The message never repeats user information.
+    """
+    if target.startswith("unix:"):
+        return ConnectionInfo(hostname="unix:" + target.removeprefix("unix:").removeprefix("//")), "grpc"
+    scheme, found, rest = target.partition("://")
+    if not found:
+        scheme, rest = "grpc", target
+    if scheme not in _SCHEMES:
+        raise ConfigurationError(f"target: unknown scheme {scheme!r}; known are {', '.join(_SCHEMES)} and unix:/path")
+    if any(mark in rest for mark in "@?#\\ ") or rest.rstrip("/").count("/"):
+        raise ConfigurationError(
+            "target: only a host and a port are allowed, no user, path or query; pass credentials as metadata="
+        )
+    if rest.count(":") > 1 and not rest.startswith("["):
+        raise ConfigurationError(f"target: write an IPv6 address in brackets, as in [{'::1'}]:8085")
+    protocol, secure = _SCHEMES[scheme]
+    try:
+        parts = urlsplit(f"//{rest.rstrip('/')}")
+        hostname, port = parts.netloc.removesuffix(f":{parts.port}") if parts.port else parts.netloc, parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"target: {error}") from None
+    if not hostname:
+        raise ConfigurationError("target: the host is missing; write host:port")
+    return ConnectionInfo(hostname=hostname.rstrip(":"), port=port, tls=ConnectionTlsInfo(enabled=secure)), protocol
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return False
+
+
+class SupportedModel(Settings):
+    """A model known without asking a server.
+
+    Attributes:
+        module_id: the id of its module.
+        tasks: the names of the tasks its module has, such as `SampleTask`; None where that is not known.
+    """
+
+    module_id: str
+    tasks: tuple[str, ...] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_id(cls, value: Any) -> Any:
+        return {"module_id": value} if isinstance(value, str) else value
+
+
+class FinderConfig(Settings):
+    """The configuration of a `RemoteModelFinder`; keys and defaults are upstream's.
+
+    Attributes:
+        connection: the default server, or a template for one server per model.
+        remote_connections: more servers; of two that list the same model the first is used.
+        model_key: the metadata key that names the model.
+        protocol: `grpc` or `http`.
+        min_poll_time: seconds during which a model that is missing is not looked for again.
+        discover_models: whether to ask the servers which models they have.
+        supported_models: models known beforehand: name -> module id, or name -> {module_id, tasks}. They need
+            `connection`, and survive every poll.
+    """
+
+    connection: ConnectionInfo | None = None
+    remote_connections: tuple[ConnectionInfo, ...] = ()
+    model_key: str = "mm-model-id"
+    protocol: Protocol = "grpc"
+    min_poll_time: float = Field(default=30, ge=0)
+    discover_models: bool = True
+    supported_models: Mapping[str, SupportedModel] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.connection is None and not self.remote_connections:
+            raise ValueError("connection or remote_connections is needed")
+        if self.supported_models and self.connection is None:
+            raise ValueError("supported_models needs connection")
+        for name in self.supported_models if self.connection else ():
+            self.connection.for_model(name)
+        if any(each.is_template for each in self.remote_connections):
+            raise ValueError("remote_connections: only connection may have {} in its host name")
+        if not re.fullmatch(r"[0-9a-z_.-]+", self.model_key) or self.model_key.startswith("grpc-"):
+            raise ValueError("model_key: must be a metadata key: lower-case letters, digits, '_', '.' and '-'")
+        for each in (self.connection, *self.remote_connections):
+            if each is not None:
+                check_protocol(each, self.protocol)
+        return self
+
+
+def check_protocol(connection: ConnectionInfo, protocol: Protocol) -> None:
+    """Raise a ConfigurationError where the protocol cannot do what the connection asks for."""
+    if protocol == "grpc" and connection.tls.enabled and connection.tls.insecure_verify:
+        raise ConfigurationError(
+            "tls.insecure_verify: gRPC cannot skip the verification of the server; give its certificate as ca_file"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What `with_options` sets for calls.
+
+    Attributes:
+        timeout: seconds for a unary call, and between two items of a stream in either direction; None for no limit.
+        total_timeout: seconds for a whole stream, sent to the server as its deadline; None (the default) for no limit.
+        metadata: sources of the metadata sent, later ones override earlier ones.
+        output: what answers are: pydantic models, dicts, or (over gRPC) protobuf messages.
+    """
+
+    timeout: float | None = 60
+    total_timeout: float | None = None
+    metadata: tuple[MetadataSource, ...] = ()
+    output: Output = "pydantic"
+
+    def __post_init__(self) -> None:
+        for name in ("timeout", "total_timeout"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigurationError(f"{name}: must be seconds above 0, or None for no limit, not {value!r}")
+        if self.output not in ("pydantic", "proto", "dict"):
+            raise ConfigurationError(f"output: must be 'pydantic', 'proto' or 'dict', not {self.output!r}")

@@ -1,0 +1,35 @@
+"""Fixtures for all tests: no test leaves a task behind."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from .support.runtime import Runtime
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def no_task_left() -> AsyncIterator[None]:
+    """Fail a test whose tasks outlive it by more than a second."""
+    yield
+    for _ in range(100):
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        if not left:
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail(f"tasks left: {left}")
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Iterator[Runtime]:
+    """The sample library's runtime, one for all tests."""
+    with Runtime() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def other_runtime() -> Iterator[Runtime]:
+    """The other library's runtime."""
+    with Runtime("other_lib") as running:
+        yield running

@@ -1,0 +1,60 @@
+"""Runs a real caikit runtime until its standard input closes; started by `runtime.py`, in the runtime's environment.
+
+Usage: python serve.py SPEC, where SPEC is a JSON object: `library`, `models` (a folder name -> module id mapping),
+`grpc_port`, optional `grpc_options`, `unix_socket`, `tls` (`server: {key, cert}`, `client: {cert}`), `workdir`.
+Standard input is a pipe from the parent: when the parent ends, however it ends, the runtime does too.
+"""
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+import caikit
+import caikit.config
+
+
+def main() -> None:
+    spec = json.loads(sys.argv[1])
+    models = Path(spec["workdir"], "models")
+    for name, module_id in spec["models"].items():
+        models.joinpath(name).mkdir(parents=True, exist_ok=True)
+        models.joinpath(name, "config.yml").write_text(f"module_id: {module_id}\n")
+
+    def end_with_the_parent() -> None:
+        sys.stdin.buffer.read()
+        os._exit(0)
+
+    threading.Thread(target=end_with_the_parent, daemon=True).start()
+    caikit.config.configure(
+        config_dict={
+            "merge_strategy": "merge",
+            "log": {"level": "warning"},
+            "runtime": {
+                "library": spec["library"],
+                "local_models_dir": str(models),
+                "lazy_load_local_models": True,
+                "wait_for_initial_model_loads": True,
+                "grpc": {
+                    "port": spec["grpc_port"],
+                    "unix_socket_path": spec.get("unix_socket", ""),
+                    "options": spec.get("grpc_options", {}),
+                },
+                "http": {"enabled": False},
+                "metrics": {"enabled": False},
+                "tls": spec.get("tls", {}),
+                "training": {"output_dir": str(models), "save_with_id": False},
+            },
+        }
+    )
+    import alog
+
+    alog.configure(default_level="warning")
+    from caikit.runtime.__main__ import main as serve
+
+    serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""A real caikit runtime in a process of its own, for the demo and the live tests.
+
+It runs in the environment that `RUNTIME_PYTHON` names (`make` sets both up), on an ephemeral port. gRPC servers share
+ports silently, so whoever answers must list a model that only this runtime has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+
+HERE = Path(__file__).parent.parent
+_ID = "00110203-0405-0607-0809-0a0b02dd0e"
+SAMPLE_MODELS = {
+    "foo": f"{_ID}0f",
+    "bar": f"{_ID}0f",
+    "primitive": f"{_ID}10",
+    "zoo": f"{_ID}11",
+    "parameters": f"{_ID}12",
+    "geo": f"{_ID}13",
+    "prefix": f"{_ID}14",
+    "slow": f"{_ID}15",
+    "failing": f"{_ID}16",
+    "file": f"{_ID}17",
+}
+OTHER_MODELS = {"foo": "11110203-0405-0607-0809-0a0b02dd0e0f"}
+
+
+class Runtime:
+    """A running runtime; a context manager that starts and surely stops it.
+
+    Args:
+        library: `sample_lib` or `other_lib`.
+        models: model name -> module id; by default all of the library's.
+        start_timeout: seconds to wait until it serves.
+        ca_file: with TLS, the authority by which the runtime's own certificate is checked when it starts.
+        spec: more of `tests/runtime/serve.py`'s keys, such as `unix_socket`, `tls` and `grpc_options`.
+    """
+
+    def __init__(
+        self,
+        library: str = "sample_lib",
+        models: Mapping[str, str] | None = None,
+        *,
+        start_timeout: float = 60,
+        ca_file: str | None = None,
+        client_files: tuple[str, str] | None = None,
+        **spec: Any,
+    ) -> None:
+        self.library = library
+        self.models = dict(models or (SAMPLE_MODELS if library == "sample_lib" else OTHER_MODELS))
+        self.marker = f"identity-{uuid.uuid4().hex[:12]}"
+        self.port = 0
+        self._spec = spec
+        self._timeout = start_timeout
+        self._ca_file = ca_file
+        self._client_files = client_files
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="remote-client-runtime-")
+        self.log = Path(self._folder.name, "log")
+
+    @property
+    def target(self) -> str:
+        """`localhost:port`."""
+        return f"localhost:{self.port}"
+
+    def __enter__(self) -> Self:
+        for _ in range(3):
+            self.port = free_port()
+            self._start()
+            try:
+                self._wait()
+            except PortTakenError:
+                self._stop()
+                continue
+            except BaseException:
+                self.__exit__()
+                raise
+            return self
+        self.__exit__()
+        raise RuntimeError("found no port of its own for the runtime")
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+        self._folder.cleanup()
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self._stop()
+
+    def _start(self) -> None:
+        python = os.environ.get("RUNTIME_PYTHON")
+        if not python or not Path(python).exists():
+            raise RuntimeError("RUNTIME_PYTHON must name the Python of the runtime's environment; `make test` sets it")
+        models = {**self.models, self.marker: next(iter(self.models.values()))}
+        spec = {
+            "library": self.library,
+            "models": models,
+            "grpc_port": self.port,
+            "workdir": tempfile.mkdtemp(dir=self._folder.name),
+            **self._spec,
+        }
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [python, str(HERE / "runtime" / "serve.py"), json.dumps(spec)],
+                stdin=subprocess.PIPE,  # when this end closes, however this process ends, the runtime ends
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONPATH": str(HERE / "runtime"), "PYTHONDONTWRITEBYTECODE": "1"},
+                start_new_session=True,
+            )
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + self._timeout
+        while time.monotonic() < deadline:
+            assert self._process is not None
+            if self._process.poll() is not None:
+                raise RuntimeError(f"the runtime ended while it started:\n{self.log.read_text()[-4000:]}")
+            try:
+                answer = self._list_models()
+            except grpc.RpcError:
+                time.sleep(0.1)
+                continue
+            if self.marker.encode() in answer:
+                return
+            raise PortTakenError
+        raise RuntimeError(f"the runtime did not serve within {self._timeout} s:\n{self.log.read_text()[-4000:]}")
+
+    def _list_models(self) -> bytes:
+        if self._ca_file is None:
+            channel = grpc.insecure_channel(self.target)
+        else:
+            key, cert = (Path(file).read_bytes() for file in self._client_files) if self._client_files else (None, None)
+            credentials = grpc.ssl_channel_credentials(Path(self._ca_file).read_bytes(), key, cert)
+            channel = grpc.secure_channel(self.target, credentials)
+        with channel:
+            answer: bytes = channel.unary_unary("/caikit.runtime.info.InfoService/GetModelsInfo")(b"", timeout=5)
+            return answer
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+
+
+class PortTakenError(Exception):
+    """Somebody else answers on the port."""
+
+
+def free_port() -> int:
+    """A port nobody listened on a moment ago."""
+    with socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::", 0))
+        port: int = probe.getsockname()[1]
+        return port
