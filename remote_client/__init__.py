@@ -48,7 +48,7 @@ _HOMES = {
     "construct_remote_module_class": "module",
 }
 
-__all__ = ["__version__", "errors", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["__version__", "errors", *_HOMES]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -39,17 +39,18 @@ _SERVING = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
 class RemoteClient:
     """A client of one or several caikit runtimes.
 
-    Nothing is dialled before the first call. Use it as an async context manager, or call `aclose()`; in one event loop.
+    Nothing is dialled before the first call. Use it in one event loop, as an async context manager or with `aclose()`.
 
     Args:
-        target: `host:port` or `grpc://host:port`, `grpcs://host:port` (TLS), `unix:/path`; a `ConnectionInfo`; or a list
-            of these, for several servers: of two that list the same model the first is used.
+        target: `host:port` or `grpc://host:port`, `grpcs://host:port` (TLS), `unix:/path`; a `ConnectionInfo`; or
+            a list of these, for several servers: of two that list the same model the first is used.
         protocol: `"grpc"`, the default.
         timeout: seconds for a unary call, and between two items of a stream; None for no limit. Default 60.
         max_session_age: seconds until a connection is replaced by a new one, without loss; below 0 (the default) never,
             0 a new connection for each call.
         tls: TLS settings; giving them turns TLS on.
-        metadata: sent with every call: a mapping, or a sync or async callable that gives one (for tokens that change).
+        metadata: sent with every call: a mapping, or a sync or async callable that gives one (for tokens that
+            change).
 
     Raises:
         ConfigurationError: something of that is wrong.
@@ -66,18 +67,15 @@ class RemoteClient:
         tls: ConnectionTlsInfo | Mapping[str, Any] | None = None,
         metadata: MetadataSource | None = None,
     ) -> None:
-        targets = [target] if isinstance(target, (str, ConnectionInfo)) else list(target)
+        targets = [target] if isinstance(target, (str, ConnectionInfo)) else target
         parsed = [_connection(each, protocol, timeout, max_session_age, tls) for each in targets]
-        protocols = {each for _, each in parsed}
-        if len(protocols) != 1:
+        if len({speaks for _, speaks in parsed}) != 1:
             raise ConfigurationError("target: give at least one, and all of one protocol")
-        connections = [connection for connection, _ in parsed]
+        connections = tuple(connection for connection, _ in parsed)
         self._metadata = () if metadata is None else (metadata,)
-        CallOptions(metadata=self._metadata)
-        first = connections[0]
         self._finder = RemoteModelFinder(
-            FinderConfig(remote_connections=connections[:-1], connection=connections[-1], protocol=protocols.pop()),
-            options=CallOptions(timeout=first.timeout, metadata=self._metadata),
+            FinderConfig(remote_connections=connections[:-1], connection=connections[-1], protocol=parsed[0][1]),
+            options=CallOptions(timeout=connections[0].timeout, metadata=self._metadata),
         )
         self._initializer = RemoteModelInitializer()
 
@@ -198,8 +196,9 @@ def _connection(
     if max_session_age is not None:
         changes["max_session_age"] = max_session_age
     if tls is not None:
-        given = dict(tls) if isinstance(tls, Mapping) else tls.model_dump(exclude_unset=True)
+        given: dict[str, Any] = dict(tls) if isinstance(tls, Mapping) else tls.model_dump(exclude_unset=True)
         if connection.tls.enabled and given.get("enabled") is False:
             raise ConfigurationError("tls: the target asks for TLS, and tls= turns it off")
-        changes["tls"] = ConnectionTlsInfo(**{"enabled": True} | given)
+        given.setdefault("enabled", True)
+        changes["tls"] = ConnectionTlsInfo(**given)
     return connection.replace(**changes) if changes else connection, speaks

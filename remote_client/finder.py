@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -25,6 +25,9 @@ from .errors import (
 )
 from .module_config import RemoteModuleConfig
 from .settings import CallOptions, ConnectionInfo, FinderConfig, Protocol
+
+if TYPE_CHECKING:
+    from ._schema.reflection import ReflectionReader
 
 T = TypeVar("T")
 logger = logging.getLogger("remote_client")
@@ -284,17 +287,18 @@ class RemoteModelFinder:
     async def _read_schema(self, server: Server) -> ServiceDescription:
         from ._schema import reflected, reflection  # here, because it loads protobuf
 
-        for path in reflection.PATHS:
-            reader = reflection.ReflectionReader()
-            try:
-                while requests := reader.requests():
-                    await self._exchange(server, path, requests, reader.feed)
-                break
-            except UnimplementedError:
-                if path == reflection.PATHS[-1]:
-                    raise
+        newest, older = reflection.PATHS
+        try:
+            reader = await self._reflect(server, newest, reflection.ReflectionReader())
+        except UnimplementedError:
+            reader = await self._reflect(server, older, reflection.ReflectionReader())
         # Building types takes milliseconds: not in the loop.
         return await anyio.to_thread.run_sync(reflected.describe, reader.files, reader.services)
+
+    async def _reflect(self, server: Server, path: str, reader: ReflectionReader) -> ReflectionReader:
+        while requests := reader.requests():
+            await self._exchange(server, path, requests, reader.feed)
+        return reader
 
     async def _exchange(self, server: Server, path: str, requests: list[bytes], feed: Callable[[bytes], None]) -> None:
         """Send messages to a bidirectional method, which answers each with one."""

@@ -268,7 +268,7 @@ def _drop(stream: ByteStream, lease: Lease) -> None:
 
 
 def _frames(descriptor: RemoteRPCDescriptor, constants: bytes, streams: dict[str, Any]) -> AsyncIterator[bytes]:
-    """The messages of a streamed input. Lists are encoded at once, so that what does not fit is told before the call."""
+    """The messages of a streamed input. Lists are encoded at once: what does not fit is told before the call."""
     if not all(isinstance(stream, (list, tuple)) for stream in streams.values()):
         return _Frames(descriptor, constants, streams)
     lengths = {name: len(stream) for name, stream in streams.items()}
@@ -335,7 +335,7 @@ def _advancer(stream: Iterable[Any] | AsyncIterable[Any]) -> Callable[[], Corout
 
 
 def construct_remote_module_class(model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
-    """A class with the methods of the model's tasks: `run_<task>`, and of a single task the short names `run`, ... too."""
+    """A class with the methods of the model's tasks, `run_<task>`; of a single task they have their short names too."""
     words = re.findall(r"[A-Za-z0-9]+", model_config.module_name)
     name = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789") or "RemoteModule"
     rpcs = tuple(rpc for _, methods in model_config.task_methods for rpc in methods)

@@ -87,7 +87,8 @@ class ConnectionTlsInfo(Settings):
             return self
         if bool(self.cert_file) != bool(self.key_file):
             raise ValueError(
-                f"mutual TLS needs cert_file and key_file together (cert_file={self.cert_file}, key_file={self.key_file})"
+                "mutual TLS needs cert_file and key_file together "
+                f"(cert_file={self.cert_file}, key_file={self.key_file})"
             )
         for name in ("ca_file", "cert_file", "key_file"):
             file = getattr(self, name)
@@ -291,8 +292,9 @@ class FinderConfig(Settings):
             raise ValueError("connection or remote_connections is needed")
         if self.supported_models and self.connection is None:
             raise ValueError("supported_models needs connection")
-        for name in self.supported_models if self.connection else ():
-            self.connection.for_model(name)
+        if self.connection is not None:
+            for name in self.supported_models:
+                self.connection.for_model(name)
         if any(each.is_template for each in self.remote_connections):
             raise ValueError("remote_connections: only connection may have {} in its host name")
         if not re.fullmatch(r"[0-9a-z_.-]+", self.model_key) or self.model_key.startswith("grpc-"):

@@ -1,8 +1,8 @@
 """One generated converter per message type and direction: Python values -> protobuf, protobuf -> dicts for pydantic.
 
 The functions are generated as source, so that a call looks up no field and asks for no type: outbound sets protobuf's
-fields directly, inbound builds nested dicts for one `model_validate` (DESIGN: 1.6 of raw bytes for a rich answer, json_format
-3.9). Names from the server get into the source only as `repr`s of strings.
+fields directly, inbound builds nested dicts for one `model_validate` (measured over raw bytes for a rich answer: 1.6,
+json_format 3.9). Names from the server get into the source as `repr`s of strings, or checked to be identifiers.
 """
 
 from __future__ import annotations
@@ -10,121 +10,28 @@ from __future__ import annotations
 import enum
 import keyword
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
-from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
-from ..errors import InputError, SchemaError
+from ..errors import SchemaError
 from . import values
+from .fields import SCALARS, Field, fields_of, is_map, map_entry, message_of, python_type, sequence_field
+from .misfit import BAD, Misfit, misfit
+from .unions import Chooser
 from .values import WELL_KNOWN, as_items, kind_of
 
-_T = FieldDescriptor
-_INTEGERS = {
-    **dict.fromkeys((_T.TYPE_INT32, _T.TYPE_SINT32, _T.TYPE_SFIXED32), "int32"),
-    **dict.fromkeys((_T.TYPE_INT64, _T.TYPE_SINT64, _T.TYPE_SFIXED64), "int64"),
-    **dict.fromkeys((_T.TYPE_UINT32, _T.TYPE_FIXED32), "uint32"),
-    **dict.fromkeys((_T.TYPE_UINT64, _T.TYPE_FIXED64), "uint64"),
-}
-_SCALARS: dict[int, tuple[type, str]] = {
-    # protobuf type: Python type, the function that checks other values
-    **dict.fromkeys(_INTEGERS, (int, "as_int")),
-    _T.TYPE_DOUBLE: (float, "as_float"),
-    _T.TYPE_FLOAT: (float, "as_float32"),
-    _T.TYPE_BOOL: (bool, "as_bool"),
-    _T.TYPE_STRING: (str, "as_str"),
-    _T.TYPE_BYTES: (bytes, "as_bytes"),
-}
-BAD = (TypeError, ValueError, OverflowError, RecursionError)
-
-
-class Misfit(InputError):
-    """A value that does not fit, and the path to it; `convert` makes an `InputError` of it."""
-
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(f"{path}: {message}")
-        self.path = path
-        self.message = message
-
-
-def misfit(error: BaseException, name: str | int, field: FieldDescriptor | None = None) -> NoReturn:
-    """Raise `error` again as a Misfit, one step of its path added."""
-    if isinstance(error, Misfit):
-        joint = "" if error.path.startswith("[") else "."
-        path, message = f"{joint}{error.path}", error.message
-    elif isinstance(error, UnicodeError):
-        path, message = "", "is not valid Unicode, so it has no UTF-8 form"
-    elif isinstance(error, RecursionError):
-        path, message = "", "is nested too deeply"
-    else:
-        path, message = "", str(error)
-        if field is not None and message.startswith("Value out of range"):
-            message = f"{message.rpartition(' ')[2]} is out of the range of {_INTEGERS.get(field.type, 'the field')}"
-    raise Misfit(f"[{name}]{path}" if isinstance(name, int) else f"{name}{path}", message) from None
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of a message as users see it: a union is one field.
-
-    Attributes:
-        name: the field's name on the wire, or the union's.
-        attribute: its name on the pydantic model, the same unless that is not possible.
-        members: the protobuf field; of a union, all of them.
-        union: whether it is a union.
-        optional: whether the field knows being unset apart from its zero value.
-    """
-
-    name: str
-    attribute: str
-    members: tuple[FieldDescriptor, ...]
-    union: bool
-    optional: bool
-
-
-def fields_of(descriptor: Descriptor) -> list[Field]:
-    """The fields of a message. A oneof `_name` of one member `name` is an optional field, any other one a union."""
-    fields: list[Field] = []
-    taken: set[str] = set()
-    for member in descriptor.fields:
-        oneof = member.containing_oneof
-        optional = oneof is not None and len(oneof.fields) == 1 and oneof.name == f"_{member.name}"
-        if oneof is None or optional:
-            name, members = member.name, (member,)
-        elif member is oneof.fields[0] or member.name == oneof.fields[0].name:
-            name, members = oneof.name, tuple(oneof.fields)
-        else:
-            continue
-        attribute = name.lstrip("_") or "field"
-        while (
-            attribute in taken or attribute == "self" or keyword.iskeyword(attribute) or hasattr(BaseModel, attribute)
-        ):
-            attribute += "_"
-        taken.add(attribute)
-        fields.append(Field(name, attribute, members, oneof is not None and not optional, optional))
-    return fields
-
-
-def is_map(field: FieldDescriptor) -> bool:
-    return field.message_type is not None and field.message_type.GetOptions().map_entry
-
-
-def sequence_field(descriptor: Descriptor | None) -> FieldDescriptor | None:
-    """The one field of a message that only wraps a list, such as caikit's `StrSequence{values}`."""
-    if descriptor is None or len(descriptor.fields) != 1:
-        return None
-    field = descriptor.fields[0]
-    return field if field.is_repeated and field.name == "values" and not is_map(field) else None
+_FLOAT32 = FieldDescriptor.TYPE_FLOAT
 
 
 class Converters:
-    """The converters of one schema. `add` generates a type's, and those of all types it refers to.
+    """The converters of one schema; asking for a type's generates those of all types it refers to.
 
     Args:
-        model: gives the pydantic model of a message and the enum of an enum descriptor; it may ask for converters in turn.
+        model: gives the pydantic model of a message.
+        enum_type: gives the enum of an enum descriptor.
     """
 
     def __init__(
@@ -192,19 +99,19 @@ class Converters:
         here = _attribute(member.name)
         if field.union:
             name = f"choose_{number}_{index}"
-            self._space[name] = _Chooser(field.members, self)
+            self._space[name] = Chooser(field.members, self._setter, self._kind)
             yield f"{name}(m, x)"
         elif is_map(member):
-            key, value = (member.message_type.fields_by_name[name] for name in ("key", "value"))
+            key, value = map_entry(member)
             yield "if not isinstance(x, Mapping):"
             yield "    raise TypeError(f'expected a mapping, not {kind_of(x)}')"
             yield f"t = {here}"
             yield "for k, x in x.items():"
             yield "    try:"
             if value.message_type is not None:
-                yield f"        {self._message_setter(value)}(t[{_SCALARS[key.type][1]}(k)], x)"
+                yield f"        {self._message_setter(value)}(t[{SCALARS[key.type][1]}(k)], x)"
             else:
-                yield f"        t[{_SCALARS[key.type][1]}(k)] = {self._scalar(value)}(x)"
+                yield f"        t[{SCALARS[key.type][1]}(k)] = {self._scalar(value)}(x)"
             yield "    except BAD as e:"
             yield "        misfit(e, f'[{k!r}]')"
         elif member.is_repeated and member.message_type is not None:
@@ -215,39 +122,41 @@ class Converters:
             yield "    except BAD as e:"
             yield "        misfit(e, i)"
         elif member.is_repeated:
-            exact = "None" if member.type not in _SCALARS else f"EXACT_{_SCALARS[member.type][0].__name__}"
-            if member.type == _T.TYPE_FLOAT:
+            exact = "None" if member.type not in SCALARS else f"EXACT_{SCALARS[member.type][0].__name__}"
+            if member.type == _FLOAT32:
                 exact = "None"  # each must be looked at for its range
             elif exact != "None":
-                self._space[exact] = frozenset({_SCALARS[member.type][0]})
+                self._space[exact] = frozenset({SCALARS[member.type][0]})
             yield f"extend({here}, x, {exact}, {self._scalar(member)})"
         elif member.message_type is not None:
             yield f"t = {here}"
             yield "t.SetInParent()"
             yield f"{self._message_setter(member)}(t, x)"
         else:
-            python, convert = _SCALARS.get(member.type, (None, ""))
-            value = f"{self._scalar(member)}(x)"
-            if python is not None and member.type != _T.TYPE_FLOAT:
-                value = f"x if x.__class__ is {python.__name__} else {convert}(x)"
-            yield f"m.{member.name} = {value}" if here.startswith("m.") else f"setattr(m, {member.name!r}, {value})"
+            checked = f"{self._scalar(member)}(x)"
+            if member.type in SCALARS and member.type != _FLOAT32:
+                checked = f"x if x.__class__ is {SCALARS[member.type][0].__name__} else {checked}"
+            yield f"{here} = {checked}" if here.startswith("m.") else f"setattr(m, {member.name!r}, {checked})"
 
     def _message_setter(self, field: FieldDescriptor) -> str:
-        full_name = field.message_type.full_name
-        if full_name in WELL_KNOWN:
-            return _slug("set", full_name)
-        return f"encode_{self._add(field.message_type)}"
+        message_type = message_of(field)
+        if message_type.full_name in WELL_KNOWN:
+            return _slug("set", message_type.full_name)
+        return f"encode_{self._add(message_type)}"
+
+    def _kind(self, field: FieldDescriptor) -> Any:
+        return python_type(field, self._model, self._enum_type)
 
     def _scalar(self, field: FieldDescriptor) -> str:
         """The name of the function that checks a value of a scalar or enum field."""
         if field.enum_type is None:
-            return _SCALARS[field.type][1]
+            return SCALARS[field.type][1]
         name = _slug("as_enum", field.enum_type.full_name)
         if name not in self._space:
             self._space[name] = enum_checker(self._enum_type(field.enum_type))
         return name
 
-    def setter(self, field: FieldDescriptor) -> Callable[[Any, Any], None]:
+    def _setter(self, field: FieldDescriptor) -> Callable[[Any, Any], None]:
         """`set(message, value)` for one member of a union."""
         name = field.name
         if field.message_type is None:
@@ -258,7 +167,9 @@ class Converters:
             fill = self._space[self._message_setter(field)]
         else:
             number = self._add(field.message_type)  # looked up at the call: the type may refer to itself
-            fill = lambda message, value: self._space[f"encode_{number}"](message, value)  # noqa: E731
+
+            def fill(message: Any, value: Any) -> None:
+                self._space[f"encode_{number}"](message, value)
 
         def set_message(message: Any, value: Any) -> None:
             target = getattr(message, name)
@@ -281,14 +192,13 @@ class Converters:
     def _get_source(self, number: int, index: int, field: Field) -> str:
         if field.union:
             name = f"union_{number}_{index}"
-            getters = {member.name: self._getter(member) for member in field.members}
-            self._space[name] = _union_reader(field.members[0].containing_oneof.name, getters)
+            getters: dict[Any, Callable[[Any, bool], Any]] = {each.name: self._getter(each) for each in field.members}
+            self._space[name] = _union_reader(field.name, getters)
             return f"{name}(m, o)"
         member = field.members[0]
         here = _attribute(member.name)
         if is_map(member):
-            value = member.message_type.fields_by_name["value"]
-            item = self._item(value)
+            item = self._item(map_entry(member)[1])
             return f"dict({here})" if item == "x" else f"{{k: {item} for k, x in {here}.items()}}"
         item = self._item(member)
         if member.is_repeated:
@@ -339,7 +249,7 @@ def _slug(prefix: str, full_name: str) -> str:
     return f"{prefix}_{full_name.replace('_', '__').replace('.', '_')}"
 
 
-def _union_reader(oneof: str, getters: dict[str, Callable[[Any, bool], Any]]) -> Callable[[Any, bool], Any]:
+def _union_reader(oneof: str, getters: Mapping[str, Callable[[Any, bool], Any]]) -> Callable[[Any, bool], Any]:
     def read(message: Any, models: bool) -> Any:
         which = message.WhichOneof(oneof)
         return None if which is None else getters[which](message, models)
@@ -349,6 +259,7 @@ def _union_reader(oneof: str, getters: dict[str, Callable[[Any, bool], Any]]) ->
 
 def _fill(message: Any, value: Any, descriptor: Descriptor, names: dict[str, str]) -> Mapping[str, Any]:
     """The fields to set, by attribute, from anything but the type's own model. A protobuf message is merged at once."""
+    given: Mapping[str, Any]
     if isinstance(value, Mapping):
         given = value
     elif isinstance(value, Message):
@@ -399,95 +310,3 @@ def enum_checker(kind: type[enum.IntEnum]) -> Callable[[Any], int]:
         raise ValueError(f"expected one of {', '.join(kind.__members__)}, not {value!r:.80}")
 
     return as_enum
-
-
-class _Chooser:
-    """Sets the member of a union that a value is meant for."""
-
-    def __init__(self, members: tuple[FieldDescriptor, ...], converters: Converters) -> None:
-        self._converters = converters
-        self._members = members
-        self._by_type: dict[type, Callable[[Any, Any], None]] | None = None
-        self._by_name: dict[str, Callable[[Any, Any], None]] = {}
-
-    def _prepare(self) -> dict[type, Callable[[Any, Any], None]]:
-        exact: dict[type, Callable[[Any, Any], None]] = {}
-        for member in self._members:
-            self._by_name[member.name] = setter = self._converters.setter(member)
-            kind = python_type(member, self._converters._model, self._converters._enum_type)
-            if isinstance(kind, type):
-                exact.setdefault(kind, setter)
-        self._by_type = exact
-        return exact
-
-    def __call__(self, message: Any, value: Any) -> None:
-        setters = self._prepare() if self._by_type is None else self._by_type
-        setter = setters.get(type(value))
-        if setter is not None:
-            setter(message, value)
-            return
-        fitting: list[tuple[str, Any]] = []
-        errors: list[Exception] = []
-        for member in self._candidates(value):
-            scratch = message_factory.GetMessageClass(member.containing_type)()
-            try:
-                self._by_name[member.name](scratch, value)
-            except BAD as error:
-                errors.append(error)
-            else:
-                fitting.append((member.name, scratch))
-        if len(fitting) > 1 and isinstance(value, Mapping):
-            kinds = " and ".join(field.message_type.name for field in self._members if field.name in dict(fitting))
-            raise TypeError(f"the mapping fits {kinds}: give an object of the type that is meant")
-        if not fitting:
-            if len(errors) == 1:
-                raise errors[0]
-            raise TypeError(f"expected one of {self._kinds()}, not {kind_of(value)}")
-        message.MergeFrom(fitting[0][1])
-
-    def _candidates(self, value: Any) -> list[FieldDescriptor]:
-        """The members to try, the likeliest first."""
-        if isinstance(value, Message):
-            return [each for each in self._members if _is(each, value.DESCRIPTOR.full_name)]
-        if isinstance(value, (Mapping, BaseModel)):
-            plain = [each for each in self._members if each.message_type is not None]
-            ours = [each for each in plain if each.message_type.full_name not in WELL_KNOWN]
-            # A JSON object takes any mapping: it is meant where no type of the server's has these fields.
-            fits = [each for each in ours if _has_fields(each.message_type, value)]
-            return fits or [each for each in plain if each not in ours] or ours
-        if isinstance(value, (str, bytes)):
-            return [each for each in self._members if each.message_type is None]
-        first = next(iter(value), None) if isinstance(value, (list, tuple)) else None
-
-        def likelihood(member: FieldDescriptor) -> int:
-            inner = sequence_field(member.message_type)
-            return 0 if inner is None else -int(_SCALARS.get(inner.type, (None,))[0] is type(first))
-
-        return sorted(self._members, key=likelihood)
-
-    def _kinds(self) -> str:
-        names = (python_type(each, self._converters._model, self._converters._enum_type) for each in self._members)
-        return ", ".join(getattr(name, "__name__", str(name)) for name in names)
-
-
-def _is(field: FieldDescriptor, full_name: str) -> bool:
-    return field.message_type is not None and field.message_type.full_name == full_name
-
-
-def _has_fields(descriptor: Descriptor, value: Any) -> bool:
-    names = {name for field in fields_of(descriptor) for name in (field.name, field.attribute)}
-    given = value if isinstance(value, Mapping) else type(value).model_fields
-    return all(name in names for name in given)
-
-
-def python_type(
-    field: FieldDescriptor, model: Callable[[Descriptor], Any], enum_type: Callable[[EnumDescriptor], Any]
-) -> Any:
-    """The Python type of one value of a field."""
-    if field.enum_type is not None:
-        return enum_type(field.enum_type)
-    if field.message_type is None:
-        return _SCALARS[field.type][0]
-    if field.message_type.full_name in WELL_KNOWN:
-        return WELL_KNOWN[field.message_type.full_name][0]
-    return model(field.message_type)

@@ -1,8 +1,8 @@
 """Checked conversion of single values: Python's scalars and protobuf's well-known types.
 
-Each `as_*` takes what a user may give and returns what protobuf takes, or raises a TypeError or ValueError that says what
-was expected. They exist because protobuf itself lets some wrong values pass: a bool for a float, bytes for a string, an
-infinity for a float that is too large.
+Each `as_*` takes what a user may give and returns what protobuf takes, or raises a TypeError or ValueError that says
+what was expected. They exist because protobuf itself lets some wrong values pass: a bool for a float, bytes for a
+string, an infinity for a float that is too large.
 """
 
 from __future__ import annotations

@@ -51,8 +51,11 @@ _OPTIONS: dict[str, str | int] = {
     "grpc.keepalive_permit_without_calls": 0,
 }
 _TLS_FAILURE = re.compile(
-    r"handshake failed|certificate|CERTIFICATE|peer name .* is not in peer|Hostname Verification|ssl_|SSL_|TSI_", re.IGNORECASE
+    r"handshake failed|certificate|CERTIFICATE|peer name .* is not in peer|Hostname Verification|ssl_|SSL_|TSI_",
+    re.IGNORECASE,
 )
+
+_EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 _used = False
 _hangs = False
@@ -132,7 +135,7 @@ class GrpcTransport(Transport):
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.sleep(0 if self._running or self._tasks else 0.01)
-        await self._channel.close()
+        await self._channel.close(None)
 
     def own(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """A task that `aclose` ends and waits for, and whose exception whoever started it looks at."""
@@ -327,7 +330,7 @@ class _GrpcStream(ByteStream):
                 raise self._upload.failure from None
             raise self._transport.cut(self._call) from None
         self._idle.pause()
-        if data is grpc.aio.EOF:
+        if data is _EOF:
             self.cancel()
             return None
         return cast(bytes, data)
@@ -348,7 +351,9 @@ class _GrpcStream(ByteStream):
 
     async def aclose(self) -> None:
         self.cancel()
-        tasks = [task for task in (self._first, self._upload and self._upload.task) if task is not None]
+        tasks = [self._first] if self._first else []
+        if self._upload is not None:
+            tasks.append(self._upload.task)
         if tasks:
             await asyncio.wait(tasks)
 

@@ -1,8 +1,8 @@
 """ConnectionManager: keeps a connection no longer than its age allows, without ever losing a call.
 
 Connections come in generations. A call leases the current one; when that is too old, the next call finds a new one in
-its place, and the old one is closed when its last lease ends (make before break: closing a gRPC channel kills what is in
-flight, https://github.com/grpc/grpc/issues/41875).
+its place, and the old one is closed when its last lease ends (make before break: closing a gRPC channel kills what is
+in flight, https://github.com/grpc/grpc/issues/41875).
 """
 
 from __future__ import annotations

@@ -1,0 +1,158 @@
+"""How one reflected method's arguments become bytes, and its answers objects."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from typing import Any
+
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import DecodeError
+from pydantic import BaseModel
+
+from ..errors import InputError, InvalidResponseError
+from ..settings import Output
+from .fields import Field, either, fields_of, is_map, map_entry, sequence_field
+from .misfit import Misfit
+from .types import Types
+
+_CONSTANTS = (str, bytes, bytearray, Mapping, BaseModel)
+"""Values that are sent with every item of a stream, though some of them are iterable."""
+# Any, because the type arguments are values here.
+_LIST: Any = list
+_DICT: Any = dict
+_ITERABLE: Any = Iterable
+_ASYNC_ITERABLE: Any = AsyncIterable
+_ASYNC_ITERATOR: Any = AsyncIterator
+
+
+class ReflectedCodec:
+    """See `rpc.Codec`. Parameters are the request's fields: a singular one outside any oneof is required."""
+
+    def __init__(self, name: str, method: MethodDescriptor, types: Types) -> None:
+        fields = fields_of(method.input_type)
+        self._name = name
+        self._attributes = {field.name: field.attribute for field in fields}
+        self._required = {field.attribute for field in fields if _is_required(field)}
+        self._repeated = {field.attribute for field in fields if not field.union and field.members[0].is_repeated}
+        self._request = message_factory.GetMessageClass(method.input_type)
+        self._response = message_factory.GetMessageClass(method.output_type)
+        self._fill = types.encoder(method.input_type)
+        self._read = types.decoder(method.output_type)
+        self._model: type[BaseModel] = types.model(method.output_type)
+        self.signature, self._positions = _signature(fields, method, types)
+
+    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        return self._serialize(self._bind(args, kwargs))
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if args:
+            if len(args) > len(self._positions):
+                raise InputError(f"{self._name}() takes {len(self._positions)} arguments, not {len(args)}")
+            positional = dict(zip(self._positions, args, strict=False))
+            if twice := positional.keys() & kwargs.keys():
+                raise InputError(f"{self._name}(): {', '.join(sorted(twice))}: given twice")
+            kwargs = positional | kwargs
+        missing = [each for each in self._required if kwargs.get(each) is None]
+        if missing:
+            # Rare: a parameter whose name had to be changed may be given by its name on the wire.
+            kwargs = {self._attributes.get(name, name): value for name, value in kwargs.items()}
+            missing = [each for each in self._positions if each in self._required and kwargs.get(each) is None]
+            if missing:
+                raise InputError(f"{self._name}(): missing required argument: {', '.join(missing)}")
+        return kwargs
+
+    def _serialize(self, values: dict[str, Any]) -> bytes:
+        message = self._request()
+        try:
+            self._fill(message, values)
+        except Misfit as error:
+            raise InputError(f"{self._name}(): {error}") from None
+        data: bytes = message.SerializeToString()
+        return data
+
+    def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+        values = self._bind(args, kwargs)
+        streams = {name: value for name, value in values.items() if self._is_stream(name, value)}
+        if not streams:
+            raise InputError(
+                f"{self._name}() needs a stream: give an iterable or async iterable for "
+                f"{' or '.join(each for each in self._positions if each in self._required) or 'a parameter'}"
+            )
+        constants = {name: value for name, value in values.items() if name not in streams}
+        return self._serialize(constants), {self._attributes.get(name, name): each for name, each in streams.items()}
+
+    def _is_stream(self, name: str, value: Any) -> bool:
+        if value is None or isinstance(value, _CONSTANTS):
+            return False
+        if name in self._repeated and isinstance(value, (list, tuple)):
+            # A list is one value of such a parameter; a list of lists is a stream of values.
+            return bool(value) and all(isinstance(each, (list, tuple)) for each in value)
+        return isinstance(value, (Iterable, AsyncIterable))
+
+    def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
+        message = self._request()
+        try:
+            self._fill(message, items)
+        except Misfit as error:
+            name, _, rest = error.path.partition(".")
+            raise InputError(f"{self._name}(): {name}[{index}]{rest and '.'}{rest}: {error.message}") from None
+        # Protobuf messages one after the other are one message: the constants were encoded once.
+        data: bytes = constants + message.SerializeToString()
+        return data
+
+    def decode(self, data: bytes, output: Output) -> Any:
+        try:
+            message = self._response.FromString(data)
+            if output == "proto":
+                return message
+            if output == "dict":
+                return self._read(message, False)
+            return self._model.model_validate(self._read(message, True))
+        except (DecodeError, ValueError, OverflowError, RecursionError) as error:
+            raise InvalidResponseError(f"the answer is no {self._model.__name__}: {error}") from error
+
+
+def _is_required(field: Field) -> bool:
+    return not field.union and not field.optional and not field.members[0].is_repeated
+
+
+def _signature(
+    fields: list[Field], method: MethodDescriptor, types: Types
+) -> tuple[inspect.Signature, tuple[str, ...]]:
+    """The method's signature: required parameters first, each group in the order of the server's fields."""
+    required: list[inspect.Parameter] = []
+    others: list[inspect.Parameter] = []
+    for field in fields:
+        kind: Any = _parameter_type(field, types)
+        needed = _is_required(field)
+        if method.client_streaming and needed:
+            kind = _ITERABLE[kind] | _ASYNC_ITERABLE[kind]
+        parameter = inspect.Parameter(
+            field.attribute,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=inspect.Parameter.empty if needed else None,
+            annotation=kind if needed else kind | None,
+        )
+        (required if needed else others).append(parameter)
+    answer = types.model(method.output_type)
+    signature = inspect.Signature(
+        [*required, *others], return_annotation=_ASYNC_ITERATOR[answer] if method.server_streaming else answer
+    )
+    return signature, tuple(signature.parameters)
+
+
+def _parameter_type(field: Field, types: Types) -> Any:
+    member = field.members[0]
+    if field.union:
+        kinds = []
+        for each in field.members:
+            inner = sequence_field(each.message_type)
+            kinds.append(types.one(each) if inner is None else _LIST[types.one(inner)])
+        return either(kinds)
+    if is_map(member):
+        key, value = map_entry(member)
+        return _DICT[types.one(key), types.one(value)]
+    kind = types.one(member)
+    return _LIST[kind] if member.is_repeated else kind

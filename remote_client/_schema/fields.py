@@ -1,0 +1,117 @@
+"""Protobuf's fields as users see them, and the Python types of their values."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from pydantic import BaseModel
+
+from .values import WELL_KNOWN
+
+_T = FieldDescriptor
+INTEGERS = {
+    **dict.fromkeys((_T.TYPE_INT32, _T.TYPE_SINT32, _T.TYPE_SFIXED32), "int32"),
+    **dict.fromkeys((_T.TYPE_INT64, _T.TYPE_SINT64, _T.TYPE_SFIXED64), "int64"),
+    **dict.fromkeys((_T.TYPE_UINT32, _T.TYPE_FIXED32), "uint32"),
+    **dict.fromkeys((_T.TYPE_UINT64, _T.TYPE_FIXED64), "uint64"),
+}
+SCALARS: dict[int, tuple[type, str]] = {
+    # protobuf type: Python type, the function that checks other values
+    **dict.fromkeys(INTEGERS, (int, "as_int")),
+    _T.TYPE_DOUBLE: (float, "as_float"),
+    _T.TYPE_FLOAT: (float, "as_float32"),
+    _T.TYPE_BOOL: (bool, "as_bool"),
+    _T.TYPE_STRING: (str, "as_str"),
+    _T.TYPE_BYTES: (bytes, "as_bytes"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a message as users see it: a union is one field.
+
+    Attributes:
+        name: the field's name on the wire, or the union's (its oneof).
+        attribute: its name on the pydantic model, the same unless that is not possible.
+        members: the protobuf field; of a union, all of them.
+        union: whether it is a union.
+        optional: whether the field knows being unset apart from its zero value.
+    """
+
+    name: str
+    attribute: str
+    members: tuple[FieldDescriptor, ...]
+    union: bool
+    optional: bool
+
+
+def fields_of(descriptor: Descriptor) -> list[Field]:
+    """The fields of a message. A oneof `_name` of one member `name` is an optional field, any other one a union."""
+    fields: list[Field] = []
+    taken: set[str] = set()
+    for member in descriptor.fields:
+        oneof = member.containing_oneof
+        optional = oneof is not None and len(oneof.fields) == 1 and oneof.name == f"_{member.name}"
+        name, members = member.name, [member]
+        if oneof is not None and not optional:
+            if member.name != oneof.fields[0].name:
+                continue  # the union was seen at its first member
+            name, members = oneof.name, list(oneof.fields)
+        attribute = name.lstrip("_") or "field"
+        while (
+            attribute in taken or attribute == "self" or keyword.iskeyword(attribute) or hasattr(BaseModel, attribute)
+        ):
+            attribute += "_"
+        taken.add(attribute)
+        fields.append(Field(name, attribute, tuple(members), oneof is not None and not optional, optional))
+    return fields
+
+
+def message_of(field: FieldDescriptor) -> Descriptor:
+    """The message type of a field that has one."""
+    assert field.message_type is not None
+    return field.message_type
+
+
+def is_map(field: FieldDescriptor) -> bool:
+    """Whether a repeated field is a map."""
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
+
+
+def map_entry(field: FieldDescriptor) -> tuple[FieldDescriptor, FieldDescriptor]:
+    """The key and the value of a map."""
+    entry = message_of(field).fields_by_name
+    return entry["key"], entry["value"]
+
+
+def sequence_field(descriptor: Descriptor | None) -> FieldDescriptor | None:
+    """The one field of a message that only wraps a list, such as caikit's `StrSequence{values}`."""
+    if descriptor is None or len(descriptor.fields) != 1:
+        return None
+    field = descriptor.fields[0]
+    return field if field.is_repeated and field.name == "values" and not is_map(field) else None
+
+
+def python_type(
+    field: FieldDescriptor, model: Callable[[Descriptor], Any], enum_type: Callable[[EnumDescriptor], Any]
+) -> Any:
+    """The Python type of one value of a field."""
+    if field.enum_type is not None:
+        return enum_type(field.enum_type)
+    if field.message_type is None:
+        return SCALARS[field.type][0]
+    if field.message_type.full_name in WELL_KNOWN:
+        return WELL_KNOWN[field.message_type.full_name][0]
+    return model(field.message_type)
+
+
+def either(kinds: Iterable[Any]) -> Any:
+    """The union of some types."""
+    union: Any = None
+    for index, kind in enumerate(kinds):
+        union = kind if index == 0 else union | kind
+    return union

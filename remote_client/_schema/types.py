@@ -1,0 +1,139 @@
+"""pydantic models and enums, made of protobuf's messages and enums."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Annotated, Any, ForwardRef
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, create_model
+from pydantic import Field as PydanticField
+
+from ..errors import SchemaError
+from .convert import Converters
+from .fields import Field, either, fields_of, is_map, map_entry, python_type
+
+
+class RemoteMessage(BaseModel):
+    """The base of the pydantic models made from a server's messages. Bytes are base64 in JSON, enums their names."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        protected_namespaces=(),
+        validate_by_name=True,
+        validate_by_alias=True,
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+        ser_json_inf_nan="constants",
+    )
+
+
+class RemoteEnum(enum.IntEnum):
+    """The base of a server's enums. A number this schema does not know is kept, as proto3 demands."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> RemoteEnum | None:
+        if not isinstance(value, int):
+            return None
+        member = int.__new__(cls, value)
+        member._name_ = f"UNRECOGNIZED_{value}"
+        member._value_ = value
+        return member
+
+
+class Types:
+    """The pydantic models and enums of one pool, each made once."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, type[Any]] = {}
+        self._making: dict[str, str] = {}
+        self._converters = Converters(self.model, self.enum)
+
+    def model(self, descriptor: Descriptor) -> Any:
+        """The model of a message; inside its own making a forward reference."""
+        full_name = descriptor.full_name
+        if full_name in self.by_name:
+            return self.by_name[full_name]
+        if full_name in self._making:
+            return ForwardRef(self._making[full_name])
+        self._making[full_name] = f"T{len(self._making)}"
+        fields: dict[str, Any] = {}
+        for field in fields_of(descriptor):
+            fields[field.attribute] = (self._annotation(field), PydanticField(**self._default(field)))
+        try:
+            made = create_model(
+                descriptor.name,
+                __base__=RemoteMessage,
+                __module__=descriptor.full_name.rpartition(".")[0],
+                __doc__=f"{full_name}, as the server describes it.",
+                **fields,
+            )
+        except Exception as error:
+            raise SchemaError(f"{full_name} cannot be a pydantic model: {error}") from error
+        self.by_name[full_name] = made
+        known = {alias: self.by_name[name] for name, alias in self._making.items() if name in self.by_name}
+        for each in known.values():
+            each.model_rebuild(raise_errors=False, _types_namespace=known)
+        return made
+
+    def enum(self, descriptor: EnumDescriptor) -> Any:
+        """The enum of a descriptor."""
+        if descriptor.full_name not in self.by_name:
+            members = {value.name: value.number for value in descriptor.values}
+            base: Any = RemoteEnum
+            try:
+                self.by_name[descriptor.full_name] = base(
+                    descriptor.name, members, module=descriptor.full_name.rpartition(".")[0]
+                )
+            except (TypeError, ValueError) as error:
+                raise SchemaError(f"{descriptor.full_name} cannot be an enum: {error}") from None
+        return self.by_name[descriptor.full_name]
+
+    def encoder(self, descriptor: Descriptor) -> Callable[[Any, Any], None]:
+        """See `Converters.encoder`."""
+        return self._converters.encoder(descriptor)
+
+    def decoder(self, descriptor: Descriptor) -> Callable[[Any, bool], dict[str, Any]]:
+        """See `Converters.decoder`."""
+        return self._converters.decoder(descriptor)
+
+    def one(self, field: FieldDescriptor) -> Any:
+        """The type of one value of a field."""
+        return python_type(field, self.model, self.enum)
+
+    def _annotation(self, field: Field) -> Any:
+        """The type of a field of a model. It takes an enum's members by name too."""
+        kinds = [self._open(self.one(member)) for member in field.members]
+        member = field.members[0]
+        if field.union:
+            return either([*kinds, None])
+        if is_map(member):
+            key, value = map_entry(member)
+            return dict[self.one(key), self._open(self.one(value))]  # type: ignore[misc]
+        if member.is_repeated:
+            return list[kinds[0]]  # type: ignore[valid-type]
+        return kinds[0] | None if field.optional or member.message_type is not None else kinds[0]
+
+    def _open(self, kind: Any) -> Any:
+        """The type as a model's field, where an enum takes names and gives them to JSON."""
+        if not (isinstance(kind, type) and issubclass(kind, RemoteEnum)):
+            return kind
+        names_too = BeforeValidator(
+            lambda value: kind[value] if isinstance(value, str) and value in kind.__members__ else value
+        )
+        return Annotated[kind, names_too, PlainSerializer(lambda value: value.name, when_used="json")]
+
+    def _default(self, field: Field) -> dict[str, Any]:
+        """The value of a field that is not given: the wire does not tell which fields a type requires."""
+        options: dict[str, Any] = {} if field.name == field.attribute else {"alias": field.name}
+        member = field.members[0]
+        if is_map(member):
+            return options | {"default_factory": dict}
+        if member.is_repeated:
+            return options | {"default_factory": list}
+        if field.union or field.optional or member.message_type is not None:
+            return options | {"default": None}
+        if member.enum_type is not None:
+            return options | {"default": self.enum(member.enum_type)(member.default_value)}
+        return options | {"default": member.default_value}

@@ -1,0 +1,112 @@
+"""Which member of a union a value is meant for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from google.protobuf import message_factory
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from pydantic import BaseModel
+
+from .fields import SCALARS, fields_of, message_of, sequence_field
+from .misfit import BAD
+from .values import WELL_KNOWN, kind_of
+
+Setter = Callable[[Any, Any], None]
+
+
+class Chooser:
+    """Sets the member of a union that a value is meant for: by its exact type, or else the one member that takes it.
+
+    Args:
+        members: the union's fields.
+        setter: gives `set(message, value)` for one of them.
+        kind: gives the Python type of one of them.
+    """
+
+    def __init__(
+        self,
+        members: tuple[FieldDescriptor, ...],
+        setter: Callable[[FieldDescriptor], Setter],
+        kind: Callable[[FieldDescriptor], Any],
+    ) -> None:
+        self._members = members
+        self._setter = setter
+        self._kind = kind
+        self._by_name: dict[str, Setter] = {}
+        self._by_type: dict[type, Setter] | None = None
+
+    def __call__(self, message: Any, value: Any) -> None:
+        setters = self._prepare() if self._by_type is None else self._by_type
+        setter = setters.get(type(value))
+        if setter is not None:
+            setter(message, value)
+        else:
+            message.MergeFrom(self._try(value))
+
+    def _prepare(self) -> dict[type, Setter]:
+        """Done at the first use: a type may hold a union of itself."""
+        exact: dict[type, Setter] = {}
+        for member in self._members:
+            self._by_name[member.name] = setter = self._setter(member)
+            kind = self._kind(member)
+            if isinstance(kind, type):
+                exact.setdefault(kind, setter)
+        self._by_type = exact
+        return exact
+
+    def _try(self, value: Any) -> Message:
+        """A message with the one member set that takes the value."""
+        fitting: list[tuple[FieldDescriptor, Message]] = []
+        errors: list[Exception] = []
+        for member in self._candidates(value):
+            assert member.containing_type is not None
+            scratch = message_factory.GetMessageClass(member.containing_type)()
+            try:
+                self._by_name[member.name](scratch, value)
+            except BAD as error:
+                errors.append(error)
+            else:
+                fitting.append((member, scratch))
+        if len(fitting) > 1 and isinstance(value, Mapping):
+            kinds = " and ".join(message_of(member).name for member, _ in fitting)
+            raise TypeError(f"the mapping fits {kinds}: give an object of the type that is meant")
+        if fitting:
+            return fitting[0][1]
+        if len(errors) == 1:
+            raise errors[0]
+        kinds = ", ".join(getattr(kind, "__name__", str(kind)) for kind in map(self._kind, self._members))
+        raise TypeError(f"expected one of {kinds}, not {kind_of(value)}")
+
+    def _candidates(self, value: Any) -> list[FieldDescriptor]:
+        """The members to try, the likeliest first."""
+        if isinstance(value, Message):
+            return [each for each in self._members if _is(each, value.DESCRIPTOR.full_name)]
+        if isinstance(value, (Mapping, BaseModel)):
+            plain = [each for each in self._members if each.message_type is not None]
+            ours = [each for each in plain if message_of(each).full_name not in WELL_KNOWN]
+            # A JSON object takes any mapping: it is meant where no type of the server's has these fields.
+            fits = [each for each in ours if _has_fields(message_of(each), value)]
+            return fits or [each for each in plain if each not in ours] or ours
+        if isinstance(value, (str, bytes)):
+            return [each for each in self._members if each.message_type is None]
+        first = next(iter(value), None) if isinstance(value, (list, tuple)) else None
+
+        def likelihood(member: FieldDescriptor) -> int:
+            inner = sequence_field(member.message_type)
+            return 0 if inner is None else -int(SCALARS.get(inner.type, (None,))[0] is type(first))
+
+        return sorted(self._members, key=likelihood)
+
+
+def _is(field: FieldDescriptor, full_name: str) -> bool:
+    return field.message_type is not None and field.message_type.full_name == full_name
+
+
+def _has_fields(descriptor: Descriptor, value: Any) -> bool:
+    """Whether the message has all fields that are given."""
+    names = {name for field in fields_of(descriptor) for name in (field.name, field.attribute)}
+    given = value if isinstance(value, Mapping) else type(value).model_fields
+    return all(name in names for name in given)
