@@ -142,22 +142,21 @@ class RemoteClient:
     async def healthy(self) -> bool:
         """Whether every server answers that it serves. Unreachable ones do not; other errors are raised."""
         answers: list[bool] = []
+        errors: list[Exception] = []
 
         async def ask(server: Server) -> None:
             try:
                 answers.append(await self._finder.send(server, _HEALTH, b"") == _SERVING)
             except (UnavailableError, DeadlineExceededError, UnimplementedError):
                 answers.append(False)
+            except Exception as error:  # raised below: out of the task group it would come as a group
+                errors.append(error)
 
-        servers = self._finder.servers
-        for server in servers[1:]:
-            server.connections.check()
-        if len(servers) == 1:
-            await ask(servers[0])  # no task group, so that an error is not wrapped in a group
-        else:
-            async with anyio.create_task_group() as group:
-                for server in servers:
-                    group.start_soon(ask, server)
+        async with anyio.create_task_group() as group:
+            for server in self._finder.servers:
+                group.start_soon(ask, server)
+        if errors:
+            raise errors[0]
         return all(answers)
 
     async def aclose(self) -> None:
@@ -171,7 +170,9 @@ class RemoteClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<RemoteClient of {', '.join(server.connection.target for server in self._finder.servers)}>"
+        servers = self._finder.servers
+        opened = sum(server.connections.opened for server in servers)
+        return f"<RemoteClient of {', '.join(each.connection.target for each in servers)}: {opened} connections opened>"
 
 
 def _connection(

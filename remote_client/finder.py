@@ -18,7 +18,6 @@ from ._transport.manager import open_connections
 from .errors import (
     ClosedError,
     InvalidResponseError,
-    RemoteClientError,
     SchemaError,
     UnimplementedError,
     UnsupportedError,
@@ -48,7 +47,7 @@ class Server:
         self.connection = connection
         self.connections = open_connections(connection, protocol)
         self.models: dict[str, ModelInfo] = {}
-        self.error: RemoteClientError | None = None
+        self.error: Exception | None = None
         self.description: ServiceDescription | None = None
 
 
@@ -252,15 +251,21 @@ class RemoteModelFinder:
 
     async def _ask(self, server: Server) -> None:
         try:
-            answer = await self.call(server, "GetModelsInfo")
-            server.models = {each["name"]: ModelInfo(**each) for each in answer["models"]}
+            server.models = await self._list_models(server)
             server.error = None
-        except (KeyError, TypeError, ValueError) as error:
-            server.error = InvalidResponseError(f"the list of models is not one: {error}")
-        except RemoteClientError as error:
+        except Exception as error:  # kept for who asked: out of the task group it would come as a group
             server.error = error
-        if server.error is not None and not isinstance(server.error, ClosedError):
-            logger.warning("finder %s: %s: %s", self.instance_name, server.connection.target, server.error)
+            if not isinstance(error, ClosedError):
+                logger.warning("finder %s: %s did not answer: %s", self.instance_name, server.connection.target, error)
+
+    async def _list_models(self, server: Server) -> dict[str, ModelInfo]:
+        answer = await self.call(server, "GetModelsInfo")
+        try:
+            return {each["name"]: ModelInfo(**each) for each in answer["models"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidResponseError(
+                f"GetModelsInfo did not answer with models: {error}", target=server.connection.target
+            ) from None
 
     async def _fly(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Wait for the task of a key, started if there is none. A waiter that is cancelled does not end it."""

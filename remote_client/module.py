@@ -44,8 +44,9 @@ class RemoteModuleBase:
         connections: ConnectionManager | None = None,
         options: CallOptions | None = None,
     ) -> None:
-        if not model_config.model_path.isascii() or not model_config.model_path.isprintable():
-            raise InputError("model: gRPC metadata takes printable ASCII names only")
+        name = model_config.model_path
+        if not name or not name.isascii() or not name.isprintable():
+            raise InputError(f"model: {name!r} cannot be sent: metadata takes printable ASCII names only")
         self._config = model_config
         self._owned = connections is None
         self._connections = connections or open_connections(model_config.connection, model_config.protocol)
@@ -151,6 +152,8 @@ class RemoteModuleBase:
         await self.aclose()
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
         methods = [each for each in dir(type(self)) if each.startswith("run")]
         close = difflib.get_close_matches(name, methods, n=1)
         hint = f"did you mean {close[0]}?" if close else f"its methods are {', '.join(methods) or 'none'}"

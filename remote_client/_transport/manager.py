@@ -89,12 +89,9 @@ class ConnectionManager:
         self._draining: set[_Generation] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
+        self.opened = 0
+        """How many connections were made so far."""
         self._born = _forks
-
-    @property
-    def closed(self) -> bool:
-        """Whether `aclose` was called."""
-        return self._closed
 
     def check(self) -> None:
         """Raise what `lease` would: a ClosedError, WrongLoopError or ForkedError."""
@@ -140,6 +137,7 @@ class ConnectionManager:
         lifetime = float("inf") if self._max_age < 0 else self._max_age * (1 - 0.2 * self._jitter())
         new = _Generation(self._connect(), loop.time() + lifetime)
         self._current = new
+        self.opened += 1
         if old is not None:
             self._retire(old, loop)
         if self._max_age == 0:

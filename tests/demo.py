@@ -1,0 +1,34 @@
+"""`make demo`: starts a real caikit runtime and runs the README's examples against it, showing each and what it prints."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from tests.support import readme
+from tests.support.runtime import Runtime
+
+
+async def show(target: str) -> None:
+    """Every example and its output."""
+    names: dict[str, Any] = {"asyncio": asyncio}
+    for heading, code in readme.examples():
+        print(f"\n\033[1m== {heading} ==\033[0m\n")
+        print("\n".join(f"    {line}" for line in code.splitlines()), flush=True)
+        print()
+        await readme.run(code, target, names)
+
+
+def main() -> None:
+    """Start the runtime, show, stop it."""
+    started = time.monotonic()
+    print("Starting a caikit runtime with the sample library ...", flush=True)
+    with Runtime() as runtime:
+        print(f"It serves gRPC at {runtime.target} after {time.monotonic() - started:.1f} s.", flush=True)
+        asyncio.run(show(runtime.target))
+    print(f"\nDone in {time.monotonic() - started:.1f} s.")
+
+
+if __name__ == "__main__":
+    main()

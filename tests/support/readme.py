@@ -1,0 +1,38 @@
+"""The examples of the README, run in order against a real runtime."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+README = Path(__file__).parent.parent.parent / "README.md"
+
+
+def examples() -> Iterator[tuple[str, str]]:
+    """Each Python example and the heading it stands under."""
+    heading = ""
+    for match in re.finditer(r"^## ([^\n]+)$|^```python\n(.*?)^```$", README.read_text(), re.M | re.S):
+        if match[1]:
+            heading = match[1]
+        else:
+            yield heading, match[2]
+
+
+async def run(code: str, target: str, names: dict[str, Any]) -> None:
+    """Run one example, with its names kept for the next: a whole script in a process of its own, others right here."""
+    code = code.replace("localhost:8085", target).replace('"port": 8085', f'"port": {target.rpartition(":")[2]}')
+    if "asyncio.run(" in code:
+        process = await asyncio.create_subprocess_exec(sys.executable, "-W", "error", "-c", code)
+        if await process.wait():
+            raise RuntimeError(f"the example ended with exit code {process.returncode}")
+        code = code.partition("asyncio.run(")[0]  # what it imports and defines is there for those that follow
+    compiled = compile(code, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    result = eval(compiled, names)
+    if inspect.isawaitable(result):
+        await result
