@@ -7,6 +7,7 @@ task of grpc.aio's: cancellation would pass through it and come back changed, an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -20,6 +21,7 @@ import grpc.aio
 from ..errors import (
     DeadlineExceededError,
     ForkedError,
+    InvalidResponseError,
     RemoteClientError,
     ResponseTooLargeError,
     TlsError,
@@ -98,20 +100,17 @@ class GrpcTransport(Transport):
         return await self._answer(call, rpc)
 
     async def _stream_unary(self, call: Call, body: AsyncIterator[bytes]) -> bytes:
-        rpc = self._method("stream_unary", call.path)(timeout=call.total_timeout, metadata=call.metadata)
-        done = self._watch(rpc)
-        upload = _Upload(self, rpc, body, call)
-        upload.idle.start()
+        # On the wire it is a stream of one answer; read as one, an early answer survives the writes it cuts short.
+        stream = self.stream(call, body)
         try:
-            await done
-        except asyncio.CancelledError:
-            rpc.cancel()
-            raise
+            answer = await stream.read()
+            extra = None if answer is None else await stream.read()
         finally:
-            upload.stop()
-        if upload.failure is not None:
-            raise upload.failure
-        return await self._answer(call, rpc)
+            await stream.aclose()
+        if answer is None or extra is not None:
+            count = "no answer" if answer is None else "more than one answer"
+            raise InvalidResponseError(f"{count} to a unary call", method=call.path[1:], target=self._target)
+        return answer
 
     def stream(self, call: Call, body: bytes | AsyncIterator[bytes]) -> ByteStream:
         if isinstance(body, bytes):
@@ -252,7 +251,9 @@ class _IdleTimer:
 class _Upload:
     """Writes the messages of an iterator to an rpc, in a task of its own, and keeps what the iterator raised.
 
-    grpc.aio's own way of taking an iterator turns that into a bare CancelledError (#28613).
+    grpc.aio's own way of taking an iterator turns that into a bare CancelledError (#28613). And its `write` makes the
+    call INTERNAL where the server ends it before the last message: the server's status is lost, and so are answers not
+    read yet (#36066). So messages go to the call below it, and a write that fails leaves the verdict to the reader.
     """
 
     __slots__ = ("_body", "_rpc", "failure", "idle", "task")
@@ -271,23 +272,32 @@ class _Upload:
             except StopAsyncIteration:
                 break
             except BaseException as error:
-                task = asyncio.current_task()
-                if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                    raise
-                self.failure = error
-                self._rpc.cancel()
-                if not isinstance(error, (Exception, asyncio.CancelledError)):
-                    raise
+                self._fail(error)
                 return
-            try:
-                await self._rpc.write(item)
-            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                return  # the call is over; its reader is told why
+            if not await self._send(item):
+                return
             self.idle.progress()
-        try:
+        with contextlib.suppress(Exception):  # the call is over; its reader is told why
             await self._rpc.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            return
+
+    def _fail(self, error: BaseException) -> None:
+        """Keep what the iterator raised, unless it is this task that is being cancelled."""
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise error
+        self.failure = error
+        self._rpc.cancel()
+        if not isinstance(error, (Exception, asyncio.CancelledError)):
+            raise error
+
+    async def _send(self, item: bytes) -> bool:
+        """Whether the message was taken."""
+        try:
+            await self._rpc.wait_for_connection()
+            await self._rpc._cython_call.send_serialized_message(item)
+        except Exception:  # the call is over; its reader is told why
+            return False
+        return True
 
     def stop(self) -> None:
         self.idle.stop()
