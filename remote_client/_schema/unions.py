@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from google.protobuf import message_factory
@@ -70,7 +71,8 @@ class Chooser:
                 errors.append(error)
             else:
                 fitting.append((member, scratch))
-        if len(fitting) > 1 and isinstance(value, Mapping):
+        lists = [member for member, _ in fitting if sequence_field(member.message_type)]
+        if isinstance(value, Mapping) and len(fitting) > max(1, len(lists)):
             kinds = " and ".join(message_of(member).name for member, _ in fitting)
             raise TypeError(f"the mapping fits {kinds}: give an object of the type that is meant")
         if fitting:
@@ -89,16 +91,20 @@ class Chooser:
             ours = [each for each in plain if message_of(each).full_name not in WELL_KNOWN]
             # A JSON object takes any mapping: it is meant where no type of the server's has these fields.
             fits = [each for each in ours if _has_fields(message_of(each), value)]
+            if isinstance(value, Mapping) and all(sequence_field(message_of(each)) for each in fits):
+                fits.sort(key=partial(_likelihood, value.get("values")))
             return fits or [each for each in plain if each not in ours] or ours
         if isinstance(value, (str, bytes)):
             return [each for each in self._members if each.message_type is None]
-        first = next(iter(value), None) if isinstance(value, (list, tuple)) else None
+        return sorted(self._members, key=partial(_likelihood, value))
 
-        def likelihood(member: FieldDescriptor) -> int:
-            inner = sequence_field(member.message_type)
-            return 0 if inner is None else -int(SCALARS.get(inner.type, (None,))[0] is type(first))
 
-        return sorted(self._members, key=likelihood)
+def _likelihood(items: Any, member: FieldDescriptor) -> int:
+    """Lowest for the sequence whose items have the type of the list's first one."""
+    inner = sequence_field(member.message_type)
+    if inner is None or not isinstance(items, (list, tuple)) or not items:
+        return 0
+    return -int(SCALARS.get(inner.type, (None,))[0] is type(items[0]))
 
 
 def _is(field: FieldDescriptor, full_name: str) -> bool:

@@ -1,0 +1,230 @@
+"""Every type goes out and comes back equal, whatever form it is given in and whatever kind of call carries it."""
+
+import json
+import math
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from remote_client import RemoteClient
+from remote_client.errors import InputError
+
+PARIS = {"label": "Paris", "lat": 48.9, "lon": 2.4, "tags": ["capital", "river"]}
+NAUTICAL = timezone(timedelta(hours=-3, minutes=-30))
+NOON = datetime(2024, 2, 29, 12, 30, 15, 123456, tzinfo=timezone.utc)
+
+# One case a line: the field of `Zoo` and a value. Messages are given as mappings here.
+CASES: list[tuple[str, Any]] = [
+    ("flag", True),
+    ("flag", False),
+    ("int64", 2**63 - 1),
+    ("int64", -(2**63)),
+    ("int32", 2**31 - 1),
+    ("int32", -(2**31)),
+    ("uint32", 2**32 - 1),
+    ("uint64", 2**64 - 1),
+    ("double", 1.7976931348623157e308),
+    ("double", 5e-324),
+    ("double", math.inf),
+    ("double", -0.1),
+    ("float32", 1.5),
+    ("float32", -math.inf),
+    ("text", ""),
+    ("text", "zäöü \u2028 \x00 line\r\nend 🦓"),
+    ("text", "long " * 60_000),
+    ("blob", b""),
+    ("blob", bytes(range(256)) * 1200),
+    ("color", "GREEN"),
+    ("color", 7),
+    ("place", PARIS),
+    ("place", {}),
+    ("ints", [0, -1, 2**62]),
+    ("doubles", [0.0, 1.5, -2.25, math.inf]),
+    ("texts", ["", "a", "🦓"]),
+    ("flags", [True, False, True]),
+    ("colors", ["BLUE", "RED", "GREEN"]),
+    ("places", [PARIS, {}, {"label": "x"}]),
+    ("counts", {"a": 1, "": 0, "ü": -(2**63)}),
+    ("names_by_number", {0: "zero", -5: "", 2**62: "large"}),
+    ("places_by_name", {"home": PARIS, "nowhere": {}}),
+    ("when", NOON),
+    ("when", NOON.astimezone(NAUTICAL)),
+    ("moments", [NOON, NOON + timedelta(days=4000)]),
+    ("settings", {"text": "x", "number": 1.5, "yes": True, "none": None, "list": [1, {"deep": []}], "dict": {"a": {}}}),
+    ("settings", {}),
+    ("scalar_union", True),
+    ("scalar_union", 42),
+    ("scalar_union", 42.0),
+    ("scalar_union", "42"),
+    ("message_union", {"name": "Ada"}),
+    ("message_union", PARIS),
+    ("sequence_union", {"values": ["a", "b"]}),
+    ("sequence_union", {"values": [1, 2]}),
+    ("sequence_union", {"values": [1.5, 2.5]}),
+    ("optional_text", "given"),
+    ("optional_int", -7),
+    ("attachment", {"data": b"\x00\xff", "filename": "a.bin", "type": "application/octet-stream"}),
+]
+IDS = [f"{field}-{index}" for index, (field, _) in enumerate(CASES)]
+
+
+@pytest.mark.parametrize(("field", "value"), CASES, ids=IDS)
+async def test_each_type_returns_equal(client: RemoteClient, field: str, value: Any) -> None:
+    zoo = await client.model("zoo", task="ZooTask")
+    sent = (await client.describe()).type("Zoo")(**{field: value})
+    expected = getattr(sent, field)
+
+    from_mapping = await zoo.run(zoo={field: value})
+    from_object = await zoo.run(sent)
+    from_message = await zoo.run(await zoo.with_options(output="proto").run(sent))
+    from_stream = [item async for item in zoo.run_stream_out(sent, count=2)]
+    from_bidi = [item async for item in zoo.run_bidi_stream([sent, {field: value}])]
+
+    for answer in (from_mapping, from_object, from_message, *from_stream, *from_bidi):
+        got = getattr(answer, field)
+        assert got == expected
+        assert type(got) is type(expected)
+        # An answer is an input again, without loss.
+        assert answer == await zoo.run(answer)
+    assert len(from_stream) == len(from_bidi) == 2
+    plain = await zoo.with_options(output="dict").run(sent)
+    assert type(sent)(**plain) == from_object
+
+
+async def test_nan_stays_nan(client: RemoteClient) -> None:
+    zoo = await client.model("zoo", task="ZooTask")
+    answer = await zoo.run({"double": math.nan, "doubles": [math.nan], "float32": math.nan})
+    assert math.isnan(answer.double)
+    assert math.isnan(answer.doubles[0])
+    assert math.isnan(answer.float32)
+
+
+async def test_all_at_once(client: RemoteClient) -> None:
+    zoo = await client.model("zoo", task="ZooTask")
+    everything = dict(reversed(CASES))  # the first case of each field
+    sent = (await client.describe()).type("Zoo")(**everything)
+    assert await zoo.run(everything) == sent
+    assert await zoo.run(sent) == sent
+
+
+async def test_union_members_keep_their_type(client: RemoteClient) -> None:
+    zoo = await client.model("zoo", task="ZooTask")
+    for value in (True, 1, 1.0, "1"):
+        assert type((await zoo.run({"scalar_union": value})).scalar_union) is type(value)
+    # A plain list is meant for the sequence that has its items' type.
+    for values, kind in ((["a"], "StrSequence"), ([1], "IntSequence"), ([1.5], "FloatSequence")):
+        answer = (await zoo.run({"sequence_union": values})).sequence_union
+        assert (type(answer).__name__, answer.values) == (kind, values)
+
+
+PARAMETERS: dict[str, Any] = {
+    "text": "x",
+    "number": 5,
+    "ratio": 0.5,
+    "flag": True,
+    "blob": b"\x00\x01",
+    "place": PARIS,
+    "when": NOON,
+    "settings": {"a": [1.0, None]},
+    "words": ["a", "b"],
+    "places": [PARIS, {"label": "x"}],
+    "weights": {"a": 0.5},
+    "names": {5: "five"},
+    "choice": 7,
+    "values": [1, 2],
+}
+
+
+async def received(client: RemoteClient, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """What reached the module."""
+    model = await client.model("parameters", task="ParametersTask")
+    answer: dict[str, Any] = json.loads((await model.run(*args, **kwargs)).received)
+    return answer
+
+
+async def test_parameters_arrive(client: RemoteClient) -> None:
+    got = await received(client, **PARAMETERS)
+    assert got["text"] == "x"
+    assert (got["number"], got["ratio"], got["flag"]) == (5, 0.5, True)
+    assert got["blob"] == {"bytes": "0001"}
+    assert got["place"]["Place"]["label"] == "Paris"
+    assert got["words"] == ["a", "b"]
+    assert [place["Place"]["label"] for place in got["places"]] == ["Paris", "x"]
+    assert got["weights"] == {"a": 0.5}
+    assert got["names"] == {"5": "five"}
+    assert got["settings"] == {"a": [1.0, None]}
+    # caikit hands the module local time without a zone.
+    assert datetime.fromisoformat(got["when"]["datetime"]).astimezone(timezone.utc) == NOON
+
+
+@pytest.mark.parametrize(
+    ("choice", "arrives"),
+    [("s", "s"), (0, 0), (PARIS, "Paris")],
+)
+async def test_union_parameters(client: RemoteClient, choice: Any, arrives: Any) -> None:
+    got = (await received(client, **{**PARAMETERS, "choice": choice}))["choice"]
+    assert (got["Place"]["label"] if isinstance(got, dict) else got) == arrives
+
+
+@pytest.mark.parametrize("values", [["a", "b"], [1, 2], [1.5]], ids=["str", "int", "float"])
+async def test_sequence_unions_take_plain_lists(client: RemoteClient, values: list[Any]) -> None:
+    got = (await received(client, **{**PARAMETERS, "values": values}))["values"]
+    (arrived,) = got.values() if isinstance(got, dict) else (got,)
+    assert arrived == values
+    assert [type(each) for each in arrived] == [type(each) for each in values]
+
+
+async def test_positional_is_the_same_as_keyword(client: RemoteClient) -> None:
+    order = list(PARAMETERS)
+    assert await received(client, *[PARAMETERS[name] for name in order]) == await received(client, **PARAMETERS)
+
+
+EMPTY: dict[str, Any] = {
+    "optional_text": "",
+    "optional_number": 0,
+    "optional_ratio": 0.0,
+    "optional_flag": False,
+    "optional_blob": b"",
+}
+
+
+async def test_optional_zero_is_not_missing(client: RemoteClient) -> None:
+    without = await received(client, **PARAMETERS)
+    given = await received(client, **PARAMETERS, **EMPTY)
+    for name, value in EMPTY.items():
+        assert without[name] is None
+        assert given[name] == ({"bytes": ""} if value == b"" else value)
+
+
+async def test_file_of_a_megabyte(client: RemoteClient) -> None:
+    data = bytes(range(256)) * 4096
+    model = await client.model("file", task="FileTask")
+    answer = await model.run(document={"data": data, "filename": "a.bin", "type": "x/y"})
+    assert answer.size == len(data)
+    assert answer.file.data == data
+    assert (answer.file.filename, answer.file.type) == ("a.bin", "x/y")
+
+
+@pytest.mark.parametrize(
+    ("zoo", "told"),
+    [
+        ({"int32": 2**31}, "zoo.int32: 2147483648 is out of the range of int32"),
+        ({"uint64": -1}, "zoo.uint64: -1 is out of the range of uint64"),
+        ({"text": 5}, "zoo.text: expected str, not int"),
+        ({"flag": 1}, "zoo.flag: expected bool, not int"),
+        ({"int64": True}, "zoo.int64: expected int, not bool"),
+        ({"places": [{}, {"label": 5}]}, "zoo.places[1].label: expected str, not int"),
+        ({"places_by_name": {"a": {"lat": "x"}}}, "zoo.places_by_name['a'].lat: expected float, not str"),
+        ({"text": "\ud800"}, "zoo.text: is not valid Unicode"),
+        ({"unknown": 1}, "zoo.unknown: Zoo has no such field"),
+        ({"color": "PURPLE"}, "zoo.color: expected one of RED, GREEN, BLUE, not 'PURPLE'"),
+        ({"when": NOON.replace(tzinfo=None)}, "zoo.when: expected a datetime with a time zone"),
+        ({"settings": {"a": 2**60}}, "zoo.settings: 1152921504606846976 is not exact"),
+    ],
+)
+async def test_what_does_not_fit_is_told_with_its_path(client: RemoteClient, zoo: Any, told: str) -> None:
+    model = await client.model("zoo", task="ZooTask")
+    with pytest.raises(InputError) as caught:
+        model.run(zoo=zoo)  # not awaited: the call itself refuses
+    assert told in str(caught.value)
