@@ -104,7 +104,7 @@ class RemoteCallError(RemoteClientError):
         where = [self.method and f"in {self.method}", self.target and f"at {self.target}"]
         where.append(self.model and f"for model {clean(self.model)!r}")
         told = " ".join(part for part in where if part)
-        return f"{self.status}: {self.details}" + (f" ({told})" if told else "")
+        return f"{self.status}: {self.details or 'the server gave no details'}" + (f" ({told})" if told else "")
 
 
 class CallCancelledError(RemoteCallError):

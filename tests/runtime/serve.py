@@ -1,7 +1,7 @@
 """Runs a real caikit runtime until its standard input closes; started by `runtime.py`, in the runtime's environment.
 
 Usage: python serve.py SPEC, where SPEC is a JSON object: `library`, `models` (a folder name -> module id mapping),
-`grpc_port`, optional `grpc_options`, `unix_socket`, `tls` (`server: {key, cert}`, `client: {cert}`), `workdir`.
+`grpc_port`, optional `grpc_options`, `max_concurrent`, `unix_socket`, `tls` (`server: {key, cert}`, `client: {cert}`), `workdir`.
 Standard input is a pipe from the parent: when the parent ends, however it ends, the runtime does too.
 """
 
@@ -37,6 +37,7 @@ def main() -> None:
                 "lazy_load_local_models": True,
                 "wait_for_initial_model_loads": True,
                 "grpc": {
+                    "maximum_concurrent_rpcs": spec.get("max_concurrent"),
                     "port": spec["grpc_port"],
                     "unix_socket_path": spec.get("unix_socket", ""),
                     "options": spec.get("grpc_options", {}),
