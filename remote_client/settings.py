@@ -11,7 +11,7 @@ import ipaddress
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTP_PORT, HTTPS_PORT
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -223,7 +223,7 @@ def parse_target(target: str) -> tuple[ConnectionInfo, Protocol]:
         scheme, rest = "grpc", target
     if scheme not in _SCHEMES:
         raise ConfigurationError(f"target: unknown scheme {scheme!r}; known are {', '.join(_SCHEMES)} and unix:/path")
-    if any(mark in rest for mark in "@?#\\ ") or rest.rstrip("/").count("/"):
+    if any(mark in rest for mark in "@?#\\ ") or not rest.isprintable() or rest.rstrip("/").count("/"):
         raise ConfigurationError(
             "target: only a host and a port are allowed, no user, path or query; pass credentials as metadata="
         )
@@ -326,7 +326,7 @@ class CallOptions:
 
     timeout: float | None = 60
     total_timeout: float | None = None
-    metadata: tuple[MetadataSource, ...] = ()
+    metadata: tuple[MetadataSource, ...] = field(default=(), repr=False)
     output: Output = "pydantic"
 
     def __post_init__(self) -> None:

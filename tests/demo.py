@@ -1,4 +1,4 @@
-"""`make demo`: starts a real caikit runtime and runs the README's examples against it, showing each and what it prints."""
+"""`make demo`: runs the README's examples against a real caikit runtime, showing each and what it prints."""
 
 from __future__ import annotations
 

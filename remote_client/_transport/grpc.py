@@ -52,7 +52,7 @@ _OPTIONS: dict[str, str | int] = {
     "grpc.http2.ping_timeout_ms": 10_000,
     "grpc.keepalive_permit_without_calls": 0,
 }
-_TLS_FAILURE = re.compile(r"failed to connect.*(handshake failed|verification check failed|SSL_ERROR)", re.I | re.S)
+_TLS_FAILURE = re.compile(r"(?is)failed to connect.*(handshake failed|verification check failed|SSL_ERROR)")
 
 _EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -87,7 +87,7 @@ async def test_a_proxy_tells_the_truth(client: RemoteClient) -> None:
     assert "run_sample(sample_input: SampleInputType" in (type(model).__doc__ or "")
     assert repr(model).startswith("<SampleModule 'foo' at localhost:")
     with pytest.raises(AttributeError, match="did you mean run_sample"):
-        model.run_simple  # noqa: B018
+        model.run_simple
     assert not hasattr(model, "__missing__")
 
 
@@ -255,7 +255,7 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self.authority = trustme.CA()
         self.ca = self._write(folder / "ca.pem", [self.authority.cert_pem])
-        tomorrow = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)
+        tomorrow = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
         server = self.authority.issue_cert("localhost", not_after=tomorrow)
         client = self.authority.issue_cert("client@example.org", not_after=tomorrow)
         self.server_key = self._write(folder / "server.key", [server.private_key_pem])

@@ -2,7 +2,7 @@
 
 import json
 import math
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from remote_client.errors import InputError
 
 PARIS = {"label": "Paris", "lat": 48.9, "lon": 2.4, "tags": ["capital", "river"]}
 NAUTICAL = timezone(timedelta(hours=-3, minutes=-30))
-NOON = datetime(2024, 2, 29, 12, 30, 15, 123456, tzinfo=timezone.utc)
+NOON = datetime(2024, 2, 29, 12, 30, 15, 123456, tzinfo=UTC)
 
 # One case a line: the field of `Zoo` and a value. Messages are given as mappings here.
 CASES: list[tuple[str, Any]] = [
@@ -155,7 +155,7 @@ async def test_parameters_arrive(client: RemoteClient) -> None:
     assert got["names"] == {"5": "five"}
     assert got["settings"] == {"a": [1.0, None]}
     # caikit hands the module local time without a zone.
-    assert datetime.fromisoformat(got["when"]["datetime"]).astimezone(timezone.utc) == NOON
+    assert datetime.fromisoformat(got["when"]["datetime"]).astimezone(UTC) == NOON
 
 
 @pytest.mark.parametrize(
