@@ -1,0 +1,134 @@
+"""The reflection protocol and the making of a schema, without a server."""
+
+from collections.abc import Iterable
+
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_reflection.v1alpha import reflection_pb2
+
+from remote_client._schema import reflection
+from remote_client._schema.reflected import describe
+from remote_client._schema.reflection import ReflectionReader
+from remote_client.errors import SchemaError
+
+from .library import library
+
+Request, Response = reflection_pb2.ServerReflectionRequest, reflection_pb2.ServerReflectionResponse
+
+
+def services(*names: str) -> bytes:
+    return Response(list_services_response={"service": [{"name": name} for name in names]}).SerializeToString()
+
+
+def files(protos: Iterable[FileDescriptorProto]) -> bytes:
+    data = [proto.SerializeToString() for proto in protos]
+    return Response(file_descriptor_response={"file_descriptor_proto": data}).SerializeToString()
+
+
+def asked(requests: Iterable[bytes]) -> list[str]:
+    parsed = [Request.FromString(each) for each in requests]
+    return [
+        f"{each.WhichOneof('message_request')} {getattr(each, each.WhichOneof('message_request'))}" for each in parsed
+    ]
+
+
+def test_whole_closures() -> None:
+    reader = ReflectionReader()
+    assert asked(reader.requests()) == ["list_services "]
+    reader.feed(services("grpc.reflection.v1alpha.ServerReflection", "a.S", "b.T"))
+    assert asked(reader.requests()) == ["file_containing_symbol a.S", "file_containing_symbol b.T"]
+    closure = [FileDescriptorProto(name="a", dependency=["b"]), FileDescriptorProto(name="b")]
+    reader.feed(files(closure))
+    reader.feed(files(closure[1:]))
+    assert reader.requests() == []
+    assert reader.services == ["a.S", "b.T"]
+    assert sorted(reader.files) == ["a", "b"]
+
+
+def test_file_by_file() -> None:
+    reader = ReflectionReader()
+    reader.requests()
+    reader.feed(services("a.S"))
+    reader.requests()
+    # Files of protobuf itself are never asked for.
+    reader.feed(files([FileDescriptorProto(name="a", dependency=["b", "google/protobuf/struct.proto"])]))
+    assert asked(reader.requests()) == ["file_by_filename b"]
+    reader.feed(files([FileDescriptorProto(name="b", dependency=["c", "a"])]))
+    assert asked(reader.requests()) == ["file_by_filename c"]
+    reader.feed(files([FileDescriptorProto(name="c")]))
+    assert reader.requests() == []
+
+
+def test_a_file_that_never_comes_is_asked_for_once() -> None:
+    reader = ReflectionReader()
+    reader.requests()
+    reader.feed(files([FileDescriptorProto(name="a", dependency=["b"])]))
+    assert asked(reader.requests()) == ["file_by_filename b"]
+    reader.feed(files([FileDescriptorProto(name="other")]))
+    assert reader.requests() == []
+    with pytest.raises(SchemaError, match="does not describe the file b"):
+        describe(reader.files, [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"\xff\xff", "no reflection answer"),
+        (Response(error_response={"error_code": 5, "error_message": "no\x1bthing"}).SerializeToString(), "no thing"),
+        (
+            Response(file_descriptor_response={"file_descriptor_proto": [b"\xff\xff"]}).SerializeToString(),
+            "cannot be read",
+        ),
+    ],
+)
+def test_bad_answers(answer: bytes, told: str) -> None:
+    with pytest.raises(SchemaError, match=told):
+        ReflectionReader().feed(answer)
+
+
+def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reflection, "MAX_FILES", 10)
+    many = [FileDescriptorProto(name=str(number)) for number in range(11)]
+    ReflectionReader().feed(files(many[:10]))
+    with pytest.raises(SchemaError, match="more than 10 files"):
+        ReflectionReader().feed(files(many))
+    monkeypatch.setattr(reflection, "MAX_BYTES", 1000)
+    reader = ReflectionReader()
+    with pytest.raises(SchemaError, match="1000 bytes"):
+        for _ in range(1000):  # the same file again and again costs, too
+            reader.feed(files([FileDescriptorProto(name="a")]))
+
+
+def test_a_service_nobody_describes() -> None:
+    with pytest.raises(SchemaError, match=r"lists the service a\.S but does not describe it"):
+        describe({}, ["a.S"])
+
+
+def test_circular_files() -> None:
+    circle = {
+        "a": FileDescriptorProto(name="a", dependency=["b"]),
+        "b": FileDescriptorProto(name="b", dependency=["a"]),
+    }
+    with pytest.raises(SchemaError, match="in a circle"):
+        describe(circle, [])
+
+
+def test_invalid_files() -> None:
+    bad = FileDescriptorProto(name="a", syntax="proto3")
+    bad.message_type.add(name="no name; import os")
+    with pytest.raises(SchemaError, match="is not valid"):
+        describe({"a": bad}, [])
+
+
+def test_a_long_chain_of_files() -> None:
+    chain = {str(n): FileDescriptorProto(name=str(n), dependency=[str(n + 1)]) for n in range(1500)}
+    chain["1500"] = FileDescriptorProto(name="1500")
+    assert describe(chain, []).tasks == {}
+
+
+def test_an_enum_python_cannot_have() -> None:
+    file = library()
+    color = next(each for each in file.enum_type if each.name == "Color")
+    color.value.add(name="mro", number=9)
+    with pytest.raises(SchemaError, match="cannot be an enum"):
+        describe({file.name: file}, ["caikit.runtime.Unit.UnitService"])
