@@ -56,6 +56,9 @@ class ForkedError(RemoteClientError, RuntimeError):
 class SchemaError(RemoteClientError):
     """The server's description of its services cannot be used, or exceeds a limit."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(clean(message))  # it quotes the server
+
 
 class RemoteCallError(RemoteClientError):
     """A call failed. `str()` tells the status, the server's words, and where it happened.

@@ -332,7 +332,10 @@ def _advancer(stream: Iterable[Any] | AsyncIterable[Any]) -> Callable[[], Corout
         iterator = iter(stream)
 
         async def advance() -> Any:
-            return next(iterator, _END)
+            try:
+                return next(iterator, _END)
+            except StopAsyncIteration as error:  # of a synchronous iterator it is no end
+                raise RuntimeError("the iterator raised StopAsyncIteration") from error
 
     return advance
 

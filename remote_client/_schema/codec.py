@@ -69,7 +69,7 @@ class ReflectedCodec:
             self._fill(message, values)
         except Misfit as error:
             raise InputError(f"{self._name}(): {error}") from None
-        data: bytes = message.SerializeToString()
+        data: bytes = self._request.SerializeToString(message)
         return data
 
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
@@ -99,7 +99,7 @@ class ReflectedCodec:
             name, _, rest = error.path.partition(".")
             raise InputError(f"{self._name}(): {name}[{index}]{rest and '.'}{rest}: {error.message}") from None
         # Protobuf messages one after the other are one message: the constants were encoded once.
-        data: bytes = constants + message.SerializeToString()
+        data: bytes = constants + self._request.SerializeToString(message)
         return data
 
     def decode(self, data: bytes, output: Output) -> Any:

@@ -130,7 +130,7 @@ class Converters:
             yield f"extend({here}, x, {exact}, {self._scalar(member)})"
         elif member.message_type is not None:
             yield f"t = {here}"
-            yield "t.SetInParent()"
+            yield f"{_method(message_of(member), 't', 'SetInParent')})"
             yield f"{self._message_setter(member)}(t, x)"
         else:
             checked = f"{self._scalar(member)}(x)"
@@ -173,7 +173,7 @@ class Converters:
 
         def set_message(message: Any, value: Any) -> None:
             target = getattr(message, name)
-            target.SetInParent()
+            type(target).SetInParent(target)
             if inner is not None and not isinstance(value, (Mapping, BaseModel, Message)):
                 value = {inner.name: value}
             fill(target, value)
@@ -205,7 +205,8 @@ class Converters:
             return f"list({here})" if item == "x" else f"[{item} for x in {here}]"
         one = here if item == "x" else item.replace("(x", f"({here}", 1)
         if field.optional or member.message_type is not None:
-            return f"{one} if m.HasField({member.name!r}) else None"
+            assert member.containing_type is not None
+            return f"{one} if {_method(member.containing_type, 'm', 'HasField')}{member.name!r}) else None"
         return one
 
     def _item(self, field: FieldDescriptor) -> str:
@@ -241,8 +242,15 @@ class Converters:
 
 
 def _attribute(name: str) -> str:
-    """The expression for a field of the message `m`; `m.from` would be no Python."""
-    return f"getattr(m, {name!r})" if keyword.iskeyword(name) else f"m.{name}"
+    """The expression for a field of the message `m`; `m.from` and `m.__debug__` would be no Python."""
+    return f"getattr(m, {name!r})" if keyword.iskeyword(name) or name.startswith("__") else f"m.{name}"
+
+
+def _method(descriptor: Descriptor, variable: str, name: str) -> str:
+    """The beginning of a call of a message's method, also where a field of the same name hides it."""
+    if name in descriptor.fields_by_name:
+        return f"type({variable}).{name}({variable}, "
+    return f"{variable}.{name}("
 
 
 def _slug(prefix: str, full_name: str) -> str:
@@ -251,7 +259,7 @@ def _slug(prefix: str, full_name: str) -> str:
 
 def _union_reader(oneof: str, getters: Mapping[str, Callable[[Any, bool], Any]]) -> Callable[[Any, bool], Any]:
     def read(message: Any, models: bool) -> Any:
-        which = message.WhichOneof(oneof)
+        which = type(message).WhichOneof(message, oneof)
         return None if which is None else getters[which](message, models)
 
     return read
@@ -263,9 +271,10 @@ def _fill(message: Any, value: Any, descriptor: Descriptor, names: dict[str, str
     if isinstance(value, Mapping):
         given = value
     elif isinstance(value, Message):
-        if value.DESCRIPTOR.full_name != descriptor.full_name:
-            raise TypeError(f"expected {descriptor.full_name}, not the message {value.DESCRIPTOR.full_name}")
-        message.MergeFromString(value.SerializeToString())
+        given_type = type(value).DESCRIPTOR.full_name
+        if given_type != descriptor.full_name:
+            raise TypeError(f"expected {descriptor.full_name}, not the message {given_type}")
+        type(message).MergeFromString(message, type(value).SerializeToString(value))
         return {}
     elif isinstance(value, BaseModel):
         given = {name: getattr(value, name) for name in type(value).model_fields}

@@ -52,7 +52,7 @@ class Field:
 def fields_of(descriptor: Descriptor) -> list[Field]:
     """The fields of a message. A oneof `_name` of one member `name` is an optional field, any other one a union."""
     fields: list[Field] = []
-    taken: set[str] = set()
+    taken = {*descriptor.fields_by_name, *descriptor.oneofs_by_name}
     for member in descriptor.fields:
         oneof = member.containing_oneof
         optional = oneof is not None and len(oneof.fields) == 1 and oneof.name == f"_{member.name}"
@@ -61,14 +61,19 @@ def fields_of(descriptor: Descriptor) -> list[Field]:
             if member.name != oneof.fields[0].name:
                 continue  # the union was seen at its first member
             name, members = oneof.name, list(oneof.fields)
-        attribute = name.lstrip("_") or "field"
-        while (
-            attribute in taken or attribute == "self" or keyword.iskeyword(attribute) or hasattr(BaseModel, attribute)
-        ):
-            attribute += "_"
-        taken.add(attribute)
+        attribute = name
+        if name.startswith("_") or not _is_free(name):
+            attribute = name.lstrip("_") or "field"
+            while attribute in taken or not _is_free(attribute):
+                attribute += "_"
+            taken.add(attribute)
         fields.append(Field(name, attribute, tuple(members), oneof is not None and not optional, optional))
     return fields
+
+
+def _is_free(name: str) -> bool:
+    """Whether a pydantic model's field and a method's parameter may have the name."""
+    return name != "self" and not keyword.iskeyword(name) and not hasattr(BaseModel, name)
 
 
 def message_of(field: FieldDescriptor) -> Descriptor:

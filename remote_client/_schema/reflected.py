@@ -27,6 +27,13 @@ def describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str]) 
     Raises:
         SchemaError: the files do not fit together, or hold what cannot be a Python type.
     """
+    try:
+        return _describe(files, services)
+    except RecursionError:
+        raise SchemaError("the server's types are nested too deeply") from None
+
+
+def _describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str]) -> ServiceDescription:
     pool = descriptor_pool.DescriptorPool()
     added: set[str] = set()
     for name in files:

@@ -57,7 +57,9 @@ class Types:
             return self.by_name[full_name]
         if full_name in self._making:
             return ForwardRef(self._making[full_name])
-        self._making[full_name] = f"T{len(self._making)}"
+        self._making[full_name] = (
+            f"_type_{len(self._making)}"  # no field is called so: they have no underscore in front
+        )
         fields: dict[str, Any] = {}
         for field in fields_of(descriptor):
             fields[field.attribute] = (self._annotation(field), PydanticField(**self._default(field)))
@@ -83,11 +85,12 @@ class Types:
             members = {value.name: value.number for value in descriptor.values}
             base: Any = RemoteEnum
             try:
-                self.by_name[descriptor.full_name] = base(
-                    descriptor.name, members, module=descriptor.full_name.rpartition(".")[0]
-                )
+                made = base(descriptor.name, members, module=descriptor.full_name.rpartition(".")[0])
             except (TypeError, ValueError) as error:
                 raise SchemaError(f"{descriptor.full_name} cannot be an enum: {error}") from None
+            if made.__members__.keys() != members.keys():
+                raise SchemaError(f"{descriptor.full_name} cannot be an enum: Python uses some of its names")
+            self.by_name[descriptor.full_name] = made
         return self.by_name[descriptor.full_name]
 
     def encoder(self, descriptor: Descriptor) -> Callable[[Any, Any], None]:

@@ -45,7 +45,7 @@ class Chooser:
         if setter is not None:
             setter(message, value)
         else:
-            message.MergeFrom(self._try(value))
+            type(message).MergeFrom(message, self._try(value))
 
     def _prepare(self) -> dict[type, Setter]:
         """Done at the first use: a type may hold a union of itself."""
@@ -85,7 +85,7 @@ class Chooser:
     def _candidates(self, value: Any) -> list[FieldDescriptor]:
         """The members to try, the likeliest first."""
         if isinstance(value, Message):
-            return [each for each in self._members if _is(each, value.DESCRIPTOR.full_name)]
+            return [each for each in self._members if _is(each, type(value).DESCRIPTOR.full_name)]
         if isinstance(value, (Mapping, BaseModel)):
             plain = [each for each in self._members if each.message_type is not None]
             ours = [each for each in plain if message_of(each).full_name not in WELL_KNOWN]

@@ -76,7 +76,7 @@ class GrpcTransport(Transport):
         if _hangs:
             raise ForkedError("gRPC was in use when this process was forked, and hangs: start workers with `spawn`")
         _used = True
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._target = connection.target
         self._channel = _open_channel(connection)
         self._methods: dict[tuple[str, str], Any] = {}
@@ -88,7 +88,7 @@ class GrpcTransport(Transport):
         if not isinstance(body, bytes):
             return await self._stream_unary(call, body)
         rpc = self._method("unary_unary", call.path)(body, timeout=call.timeout, metadata=call.metadata)
-        done = self._watch(rpc)
+        done = self.watch(rpc)
         try:
             await done
         except asyncio.CancelledError:
@@ -135,7 +135,7 @@ class GrpcTransport(Transport):
 
     def own(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """A task that `aclose` ends and waits for, and whose exception whoever started it looks at."""
-        task = self._loop.create_task(coroutine)
+        task = self.loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._disown)
         return task
@@ -154,9 +154,9 @@ class GrpcTransport(Transport):
             method = self._methods[kind, path] = getattr(self._channel, kind)(path)
             return method
 
-    def _watch(self, rpc: grpc.aio.Call) -> asyncio.Future[None]:
+    def watch(self, rpc: grpc.aio.Call) -> asyncio.Future[None]:
         """A future of our own that is done when the rpc is."""
-        done: asyncio.Future[None] = self._loop.create_future()
+        done: asyncio.Future[None] = self.loop.create_future()
         self._running.add(rpc)
         rpc.add_done_callback(partial(self._settle, done))
         return done
@@ -173,12 +173,17 @@ class GrpcTransport(Transport):
             self.fail(call, error)
         except asyncio.CancelledError:
             # The rpc was cancelled, not this task: it did not wait for anything.
-            raise self.cut(call) from None
+            reason = self.cut(call)
+            if reason is None:
+                raise
+            raise reason from None
 
-    def cut(self, call: Call) -> RemoteClientError:
-        """Why a call ended that was cancelled, though not by who awaits it."""
+    def cut(self, call: Call, expired: bool = False) -> RemoteClientError | None:
+        """Why a call was cancelled that nobody gave up; None if somebody did."""
         if self._reason is not None:
             return self._reason()
+        if not expired:
+            return None
         return DeadlineExceededError(
             f"no progress for {call.timeout} seconds", method=call.path[1:], target=self._target
         )
@@ -190,7 +195,7 @@ class GrpcTransport(Transport):
         if status == "UNAVAILABLE" and _TLS_FAILURE.search(details):
             kind = TlsError
         elif status == "RESOURCE_EXHAUSTED" and "larger than max" in details:
-            if details.startswith("CLIENT"):
+            if "CLIENT:" in details:
                 kind = ResponseTooLargeError
             else:
                 details += (
@@ -202,13 +207,14 @@ class GrpcTransport(Transport):
 class _IdleTimer:
     """Calls `expire` when a wait lasts longer than `timeout`. Progress costs an assignment, no timer is re-armed."""
 
-    __slots__ = ("_expire", "_handle", "_loop", "_since", "_timeout")
+    __slots__ = ("_expire", "_handle", "_loop", "_since", "_timeout", "expired")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float | None, expire: Callable[[], None]) -> None:
         self._loop = loop
         self._timeout = timeout
         self._expire = expire
         self._since: float | None = None
+        self.expired = False
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -242,6 +248,7 @@ class _IdleTimer:
         if left > 0:
             self._handle = self._loop.call_later(left, self._check)
         else:
+            self.expired = True
             self._expire()
 
 
@@ -253,16 +260,15 @@ class _Upload:
     read yet (#36066). So messages go to the call below it, and a write that fails leaves the verdict to the reader.
     """
 
-    __slots__ = ("_body", "_rpc", "failure", "idle", "task")
+    __slots__ = ("_body", "_idle", "_rpc", "failure")
 
-    def __init__(self, transport: GrpcTransport, rpc: Any, body: AsyncIterator[bytes], call: Call) -> None:
+    def __init__(self, rpc: Any, body: AsyncIterator[bytes], idle: _IdleTimer) -> None:
         self._rpc = rpc
         self._body = body
+        self._idle = idle
         self.failure: BaseException | None = None
-        self.idle = _IdleTimer(transport._loop, call.timeout, rpc.cancel)
-        self.task = transport.own(self._run())
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
         while True:
             try:
                 item = await anext(self._body)
@@ -273,7 +279,7 @@ class _Upload:
                 return
             if not await self._send(item):
                 return
-            self.idle.progress()
+            self._idle.progress()
         with contextlib.suppress(Exception):  # the call is over; its reader is told why
             await self._rpc.done_writing()
 
@@ -296,46 +302,46 @@ class _Upload:
             return False
         return True
 
-    def stop(self) -> None:
-        self.idle.stop()
-        self.task.cancel()
-
 
 class _GrpcStream(ByteStream):
-    """See `ByteStream`."""
+    """See `ByteStream`. No reference leads from an exception back to it, so that nothing waits for the collector."""
 
-    __slots__ = ("_call", "_cancelling", "_first", "_idle", "_over", "_rpc", "_transport", "_upload")
+    __slots__ = ("_begun", "_call", "_cancelling", "_idle", "_over", "_rpc", "_tasks", "_transport", "_upload")
 
     def __init__(self, transport: GrpcTransport, rpc: Any, call: Call, body: AsyncIterator[bytes] | None) -> None:
         self._transport = transport
         self._rpc = rpc
         self._call = call
-        self._first: asyncio.Task[Any] | None = None
+        self._begun = False
         self._over = False
-        task = asyncio.current_task()
-        self._cancelling = task.cancelling() if task is not None else 0
-        transport._watch(rpc)
-        self._upload = None if body is None else _Upload(transport, rpc, body, call)
-        self._idle = self._upload.idle if self._upload else _IdleTimer(transport._loop, call.timeout, rpc.cancel)
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._cancelling = _cancelling()
+        self._idle = _IdleTimer(transport.loop, call.timeout, rpc.cancel)
+        self._upload: _Upload | None = None
+        transport.watch(rpc)
+        if body is not None:
+            self._upload = _Upload(rpc, body, self._idle)
+            self._tasks.append(transport.own(self._upload.run()))
 
     async def read(self) -> bytes | None:
         if self._over:
             return None
         self._idle.start()
         try:
-            data = await (self._rpc.read() if self._first is not None else self._read_first())
+            data = await (self._rpc.read() if self._begun else self._read_first())
         except grpc.aio.AioRpcError as error:
             self.cancel()
             self._transport.fail(self._call, error)
         except asyncio.CancelledError:
             self.cancel()
-            # grpc.aio raises this too where it was the rpc that was cancelled: by us, or by the idle timer.
-            task = asyncio.current_task()
-            if task is None or task.cancelling() > self._cancelling:
+            # grpc.aio raises this too where it was the rpc that was cancelled, for one of these reasons.
+            reason = self._reason()
+            if reason is None or _cancelling() > self._cancelling:
                 raise
-            if self._upload is not None and self._upload.failure is not None:
-                raise self._upload.failure from None
-            raise self._transport.cut(self._call) from None
+            try:
+                raise reason from None
+            finally:
+                del reason
         self._idle.pause()
         if data is _EOF:
             self.cancel()
@@ -344,25 +350,42 @@ class _GrpcStream(ByteStream):
 
     async def _read_first(self) -> Any:
         """The first read waits for a task of grpc.aio's, which must not see who awaits it being cancelled."""
-        self._first = self._transport.own(self._rpc.read())
-        await asyncio.wait((self._first,))
-        return self._first.result()
+        self._begun = True
+        first = self._transport.own(self._rpc.read())
+        self._tasks.append(first)
+        await asyncio.wait((first,))
+        self._tasks.remove(first)
+        try:
+            return first.result()
+        finally:
+            del first
+
+    def _reason(self) -> BaseException | None:
+        """Why the rpc was cancelled, if it was not its reader who did."""
+        if self._upload is not None and self._upload.failure is not None:
+            failure, self._upload.failure = self._upload.failure, None
+            return failure
+        return self._transport.cut(self._call, expired=self._idle.expired)
 
     def cancel(self) -> None:
         if not self._over:
             self._over = True
             self._idle.stop()
             self._rpc.cancel()
-            if self._upload is not None:
-                self._upload.task.cancel()
+            for task in self._tasks:
+                task.cancel()
 
     async def aclose(self) -> None:
         self.cancel()
-        tasks = [self._first] if self._first else []
-        if self._upload is not None:
-            tasks.append(self._upload.task)
+        tasks, self._tasks = self._tasks, []
         if tasks:
             await asyncio.wait(tasks)
+
+
+def _cancelling() -> int:
+    """How often the current task is being cancelled."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _open_channel(connection: ConnectionInfo) -> grpc.aio.Channel:

@@ -17,7 +17,7 @@ README = Path(__file__).parent.parent.parent / "README.md"
 def examples() -> Iterator[tuple[str, str]]:
     """Each Python example and the heading it stands under."""
     heading = ""
-    for match in re.finditer(r"^## ([^\n]+)$|^```python\n(.*?)^```$", README.read_text(), re.M | re.S):
+    for match in re.finditer(r"^## ([^\n]+)$|^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL):
         if match[1]:
             heading = match[1]
         else:

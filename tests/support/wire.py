@@ -1,0 +1,184 @@
+"""The parent's end of `wire_server`: starting it, watching it, and calling it with raw bytes through a module."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+
+from remote_client._schema.rpc import RemoteRPCDescriptor
+from remote_client._transport.manager import ConnectionManager
+from remote_client.module import RemoteModuleBase, construct_remote_module_class
+from remote_client.module_config import RemoteModuleConfig
+from remote_client.settings import CallOptions, ConnectionInfo
+
+ROOT = Path(__file__).parent.parent.parent
+Stats = dict[str, Any]
+
+
+class WireServer:
+    """A running `wire_server`, on a port it chose itself unless one is given; a context manager."""
+
+    def __init__(self, **wish: Any) -> None:
+        self._wish = wish
+        self._lock = threading.Lock()
+        self.port: int = wish.get("port", 0)
+        self.host = "127.0.0.1"
+
+    def __enter__(self) -> Self:
+        self.identity = uuid.uuid4().hex
+        command = [sys.executable, "-m", "tests.support.wire_server"]
+        wish = {**self._wish, "port": self.port, "identity": self.identity}
+        # Its errors about calls that were cut are not this test run's.
+        quiet = {"GRPC_VERBOSITY": "NONE", "PYTHONDONTWRITEBYTECODE": "1"}
+        self._process = subprocess.Popen(
+            [*command, json.dumps(wish)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, **quiet},
+            text=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self.__exit__()
+            raise RuntimeError("the wire server did not start")
+        told = json.loads(line)
+        self.port = told["port"]
+        if "tls" not in wish:
+            self._check_identity()
+        return self
+
+    def _check_identity(self) -> None:
+        with grpc.insecure_channel(self.target, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            answer = channel.unary_unary("/test.Identity/Get")(b"", timeout=5)
+        assert answer == self.identity.encode(), "somebody else serves on this port"
+
+    def __exit__(self, *_: object) -> None:
+        process = self._process
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    @property
+    def target(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def info(self, **changes: Any) -> ConnectionInfo:
+        return ConnectionInfo(**{"hostname": self.host, "port": self.port, "timeout": 20} | changes)
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def command(self, do: str, **more: Any) -> Stats:
+        with self._lock:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.write(json.dumps({"do": do, **more}) + "\n")
+            self._process.stdin.flush()
+            answer: Stats = json.loads(self._process.stdout.readline())
+            return answer
+
+    async def stats(self) -> Stats:
+        return await asyncio.to_thread(self.command, "stats")
+
+    async def faults(self, **faults: Any) -> None:
+        await asyncio.to_thread(self.command, "faults", faults=faults)
+
+    async def until(self, wanted: Callable[[Stats], bool], within: float = 1.0) -> Stats:
+        """The first statistics that are as wanted, or the last ones when the time is over."""
+        end = time.monotonic() + within
+        while not wanted(stats := await self.stats()) and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        return stats
+
+    async def until_running(self, count: int, within: float = 5.0) -> Stats:
+        """Waits until that many calls run."""
+        stats = await self.until(lambda seen: sum(seen["running"].values()) == count, within)
+        assert sum(stats["running"].values()) == count, stats
+        return stats
+
+
+class RawCodec:
+    """Bytes in and out: what the wire tests look at is below the schema."""
+
+    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        return args[0] if args else json.dumps(kwargs).encode()
+
+    def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+        return b"", {"items": args[0]}
+
+    def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
+        data: bytes = items["items"]
+        return data
+
+    def decode(self, data: bytes, output: Any) -> Any:
+        return data
+
+
+_METHODS = {
+    "echo": (False, False),
+    "sleep": (False, False),
+    "big": (False, False),
+    "fail": (False, False),
+    "count": (False, True),
+    "silent": (False, True),
+    "sum": (True, False),
+    "chat": (True, True),
+}
+
+
+def raw_module(
+    info: ConnectionInfo, connections: ConnectionManager | None = None, *, options: CallOptions | None = None
+) -> Any:
+    """A module with the wire server's plain methods; keyword arguments are sent as JSON."""
+    methods = [
+        RemoteRPCDescriptor(
+            signature=inspect.Signature(),
+            request_dm_name="",
+            response_dm_name="",
+            rpc_name=name.title(),
+            input_streaming=kind[0],
+            output_streaming=kind[1],
+            task="Raw",
+            name=name,
+            path=f"/test.Test/{name.title()}",
+            codec=RawCodec(),
+        )
+        for name, kind in _METHODS.items()
+    ]
+    config = RemoteModuleConfig(
+        connection=info, protocol="grpc", model_key="mm-model-id", task_methods=[("Raw", methods)], model_path="raw"
+    )
+    made: RemoteModuleBase = construct_remote_module_class(config)(config, connections=connections, options=options)
+    return made
+
+
+def open_files() -> int:
+    """File descriptors of this process."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def settled(measure: Callable[[], int], at_most: int, within: float = 3.0) -> int:
+    """The first measurement that is small enough, or the last one when the time is over."""
+    end = time.monotonic() + within
+    while (value := measure()) > at_most and time.monotonic() < end:
+        await asyncio.sleep(0.02)
+    return value

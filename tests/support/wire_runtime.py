@@ -1,0 +1,87 @@
+"""The part of a caikit runtime that the wire server plays: its models, and one task of all four kinds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from .wire_library import INFO_SERVICE, KINDS, Library
+
+LIBRARY = Library()
+MODEL_ID = "00110203-0405-0607-0809-0a0b02dd0e0f"
+
+
+class GetModelsInfo:
+    """Faults: `models` (names), `models_delay` (seconds), `models_fail` (a status), `models_raw` (hex, the answer)."""
+
+    def __init__(self, state: Any) -> None:
+        self._state = state
+
+    async def __call__(self, request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        faults = self._state.faults
+        await asyncio.sleep(faults.get("models_delay", 0))
+        if faults.get("models_fail"):
+            await context.abort(grpc.StatusCode[faults["models_fail"]], "as ordered")
+        if "models_raw" in faults:
+            return bytes.fromhex(faults["models_raw"])
+        package = INFO_SERVICE.rpartition(".")[0]
+        models = [
+            LIBRARY.new(
+                f"{package}.ModelInfo", name=name, module_id=MODEL_ID, loaded=True, module_metadata={"name": "Sample"}
+            )
+            for name in faults.get("models", ["foo"])
+        ]
+        data: bytes = LIBRARY.new(f"{package}.ModelInfoResponse", models=models).SerializeToString()
+        return data
+
+
+class GetRuntimeInfo:
+    """The version says which server this is."""
+
+    def __init__(self, state: Any) -> None:
+        self._state = state
+
+    async def __call__(self, request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        answer = LIBRARY.new(f"{INFO_SERVICE.rpartition('.')[0]}.RuntimeInfoResponse", runtime_version="1.2.3")
+        data: bytes = answer.SerializeToString()
+        return data
+
+
+def sample_handlers() -> dict[str, Any]:
+    """`SampleTaskPredict` and its three siblings: greetings, and the tree that was sent."""
+    makers = (_unary, _stream_out, _stream_in, _bidi)
+    return {f"{prefix}SampleTaskPredict": (each, kind) for (prefix, kind), each in zip(KINDS.items(), makers)}  # noqa: B905
+
+
+def _greet(request: bytes) -> bytes:
+    asked = LIBRARY.new("caikit.runtime.Test.SampleTaskRequest")
+    asked.ParseFromString(request)
+    answer = LIBRARY.new("caikit_data_model.test.SampleOutputType", greeting=f"Hello {asked.sample_input.name}")
+    if asked.HasField("tree"):
+        answer.tree.CopyFrom(asked.tree)
+    data: bytes = answer.SerializeToString()
+    return data
+
+
+async def _unary(request: bytes, context: Any) -> bytes:
+    return _greet(request)
+
+
+async def _stream_out(request: bytes, context: Any) -> None:
+    for _ in range(3):
+        await context.write(_greet(request))
+
+
+async def _stream_in(requests: AsyncIterator[bytes], context: Any) -> bytes:
+    last = b""
+    async for each in requests:
+        last = each
+    return _greet(last)
+
+
+async def _bidi(requests: AsyncIterator[bytes], context: Any) -> None:
+    async for each in requests:
+        await context.write(_greet(each))

@@ -1,0 +1,223 @@
+"""A gRPC server for the wire tests, run as `python -m tests.support.wire_server <JSON of options>`.
+
+It chooses its port, tells it in one line of JSON, answers commands on its standard input (so that watching it opens
+no connection), and ends when that closes. See `tests.support.wire` for the other end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2_grpc
+
+from .wire_reflection import reflect
+from .wire_runtime import GetModelsInfo, GetRuntimeInfo, sample_handlers
+
+Context = grpc.aio.ServicerContext
+FOREVER = 3600
+
+
+class State:
+    """What was seen, and which faults are on."""
+
+    def __init__(self) -> None:
+        self.running: Counter[str] = Counter()
+        self.connections = 0
+        self.reset()
+
+    def reset(self) -> None:
+        self.started: Counter[str] = Counter()
+        self.cancelled: Counter[str] = Counter()
+        self.peers: set[str] = set()
+        self.faults: dict[str, Any] = {}
+
+    def stats(self) -> dict[str, Any]:
+        return {
+            "started": self.started,
+            "cancelled": self.cancelled,
+            "running": +self.running,
+            "connections": len(self.peers),
+            "sockets": _sockets(),
+        }
+
+    def track(self, name: str, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """Count the calls of a handler, and those that the client cancelled."""
+
+        async def run(request: Any, context: Context) -> Any:
+            self.started[name] += 1
+            self.running[name] += 1
+            self.peers.add(context.peer())
+            try:
+                answer = await handler(request, context)
+                # A cancel ends a streamed request like an ordinary end of it, and comes a moment later: whoever counts
+                # cancels sets `lag`.
+                if isinstance(request, AsyncIterator):
+                    await asyncio.sleep(self.faults.get("lag", 0))
+                return answer
+            except asyncio.CancelledError:
+                self.cancelled[name] += 1
+                raise
+            finally:
+                self.running[name] -= 1
+
+        return run
+
+
+def _sockets() -> int:
+    """Sockets this process has open: its connections and its listener, and a few more that stay the same."""
+    count = 0
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the descriptor of this very listing
+            count += os.readlink(each).startswith("socket:")
+    return count
+
+
+# -- plain calls, bytes in and out ------------------------------------------------------------------------------------
+
+
+async def echo(request: bytes, context: Context) -> bytes:
+    return request
+
+
+async def sleep(request: bytes, context: Context) -> bytes:
+    await asyncio.sleep(json.loads(request)["seconds"])
+    return b"slept"
+
+
+async def big(request: bytes, context: Context) -> bytes:
+    wish = json.loads(request)
+    if wish.get("gzip"):
+        context.set_compression(grpc.Compression.Gzip)
+    return bytes(wish["size"])
+
+
+async def fail(request: bytes, context: Context) -> bytes:
+    wish = json.loads(request)
+    await context.abort(grpc.StatusCode[wish["code"]], wish.get("details", ""))
+    raise AssertionError
+
+
+async def count(request: bytes, context: Context) -> None:
+    """`n` items, `delay` seconds before each, of `size` bytes; then hang or end."""
+    wish = json.loads(request)
+    for number in range(wish["n"]):
+        if wish.get("delay"):
+            await asyncio.sleep(wish["delay"])
+        await context.write(b"%d" % number + bytes(wish.get("size", 0)))
+    if wish.get("hang"):
+        await asyncio.sleep(FOREVER)
+    if wish.get("fail"):
+        await context.abort(grpc.StatusCode[wish["fail"]], "after the items")
+
+
+async def silent(request: bytes, context: Context) -> None:
+    await asyncio.sleep(FOREVER)
+
+
+async def total(requests: AsyncIterator[bytes], context: Context) -> bytes:
+    """The sum of the items, or what an item orders."""
+    found = 0
+    async for item in requests:
+        if await _order(item, context):
+            break
+        found += int(item)
+    return b"%d" % found
+
+
+async def chat(requests: AsyncIterator[bytes], context: Context) -> None:
+    async for item in requests:
+        if await _order(item, context):
+            break
+        await context.write(item)
+
+
+async def _order(item: bytes, context: Context) -> bool:
+    if item == b"hang":
+        await asyncio.sleep(FOREVER)
+    if item == b"fail":
+        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "as ordered")
+    return item == b"stop"
+
+
+PLAIN: dict[str, tuple[Any, tuple[bool, bool]]] = {
+    "Echo": (echo, (False, False)),
+    "Sleep": (sleep, (False, False)),
+    "Big": (big, (False, False)),
+    "Fail": (fail, (False, False)),
+    "Count": (count, (False, True)),
+    "Silent": (silent, (False, True)),
+    "Sum": (total, (True, False)),
+    "Chat": (chat, (True, True)),
+}
+_MAKERS = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+def handlers(state: State, service: str, methods: dict[str, tuple[Any, tuple[bool, bool]]]) -> Any:
+    made = {name: _MAKERS[kind](state.track(name, handler)) for name, (handler, kind) in methods.items()}
+    return grpc.method_handlers_generic_handler(service, made)
+
+
+async def serve(wish: dict[str, Any]) -> None:
+    state = State()
+    options = {"grpc.max_send_message_length": -1, "grpc.max_receive_message_length": -1, "grpc.so_reuseport": 0}
+    server = grpc.aio.server(options=list((options | wish.get("options", {})).items()))
+
+    async def identity(request: bytes, context: Context) -> bytes:
+        return str(wish["identity"]).encode()
+
+    unary, bidi = (False, False), (True, True)
+    info = {"GetModelsInfo": (GetModelsInfo(state), unary), "GetRuntimeInfo": (GetRuntimeInfo(state), unary)}
+    health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
+    added = [
+        handlers(state, "test.Test", PLAIN),
+        handlers(state, "test.Identity", {"Get": (identity, unary)}),
+        handlers(state, "caikit.runtime.info.InfoService", info),
+        handlers(state, "caikit.runtime.Test.TestService", sample_handlers()),
+    ]
+    for version in ("v1", "v1alpha"):
+        reflection = {"ServerReflectionInfo": (reflect(state, version), bidi)}
+        added.append(handlers(state, f"grpc.reflection.{version}.ServerReflection", reflection))
+    server.add_generic_rpc_handlers(tuple(added))
+    address = f"{wish.get('host', '127.0.0.1')}:{wish.get('port', 0)}"
+    port = server.add_secure_port(address, _credentials(wish)) if "tls" in wish else server.add_insecure_port(address)
+    await server.start()
+    print(json.dumps({"port": port, "identity": wish["identity"]}), flush=True)
+    await obey(state)
+
+
+def _credentials(wish: dict[str, Any]) -> grpc.ServerCredentials:
+    key, cert = (Path(wish["tls"][name]).read_bytes() for name in ("key", "cert"))
+    return grpc.ssl_server_credentials([(key, cert)])
+
+
+async def obey(state: State) -> None:
+    """Commands, one JSON object a line, until the input ends."""
+    reader = asyncio.StreamReader(limit=64 << 20)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        command = json.loads(line)
+        if command["do"] == "reset":
+            state.reset()
+        elif command["do"] == "faults":
+            state.faults |= command["faults"]
+        print(json.dumps(state.stats()), flush=True)
+    os._exit(0)  # calls may be in flight; nothing is worth waiting for
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(json.loads(sys.argv[1])))
