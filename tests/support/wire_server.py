@@ -138,7 +138,10 @@ async def chat(requests: AsyncIterator[bytes], context: Context) -> None:
     async for item in requests:
         if await _order(item, context):
             break
-        await context.write(item)
+        for _ in range(20 if item == b"burst" else 1):
+            await context.write(item)
+        if item == b"burst":
+            break
 
 
 async def _order(item: bytes, context: Context) -> bool:
