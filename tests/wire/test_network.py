@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
+from remote_client._transport import grpc as grpc_transport
 from remote_client.errors import RemoteCallError, UnavailableError
 from remote_client.settings import ConnectionInfo
 from tests.support.proxy import Proxy
@@ -25,9 +27,13 @@ async def test_a_quiet_call_outlives_keepalive(start_wire: Callable[..., WireSer
 
 
 @pytest.mark.parametrize("kind", ["unary", "stream"])
-async def test_a_frozen_server_is_found(start_wire: Callable[..., WireServer], kind: str) -> None:
+async def test_a_frozen_server_is_found(
+    start_wire: Callable[..., WireServer], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faster = {name: value // 20 for name, value in grpc_transport._OPTIONS.items() if re.search("time(out)?_ms", name)}
+    monkeypatch.setattr(grpc_transport, "_OPTIONS", grpc_transport._OPTIONS | faster)
     server = start_wire()
-    async with raw_module(server.info(options=EAGER, timeout=30)) as module:
+    async with raw_module(server.info(timeout=30)) as module:
         await module.echo(b"")
         call = asyncio.ensure_future(module.sleep(seconds=3600) if kind == "unary" else anext(module.silent()))
         await server.until_running(1)
