@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from . import errors as errors
     from ._schema.info import ModelInfo as ModelInfo
     from ._schema.info import RuntimeInfo as RuntimeInfo
+    from ._schema.json_codec import FileResponse as FileResponse
     from ._schema.rpc import RemoteRPCDescriptor as RemoteRPCDescriptor
     from ._schema.rpc import ServiceDescription as ServiceDescription
     from ._schema.rpc import TaskDescription as TaskDescription
@@ -31,6 +32,7 @@ _HOMES = {
     "CallOptions": "settings",
     "ConnectionInfo": "settings",
     "ConnectionTlsInfo": "settings",
+    "FileResponse": "_schema.json_codec",
     "FinderConfig": "settings",
     "ModelInfo": "_schema.info",
     "RemoteCallError": "errors",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from types import EllipsisType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
@@ -32,8 +32,14 @@ from .settings import (
     parse_target,
 )
 
-_HEALTH = "/grpc.health.v1.Health/Check"
-_SERVING = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
+if TYPE_CHECKING:
+    import httpx
+
+_HEALTH: dict[Protocol, tuple[str, bytes]] = {
+    # what is asked, and what a healthy server answers
+    "grpc": ("/grpc.health.v1.Health/Check", b"\x08\x01"),  # HealthCheckResponse{status: SERVING}
+    "http": ("GET /health", b"OK"),
+}
 
 
 class RemoteClient:
@@ -42,19 +48,21 @@ class RemoteClient:
     Nothing is dialled before the first call. Use it in one event loop, as an async context manager or with `aclose()`.
 
     Args:
-        target: `host:port` or `grpc://host:port`, `grpcs://host:port` (TLS), `unix:/path`; a `ConnectionInfo`; or
-            a list of these, for several servers: of two that list the same model the first is used.
-        protocol: `"grpc"`, the default.
+        target: `host:port` or `grpc://host:port`, `grpcs://host:port` (TLS), `unix:/path`; `http://host:port`,
+            `https://host:port`; a `ConnectionInfo`; or a list of these, for several servers: of two that list the same
+            model the first is used.
+        protocol: `"grpc"` or `"http"`, for targets that do not name it; the default is gRPC.
         timeout: seconds for a unary call, and between two items of a stream; None for no limit. Default 60.
         max_session_age: seconds until a connection is replaced by a new one, without loss; below 0 (the default) never,
             0 a new connection for each call.
         tls: TLS settings; giving them turns TLS on.
         metadata: sent with every call: a mapping, or a sync or async callable that gives one (for tokens that
-            change).
+            change). Over HTTP they are headers.
+        transport: an httpx transport for HTTP to use instead of its own: `httpx.MockTransport`, a respx router's, or
+            any other. `aclose()` closes it.
 
     Raises:
         ConfigurationError: something of that is wrong.
-        UnsupportedError: the target is an HTTP one, which this version cannot speak to.
     """
 
     def __init__(
@@ -66,6 +74,7 @@ class RemoteClient:
         max_session_age: float | None = None,
         tls: ConnectionTlsInfo | Mapping[str, Any] | None = None,
         metadata: MetadataSource | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         targets = [target] if isinstance(target, (str, ConnectionInfo)) else target
         parsed = [_connection(each, protocol, timeout, max_session_age, tls) for each in targets]
@@ -76,7 +85,9 @@ class RemoteClient:
         self._finder = RemoteModelFinder(
             FinderConfig(remote_connections=connections[:-1], connection=connections[-1], protocol=parsed[0][1]),
             options=CallOptions(timeout=connections[0].timeout, metadata=self._metadata),
+            transport=transport,
         )
+        self._transport = transport
         self._initializer = RemoteModelInitializer()
 
     async def model(self, name: str, *, task: str | None = None) -> RemoteModuleBase:
@@ -141,12 +152,13 @@ class RemoteClient:
 
     async def healthy(self) -> bool:
         """Whether every server answers that it serves. Unreachable ones do not; other errors are raised."""
+        method, serving = _HEALTH[self._finder.config.protocol]
         answers: list[bool] = []
         errors: list[Exception] = []
 
         async def ask(server: Server) -> None:
             try:
-                answers.append(await self._finder.send(server, _HEALTH, b"") == _SERVING)
+                answers.append(await self._finder.send(server, method, b"") == serving)
             except (UnavailableError, DeadlineExceededError, UnimplementedError):
                 answers.append(False)
             except Exception as error:  # raised below: out of the task group it would come as a group
@@ -162,6 +174,8 @@ class RemoteClient:
     async def aclose(self) -> None:
         """Close all connections, for good. Calls still in flight raise a ClosedError. Idempotent."""
         await self._finder.aclose()
+        if self._transport is not None:
+            await self._transport.aclose()
 
     async def __aenter__(self) -> Self:
         return self

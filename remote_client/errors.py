@@ -1,4 +1,4 @@
-"""Every exception this package raises, and the gRPC status each call error stands for.
+"""Every exception this package raises, and the gRPC status or HTTP status each call error stands for.
 
 All of them are `RemoteClientError`s. A call that failed on the way or on the server is a `RemoteCallError`, with one
 class per gRPC status (https://grpc.github.io/grpc/core/md_doc_statuscodes.html); everything else is raised before
@@ -210,6 +210,10 @@ class TlsError(RemoteCallError):
     status = "UNAVAILABLE"
 
 
+class StreamTruncatedError(UnavailableError):
+    """The connection was lost in the middle of a stream over HTTP: more answers may have been on their way."""
+
+
 class DataLossError(RemoteCallError):
     """DATA_LOSS."""
 
@@ -248,3 +252,30 @@ _BY_STATUS: dict[str, type[RemoteCallError]] = {
 def error_class(status: str) -> type[RemoteCallError]:
     """The exception class of a gRPC status, by the status's name; `UnknownError` for one gRPC does not define."""
     return _BY_STATUS.get(status, UnknownError)
+
+
+_BY_HTTP_STATUS: dict[int, type[RemoteCallError]] = {
+    # caikit 0.29 (`caikit.runtime.names.STATUS_CODE_TO_HTTP`) has several codes for a status: the most general counts.
+    400: InvalidArgumentError,
+    401: UnauthenticatedError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    405: UnimplementedError,
+    408: DeadlineExceededError,
+    409: AlreadyExistsError,
+    413: ResourceExhaustedError,
+    415: InvalidArgumentError,
+    422: InvalidArgumentError,
+    429: ResourceExhaustedError,
+    499: CallCancelledError,
+    500: InternalError,
+    501: UnimplementedError,
+    502: UnavailableError,
+    503: UnavailableError,
+    504: DeadlineExceededError,
+}
+
+
+def http_error_class(status: int) -> type[RemoteCallError]:
+    """The exception class of an HTTP status; `UnknownError` for one that caikit does not send."""
+    return _BY_HTTP_STATUS.get(status, UnknownError)

@@ -17,6 +17,7 @@ from ._transport.base import Call, resolve_metadata
 from ._transport.manager import open_connections
 from .errors import (
     ClosedError,
+    ConfigurationError,
     InvalidResponseError,
     SchemaError,
     UnimplementedError,
@@ -43,9 +44,9 @@ class Server:
         description: what it can do, once that was read.
     """
 
-    def __init__(self, connection: ConnectionInfo, protocol: Protocol) -> None:
+    def __init__(self, connection: ConnectionInfo, protocol: Protocol, engine: Any = None) -> None:
         self.connection = connection
-        self.connections = open_connections(connection, protocol)
+        self.connections = open_connections(connection, protocol, engine)
         self.models: dict[str, ModelInfo] = {}
         self.error: Exception | None = None
         self.description: ServiceDescription | None = None
@@ -61,6 +62,7 @@ class RemoteModelFinder:
         config: see `FinderConfig`; a mapping with its keys is enough.
         instance_name: its name in a configuration.
         options: timeout and metadata of its calls; the timeout of the connection where it is not given.
+        transport: an httpx transport, such as `httpx.MockTransport`, for HTTP to use. The finder never closes it.
 
     Raises:
         ConfigurationError: the configuration is wrong.
@@ -72,10 +74,14 @@ class RemoteModelFinder:
         instance_name: str = "remote",
         *,
         options: CallOptions | None = None,
+        transport: Any = None,
     ) -> None:
         self.config = config if isinstance(config, FinderConfig) else FinderConfig(**config)
         self.instance_name = instance_name
+        if transport is not None and self.config.protocol != "http":
+            raise ConfigurationError("transport: an httpx transport is for HTTP; the protocol here is gRPC")
         self._options = options
+        self._transport = transport
         self._flights: dict[Hashable, asyncio.Task[Any]] = {}
         self._polled: dict[str | None, float] = {}
         self._closed = False
@@ -84,7 +90,7 @@ class RemoteModelFinder:
         self._template = (
             self.config.connection if self.config.connection and self.config.connection.is_template else None
         )
-        self._fixed = [Server(each, self.config.protocol) for each in fixed if each and not each.is_template]
+        self._fixed = [self._server(each) for each in fixed if each and not each.is_template]
         self._by_model: dict[str, Server] = {}
         """With a template: model name -> its server."""
 
@@ -167,7 +173,7 @@ class RemoteModelFinder:
         if rpc is None:
             raise UnsupportedError(f"the server at {server.connection.target} has no {method}; is it a caikit runtime?")
         answer: dict[str, Any] = rpc.codec.decode(
-            await self.send(server, rpc.path, rpc.codec.encode((), kwargs)), "dict"
+            await self.send(server, rpc.path, rpc.codec.encode("", (), kwargs)), "dict"
         )
         return answer
 
@@ -212,9 +218,12 @@ class RemoteModelFinder:
         server = self._rendered(name) if self._template else self._fixed[-1]
         return server, ModelInfo(name=name, module_id=supported.module_id)
 
+    def _server(self, connection: ConnectionInfo) -> Server:
+        return Server(connection, self.config.protocol, self._transport)
+
     def _rendered(self, name: str) -> Server:
         if name not in self._by_model and self._template is not None:
-            self._by_model[name] = Server(self._template.for_model(name), self.config.protocol)
+            self._by_model[name] = self._server(self._template.for_model(name))
         return self._by_model[name]
 
     def _candidates(self, name: str | None) -> list[Server]:
@@ -261,8 +270,10 @@ class RemoteModelFinder:
     async def _list_models(self, server: Server) -> dict[str, ModelInfo]:
         answer = await self.call(server, "GetModelsInfo")
         try:
-            return {each["name"]: ModelInfo(**each) for each in answer["models"]}
-        except (KeyError, TypeError, ValueError) as error:
+            # Over HTTP what is not known is null.
+            given = [{key: value for key, value in each.items() if value is not None} for each in answer["models"]]
+            return {each["name"]: ModelInfo(**each) for each in given}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InvalidResponseError(
                 f"GetModelsInfo did not answer with models: {error}", target=server.connection.target
             ) from None
@@ -290,6 +301,18 @@ class RemoteModelFinder:
         return Call(path, metadata, options.timeout)
 
     async def _read_schema(self, server: Server) -> ServiceDescription:
+        description = await (self._read_openapi(server) if self.config.protocol == "http" else self._read_files(server))
+        for note in description.notes:
+            logger.warning("finder %s: %s: %s", self.instance_name, server.connection.target, note)
+        return description
+
+    async def _read_openapi(self, server: Server) -> ServiceDescription:
+        from ._schema import openapi
+
+        document = await self.send(server, openapi.DOCUMENT, b"")
+        return await anyio.to_thread.run_sync(openapi.describe, document)
+
+    async def _read_files(self, server: Server) -> ServiceDescription:
         from ._schema import reflected, reflection  # here, because it loads protobuf
 
         newest, older = reflection.PATHS

@@ -15,12 +15,13 @@ from typing import Any, Generic, Self, TypeVar
 from ._schema.rpc import RemoteRPCDescriptor
 from ._transport.base import ByteStream, Call, RawMetadata, resolve_metadata
 from ._transport.manager import ConnectionManager, Lease, open_connections
-from .errors import InputError, RemoteCallError
+from .errors import InputError, RemoteCallError, UnsupportedError
 from .module_config import RemoteModuleConfig
 from .settings import CallOptions, MetadataSource, Output
 
 T = TypeVar("T")
 _END = object()
+_STREAMED_INPUT = re.compile(r"run_(\w+_)?(stream_in|bidi_stream)")
 
 
 class RemoteModuleBase:
@@ -76,7 +77,10 @@ class RemoteModuleBase:
 
         Raises:
             ConfigurationError: an option has no sense.
+            UnsupportedError: `output="proto"` over HTTP, which has no protobuf messages.
         """
+        if output == "proto" and self._config.protocol == "http":
+            raise UnsupportedError('output="proto": HTTP has no protobuf messages; connect to the runtime\'s gRPC port')
         changes: dict[str, Any] = {}
         if timeout is not _END:
             changes["timeout"] = timeout
@@ -105,7 +109,7 @@ class RemoteModuleBase:
             constants, streams = codec.split(args, kwargs)
             body: bytes | AsyncIterator[bytes] = _frames(descriptor, constants, streams)
         else:
-            body = codec.encode(args, kwargs)
+            body = codec.encode(self._config.model_path, args, kwargs)
         if descriptor.output_streaming:
             return RemoteStream(self, descriptor, body)
         return self._unary(descriptor, body)
@@ -136,7 +140,7 @@ class RemoteModuleBase:
         try:
             return descriptor.codec.decode(data, self._options.output)
         except RemoteCallError as error:
-            error.method, error.target = descriptor.path[1:], self._config.connection.target
+            error.method, error.target = descriptor.path.removeprefix("/"), self._config.connection.target
             error.model = self._config.model_path
             raise
 
@@ -154,6 +158,10 @@ class RemoteModuleBase:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
+        if self._config.protocol == "http" and _STREAMED_INPUT.fullmatch(name):
+            raise _NoStreamedInputError(
+                f"{name}: HTTP has no streamed inputs; connect to the runtime's gRPC port", name=name, obj=self
+            )
         methods = [each for each in dir(type(self)) if each.startswith("run")]
         close = difflib.get_close_matches(name, methods, n=1)
         hint = f"did you mean {close[0]}?" if close else f"its methods are {', '.join(methods) or 'none'}"
@@ -163,6 +171,10 @@ class RemoteModuleBase:
         config = self._config
         tasks = ", ".join(task for task, _ in config.task_methods)
         return f"<{type(self).__name__} {config.model_path!r} at {config.connection.target}: {tasks}>"
+
+
+class _NoStreamedInputError(UnsupportedError, AttributeError):
+    """Both, so that `hasattr` is False: an OpenAPI document does not tell which streamed inputs a task has."""
 
 
 class RemoteStream(AsyncIterator[T], Generic[T]):

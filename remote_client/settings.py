@@ -24,7 +24,7 @@ from .errors import ConfigurationError, InputError
 Protocol = Literal["grpc", "http"]
 Output = Literal["pydantic", "proto", "dict"]
 Metadata = Mapping[str, str | bytes]
-"""gRPC metadata: lower-case keys; values are printable ASCII, or bytes where the key ends in `-bin`."""
+"""gRPC metadata or HTTP headers: lower-case keys; values are printable ASCII, or bytes where the key ends in `-bin`."""
 MetadataSource = Metadata | Callable[[], Metadata | Awaitable[Metadata]]
 """Metadata, or a sync or async callable that gives it anew for each call (for tokens that change)."""
 
@@ -124,7 +124,8 @@ class ConnectionInfo(Settings):
         port: 1 to 65535; without it 443 with TLS and 80 otherwise, as upstream; none for a unix socket.
         tls: see `ConnectionTlsInfo`; off by default.
         timeout: seconds for a call, and between two items of a stream; None for no limit. Default 60.
-        options: gRPC channel arguments, added to and overriding this client's own.
+        options: gRPC channel arguments, added to and overriding this client's own. One of them counts over HTTP too:
+            `grpc.max_receive_message_length`, bytes of the largest answer (64 MiB).
         retries: attempts after the first. Kept for configuration files: this version sends every call once.
         retry_options: upstream's retry policy fields. Kept for configuration files, as `retries`.
         max_session_age: seconds until a connection is replaced; below 0 never, 0 a new connection for each call.
@@ -311,6 +312,8 @@ def check_protocol(connection: ConnectionInfo, protocol: Protocol) -> None:
         raise ConfigurationError(
             "tls.insecure_verify: gRPC cannot skip the verification of the server; give its certificate as ca_file"
         )
+    if protocol == "http" and connection.is_unix:
+        raise ConfigurationError("hostname: a unix socket is spoken to over gRPC only")
 
 
 @dataclass(frozen=True, slots=True)

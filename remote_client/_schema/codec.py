@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from ..errors import InputError, InvalidResponseError
 from ..settings import Output
+from .binding import Binder
 from .fields import Field, either, fields_of, is_map, map_entry, sequence_field
 from .misfit import Misfit
 from .types import Types
@@ -34,34 +35,17 @@ class ReflectedCodec:
         fields = fields_of(method.input_type)
         self._name = name
         self._attributes = {field.name: field.attribute for field in fields}
-        self._required = {field.attribute for field in fields if _is_required(field)}
         self._repeated = {field.attribute for field in fields if not field.union and field.members[0].is_repeated}
         self._request = message_factory.GetMessageClass(method.input_type)
         self._response = message_factory.GetMessageClass(method.output_type)
         self._fill = types.encoder(method.input_type)
         self._read = types.decoder(method.output_type)
         self._model: type[BaseModel] = types.model(method.output_type)
-        self.signature, self._positions = _signature(fields, method, types)
+        self.signature = _signature(fields, method, types)
+        self._binder = Binder(name, self.signature, self._attributes)
 
-    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        return self._serialize(self._bind(args, kwargs))
-
-    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        if args:
-            if len(args) > len(self._positions):
-                raise InputError(f"{self._name}() takes {len(self._positions)} arguments, not {len(args)}")
-            positional = dict(zip(self._positions, args, strict=False))
-            if twice := positional.keys() & kwargs.keys():
-                raise InputError(f"{self._name}(): {', '.join(sorted(twice))}: given twice")
-            kwargs = positional | kwargs
-        missing = [each for each in self._required if kwargs.get(each) is None]
-        if missing:
-            # Rare: a parameter whose name had to be changed may be given by its name on the wire.
-            kwargs = {self._attributes.get(name, name): value for name, value in kwargs.items()}
-            missing = [each for each in self._positions if each in self._required and kwargs.get(each) is None]
-            if missing:
-                raise InputError(f"{self._name}(): missing required argument: {', '.join(missing)}")
-        return kwargs
+    def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        return self._serialize(self._binder.bind(args, kwargs))
 
     def _serialize(self, values: dict[str, Any]) -> bytes:
         message = self._request()
@@ -73,12 +57,12 @@ class ReflectedCodec:
         return data
 
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-        values = self._bind(args, kwargs)
+        values = self._binder.bind(args, kwargs)
         streams = {name: value for name, value in values.items() if self._is_stream(name, value)}
         if not streams:
             raise InputError(
                 f"{self._name}() needs a stream: give an iterable or async iterable for "
-                f"{' or '.join(each for each in self._positions if each in self._required) or 'a parameter'}"
+                f"{' or '.join(self._binder.required) or 'a parameter'}"
             )
         constants = {name: value for name, value in values.items() if name not in streams}
         return self._serialize(constants), {self._attributes.get(name, name): each for name, each in streams.items()}
@@ -118,9 +102,7 @@ def _is_required(field: Field) -> bool:
     return not field.union and not field.optional and not field.members[0].is_repeated
 
 
-def _signature(
-    fields: list[Field], method: MethodDescriptor, types: Types
-) -> tuple[inspect.Signature, tuple[str, ...]]:
+def _signature(fields: list[Field], method: MethodDescriptor, types: Types) -> inspect.Signature:
     """The method's signature: required parameters first, each group in the order of the server's fields."""
     required: list[inspect.Parameter] = []
     others: list[inspect.Parameter] = []
@@ -137,10 +119,9 @@ def _signature(
         )
         (required if needed else others).append(parameter)
     answer = types.model(method.output_type)
-    signature = inspect.Signature(
+    return inspect.Signature(
         [*required, *others], return_annotation=_ASYNC_ITERATOR[answer] if method.server_streaming else answer
     )
-    return signature, tuple(signature.parameters)
 
 
 def _parameter_type(field: Field, types: Types) -> Any:

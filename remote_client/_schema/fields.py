@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
-from pydantic import BaseModel
 
+from .attributes import attributes_of
 from .values import WELL_KNOWN
 
 _T = FieldDescriptor
@@ -51,29 +50,19 @@ class Field:
 
 def fields_of(descriptor: Descriptor) -> list[Field]:
     """The fields of a message. A oneof `_name` of one member `name` is an optional field, any other one a union."""
-    fields: list[Field] = []
-    taken = {*descriptor.fields_by_name, *descriptor.oneofs_by_name}
+    found: dict[str, tuple[list[FieldDescriptor], bool, bool]] = {}
     for member in descriptor.fields:
         oneof = member.containing_oneof
         optional = oneof is not None and len(oneof.fields) == 1 and oneof.name == f"_{member.name}"
-        name, members = member.name, [member]
-        if oneof is not None and not optional:
-            if member.name != oneof.fields[0].name:
-                continue  # the union was seen at its first member
-            name, members = oneof.name, list(oneof.fields)
-        attribute = name
-        if name.startswith("_") or not _is_free(name):
-            attribute = name.lstrip("_") or "field"
-            while attribute in taken or not _is_free(attribute):
-                attribute += "_"
-            taken.add(attribute)
-        fields.append(Field(name, attribute, tuple(members), oneof is not None and not optional, optional))
-    return fields
-
-
-def _is_free(name: str) -> bool:
-    """Whether a pydantic model's field and a method's parameter may have the name."""
-    return name != "self" and not keyword.iskeyword(name) and not hasattr(BaseModel, name)
+        if oneof is None or optional:
+            found[member.name] = [member], False, optional
+        elif oneof.name not in found:
+            found[oneof.name] = list(oneof.fields), True, False
+    attributes = attributes_of(found, [*descriptor.fields_by_name, *descriptor.oneofs_by_name])
+    return [
+        Field(name, attributes[name], tuple(members), union, optional)
+        for name, (members, union, optional) in found.items()
+    ]
 
 
 def message_of(field: FieldDescriptor) -> Descriptor:

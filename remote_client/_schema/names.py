@@ -31,6 +31,11 @@ def task_name(rpc_name: str, input_streaming: bool, output_streaming: bool) -> s
     return name.removeprefix(prefix) or None if name.startswith(prefix) else None
 
 
+def rpc_name(task: str, output_streaming: bool) -> str:
+    """The stem of an RPC's name without streamed input, as in `ServerStreamingSampleTask`."""
+    return _PREFIXES[False, output_streaming] + task
+
+
 def short_method_name(input_streaming: bool, output_streaming: bool) -> str:
     """`run`, `run_stream_out`, `run_stream_in` or `run_bidi_stream`: a method's name where the task is known."""
     return "run" + _KINDS[input_streaming, output_streaming]

@@ -18,8 +18,8 @@ from .names import short_method_name
 class Codec(Protocol):
     """How one method's arguments become bytes, and its answers objects."""
 
-    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """The request of a method without streamed input. Raises InputError."""
+    def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """The request of a method without streamed input, for a model that HTTP names in it. Raises InputError."""
         ...
 
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
@@ -48,7 +48,7 @@ class RemoteRPCDescriptor:
         output_streaming: whether the answer is a stream.
         task: the task class, such as `SampleTask`.
         name: the method's name on a module, such as `run_sample`.
-        path: what the transport calls.
+        path: what the transport calls: `/package.Service/Method`, or an HTTP verb and its route.
     """
 
     signature: inspect.Signature
@@ -90,12 +90,14 @@ class ServiceDescription:
     Attributes:
         tasks: task name -> its methods.
         types: full name of a type on the server -> pydantic model or enum. See also `type()`.
-        management: the runtime's own methods that this client uses, by their name on the server.
+        management: the runtime's own methods that this client uses, by their name over gRPC.
+        notes: what the server's description lacks.
     """
 
     tasks: Mapping[str, TaskDescription]
     types: Mapping[str, type[Any]]
     management: Mapping[str, RemoteRPCDescriptor] = field(repr=False)
+    notes: tuple[str, ...] = ()
 
     def type(self, name: str) -> type[BaseModel]:
         """The pydantic model of a type, by its full name or, where that is unique, its last part.
@@ -109,4 +111,4 @@ class ServiceDescription:
         return found[0]
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.tasks.values()))
+        return "\n".join([*map(str, self.tasks.values()), *(f"Note: {note}" for note in self.notes)])

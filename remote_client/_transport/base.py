@@ -1,20 +1,43 @@
-"""What a transport is: the abstract classes carry the documentation, `grpc.py` the deeds."""
+"""What a transport is: the abstract classes carry the documentation, `grpc.py` and `http.py` the deeds."""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import InputError, RemoteClientError
 from ..settings import MetadataSource
 
 RawMetadata = tuple[tuple[str, str | bytes], ...]
 
+MAX_RESPONSE_SIZE = 64 * 1024 * 1024
+"""Bytes of the largest answer accepted, after decompression; the option `grpc.max_receive_message_length` overrides it,
+over HTTP too."""
+
 _KEY = re.compile(r"[0-9a-z_.-]+")
 _VALUE = re.compile(r"[\x20-\x7e]*")
+_OURS = frozenset(
+    [
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ]
+)
+"""Headers that frame a call: a value from outside would break it, or smuggle another one in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +45,19 @@ class Call:
     """One call, as a transport sees it.
 
     Attributes:
-        path: `/package.Service/Method`.
+        path: `/package.Service/Method`; over HTTP the verb and the route, `POST /api/v1/task/sample`.
         metadata: checked pairs, see `resolve_metadata`.
         timeout: seconds. For an answer that is one message and a request that is one, the whole call's limit;
             otherwise the limit between two items, in either direction. None for no limit.
         total_timeout: seconds for a whole stream; None for no limit.
+        idempotent: whether it may be sent once more where a kept connection turns out to be dead.
     """
 
     path: str
     metadata: RawMetadata = ()
     timeout: float | None = 60
     total_timeout: float | None = None
+    idempotent: bool = True
 
 
 class ByteStream(ABC):
@@ -57,7 +82,23 @@ class ByteStream(ABC):
 
 
 class Transport(ABC):
-    """One connection to one server, in one event loop."""
+    """One connection to one server, in the running event loop."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def own(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """A task that `aclose` ends and waits for, and whose exception whoever started it looks at."""
+        task = self.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._disown)
+        return task
+
+    def _disown(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     @abstractmethod
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes]) -> bytes:
@@ -91,7 +132,7 @@ async def resolve_metadata(sources: tuple[MetadataSource, ...], reserved: str | 
             given = await given
         for name, value in given.items():
             key = name.lower()
-            if not _KEY.fullmatch(key) or key.startswith("grpc-") or key == reserved:
+            if not _KEY.fullmatch(key) or key.startswith("grpc-") or key in _OURS or key == reserved:
                 raise InputError(f"metadata: the key {name!r} cannot be used")
             if key.endswith("-bin"):
                 if not isinstance(value, bytes):

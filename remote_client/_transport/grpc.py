@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -28,10 +28,7 @@ from ..errors import (
     error_class,
 )
 from ..settings import ConnectionInfo
-from .base import ByteStream, Call, Transport
-
-MAX_RESPONSE_SIZE = 64 * 1024 * 1024
-"""Bytes of the largest answer accepted, after decompression; `grpc.max_receive_message_length` overrides it."""
+from .base import MAX_RESPONSE_SIZE, ByteStream, Call, Transport
 
 _OPTIONS: dict[str, str | int] = {
     # Without it channels with equal arguments share one connection, and rotation opens none (#20985).
@@ -76,12 +73,11 @@ class GrpcTransport(Transport):
         if _hangs:
             raise ForkedError("gRPC was in use when this process was forked, and hangs: start workers with `spawn`")
         _used = True
-        self.loop = asyncio.get_running_loop()
+        super().__init__()
         self._target = connection.target
         self._channel = _open_channel(connection)
         self._methods: dict[tuple[str, str], Any] = {}
         self._running: set[grpc.aio.Call] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._reason: Callable[[], RemoteClientError] | None = None
 
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes]) -> bytes:
@@ -132,18 +128,6 @@ class GrpcTransport(Transport):
                 task.cancel()
             await asyncio.sleep(0 if self._running or self._tasks else 0.01)
         await self._channel.close(None)
-
-    def own(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """A task that `aclose` ends and waits for, and whose exception whoever started it looks at."""
-        task = self.loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._disown)
-        return task
-
-    def _disown(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()
 
     def _method(self, kind: str, path: str) -> Any:
         try:

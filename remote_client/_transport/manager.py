@@ -11,8 +11,9 @@ import asyncio
 import os
 import random
 from collections.abc import Callable
+from typing import Any
 
-from ..errors import ClosedError, ForkedError, RemoteClientError, UnavailableError, UnsupportedError, WrongLoopError
+from ..errors import ClosedError, ForkedError, RemoteClientError, UnavailableError, WrongLoopError
 from ..settings import ConnectionInfo, Protocol
 from .base import Transport
 
@@ -120,8 +121,8 @@ class ConnectionManager:
         if self._born != _forks:
             if self._loop is not None:
                 raise ForkedError(
-                    "this client was used before the process forked, and gRPC hangs in a forked child: start workers "
-                    "with the `spawn` method, and make the client in the worker"
+                    "this client was used before the process forked: its connections are the parent's, and gRPC hangs "
+                    "in a forked child. Start workers with the `spawn` method, and make the client in the worker"
                 )
             self._born = _forks
         if self._loop is None:
@@ -183,13 +184,19 @@ class ConnectionManager:
             await asyncio.wait(self._closing)
 
 
-def open_connections(connection: ConnectionInfo, protocol: Protocol) -> ConnectionManager:
-    """The manager of the connections to one server. Dials nothing, and loads gRPC only when a call needs it."""
-    if protocol != "grpc":
-        raise UnsupportedError("HTTP is not part of this version; connect to the runtime's gRPC port")
+def open_connections(connection: ConnectionInfo, protocol: Protocol, engine: Any = None) -> ConnectionManager:
+    """The manager of the connections to one server. Dials nothing, and loads a protocol only when a call needs it.
+
+    `engine` is an httpx transport for HTTP to use; it is shared by all connections, and left open at the end.
+    """
 
     def connect() -> Transport:
-        from .grpc import GrpcTransport  # here, because importing this package must not load grpc
+        # Here, because importing this package must load neither grpc nor httpx.
+        if protocol == "http":
+            from .http import HttpTransport
+
+            return HttpTransport(connection, engine)
+        from .grpc import GrpcTransport
 
         return GrpcTransport(connection)
 

@@ -49,18 +49,23 @@ async def test_describe(client: RemoteClient) -> None:
     assert description is await client.describe()
     assert list(description.tasks) == [
         "BidiStreamingTask",
+        "BundleTask",
         "FailingTask",
         "FileTask",
         "GeoSpatialTask",
+        "NumbersTask",
+        "PairTask",
         "ParametersTask",
         "SampleTask",
         "SlowTask",
         "StreamingTask",
+        "TaggedTask",
+        "TextTask",
         "ZooTask",
     ]
     names = [[method.name for method in task.methods] for task in description.tasks.values()]
     assert names[0] == ["run_bidi_streaming", "run_bidi_streaming_bidi_stream"]
-    assert names[5] == ["run_sample", "run_sample_stream_out", "run_sample_stream_in", "run_sample_bidi_stream"]
+    assert names[8] == ["run_sample", "run_sample_stream_out", "run_sample_stream_in", "run_sample_bidi_stream"]
     rpc = description.tasks["SampleTask"].methods[1]
     assert (rpc.rpc_name, rpc.input_streaming, rpc.output_streaming) == (
         "ServerStreamingSampleTaskPredict",

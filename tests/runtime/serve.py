@@ -1,7 +1,8 @@
 """Runs a real caikit runtime until its standard input closes; started by `runtime.py`, in the runtime's environment.
 
 Usage: python serve.py SPEC, where SPEC is a JSON object: `library`, `models` (a folder name -> module id mapping),
-`grpc_port`, optional `grpc_options`, `max_concurrent`, `unix_socket`, `tls` (`server: {key, cert}`, `client: {cert}`), `workdir`.
+`grpc_port`, `http_port`, optional `grpc_options`, `http_config`, `max_concurrent`, `unix_socket`,
+`tls` (`server: {key, cert}`, `client: {cert}`), `workdir`.
 Standard input is a pipe from the parent: when the parent ends, however it ends, the runtime does too.
 """
 
@@ -42,7 +43,11 @@ def main() -> None:
                     "unix_socket_path": spec.get("unix_socket", ""),
                     "options": spec.get("grpc_options", {}),
                 },
-                "http": {"enabled": False},
+                "http": {
+                    "enabled": True,
+                    "port": spec["http_port"],
+                    "server_config": spec.get("http_config", {}),
+                },
                 "metrics": {"enabled": False},
                 "tls": spec.get("tls", {}),
                 "training": {"output_dir": str(models), "save_with_id": False},
@@ -54,7 +59,10 @@ def main() -> None:
     alog.configure(default_level="warning")
     from caikit.runtime.__main__ import main as serve
 
-    serve()
+    try:
+        serve()
+    except SystemExit:  # the HTTP port is taken, say; gRPC's threads would keep the process
+        os._exit(1)
 
 
 if __name__ == "__main__":

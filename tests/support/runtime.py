@@ -1,14 +1,18 @@
 """A real caikit runtime in a process of its own, for the demo and the live tests.
 
-It runs in the environment that `RUNTIME_PYTHON` names (`make` sets both up), on an ephemeral port. gRPC servers share
-ports silently, so whoever answers must list a model that only this runtime has.
+It runs in the environment that `RUNTIME_PYTHON` names (`make` sets both up), on ephemeral ports. gRPC servers share
+ports silently, so whoever answers must list a model that only this runtime has. When its HTTP port is
+taken, the runtime ends.
 """
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -32,6 +36,11 @@ SAMPLE_MODELS = {
     "slow": f"{_ID}15",
     "failing": f"{_ID}16",
     "file": f"{_ID}17",
+    "bundle": f"{_ID}18",
+    "pair": f"{_ID}19",
+    "tagged": f"{_ID}1a",
+    "text": f"{_ID}1b",
+    "numbers": f"{_ID}1c",
 }
 OTHER_MODELS = {"foo": "11110203-0405-0607-0809-0a0b02dd0e0f"}
 
@@ -44,7 +53,8 @@ class Runtime:
         models: model name -> module id; by default all of the library's.
         start_timeout: seconds to wait until it serves.
         ca_file: with TLS, the authority by which the runtime's own certificate is checked when it starts.
-        spec: more of `tests/runtime/serve.py`'s keys, such as `unix_socket`, `tls` and `grpc_options`.
+        client_files: with mutual TLS, the key and the certificate it is asked with when it starts.
+        spec: more of `tests/runtime/serve.py`'s keys, such as `unix_socket`, `tls`, `grpc_options` and `http_config`.
     """
 
     def __init__(
@@ -61,6 +71,7 @@ class Runtime:
         self.models = dict(models or (SAMPLE_MODELS if library == "sample_lib" else OTHER_MODELS))
         self.marker = f"identity-{uuid.uuid4().hex[:12]}"
         self.port = 0
+        self.http_port = 0
         self._spec = spec
         self._timeout = start_timeout
         self._ca_file = ca_file
@@ -74,9 +85,14 @@ class Runtime:
         """`localhost:port`."""
         return f"localhost:{self.port}"
 
+    @property
+    def http_target(self) -> str:
+        """`http://localhost:port`, or `https://` with TLS."""
+        return f"{'https' if self._ca_file else 'http'}://localhost:{self.http_port}"
+
     def __enter__(self) -> Self:
         for _ in range(3):
-            self.port = free_port()
+            self.port, self.http_port = free_port(), free_port()
             self._start()
             try:
                 self._wait()
@@ -107,10 +123,11 @@ class Runtime:
             "library": self.library,
             "models": models,
             "grpc_port": self.port,
+            "http_port": self.http_port,
             "workdir": tempfile.mkdtemp(dir=self._folder.name),
             **self._spec,
         }
-        with self.log.open("ab") as log:
+        with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [python, str(HERE / "runtime" / "serve.py"), json.dumps(spec)],
                 stdin=subprocess.PIPE,  # when this end closes, however this process ends, the runtime ends
@@ -125,13 +142,16 @@ class Runtime:
         while time.monotonic() < deadline:
             assert self._process is not None
             if self._process.poll() is not None:
-                raise RuntimeError(f"the runtime ended while it started:\n{self.log.read_text()[-4000:]}")
+                log = self.log.read_text()
+                if "address already in use" in log:
+                    raise PortTakenError
+                raise RuntimeError(f"the runtime ended while it started:\n{log[-4000:]}")
             try:
-                answer = self._list_models()
-            except grpc.RpcError:
+                answers = self._list_models(), self._list_models_over_http()
+            except (grpc.RpcError, http.client.HTTPException, OSError):
                 time.sleep(0.1)
                 continue
-            if self.marker.encode() in answer:
+            if all(self.marker.encode() in answer for answer in answers):
                 return
             raise PortTakenError
         raise RuntimeError(f"the runtime did not serve within {self._timeout} s:\n{self.log.read_text()[-4000:]}")
@@ -146,6 +166,19 @@ class Runtime:
         with channel:
             answer: bytes = channel.unary_unary("/caikit.runtime.info.InfoService/GetModelsInfo")(b"", timeout=5)
             return answer
+
+    def _list_models_over_http(self) -> bytes:
+        if self._ca_file is None:
+            connection = http.client.HTTPConnection("localhost", self.http_port, timeout=5)
+        else:
+            context = ssl.create_default_context(cafile=self._ca_file)
+            if self._client_files:
+                key, cert = self._client_files
+                context.load_cert_chain(cert, key)
+            connection = http.client.HTTPSConnection("localhost", self.http_port, timeout=5, context=context)
+        with contextlib.closing(connection):
+            connection.request("GET", "/info/models")
+            return connection.getresponse().read()
 
     def _stop(self) -> None:
         process, self._process = self._process, None

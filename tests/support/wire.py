@@ -1,4 +1,6 @@
-"""The parent's end of `wire_server`: starting it, watching it, and calling it with raw bytes through a module."""
+"""The parent's end of the servers of the wire tests, and of `wire_server` in particular: starting it, watching it, and
+calling it with raw bytes through a module. `http_wire` is the same for HTTP.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +14,31 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import grpc
 
-from remote_client._schema.rpc import RemoteRPCDescriptor
+from remote_client._schema.rpc import Codec, RemoteRPCDescriptor
 from remote_client._transport.manager import ConnectionManager
 from remote_client.module import RemoteModuleBase, construct_remote_module_class
 from remote_client.module_config import RemoteModuleConfig
-from remote_client.settings import CallOptions, ConnectionInfo
+from remote_client.settings import CallOptions, ConnectionInfo, Protocol
 
 ROOT = Path(__file__).parent.parent.parent
 Stats = dict[str, Any]
 
 
-class WireServer:
-    """A running `wire_server`, on a port it chose itself unless one is given; a context manager."""
+class ServerProcess(ABC):
+    """A running server, on a port it chose itself unless one is given; a context manager.
+
+    Attributes:
+        module: what is run; it gets its options as JSON, and tells its port and identity in a line of JSON.
+    """
+
+    module: str
 
     def __init__(self, **wish: Any) -> None:
         self._wish = wish
@@ -39,7 +48,7 @@ class WireServer:
 
     def __enter__(self) -> Self:
         self.identity = uuid.uuid4().hex
-        command = [sys.executable, "-m", "tests.support.wire_server"]
+        command = [sys.executable, "-m", self.module]
         wish = {**self._wish, "port": self.port, "identity": self.identity}
         # Its errors about calls that were cut are not this test run's.
         quiet = {"GRPC_VERBOSITY": "NONE", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -55,17 +64,20 @@ class WireServer:
         line = self._process.stdout.readline()
         if not line:
             self.__exit__()
-            raise RuntimeError("the wire server did not start")
+            raise RuntimeError(f"{self.module} did not start")
         told = json.loads(line)
         self.port = told["port"]
-        if "tls" not in wish:
-            self._check_identity()
+        try:
+            answer = self._ask_identity()
+            assert answer in (None, self.identity.encode()), "somebody else serves on this port"
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
-    def _check_identity(self) -> None:
-        with grpc.insecure_channel(self.target, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
-            answer = channel.unary_unary("/test.Identity/Get")(b"", timeout=5)
-        assert answer == self.identity.encode(), "somebody else serves on this port"
+    @abstractmethod
+    def _ask_identity(self) -> bytes | None:
+        """Who serves on this port; None where that cannot be asked."""
 
     def __exit__(self, *_: object) -> None:
         process = self._process
@@ -76,10 +88,6 @@ class WireServer:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
-
-    @property
-    def target(self) -> str:
-        return f"{self.host}:{self.port}"
 
     def info(self, **changes: Any) -> ConnectionInfo:
         return ConnectionInfo(**{"hostname": self.host, "port": self.port, "timeout": 20} | changes)
@@ -99,8 +107,8 @@ class WireServer:
     async def stats(self) -> Stats:
         return await asyncio.to_thread(self.command, "stats")
 
-    async def faults(self, **faults: Any) -> None:
-        await asyncio.to_thread(self.command, "faults", faults=faults)
+    async def faults(self, faults: Mapping[str, Any] | None = None, /, **more: Any) -> None:
+        await asyncio.to_thread(self.command, "faults", faults={**(faults or {}), **more})
 
     async def until(self, wanted: Callable[[Stats], bool], within: float = 1.0) -> Stats:
         """The first statistics that are as wanted, or the last ones when the time is over."""
@@ -114,6 +122,23 @@ class WireServer:
         stats = await self.until(lambda seen: sum(seen["running"].values()) == count, within)
         assert sum(stats["running"].values()) == count, stats
         return stats
+
+
+class WireServer(ServerProcess):
+    """A running `wire_server`."""
+
+    module = "tests.support.wire_server"
+
+    @property
+    def target(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def _ask_identity(self) -> bytes | None:
+        if "tls" in self._wish:
+            return None
+        with grpc.insecure_channel(self.target, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            answer: bytes = channel.unary_unary("/test.Identity/Get")(b"", timeout=5)
+        return answer
 
 
 class RawCodec:
@@ -149,23 +174,36 @@ def raw_module(
     info: ConnectionInfo, connections: ConnectionManager | None = None, *, options: CallOptions | None = None
 ) -> Any:
     """A module with the wire server's plain methods; keyword arguments are sent as JSON."""
-    methods = [
-        RemoteRPCDescriptor(
-            signature=inspect.Signature(),
-            request_dm_name="",
-            response_dm_name="",
-            rpc_name=name.title(),
-            input_streaming=kind[0],
-            output_streaming=kind[1],
-            task="Raw",
-            name=name,
-            path=f"/test.Test/{name.title()}",
-            codec=RawCodec(),
-        )
-        for name, kind in _METHODS.items()
-    ]
+    methods = [raw_method(name, f"/test.Test/{name.title()}", kind, RawCodec()) for name, kind in _METHODS.items()]
+    return module_of(methods, info, "grpc", connections, options)
+
+
+def raw_method(name: str, path: str, kind: tuple[bool, bool], codec: Codec) -> RemoteRPCDescriptor:
+    """A method below the schema; its kind is whether its input and its output are streams."""
+    return RemoteRPCDescriptor(
+        signature=inspect.Signature(),
+        request_dm_name="",
+        response_dm_name="",
+        rpc_name=name.title().replace("_", ""),
+        input_streaming=kind[0],
+        output_streaming=kind[1],
+        task="Raw",
+        name=name,
+        path=path,
+        codec=codec,
+    )
+
+
+def module_of(
+    methods: list[RemoteRPCDescriptor],
+    info: ConnectionInfo,
+    protocol: Protocol,
+    connections: ConnectionManager | None,
+    options: CallOptions | None,
+) -> Any:
+    """A module with these methods, of a model called `raw`."""
     config = RemoteModuleConfig(
-        connection=info, protocol="grpc", model_key="mm-model-id", task_methods=[("Raw", methods)], model_path="raw"
+        connection=info, protocol=protocol, model_key="mm-model-id", task_methods=[("Raw", methods)], model_path="raw"
     )
     made: RemoteModuleBase = construct_remote_module_class(config)(config, connections=connections, options=options)
     return made

@@ -172,7 +172,7 @@ Zoo: Any = DESCRIPTION.type("Zoo")
 
 def encode(zoo: Any) -> bytes:
     """A request for a zoo."""
-    return ECHO.codec.encode((zoo,), {"count": 1})
+    return ECHO.codec.encode("", (zoo,), {"count": 1})
 
 
 def echo(zoo: Any, output: Any = "pydantic") -> Any:

@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from remote_client import CallOptions, ConnectionInfo, ConnectionTlsInfo, FinderConfig, RemoteClient
-from remote_client.errors import ConfigurationError, InputError, UnsupportedError
+from remote_client.errors import ConfigurationError, InputError
 from remote_client.settings import parse_target
 
 
@@ -248,10 +248,8 @@ def test_client_settings() -> None:
     assert repr(RemoteClient("h:1")) == "<RemoteClient of h:1: 0 connections opened>"
     assert repr(RemoteClient(["a:1", "b:2"])) == "<RemoteClient of a:1, b:2: 0 connections opened>"
     RemoteClient(ConnectionInfo(hostname="h"), protocol="grpc", timeout=None, max_session_age=0)
-    with pytest.raises(UnsupportedError, match="gRPC port"):
-        RemoteClient("http://h:1")
-    with pytest.raises(UnsupportedError):
-        RemoteClient("h:1", protocol="http")
+    assert repr(RemoteClient("http://h:1")) == "<RemoteClient of h:1: 0 connections opened>"
+    RemoteClient("h:1", protocol="http", tls={"insecure_verify": True})
     for target, options, told in [
         ([], {}, "at least one"),
         (["a:1", "http://b:1"], {}, "one protocol"),
@@ -260,6 +258,8 @@ def test_client_settings() -> None:
         ("grpcs://h:1", {"tls": {"enabled": False}}, "turns it off"),
         ("h:1", {"tls": {"insecure_verify": True}}, "insecure_verify"),
         ("h:1", {"timeout": 0}, "timeout"),
+        (ConnectionInfo(hostname="unix:/x"), {"protocol": "http"}, "unix socket"),
+        ("h:1", {"transport": object()}, "transport"),
     ]:
         with pytest.raises(ConfigurationError, match=told):
             RemoteClient(target, **options)  # type: ignore[arg-type]

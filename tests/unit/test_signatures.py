@@ -56,7 +56,7 @@ def test_description() -> None:
     ],
 )
 def test_ways_to_give_the_same(args: Any, kwargs: Any) -> None:
-    assert ECHO.codec.encode(args, kwargs) == ECHO.codec.encode(({}, 1), {})
+    assert ECHO.codec.encode("", args, kwargs) == ECHO.codec.encode("", ({}, 1), {})
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_ways_to_give_the_same(args: Any, kwargs: Any) -> None:
 )
 def test_arguments_refused(args: Any, kwargs: Any, told: str) -> None:
     with pytest.raises(InputError) as caught:
-        ECHO.codec.encode(args, kwargs)
+        ECHO.codec.encode("", args, kwargs)
     assert str(caught.value).startswith("run_echo()")
     assert told in str(caught.value)
 
@@ -94,7 +94,7 @@ def test_which_arguments_are_streams() -> None:
 def test_frames_are_constants_and_items() -> None:
     codec = METHODS["run_echo_stream_in"].codec
     constants, _ = codec.split(([{}],), {"count": 1, "note": "n"})
-    whole = ECHO.codec.encode(({"a_int32": 5}, 1), {"note": "n"})
+    whole = ECHO.codec.encode("", ({"a_int32": 5}, 1), {"note": "n"})
     assert sorted(codec.frame(constants, {"zoo": {"a_int32": 5}}, 0)) == sorted(whole)
     with pytest.raises(InputError, match=r"run_echo_stream_in\(\): zoo\[7\]\.a_int32: expected int, not str"):
         codec.frame(constants, {"zoo": {"a_int32": "x"}}, 7)

@@ -1,15 +1,18 @@
-"""One wire server for all tests, and modules to call it with."""
+"""One wire server of each protocol for all tests, and modules to call them with."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import pytest_asyncio
 
-from tests.support.wire import WireServer, raw_module
+from tests.support.http_wire import HttpWire
+from tests.support.wire import ServerProcess, WireServer, raw_module
+
+Server = TypeVar("Server", bound=ServerProcess)
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +35,36 @@ async def module(wire: WireServer) -> AsyncIterator[Any]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def http_process() -> Iterator[HttpWire]:
+    with HttpWire() as server:
+        yield server
+
+
+@pytest.fixture
+def http_wire(http_process: HttpWire) -> HttpWire:
+    """The HTTP server, with no faults on and nothing counted."""
+    http_process.command("reset")
+    return http_process
+
+
 @pytest.fixture
 def start_wire() -> Iterator[Callable[..., WireServer]]:
     """Starts more servers; all end with the test."""
-    started: list[WireServer] = []
+    yield from _starting(WireServer)
 
-    def start(**wish: Any) -> WireServer:
-        server = WireServer(**wish).__enter__()
+
+@pytest.fixture
+def start_http() -> Iterator[Callable[..., HttpWire]]:
+    """Starts more HTTP servers; all end with the test."""
+    yield from _starting(HttpWire)
+
+
+def _starting(kind: type[Server]) -> Iterator[Callable[..., Server]]:
+    started: list[Server] = []
+
+    def start(**wish: Any) -> Server:
+        server = kind(**wish).__enter__()
         started.append(server)
         return server
 

@@ -39,7 +39,7 @@ async def describe(wire: WireServer, *files: FileDescriptorProto, services: tupl
 async def round_trip(wire: WireServer, file: FileDescriptorProto, **values: Any) -> dict[str, Any]:
     """Values through the method's own codec, there and back; by model and by dict the same."""
     (method,) = (await describe(wire, file)).tasks["OddTask"].methods
-    data = method.codec.encode((), values)
+    data = method.codec.encode("", (), values)
     model = method.codec.decode(data, "pydantic")
     # A model is a value, too.
     assert type(model).model_validate_json(model.model_dump_json()) == model
@@ -196,7 +196,7 @@ async def test_protobufs_own_files_are_protobufs(wire: WireServer) -> None:
     lie.message_type.add(name="Struct")
     described = await describe(wire, file, lie)
     (method,) = described.tasks["OddTask"].methods
-    assert method.codec.decode(method.codec.encode(({"a": [1, None]},), {}), "dict") == {"x": {"a": [1, None]}}
+    assert method.codec.decode(method.codec.encode("", ({"a": [1, None]},), {}), "dict") == {"x": {"a": [1, None]}}
 
 
 async def test_deeply_nested_types(wire: WireServer) -> None:
@@ -217,7 +217,7 @@ async def test_a_long_chain_of_types(wire: WireServer) -> None:
         (method,) = (await describe(wire, file)).tasks["OddTask"].methods
     except SchemaError:
         return
-    data = method.codec.encode(({"next": {"next": {}}},), {})
+    data = method.codec.encode("", ({"next": {"next": {}}},), {})
     assert method.codec.decode(data, "dict")["first"]["next"]["next"] == {"next": None}
 
 

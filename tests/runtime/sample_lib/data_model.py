@@ -97,3 +97,30 @@ class FileReport(DataObjectBase):
 
     file: File
     size: int
+
+
+@dataobject(package=PACKAGE)
+class Bundle(DataObjectBase):
+    """Bytes that HTTP answers with as a file."""
+
+    name: str
+    data: bytes
+
+    def to_file(self, file_obj):
+        file_obj.write(self.data)
+        return File(filename=self.name, type="application/zip")
+
+    @classmethod
+    def from_file(cls, file_obj):
+        return cls(name="", data=file_obj.read())
+
+
+@dataobject(package=PACKAGE)
+class Numbers(DataObjectBase):
+    """Numbers, whatever they are, and fields that stay unset."""
+
+    numbers: List[float]
+    total: float
+    unset_int: Optional[int]
+    unset_text: Optional[str]
+    unset_place: Optional[Place]

@@ -14,9 +14,12 @@ from caikit.core.exceptions.caikit_core_exception import (
 )
 from caikit.core.modules import ModuleSaver
 from caikit.interfaces.common.data_model import File
+from caikit.runtime.names import EXTRA_OPENAPI_KEY
 
 from .data_model import (
+    Bundle,
     FileReport,
+    Numbers,
     Place,
     Report,
     SampleInputType,
@@ -97,6 +100,44 @@ class FailingTask(TaskBase):
 @task(unary_parameters={"document": File}, unary_output_type=FileReport)
 class FileTask(TaskBase):
     """Takes a file and gives one back."""
+
+
+@task(unary_parameters={"name": str}, unary_output_type=Bundle)
+class BundleTask(TaskBase):
+    """Answers with a file of its own."""
+
+
+@task(
+    unary_parameters={"text": str, "place": Place},
+    unary_output_type=Report,
+    streaming_output_type=Iterable[Report],
+)
+class PairTask(TaskBase):
+    """Two required inputs."""
+
+
+@task(
+    unary_parameters={"text": str},
+    unary_output_type=Report,
+    streaming_output_type=Iterable[Report],
+    metadata={EXTRA_OPENAPI_KEY: {"tags": ["tagged"], "x-sample": {"purpose": "test"}}},
+)
+class TaggedTask(TaskBase):
+    """Adds to its routes' OpenAPI."""
+
+
+@task(
+    unary_parameters={"text": str},
+    unary_output_type=SampleOutputType,
+    streaming_output_type=Iterable[SampleOutputType],
+)
+class TextTask(TaskBase):
+    """Gives text back exactly."""
+
+
+@task(unary_parameters={"numbers": List[float]}, unary_output_type=Numbers)
+class NumbersTask(TaskBase):
+    """Gives numbers back, JSON's and others."""
 
 
 @module(id="00110203-0405-0607-0809-0a0b02dd0e0f", name="SampleModule", version="0.1.0", task=SampleTask)
@@ -404,3 +445,92 @@ class FileModule(ModuleBase):
     def run(self, document: File) -> FileReport:
         """The same file, and its size in bytes."""
         return FileReport(file=document, size=len(document.data))
+
+
+@module(id="00110203-0405-0607-0809-0a0b02dd0e18", name="BundleModule", version="0.1.0", task=BundleTask)
+class BundleModule(ModuleBase):
+    """Makes files."""
+
+    @classmethod
+    def load(cls, model_path, **_):
+        return cls()
+
+    @BundleTask.taskmethod()
+    def run(self, name: str, size: int = 1024) -> Bundle:
+        """So many bytes, counting from 0 to 255 again and again."""
+        return Bundle(name=name, data=(bytes(range(256)) * (size // 256 + 1))[:size])
+
+
+def _report(**got) -> Report:
+    return Report(json.dumps({name: _plain(value) for name, value in got.items()}))
+
+
+@module(id="00110203-0405-0607-0809-0a0b02dd0e19", name="PairModule", version="0.1.0", task=PairTask)
+class PairModule(ModuleBase):
+    """Reports both inputs."""
+
+    @classmethod
+    def load(cls, model_path, **_):
+        return cls()
+
+    @PairTask.taskmethod()
+    def run(self, text: str, place: Place, note: Optional[str] = None) -> Report:
+        """Reports what it got, as JSON text."""
+        return _report(text=text, place=place, note=note)
+
+    @PairTask.taskmethod(output_streaming=True)
+    def run_stream_out(self, text: str, place: Place, note: Optional[str] = None, count: int = 2) -> DataStream[Report]:
+        """Reports it several times."""
+        return DataStream(lambda: (_report(text=text, place=place, note=note, number=n) for n in range(count)))
+
+
+@module(id="00110203-0405-0607-0809-0a0b02dd0e1a", name="TaggedModule", version="0.1.0", task=TaggedTask)
+class TaggedModule(ModuleBase):
+    """Takes other parameters for a stream than for one answer."""
+
+    @classmethod
+    def load(cls, model_path, **_):
+        return cls()
+
+    @TaggedTask.taskmethod()
+    def run(self, text: str, note: Optional[str] = None) -> Report:
+        """Reports what it got, as JSON text."""
+        return _report(text=text, note=note)
+
+    @TaggedTask.taskmethod(output_streaming=True)
+    def run_stream_out(self, text: str, count: int = 2, label: Optional[str] = None) -> DataStream[Report]:
+        """Reports it several times."""
+        return DataStream(lambda: (_report(text=text, count=count, label=label) for _ in range(count)))
+
+
+@module(id="00110203-0405-0607-0809-0a0b02dd0e1b", name="TextModule", version="0.1.0", task=TextTask)
+class TextModule(ModuleBase):
+    """Changes nothing."""
+
+    @classmethod
+    def load(cls, model_path, **_):
+        return cls()
+
+    @TextTask.taskmethod()
+    def run(self, text: str) -> SampleOutputType:
+        """The text itself."""
+        return SampleOutputType(text)
+
+    @TextTask.taskmethod(output_streaming=True)
+    def run_stream_out(self, text: str, pieces: Optional[List[str]] = None) -> DataStream[SampleOutputType]:
+        """The pieces themselves, whatever the text."""
+        return DataStream(lambda: (SampleOutputType(piece) for piece in pieces or []))
+
+
+@module(id="00110203-0405-0607-0809-0a0b02dd0e1c", name="NumbersModule", version="0.1.0", task=NumbersTask)
+class NumbersModule(ModuleBase):
+    """Sums."""
+
+    @classmethod
+    def load(cls, model_path, **_):
+        return cls()
+
+    @NumbersTask.taskmethod()
+    def run(self, numbers: List[float]) -> Numbers:
+        """The numbers, their sum, and nothing else."""
+        return Numbers(numbers=numbers, total=sum(numbers))

@@ -1,0 +1,49 @@
+"""How a call's arguments become named values."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import InputError
+
+
+class Binder:
+    """Binds arguments to the parameters of one method.
+
+    Args:
+        name: the method's name, for errors.
+        signature: its parameters; those without a default are required.
+        attributes: a parameter's name on the wire -> its name in the signature, which may differ.
+    """
+
+    def __init__(self, name: str, signature: inspect.Signature, attributes: Mapping[str, str]) -> None:
+        self._name = name
+        self._attributes = attributes
+        self.positions = tuple(signature.parameters)
+        self.required = tuple(
+            each.name for each in signature.parameters.values() if each.default is inspect.Parameter.empty
+        )
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The values by parameter; a name that is no parameter stays as it is.
+
+        Raises:
+            InputError: a required argument is missing or None, there are too many, or one is given twice.
+        """
+        if args:
+            if len(args) > len(self.positions):
+                raise InputError(f"{self._name}() takes {len(self.positions)} arguments, not {len(args)}")
+            positional = dict(zip(self.positions, args, strict=False))
+            if twice := positional.keys() & kwargs.keys():
+                raise InputError(f"{self._name}(): {', '.join(sorted(twice))}: given twice")
+            kwargs = positional | kwargs
+        missing = [each for each in self.required if kwargs.get(each) is None]
+        if missing:
+            # Rare: a parameter whose name had to be changed may be given by its name on the wire.
+            kwargs = {self._attributes.get(name, name): value for name, value in kwargs.items()}
+            missing = [each for each in self.required if kwargs.get(each) is None]
+            if missing:
+                raise InputError(f"{self._name}(): missing required argument: {', '.join(missing)}")
+        return kwargs

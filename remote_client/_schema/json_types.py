@@ -1,0 +1,374 @@
+"""pydantic models and Python types, made of the JSON schemas of an OpenAPI document.
+
+pydantic itself converts and checks, in both directions: Python values are taken strictly (no text for a number), and
+what JSON cannot say (bytes, times, which member of a union) is read only from JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from functools import reduce
+from operator import or_
+from types import UnionType
+from typing import Annotated, Any, ForwardRef, Union, get_args, get_origin
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    Strict,
+    ValidationInfo,
+    create_model,
+    model_validator,
+)
+from pydantic import Field as PydanticField
+
+from ..errors import SchemaError
+from .attributes import attributes_of
+
+FILE = "caikit_data_model.common.File"
+"""The type that a multipart request sends as a file."""
+
+
+class JsonMessage(BaseModel):
+    """The base of the pydantic models made from a server's JSON schemas. Bytes are base64 in JSON."""
+
+    model_config = ConfigDict(
+        protected_namespaces=(),
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        revalidate_instances="always",
+        ser_json_inf_nan="constants",
+    )
+
+
+def kind_of(value: Any) -> str:
+    """A value's type, for error messages."""
+    return type(value).__name__
+
+
+def plain(value: Any, *, text: bool = False) -> Any:
+    """A value in terms of JSON's types: objects of other pydantic types as mappings, numpy's as Python's.
+
+    Bytes and times stay, or become text where nothing tells that they are meant.
+    """
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, BaseModel):
+        return {name: plain(each, text=text) for name, each in vars(value).items() if each is not None}
+    if isinstance(value, Mapping):
+        return {_key(key): plain(each, text=text) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each, text=text) for each in value]
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):
+        return plain(value.tolist(), text=text)
+    if hasattr(type(value), "__iter__") and not isinstance(value, (bytes, bytearray, memoryview)):
+        return [plain(each, text=text) for each in value]
+    if text and isinstance(value, (bytes, bytearray, memoryview)):
+        return base64.b64encode(value).decode()
+    if text and isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if text:
+        raise ValueError(f"expected a JSON value, not {kind_of(value)}")
+    return value
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, int) and not isinstance(key, bool):
+        return str(key)  # JSON has no other keys, and OpenAPI does not tell what they stand for
+    if isinstance(key, str):
+        return key
+    raise ValueError(f"expected str keys in JSON, not {kind_of(key)}")
+
+
+def _from_json(kind: type[Any], read: Callable[[str], Any], info: ValidationInfo, value: Any) -> Any:
+    """A value of a type that JSON only has as text: in JSON it is text, in Python nothing but the type itself."""
+    if info.mode == "json":
+        if isinstance(value, str):
+            return read(value)
+    elif isinstance(value, kind) and not (kind is date and isinstance(value, datetime)):
+        return value
+    raise ValueError(f"expected {kind.__name__}, not {kind_of(value)}")
+
+
+def _base64(value: Any) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"expected base64: {error}") from None
+
+
+def _bytes(value: Any, info: ValidationInfo) -> bytes:
+    if isinstance(value, (bytearray, memoryview)):
+        value = bytes(value)
+    result: bytes = _from_json(bytes, _base64, info, value)
+    return result
+
+
+def _timed(kind: type[Any]) -> BeforeValidator:
+    return BeforeValidator(lambda value, info: _from_json(kind, lambda text: text, info, value))
+
+
+def _aware(value: datetime) -> datetime:
+    if value.utcoffset() is None:
+        raise ValueError("expected a datetime with a time zone, as datetime.now(timezone.utc) gives")
+    return value
+
+
+def _open(value: Any, info: ValidationInfo) -> Any:
+    return value if info.mode == "json" else plain(value, text=True)
+
+
+BYTES: Any = Annotated[
+    bytes,
+    BeforeValidator(_bytes),
+    # pydantic's own base64 has another alphabet, of which the runtime drops what it does not know.
+    PlainSerializer(lambda value: base64.b64encode(value).decode(), when_used="json"),
+]
+OPEN: Any = Annotated[Any, BeforeValidator(_open)]
+"""Any JSON value."""
+_INTEGER: Any = Annotated[int, Strict(), PydanticField(ge=-(2**63), le=2**64 - 1)]
+_SCALARS: dict[str, Any] = {
+    "integer": _INTEGER,
+    "number": Annotated[float, Strict()],
+    "boolean": Annotated[bool, Strict()],
+    "string": Annotated[str, Strict()],
+    "null": None,
+}
+_FORMATS: dict[str, Any] = {
+    "binary": BYTES,
+    "date-time": Annotated[datetime, _timed(datetime), AfterValidator(_aware)],
+    "date": Annotated[date, _timed(date)],
+    "time": Annotated[time, _timed(time)],
+    "duration": Annotated[timedelta, _timed(timedelta)],
+}
+
+
+class _OneOf:
+    """One error for a value that fits no member of a union, instead of one for each."""
+
+    def __init__(self, members: list[Any]) -> None:
+        self._expected = ", ".join(map(spelled, members))
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        schema = handler(source)
+        if schema["type"] == "union":
+            schema["custom_error_type"] = "one_of"
+            schema["custom_error_message"] = f"expected one of {self._expected}"
+        return schema
+
+
+class JsonTypes:
+    """The types of one document, each made once.
+
+    Args:
+        components: the document's shared schemas.
+    """
+
+    def __init__(self, components: Mapping[str, Any]) -> None:
+        self.by_name: dict[str, type[Any]] = {}
+        self.unknown: set[str] = set()
+        """References that lead nowhere: what they stand for is open."""
+        self._components = components
+        self._making: dict[str, str] = {}
+        self._fields: dict[str, tuple[str, ...]] = {}
+
+    def resolve(self, schema: Any) -> tuple[str, Mapping[str, Any] | None]:
+        """A schema, or what it refers to, and the name it goes by; None where that is unknown."""
+        name = ""
+        for _ in range(32):
+            if not isinstance(schema, Mapping):
+                return name, None
+            reference = schema.get("$ref")
+            if not isinstance(reference, str):
+                return name, schema
+            name = reference.rpartition("/")[2]
+            schema = self._components.get(name)
+            if schema is None:
+                self.unknown.add(name)
+        raise SchemaError(f"the schema {name} refers to itself")
+
+    def of(self, schema: Any) -> Any:
+        """The type of a schema."""
+        name, schema = self.resolve(schema)
+        if schema is None:
+            return OPEN
+        members = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
+        if isinstance(members, list):
+            return self._union(members)
+        if isinstance(schema.get("enum"), list):
+            return _choice(schema["enum"])
+        kind = schema.get("type")
+        if isinstance(kind, list):
+            return self._union([{**schema, "type": each} for each in kind])
+        if kind == "object":
+            return self._object(name, schema)
+        if kind == "array":
+            # Strict, so that an iterator is not used up by a first look: see `plain`.
+            return Annotated[list[self.of(schema.get("items"))], Strict()]  # type: ignore[misc]
+        if kind == "string" and schema.get("contentMediaType") == "application/octet-stream":
+            return BYTES  # as newer FastAPI spells `format: binary`
+        if kind == "string" and schema.get("format") in _FORMATS:
+            return _FORMATS[schema["format"]]
+        return _SCALARS.get(str(kind), OPEN)
+
+    def _union(self, schemas: list[Any]) -> Any:
+        if any(_is_any_object(each) for each in schemas):
+            return OPEN  # caikit's JSON values: a list of what one level of them may be
+        members = [self.of(each) for each in schemas]
+        optional = None in members
+        members = [each for each in members if each is not None]
+        if OPEN in members or not members:
+            return OPEN
+        kind = members[0] if len(members) == 1 else Annotated[reduce(_either, members), _OneOf(members)]
+        return _either(kind, None) if optional else kind
+
+    def _object(self, name: str, schema: Mapping[str, Any]) -> Any:
+        properties = schema.get("properties")
+        if isinstance(properties, Mapping):
+            return self.model(name, schema)
+        values = schema.get("additionalProperties")
+        return dict[str, self.of(values) if isinstance(values, Mapping) else OPEN]  # type: ignore[misc]
+
+    def model(self, name: str, schema: Mapping[str, Any]) -> Any:
+        """The model of an object with properties; inside its own making a forward reference."""
+        properties = schema["properties"]
+        full_name = self._full_name(name, schema, tuple(properties))
+        if full_name in self.by_name:
+            return self.by_name[full_name]
+        if full_name in self._making:
+            return ForwardRef(self._making[full_name])
+        self._making[full_name] = f"_type_{len(self._making)}"  # no attribute is called so: they have no underscore
+        attributes = attributes_of(properties)
+        fields = {attributes[each]: self._field(each, attributes[each], inner) for each, inner in properties.items()}
+        unions = {each: lists for each, inner in properties.items() if (lists := self._lists(inner)) is not None}
+        validators: dict[str, Any] = {}
+        if unions:
+            validators["untag"] = model_validator(mode="before")(_untagger(unions, frozenset(properties)))
+        base = _Closed if schema.get("additionalProperties") is False else _Opened
+        try:
+            made = create_model(
+                full_name.rpartition(".")[2],
+                __base__=base,
+                __module__=full_name.rpartition(".")[0] or __name__,
+                __doc__=_text(schema.get("description")) or f"{full_name}, as the server describes it.",
+                __validators__=validators,
+                **fields,
+            )
+        except Exception as error:
+            raise SchemaError(f"{full_name} cannot be a pydantic model: {error}") from error
+        self.by_name[full_name] = made
+        known = {alias: self.by_name[each] for each, alias in self._making.items() if each in self.by_name}
+        for each in known.values():
+            each.model_rebuild(raise_errors=False, _types_namespace=known)
+        return made
+
+    def _full_name(self, name: str, schema: Mapping[str, Any], properties: tuple[str, ...]) -> str:
+        """The name of an object's type: the schema's title, as caikit gives it, or else the component's name."""
+        title = _text(schema.get("title"))
+        full_name = title if "." in title else name or title or "Object"
+        while self._fields.setdefault(full_name, properties) != properties:
+            full_name += "_"  # one name for two types
+        return full_name
+
+    def _field(self, name: str, attribute: str, schema: Any) -> Any:
+        options: dict[str, Any] = {"default": schema.get("default") if isinstance(schema, Mapping) else None}
+        if name != attribute:
+            options["alias"] = name
+        if isinstance(schema, Mapping) and "$ref" not in schema:
+            options["description"] = _text(schema.get("description")) or None
+        return (_either(self.of(schema), None), PydanticField(**options))
+
+    def _lists(self, schema: Any) -> bool | None:
+        """For a union: whether all its members are lists. None for anything else."""
+        _, schema = self.resolve(schema)
+        members = (schema.get("anyOf") or schema.get("oneOf")) if schema else None
+        if not isinstance(members, list) or any(_is_any_object(each) for each in members):
+            return None
+        members = [each for each in members if isinstance(each, Mapping) and each.get("type") != "null"]
+        return all(each.get("type") == "array" for each in members) if len(members) > 1 else None
+
+
+class _Closed(JsonMessage):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Opened(JsonMessage):
+    model_config = ConfigDict(extra="allow")
+
+
+def _untagger(unions: Mapping[str, bool], names: frozenset[str]) -> Any:
+    """Puts the members of unions where the schema has the union.
+
+    caikit answers with the member's own name, `<union>_<type>` unless the module chose another, and with
+    `{"values": [...]}` for a list; its schema tells neither.
+    """
+
+    def untag(cls: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
+        if info.mode != "json" or not isinstance(value, dict):
+            return value
+        untagged = dict(value)
+        for key in value.keys() - names:
+            absent = [each for each in unions if untagged.get(each) is None]
+            owners = [each for each in absent if key.startswith(f"{each}_")] or absent[: len(absent) == 1]
+            if owners:
+                untagged[max(owners, key=len)] = untagged.pop(key)
+        for name, lists in unions.items():
+            given = untagged.get(name)
+            if lists and isinstance(given, dict) and given.keys() == {"values"}:
+                untagged[name] = given["values"]
+        return untagged
+
+    return classmethod(untag)
+
+
+def _choice(values: list[Any]) -> Any:
+    """An enum. Of caikit's the schema has the numbers, which requests take, and answers have the names."""
+    expected = ", ".join(json.dumps(each) for each in values)
+    numbers = [each for each in values if isinstance(each, int)]
+
+    def check(value: Any, info: ValidationInfo) -> Any:
+        if info.mode == "json" and isinstance(value, str):
+            return value
+        if isinstance(value, bool) or value not in values:
+            raise ValueError(f"expected one of {expected}, not {value!r:.80}")
+        return int(value) if isinstance(value, int) else value
+
+    return Annotated[int | str if numbers else str, BeforeValidator(check)]
+
+
+def _is_any_object(schema: Any) -> bool:
+    return isinstance(schema, Mapping) and schema.get("type") == "object" and schema.get("additionalProperties") is True
+
+
+def _either(one: Any, other: Any) -> Any:
+    return Union[one, other]  # noqa: UP007 - forward references have no |
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def bare(kind: Any) -> Any:
+    """A type as a reader wants it: without the marks that check its values."""
+    if get_origin(kind) is Annotated:
+        return bare(get_args(kind)[0])
+    arguments = [bare(each) for each in get_args(kind)]
+    if not arguments:
+        return kind
+    if get_origin(kind) in (Union, UnionType):
+        return reduce(or_, arguments)
+    return get_origin(kind)[tuple(arguments)]
+
+
+def spelled(kind: Any) -> str:
+    """A type's name in an error message."""
+    kind = bare(kind)
+    return str(kind) if get_args(kind) else str(getattr(kind, "__name__", kind))

@@ -1,0 +1,500 @@
+"""HTTP on httpx's interface, over aiohttp: requests, answers and server-sent events, bytes in and bytes out.
+
+httpx's own pool is slow under concurrency and leaks its slots when calls are cancelled (encode/httpcore#1093), so the
+engine is `httpx-aiohttp`; any other httpx transport can take its place. Time limits are this file's own, one for a
+whole call: an engine's limits count from byte to byte, and a slow drip would never meet them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import ssl
+import warnings
+import weakref
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextvars import ContextVar
+from email.message import Message
+from functools import lru_cache
+from typing import Any
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+from pydantic_core import from_json
+
+from .._body import Body
+from ..errors import (
+    DeadlineExceededError,
+    InvalidResponseError,
+    RemoteCallError,
+    RemoteClientError,
+    ResponseTooLargeError,
+    StreamTruncatedError,
+    TlsError,
+    UnavailableError,
+    UnsupportedError,
+    http_error_class,
+)
+from ..settings import ConnectionInfo, ConnectionTlsInfo
+from .base import MAX_RESPONSE_SIZE, ByteStream, Call, Transport
+from .events import EventReader, EventTooLargeError
+
+MAX_CONNECTIONS = 1000
+"""Connections to one server at once; further calls wait for a free one, inside their time limit."""
+MAX_ERROR_SIZE = 64 * 1024
+"""Bytes that are read of an answer that reports an error."""
+
+_SLICE = 256 * 1024
+"""Bytes of a body that are written at once."""
+
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
+"""What an engine raises where a call did not work."""
+_reused: ContextVar[bool] = ContextVar("reused", default=False)
+"""Whether the request being sent got a connection that was used before."""
+
+
+class HttpTransport(Transport):
+    """Connections to one server. See `Transport`.
+
+    Args:
+        connection: the server.
+        engine: an httpx transport to use, which is left open at the end; without it a pool of its own is opened.
+    """
+
+    def __init__(self, connection: ConnectionInfo, engine: httpx.AsyncBaseTransport | None = None) -> None:
+        super().__init__()
+        self.target = connection.target
+        self.limit = int(connection.options.get("grpc.max_receive_message_length", MAX_RESPONSE_SIZE))
+        self.reason: Callable[[], RemoteClientError] | None = None
+        self._base = f"http{'s' if connection.tls.enabled else ''}://{connection.target}"
+        self._shared = engine is not None
+        self._engine = engine or _open_engine(connection)
+        self._routes: dict[str, tuple[str, httpx.URL]] = {}
+        self._scopes: set[asyncio.Timeout] = set()
+        self._streams: set[_EventStream] = set()
+
+    async def unary(self, call: Call, body: bytes | AsyncIterator[bytes]) -> bytes:
+        async with self.scope(call, None if call.timeout is None else self.loop.time() + call.timeout):
+            return await self._exchange(call, _whole(body))
+
+    def stream(self, call: Call, body: bytes | AsyncIterator[bytes]) -> ByteStream:
+        stream = _EventStream(self, call, _whole(body))
+        self._streams.add(stream)
+        return stream
+
+    def forget(self, stream: _EventStream) -> None:
+        """A stream is over."""
+        self._streams.discard(stream)
+
+    async def _exchange(self, call: Call, body: bytes) -> bytes:
+        response = await self.send(call, body, "application/json")
+        try:
+            data = await self._read(call, response)
+        finally:
+            await response.aclose()
+        disposition = response.headers.get("content-disposition")
+        if disposition is None:
+            return data
+        kind = response.headers.get("content-type", "application/octet-stream")
+        return Body(data, kind, _filename(disposition))
+
+    async def send(self, call: Call, body: bytes, accept: str) -> httpx.Response:
+        """Send a request; the answer's head, if it is a success. Must run inside a `scope`."""
+        request = self._request(call, body, accept)
+        _reused.set(False)
+        try:
+            try:
+                response = await self._engine.handle_async_request(request)
+            except _FAILURES as error:
+                # A server may end a kept connection just when a request is on its way. For GET and DELETE aiohttp
+                # itself does this.
+                if not (call.idempotent and request.method == "POST" and _reused.get() and _was_dropped(error)):
+                    raise
+                response = await self._engine.handle_async_request(request)
+        except _FAILURES as error:
+            raise self.failure(call, error) from error
+        try:
+            await self._check(call, response)
+        except BaseException:
+            await response.aclose()
+            raise
+        return response
+
+    def _request(self, call: Call, body: bytes, accept: str) -> httpx.Request:
+        if self.reason is not None:
+            raise self.reason()
+        route = self._routes.get(call.path)
+        if route is None:
+            verb, _, path = call.path.partition(" ")
+            route = self._routes[call.path] = (verb, httpx.URL(self._base + path))
+        headers = [("accept", accept), ("accept-encoding", "identity"), ("user-agent", "remote-client")]
+        if body:
+            # The runtime refuses any other form of it, a charset included.
+            headers.append(("content-type", body.content_type if isinstance(body, Body) else "application/json"))
+        for name, value in call.metadata:
+            headers.append((name, value if isinstance(value, str) else base64.b64encode(value).decode()))
+        if len(body) <= _SLICE:
+            return httpx.Request(route[0], route[1], headers=headers, content=body)
+        headers.append(("content-length", str(len(body))))
+        return httpx.Request(route[0], route[1], headers=headers, content=_Slices(body))
+
+    async def _check(self, call: Call, response: httpx.Response) -> None:
+        if not 200 <= response.status_code < 300:
+            error = await self._error_body(response)
+            raise problem(response.status_code, error, method=call.path, target=self.target)
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise self.broken(call, "it is compressed, though nothing but identity was accepted")
+
+    async def _error_body(self, response: httpx.Response) -> bytes:
+        held = bytearray()
+        with contextlib.suppress(*_FAILURES):  # what there is of it
+            async for chunk in _chunks(response):
+                held += chunk[: MAX_ERROR_SIZE - len(held)]
+                if len(held) >= MAX_ERROR_SIZE:
+                    break
+        return bytes(held)
+
+    async def _read(self, call: Call, response: httpx.Response) -> bytes:
+        announced = response.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > self.limit:
+            raise self.too_large(call)
+        held: list[bytes] = []
+        size = 0
+        try:
+            async for chunk in _chunks(response):
+                size += len(chunk)
+                if size > self.limit:
+                    raise self.too_large(call)
+                held.append(chunk)
+        except _FAILURES as error:
+            raise self.failure(call, error) from error
+        return b"".join(held)
+
+    @contextlib.asynccontextmanager
+    async def scope(self, call: Call, until: float | None) -> AsyncIterator[asyncio.Timeout]:
+        """A limit around a part of a call; `aclose` ends it, too. Yields nothing to the caller's caller."""
+        limit = asyncio.timeout_at(until)
+        self._scopes.add(limit)
+        try:
+            async with limit:
+                yield limit
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise self.expired(call) from None
+        finally:
+            self._scopes.discard(limit)
+
+    def expired(self, call: Call) -> RemoteClientError:
+        """What ended a scope."""
+        if self.reason is not None:
+            return self.reason()
+        return DeadlineExceededError(f"no answer within {call.timeout} seconds", method=call.path, target=self.target)
+
+    def failure(self, call: Call, error: Exception) -> RemoteClientError:
+        """The typed error for what the engine raised: by its cause, as the engine's own classes mislead."""
+        if self.reason is not None:
+            return self.reason()
+        causes = list(_causes(error))
+        kind: type[RemoteCallError] = UnavailableError
+        if any(isinstance(each, (ssl.SSLError, aiohttp.ClientSSLError)) for each in causes):
+            kind = TlsError
+        elif any(isinstance(each, aiohttp.ClientResponseError) for each in causes):
+            kind = InvalidResponseError
+        elif isinstance(error, httpx.TimeoutException) and len(causes) == 1:
+            kind = DeadlineExceededError  # of an engine from outside, with limits of its own
+        told = next((str(each) for each in causes if str(each)), type(causes[-1]).__name__)
+        return kind(told, method=call.path, target=self.target)
+
+    def broken(self, call: Call, why: str) -> InvalidResponseError:
+        """An answer that is no answer."""
+        return InvalidResponseError(f"the answer cannot be read: {why}", method=call.path, target=self.target)
+
+    def too_large(self, call: Call) -> ResponseTooLargeError:
+        """An answer that is too large."""
+        return ResponseTooLargeError(
+            f"the answer is larger than {self.limit} bytes", method=call.path, target=self.target
+        )
+
+    async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
+        if self.reason is not None:
+            return
+        self.reason = reason
+        for limit in list(self._scopes):
+            with contextlib.suppress(RuntimeError):  # it is just ending by itself
+                limit.reschedule(self.loop.time())
+        for stream in list(self._streams):
+            stream.cancel(reason())
+        for _ in range(100):
+            if not self._scopes and not self._tasks:
+                break
+            await asyncio.sleep(0 if self._scopes else 0.01)
+        if not self._shared:
+            await self._engine.aclose()
+
+
+class _EventStream(ByteStream):
+    """See `ByteStream`. The request is sent by a task, at once; everything else is done by whoever reads."""
+
+    __slots__ = (
+        "_call",
+        "_chunks",
+        "_closing",
+        "_events",
+        "_failure",
+        "_head",
+        "_over",
+        "_reader",
+        "_response",
+        "_scope",
+        "_transport",
+        "_until",
+    )
+
+    def __init__(self, transport: HttpTransport, call: Call, body: bytes) -> None:
+        self._transport = transport
+        self._call = call
+        self._head = transport.own(transport.send(call, body, "text/event-stream"))
+        self._until = None if call.total_timeout is None else transport.loop.time() + call.total_timeout
+        self._reader = EventReader(transport.limit)
+        self._events: deque[tuple[bytes, bytes]] = deque()
+        self._response: httpx.Response | None = None
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._scope: asyncio.Timeout | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._over = False
+        self._failure: RemoteClientError | None = None
+
+    async def read(self) -> bytes | None:
+        try:
+            if not self._over and not self._events:
+                await self._fill()
+            if self._failure is not None:
+                failure, self._failure = self._failure, None
+                raise failure
+            if not self._events:
+                self.cancel()
+                return None
+            name, data = self._events.popleft()
+            if name == b"error":
+                raise problem(None, data, method=self._call.path, target=self._transport.target)
+        except BaseException:
+            self.cancel()
+            raise
+        return data
+
+    async def _fill(self) -> None:
+        """Read until there is an event, or no more."""
+        call, transport = self._call, self._transport
+        try:
+            async with transport.scope(call, self._limit()) as self._scope:
+                while not self._events:
+                    if self._chunks is None:
+                        self._chunks = await self._begin()
+                    chunk = await anext(self._chunks, None)
+                    if chunk is None:
+                        self._finish()
+                        return
+                    self._events.extend(each for each in self._reader.feed(chunk) if each[0] in (b"message", b"error"))
+        except EventTooLargeError:
+            raise transport.too_large(call) from None
+        except _FAILURES as error:
+            if self._over:
+                return  # ended by somebody else, while this one waited
+            if isinstance(error, RemoteClientError):
+                raise
+            raise self._truncated(error) from error
+        finally:
+            self._scope = None
+
+    def _limit(self) -> float | None:
+        """When the wait for the next event must be over: each event has its own time, all of them have the total."""
+        limits = [] if self._until is None else [self._until]
+        if self._call.timeout is not None:
+            limits.append(self._transport.loop.time() + self._call.timeout)
+        return min(limits, default=None)
+
+    async def _begin(self) -> AsyncIterator[bytes]:
+        await asyncio.wait((self._head,))
+        if self._head.cancelled():
+            raise self._transport.expired(self._call)
+        self._response = response = self._head.result()
+        kind = response.headers.get("content-type", "")
+        if not kind.startswith("text/event-stream"):
+            raise self._transport.broken(self._call, f"it is {kind or 'without a type'}, not a stream of events")
+        return _chunks(response)
+
+    def _finish(self) -> None:
+        """The body is over. Only its framing tells a whole stream from one that was cut."""
+        assert self._response is not None
+        headers = self._response.headers
+        framed = "chunked" in headers.get("transfer-encoding", "") or "content-length" in headers
+        if self._reader.pending or not framed:
+            raise self._truncated(None)
+
+    def _truncated(self, error: Exception | None) -> RemoteClientError:
+        transport = self._transport
+        if error is not None:
+            failure = transport.failure(self._call, error)
+            if transport.reason is not None or not isinstance(failure, UnavailableError):
+                return failure
+        return StreamTruncatedError(
+            "the connection was lost before the stream had ended", method=self._call.path, target=transport.target
+        )
+
+    def cancel(self, failure: RemoteClientError | None = None) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._failure = failure
+        self._events.clear()
+        self._transport.forget(self)
+        if self._scope is not None:
+            with contextlib.suppress(RuntimeError):  # it is just ending by itself
+                self._scope.reschedule(self._transport.loop.time())
+        self._head.cancel()
+        self._closing = self._transport.own(self._close())
+
+    async def _close(self) -> None:
+        await asyncio.wait((self._head,))
+        if self._response is None and not self._head.cancelled() and self._head.exception() is None:
+            self._response = self._head.result()
+        if self._response is not None:
+            await self._response.aclose()
+
+    async def aclose(self) -> None:
+        self.cancel()
+        if self._closing is not None:
+            await asyncio.wait((self._closing,))
+
+
+class _Slices(httpx.AsyncByteStream):
+    """A large body, piece by piece: written at once it would hold up the loop, and aiohttp warns of that."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._body), _SLICE):
+            yield self._body[start : start + _SLICE]
+
+
+def problem(status: int | None, body: bytes, *, method: str, target: str) -> RemoteCallError:
+    """The typed error of an answer that reports one. Without a status the body tells it, as in an `error` event.
+
+    The body is caikit's `{details, code, id, additional_info}`, FastAPI's `{detail}`, or any text.
+    """
+    try:
+        told = from_json(body)
+    except ValueError:
+        told = None
+    if not isinstance(told, Mapping):
+        told = {"details": body.decode("utf-8", "replace")}
+    if status is None:
+        code = told.get("code")
+        status = code if isinstance(code, int) else 500
+    info = told.get("additional_info")
+    details = _paths(info) or _paths(told.get("detail")) or told.get("details") or told.get("detail")
+    if 300 <= status < 400:
+        details = "the server answered with a redirect, which is not followed: calls carry credentials"
+    error_id = told.get("id")
+    return http_error_class(status)(
+        details if isinstance(details, str) else "",
+        method=method,
+        target=target,
+        http_status=status,
+        error_id=error_id if isinstance(error_id, str) else None,
+        additional_info=info,
+    )
+
+
+def _paths(errors: Any) -> str:
+    """What a validation of FastAPI's found: where, and what."""
+    if not isinstance(errors, list):
+        return ""
+    told = [each for each in errors[:5] if isinstance(each, Mapping) and isinstance(each.get("loc"), list)]
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each.get('msg')}" for each in told)
+
+
+def _whole(body: bytes | AsyncIterator[bytes]) -> bytes:
+    if not isinstance(body, bytes):
+        raise UnsupportedError("HTTP has no streamed inputs; connect to the runtime's gRPC port")
+    return body
+
+
+def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    return aiter(response.stream)
+
+
+def _filename(disposition: str) -> str | None:
+    header = Message()
+    header["content-disposition"] = disposition
+    name = header.get_filename()
+    return name or None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _was_dropped(error: Exception) -> bool:
+    """Whether the connection ended before any byte of an answer."""
+    return any(isinstance(each, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)) for each in _causes(error))
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells, in `_reused`, whether a request got a connection that was used before."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        connection = await super().connect(*args, **kwargs)
+        _reused.set(connection.protocol in self._seen)
+        self._seen.add(connection.protocol)
+        return connection
+
+
+def _open_engine(connection: ConnectionInfo) -> httpx.AsyncBaseTransport:
+    context = _context(connection.tls)
+
+    def session() -> aiohttp.ClientSession:
+        connector = _Connector(limit=MAX_CONNECTIONS, ssl=context)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+
+    return AiohttpTransport(verify=context, trust_env=False, client=session)
+
+
+def _context(tls: ConnectionTlsInfo) -> ssl.SSLContext:
+    """The context of a TLS setting. Making one takes 20 ms, so each is made once, until its files change."""
+    if not tls.enabled:
+        return _NO_TLS
+    files = (tls.ca_file, tls.cert_file, tls.key_file)
+    changed = tuple(os.stat(file).st_mtime_ns for file in files if file)
+    return _make_context(*files, tls.insecure_verify, changed)
+
+
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Never used, but without one the engine makes one for each connection."""
+
+
+@lru_cache(maxsize=64)
+def _make_context(
+    ca_file: str | None, cert_file: str | None, key_file: str | None, insecure: bool, changed: tuple[int, ...]
+) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    if cert_file and key_file:
+        context.load_cert_chain(cert_file, key_file)
+    if insecure:
+        warnings.warn("tls.insecure_verify is set: anybody can pose as the server", stacklevel=2)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
