@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
-import json
 import ssl
 import time
 from typing import Any
@@ -21,9 +20,9 @@ from typing import Any
 from remote_client._transport.manager import ConnectionManager
 from remote_client.settings import CallOptions, ConnectionInfo
 
-from . import http_server, wire
+from . import http_server
 from .http_server import LAST_CHUNK, Headers, as_body, chunk, event, event_head, head, plain
-from .wire import ServerProcess, module_of, raw_method
+from .wire import RawCodec, ServerProcess, module_of, raw_method
 
 __all__ = [
     "CLOSE",
@@ -31,7 +30,6 @@ __all__ = [
     "LAST_CHUNK",
     "RESET",
     "HttpWire",
-    "RawCodec",
     "Step",
     "answer",
     "chunk",
@@ -82,14 +80,6 @@ class HttpWire(ServerProcess):
 
 
 # -- a module ---------------------------------------------------------------------------------------------------------
-
-
-class RawCodec(wire.RawCodec):
-    """Bytes in and out; the model's name is not in them."""
-
-    def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        data: bytes = args[0] if args else json.dumps(kwargs).encode()
-        return data
 
 
 _METHODS = {

@@ -144,7 +144,7 @@ class WireServer(ServerProcess):
 class RawCodec:
     """Bytes in and out: what the wire tests look at is below the schema."""
 
-    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         return args[0] if args else json.dumps(kwargs).encode()
 
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
