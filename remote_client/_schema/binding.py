@@ -21,10 +21,9 @@ class Binder:
     def __init__(self, name: str, signature: inspect.Signature, attributes: Mapping[str, str]) -> None:
         self._name = name
         self._attributes = attributes
-        self.positions = tuple(signature.parameters)
-        self.required = tuple(
-            each.name for each in signature.parameters.values() if each.default is inspect.Parameter.empty
-        )
+        named = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        self.positions = tuple(each.name for each in named)
+        self.required = tuple(each.name for each in named if each.default is inspect.Parameter.empty)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The values by parameter; a name that is no parameter stays as it is.
