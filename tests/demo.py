@@ -10,14 +10,14 @@ from tests.support import readme
 from tests.support.runtime import Runtime
 
 
-async def show(target: str) -> None:
+async def show(runtime: Runtime) -> None:
     """Every example and its output."""
     names: dict[str, Any] = {"asyncio": asyncio}
     for heading, code in readme.examples():
         print(f"\n\033[1m== {heading} ==\033[0m\n")
         print("\n".join(f"    {line}" for line in code.splitlines()), flush=True)
         print()
-        await readme.run(code, target, names)
+        await readme.run(code, runtime, names)
 
 
 def main() -> None:
@@ -25,8 +25,9 @@ def main() -> None:
     started = time.monotonic()
     print("Starting a caikit runtime with the sample library ...", flush=True)
     with Runtime() as runtime:
-        print(f"It serves gRPC at {runtime.target} after {time.monotonic() - started:.1f} s.", flush=True)
-        asyncio.run(show(runtime.target))
+        served = f"gRPC at {runtime.target} and HTTP at {runtime.http_target}"
+        print(f"It serves {served} after {time.monotonic() - started:.1f} s.", flush=True)
+        asyncio.run(show(runtime))
     print(f"\nDone in {time.monotonic() - started:.1f} s.")
 
 

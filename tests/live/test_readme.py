@@ -12,7 +12,7 @@ from ..support.runtime import Runtime
 async def test_examples_run_and_print(runtime: Runtime, capfd: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {"asyncio": asyncio}
     for _, code in readme.examples():
-        await readme.run(code, runtime.target, names)
+        await readme.run(code, runtime, names)
     printed = capfd.readouterr().out
     for expected in (
         "Hello World\n",
@@ -23,6 +23,7 @@ async def test_examples_run_and_print(runtime: Runtime, capfd: pytest.CaptureFix
         "greeting='Hi Ada,Alan'",
         "Hello Grace\n",
         "label='capital' lat=48.9 lon=2.4",
+        "FileResponse(filename='all.zip', content_type='application/zip', 5 bytes)",
         "run_sample(): sample_input.name: expected str, not int",
         "no server lists the model 'fo'; did you mean 'foo'?",
         "StatusCode.INTERNAL barf! caikit.runtime.SampleLib.SampleLibService/SampleTaskPredict",

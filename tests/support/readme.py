@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .runtime import Runtime
+
 README = Path(__file__).parent.parent.parent / "README.md"
 
 
@@ -24,9 +26,10 @@ def examples() -> Iterator[tuple[str, str]]:
             yield heading, match[2]
 
 
-async def run(code: str, target: str, names: dict[str, Any]) -> None:
+async def run(code: str, runtime: Runtime, names: dict[str, Any]) -> None:
     """Run one example, with its names kept for the next: a whole script in a process of its own, others right here."""
-    code = code.replace("localhost:8085", target).replace('"port": 8085', f'"port": {target.rpartition(":")[2]}')
+    code = code.replace("http://localhost:8080", runtime.http_target)
+    code = code.replace("localhost:8085", runtime.target).replace('"port": 8085', f'"port": {runtime.port}')
     if "asyncio.run(" in code:
         process = await asyncio.create_subprocess_exec(sys.executable, "-W", "error", "-c", code)
         if await process.wait():
