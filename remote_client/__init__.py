@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from ._schema.rpc import RemoteRPCDescriptor as RemoteRPCDescriptor
     from ._schema.rpc import ServiceDescription as ServiceDescription
     from ._schema.rpc import TaskDescription as TaskDescription
+    from .calls import RemoteStream as RemoteStream
     from .client import RemoteClient as RemoteClient
     from .errors import RemoteCallError as RemoteCallError
     from .errors import RemoteClientError as RemoteClientError
     from .finder import RemoteModelFinder as RemoteModelFinder
     from .initializer import RemoteModelInitializer as RemoteModelInitializer
     from .module import RemoteModuleBase as RemoteModuleBase
-    from .module import RemoteStream as RemoteStream
     from .module import construct_remote_module_class as construct_remote_module_class
     from .module_config import RemoteModuleConfig as RemoteModuleConfig
     from .settings import CallOptions as CallOptions
@@ -43,7 +43,7 @@ _HOMES = {
     "RemoteModuleBase": "module",
     "RemoteModuleConfig": "module_config",
     "RemoteRPCDescriptor": "_schema.rpc",
-    "RemoteStream": "module",
+    "RemoteStream": "calls",
     "RuntimeInfo": "_schema.info",
     "ServiceDescription": "_schema.rpc",
     "TaskDescription": "_schema.rpc",

@@ -117,7 +117,7 @@ class RemoteClient:
             config.task_methods = [(each, methods) for each, methods in config.task_methods if each == task]
         options = CallOptions(timeout=server.connection.timeout, metadata=self._metadata)
         module_class = self._initializer.construct_module_class(config)
-        return module_class(config, connections=server.connections, options=options)
+        return module_class(config, connections=server.caller.connections, options=options)
 
     def _not_found(self, name: str) -> ModelNotFoundError:
         servers = self._finder.servers
@@ -158,7 +158,7 @@ class RemoteClient:
 
         async def ask(server: Server) -> None:
             try:
-                answers.append(await self._finder.send(server, method, b"") == serving)
+                answers.append(await server.caller.send(method, b"") == serving)
             except (UnavailableError, DeadlineExceededError, UnimplementedError):
                 answers.append(False)
             except Exception as error:  # raised below: out of the task group it would come as a group
@@ -185,7 +185,7 @@ class RemoteClient:
 
     def __repr__(self) -> str:
         servers = self._finder.servers
-        opened = sum(server.connections.opened for server in servers)
+        opened = sum(server.caller.connections.opened for server in servers)
         return f"<RemoteClient of {', '.join(each.connection.target for each in servers)}: {opened} connections opened>"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,8 +14,8 @@ import anyio.to_thread
 
 from ._schema.info import ModelInfo
 from ._schema.rpc import ServiceDescription
-from ._transport.base import Call, resolve_metadata
 from ._transport.manager import open_connections
+from .calls import Caller
 from .errors import (
     ClosedError,
     ConfigurationError,
@@ -24,7 +25,7 @@ from .errors import (
     UnsupportedError,
 )
 from .module_config import RemoteModuleConfig
-from .settings import CallOptions, ConnectionInfo, FinderConfig, Protocol
+from .settings import CallOptions, ConnectionInfo, FinderConfig
 
 if TYPE_CHECKING:
     from ._schema.reflection import ReflectionReader
@@ -38,15 +39,15 @@ class Server:
 
     Attributes:
         connection: how it is reached.
-        connections: the manager of its connections.
+        caller: calls its methods, for no model.
         models: the models it listed when it last answered.
         error: why it did not answer the last poll; None if it did.
         description: what it can do, once that was read.
     """
 
-    def __init__(self, connection: ConnectionInfo, protocol: Protocol, engine: Any = None) -> None:
+    def __init__(self, connection: ConnectionInfo, caller: Caller) -> None:
         self.connection = connection
-        self.connections = open_connections(connection, protocol, engine)
+        self.caller = caller
         self.models: dict[str, ModelInfo] = {}
         self.error: Exception | None = None
         self.description: ServiceDescription | None = None
@@ -172,19 +173,8 @@ class RemoteModelFinder:
         rpc = (await self.describe(server)).management.get(method)
         if rpc is None:
             raise UnsupportedError(f"the server at {server.connection.target} has no {method}; is it a caikit runtime?")
-        answer: dict[str, Any] = rpc.codec.decode(
-            await self.send(server, rpc.path, rpc.codec.encode("", (), kwargs)), "dict"
-        )
+        answer: dict[str, Any] = await server.caller.unary(rpc, rpc.codec.encode("", (), kwargs))
         return answer
-
-    async def send(self, server: Server, path: str, body: bytes) -> bytes:
-        """One unary call to a server, bytes out and in."""
-        call = await self._call(server, path)
-        lease = server.connections.lease()
-        try:
-            return await lease.transport.unary(call, body)
-        finally:
-            lease.release()
 
     @property
     def servers(self) -> list[Server]:
@@ -195,7 +185,7 @@ class RemoteModelFinder:
         """Close all connections, for good. Whatever is under way raises a ClosedError. Idempotent."""
         self._closed = True
         for server in self.servers:
-            await server.connections.aclose()
+            await server.caller.connections.aclose()
         if self._flights:
             await asyncio.wait(list(self._flights.values()))
 
@@ -205,7 +195,7 @@ class RemoteModelFinder:
         if self._closed:
             raise ClosedError("it was closed; make a new client")
         for server in self.servers:
-            server.connections.check()
+            server.caller.connections.check()
 
     def _lookup(self, name: str) -> tuple[Server, ModelInfo] | None:
         for server in [*filter(None, [self._by_model.get(name)]), *self._fixed]:
@@ -219,7 +209,14 @@ class RemoteModelFinder:
         return server, ModelInfo(name=name, module_id=supported.module_id)
 
     def _server(self, connection: ConnectionInfo) -> Server:
-        return Server(connection, self.config.protocol, self._transport)
+        caller = Caller(
+            open_connections(connection, self.config.protocol, self._transport),
+            target=connection.target,
+            model_key=self.config.model_key,
+            model=None,
+            options=replace(self._options or CallOptions(timeout=connection.timeout), output="dict"),
+        )
+        return Server(connection, caller)
 
     def _rendered(self, name: str) -> Server:
         if name not in self._by_model and self._template is not None:
@@ -244,7 +241,7 @@ class RemoteModelFinder:
         await self._fly(key, lambda: self._poll(servers, key))
         missing = self._lookup(name) is None
         if missing and self._template and name in self._by_model:
-            await self._by_model.pop(name).connections.aclose()
+            await self._by_model.pop(name).caller.connections.aclose()
         if missing and all(server.error for server in servers) and servers[0].error:
             raise servers[0].error
 
@@ -293,12 +290,7 @@ class RemoteModelFinder:
         if not task.cancelled():
             task.exception()  # looked at, even if every waiter was cancelled
 
-    # -- calls ------------------------------------------------------------------------------------------------------
-
-    async def _call(self, server: Server, path: str) -> Call:
-        options = self._options or CallOptions(timeout=server.connection.timeout)
-        metadata = await resolve_metadata(options.metadata, reserved=self.config.model_key)
-        return Call(path, metadata, options.timeout)
+    # -- descriptions ----------------------------------------------------------------------------------------------
 
     async def _read_schema(self, server: Server) -> ServiceDescription:
         description = await (self._read_openapi(server) if self.config.protocol == "http" else self._read_files(server))
@@ -309,7 +301,7 @@ class RemoteModelFinder:
     async def _read_openapi(self, server: Server) -> ServiceDescription:
         from ._schema import openapi
 
-        document = await self.send(server, openapi.DOCUMENT, b"")
+        document = await server.caller.send(openapi.DOCUMENT, b"")
         return await anyio.to_thread.run_sync(openapi.describe, document)
 
     async def _read_files(self, server: Server) -> ServiceDescription:
@@ -330,8 +322,8 @@ class RemoteModelFinder:
 
     async def _exchange(self, server: Server, path: str, requests: list[bytes], feed: Callable[[bytes], None]) -> None:
         """Send messages to a bidirectional method, which answers each with one."""
-        call = await self._call(server, path)
-        lease = server.connections.lease()
+        call = await server.caller.call(path)
+        lease = server.caller.connections.lease()
         try:
             stream = lease.transport.stream(call, _each(requests))
             try:

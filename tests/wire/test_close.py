@@ -58,7 +58,7 @@ async def test_closed_is_closed(wire: WireServer) -> None:
     with pytest.raises(ClosedError):
         await anext(stream)
     with pytest.raises(ClosedError):
-        module._connections.lease()
+        module._caller.connections.lease()
 
 
 async def test_a_client_closes_while_it_discovers(wire: WireServer) -> None:

@@ -19,14 +19,14 @@ from .kinds import ONE_OF_EACH, Deed, endless
 
 
 def _transport(module: Any) -> GrpcTransport:
-    current = module._connections._current
+    current = module._caller.connections._current
     transport: GrpcTransport = current.transport
     return transport
 
 
 async def _quiet(module: Any) -> None:
     """Nothing of any call is left in the transport, once the loop had time."""
-    transport, generation = _transport(module), module._connections._current
+    transport, generation = _transport(module), module._caller.connections._current
     assert await settled(lambda: len(transport._running) + len(transport._tasks), 0, 1) == 0
     assert await settled(lambda: generation.leases, 0, 1) == 0
 
@@ -93,7 +93,7 @@ async def test_a_failed_call_needs_no_garbage_collector(module: Any, no_gc: None
     with pytest.raises((RemoteCallError, ZeroDivisionError)):
         await start(module)
     await _quiet(module)
-    gone = weakref.ref(module._connections._current.transport)
+    gone = weakref.ref(module._caller.connections._current.transport)
     await module.aclose()
     assert await settled(lambda: int(gone() is not None), 0, 1) == 0
 
@@ -109,7 +109,7 @@ async def test_a_cancelled_call_needs_no_garbage_collector(
         with pytest.raises(asyncio.CancelledError):
             await task
         del task
-    gone = weakref.ref(module._connections._current.transport)
+    gone = weakref.ref(module._caller.connections._current.transport)
     await module.aclose()
     assert await settled(lambda: int(gone() is not None), 0, 1) == 0
 

@@ -123,7 +123,7 @@ async def test_keys_are_never_shown(
     module = raw_module(info)
     error = await _fails(module)
     secret = "".join(Path(authority.key).read_text().splitlines()[1:-1])[:40]
-    shown = " ".join(map(repr, (info, tls, module, module.config, module._connections, error))) + str(error)
+    shown = " ".join(map(repr, (info, tls, module, module.config, module._caller.connections, error))) + str(error)
     shown += repr(error.__cause__)
     assert secret not in shown.replace("\n", "")
     assert "secret-option" not in shown
