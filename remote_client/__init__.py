@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .errors import RemoteClientError as RemoteClientError
     from .finder import RemoteModelFinder as RemoteModelFinder
     from .initializer import RemoteModelInitializer as RemoteModelInitializer
+    from .jobs import JobInfo as JobInfo
+    from .jobs import JobStatus as JobStatus
+    from .jobs import PredictionJob as PredictionJob
+    from .jobs import TrainingJob as TrainingJob
     from .module import RemoteModuleBase as RemoteModuleBase
     from .module import construct_remote_module_class as construct_remote_module_class
     from .module_config import RemoteModuleConfig as RemoteModuleConfig
@@ -34,7 +38,10 @@ _HOMES = {
     "ConnectionTlsInfo": "settings",
     "FileResponse": "_schema.json_codec",
     "FinderConfig": "settings",
+    "JobInfo": "jobs",
+    "JobStatus": "jobs",
     "ModelInfo": "_schema.info",
+    "PredictionJob": "jobs",
     "RemoteCallError": "errors",
     "RemoteClient": "client",
     "RemoteClientError": "errors",
@@ -47,6 +54,7 @@ _HOMES = {
     "RuntimeInfo": "_schema.info",
     "ServiceDescription": "_schema.rpc",
     "TaskDescription": "_schema.rpc",
+    "TrainingJob": "jobs",
     "construct_remote_module_class": "module",
 }
 

@@ -46,6 +46,10 @@ class Caller:
             self.connections, target=self.target, model_key=self._model_key, model=self.model, options=options
         )
 
+    def for_model(self, name: str) -> Caller:
+        """A caller for another model, on the same connections."""
+        return Caller(self.connections, target=self.target, model_key=self._model_key, model=name, options=self.options)
+
     async def call(self, path: str, *, idempotent: bool = True) -> Call:
         """The record of a call that is to be made."""
         metadata = self._metadata

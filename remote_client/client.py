@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from os import PathLike
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
+import anyio.to_thread
 
 from ._schema.info import ModelInfo, RuntimeInfo
 from ._schema.rpc import ServiceDescription
+from .deployment import check_name, checked_files, read_folder
 from .errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -21,6 +24,7 @@ from .errors import (
 )
 from .finder import RemoteModelFinder, Server
 from .initializer import RemoteModelInitializer
+from .jobs import Home, PredictionJob, TrainingJob, has_model, start
 from .module import RemoteModuleBase
 from .settings import (
     CallOptions,
@@ -130,13 +134,96 @@ class RemoteClient:
         targets = ", ".join(server.connection.target for server in servers)
         return ModelNotFoundError(f"no server lists the model {name!r}{hint}{silent}", target=targets, model=name)
 
-    async def models(self) -> list[ModelInfo]:
+    async def models(self, ids: Iterable[str] | None = None) -> list[ModelInfo]:
         """The models of all servers, as they are now. Of a model that several list, the first server's.
 
+        Args:
+            ids: the names of those that are wanted; all without it.
+
         Raises:
+            ModelNotFoundError: no server lists one of the names.
             RemoteCallError: no server could be asked.
         """
-        return list((await self._finder.discover()).values())
+        models = await self._finder.discover()
+        if ids is None:
+            return list(models.values())
+        names = [ids] if isinstance(ids, str) else list(ids)
+        for name in names:
+            if name not in models:
+                raise self._not_found(name)
+        return [models[name] for name in names]
+
+    async def deploy_model(self, name: str, files: Mapping[str, bytes] | str | PathLike[str]) -> ModelInfo:
+        """Give the (first) runtime a model. It is sent once, and loaded by its first call.
+
+        Args:
+            name: the model's name.
+            files: the files by their names, with `config.yml` among them; or the folder that has them.
+
+        Raises:
+            InputError: there are no files, or a name would lead out of the model's folder; nothing was sent.
+            AlreadyExistsError: the runtime has a model of that name.
+            OutcomeUnknownError: the call was lost on the way, and nobody knows whether the runtime has the model.
+        """
+        check_name(name)
+        if not isinstance(files, Mapping):
+            files = await anyio.to_thread.run_sync(read_folder, files)
+        rpc = await self._finder.management(self._first, "DeployModel")
+        body = rpc.codec.encode("", (), {"model_id": name, "model_files": checked_files(files)})
+        answer = await start(self._first.caller, rpc, body, name)
+        return ModelInfo(**{key: value for key, value in answer.items() if value is not None})
+
+    async def undeploy_model(self, name: str) -> None:
+        """Take a model from the (first) runtime.
+
+        Raises:
+            NotFoundError: it has no such model.
+            OutcomeUnknownError: the call was lost on the way, and nobody knows whether it has it still.
+        """
+        check_name(name)
+        rpc = await self._finder.management(self._first, "UndeployModel")
+        await start(self._first.caller, rpc, rpc.codec.encode("", (), {"model_id": name}), name)
+        self._first.models.pop(name, None)
+
+    def prediction_job(self, task: str, prediction_id: str) -> PredictionJob:
+        """A handle of a prediction job by its id, as another process may have started it. Sends nothing.
+
+        Args:
+            task: the task's name, such as `SampleTask`.
+            prediction_id: the job's `id`.
+        """
+
+        async def homes() -> list[Home]:
+            found = []
+            for server in self._finder.servers:
+                tasks = (await self._finder.describe(server)).tasks
+                jobs = [each.job for each in tasks[task].methods if each.job] if task in tasks else []
+                found += [Home(server.caller.replace(output="pydantic"), each) for each in jobs]
+            if not found:
+                raise InputError(f"task: no server has prediction jobs of a task {task!r}")
+            return found
+
+        return PredictionJob(prediction_id, homes)
+
+    def training(self, training_id: str, model_name: str | None = None) -> TrainingJob[RemoteModuleBase]:
+        """A handle of a training by its id, as another process may have started it. Sends nothing.
+
+        Args:
+            training_id: the training's `training_id`.
+            model_name: the name of the model it makes, for `TrainingJob.model()`.
+        """
+
+        async def homes() -> list[Home]:
+            described = [(server, await self._finder.describe(server)) for server in self._finder.servers]
+            return [Home(server.caller, each.training_job) for server, each in described if each.training_job]
+
+        async def find(name: str, home: Home) -> RemoteModuleBase | None:
+            if not await has_model(home, name, None):
+                return None
+            await self._finder.discover()
+            return await self.model(name)
+
+        return TrainingJob(training_id, homes, model_name=model_name, find=find)
 
     async def runtime_info(self) -> RuntimeInfo:
         """The versions of the (first) runtime."""

@@ -53,6 +53,35 @@ class ForkedError(RemoteClientError, RuntimeError):
     """gRPC was in use when the process forked, and hangs in the child: start workers with `spawn`."""
 
 
+class JobError(RemoteClientError):
+    """A job ended without a result.
+
+    Attributes:
+        id: the job's id.
+        reasons: what the server says about it.
+    """
+
+    def __init__(self, kind: str, id: str, reasons: tuple[str, ...] = ()) -> None:
+        self.id = id
+        self.reasons = tuple(map(clean, reasons))
+        told = f": {'; '.join(self.reasons)}" if self.reasons else ""
+        super().__init__(f"{kind} {clean(id)!r} {self._ended}{told}")
+
+    _ended: ClassVar[str] = "ended"
+
+
+class JobFailedError(JobError):
+    """A job failed; `reasons` tell why."""
+
+    _ended = "failed"
+
+
+class JobCancelledError(JobError):
+    """A job was cancelled."""
+
+    _ended = "was cancelled"
+
+
 class SchemaError(RemoteClientError):
     """The server's description of its services cannot be used, or exceeds a limit."""
 
@@ -72,9 +101,11 @@ class RemoteCallError(RemoteClientError):
         http_status: the HTTP status; None over gRPC.
         error_id: caikit's id of the error, for its logs; None where the server sent none.
         additional_info: what the server added to the error; None where it sent nothing.
+        outcome_known: whether it is certain that the call did nothing: the server refused it, or it was never sent.
     """
 
     status: ClassVar[str] = "UNKNOWN"
+    outcome_known: bool = False
 
     def __init__(
         self,
@@ -212,6 +243,16 @@ class TlsError(RemoteCallError):
 
 class StreamTruncatedError(UnavailableError):
     """The connection was lost in the middle of a stream over HTTP: more answers may have been on their way."""
+
+
+class OutcomeUnknownError(RemoteCallError):
+    """A call that must be sent only once was lost on the way: the server may have done what it was asked, or not.
+
+    Its `__cause__` is what went wrong. `model_name` is the name that a training was given: once it is done, the server
+    has a model of that name.
+    """
+
+    model_name: str | None = None
 
 
 class DataLossError(RemoteCallError):

@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from ._schema.info import ModelInfo
-from ._schema.rpc import ServiceDescription
+from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from ._transport.manager import open_connections
 from .calls import Caller
 from .errors import (
@@ -133,8 +133,18 @@ class RemoteModelFinder:
             model_path=model_path,
             module_id=info.module_id,
             module_name=info.module_name,
+            train_method=self._training_of(server, info, description),
+            trainings=list(description.trainings.values()),
         )
         return server, config
+
+    def _training_of(
+        self, server: Server, info: ModelInfo, description: ServiceDescription
+    ) -> RemoteRPCDescriptor | None:
+        """The training named after a model's module, unless another module of the server has that name too."""
+        named = [each for each in description.trainings.values() if each.module == info.module_name]
+        others = {each.module_id for each in server.models.values() if each.module_name == info.module_name}
+        return named[0] if len(named) == 1 and others <= {info.module_id} else None
 
     async def discover(self, name: str | None = None) -> dict[str, ModelInfo]:
         """Ask the servers now, and return all models known then: listed now or before, or configured.
@@ -170,11 +180,22 @@ class RemoteModelFinder:
             UnsupportedError: the server does not have it.
             RemoteCallError: the call failed.
         """
+        rpc = await self.management(server, method)
+        answer = await server.caller.unary(rpc, rpc.codec.encode("", (), kwargs))
+        if not isinstance(answer, dict):
+            raise InvalidResponseError(f"the answer is no object, but {answer!r:.80}", target=server.caller.target)
+        return answer
+
+    async def management(self, server: Server, method: str) -> RemoteRPCDescriptor:
+        """One of the runtime's own methods.
+
+        Raises:
+            UnsupportedError: the server does not have it.
+        """
         rpc = (await self.describe(server)).management.get(method)
         if rpc is None:
             raise UnsupportedError(f"the server at {server.connection.target} has no {method}; is it a caikit runtime?")
-        answer: dict[str, Any] = await server.caller.unary(rpc, rpc.codec.encode("", (), kwargs))
-        return answer
+        return rpc
 
     @property
     def servers(self) -> list[Server]:

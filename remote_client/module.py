@@ -6,15 +6,20 @@ import copy
 import difflib
 import inspect
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
-from ._schema.rpc import RemoteRPCDescriptor
+from . import jobs
+from ._schema.rpc import JobMethods, RemoteRPCDescriptor
 from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller, RemoteStream, frames
 from .errors import InputError, UnsupportedError
+from .jobs import Home, PredictionJob, TrainingJob
 from .module_config import RemoteModuleConfig
 from .settings import CallOptions, MetadataSource, Output
+from .training import choose, doc_of, signature_of
 
 _UNSET = object()
 _STREAMED_INPUT = re.compile(r"run_(\w+_)?(stream_in|bidi_stream)")
@@ -98,7 +103,8 @@ class RemoteModuleBase:
         """Call one remote method. All methods of the class come through here.
 
         Returns:
-            A coroutine of the answer, or a `RemoteStream` of the answers.
+            A coroutine of the answer, or a `RemoteStream` of the answers. Of a method that starts a prediction job the
+            answer is a `PredictionJob`.
 
         Raises:
             InputError: the arguments do not fit the method's signature. Nothing was sent.
@@ -109,9 +115,49 @@ class RemoteModuleBase:
             body: bytes | AsyncIterator[bytes] = frames(descriptor, constants, streams)
         else:
             body = codec.encode(self._config.model_path, args, kwargs)
+        if descriptor.job is not None:
+            return self._start(descriptor, body, descriptor.job)
         if descriptor.output_streaming:
             return RemoteStream(self._caller, descriptor, body)
         return self._caller.unary(descriptor, body)
+
+    async def _start(self, descriptor: RemoteRPCDescriptor, body: Any, job: JobMethods) -> PredictionJob:
+        answer = await jobs.start(self._caller, descriptor, body)
+        return PredictionJob(jobs.job_of(answer, job.key, descriptor), self._homes(job))
+
+    def _homes(self, job: JobMethods) -> Callable[[], Awaitable[list[Home]]]:
+        async def homes() -> list[Home]:
+            return [Home(self._caller, job)]
+
+        return homes
+
+    async def _train(self, *args: Any, **kwargs: Any) -> TrainingJob[RemoteModuleBase]:
+        args = tuple([await _held(each) for each in args])
+        kwargs = {name: await _held(each) for name, each in kwargs.items()}
+        training, model_name, body = choose(self._config, args, kwargs)
+        assert training.job is not None
+        answer = await jobs.start(self._caller, training, body, model_name)
+        return TrainingJob(
+            jobs.job_of(answer, training.job.key, training),
+            self._homes(training.job),
+            model_name=answer.get("model_name") or model_name,
+            find=partial(self._trained, training.task),
+        )
+
+    async def _trained(self, task: str, name: str, home: Home) -> RemoteModuleBase | None:
+        """The module of a model that was trained, once it can be called."""
+        runs = [
+            rpc
+            for each, methods in self._config.task_methods
+            for rpc in methods
+            if each == task and not (rpc.input_streaming or rpc.output_streaming or rpc.job)
+        ]
+        if not await jobs.has_model(home, name, runs[0] if runs else None):
+            return None
+        config = replace(self._config, model_path=name, module_id="", module_name="")
+        return construct_remote_module_class(config)(
+            config, connections=self._caller.connections, options=self._caller.options
+        )
 
     async def aclose(self) -> None:
         """Close the connection, if it is the module's own. Calls still in flight raise a ClosedError. Idempotent."""
@@ -154,9 +200,32 @@ def construct_remote_module_class(model_config: RemoteModuleConfig) -> type[Remo
     space: dict[str, Any] = {rpc.name: _method(rpc, rpc.name, name) for rpc in rpcs}
     if len(model_config.task_methods) == 1:
         space |= {rpc.short_name: _method(rpc, rpc.short_name, name) for rpc in rpcs}
+    if model_config.trainings:
+        space["train"] = _train_method(model_config, name)
     told = "\n".join(f"    {rpc}" for rpc in rpcs)
     doc = f"The model {model_config.model_path!r} at {model_config.connection.target}. Methods:\n\n{told}\n"
     return type(name, (RemoteModuleBase,), {"__doc__": doc, "__module__": __name__, "_rpcs": rpcs, **space})
+
+
+async def _held(value: Any) -> Any:
+    """The items of an iterator, which more than one training may be offered."""
+    if isinstance(value, AsyncIterable):
+        return [each async for each in value]
+    return list(value) if isinstance(value, Iterator) else value
+
+
+def _train_method(config: RemoteModuleConfig, class_name: str) -> Any:
+    async def train(self: RemoteModuleBase, /, *args: Any, **kwargs: Any) -> TrainingJob[RemoteModuleBase]:
+        return await self._train(*args, **kwargs)
+
+    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    signature = signature_of(config)
+    train.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[itself, *signature.parameters.values()], return_annotation=TrainingJob
+    )
+    train.__qualname__ = f"{class_name}.train"
+    train.__doc__ = doc_of(config)
+    return train
 
 
 def _method(rpc: RemoteRPCDescriptor, name: str, class_name: str) -> Any:
@@ -165,7 +234,10 @@ def _method(rpc: RemoteRPCDescriptor, name: str, class_name: str) -> Any:
 
     itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     parameters = [itself, *rpc.signature.parameters.values()]
-    method.__signature__ = rpc.signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    result = rpc.signature.return_annotation if rpc.job is None else PredictionJob
+    method.__signature__ = rpc.signature.replace(  # type: ignore[attr-defined]
+        parameters=parameters, return_annotation=result
+    )
     method.__name__, method.__qualname__ = name, f"{class_name}.{name}"
     kind = "each answer is" if rpc.output_streaming else "the answer is"
     method.__doc__ = f"Calls {rpc.rpc_name} of {rpc.task}; {kind} a {rpc.response_dm_name}.\n\n{rpc}"

@@ -21,7 +21,8 @@ class RemoteModuleConfig:
         model_path: the model's name on the server.
         module_id: the id of its module; empty where the server does not tell.
         module_name: the module's name; empty where the server does not tell.
-        train_method: the training of the module, where one is known.
+        train_method: the training of the module, where it is known which.
+        trainings: all trainings of the server; which one belongs to a module no server tells.
     """
 
     connection: ConnectionInfo
@@ -32,3 +33,4 @@ class RemoteModuleConfig:
     module_id: str = ""
     module_name: str = ""
     train_method: RemoteRPCDescriptor | None = None
+    trainings: list[RemoteRPCDescriptor] = field(default_factory=list, repr=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 from google.protobuf import message_factory
@@ -14,8 +14,10 @@ from pydantic import BaseModel
 from ..errors import InputError, InvalidResponseError
 from ..settings import Output
 from .binding import Binder
-from .fields import Field, either, fields_of, is_map, map_entry, sequence_field
+from .fields import Field, either, fields_of, is_map, map_entry, message_of, sequence_field
 from .misfit import Misfit
+from .rpc import OUTPUT_PATH
+from .sources import FIELD, as_source
 from .types import Types
 
 _CONSTANTS = (str, bytes, bytearray, Mapping, BaseModel)
@@ -43,6 +45,7 @@ class ReflectedCodec:
         self._model: type[BaseModel] = types.model(method.output_type)
         self.signature = _signature(fields, method, types)
         self._binder = Binder(name, self.signature, self._attributes)
+        self._lacks_message = any(_is_required(each) and each.members[0].message_type is not None for each in fields)
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         return self._serialize(self._binder.bind(args, kwargs))
@@ -52,9 +55,17 @@ class ReflectedCodec:
         try:
             self._fill(message, values)
         except Misfit as error:
-            raise InputError(f"{self._name}(): {error}") from None
+            raise InputError(f"{self._name}(): {self._path(error.path)}: {error.message}") from None
         data: bytes = self._request.SerializeToString(message)
         return data
+
+    def _path(self, path: str) -> str:
+        """A path in the request as the caller knows it."""
+        return path
+
+    def incomplete(self, model: str) -> bytes | None:
+        # A scalar that is not set is its zero value, and the model would run on it.
+        return b"" if self._lacks_message else None
 
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
         values = self._binder.bind(args, kwargs)
@@ -96,6 +107,42 @@ class ReflectedCodec:
             return self._model.model_validate(self._read(message, True))
         except (DecodeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidResponseError(f"the answer is no {self._model.__name__}: {error}") from error
+
+
+class ReflectedTraining(ReflectedCodec):
+    """The codec of a training: its parameters are those of the module's `train`; the request has more around them."""
+
+    def __init__(self, name: str, method: MethodDescriptor, types: Types) -> None:
+        super().__init__(name, method, types)
+        fields = fields_of(message_of(method.input_type.fields_by_name["parameters"]))
+        self.signature = _signature(fields, method, types)
+        self._binder = Binder(name, self.signature, {field.name: field.attribute for field in fields})
+        self._sources = {field.attribute: _file_lists(field, types) for field in fields if _is_source(field)}
+
+    def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        values = dict(self._binder.bind(args, kwargs))
+        output_path = values.pop(OUTPUT_PATH, None)
+        for name, files in self._sources.items():
+            if values.get(name) is not None:
+                values[name] = as_source(values[name], files, lambda rows: {"data": rows})
+        return self._serialize({"model_name": model, "output_path": output_path, "parameters": values})
+
+    def _path(self, path: str) -> str:
+        return path.removeprefix("parameters.").replace(f".{FIELD}.", ".")
+
+
+def _is_source(field: Field) -> bool:
+    message = field.members[0].message_type
+    return message is not None and list(message.oneofs_by_name) == [FIELD]
+
+
+def _file_lists(field: Field, types: Types) -> Callable[[list[str]], Any]:
+    """Makes the message of a list of files, by its type: S3's has a field `files` too."""
+    member = message_of(field.members[0]).fields_by_name.get("list_of_files")
+    if member is None or member.message_type is None:
+        return lambda files: {"files": files}
+    model = types.model(member.message_type)
+    return lambda files: model(files=files)
 
 
 def _is_required(field: Field) -> bool:

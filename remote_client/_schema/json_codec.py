@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, NoReturn, Union, get_args, get_origin
+from urllib.parse import urlencode
 
 from pydantic import BaseModel, ValidationError, create_model
 from pydantic_core import from_json
@@ -19,6 +20,8 @@ from ..settings import Output
 from .binding import Binder
 from .json_types import OPEN, JsonMessage, bare, kind_of, plain
 from .multipart import Multipart, to_json
+from .rpc import OUTPUT_PATH
+from .sources import as_source
 
 NO_STREAMED_INPUT = "HTTP has no streamed inputs; connect to the runtime's gRPC port"
 
@@ -53,7 +56,75 @@ class FileResponse:
 
 
 class JsonCodec:
-    """See `rpc.Codec`. A request is `{"model_id", "inputs", "parameters"}`, without what is not given.
+    """See `rpc.Codec`. A method whose request is a JSON object, its arguments the object's keys.
+
+    Args:
+        name: the method's name.
+        request: the model of the request.
+        signature: the method's parameters and the type of its answer.
+        answer: the model of the answer, or of each; `OPEN` where it is unknown, None for a file.
+        multipart: which values are sent as files.
+    """
+
+    def __init__(
+        self, name: str, request: type[BaseModel], signature: inspect.Signature, *, answer: Any, multipart: Multipart
+    ) -> None:
+        self._name = name
+        self._request = request
+        self._answers = Answers(answer)
+        self._multipart = multipart
+        self.signature = signature
+        self._binder = Binder(name, signature, {})
+
+    def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        try:
+            values = self._values(model, self._binder.bind(args, kwargs))
+            try:
+                request = self._request.model_validate(values)
+            except ValidationError:
+                request = self._request.model_validate(plain(values))
+            return self._multipart.body(request) or to_json(request)
+        except ValidationError as error:
+            raise InputError(f"{self._name}(): {self._told(error)}") from None
+        except RecursionError:
+            raise InputError(f"{self._name}(): the arguments are nested too deeply") from None
+        except InputError:
+            raise
+        except ValueError as error:  # of what JSON cannot say, such as text that has no UTF-8 form
+            raise InputError(f"{self._name}(): {error}") from None
+
+    def _values(self, model: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The request, of the arguments by their names."""
+        return arguments
+
+    def _told(self, error: ValidationError) -> str:
+        """The first thing that is wrong, with the path to it as the caller knows it."""
+        problem = error.errors(include_url=False)[0]
+        steps = self._path([each for each in problem["loc"] if each != "[key]"])
+        return f"{path_of(steps)}: {_message(problem)}"
+
+    def _path(self, steps: list[str | int]) -> list[str | int]:
+        """The way to a value in the request, as the caller knows it."""
+        return steps
+
+    def _refuse(self, name: str) -> NoReturn:
+        raise InputError(f"{self._name}() has no parameter {name!r}; it has {', '.join(self._binder.positions)}")
+
+    def incomplete(self, model: str) -> bytes | None:
+        return to_json(self._request.model_validate({"model_id": model})) if self._binder.required else None
+
+    def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+        raise UnsupportedError(f"{self._name}(): {NO_STREAMED_INPUT}")
+
+    def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
+        raise UnsupportedError(f"{self._name}(): {NO_STREAMED_INPUT}")
+
+    def decode(self, data: bytes, output: Output) -> Any:
+        return self._answers.read(data, output)
+
+
+class TaskCodec(JsonCodec):
+    """The codec of a task's method. A request is `{"model_id", "inputs", "parameters"}`, without what is not given.
 
     Args:
         name: the method's name.
@@ -61,7 +132,7 @@ class JsonCodec:
             and its name unknown; of several it is their model.
         several: the required inputs by name, where there are several.
         parameters: the model of `parameters`; None where there are none.
-        answer: the model of the answer, or of each; `OPEN` where it is unknown, None for a file.
+        answer: see `JsonCodec`.
         streaming: whether there are many answers.
         multipart: which values are sent as files.
     """
@@ -77,111 +148,125 @@ class JsonCodec:
         streaming: bool,
         multipart: Multipart,
     ) -> None:
-        self._name = name
         self._several = frozenset(several)
-        self._answer: type[BaseModel] | None = answer if isinstance(answer, type) else None
-        self._is_file = answer is None
-        self._multipart = multipart
         self._any = parameters is OPEN
         required = several or ({} if inputs is None else {"inputs": inputs})
         optional = {name: kind | None for name, kind in fields_of(parameters).items()}
         self._known = {*required, *optional}
-        self.signature = _signature(required, optional, self._any, answer, streaming)
-        self._binder = Binder(name, self.signature, {})
-        fields: dict[str, Any] = {"model_id": (str, ...)}
-        fields |= {
-            each: (Any if kind is None else kind, None)
-            for each, kind in (("inputs", inputs), ("parameters", parameters))
-        }
-        self._request = create_model("Request", __base__=JsonMessage, **fields)
+        signature = signature_of(required, optional, answer=answer, streaming=streaming, any_more=self._any)
+        request = request_model(model_id=str, inputs=inputs, parameters=parameters)
+        super().__init__(name, request, signature, answer=answer, multipart=multipart)
 
-    def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        values = self._request_of(model, args, kwargs)
-        try:
-            try:
-                request = self._request.model_validate(values)
-            except ValidationError:
-                request = self._request.model_validate(plain(values))
-            return self._multipart.body(request) or to_json(request)
-        except ValidationError as error:
-            raise InputError(f"{self._name}(): {self._told(error)}") from None
-        except RecursionError:
-            raise InputError(f"{self._name}(): the arguments are nested too deeply") from None
-        except ValueError as error:  # of what JSON cannot say, such as text that has no UTF-8 form
-            raise InputError(f"{self._name}(): {error}") from None
-
-    def _request_of(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        values = self._binder.bind(args, kwargs)
+    def _values(self, model: str, arguments: dict[str, Any]) -> dict[str, Any]:
         request: dict[str, Any] = {"model_id": model}
         parameters: dict[str, Any] = {}
-        for name, value in values.items():
+        for name, value in arguments.items():
             if name in self._several:
                 request.setdefault("inputs", {})[name] = value
             elif name == "inputs" and not self._several:
                 request["inputs"] = value
             elif name not in self._known and not self._any:
-                raise InputError(
-                    f"{self._name}() has no parameter {name!r}; it has {', '.join(self._binder.positions)}"
-                )
+                self._refuse(name)
             elif value is not None:
                 parameters[name] = value
         if parameters:
             request["parameters"] = parameters  # an empty one is refused where a task has no parameters
         return request
 
-    def _told(self, error: ValidationError) -> str:
-        """The first thing that is wrong, with the path to it as the caller knows it."""
-        problem = error.errors(include_url=False)[0]
-        steps = [each for each in problem["loc"] if each != "[key]"]
-        if steps and (steps[0] == "parameters" or (steps[0] == "inputs" and self._several)):
-            del steps[0]
-        return f"{path_of(steps)}: {_message(problem)}"
+    def _path(self, steps: list[str | int]) -> list[str | int]:
+        return steps[1:] if steps[0] == "parameters" or (steps[0] == "inputs" and self._several) else steps
 
-    def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-        raise UnsupportedError(f"{self._name}(): {NO_STREAMED_INPUT}")
 
-    def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
-        raise UnsupportedError(f"{self._name}(): {NO_STREAMED_INPUT}")
+class TrainingCodec(JsonCodec):
+    """The codec of a training: its parameters are those of the module's `train`; the request has more around them.
 
-    def decode(self, data: bytes, output: Output) -> Any:
+    Args:
+        name: the method's name.
+        parameters: the model of the parameters; `OPEN` where it is unknown.
+        optional: the defaults of those parameters that have one.
+        sources: which parameters are a training's data, and the model of rows of each.
+        answer: see `JsonCodec`.
+        output_path: the type of the place for the trained model.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        parameters: Any,
+        optional: Mapping[str, Any],
+        sources: Mapping[str, type[BaseModel] | None],
+        answer: Any,
+        output_path: Any,
+    ) -> None:
+        kinds = fields_of(parameters)
+        self._sources = sources
+        self._any = parameters is OPEN
+        required = {each: kind for each, kind in kinds.items() if each not in optional}
+        others = {each: kind | None for each, kind in kinds.items() if each in optional}
+        signature = signature_of(required, others, optional, answer=answer, any_more=self._any)
+        request = request_model(model_name=str, output_path=output_path, parameters=parameters)
+        super().__init__(name, request, signature, answer=answer, multipart=Multipart([]))
+
+    def _values(self, model: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        given = {name: value for name, value in arguments.items() if value is not None}
+        output_path = given.pop(OUTPUT_PATH, None)
+        for name, value in given.items():
+            if name not in self._binder.positions and not self._any:
+                self._refuse(name)
+            if name in self._sources:
+                given[name] = as_source(value, lambda files: {"files": files}, partial(self._rows, name))
+        request = {"model_name": model, "parameters": given}
+        return request if output_path is None else {**request, "output_path": output_path}
+
+    def _rows(self, name: str, rows: list[Any]) -> Any:
+        model = self._sources[name]
+        if model is None:
+            return {"data": rows}
+        try:
+            return model.model_validate({"data": plain(rows)})
+        except ValidationError as error:  # here, because a union would not tell the row
+            problem = error.errors(include_url=False)[0]
+            raise InputError(f"{self._name}(): {name}.{path_of(problem['loc'])}: {_message(problem)}") from None
+
+    def _path(self, steps: list[str | int]) -> list[str | int]:
+        return steps[1:] if steps[0] == "parameters" else steps
+
+
+class QueryCodec(JsonCodec):
+    """The codec of a method whose arguments are the query of its route."""
+
+    def __init__(self, name: str, parameters: Iterable[str], *, answer: Any = OPEN) -> None:
+        signature = signature_of({}, dict.fromkeys(parameters, Any), answer=answer)
+        super().__init__(name, JsonMessage, signature, answer=answer, multipart=Multipart([]))
+
+    def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        return urlencode(self._binder.bind(args, kwargs), doseq=True).encode()
+
+
+class Answers:
+    """Reads the answers of a method: see `JsonCodec` for their type."""
+
+    def __init__(self, answer: Any) -> None:
+        self._is_file = answer is None
+        self._model: type[BaseModel] | None = answer if isinstance(answer, type) else None
+
+    def read(self, data: bytes, output: Output) -> Any:
+        """The answer. Raises InvalidResponseError."""
         if self._is_file or isinstance(data, Body):
             return _file(data, output)
         try:
-            if output == "dict" or self._answer is None:
+            if output == "dict" or self._model is None:
                 return from_json(data)
-            return self._answer.model_validate_json(data)
+            return self._model.model_validate_json(data)
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
             where = path_of(problem["loc"])
             what = f"{where}: {_message(problem)}" if where else _message(problem)
-            name = self._answer.__name__ if self._answer else "JSON"
+            name = self._model.__name__ if self._model else "JSON"
             raise InvalidResponseError(f"the answer is no {name}: {what}") from None
         except ValueError as error:
             raise InvalidResponseError(f"the answer is no JSON: {error}") from None
-
-
-class PlainCodec:
-    """See `rpc.Codec`. The runtime's own methods that take nothing, and answer with a JSON object."""
-
-    signature = inspect.Signature(return_annotation=dict[str, Any])
-
-    def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        return b""
-
-    def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-        raise UnsupportedError(NO_STREAMED_INPUT)
-
-    def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
-        raise UnsupportedError(NO_STREAMED_INPUT)
-
-    def decode(self, data: bytes, output: Output) -> Any:
-        try:
-            answer = from_json(data)
-        except ValueError as error:
-            raise InvalidResponseError(f"the answer is no JSON: {error}") from None
-        if not isinstance(answer, dict):
-            raise InvalidResponseError(f"the answer is no JSON object, but {kind_of(answer)}")
-        return answer
 
 
 def path_of(steps: Iterable[str | int]) -> str:
@@ -227,15 +312,33 @@ def _set(kind: Any) -> Any:
     return reduce(or_, members) if get_origin(bare(kind)) in (Union, UnionType) else bare(kind)
 
 
-def _signature(
-    required: Mapping[str, Any], optional: Mapping[str, Any], any_more: bool, answer: Any, streaming: bool
+def request_model(**kinds: Any) -> type[BaseModel]:
+    """The model of a request with these keys, of which none must be given."""
+    fields: dict[str, Any] = {name: (Any if kind is None else kind, None) for name, kind in kinds.items()}
+    return create_model("Request", __base__=JsonMessage, **fields)
+
+
+def signature_of(
+    required: Mapping[str, Any],
+    optional: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
+    *,
+    answer: Any,
+    streaming: bool = False,
+    any_more: bool = False,
 ) -> inspect.Signature:
+    """A method's signature; `any_more` where the names of the optional parameters are unknown."""
     parameters = [
         inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=bare(kind))
         for name, kind in required.items()
     ]
     parameters += [
-        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=bare(kind))
+        inspect.Parameter(
+            name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=(defaults or {}).get(name),
+            annotation=bare(kind),
+        )
         for name, kind in optional.items()
     ]
     if any_more:

@@ -29,7 +29,8 @@ class Multipart:
     """Which values of a method's requests are sent as files.
 
     Args:
-        paths: the ways to them. Values inside of unions, lists and maps are sent as base64: a form has no way to them.
+        paths: the ways to them, and to lists of files. What is inside of unions, maps and lists of messages is sent as
+            base64: a form has no way there.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -40,9 +41,11 @@ class Multipart:
         files: list[bytes] = []
         without: dict[str, Any] = {}
         for path in self._paths:
-            part = _file_part(".".join(name for name, _ in path), _follow(request, path))
-            if part is not None:
-                files.append(part)
+            value = _follow(request, path)
+            key = ".".join(name for name, _ in path)
+            parts = [_file_part(key, each) for each in (value if isinstance(value, list) else [value])]
+            if parts and None not in parts:
+                files += [each for each in parts if each is not None]
                 _exclude(without, [attribute for _, attribute in path])
         if not files:
             return None

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _SUFFIX = "Predict"
+_JOB_SUFFIXES = {
+    "StartPredictionJob": "start",
+    "GetPredictionJobStatus": "status",
+    "GetPredictionJobResult": "result",
+    "CancelPredictionJob": "cancel",
+}
 _PREFIXES = {
     (False, False): "",
     (False, True): "ServerStreaming",
@@ -31,6 +38,26 @@ def task_name(rpc_name: str, input_streaming: bool, output_streaming: bool) -> s
     return name.removeprefix(prefix) or None if name.startswith(prefix) else None
 
 
+def job_rpc(rpc_name: str) -> tuple[str, str] | None:
+    """The task of an RPC about prediction jobs and what it does: `start`, `status`, `result` or `cancel`."""
+    for suffix, deed in _JOB_SUFFIXES.items():
+        if rpc_name.endswith(suffix) and rpc_name != suffix:
+            return rpc_name.removesuffix(suffix), deed
+    return None
+
+
+def trained_module(rpc_name: str, tasks: Iterable[str]) -> tuple[str, str] | None:
+    """The task and the module's class of a training, as in `SampleTaskSampleModuleTrain`; None for other RPCs."""
+    stem = rpc_name.removesuffix("Train")
+    if stem == rpc_name or not stem:
+        return None
+    task = max((each for each in tasks if stem.startswith(each) and stem != each), key=len, default=None)
+    if task is None:  # a task that is only trained for
+        head, found, tail = stem.partition("Task")
+        task = head + found if found and tail else ""
+    return task, stem.removeprefix(task)
+
+
 def rpc_name(task: str, output_streaming: bool) -> str:
     """The stem of an RPC's name without streamed input, as in `ServerStreamingSampleTask`."""
     return _PREFIXES[False, output_streaming] + task
@@ -48,6 +75,11 @@ def method_name(task: str, input_streaming: bool, output_streaming: bool, *, who
     """
     stem = task if whole else task.removesuffix("Task") or task
     return f"run_{snake_case(stem)}{_KINDS[input_streaming, output_streaming]}"
+
+
+def job_method_name(task: str, *, whole: bool = False) -> str:
+    """`start_<task>_job`, as in `SampleTask` -> `start_sample_job`."""
+    return method_name(task, False, False, whole=whole).replace("run_", "start_", 1) + "_job"
 
 
 def snake_case(name: str) -> str:

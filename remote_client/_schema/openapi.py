@@ -7,7 +7,8 @@ that routes only have in kebab case.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic_core import from_json
@@ -15,17 +16,25 @@ from pydantic_core import from_json
 from ..errors import SchemaError
 from . import names
 from .attributes import attributes_of
-from .json_codec import FileResponse, JsonCodec, PlainCodec, fields_of
+from .json_codec import FileResponse, JsonCodec, QueryCodec, TaskCodec, TrainingCodec, fields_of, signature_of
 from .json_types import BYTES, FILE, OPEN, JsonTypes
 from .multipart import Multipart, Path
-from .rpc import RemoteRPCDescriptor, ServiceDescription, TaskDescription
+from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription
+from .sources import FIELD
 
 DOCUMENT = "GET /openapi.json"
 """Where a runtime has its document."""
 
 _TITLE = re.compile(r"caikit\.http\.(?P<task>\w+)\.(?P<request>\w+)HttpRequest")
-_MANAGEMENT = {"/info/models": "GetModelsInfo", "/info/version": "GetRuntimeInfo"}
-"""How the routes of the runtime's own methods end, and the methods' names over gRPC."""
+_MANAGEMENT: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
+    # the verb and the end of the route: the method's name over gRPC, and the parameters of the query
+    ("get", "/info/models"): ("GetModelsInfo", ("model_ids",)),
+    ("get", "/info/version"): ("GetRuntimeInfo", ()),
+    ("post", "/management/models"): ("DeployModel", ()),
+    ("delete", "/management/models"): ("UndeployModel", ("model_id",)),
+    ("get", "/management/trainings"): ("GetTrainingStatus", ("training_id",)),
+    ("delete", "/management/trainings"): ("CancelTraining", ("training_id",)),
+}
 _MAX_DEPTH = 8
 """How deep inside of a request values are looked for that can be sent as files."""
 
@@ -58,54 +67,63 @@ class _Reader:
 
     def read(self, paths: Mapping[str, Any]) -> ServiceDescription:
         tasks: dict[str, list[tuple[bool, str, Any]]] = {}
+        trainings: dict[str, tuple[str, Any]] = {}
         management: dict[str, RemoteRPCDescriptor] = {}
-        for route, operations in paths.items():
-            if not isinstance(operations, dict) or not route.startswith("/") or not route.isprintable():
-                continue
-            for ending, name in _MANAGEMENT.items():
-                if route.endswith(ending) and "get" in operations:
-                    management[name] = _management(name, f"GET {route}")
-            *_, section, name = route.split("/")
-            operation = operations.get("post")
-            if section == "task" and isinstance(operation, dict):
-                task, streaming = _task_of(name, _request(operation))
+        for route, verb, operation in _operations(paths):
+            *_, section, last = route.split("/")
+            if verb == "post" and section == "task":
+                task, streaming = _task_of(last, _request(operation))
                 tasks.setdefault(task, []).append((streaming, route, operation))
-        described = {
-            task: TaskDescription(
-                task,
-                tuple(
-                    self._method(task, route, operation, streaming, _is_ambiguous(task, tasks))
-                    for streaming, route, operation in sorted(methods, key=lambda each: each[:2])
-                ),
-            )
-            for task, methods in sorted(tasks.items())
-        }
-        return ServiceDescription(described, self._types.by_name, management, self._notes())
+            elif verb == "post" and last.endswith("Train") and "parameters" in _properties(_request(operation)):
+                trainings[last] = route, operation
+            elif known := _MANAGEMENT.get((verb, f"/{section}/{last}")):
+                management[known[0]] = self._management(*known, f"{verb.upper()} {route}", operation)
+        described = {task: self._task(task, tasks, paths) for task in sorted(tasks)}
+        job = _training_job(management)
+        return ServiceDescription(
+            described,
+            self._types.by_name,
+            management,
+            trainings=self._trainings(trainings, tasks, job) if job else {},
+            training_job=job,
+            notes=self._notes(),  # last: they tell what was looked for and not found
+        )
 
     def _notes(self) -> tuple[str, ...]:
         unknown = ", ".join(sorted(self._types.unknown))
         if not unknown:
             return ()
-        told = (
-            f"the server's OpenAPI document does not define {unknown}: what has these types takes and gives any JSON "
-        )
-        return (told + "value, unchecked. FastAPI from 0.116 on loses them; over gRPC all are known.",)
+        told = f"the server's OpenAPI document does not define {unknown}: what has these types takes and gives any"
+        return (f"{told} JSON value, unchecked. Newer versions of FastAPI lose them; over gRPC all are known.",)
 
-    def _method(self, task: str, route: str, operation: Any, streaming: bool, whole: bool) -> RemoteRPCDescriptor:
-        name = names.method_name(task, False, streaming, whole=whole)
+    def _task(self, task: str, tasks: Mapping[str, list[Any]], paths: Mapping[str, Any]) -> TaskDescription:
+        whole = task.endswith("Task") and task.removesuffix("Task") in tasks
+        methods = []
+        for streaming, route, operation in sorted(tasks[task], key=lambda each: each[:2]):
+            name = names.method_name(task, False, streaming, whole=whole)
+            answer = self._answer(operation)
+            methods.append(self._method(task, name, f"POST {route}", operation, streaming, answer))
+            jobs = paths.get(f"{route}/job")
+            if not streaming and isinstance(jobs, dict) and {"post", "get", "delete"} <= jobs.keys():
+                start = names.job_method_name(task, whole=whole)
+                declared = self._answer(jobs["post"])
+                rpc = self._method(task, start, f"POST {route}/job", jobs["post"], False, declared)
+                methods.append(replace(rpc, rpc_name=f"{task}StartPredictionJob", job=_job(f"{route}/job", answer)))
+        return TaskDescription(task, tuple(methods))
+
+    def _method(
+        self, task: str, name: str, path: str, operation: Any, streaming: bool, answer: Any
+    ) -> RemoteRPCDescriptor:
         request = _request(operation)
-        properties = request.get("properties")
-        properties = properties if isinstance(properties, Mapping) else {}
+        properties = _properties(request)
         rpc_name = names.rpc_name(task, streaming)
         inputs, several = self._inputs(properties.get("inputs"), rpc_name)
-        parameters = self._parameters(properties.get("parameters"), rpc_name, request)
-        answer = self._answer(operation)
-        shapes = {"inputs": properties.get("inputs"), "parameters": properties.get("parameters")}
-        codec = JsonCodec(
+        shapes = {each: properties[each] for each in ("inputs", "parameters") if each in properties}
+        codec = TaskCodec(
             name,
             inputs=inputs,
             several=several,
-            parameters=parameters,
+            parameters=self._parameters(properties.get("parameters"), rpc_name, request),
             answer=answer,
             streaming=streaming,
             multipart=Multipart(list(self._file_paths(shapes, ()))),
@@ -118,9 +136,67 @@ class _Reader:
             output_streaming=streaming,
             task=task,
             name=name,
-            path=f"POST {route}",
+            path=path,
             codec=codec,
         )
+
+    def _trainings(
+        self, trainings: Mapping[str, tuple[str, Any]], tasks: Iterable[str], job: JobMethods
+    ) -> dict[str, RemoteRPCDescriptor]:
+        described: dict[str, RemoteRPCDescriptor] = {}
+        for rpc_name, (route, operation) in trainings.items():
+            found = names.trained_module(rpc_name, tasks)
+            if found is None:
+                continue
+            request, answer = _request(operation), self._answer(operation)
+            schemas = _properties(request)
+            parameters = self._types.of(schemas["parameters"])
+            inner = _properties(self._types.resolve(schemas["parameters"])[1] or {})
+            attributes = attributes_of(inner)
+            codec = TrainingCodec(
+                "train",
+                parameters=parameters if isinstance(parameters, type) else OPEN,
+                optional={attributes[each]: shape["default"] for each, shape in inner.items() if _has_default(shape)},
+                sources={
+                    attributes[each]: rows for each, shape in inner.items() if (rows := self._source(shape)) is not OPEN
+                },
+                answer=answer,
+                output_path=self._types.of(schemas.get("output_path")),
+            )
+            described[rpc_name] = RemoteRPCDescriptor(
+                signature=codec.signature,
+                request_dm_name=_text(request.get("title")),
+                response_dm_name=_full_name(answer),
+                rpc_name=rpc_name,
+                task=found[0],
+                name="train",
+                path=f"POST {route}",
+                job=job,
+                module=found[1],
+                codec=codec,
+            )
+        return described
+
+    def _source(self, schema: Any) -> Any:
+        """The model of a training's rows, None where that is unknown; OPEN for what is no training data."""
+        properties = _properties(self._types.resolve(schema)[1] or {})
+        if list(properties) != [FIELD]:
+            return OPEN
+        union = self._types.resolve(properties[FIELD])[1] or {}
+        for member in union.get("anyOf") or ():
+            name, resolved = self._types.resolve(member)
+            if resolved is not None and list(_properties(resolved)) == ["data"]:
+                return self._types.model(name, resolved)
+        return None
+
+    def _management(self, name: str, parameters: tuple[str, ...], path: str, operation: Any) -> RemoteRPCDescriptor:
+        request = self._types.of(_request(operation))
+        codec: JsonCodec = QueryCodec(name, parameters)
+        if path.startswith("POST") and isinstance(request, type):
+            kinds = fields_of(request)
+            files = Multipart(list(self._file_paths(_properties(_request(operation)), ())))
+            codec = JsonCodec(name, request, signature_of(kinds, {}, answer=OPEN), answer=OPEN, multipart=files)
+        return RemoteRPCDescriptor(codec.signature, "", "", name, name=name, path=path, codec=codec)
 
     def _inputs(self, schema: Any, rpc_name: str) -> tuple[Any, Mapping[str, Any]]:
         """The type of the required inputs, and each of them where they are several."""
@@ -175,6 +251,11 @@ class _Reader:
             _, resolved = self._types.resolve(schema)
             if resolved is None or len(here) > _MAX_DEPTH:
                 continue
+            if resolved.get("type") == "array":
+                _, resolved = self._types.resolve(resolved.get("items"))
+                if resolved is not None and resolved.get("title") == FILE:
+                    yield here
+                continue
             inner = resolved.get("properties")
             if resolved.get("title") == FILE or self._is_bytes(resolved):
                 yield here
@@ -185,9 +266,44 @@ class _Reader:
         return schema.get("type") == "string" and self._types.of(schema) is BYTES
 
 
-def _management(name: str, path: str) -> RemoteRPCDescriptor:
-    codec = PlainCodec()
-    return RemoteRPCDescriptor(codec.signature, "", "", name, name=name, path=path, codec=codec)
+def _operations(paths: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """The operations of a document: route, verb, and what they are."""
+    for route, operations in paths.items():
+        if isinstance(operations, dict) and route.startswith("/") and route.isprintable():
+            for verb, operation in operations.items():
+                if isinstance(operation, dict):
+                    yield route, verb, operation
+
+
+def _job(route: str, answer: Any) -> JobMethods:
+    """What can be asked about a prediction job. The result is what the task's own method would have answered."""
+
+    def asking(name: str, verb: str, path: str, answer: Any = OPEN) -> RemoteRPCDescriptor:
+        codec = QueryCodec(name, ["prediction_id"], answer=answer)
+        return RemoteRPCDescriptor(codec.signature, "", "", name, name=name, path=f"{verb} {path}", codec=codec)
+
+    return JobMethods(
+        "prediction_id",
+        asking("GetPredictionJobStatus", "GET", route),
+        asking("CancelPredictionJob", "DELETE", route),
+        asking("GetPredictionJobResult", "GET", f"{route}/results", answer),
+    )
+
+
+def _training_job(management: Mapping[str, RemoteRPCDescriptor]) -> JobMethods | None:
+    status, cancel = management.get("GetTrainingStatus"), management.get("CancelTraining")
+    return (
+        JobMethods("training_id", status, cancel, models=management.get("GetModelsInfo")) if status and cancel else None
+    )
+
+
+def _has_default(schema: Any) -> bool:
+    return isinstance(schema, Mapping) and "default" in schema
+
+
+def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    properties = schema.get("properties")
+    return properties if isinstance(properties, Mapping) else {}
 
 
 def _request(operation: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -211,10 +327,6 @@ def _task_of(route_name: str, request: Mapping[str, Any]) -> tuple[str, bool]:
             return task, route_name != kebab
     stem = route_name.removeprefix("server-streaming-")
     return "".join(word[:1].upper() + word[1:] for word in stem.split("-")) + "Task", stem != route_name
-
-
-def _is_ambiguous(task: str, tasks: Mapping[str, Any]) -> bool:
-    return task.endswith("Task") and task.removesuffix("Task") in tasks
 
 
 def _full_name(answer: Any) -> str:

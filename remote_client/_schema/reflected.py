@@ -6,6 +6,8 @@ Each server gets its own pool, so that two runtimes may define the same names di
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor
@@ -13,12 +15,16 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from ..errors import SchemaError
 from . import names
-from .codec import ReflectedCodec
+from .codec import ReflectedCodec, ReflectedTraining
 from .reflection import WELL_KNOWN_FILES
-from .rpc import RemoteRPCDescriptor, ServiceDescription, TaskDescription
+from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription
 from .types import Types
 
-_MANAGEMENT = ("caikit.runtime.info.InfoService",)
+_MANAGEMENT = (
+    "caikit.runtime.info.InfoService",
+    "caikit.runtime.models.ModelManagement",
+    "caikit.runtime.training.TrainingManagement",
+)
 
 
 def describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str]) -> ServiceDescription:
@@ -40,6 +46,8 @@ def _describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str])
         _add_file(pool, files, name, added)
     types = Types()
     tasks: dict[str, list[MethodDescriptor]] = {}
+    jobs: dict[str, dict[str, MethodDescriptor]] = {}
+    trainings: list[MethodDescriptor] = []
     management: dict[str, RemoteRPCDescriptor] = {}
     for full_name in services:
         try:
@@ -52,21 +60,62 @@ def _describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str])
                 management[method.name] = _descriptor(method, types, "", method.name)
             elif task is not None and service.name.endswith("Service"):
                 tasks.setdefault(task, []).append(method)
-    return ServiceDescription(_tasks(tasks, types), types.by_name, management)
+            elif service.name.endswith("JobService") and (job := names.job_rpc(method.name)):
+                jobs.setdefault(job[0], {})[job[1]] = method
+            elif service.name.endswith("TrainingService") and _has_parameters(method):
+                trainings.append(method)
+    training_job = _training_job(management)
+    return ServiceDescription(
+        _tasks(tasks, jobs, types),
+        types.by_name,
+        management,
+        trainings=_trainings(trainings, tasks, training_job, types) if training_job else {},
+        training_job=training_job,
+    )
 
 
-def _tasks(tasks: dict[str, list[MethodDescriptor]], types: Types) -> dict[str, TaskDescription]:
+def _tasks(
+    tasks: dict[str, list[MethodDescriptor]], jobs: dict[str, dict[str, MethodDescriptor]], types: Types
+) -> dict[str, TaskDescription]:
     described: dict[str, TaskDescription] = {}
     for task, methods in sorted(tasks.items()):
         whole = task.endswith("Task") and task.removesuffix("Task") in tasks
-        described[task] = TaskDescription(
-            task,
-            tuple(
-                _descriptor(each, types, task, names.method_name(task, *_flags(each), whole=whole))
-                for each in sorted(methods, key=_flags)
-            ),
-        )
+        told = [
+            _descriptor(each, types, task, names.method_name(task, *_flags(each), whole=whole))
+            for each in sorted(methods, key=_flags)
+        ]
+        job = {deed: _descriptor(each, types, task, each.name) for deed, each in jobs.get(task, {}).items()}
+        if job.keys() == {"start", "status", "result", "cancel"}:
+            asked = JobMethods("prediction_id", job["status"], job["cancel"], job["result"])
+            name = names.job_method_name(task, whole=whole)
+            told.append(replace(_descriptor(jobs[task]["start"], types, task, name), job=asked))
+        described[task] = TaskDescription(task, tuple(told))
     return described
+
+
+def _training_job(management: Mapping[str, RemoteRPCDescriptor]) -> JobMethods | None:
+    status, cancel = management.get("GetTrainingStatus"), management.get("CancelTraining")
+    return (
+        JobMethods("training_id", status, cancel, models=management.get("GetModelsInfo")) if status and cancel else None
+    )
+
+
+def _trainings(
+    methods: Iterable[MethodDescriptor], tasks: Iterable[str], job: JobMethods, types: Types
+) -> dict[str, RemoteRPCDescriptor]:
+    trainings: dict[str, RemoteRPCDescriptor] = {}
+    for method in methods:
+        found = names.trained_module(method.name, tasks)
+        if found is not None:
+            task, module = found
+            codec = ReflectedTraining("train", method, types)
+            trainings[method.name] = _descriptor(method, types, task, "train", codec, job=job, module=module)
+    return trainings
+
+
+def _has_parameters(method: MethodDescriptor) -> bool:
+    field = method.input_type.fields_by_name.get("parameters")
+    return field is not None and field.message_type is not None and not field.is_repeated
 
 
 def _flags(method: MethodDescriptor) -> tuple[bool, bool]:
@@ -100,8 +149,10 @@ def _add_file(
             waiting.extend(missing)
 
 
-def _descriptor(method: MethodDescriptor, types: Types, task: str, name: str) -> RemoteRPCDescriptor:
-    codec = ReflectedCodec(name, method, types)
+def _descriptor(
+    method: MethodDescriptor, types: Types, task: str, name: str, codec: ReflectedCodec | None = None, **more: Any
+) -> RemoteRPCDescriptor:
+    codec = codec or ReflectedCodec(name, method, types)
     return RemoteRPCDescriptor(
         signature=codec.signature,
         request_dm_name=method.input_type.full_name,
@@ -113,4 +164,5 @@ def _descriptor(method: MethodDescriptor, types: Types, task: str, name: str) ->
         name=name,
         path=f"/{method.containing_service.full_name}/{method.name}",
         codec=codec,
+        **more,
     )

@@ -14,12 +14,27 @@ from ..errors import SchemaError
 from ..settings import Output
 from .names import short_method_name
 
+OUTPUT_PATH = "_output_path"
+"""The argument by which a training's codec is given the place where the trained model is to be kept."""
+
 
 class Codec(Protocol):
     """How one method's arguments become bytes, and its answers objects."""
 
+    @property
+    def signature(self) -> inspect.Signature:
+        """The parameters, and the type of the answer."""
+        ...
+
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """The request of a method without streamed input, for a model that HTTP names in it. Raises InputError."""
+        """The request of a method without streamed input. Raises InputError.
+
+        `model` is the model's name, which HTTP has in the request; of a training it is the name of the model to make.
+        """
+        ...
+
+    def incomplete(self, model: str) -> bytes | None:
+        """A request that lacks a required input, so that no model can run on it; None where nothing is required."""
         ...
 
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
@@ -36,6 +51,22 @@ class Codec(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class JobMethods:
+    """What can be asked about a job by its id. A prediction's has a result, a training's has none.
+
+    Attributes:
+        key: the name of the id, `prediction_id` or `training_id`.
+        models: of a training: lists the models, and so tells when the trained one is there.
+    """
+
+    key: str
+    status: RemoteRPCDescriptor
+    cancel: RemoteRPCDescriptor
+    result: RemoteRPCDescriptor | None = None
+    models: RemoteRPCDescriptor | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class RemoteRPCDescriptor:
     """One method of a remote module.
 
@@ -49,6 +80,9 @@ class RemoteRPCDescriptor:
         task: the task class, such as `SampleTask`.
         name: the method's name on a module, such as `run_sample`.
         path: what the transport calls: `/package.Service/Method`, or an HTTP verb and its route.
+        job: of a method that starts a prediction job or a training: what can be asked about it. Such a method is sent
+            once, whatever happens.
+        module: of a training: the class of the module that is trained.
     """
 
     signature: inspect.Signature
@@ -60,11 +94,15 @@ class RemoteRPCDescriptor:
     task: str = ""
     name: str = ""
     path: str = ""
+    job: JobMethods | None = None
+    module: str = ""
     codec: Codec = field(repr=False, kw_only=True)
 
     @property
     def short_name(self) -> str:
         """The method's name on a module of one task, such as `run`."""
+        if self.job is not None:
+            return "start_job"
         return short_method_name(self.input_streaming, self.output_streaming)
 
     def __str__(self) -> str:
@@ -89,6 +127,8 @@ class ServiceDescription:
 
     Attributes:
         tasks: task name -> its methods.
+        trainings: the trainings of all modules, by their name over gRPC, such as `SampleTaskSampleModuleTrain`.
+        training_job: what can be asked about a training; None where the server has no trainings.
         types: full name of a type on the server -> pydantic model or enum. See also `type()`.
         management: the runtime's own methods that this client uses, by their name over gRPC.
         notes: what the server's description lacks.
@@ -98,6 +138,8 @@ class ServiceDescription:
     types: Mapping[str, type[Any]]
     management: Mapping[str, RemoteRPCDescriptor] = field(repr=False)
     notes: tuple[str, ...] = ()
+    trainings: Mapping[str, RemoteRPCDescriptor] = field(default_factory=dict)
+    training_job: JobMethods | None = None
 
     def type(self, name: str) -> type[BaseModel]:
         """The pydantic model of a type, by its full name or, where that is unique, its last part.
@@ -111,4 +153,5 @@ class ServiceDescription:
         return found[0]
 
     def __str__(self) -> str:
-        return "\n".join([*map(str, self.tasks.values()), *(f"Note: {note}" for note in self.notes)])
+        trainings = [f"{name}\n    {each}" for name, each in self.trainings.items()]
+        return "\n".join([*map(str, self.tasks.values()), *trainings, *(f"Note: {note}" for note in self.notes)])

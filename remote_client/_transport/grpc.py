@@ -185,7 +185,16 @@ class GrpcTransport(Transport):
                 details += (
                     "; this is the runtime's limit: raise grpc.max_receive_message_length in its runtime.grpc.options"
                 )
-        raise kind(details, method=call.path[1:], target=self._target) from error
+        failure = kind(details, method=call.path[1:], target=self._target)
+        failure.outcome_known = kind is TlsError or not _is_lost(status, details)
+        raise failure from error
+
+
+def _is_lost(status: str, details: str) -> bool:
+    """Whether a call may have reached the server though this end made the status: the server's own look the same."""
+    if status == "UNAVAILABLE":
+        return not details.startswith("failed to connect")
+    return status in ("CANCELLED", "DEADLINE_EXCEEDED", "UNKNOWN") or "RST_STREAM" in details
 
 
 class _IdleTimer:

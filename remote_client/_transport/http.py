@@ -130,17 +130,20 @@ class HttpTransport(Transport):
         if route is None:
             verb, _, path = call.path.partition(" ")
             route = self._routes[call.path] = (verb, httpx.URL(self._base + path))
+        verb, url = route
+        if body and verb != "POST":  # its arguments are the query
+            url, body = url.copy_with(query=body), b""
         # The runtime refuses any other form of its type, a charset included.
         kind = body.content_type if isinstance(body, Body) else "application/json" if body else None
         headers = _headers(call.metadata, accept, kind)
         if len(body) > _SLICE:
             headers = httpx.Headers(headers)
             headers["content-length"] = str(len(body))
-            return httpx.Request(route[0], route[1], headers=headers, content=_Slices(body))
+            return httpx.Request(verb, url, headers=headers, content=_Slices(body))
         if self._shared:
-            return httpx.Request(route[0], route[1], headers=headers, content=body)
+            return httpx.Request(verb, url, headers=headers, content=body)
         # aiohttp adds what is missing here, at a tenth of the cost.
-        request = httpx.Request(route[0], route[1], headers=headers, stream=httpx.ByteStream(body))
+        request = httpx.Request(verb, url, headers=headers, stream=httpx.ByteStream(body))
         request.read()
         return request
 
@@ -194,8 +197,11 @@ class HttpTransport(Transport):
             kind = InvalidResponseError
         elif isinstance(error, httpx.TimeoutException) and len(causes) == 1:
             kind = DeadlineExceededError  # of an engine from outside, with limits of its own
+        unsent = kind is TlsError or isinstance(error, httpx.ConnectError) or any(map(_is_unsent, causes))
         told = next((str(each) for each in causes if str(each)), type(causes[-1]).__name__)
-        return kind(told, method=call.path, target=self.target)
+        failure = kind(told, method=call.path, target=self.target)
+        failure.outcome_known = unsent
+        return failure
 
     def broken(self, call: Call, why: str) -> InvalidResponseError:
         """An answer that is no answer."""
@@ -416,7 +422,7 @@ def problem(status: int | None, body: bytes, *, method: str, target: str) -> Rem
     if 300 <= status < 400:
         details = "the server answered with a redirect, which is not followed: calls carry credentials"
     error_id = told.get("id")
-    return http_error_class(status)(
+    failure = http_error_class(status)(
         details if isinstance(details, str) else "",
         method=method,
         target=target,
@@ -424,6 +430,8 @@ def problem(status: int | None, body: bytes, *, method: str, target: str) -> Rem
         error_id=error_id if isinstance(error_id, str) else None,
         additional_info=info,
     )
+    failure.outcome_known = status not in (408, 499, 502, 503, 504)  # which a gateway answers, too
+    return failure
 
 
 def _paths(errors: Any) -> str:
@@ -480,6 +488,11 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
+
+
+def _is_unsent(error: BaseException) -> bool:
+    """Whether there was no connection to send anything on."""
+    return isinstance(error, aiohttp.ClientConnectorError)
 
 
 def _was_dropped(error: Exception) -> bool:

@@ -147,6 +147,11 @@ class RawCodec:
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         return args[0] if args else json.dumps(kwargs).encode()
 
+    signature = inspect.Signature()
+
+    def incomplete(self, model: str) -> bytes | None:
+        return None
+
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
         return b"", {"items": args[0]}
 

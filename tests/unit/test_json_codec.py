@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from remote_client._body import Body
-from remote_client._schema.json_codec import FileResponse, PlainCodec
+from remote_client._schema.json_codec import FileResponse, QueryCodec
 from remote_client._schema.openapi import describe
 from remote_client.errors import InputError, InvalidResponseError, UnsupportedError
 from tests.unit.documents import COMPLETE, DANGLING
@@ -185,7 +185,7 @@ def test_where_names_are_unknown_anything_goes() -> None:
 
 
 def test_streamed_inputs_are_not_for_http() -> None:
-    for each in (codec("SampleTask"), PlainCodec()):
+    for each in (codec("SampleTask"), QueryCodec("x", ["y"])):
         with pytest.raises(UnsupportedError, match="gRPC"):
             each.split((), {})
         with pytest.raises(UnsupportedError, match="gRPC"):
@@ -199,7 +199,7 @@ def test_answers() -> None:
     raw = b'{"greeting": "Hello"}'
     assert codec("SampleTask").decode(raw, "pydantic").greeting == "Hello"
     assert codec("SampleTask").decode(raw, "dict") == {"greeting": "Hello"}
-    assert PlainCodec().decode(raw, "dict") == {"greeting": "Hello"}
+    assert QueryCodec("x", ["y"]).decode(raw, "dict") == {"greeting": "Hello"}
 
 
 @pytest.mark.parametrize(
@@ -225,11 +225,15 @@ def test_answers_that_are_none(raw: bytes, told: str) -> None:
 
 @pytest.mark.parametrize("raw", [b"", b"<html>", b"[" * 200_000, b"\xff", b'{"a": "\xff"}'])
 def test_dicts_that_are_none(raw: bytes) -> None:
-    for decode in (codec("SampleTask").decode, PlainCodec().decode):
+    for decode in (codec("SampleTask").decode, QueryCodec("x", ["y"]).decode):
         with pytest.raises(InvalidResponseError, match="no JSON"):
             decode(raw, "dict")
-    with pytest.raises(InvalidResponseError, match="no JSON object"):
-        PlainCodec().decode(b"[]", "dict")
+
+
+def test_queries() -> None:
+    codec = QueryCodec("GetModelsInfo", ["model_ids"])
+    assert codec.encode("", (), {}) == b""
+    assert codec.encode("", (), {"model_ids": ["a b", "ü&c"]}) == b"model_ids=a+b&model_ids=%C3%BC%26c"
 
 
 def test_a_dict_is_what_the_server_said() -> None:

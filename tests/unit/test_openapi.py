@@ -80,10 +80,30 @@ def test_captured_documents(captured: bytes, expected: dict[str, str]) -> None:
     assert {name: rpc.path for name, rpc in description.management.items()} == {
         "GetModelsInfo": "GET /info/models",
         "GetRuntimeInfo": "GET /info/version",
+        "DeployModel": "POST /management/models",
+        "UndeployModel": "DELETE /management/models",
+        "GetTrainingStatus": "GET /management/trainings",
+        "CancelTraining": "DELETE /management/trainings",
     }
     sample = description.tasks["SampleTask"].methods
-    assert [each.path for each in sample] == ["POST /api/v1/task/sample", "POST /api/v1/task/server-streaming-sample"]
-    assert [each.rpc_name for each in sample] == ["SampleTaskPredict", "ServerStreamingSampleTaskPredict"]
+    assert [(each.name, each.short_name, each.rpc_name, each.path) for each in sample] == [
+        ("run_sample", "run", "SampleTaskPredict", "POST /api/v1/task/sample"),
+        ("start_sample_job", "start_job", "SampleTaskStartPredictionJob", "POST /api/v1/task/sample/job"),
+        (
+            "run_sample_stream_out",
+            "run_stream_out",
+            "ServerStreamingSampleTaskPredict",
+            "POST /api/v1/task/server-streaming-sample",
+        ),
+    ]
+    job = sample[1].job
+    assert job is not None
+    assert job.result is not None
+    assert [job.status.path, job.cancel.path, job.result.path] == [
+        "GET /api/v1/task/sample/job",
+        "DELETE /api/v1/task/sample/job",
+        "GET /api/v1/task/sample/job/results",
+    ]
     assert sample[0].response_dm_name == "caikit_data_model.common.sample_lib.SampleOutputType"
 
 

@@ -1,0 +1,360 @@
+"""PredictionJob and TrainingJob: work that goes on at the server, and what can be asked about it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from ._schema.rpc import JobMethods, RemoteRPCDescriptor
+from .calls import Caller
+from .errors import (
+    ClosedError,
+    ConfigurationError,
+    DeadlineExceededError,
+    InputError,
+    InvalidArgumentError,
+    InvalidResponseError,
+    JobCancelledError,
+    JobFailedError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RemoteCallError,
+    clean,
+)
+
+M = TypeVar("M")
+"""The class of a trained model's module."""
+
+FIRST_PAUSE, LAST_PAUSE, GROWTH = 0.1, 5.0, 1.5
+"""Seconds between two questions about a job, at first and at most, and how they grow."""
+
+Progress = bool | Callable[["JobInfo"], Any]
+
+
+class JobStatus(enum.StrEnum):
+    """Where a job is (caikit 0.29, `caikit.interfaces.common.data_model.runtime.JobStatus`)."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    CANCELED = "CANCELED"
+    ERRORED = "ERRORED"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it stays so."""
+        return self in (JobStatus.COMPLETED, JobStatus.CANCELED, JobStatus.ERRORED)
+
+
+class JobInfo(BaseModel):
+    """What the server says about a job.
+
+    Attributes:
+        state: where it is.
+        submission_timestamp: when it was started, with a time zone; None where the server does not tell.
+        completion_timestamp: when it ended; None before, and where the server does not tell.
+        reasons: why it failed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    state: JobStatus
+    submission_timestamp: datetime | None = None
+    completion_timestamp: datetime | None = None
+    reasons: tuple[str, ...] = ()
+
+    @field_validator("state", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return value.name if isinstance(value, enum.Enum) else value
+
+    @field_validator("reasons", mode="before")
+    @classmethod
+    def _no_empty_ones(cls, value: Any) -> Any:
+        return [clean(each) for each in value or () if each]
+
+
+@dataclass(frozen=True)
+class Home:
+    """A server that may have a job, and the methods to ask it with."""
+
+    caller: Caller
+    methods: JobMethods
+
+
+class _Job:
+    """What both kinds of job have in common.
+
+    Args:
+        id: the server's id of it.
+        homes: gives the servers that may have it; several where it is not known which.
+    """
+
+    def __init__(self, id: str, homes: Callable[[], Awaitable[list[Home]]]) -> None:
+        if not isinstance(id, str) or not id:
+            raise InputError(f"id: expected the id of a job, not {id!r}")
+        self.id = id
+        self._homes = homes
+        self._home: Home | None = None
+
+    async def status(self) -> JobInfo:
+        """Where the job is now.
+
+        Raises:
+            NotFoundError: no server knows it.
+        """
+        return await self._ask(lambda methods: methods.status)
+
+    async def cancel(self) -> JobInfo:
+        """Cancel the job; the server says at once that it is cancelled, and ends the work when it can."""
+        return await self._ask(lambda methods: methods.cancel)
+
+    async def wait(
+        self, timeout: float | None = None, *, poll: float | None = None, progress: Progress = False
+    ) -> JobInfo:
+        """Wait until the job is done. Cancelling this leaves the job as it is.
+
+        Args:
+            timeout: seconds to wait at most; None for no limit.
+            poll: seconds between two questions, at least 0.1; without it they grow from 0.1 to 5.
+            progress: True for a line that shows what goes on (needs `rich`), or a function, async or not, that gets
+                each status.
+
+        Raises:
+            JobFailedError: it failed.
+            JobCancelledError: it was cancelled.
+            DeadlineExceededError: it was not done in time; it goes on.
+            RemoteCallError: the server could not be asked.
+        """
+        with _shown(self, progress) as show:
+            limit = asyncio.timeout(timeout)
+            try:
+                async with limit:
+                    info = await self._done(poll, show)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                raise DeadlineExceededError(f"{self!r} is not done after {timeout} seconds") from None
+        if info.state is JobStatus.ERRORED:
+            raise JobFailedError(self._kind, self.id, info.reasons)
+        if info.state is JobStatus.CANCELED:
+            raise JobCancelledError(self._kind, self.id, info.reasons)
+        return info
+
+    async def _done(self, poll: float | None, show: Callable[[JobInfo], Any]) -> JobInfo:
+        waits = pauses(poll)
+        while True:
+            info = await self.status()
+            shown = show(info)
+            if inspect.isawaitable(shown):
+                await shown
+            if info.state.is_final:
+                return info
+            await asyncio.sleep(next(waits))
+
+    async def _ask(self, which: Callable[[JobMethods], RemoteRPCDescriptor]) -> JobInfo:
+        answer = await self._call(which, output="dict")
+        try:
+            return JobInfo.model_validate(answer)
+        except ValidationError as error:
+            raise InvalidResponseError(f"the answer is no job's status: {error.errors()[0]['msg']}") from None
+
+    async def _call(self, which: Callable[[JobMethods], RemoteRPCDescriptor], **options: Any) -> Any:
+        homes = [self._home] if self._home else await self._homes()
+        for index, home in enumerate(homes):
+            method = which(home.methods)
+            body = method.codec.encode("", (), {home.methods.key: self.id})
+            try:
+                answer = await home.caller.replace(**options).unary(method, body)
+            except NotFoundError:
+                if index == len(homes) - 1:
+                    raise
+            else:
+                self._home = home
+                return answer
+        raise NotFoundError(f"no server has {self._kind}s")
+
+    @property
+    def _kind(self) -> str:
+        return "job"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {clean(self.id)!r}>"
+
+
+class PredictionJob(_Job):
+    """A prediction that the server makes on its own; `start_<task>_job` starts one.
+
+    Attributes:
+        id: the server's id of it. `RemoteClient.prediction_job` makes a handle of an id, in any process.
+    """
+
+    async def result(self) -> Any:
+        """What the method would have answered.
+
+        Raises:
+            NotFoundError: there is no result: the job is not done, or failed, or was cancelled, or is unknown.
+        """
+        return await self._call(_result_of)
+
+
+class TrainingJob(_Job, Generic[M]):
+    """A training; `train` starts one.
+
+    Attributes:
+        training_id: the server's id of it. `RemoteClient.training` makes a handle of an id, in any process.
+        model_name: the name of the model that it makes.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        homes: Callable[[], Awaitable[list[Home]]],
+        *,
+        model_name: str | None = None,
+        find: Callable[[str, Home], Awaitable[M | None]],
+    ) -> None:
+        super().__init__(id, homes)
+        self.model_name = model_name
+        self._find = find
+
+    @property
+    def training_id(self) -> str:
+        """The server's id of the training."""
+        return self.id
+
+    async def model(self, timeout: float | None = None, *, progress: Progress = False) -> M:
+        """Wait until the training is done and its model can be called; the model's module.
+
+        Args:
+            timeout: seconds to wait at most, for both; None for no limit but a minute for the second.
+            progress: as in `wait`.
+
+        Raises:
+            JobFailedError, JobCancelledError, DeadlineExceededError: see `wait`.
+            InputError: the model's name is not known.
+        """
+        if not self.model_name:
+            raise InputError("model_name: give the trained model's name to client.training(training_id, model_name)")
+        begun = asyncio.get_running_loop().time()
+        await self.wait(timeout, progress=progress)
+        assert self._home is not None
+        left = 60.0 if timeout is None else begun + timeout - asyncio.get_running_loop().time()
+        limit = asyncio.timeout(left)
+        try:
+            async with limit:
+                for pause in pauses():
+                    module = await self._find(self.model_name, self._home)
+                    if module is not None:
+                        return module
+                    await asyncio.sleep(min(pause, 1.0))
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        raise DeadlineExceededError(
+            f"{self!r} is done, but {self._home.caller.target} does not serve the model {self.model_name!r}: does the "
+            "runtime keep trained models where it looks for models?"
+        )
+
+    @property
+    def _kind(self) -> str:
+        return "training"
+
+    def __repr__(self) -> str:
+        return f"<TrainingJob {clean(self.id)!r} of the model {self.model_name!r}>"
+
+
+def _result_of(methods: JobMethods) -> RemoteRPCDescriptor:
+    assert methods.result is not None
+    return methods.result
+
+
+def pauses(poll: float | None = None) -> Iterator[float]:
+    """How long to wait between two questions."""
+    pause = FIRST_PAUSE if poll is None else max(poll, FIRST_PAUSE)
+    while True:
+        yield pause
+        if poll is None:
+            pause = min(pause * GROWTH, LAST_PAUSE)
+
+
+async def start(caller: Caller, rpc: RemoteRPCDescriptor, body: bytes, model_name: str | None = None) -> dict[str, Any]:
+    """Send what must be sent once: a job's or a training's start, a model to deploy.
+
+    Raises:
+        OutcomeUnknownError: it was lost on the way, and may have been done.
+    """
+    try:
+        data = await caller.send(rpc.path, body, idempotent=False)
+        answer = caller.replace(output="dict").decode(rpc, data)
+        if not isinstance(answer, dict):
+            raise InvalidResponseError(f"the answer is no object, but {answer!r:.80}")
+    except (RemoteCallError, ClosedError) as error:
+        if isinstance(error, RemoteCallError) and error.outcome_known:
+            raise
+        hint = f"; if it did, the model will be called {model_name!r}" if model_name else ""
+        unknown = OutcomeUnknownError(
+            f"{rpc.rpc_name} was sent once, and nobody knows whether the server did it{hint}: {error}",
+            method=rpc.path.removeprefix("/"),
+            target=caller.target,
+            model=caller.model,
+        )
+        unknown.model_name = model_name
+        raise unknown from error
+    return answer
+
+
+async def has_model(home: Home, name: str, runs: RemoteRPCDescriptor | None) -> bool:
+    """Whether a server has a model, and so would answer a call.
+
+    Asked by a call of one of the model's own methods that lacks a required input, where there is one: the runtime loads
+    the model before it sees that. A list of models would tell only when the runtime next looks for new ones.
+
+    Args:
+        home: the server.
+        name: the model.
+        runs: the method; None where none of the model's is known.
+    """
+    caller = home.caller.replace(output="dict").for_model(name)
+    incomplete = None if runs is None else runs.codec.incomplete(name)
+    try:
+        if runs is not None and incomplete is not None:
+            await caller.send(runs.path, incomplete)
+        elif home.methods.models is not None:
+            models = home.methods.models
+            await home.caller.unary(models, models.codec.encode("", (), {"model_ids": [name]}))
+    except NotFoundError:
+        return False
+    except InvalidArgumentError:
+        pass
+    return True
+
+
+@contextlib.contextmanager
+def _shown(job: _Job, progress: Progress) -> Iterator[Callable[[JobInfo], Any]]:
+    """What to call with each status."""
+    if progress is not True:
+        yield progress or (lambda info: None)
+        return
+    try:
+        from rich.status import Status
+    except ImportError:
+        raise ConfigurationError("progress=True needs rich: pip install 'remote-client[progress]'") from None
+    with Status(f"{job!r}") as line:
+        yield lambda info: line.update(f"{job!r}: {info.state.name}")
+
+
+def job_of(answer: dict[str, Any], key: str, rpc: RemoteRPCDescriptor) -> str:
+    """The id in the answer to a start. Without one nobody can ask about what was started."""
+    found = answer.get(key)
+    if not isinstance(found, str) or not found:
+        raise OutcomeUnknownError(f"the server started a job but told no {key}", method=rpc.path.removeprefix("/"))
+    return found
