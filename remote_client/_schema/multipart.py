@@ -62,7 +62,9 @@ class Multipart:
 
 def to_json(value: Any, exclude: Any = None) -> bytes:
     """A model's JSON, without what is not set. Raises a ValueError for text that has no UTF-8 form."""
-    data: bytes = value.__pydantic_serializer__.to_json(value, exclude_none=True, by_alias=True, exclude=exclude)
+    data: bytes = value.__pydantic_serializer__.to_json(
+        value, exclude_none=True, exclude_unset=True, by_alias=True, exclude=exclude
+    )
     return data
 
 

@@ -1,0 +1,181 @@
+"""Which training is meant, how its data may be given, and the pauses of a wait."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import json
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+
+import pytest
+
+from remote_client._schema import names
+from remote_client._schema.openapi import describe
+from remote_client._schema.sources import as_source
+from remote_client.errors import InputError
+from remote_client.jobs import JobInfo, JobStatus, pauses
+from remote_client.module_config import RemoteModuleConfig
+from remote_client.settings import ConnectionInfo
+from remote_client.training import choose, doc_of, signature_of
+from tests.unit.documents import COMPLETE, DANGLING
+
+ROWS = [{"name": "a"}]
+
+
+def config(document: bytes = COMPLETE, train: str | None = None) -> RemoteModuleConfig:
+    trainings = describe(document).trainings
+    return RemoteModuleConfig(
+        connection=ConnectionInfo(hostname="h"),
+        protocol="http",
+        model_key="mm-model-id",
+        task_methods=[],
+        model_path="foo",
+        train_method=trainings[train] if train else None,
+        trainings=list(trainings.values()),
+    )
+
+
+def chosen(*args: Any, of: RemoteModuleConfig | None = None, **kwargs: Any) -> tuple[str, dict[str, Any]]:
+    training, name, body = choose(of or config(), args, kwargs)
+    request = json.loads(body)
+    assert request["model_name"] == name
+    return training.module, request
+
+
+@pytest.mark.parametrize(
+    ("rpc", "tasks", "found"),
+    [
+        ("SampleTaskSampleModuleTrain", ["SampleTask"], ("SampleTask", "SampleModule")),
+        ("SampleTaskTaskModuleTrain", ["SampleTask", "SampleTaskTask"], ("SampleTaskTask", "Module")),
+        ("NewTaskNewModuleTrain", [], ("NewTask", "NewModule")),
+        ("OddNameTrain", [], ("", "OddName")),
+        ("Train", [], None),
+        ("SampleTaskPredict", ["SampleTask"], None),
+    ],
+)
+def test_names_of_trainings(rpc: str, tasks: list[str], found: Any) -> None:
+    assert names.trained_module(rpc, tasks) == found
+
+
+def test_the_arguments_decide() -> None:
+    assert chosen(training_data=ROWS, union_list=["x"])[0] == "SampleModule"
+    assert chosen(sample_input={"name": "x"})[0] == "SamplePrimitiveModule"
+    assert chosen(ROWS, ["x"], 5, module="SampleModule")[1]["parameters"] == {
+        "training_data": {"data_stream": {"data": ROWS}},
+        "union_list": ["x"],
+        "batch_size": 5,
+    }
+    assert chosen(training_data=ROWS, union_list=[1], module="SampleTaskSampleModuleTrain")[0] == "SampleModule"
+
+
+def test_a_known_training_is_not_second_guessed() -> None:
+    known = config(train="SampleTaskSampleModuleTrain")
+    with pytest.raises(InputError, match=r"has no parameter 'sample_input'|missing required"):
+        chosen(sample_input={"name": "x"}, of=known)
+    assert chosen(training_data=ROWS, union_list=["x"], of=known)[0] == "SampleModule"
+
+
+def test_more_than_one_takes_them() -> None:
+    twice = config()
+    twice.trainings = [*twice.trainings, *(replace(each, module="Twin") for each in twice.trainings[:1])]
+    with pytest.raises(InputError, match=r"more than one takes these arguments.*SampleModule.*Twin"):
+        choose(twice, (), {"training_data": ROWS, "union_list": ["x"]})
+
+
+def test_zero_false_and_empty_are_sent() -> None:
+    _, request = chosen(training_data=[], union_list=[], batch_size=0, ratio=0.0, shuffle=False, note="")
+    assert request["parameters"] == {
+        "training_data": {"data_stream": {"data": []}},
+        "union_list": [],
+        "batch_size": 0,
+        "ratio": 0.0,
+        "shuffle": False,
+        "note": "",
+    }
+
+
+def test_names_and_places() -> None:
+    _, request = chosen(training_data=ROWS, union_list=["x"])
+    assert request["model_name"].startswith("foo-")
+    assert request["model_name"] != chosen(training_data=ROWS, union_list=["x"])[1]["model_name"]
+    for prefix in ("", "_"):
+        given = {f"{prefix}model_name": "m", f"{prefix}output_path": "some/where"}
+        _, request = chosen(training_data=ROWS, union_list=["x"], **given)
+        assert (request["model_name"], request["output_path"]) == ("m", {"path": "some/where"})
+    path = {"bucket": "b", "path": "p"}
+    assert chosen(training_data=ROWS, union_list=["x"], output_path=path)[1]["output_path"] == path
+    for bad in ("", "../x", "a/b", "ü", 5):
+        with pytest.raises(InputError):
+            chosen(training_data=ROWS, union_list=["x"], model_name=bad)
+
+
+def test_a_training_with_a_parameter_of_that_name() -> None:
+    told = json.loads(COMPLETE)
+    parameters = told["components"]["schemas"]["SampleTaskSamplePrimitiveModuleTrainParameters"]
+    parameters["properties"]["model_name"] = {"type": "string"}
+    own = config(json.dumps(told).encode(), "SampleTaskSamplePrimitiveModuleTrain")
+    _, request = chosen({"name": "x"}, model_name="mine", _model_name="new", of=own)
+    assert (request["model_name"], request["parameters"]["model_name"]) == ("new", "mine")
+    assert "model_name" not in {
+        each.name for each in signature_of(own).parameters.values() if each.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def test_where_the_document_lacks_the_parameters() -> None:
+    _, request = chosen(
+        training_data={"data_stream": {"data": ROWS}}, any=1, module="SampleModule", of=config(DANGLING)
+    )
+    assert request["parameters"] == {"training_data": {"data_stream": {"data": ROWS}}, "any": 1}
+
+
+def test_signature_and_doc() -> None:
+    known = config(train="SampleTaskSampleModuleTrain")
+    shown = str(signature_of(known))
+    assert "batch_size: int | None = 64" in shown
+    assert "shuffle: bool | None = True" in shown
+    assert "*, model_name: str | None = None" in shown
+    assert str(signature_of(config())) == (
+        "(*, model_name: str | None = None, output_path: Any = None, module: str | None = None, **parameters: Any)"
+    )
+    assert "module='SamplePrimitiveModule': train(sample_input: SampleInputType" in doc_of(known)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("a.csv", {"filename": "a.csv"}),
+        (PurePosixPath("d/a.csv"), {"filename": "d/a.csv"}),
+        (PurePosixPath("d"), {"dirname": "d"}),
+        ([PurePosixPath("a.csv"), PurePosixPath("b.csv")], {"files of": ["a.csv", "b.csv"]}),
+        (["a.csv"], {"rows of": ["a.csv"]}),
+        (iter(ROWS), {"rows of": ROWS}),
+        ([], {"rows of": []}),
+        ({"bucket": "b"}, {"bucket": "b"}),
+    ],
+)
+def test_sources(given: Any, sent: Any) -> None:
+    made = as_source(given, lambda files: {"files of": files}, lambda rows: {"rows of": rows})
+    assert made == {"data_stream": sent}
+
+
+@pytest.mark.parametrize("given", [5, b"x", {"data_stream": {"data": []}}])
+def test_sources_that_stay(given: Any) -> None:
+    assert as_source(given, list, list) is given
+
+
+def test_pauses_grow_to_five_seconds() -> None:
+    waits = list(itertools.islice(pauses(), 40))
+    assert waits[0] == 0.1
+    assert max(waits) == 5.0
+    assert len([total for total in itertools.accumulate(waits) if total < 10]) <= 10
+    assert list(itertools.islice(pauses(2.0), 3)) == [2.0] * 3
+    assert next(pauses(0.0)) == 0.1
+
+
+def test_infos() -> None:
+    info = JobInfo.model_validate({"state": "RUNNING", "reasons": [""], "submission_timestamp": None, "new": 1})
+    assert (info.state, info.reasons) == (JobStatus.RUNNING, ())
+    assert JobInfo.model_validate({"state": JobStatus.ERRORED, "reasons": ["a\x1b[31m", ""]}).reasons == ("a [31m",)
+    assert JobInfo.model_validate({"state": "QUEUED", "reasons": None}).state.is_final is False
