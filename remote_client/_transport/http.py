@@ -197,7 +197,7 @@ class HttpTransport(Transport):
             kind = InvalidResponseError
         elif isinstance(error, httpx.TimeoutException) and len(causes) == 1:
             kind = DeadlineExceededError  # of an engine from outside, with limits of its own
-        unsent = kind is TlsError or isinstance(error, httpx.ConnectError) or any(map(_is_unsent, causes))
+        unsent = isinstance(error, httpx.ConnectError) or any(map(_is_unsent, causes))
         told = next((str(each) for each in causes if str(each)), type(causes[-1]).__name__)
         failure = kind(told, method=call.path, target=self.target)
         failure.outcome_known = unsent

@@ -1,4 +1,4 @@
-"""The four kinds of call, their inputs, their ends."""
+"""The four kinds of call, their inputs, their ends. Streamed inputs are gRPC's alone."""
 
 import asyncio
 import time
@@ -10,6 +10,8 @@ import pytest
 
 from remote_client import RemoteClient
 from remote_client.errors import DeadlineExceededError, InputError
+
+from .protocols import Protocol, named
 
 NAMES = [{"name": "Ada"}, {"name": "Alan"}, {"name": "Grace"}]
 GREETED = ["Hello Ada", "Hello Alan", "Hello Grace"]
@@ -34,36 +36,36 @@ SOURCES: dict[str, Callable[[], Any]] = {
 }
 
 
-async def test_unary(client: RemoteClient) -> None:
+async def test_unary(client: RemoteClient, protocol: Protocol) -> None:
     model = await client.model("foo")
-    assert (await model.run_sample(sample_input={"name": "World"})).greeting == "Hello World"
+    assert (await model.run_sample(**{named(protocol, "sample_input"): {"name": "World"}})).greeting == "Hello World"
     assert (await model.run_sample({"name": "again"})).greeting == "Hello again"
 
 
-async def test_stream_out(client: RemoteClient) -> None:
+async def test_stream_out(client: RemoteClient, protocol: Protocol) -> None:
     model = await client.model("foo")
-    stream = model.run_sample_stream_out(sample_input={"name": "World"}, count=3)
+    stream = model.run_sample_stream_out(**{named(protocol, "sample_input"): {"name": "World"}}, count=3)
     assert [item.greeting async for item in stream] == ["Hello World 0", "Hello World 1", "Hello World 2"]
     assert [item async for item in stream] == []  # read once: nothing is sent again
     assert "over" in repr(stream)
 
 
 @pytest.mark.parametrize("source", SOURCES)
-async def test_stream_in(client: RemoteClient, source: str) -> None:
-    model = await client.model("foo")
+async def test_stream_in(grpc_client: RemoteClient, source: str) -> None:
+    model = await grpc_client.model("foo")
     answer = await model.run_sample_stream_in(sample_inputs=SOURCES[source](), greeting="Hi ")
     assert answer.greeting == "Hi Ada,Alan,Grace"
 
 
 @pytest.mark.parametrize("source", SOURCES)
-async def test_bidi(client: RemoteClient, source: str) -> None:
-    model = await client.model("foo")
+async def test_bidi(grpc_client: RemoteClient, source: str) -> None:
+    model = await grpc_client.model("foo")
     async with model.run_sample_bidi_stream(sample_inputs=SOURCES[source]()) as stream:
         assert [item.greeting async for item in stream] == GREETED
 
 
-async def test_bidi_answers_before_the_next_input(client: RemoteClient) -> None:
-    model = await client.model("foo")
+async def test_bidi_answers_before_the_next_input(grpc_client: RemoteClient) -> None:
+    model = await grpc_client.model("foo")
     answers: asyncio.Queue[str] = asyncio.Queue()
 
     async def ask_after_answer() -> AsyncIterator[dict[str, str]]:
@@ -86,17 +88,22 @@ async def test_several_models_and_modules(client: RemoteClient) -> None:
     assert (await primitive.run_sample({"name": "x"}, prefix="Dear")).greeting == "Dear: x"
 
 
-async def test_tasks_named_like_prefixes(client: RemoteClient) -> None:
+async def test_tasks_named_like_prefixes(client: RemoteClient, protocol: Protocol) -> None:
     model = await client.model("prefix")
-    assert (await model.run_streaming(text="a")).greeting == "streaming a"
-    assert (await model.run_bidi_streaming(text="b")).greeting == "bidi b"
+    text = named(protocol, "text")
+    assert (await model.run_streaming(**{text: "a"})).greeting == "streaming a"
+    assert (await model.run_bidi_streaming(**{text: "b"})).greeting == "bidi b"
+
+
+async def test_a_stream_of_a_task_named_like_a_prefix(grpc_client: RemoteClient) -> None:
+    model = await grpc_client.model("prefix")
     answers = [item.greeting async for item in model.run_bidi_streaming_bidi_stream(texts=["c", "d"])]
     assert answers == ["bidi c", "bidi d"]
 
 
 @pytest.mark.parametrize("lazy", [False, True])
-async def test_two_streams_in_step(client: RemoteClient, lazy: bool) -> None:
-    geo = await client.model("geo", task="GeoSpatialTask")
+async def test_two_streams_in_step(grpc_client: RemoteClient, lazy: bool) -> None:
+    geo = await grpc_client.model("geo", task="GeoSpatialTask")
     lats, lons = [1.0, 2.0, 3.0], [4.0, 5.0, 6.0]
     places = [
         (place.lat, place.lon, place.label)
@@ -105,8 +112,8 @@ async def test_two_streams_in_step(client: RemoteClient, lazy: bool) -> None:
     assert places == [(1.0, 4.0, "there"), (2.0, 5.0, "there"), (3.0, 6.0, "there")]
 
 
-async def test_streams_of_unequal_length(client: RemoteClient) -> None:
-    geo = await client.model("geo", task="GeoSpatialTask")
+async def test_streams_of_unequal_length(grpc_client: RemoteClient) -> None:
+    geo = await grpc_client.model("geo", task="GeoSpatialTask")
     with pytest.raises(InputError, match="lats has 2 items, lons has 1 items"):
         geo.run_bidi_stream(lats=[1.0, 2.0], lons=[3.0])  # lists are looked at before anything is sent
     with pytest.raises(InputError, match="lons ended after 1 items, lats did not"):
@@ -114,8 +121,8 @@ async def test_streams_of_unequal_length(client: RemoteClient) -> None:
             pass
 
 
-async def test_an_item_that_does_not_fit(client: RemoteClient) -> None:
-    model = await client.model("foo")
+async def test_an_item_that_does_not_fit(grpc_client: RemoteClient) -> None:
+    model = await grpc_client.model("foo")
     with pytest.raises(InputError, match=r"sample_inputs\[1\]\.name: expected str, not int"):
         model.run_sample_stream_in([{"name": "x"}, {"name": 5}])
     with pytest.raises(InputError, match=r"sample_inputs\[1\]\.name: expected str, not int"):
@@ -130,7 +137,7 @@ class OwnError(Exception):
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize("method", ["run_sample_stream_in", "run_sample_bidi_stream"])
-async def test_an_error_of_the_users_iterable(client: RemoteClient, method: str, asynchronous: bool) -> None:
+async def test_an_error_of_the_users_iterable(grpc_client: RemoteClient, method: str, asynchronous: bool) -> None:
     own = OwnError("mine")
 
     def fails() -> Iterator[dict[str, str]]:
@@ -141,7 +148,7 @@ async def test_an_error_of_the_users_iterable(client: RemoteClient, method: str,
         yield NAMES[0]
         raise own
 
-    call = getattr(await client.model("foo"), method)(fails_too() if asynchronous else fails())
+    call = getattr(await grpc_client.model("foo"), method)(fails_too() if asynchronous else fails())
     with pytest.raises(OwnError) as caught:
         if method.endswith("bidi_stream"):
             async for _ in call:
@@ -162,21 +169,24 @@ async def iterate(stream: Any) -> None:
         pass
 
 
-async def endless_calls(client: RemoteClient) -> dict[str, Callable[[], Any]]:
+async def endless_calls(client: RemoteClient, **options: Any) -> dict[str, Callable[[], Any]]:
     """A call of each kind that does not end by itself."""
-    slow, foo = await client.model("slow"), await client.model("foo")
+    slow, foo = [(await client.model(name)).with_options(**options) for name in ("slow", "foo")]
     return {
-        "unary": lambda: slow.run_slow(seconds=30.0),
-        "stream out": lambda: iterate(slow.run_slow_stream_out(seconds=30.0)),
+        "unary": lambda: slow.run_slow(30.0),
+        "stream out": lambda: iterate(slow.run_slow_stream_out(30.0)),
         "stream in": lambda: foo.run_sample_stream_in(never()),
         "bidi": lambda: iterate(foo.run_sample_bidi_stream(never())),
     }
 
 
-KINDS = ["unary", "stream out", "stream in", "bidi"]
+KINDS = {"grpc": ["unary", "stream out", "stream in", "bidi"], "http": ["unary", "stream out"]}
+each_kind = pytest.mark.parametrize(
+    ("protocol", "kind"), [(protocol, kind) for protocol in KINDS for kind in KINDS[protocol]], indirect=["protocol"]
+)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_kind
 async def test_time_limits_from_outside(client: RemoteClient, kind: str) -> None:
     call = (await endless_calls(client))[kind]
     started = time.monotonic()
@@ -192,7 +202,7 @@ async def test_time_limits_from_outside(client: RemoteClient, kind: str) -> None
     assert time.monotonic() - started < 3
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_kind
 async def test_cancelling_a_task(client: RemoteClient, kind: str) -> None:
     task = asyncio.ensure_future((await endless_calls(client))[kind]())
     await asyncio.sleep(0.2)
@@ -202,21 +212,12 @@ async def test_cancelling_a_task(client: RemoteClient, kind: str) -> None:
     assert task.cancelled()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_kind
 async def test_own_deadline(client: RemoteClient, kind: str) -> None:
-    slow, foo = (
-        (await client.model("slow")).with_options(timeout=0.3),
-        (await client.model("foo")).with_options(timeout=0.3),
-    )
-    calls = {
-        "unary": lambda: slow.run_slow(seconds=30.0),
-        "stream out": lambda: iterate(slow.run_slow_stream_out(seconds=30.0)),
-        "stream in": lambda: foo.run_sample_stream_in(never()),
-        "bidi": lambda: iterate(foo.run_sample_bidi_stream(never())),
-    }
+    call = (await endless_calls(client, timeout=0.3))[kind]
     started = time.monotonic()
     with pytest.raises(DeadlineExceededError) as caught:
-        await calls[kind]()
+        await call()
     assert isinstance(caught.value, TimeoutError)
     assert 0.2 < time.monotonic() - started < 1.5
 
@@ -225,7 +226,7 @@ async def test_total_deadline_of_a_stream(client: RemoteClient) -> None:
     slow = (await client.model("slow")).with_options(total_timeout=0.7)
     got = []
     with pytest.raises(DeadlineExceededError):
-        async for item in slow.run_slow_stream_out(seconds=0.2, count=100):
+        async for item in slow.run_slow_stream_out(0.2, count=100):
             got.append(item)
     assert 1 <= len(got) <= 4
 
@@ -253,7 +254,7 @@ async def test_many_at_once(client: RemoteClient) -> None:
 
 async def test_a_stream_has_one_reader(client: RemoteClient) -> None:
     slow = await client.model("slow")
-    async with slow.run_slow_stream_out(seconds=0.3, count=1) as stream:
+    async with slow.run_slow_stream_out(0.3, count=1) as stream:
         first = asyncio.ensure_future(anext(stream))
         await asyncio.sleep(0.05)
         with pytest.raises(RuntimeError, match="already being read"):
@@ -261,15 +262,23 @@ async def test_a_stream_has_one_reader(client: RemoteClient) -> None:
         assert (await first).greeting == "slept 0"
 
 
-async def test_an_argument_that_does_not_fit_is_told_at_once(client: RemoteClient) -> None:
+MISFITS: list[tuple[tuple[Any, ...], dict[str, Any], str, str]] = [
+    # the arguments, and what is told of them over gRPC and over HTTP
+    ((), {}, "missing required argument: sample_input", "missing required argument: inputs"),
+    (({"name": "x"}, True, "p", 4), {}, "takes 3 arguments, not 4", "takes 3 arguments, not 4"),
+    (({"name": "x"},), {"sample_input": {}}, "sample_input: given twice", "has no parameter 'sample_input'"),
+    (({"name": "x"},), {"inputs": {}}, "inputs: SampleTaskRequest has no such field", "inputs: given twice"),
+    (({"name": "x"},), {"thro": True}, "thro: SampleTaskRequest has no such field", "has no parameter 'thro'"),
+    ((None,), {}, "missing required argument: sample_input", "missing required argument: inputs"),
+    (({"name": "x"},), {"throw": 1}, "throw: expected bool, not int", "throw: expected bool, not int"),
+]
+
+
+@pytest.mark.parametrize(("args", "kwargs", "over_grpc", "over_http"), MISFITS)
+async def test_an_argument_that_does_not_fit_is_told_at_once(
+    client: RemoteClient, protocol: Protocol, args: Any, kwargs: Any, over_grpc: str, over_http: str
+) -> None:
     model = await client.model("foo")
-    for args, kwargs, told in [
-        ((), {}, "missing required argument: sample_input"),
-        (({"name": "x"}, True, "p", 4), {}, "takes 3 arguments, not 4"),
-        (({"name": "x"},), {"sample_input": {}}, "sample_input: given twice"),
-        (({"name": "x"},), {"thro": True}, "thro: SampleTaskRequest has no such field"),
-        ((None,), {}, "missing required argument: sample_input"),
-    ]:
-        with pytest.raises(InputError, match=told) as caught:
-            model.run_sample(*args, **kwargs)
-        assert isinstance(caught.value, TypeError)
+    with pytest.raises(InputError, match=over_grpc if protocol == "grpc" else over_http) as caught:
+        model.run_sample(*args, **kwargs)
+    assert isinstance(caught.value, TypeError)

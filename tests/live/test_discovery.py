@@ -1,18 +1,15 @@
 """What a server tells, the parts used on their own, and the ways to reach a server."""
 
 import asyncio
-import datetime
 import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from remote_client import (
     ConnectionInfo,
-    ConnectionTlsInfo,
     ModelInfo,
     RemoteClient,
     RemoteModelFinder,
@@ -22,6 +19,7 @@ from remote_client import (
 )
 
 from ..support.runtime import OTHER_MODELS, SAMPLE_MODELS, Runtime, free_port
+from .protocols import Protocol, Recorder, connection_of, named, nobody, target_of
 
 
 async def test_models(client: RemoteClient, runtime: Runtime) -> None:
@@ -38,31 +36,34 @@ async def test_runtime_info(client: RemoteClient) -> None:
     assert "caikit" in (await client.runtime_info()).python_packages
 
 
-async def test_healthy(client: RemoteClient, runtime: Runtime) -> None:
+async def test_healthy(client: RemoteClient, runtime: Runtime, protocol: Protocol) -> None:
     assert await client.healthy() is True
-    async with RemoteClient([runtime.target, f"localhost:{free_port()}"]) as half:
+    async with RemoteClient([target_of(runtime, protocol), nobody(free_port(), protocol)]) as half:
         assert await half.healthy() is False
 
 
-async def test_describe(client: RemoteClient) -> None:
-    description = await client.describe()
-    assert description is await client.describe()
-    assert list(description.tasks) == [
-        "BidiStreamingTask",
-        "BundleTask",
-        "FailingTask",
-        "FileTask",
-        "GeoSpatialTask",
-        "NumbersTask",
-        "PairTask",
-        "ParametersTask",
-        "SampleTask",
-        "SlowTask",
-        "StreamingTask",
-        "TaggedTask",
-        "TextTask",
-        "ZooTask",
-    ]
+TASKS = [
+    "BidiStreamingTask",
+    "BundleTask",
+    "FailingTask",
+    "FileTask",
+    "GeoSpatialTask",
+    "NumbersTask",
+    "PairTask",
+    "ParametersTask",
+    "SampleTask",
+    "SlowTask",
+    "StreamingTask",
+    "TaggedTask",
+    "TextTask",
+    "ZooTask",
+]
+
+
+async def test_describe(grpc_client: RemoteClient) -> None:
+    description = await grpc_client.describe()
+    assert description is await grpc_client.describe()
+    assert list(description.tasks) == TASKS
     names = [[method.name for method in task.methods] for task in description.tasks.values()]
     assert names[0] == ["run_bidi_streaming", "run_bidi_streaming_bidi_stream"]
     assert names[8] == ["run_sample", "run_sample_stream_out", "run_sample_stream_in", "run_sample_bidi_stream"]
@@ -80,28 +81,53 @@ async def test_describe(client: RemoteClient) -> None:
         description.type("Nothing")
 
 
-async def test_a_proxy_tells_the_truth(client: RemoteClient) -> None:
+async def test_describe_over_http(http_client: RemoteClient) -> None:
+    description = await http_client.describe()
+    assert description is await http_client.describe()
+    assert list(description.tasks) == [task for task in TASKS if task != "GeoSpatialTask"]  # which streams its inputs
+    names = [[method.name for method in task.methods] for task in description.tasks.values()]
+    assert names[0] == ["run_bidi_streaming"]
+    assert names[7] == ["run_sample", "run_sample_stream_out"]
+    rpc = description.tasks["SampleTask"].methods[1]
+    assert (rpc.rpc_name, rpc.input_streaming, rpc.output_streaming) == (
+        "ServerStreamingSampleTaskPredict",
+        False,
+        True,
+    )
+    assert rpc.path == "POST /api/v1/task/server-streaming-sample"
+    assert rpc.request_dm_name == "caikit.http.SampleTask.ServerStreamingSampleTaskRequestHttpRequest"
+    assert rpc.response_dm_name.endswith(".SampleOutputType")
+    place = description.type("Place")
+    assert place(label="x") == place(label="x", lat=None, lon=None, tags=None)
+    assert description.notes == ()
+    with pytest.raises(errors.SchemaError, match="no types are called 'Nothing'"):
+        description.type("Nothing")
+
+
+async def test_a_proxy_tells_the_truth(client: RemoteClient, protocol: Protocol) -> None:
     model = await client.model("foo")
     signature = inspect.signature(model.run_sample)
-    assert list(signature.parameters) == ["sample_input", "throw", "prefix"]
-    assert signature.parameters["sample_input"].default is inspect.Parameter.empty
+    sample_input = named(protocol, "sample_input")
+    assert list(signature.parameters) == [sample_input, "throw", "prefix"]
+    assert signature.parameters[sample_input].default is inspect.Parameter.empty
     assert signature.parameters["throw"].default is None
     assert signature.return_annotation is (await client.describe()).type("SampleOutputType")
     assert {"run_sample", "run_sample_stream_out", "run_zoo"} <= set(dir(model))
     assert "SampleTaskPredict" in (model.run_sample.__doc__ or "")
-    assert "run_sample(sample_input: SampleInputType" in (type(model).__doc__ or "")
+    assert f"run_sample({sample_input}: SampleInputType" in (type(model).__doc__ or "")
     assert repr(model).startswith("<SampleModule 'foo' at localhost:")
     with pytest.raises(AttributeError, match="did you mean run_sample"):
         model.run_simple
     assert not hasattr(model, "__missing__")
 
 
-async def test_task(client: RemoteClient) -> None:
+async def test_task(client: RemoteClient, protocol: Protocol) -> None:
     model = await client.model("foo", task="SampleTask")
     assert (await model.run({"name": "x"})).greeting == "Hello x"
     assert [item.greeting async for item in model.run_stream_out({"name": "x"}, count=1)] == ["Hello x 0"]
-    assert (await model.run_stream_in([{"name": "x"}], greeting="Hi ")).greeting == "Hi x"
-    assert [item.greeting async for item in model.run_bidi_stream([{"name": "x"}])] == ["Hello x"]
+    if protocol == "grpc":
+        assert (await model.run_stream_in([{"name": "x"}], greeting="Hi ")).greeting == "Hi x"
+        assert [item.greeting async for item in model.run_bidi_stream([{"name": "x"}])] == ["Hello x"]
     assert not hasattr(model, "run_zoo")
     with pytest.raises(errors.InputError, match="did you mean SampleTask"):
         await client.model("foo", task="SimpleTask")
@@ -114,8 +140,8 @@ async def test_unknown_model(client: RemoteClient) -> None:
     assert caught.value.model == "fooo"
 
 
-async def test_nobody_answers() -> None:
-    async with RemoteClient(f"localhost:{free_port()}") as client:
+async def test_nobody_answers(protocol: Protocol) -> None:
+    async with RemoteClient(nobody(free_port(), protocol)) as client:
         with pytest.raises(errors.UnavailableError):
             await client.model("foo")
         with pytest.raises(errors.UnavailableError):
@@ -124,8 +150,24 @@ async def test_nobody_answers() -> None:
             await client.describe()
 
 
-async def test_the_parts(runtime: Runtime) -> None:
-    finder = RemoteModelFinder({"connection": {"hostname": "localhost", "port": runtime.port}})
+async def test_targets(runtime: Runtime, protocol: Protocol) -> None:
+    connection = connection_of(runtime, protocol)
+    targets: list[str | ConnectionInfo] = [f"localhost:{connection['port']}", ConnectionInfo(**connection)]
+    for target in targets:
+        async with RemoteClient(target, protocol=protocol) as client:
+            assert (await (await client.model("foo")).run_sample({"name": "x"})).greeting == "Hello x"
+
+
+async def test_the_other_protocols_port(runtime: Runtime, protocol: Protocol) -> None:
+    other = {"grpc": f"localhost:{runtime.http_port}", "http": f"http://localhost:{runtime.port}"}[protocol]
+    expected: Any = {"grpc": errors.UnavailableError, "http": errors.InvalidResponseError}[protocol]
+    async with RemoteClient(other) as client:
+        with pytest.raises(expected):
+            await client.models()
+
+
+async def test_the_parts(runtime: Runtime, protocol: Protocol) -> None:
+    finder = RemoteModelFinder({"connection": connection_of(runtime, protocol), "protocol": protocol})
     assert await finder.find_model("nothing") is None
     assert "foo" in await finder.discover()
     config = await finder.find_model("foo")
@@ -139,16 +181,17 @@ async def test_the_parts(runtime: Runtime) -> None:
         assert (await module.run_sample({"name": "x"})).greeting == "Hello x"
     with pytest.raises(errors.ClosedError):
         await module.run_sample({"name": "x"})
-    config.connection = ConnectionInfo(hostname="127.0.0.1", port=runtime.port)
+    config.connection = ConnectionInfo(**connection_of(runtime, protocol) | {"hostname": "127.0.0.1"})
     async with construct_remote_module_class(config)(config) as other:
         assert "127.0.0.1" in repr(other)
         assert (await other.run_sample({"name": "y"})).greeting == "Hello y"
 
 
-async def test_configured_models(runtime: Runtime) -> None:
+async def test_configured_models(runtime: Runtime, protocol: Protocol) -> None:
     finder = RemoteModelFinder(
         {
-            "connection": {"hostname": "localhost", "port": runtime.port},
+            "protocol": protocol,
+            "connection": connection_of(runtime, protocol),
             "discover_models": False,
             "supported_models": {"foo": {"module_id": SAMPLE_MODELS["foo"], "tasks": ["SampleTask"]}},
         }
@@ -160,11 +203,12 @@ async def test_configured_models(runtime: Runtime) -> None:
     await finder.aclose()
 
 
-async def test_a_server_for_each_model(runtime: Runtime) -> None:
+async def test_a_server_for_each_model(runtime: Runtime, protocol: Protocol) -> None:
     # `localhost` is a model's name that resolves.
     finder = RemoteModelFinder(
         {
-            "connection": {"hostname": "{}", "port": runtime.port},
+            "protocol": protocol,
+            "connection": connection_of(runtime, protocol) | {"hostname": "{}"},
             "supported_models": {"localhost": SAMPLE_MODELS["foo"]},
         }
     )
@@ -177,19 +221,21 @@ async def test_a_server_for_each_model(runtime: Runtime) -> None:
     await finder.aclose()
 
 
-async def test_two_libraries_in_one_process(runtime: Runtime, other_runtime: Runtime) -> None:
-    async with RemoteClient(runtime.target) as sample, RemoteClient(other_runtime.target) as other:
+async def test_two_libraries_in_one_process(runtime: Runtime, other_runtime: Runtime, protocol: Protocol) -> None:
+    targets = [target_of(each, protocol) for each in (runtime, other_runtime)]
+    async with RemoteClient(targets[0]) as sample, RemoteClient(targets[1]) as other:
         greets, doubles = await sample.model("foo"), await other.model("foo")
         assert (await greets.run_sample({"name": "x"})).greeting == "Hello x"
         assert (await doubles.run_sample({"number": 21})).doubled == 42
-        with pytest.raises(errors.InputError, match="it has number"):
+        told = {"grpc": "it has number", "http": "inputs.name: no such field"}[protocol]
+        with pytest.raises(errors.InputError, match=told):
             doubles.run_sample({"name": "x"})
         same = [(await each.describe()).type("SampleInputType") for each in (sample, other)]
         assert same[0] is not same[1]
 
 
-async def test_several_servers(runtime: Runtime, other_runtime: Runtime) -> None:
-    async with RemoteClient([other_runtime.target, runtime.target]) as client:
+async def test_several_servers(runtime: Runtime, other_runtime: Runtime, protocol: Protocol) -> None:
+    async with RemoteClient([target_of(each, protocol) for each in (other_runtime, runtime)]) as client:
         names = {info.name for info in await client.models()}
         assert {runtime.marker, other_runtime.marker} <= names
         # Of two servers that list `foo`, the first is used; `bar` only the second has.
@@ -199,15 +245,16 @@ async def test_several_servers(runtime: Runtime, other_runtime: Runtime) -> None
         assert (await bar.run_sample({"name": "x"})).greeting == "Hello x"
 
 
-async def test_a_dead_server_among_two(runtime: Runtime) -> None:
-    dead = f"localhost:{free_port()}"
-    async with RemoteClient([dead, runtime.target]) as client:
+async def test_a_dead_server_among_two(runtime: Runtime, protocol: Protocol) -> None:
+    port = free_port()
+    async with RemoteClient([nobody(port, protocol), target_of(runtime, protocol)]) as client:
         assert (await (await client.model("foo")).run_sample({"name": "x"})).greeting == "Hello x"
-        with pytest.raises(errors.ModelNotFoundError, match=f"{dead} could not be asked"):
+        with pytest.raises(errors.ModelNotFoundError, match=f"localhost:{port} could not be asked"):
             await client.model("nothing")
 
 
 async def test_ipv6(runtime: Runtime) -> None:
+    # The runtime's HTTP server listens on IPv4 only.
     for target in (f"[::1]:{runtime.port}", ConnectionInfo(hostname="::1", port=runtime.port)):
         async with RemoteClient(target) as client:
             assert (await (await client.model("foo")).run_sample({"name": "x"})).greeting == "Hello x"
@@ -226,8 +273,8 @@ async def test_unix_socket(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("age", "at_least"), [(-1, 1), (0, 20), (0.05, 3)])
-async def test_session_age(runtime: Runtime, age: float, at_least: int) -> None:
-    async with RemoteClient(runtime.target, max_session_age=age) as client:
+async def test_session_age(runtime: Runtime, protocol: Protocol, age: float, at_least: int) -> None:
+    async with RemoteClient(target_of(runtime, protocol), max_session_age=age) as client:
         model = await client.model("foo")
         for _ in range(20):
             assert (await model.run_sample({"name": "x"})).greeting == "Hello x"
@@ -236,7 +283,17 @@ async def test_session_age(runtime: Runtime, age: float, at_least: int) -> None:
     assert opened == 1 if age < 0 else opened >= at_least
 
 
-async def test_metadata(runtime: Runtime) -> None:
+async def test_streams_outlive_their_session(runtime: Runtime, protocol: Protocol) -> None:
+    async with RemoteClient(target_of(runtime, protocol), max_session_age=0.05) as client:
+        foo, slow = await client.model("foo"), await client.model("slow")
+        async with slow.run_slow_stream_out(0.1, count=4) as stream:
+            for number in range(4):
+                assert (await anext(stream)).greeting == f"slept {number}"
+                assert (await foo.run_sample({"name": "x"})).greeting == "Hello x"
+        assert int(repr(client).split()[-3]) >= 4
+
+
+async def test_metadata(runtime: Runtime, protocol: Protocol) -> None:
     async def token() -> dict[str, str]:
         return {"authorization": "Bearer abc"}
 
@@ -245,61 +302,31 @@ async def test_metadata(runtime: Runtime) -> None:
 
     sources: list[Callable[[], Any] | dict[str, str | bytes]] = [token, identity, {"trace-bin": b"\x00"}]
     for source in sources:
-        async with RemoteClient(runtime.target, metadata=source) as client:
+        async with RemoteClient(target_of(runtime, protocol), metadata=source) as client:
             model = (await client.model("foo")).with_options(metadata={"other": "x"})
             assert (await model.run_sample({"name": "x"})).greeting == "Hello x"
-    async with RemoteClient(runtime.target) as client:
+    async with RemoteClient(target_of(runtime, protocol)) as client:
         model = await client.model("foo")
         with pytest.raises(errors.InputError, match="'mm-model-id' cannot be used"):
             await model.with_options(metadata={"mm-model-id": "bar"}).run_sample({"name": "x"})
 
 
-class Files:
-    """Certificates of one authority, as files."""
-
-    def __init__(self, folder: Path) -> None:
-        self.authority = trustme.CA()
-        self.ca = self._write(folder / "ca.pem", [self.authority.cert_pem])
-        tomorrow = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
-        server = self.authority.issue_cert("localhost", not_after=tomorrow)
-        client = self.authority.issue_cert("client@example.org", not_after=tomorrow)
-        self.server_key = self._write(folder / "server.key", [server.private_key_pem])
-        self.server_cert = self._write(folder / "server.pem", server.cert_chain_pems)
-        self.client_key = self._write(folder / "client.key", [client.private_key_pem])
-        self.client_cert = self._write(folder / "client.pem", client.cert_chain_pems)
-
-    @staticmethod
-    def _write(path: Path, blobs: list[trustme.Blob]) -> str:
-        path.write_bytes(b"".join(blob.bytes() for blob in blobs))
-        return str(path)
-
-
-async def test_tls(tmp_path: Path) -> None:
-    files = Files(tmp_path)
-    tls = {"server": {"key": files.server_key, "cert": files.server_cert}}
-    (tmp_path / "other").mkdir()
-    with Runtime(tls=tls, ca_file=files.ca) as runtime:
-        async with RemoteClient(f"grpcs://{runtime.target}", tls={"ca_file": files.ca}) as client:
-            assert (await (await client.model("foo")).run_sample({"name": "x"})).greeting == "Hello x"
-        wrong = ConnectionTlsInfo(ca_file=Files(tmp_path / "other").ca)
-        async with RemoteClient(runtime.target, tls=wrong) as client:
-            with pytest.raises(errors.TlsError):
-                await client.models()
-        async with RemoteClient(f"127.0.0.1:{runtime.port}", tls={"ca_file": files.ca}) as client:
-            with pytest.raises(errors.TlsError):  # the certificate is for localhost
-                await client.models()
-        async with RemoteClient(runtime.target) as client:
-            with pytest.raises(errors.UnavailableError):  # plain text to a TLS port
-                await client.models()
-
-
-async def test_mutual_tls(tmp_path: Path) -> None:
-    files = Files(tmp_path)
-    tls = {"server": {"key": files.server_key, "cert": files.server_cert}, "client": {"cert": files.ca}}
-    ours = {"ca_file": files.ca, "cert_file": files.client_cert, "key_file": files.client_key}
-    with Runtime(tls=tls, ca_file=files.ca, client_files=(files.client_key, files.client_cert)) as runtime:
-        async with RemoteClient(runtime.target, tls=ours) as client:
-            assert (await (await client.model("foo")).run_sample({"name": "x"})).greeting == "Hello x"
-        async with RemoteClient(runtime.target, tls={"ca_file": files.ca}) as client:
-            with pytest.raises(errors.UnavailableError):  # the server just closes the connection
-                await client.models()
+async def test_metadata_are_headers_of_every_request(runtime: Runtime) -> None:
+    recorder = Recorder()
+    tokens = iter(range(100))
+    source: Callable[[], Any] = lambda: {"authorization": f"Bearer {next(tokens)}"}  # noqa: E731
+    async with RemoteClient(runtime.http_target, metadata=source, transport=recorder) as client:
+        model = (await client.model("foo")).with_options(metadata={"trace-bin": b"\x00\xff"})
+        await model.run_sample({"name": "x"})
+        assert [item.greeting async for item in model.run_sample_stream_out({"name": "x"}, count=1)] == ["Hello x 0"]
+        await client.healthy()
+    sent = recorder.requests
+    assert [each.headers["authorization"] for each in sent] == [f"Bearer {number}" for number in range(len(sent))]
+    assert [each.headers.get("trace-bin") for each in sent if each.method == "POST"] == ["AP8="] * 2
+    assert [each.url.path for each in sent] == [
+        "/openapi.json",
+        "/info/models",
+        "/api/v1/task/sample",
+        "/api/v1/task/server-streaming-sample",
+        "/health",
+    ]

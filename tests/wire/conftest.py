@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
 import pytest
 import pytest_asyncio
 
-from tests.support.http_wire import HttpWire
+from tests.support.http_wire import HttpWire, http_module
 from tests.support.wire import ServerProcess, WireServer, raw_module
 
 Server = TypeVar("Server", bound=ServerProcess)
@@ -48,6 +50,13 @@ def http_wire(http_process: HttpWire) -> HttpWire:
     return http_process
 
 
+@pytest_asyncio.fixture
+async def http(http_wire: HttpWire) -> AsyncIterator[Any]:
+    """The HTTP server's plain methods, on connections of their own."""
+    async with http_module(http_wire.info()) as made:
+        yield made
+
+
 @pytest.fixture
 def start_wire() -> Iterator[Callable[..., WireServer]]:
     """Starts more servers; all end with the test."""
@@ -71,6 +80,24 @@ def _starting(kind: type[Server]) -> Iterator[Callable[..., Server]]:
     yield start
     for each in started:
         each.__exit__()
+
+
+@pytest.fixture
+def deaf() -> Iterator[int]:
+    """A port where no connection is ever made."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, contextlib.ExitStack() as stack:
+        for _ in range(3):
+            other = stack.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(server.getsockname())
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def mute() -> Iterator[int]:
+    """A port where connections are made, and nobody ever says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield server.getsockname()[1]
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import time
 from datetime import datetime
 from typing import Dict, Iterable, List, Optional, Union
 
+import grpc
 from caikit.core import ModuleBase, ModuleConfig, TaskBase, module, task
 from caikit.core.data_model import DataStream
 from caikit.core.data_model.json_dict import JsonDict
@@ -274,6 +275,8 @@ def _plain(value):
         return {"datetime": value.isoformat()}
     if hasattr(value, "values") and not isinstance(value, dict):
         return {type(value).__name__: [_plain(each) for each in value.values]}
+    if hasattr(value, "model_dump"):  # over HTTP caikit leaves the messages in a list as it has parsed them
+        return {type(value).__name__.rpartition(".")[2]: value.model_dump()}
     if hasattr(value, "to_dict"):
         return {type(value).__name__: value.to_dict()}
     if isinstance(value, dict):
@@ -398,11 +401,23 @@ class SlowModule(ModuleBase):
         return DataStream(stream)
 
 
+class BusyBackendError(grpc.RpcError):
+    """What a module's own backend answers when it has too much to do."""
+
+    def code(self):
+        return grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    def details(self):
+        return "the model's backend is overloaded"
+
+
 def _fail(kind: str) -> None:
     if kind == "ValueError":
         raise ValueError("a value of the model's is wrong")
     if kind == "TypeError":
         raise TypeError("a type of the model's is wrong")
+    if kind == "RESOURCE_EXHAUSTED":
+        raise BusyBackendError
     if kind in CaikitCoreStatusCode.__members__:
         raise CaikitCoreException(CaikitCoreStatusCode[kind], f"the model says {kind}")
     raise RuntimeError("the model broke")
