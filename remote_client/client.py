@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import anyio
 import anyio.to_thread
@@ -38,6 +38,8 @@ from .settings import (
 
 if TYPE_CHECKING:
     import httpx
+
+M = TypeVar("M")
 
 _HEALTH: dict[Protocol, tuple[str, bytes]] = {
     # what is asked, and what a healthy server answers
@@ -94,11 +96,17 @@ class RemoteClient:
         self._transport = transport
         self._initializer = RemoteModelInitializer()
 
-    async def model(self, name: str, *, task: str | None = None) -> RemoteModuleBase:
+    @overload
+    async def model(self, name: str, declared: type[M], *, task: None = None) -> M: ...
+    @overload
+    async def model(self, name: str, declared: None = None, *, task: str | None = None) -> RemoteModuleBase: ...
+    async def model(self, name: str, declared: type | None = None, *, task: str | None = None) -> Any:
         """A model's module: its methods call the model. It shares the client's connections.
 
         Args:
             name: as `models()` lists it.
+            declared: a class declared with `remote_client.declare.module`: the module has its methods, names and types.
+                Without it the class that is declared for the module's id, if there is one.
             task: one task's name, such as `SampleTask`: the module then has the short names `run`, `run_stream_out`,
                 `run_stream_in` and `run_bidi_stream` too. A server does not tell which tasks a model has; without
                 `task` the module offers all tasks of the runtime.
@@ -106,12 +114,18 @@ class RemoteClient:
         Raises:
             ModelNotFoundError: no server lists it.
             InputError: the runtime has no such task.
+            SchemaError: the declared class disagrees with the runtime; all differences are told.
+            ConfigurationError: the class is not declared.
             RemoteCallError: no server could be asked.
         """
         found = await self._finder.locate(name)
         if found is None:
             raise self._not_found(name)
         server, config = found
+        if declared is not None:
+            if task is not None or not isinstance(declared, type):
+                raise InputError("model(): give a declared class, or the name of a task as task=")
+            config.declare(declared, await self._finder.describe(server))
         if task is not None:
             names = [each for each, _ in config.task_methods]
             if task not in names:

@@ -16,6 +16,7 @@ from ._schema.info import ModelInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from ._transport.manager import open_connections
 from .calls import Caller
+from .declare import registry
 from .errors import (
     ClosedError,
     ConfigurationError,
@@ -136,6 +137,8 @@ class RemoteModelFinder:
             train_method=self._training_of(server, info, description),
             trainings=list(description.trainings.values()),
         )
+        if info.module_id in registry:
+            config.declare(registry[info.module_id], description)
         return server, config
 
     def _training_of(

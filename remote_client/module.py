@@ -194,17 +194,22 @@ class _NoStreamedInputError(UnsupportedError, AttributeError):
 
 def construct_remote_module_class(model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
     """A class with the methods of the model's tasks, `run_<task>`; of a single task they have their short names too."""
-    words = re.findall(r"[A-Za-z0-9]+", model_config.module_name)
+    declared = model_config.declared
+    words = re.findall(r"[A-Za-z0-9]+", model_config.module_name if declared is None else declared.__name__)
     name = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789") or "RemoteModule"
     rpcs = tuple(rpc for _, methods in model_config.task_methods for rpc in methods)
-    space: dict[str, Any] = {rpc.name: _method(rpc, rpc.name, name) for rpc in rpcs}
+    space: dict[str, Any] = {}
     if len(model_config.task_methods) == 1:
         space |= {rpc.short_name: _method(rpc, rpc.short_name, name) for rpc in rpcs}
+    space |= {rpc.name: _method(rpc, rpc.name, name) for rpc in rpcs}
     if model_config.trainings:
         space["train"] = _train_method(model_config, name)
     told = "\n".join(f"    {rpc}" for rpc in rpcs)
     doc = f"The model {model_config.model_path!r} at {model_config.connection.target}. Methods:\n\n{told}\n"
-    return type(name, (RemoteModuleBase,), {"__doc__": doc, "__module__": __name__, "_rpcs": rpcs, **space})
+    bases: tuple[type, ...] = (RemoteModuleBase,)
+    if declared is not None:
+        bases = (declared,) if issubclass(declared, RemoteModuleBase) else (declared, RemoteModuleBase)
+    return type(name, bases, {"__doc__": doc, "__module__": __name__, "_rpcs": rpcs, **space})
 
 
 async def _held(value: Any) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ._schema.rpc import RemoteRPCDescriptor
+from ._schema.declared import bind
+from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
+from .declare import declaration_of
 from .settings import ConnectionInfo, Protocol
 
 
@@ -23,6 +25,7 @@ class RemoteModuleConfig:
         module_name: the module's name; empty where the server does not tell.
         train_method: the training of the module, where it is known which.
         trainings: all trainings of the server; which one belongs to a module no server tells.
+        declared: the declared class of the module; None where there is none.
     """
 
     connection: ConnectionInfo
@@ -34,3 +37,17 @@ class RemoteModuleConfig:
     module_name: str = ""
     train_method: RemoteRPCDescriptor | None = None
     trainings: list[RemoteRPCDescriptor] = field(default_factory=list, repr=False)
+    declared: type | None = None
+
+    def declare(self, declared: type, description: ServiceDescription) -> None:
+        """Take methods, names and types from a declared class.
+
+        Raises:
+            SchemaError: it disagrees with what the server offers; all differences are told.
+            ConfigurationError: the class is not declared.
+        """
+        declaration = declaration_of(declared)
+        self.task_methods, training = bind(declaration, description, self.protocol, self.module_id)
+        self.train_method = training or self.train_method
+        self.declared = declared
+        self.module_name = self.module_name or declaration.name

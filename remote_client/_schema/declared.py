@@ -1,0 +1,300 @@
+"""Declared modules, bound to what a server offers: own names and types over the server's."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from ..declare import Declaration, DeclaredMethod
+from ..errors import InputError, InvalidResponseError, SchemaError
+from ..settings import Output, Protocol
+from .json_codec import QueryCodec
+from .rpc import OUTPUT_PATH, Codec, RemoteRPCDescriptor, ServiceDescription
+from .sources import FIELD
+
+_MAX_DEPTH = 16
+
+
+def bind(
+    declaration: Declaration, description: ServiceDescription, protocol: Protocol, module_id: str = ""
+) -> tuple[list[tuple[str, list[RemoteRPCDescriptor]]], RemoteRPCDescriptor | None]:
+    """The declared methods and the declared training, as the server runs them.
+
+    Methods with streamed inputs, which HTTP has not, are there over HTTP too, and raise an UnsupportedError.
+
+    Raises:
+        SchemaError: declaration and server disagree; all differences are told.
+    """
+    wrong: list[str] = []
+    if declaration.id and module_id and declaration.id != module_id:
+        wrong.append(f"the model's module is {module_id}, not {declaration.id}")
+    methods: dict[str, list[RemoteRPCDescriptor]] = {}
+    for method in declaration.methods:
+        if method.input_streaming and protocol == "http":
+            methods.setdefault(method.task, []).append(_unsupported(method))
+            continue
+        found = _find(method, description)
+        if isinstance(found, str):
+            wrong.append(f"{method.name}: {found}")
+            continue
+        wrong += [f"{method.name}: {each}" for each in _differences(method, found)]
+        methods.setdefault(method.task, []).append(_bound(method, found))
+    for task, bound in methods.items():
+        known = description.tasks[task].methods if task in description.tasks else ()
+        starts = [each for each in known if each.job is not None]
+        bound += [each for each in starts if all(each.name != other.name for other in bound)]
+    training: RemoteRPCDescriptor | None = None
+    if declaration.train is not None:
+        named = _trainings(declaration, description)
+        if len(named) == 1:
+            training = _bound(declaration.train, named[0])
+            wrong += [f"train: {each}" for each in _differences(declaration.train, named[0])]
+        else:
+            others = ", ".join(each.module for each in description.trainings.values()) or "none"
+            wrong.append(f"train: the server has no training of {declaration.module.__name__}; it has {others}")
+    if wrong:
+        raise SchemaError(f"{declaration.module.__name__} disagrees with the server: {'; '.join(wrong)}")
+    return list(methods.items()), training
+
+
+def _find(method: DeclaredMethod, description: ServiceDescription) -> RemoteRPCDescriptor | str:
+    """The server's method, or why there is none."""
+    task = description.tasks.get(method.task)
+    if task is None:
+        return f"the server has no task {method.task}; it has {', '.join(description.tasks)}"
+    kind = (method.input_streaming, method.output_streaming)
+    for each in task.methods:
+        if each.job is None and (each.input_streaming, each.output_streaming) == kind:
+            return each
+    words = {False: "one value", True: "a stream"}
+    return f"the server's {method.task} has no method that takes {words[kind[0]]} and gives {words[kind[1]]}"
+
+
+def _trainings(declaration: Declaration, description: ServiceDescription) -> list[RemoteRPCDescriptor]:
+    for name in (declaration.module.__name__, declaration.name):
+        named = [each for each in description.trainings.values() if each.module == name]
+        if named:
+            return named
+    return []
+
+
+def _bound(method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> RemoteRPCDescriptor:
+    codec = DeclaredCodec(method, rpc)
+    return replace(rpc, name=method.name, signature=method.signature, codec=codec)
+
+
+def _unsupported(method: DeclaredMethod) -> RemoteRPCDescriptor:
+    codec = QueryCodec(method.name, ())
+    return RemoteRPCDescriptor(
+        method.signature, "", "", method.name, True, method.output_streaming, method.task, method.name, codec=codec
+    )
+
+
+class DeclaredCodec:
+    """See `rpc.Codec`. Takes and gives the declared types; what is on the wire is the server's codec's matter."""
+
+    def __init__(self, method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> None:
+        self._name = method.name
+        self._codec: Codec = rpc.codec
+        self._names = _names(method, rpc)
+        self._answer: TypeAdapter[Any] | None = None if rpc.job else TypeAdapter(method.result)
+        self.signature = method.signature
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        more = {name: kwargs.pop(name) for name in (OUTPUT_PATH,) if name in kwargs}
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise InputError(f"{self._name}(): {error}") from None
+        bound.apply_defaults()
+        given = {name: plain(value) for name, value in bound.arguments.items() if value is not None}
+        return {self._names.get(name, name): value for name, value in given.items()} | more
+
+    def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        return self._codec.encode(model, (), self._bind(args, dict(kwargs)))
+
+    def incomplete(self, model: str) -> bytes | None:
+        return self._codec.incomplete(model)
+
+    def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+        return self._codec.split((), self._bind(args, dict(kwargs)))
+
+    def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
+        return self._codec.frame(constants, {name: plain(item) for name, item in items.items()}, index)
+
+    def decode(self, data: bytes, output: Output) -> Any:
+        answer = self._codec.decode(data, output)
+        if output != "pydantic" or self._answer is None:
+            return answer
+        try:
+            return self._answer.validate_python(_unwrapped(answer))
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            where = ".".join(map(str, problem["loc"]))
+            raise InvalidResponseError(
+                f"the answer of {self._name}() does not fit: {where}: {problem['msg']}"
+            ) from None
+
+
+def _names(method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> dict[str, str]:
+    """Declared parameters that have another name on the server: over HTTP a single input is called `inputs`."""
+    theirs = rpc.signature.parameters
+    if "inputs" not in theirs or "inputs" in method.signature.parameters:
+        return {}
+    own = [name for name in _required(method.signature) if name not in theirs]
+    return {own[0]: "inputs"} if len(own) == 1 else {}
+
+
+def _required(signature: inspect.Signature) -> list[str]:
+    return [
+        each.name
+        for each in signature.parameters.values()
+        if each.default is inspect.Parameter.empty and each.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+
+
+def plain(value: Any) -> Any:
+    """A value in terms that every codec takes: dataclasses as mappings, enums of the user's by name."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum) and not isinstance(value, int):
+        return value.name
+    if isinstance(value, BaseModel):
+        return {name: plain(each) for name, each in vars(value).items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    return value
+
+
+def _unwrapped(value: Any) -> Any:
+    """An answer without the server's own types."""
+    if isinstance(value, BaseModel):
+        return {name: _unwrapped(each) for name, each in vars(value).items() if each is not None}
+    if isinstance(value, list):
+        return [_unwrapped(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _unwrapped(each) for key, each in value.items()}
+    return value
+
+
+# -- differences ------------------------------------------------------------------------------------------------------
+
+_AROUND = ("model_name", "output_path", "module", "_model_name", "_output_path", "_module")
+
+
+def _differences(method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> Iterable[str]:
+    theirs = rpc.signature.parameters
+    names = _names(method, rpc)
+    open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in theirs.values())
+    for name, parameter in method.signature.parameters.items():
+        if rpc.module and name in _AROUND and name not in theirs:
+            continue
+        known = theirs.get(names.get(name, name))
+        if known is None:
+            if not open_ended:
+                yield f"the server knows no parameter {name}; it has {', '.join(theirs)}"
+            continue
+        own = method.streams.get(name, parameter.annotation)
+        served = _stream_item(known.annotation) if name in method.streams else known.annotation
+        yield from _mismatch(own, served, name)
+    declared = {names.get(name, name) for name in method.signature.parameters}
+    for name in _required(rpc.signature):
+        if name not in declared:
+            yield f"the server requires {name}"
+    if rpc.job is None:
+        result = rpc.signature.return_annotation
+        yield from _mismatch(method.result, _stream_item(result) if rpc.output_streaming else result, "the answer")
+
+
+def _stream_item(kind: Any) -> Any:
+    for each in (kind, *get_args(kind)):
+        if get_origin(each) is not None and get_origin(each) not in (Union, UnionType) and get_args(each):
+            return get_args(each)[0]
+    return Any
+
+
+def _mismatch(own: Any, served: Any, where: str, depth: int = 0) -> Iterable[str]:
+    """Where a declared type and the server's look different on the wire."""
+    own, served = _core(own), _core(served)
+    if Any in (own, served) or depth > _MAX_DEPTH or isinstance(own, (str, type(None))):
+        return
+    mine, other = _fields(own), _fields(served)
+    if other is not None and list(other) == [FIELD]:
+        return  # a training's data, which may be many things
+    if mine is not None and other is not None:
+        for name, kind in mine.items():
+            if name not in other:
+                yield f"{where} has no field {name}; it has {', '.join(other)}"
+            else:
+                yield from _mismatch(kind, other[name], f"{where}.{name}", depth + 1)
+    elif get_origin(own) in (Union, UnionType) or get_origin(served) in (Union, UnionType):
+        return  # which member is meant shows with the value
+    elif _shape(own) != _shape(served) and not _is_enum(_shape(own), _shape(served)):
+        yield f"{where} is {_shown(served)} on the server, not {_shown(own)}"
+    elif get_origin(own) in (list, dict) and get_origin(served) in (list, dict):
+        yield from _mismatch(get_args(own)[-1], get_args(served)[-1], f"{where}[]", depth + 1)
+
+
+def _is_enum(*shapes: str) -> bool:
+    """Whether one is an enum and the other what an enum may be: a number, or a name over HTTP."""
+    return "enum" in shapes and {*shapes} <= {"enum", "number", "text"}
+
+
+def _core(kind: Any) -> Any:
+    """A type without its marks, and without None."""
+    while get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if get_origin(kind) in (Union, UnionType):
+        members = [each for each in get_args(kind) if each is not NoneType]
+        if len(members) == 1:
+            return _core(members[0])
+    return kind
+
+
+def _fields(kind: Any) -> Mapping[str, Any] | None:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {name: each.annotation for name, each in kind.model_fields.items()}
+    if dataclasses.is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return {each.name: hints[each.name] for each in dataclasses.fields(kind)}
+    return None
+
+
+def _shape(kind: Any) -> str:
+    """What a value of a type looks like on the wire."""
+    origin = get_origin(kind) or kind
+    if _fields(kind) is not None:
+        return "message"
+    if not isinstance(origin, type):
+        return "any"
+    for shape, kinds in _SHAPES.items():
+        if issubclass(origin, kinds):
+            return shape
+    return str(origin)
+
+
+_SHAPES: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "enum": (enum.Enum,),
+    "number": (int,),
+    "float": (float,),
+    "text": (str,),
+    "bytes": (bytes,),
+    "time": (datetime, date, time, timedelta),
+    "mapping": (Mapping,),
+    "list": (list, tuple, set, AsyncIterator, Iterable),
+}
+
+
+def _shown(kind: Any) -> str:
+    return str(kind) if get_args(kind) else getattr(kind, "__name__", str(kind))
