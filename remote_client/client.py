@@ -18,6 +18,7 @@ from .errors import (
     ConfigurationError,
     DeadlineExceededError,
     InputError,
+    InvalidResponseError,
     ModelNotFoundError,
     UnavailableError,
     UnimplementedError,
@@ -241,7 +242,13 @@ class RemoteClient:
 
     async def runtime_info(self) -> RuntimeInfo:
         """The versions of the (first) runtime."""
-        return RuntimeInfo(**await self._finder.call(self._first, "GetRuntimeInfo"))
+        answer = await self._finder.call(self._first, "GetRuntimeInfo")
+        try:
+            return RuntimeInfo(**answer)
+        except ValueError as error:
+            raise InvalidResponseError(
+                f"GetRuntimeInfo did not answer with versions: {error}", target=self._first.caller.target
+            ) from None
 
     async def describe(self) -> ServiceDescription:
         """All tasks of the (first) runtime, their methods with signatures, and their types. `print()` shows it."""

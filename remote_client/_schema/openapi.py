@@ -98,7 +98,7 @@ class _Reader:
 
     def _task(self, task: str, tasks: Mapping[str, list[Any]], paths: Mapping[str, Any]) -> TaskDescription:
         whole = task.endswith("Task") and task.removesuffix("Task") in tasks
-        methods = []
+        methods, starts = [], []
         for streaming, route, operation in sorted(tasks[task], key=lambda each: each[:2]):
             name = names.method_name(task, False, streaming, whole=whole)
             answer = self._answer(operation)
@@ -108,8 +108,8 @@ class _Reader:
                 start = names.job_method_name(task, whole=whole)
                 declared = self._answer(jobs["post"])
                 rpc = self._method(task, start, f"POST {route}/job", jobs["post"], False, declared)
-                methods.append(replace(rpc, rpc_name=f"{task}StartPredictionJob", job=_job(f"{route}/job", answer)))
-        return TaskDescription(task, tuple(methods))
+                starts.append(replace(rpc, rpc_name=f"{task}StartPredictionJob", job=_job(f"{route}/job", answer)))
+        return TaskDescription(task, (*methods, *starts))
 
     def _method(
         self, task: str, name: str, path: str, operation: Any, streaming: bool, answer: Any

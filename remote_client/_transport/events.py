@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 
 _BREAK = re.compile(rb"\r\n|\r|\n")
-
-
-class EventTooLargeError(Exception):
-    """An event is larger than its limit."""
+_FIELD = len(b"data: ")
 
 
 class EventReader:
@@ -18,28 +15,26 @@ class EventReader:
     httpx's `aiter_lines` break there. What the bytes mean is left to whoever reads the event.
 
     Args:
-        limit: bytes an event may have.
+        limit: bytes the data of an event may have.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._line: list[bytes] = []
-        self._data: list[bytes] = []
-        self._name = b""
         self._held = 0
+        self._data: bytearray | None = None
+        self._name = b""
         self._after_cr = False
+        self.too_large = False
+        """Whether the event that follows those given so far has no place in the limit. The reader is of no use then."""
 
     @property
     def pending(self) -> bool:
         """Whether an event has begun and not ended."""
-        return bool(self._line or self._data)
+        return bool(self._line) or self._data is not None
 
     def feed(self, chunk: bytes) -> list[tuple[bytes, bytes]]:
-        """The events that this part of the stream completes: their names (`message` without one) and their data.
-
-        Raises:
-            EventTooLargeError: the event that has begun is too large.
-        """
+        """The events that this part of the stream completes: their names (`message` without one) and their data."""
         if self._after_cr:
             chunk = chunk.removeprefix(b"\n")
             self._after_cr = False
@@ -52,29 +47,30 @@ class EventReader:
             if self._line:
                 line = b"".join((*self._line, line))  # noqa: PLW2901
                 self._line.clear()
+                self._held = 0
             if line:
                 self._take(line)
-            elif self._data:
-                events.append((self._name or b"message", b"\n".join(self._data)))
-                self._clear()
             else:
-                self._clear()
+                if self._data is not None:
+                    events.append((self._name or b"message", bytes(self._data)))
+                self._data, self._name = None, b""
+            if self.too_large:
+                return events
         if rest:
             self._line.append(rest)
-        self._held += len(chunk) if not events else len(rest)
-        if self._held > self._limit:
-            raise EventTooLargeError
+            self._held += len(rest)
+            self.too_large = self._held > self._limit + _FIELD
         return events
 
     def _take(self, line: bytes) -> None:
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
-        if field == b"data":
-            self._data.append(value)
-        elif field == b"event":
+        if field == b"event":
             self._name = value
-
-    def _clear(self) -> None:
-        self._data = []
-        self._name = b""
-        self._held = 0
+        elif field == b"data":
+            if self._data is None:
+                self._data = bytearray(value)
+            else:
+                self._data += b"\n"
+                self._data += value
+            self.too_large = len(self._data) > self._limit

@@ -19,6 +19,7 @@ import grpc
 import grpc.aio
 
 from ..errors import (
+    ConfigurationError,
     DeadlineExceededError,
     ForkedError,
     InvalidResponseError,
@@ -388,5 +389,8 @@ def _open_channel(connection: ConnectionInfo) -> grpc.aio.Channel:
     tls = connection.tls
     if not tls.enabled:
         return grpc.aio.insecure_channel(target, options=options)
-    files = [Path(file).read_bytes() if file else None for file in (tls.ca_file, tls.key_file, tls.cert_file)]
+    try:
+        files = [Path(file).read_bytes() if file else None for file in (tls.ca_file, tls.key_file, tls.cert_file)]
+    except OSError as error:
+        raise ConfigurationError(f"tls: {error.filename}: cannot be used any more: {error.strerror}") from None
     return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(*files), options=options)

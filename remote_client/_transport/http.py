@@ -12,22 +12,24 @@ import base64
 import contextlib
 import os
 import ssl
+import sys
 import warnings
-import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from email.message import Message
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Self
 
 import aiohttp
 import httpx
+from aiohttp.client_proto import ResponseHandler
 from httpx_aiohttp import AiohttpTransport
 from pydantic_core import from_json
 
 from .._body import Body
 from ..errors import (
+    ConfigurationError,
     DeadlineExceededError,
     InvalidResponseError,
     RemoteCallError,
@@ -37,11 +39,12 @@ from ..errors import (
     TlsError,
     UnavailableError,
     UnsupportedError,
+    clean,
     http_error_class,
 )
 from ..settings import ConnectionInfo, ConnectionTlsInfo
 from .base import MAX_RESPONSE_SIZE, ByteStream, Call, RawMetadata, Transport
-from .events import EventReader, EventTooLargeError
+from .events import EventReader
 
 MAX_CONNECTIONS = 1000
 """Connections to one server at once; further calls wait for a free one, inside their time limit."""
@@ -51,10 +54,10 @@ MAX_ERROR_SIZE = 64 * 1024
 _SLICE = 256 * 1024
 """Bytes of a body that are written at once."""
 
-_FAILURES = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
-"""What an engine raises where a call did not work."""
-_reused: ContextVar[bool] = ContextVar("reused", default=False)
-"""Whether the request being sent got a connection that was used before."""
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, UnicodeError)
+"""What an engine raises where a call did not work; UnicodeError of a host name that can be none."""
+_kept: ContextVar[_Protocol | None] = ContextVar("kept", default=None)
+"""The connection that the request being sent got, if it was used before."""
 
 
 class HttpTransport(Transport):
@@ -68,7 +71,8 @@ class HttpTransport(Transport):
     def __init__(self, connection: ConnectionInfo, engine: httpx.AsyncBaseTransport | None = None) -> None:
         super().__init__()
         self.target = connection.target
-        self.limit = int(connection.options.get("grpc.max_receive_message_length", MAX_RESPONSE_SIZE))
+        limit = int(connection.options.get("grpc.max_receive_message_length", MAX_RESPONSE_SIZE))
+        self.limit = limit if limit >= 0 else sys.maxsize  # as gRPC reads it
         self.reason: Callable[[], RemoteClientError] | None = None
         self._base = f"http{'s' if connection.tls.enabled else ''}://{connection.target}"
         self._shared = engine is not None
@@ -79,7 +83,7 @@ class HttpTransport(Transport):
 
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes]) -> bytes:
         until = None if call.timeout is None else self.loop.time() + call.timeout
-        async with _Limit(self, call, until):
+        async with _Limit(self, call, until, f"no answer within {call.timeout} seconds"):
             response = await self.send(call, _whole(body), "application/json")
             try:
                 headers = headers_of(response)
@@ -104,14 +108,14 @@ class HttpTransport(Transport):
     async def send(self, call: Call, body: bytes, accept: str) -> httpx.Response:
         """Send a request; the answer's head, if it is a success."""
         request = self._request(call, body, accept)
-        _reused.set(False)
+        _kept.set(None)
         try:
             try:
                 response = await self._engine.handle_async_request(request)
             except _FAILURES as error:
                 # A server may end a kept connection just when a request is on its way. For GET and DELETE aiohttp
                 # itself does this.
-                if not (call.idempotent and request.method == "POST" and _reused.get() and _was_dropped(error)):
+                if not (call.idempotent and request.method == "POST" and _was_dropped(error)):
                     raise
                 response = await self._engine.handle_async_request(request)
         except _FAILURES as error:
@@ -179,11 +183,11 @@ class HttpTransport(Transport):
             raise self.failure(call, error) from error
         return b"".join(held)
 
-    def expired(self, call: Call) -> RemoteClientError:
+    def expired(self, call: Call, told: str) -> RemoteClientError:
         """What ended a limit."""
         if self.reason is not None:
             return self.reason()
-        return DeadlineExceededError(f"no answer within {call.timeout} seconds", method=call.path, target=self.target)
+        return DeadlineExceededError(told, method=call.path, target=self.target)
 
     def failure(self, call: Call, error: Exception) -> RemoteClientError:
         """The typed error for what the engine raised: by its cause, as the engine's own classes mislead."""
@@ -232,11 +236,12 @@ class HttpTransport(Transport):
 class _Limit:
     """A time limit around a part of a call, which `HttpTransport.aclose` ends, too."""
 
-    __slots__ = ("_call", "_timeout", "_transport")
+    __slots__ = ("_call", "_timeout", "_told", "_transport")
 
-    def __init__(self, transport: HttpTransport, call: Call, until: float | None) -> None:
+    def __init__(self, transport: HttpTransport, call: Call, until: float | None, told: str) -> None:
         self._transport = transport
         self._call = call
+        self._told = told
         self._timeout = asyncio.timeout_at(until)
 
     async def __aenter__(self) -> Self:
@@ -249,7 +254,7 @@ class _Limit:
         try:
             await self._timeout.__aexit__(*raised)
         except TimeoutError:
-            raise self._transport.expired(self._call) from None
+            raise self._transport.expired(self._call, self._told) from None
 
     def end(self) -> None:
         """Let it be over now."""
@@ -291,12 +296,12 @@ class _EventStream(ByteStream):
 
     async def read(self) -> bytes | None:
         try:
-            if not self._over and not self._events:
+            if not self._over and not self._events and self._failure is None:
                 await self._fill()
-            if self._failure is not None:
-                failure, self._failure = self._failure, None
-                raise failure
             if not self._events:
+                failure, self._failure = self._failure, None
+                if failure is not None:
+                    raise failure
                 self.cancel()
                 return None
             name, data = self._events.popleft()
@@ -311,40 +316,49 @@ class _EventStream(ByteStream):
         """Read until there is an event, or no more."""
         call, transport = self._call, self._transport
         try:
-            async with _Limit(transport, call, self._until_next()) as self._waiting:
+            async with _Limit(transport, call, *self._until_next()) as self._waiting:
                 while not self._events:
+                    if self._reader.too_large:
+                        raise transport.too_large(call)
                     if self._chunks is None:
                         self._chunks = await self._begin()
                     chunk = await anext(self._chunks, None)
                     if chunk is None:
                         self._finish()
                         return
-                    self._events.extend(each for each in self._reader.feed(chunk) if each[0] in (b"message", b"error"))
-        except EventTooLargeError:
-            raise transport.too_large(call) from None
+                    self._take(chunk)
         except _FAILURES as error:
             if self._over:
                 return  # ended by somebody else, while this one waited
             if isinstance(error, RemoteClientError):
                 raise
-            raise self._truncated(error) from error
+            failure = self._truncated(error)
+            failure.__cause__ = error
+            self._take(_held_back(self._response))
+            if not self._events:
+                raise failure from error
+            self._failure = failure  # once what came before is read
         finally:
             self._waiting = None
 
-    def _until_next(self) -> float | None:
+    def _take(self, chunk: bytes) -> None:
+        self._events.extend(each for each in self._reader.feed(chunk) if each[0] in (b"message", b"error"))
+
+    def _until_next(self) -> tuple[float | None, str]:
         """When the wait for the next event must be over: each event has its own time, all of them have the total."""
-        limits = [] if self._until is None else [self._until]
-        if self._call.timeout is not None:
-            limits.append(self._transport.loop.time() + self._call.timeout)
-        return min(limits, default=None)
+        timeout, until = self._call.timeout, self._until
+        next_one = None if timeout is None else self._transport.loop.time() + timeout
+        if until is not None and (next_one is None or until < next_one):
+            return until, f"the stream was not over within {self._call.total_timeout} seconds"
+        return next_one, f"no answer within {timeout} seconds"
 
     async def _begin(self) -> AsyncIterator[bytes]:
         await asyncio.wait((self._head,))
         if self._head.cancelled():
-            raise self._transport.expired(self._call)
+            raise self._transport.expired(self._call, "it was given up")
         self._response = response = self._head.result()
         kind = headers_of(response).get(b"content-type", b"")
-        if not kind.startswith(b"text/event-stream"):
+        if kind.partition(b";")[0].strip().lower() != b"text/event-stream":
             told = kind.decode("latin-1") or "without a type"
             raise self._transport.broken(self._call, f"it is {told}, not a stream of events")
         return _chunks(response)
@@ -416,7 +430,7 @@ def problem(status: int | None, body: bytes, *, method: str, target: str) -> Rem
         told = {"details": body.decode("utf-8", "replace")}
     if status is None:
         code = told.get("code")
-        status = code if isinstance(code, int) else 500
+        status = code if isinstance(code, int) and 400 <= code < 600 else 500
     info = told.get("additional_info")
     details = _paths(info) or _paths(told.get("detail")) or told.get("details") or told.get("detail")
     if 300 <= status < 400:
@@ -427,7 +441,7 @@ def problem(status: int | None, body: bytes, *, method: str, target: str) -> Rem
         method=method,
         target=target,
         http_status=status,
-        error_id=error_id if isinstance(error_id, str) else None,
+        error_id=clean(error_id, 100) if isinstance(error_id, str) else None,
         additional_info=info,
     )
     failure.outcome_known = status not in (408, 499, 502, 503, 504)  # which a gateway answers, too
@@ -492,25 +506,60 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _is_unsent(error: BaseException) -> bool:
     """Whether there was no connection to send anything on."""
-    return isinstance(error, aiohttp.ClientConnectorError)
+    return isinstance(error, (aiohttp.ClientConnectorError, UnicodeError))
 
 
 def _was_dropped(error: Exception) -> bool:
-    """Whether the connection ended before any byte of an answer."""
-    return any(isinstance(each, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)) for each in _causes(error))
+    """Whether a kept connection ended before any byte of an answer."""
+    protocol = _kept.get()
+    lost = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+    return protocol is not None and not protocol.heard and any(isinstance(each, lost) for each in _causes(error))
+
+
+def _held_back(response: httpx.Response | None) -> bytes:
+    """What came before a cut and was not read: aiohttp's reader raises before it gives that."""
+    answer = getattr(response and response.stream, "_aiohttp_response", None)
+    try:
+        data: bytes = answer.content._read_nowait(-1)
+    except Exception:  # of an engine from outside, or another version
+        return b""
+    return data
+
+
+class _Protocol(ResponseHandler):
+    """One connection. Knows whether anything was heard of an answer, and does not linger over unsent bytes."""
+
+    used = False
+    heard = False
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = True
+        super().data_received(data)
+
+    def close(self) -> None:
+        transport = self.transport
+        if transport is not None and transport.get_write_buffer_size():
+            self.abort()  # closing would wait for a server that may never take them
+        else:
+            super().close()
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells, in `_reused`, whether a request got a connection that was used before."""
+    """Tells, in `_kept`, about a connection that was used before."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._factory = partial(_Protocol, loop=self._loop)
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
         connection = await super().connect(*args, **kwargs)
-        _reused.set(connection.protocol in self._seen)
-        self._seen.add(connection.protocol)
+        protocol: Any = connection.protocol
+        while protocol.used and protocol.should_close:
+            connection.close()  # it said something nobody asked for, which would be taken for the next answer
+            connection = await super().connect(*args, **kwargs)
+            protocol = connection.protocol
+        _kept.set(protocol if protocol.used else None)
+        protocol.used, protocol.heard = True, False
         return connection
 
 
@@ -529,8 +578,12 @@ def _context(tls: ConnectionTlsInfo) -> ssl.SSLContext:
     if not tls.enabled:
         return _NO_TLS
     files = (tls.ca_file, tls.cert_file, tls.key_file)
-    changed = tuple(os.stat(file).st_mtime_ns for file in files if file)
-    return _make_context(*files, tls.insecure_verify, changed)
+    try:
+        changed = tuple(os.stat(file).st_mtime_ns for file in files if file)
+        return _make_context(*files, tls.insecure_verify, changed)
+    except (OSError, ValueError) as error:
+        told = ", ".join(file for file in files if file)
+        raise ConfigurationError(f"tls: {told}: cannot be used any more: {error}") from None
 
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

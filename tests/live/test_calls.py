@@ -274,11 +274,12 @@ MISFITS: list[tuple[tuple[Any, ...], dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("args", "kwargs", "over_grpc", "over_http"), MISFITS)
 async def test_an_argument_that_does_not_fit_is_told_at_once(
-    client: RemoteClient, protocol: Protocol, args: Any, kwargs: Any, over_grpc: str, over_http: str
+    client: RemoteClient, protocol: Protocol, subtests: pytest.Subtests
 ) -> None:
     model = await client.model("foo")
-    with pytest.raises(InputError, match=over_grpc if protocol == "grpc" else over_http) as caught:
-        model.run_sample(*args, **kwargs)
-    assert isinstance(caught.value, TypeError)
+    for args, kwargs, over_grpc, over_http in MISFITS:
+        with subtests.test(over_grpc):
+            with pytest.raises(InputError, match=over_grpc if protocol == "grpc" else over_http) as caught:
+                model.run_sample(*args, **kwargs)
+            assert isinstance(caught.value, TypeError)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from remote_client._transport.events import EventReader, EventTooLargeError
+from remote_client._transport.events import EventReader
 
 NASTY = "data: , \u2028, \u0085, \u000b, \u000c, \x1c, 🦓, event: error"
 
@@ -61,10 +61,22 @@ def test_pending() -> None:
         assert reader.pending is pending, chunk
 
 
-@pytest.mark.parametrize("endless", [b"data: " + b"x" * 200, b"data: x\n" * 40], ids=["a line", "lines"])
-def test_an_event_without_end(endless: bytes) -> None:
-    with pytest.raises(EventTooLargeError):
-        read(*(endless[i : i + 7] for i in range(0, len(endless), 7)), limit=100)
+@pytest.mark.parametrize("endless", [b"data: " + b"x" * 200, b"data: x\n" * 60, b": " + b"x" * 200])
+@pytest.mark.parametrize("piece", [7, 1000])
+def test_an_event_without_end(endless: bytes, piece: int) -> None:
+    reader = EventReader(100)
+    stream = b"data: 1\n\n" + endless
+    events = [event for i in range(0, len(stream), piece) for event in reader.feed(stream[i : i + piece])]
+    assert events == [(b"message", b"1")]
+    assert reader.too_large
+
+
+def test_the_limit_is_that_of_the_data() -> None:
+    for size, too_large in ((100, False), (101, True)):
+        reader = EventReader(100)
+        for piece in (b"data: ", b"x" * size, b"\n\n"):
+            reader.feed(piece)
+        assert reader.too_large is too_large
 
 
 def test_many_events_are_no_large_event() -> None:

@@ -88,15 +88,15 @@ def test_captured_documents(captured: bytes, expected: dict[str, str]) -> None:
     sample = description.tasks["SampleTask"].methods
     assert [(each.name, each.short_name, each.rpc_name, each.path) for each in sample] == [
         ("run_sample", "run", "SampleTaskPredict", "POST /api/v1/task/sample"),
-        ("start_sample_job", "start_job", "SampleTaskStartPredictionJob", "POST /api/v1/task/sample/job"),
         (
             "run_sample_stream_out",
             "run_stream_out",
             "ServerStreamingSampleTaskPredict",
             "POST /api/v1/task/server-streaming-sample",
         ),
+        ("start_sample_job", "start_job", "SampleTaskStartPredictionJob", "POST /api/v1/task/sample/job"),
     ]
-    job = sample[1].job
+    job = sample[2].job
     assert job is not None
     assert job.result is not None
     assert [job.status.path, job.cancel.path, job.result.path] == [
