@@ -151,8 +151,10 @@ class TaskCodec(JsonCodec):
         self._several = frozenset(several)
         self._any = parameters is OPEN
         required = several or ({} if inputs is None else {"inputs": inputs})
-        optional = {name: kind | None for name, kind in fields_of(parameters).items()}
-        self._known = {*required, *optional}
+        # A parameter may be called as the input is, where nothing else tells how that is called.
+        self._keys = {f"{name}_" if name in required else name: name for name in fields_of(parameters)}
+        optional = {name: fields_of(parameters)[key] | None for name, key in self._keys.items()}
+        self._keys |= {wire: wire for wire in _wire_names(parameters) if wire not in required}
         signature = signature_of(required, optional, answer=answer, streaming=streaming, any_more=self._any)
         request = request_model(model_id=str, inputs=inputs, parameters=parameters)
         super().__init__(name, request, signature, answer=answer, multipart=multipart)
@@ -165,10 +167,10 @@ class TaskCodec(JsonCodec):
                 request.setdefault("inputs", {})[name] = value
             elif name == "inputs" and not self._several:
                 request["inputs"] = value
-            elif name not in self._known and not self._any:
+            elif name not in self._keys and not self._any:
                 self._refuse(name)
             elif value is not None:
-                parameters[name] = value
+                parameters[self._keys.get(name, name)] = value
         if parameters:
             request["parameters"] = parameters  # an empty one is refused where a task has no parameters
         return request
@@ -200,6 +202,7 @@ class TrainingCodec(JsonCodec):
         output_path: Any,
     ) -> None:
         kinds = fields_of(parameters)
+        self._names = {*kinds, *_wire_names(parameters)}
         self._sources = sources
         self._any = parameters is OPEN
         required = {each: kind for each, kind in kinds.items() if each not in optional}
@@ -212,7 +215,7 @@ class TrainingCodec(JsonCodec):
         given = {name: value for name, value in arguments.items() if value is not None}
         output_path = given.pop(OUTPUT_PATH, None)
         for name, value in given.items():
-            if name not in self._binder.positions and not self._any:
+            if name not in self._names and not self._any:
                 self._refuse(name)
             if name in self._sources:
                 given[name] = as_source(value, lambda files: {"files": files}, partial(self._rows, name))
@@ -304,6 +307,11 @@ def fields_of(model: Any) -> dict[str, Any]:
     if not isinstance(model, type) or not issubclass(model, BaseModel):
         return {}
     return {name: _set(each.annotation) for name, each in model.model_fields.items()}
+
+
+def _wire_names(model: Any) -> list[str]:
+    """The names of a model's fields on the wire, where they differ from their attributes."""
+    return [each.alias for each in model.model_fields.values() if each.alias] if fields_of(model) else []
 
 
 def _set(kind: Any) -> Any:

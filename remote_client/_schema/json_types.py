@@ -23,13 +23,14 @@ from pydantic import (
     ConfigDict,
     PlainSerializer,
     Strict,
+    TypeAdapter,
     ValidationInfo,
     create_model,
     model_validator,
 )
 from pydantic import Field as PydanticField
 
-from ..errors import SchemaError
+from ..errors import SchemaError, clean
 from .attributes import attributes_of
 
 FILE = "caikit_data_model.common.File"
@@ -178,7 +179,8 @@ class JsonTypes:
         """References that lead nowhere: what they stand for is open."""
         self._components = components
         self._making: dict[str, str] = {}
-        self._fields: dict[str, tuple[str, ...]] = {}
+        self._outlines: dict[str, Any] = {}
+        self._known: dict[str, Any] = {}
 
     def resolve(self, schema: Any) -> tuple[str, Mapping[str, Any] | None]:
         """A schema, or what it refers to, and the name it goes by; None where that is unknown."""
@@ -200,6 +202,16 @@ class JsonTypes:
         name, schema = self.resolve(schema)
         if schema is None:
             return OPEN
+        if not name:
+            return self._of(name, schema)
+        if name not in self._known:  # once, as the types of a document may refer to each other again and again
+            kind = self._of(name, schema)
+            if isinstance(kind, ForwardRef):
+                return kind
+            self._known[name] = kind
+        return self._known[name]
+
+    def _of(self, name: str, schema: Mapping[str, Any]) -> Any:
         members = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
         if isinstance(members, list):
             return self._union(members)
@@ -240,7 +252,7 @@ class JsonTypes:
     def model(self, name: str, schema: Mapping[str, Any]) -> Any:
         """The model of an object with properties; inside its own making a forward reference."""
         properties = schema["properties"]
-        full_name = self._full_name(name, schema, tuple(properties))
+        full_name = self._full_name(name, schema, _outline(properties))
         if full_name in self.by_name:
             return self.by_name[full_name]
         if full_name in self._making:
@@ -267,24 +279,26 @@ class JsonTypes:
         self.by_name[full_name] = made
         known = {alias: self.by_name[each] for each, alias in self._making.items() if each in self.by_name}
         for each in known.values():
-            each.model_rebuild(raise_errors=False, _types_namespace=known)
+            if not each.__pydantic_complete__:
+                each.model_rebuild(raise_errors=False, _types_namespace=known)
         return made
 
-    def _full_name(self, name: str, schema: Mapping[str, Any], properties: tuple[str, ...]) -> str:
+    def _full_name(self, name: str, schema: Mapping[str, Any], outline: Any) -> str:
         """The name of an object's type: the schema's title, as caikit gives it, or else the component's name."""
         title = _text(schema.get("title"))
         full_name = title if "." in title else name or title or "Object"
-        while self._fields.setdefault(full_name, properties) != properties:
+        while self._outlines.setdefault(full_name, outline) != outline:
             full_name += "_"  # one name for two types
         return full_name
 
     def _field(self, name: str, attribute: str, schema: Any) -> Any:
-        options: dict[str, Any] = {"default": schema.get("default") if isinstance(schema, Mapping) else None}
+        kind = _either(self.of(schema), None)
+        options: dict[str, Any] = {"default": _default(kind, schema)}
         if name != attribute:
             options["alias"] = name
         if isinstance(schema, Mapping) and "$ref" not in schema:
             options["description"] = _text(schema.get("description")) or None
-        return (_either(self.of(schema), None), PydanticField(**options))
+        return (kind, PydanticField(**options))
 
     def _lists(self, schema: Any) -> bool | None:
         """For a union: whether all its members are lists. None for anything else."""
@@ -302,6 +316,29 @@ class _Closed(JsonMessage):
 
 class _Opened(JsonMessage):
     model_config = ConfigDict(extra="allow")
+
+
+def _outline(schema: Any) -> Any:
+    """What makes a type another one: not its words, nor where it is, nor how a version of FastAPI spells bytes."""
+    if isinstance(schema, Mapping):
+        told = {key: _outline(each) for key, each in schema.items() if key not in ("title", "description")}
+        if isinstance(told.get("$ref"), str):
+            told["$ref"] = told["$ref"].rpartition("/")[2]
+        if told.pop("contentMediaType", None) is not None:
+            told["format"] = "binary"
+        return told
+    return [_outline(each) for each in schema] if isinstance(schema, list) else schema
+
+
+def _default(kind: Any, schema: Any) -> Any:
+    """A field's default; None where the document has none of the field's own type."""
+    default = schema.get("default") if isinstance(schema, Mapping) else None
+    if default is None:
+        return None
+    try:
+        return TypeAdapter(kind).validate_python(default)
+    except Exception:  # of a type that is not complete yet, too
+        return None
 
 
 def _untagger(unions: Mapping[str, bool], names: frozenset[str]) -> Any:
@@ -331,7 +368,7 @@ def _untagger(unions: Mapping[str, bool], names: frozenset[str]) -> Any:
 
 def _choice(values: list[Any]) -> Any:
     """An enum. Of caikit's the schema has the numbers, which requests take, and answers have the names."""
-    expected = ", ".join(json.dumps(each) for each in values)
+    expected = clean(", ".join(json.dumps(each) for each in values), 300)
     numbers = [each for each in values if isinstance(each, int)]
 
     def check(value: Any, info: ValidationInfo) -> Any:

@@ -76,7 +76,8 @@ class Types:
         self.by_name[full_name] = made
         known = {alias: self.by_name[name] for name, alias in self._making.items() if name in self.by_name}
         for each in known.values():
-            each.model_rebuild(raise_errors=False, _types_namespace=known)
+            if not each.__pydantic_complete__:
+                each.model_rebuild(raise_errors=False, _types_namespace=known)
         return made
 
     def enum(self, descriptor: EnumDescriptor) -> Any:

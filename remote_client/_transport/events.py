@@ -15,7 +15,7 @@ class EventReader:
     httpx's `aiter_lines` break there. What the bytes mean is left to whoever reads the event.
 
     Args:
-        limit: bytes the data of an event may have.
+        limit: bytes the data of an event may have; further lines count with their names.
     """
 
     def __init__(self, limit: int) -> None:
@@ -23,6 +23,7 @@ class EventReader:
         self._line: list[bytes] = []
         self._held = 0
         self._data: bytearray | None = None
+        self._size = 0
         self._name = b""
         self._after_cr = False
         self.too_large = False
@@ -70,7 +71,9 @@ class EventReader:
         elif field == b"data":
             if self._data is None:
                 self._data = bytearray(value)
+                self._size = len(line) - _FIELD
             else:
                 self._data += b"\n"
                 self._data += value
-            self.too_large = len(self._data) > self._limit
+                self._size += len(line) + 1
+            self.too_large = self._size > self._limit

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from email.message import Message
 from functools import lru_cache, partial
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import aiohttp
 import httpx
@@ -80,6 +80,9 @@ class HttpTransport(Transport):
         self._routes: dict[str, tuple[str, httpx.URL]] = {}
         self.limits: set[_Limit] = set()
         self._streams: set[_EventStream] = set()
+        self.nothing: asyncio.Future[None] = self.loop.create_future()
+        """What a stream waits for that has its head."""
+        self.nothing.set_result(None)
 
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes]) -> bytes:
         until = None if call.timeout is None else self.loop.time() + call.timeout
@@ -283,7 +286,7 @@ class _EventStream(ByteStream):
     def __init__(self, transport: HttpTransport, call: Call, body: bytes) -> None:
         self._transport = transport
         self._call = call
-        self._head = transport.own(transport.send(call, body, "text/event-stream"))
+        self._head: asyncio.Future[Any] = transport.own(transport.send(call, body, "text/event-stream"))
         self._until = None if call.total_timeout is None else transport.loop.time() + call.total_timeout
         self._reader = EventReader(transport.limit)
         self._events: deque[tuple[bytes, bytes]] = deque()
@@ -299,9 +302,8 @@ class _EventStream(ByteStream):
             if not self._over and not self._events and self._failure is None:
                 await self._fill()
             if not self._events:
-                failure, self._failure = self._failure, None
-                if failure is not None:
-                    raise failure
+                if self._failure is not None:
+                    self._fail()
                 self.cancel()
                 return None
             name, data = self._events.popleft()
@@ -332,14 +334,21 @@ class _EventStream(ByteStream):
                 return  # ended by somebody else, while this one waited
             if isinstance(error, RemoteClientError):
                 raise
-            failure = self._truncated(error)
-            failure.__cause__ = error
+            self._failure = self._truncated(error)
+            self._failure.__cause__ = error
             self._take(_held_back(self._response))
             if not self._events:
-                raise failure from error
-            self._failure = failure  # once what came before is read
+                self._fail()  # else once what came before is read
         finally:
             self._waiting = None
+
+    def _fail(self) -> NoReturn:
+        failure, self._failure = self._failure, None
+        assert failure is not None
+        try:
+            raise failure
+        finally:
+            del failure  # no reference leads from an exception back to it
 
     def _take(self, chunk: bytes) -> None:
         self._events.extend(each for each in self._reader.feed(chunk) if each[0] in (b"message", b"error"))
@@ -354,9 +363,13 @@ class _EventStream(ByteStream):
 
     async def _begin(self) -> AsyncIterator[bytes]:
         await asyncio.wait((self._head,))
-        if self._head.cancelled():
+        head, self._head = self._head, self._transport.nothing
+        if head.cancelled():
             raise self._transport.expired(self._call, "it was given up")
-        self._response = response = self._head.result()
+        try:
+            self._response = response = head.result()
+        finally:
+            del head
         kind = headers_of(response).get(b"content-type", b"")
         if kind.partition(b";")[0].strip().lower() != b"text/event-stream":
             told = kind.decode("latin-1") or "without a type"
@@ -518,7 +531,7 @@ def _was_dropped(error: Exception) -> bool:
 
 def _held_back(response: httpx.Response | None) -> bytes:
     """What came before a cut and was not read: aiohttp's reader raises before it gives that."""
-    answer = getattr(response and response.stream, "_aiohttp_response", None)
+    answer: Any = getattr(response and response.stream, "_aiohttp_response", None)
     try:
         data: bytes = answer.content._read_nowait(-1)
     except Exception:  # of an engine from outside, or another version
@@ -549,7 +562,7 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory = partial(_Protocol, loop=self._loop)
+        self._factory: Any = partial(_Protocol, loop=self._loop)
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
         connection = await super().connect(*args, **kwargs)
