@@ -1,0 +1,373 @@
+"""An HTTP call that is given up is cancelled on the server, and whoever gave it up sees what it should."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import random
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from remote_client._transport import http as http_transport
+from remote_client.settings import ConnectionTlsInfo
+from tests.support.http_wire import HttpWire as Wire
+from tests.support.http_wire import chunked, http_module
+from tests.support.wire import open_files, settled
+
+from .http_kinds import HANG, HANGING, ONE_OF_EACH
+from .kinds import Deed
+
+every_place = pytest.mark.parametrize("deed", HANGING.values(), ids=HANGING)
+
+
+def acquired(module: Any) -> int:
+    """How many connections calls hold, or wait for."""
+    connector = module._caller.connections._current.transport._engine.client.connector
+    return len(connector._acquired) + sum(map(len, connector._waiters.values()))
+
+
+async def nothing_left(wire: Wire, module: Any) -> None:
+    """Neither here nor on the server."""
+    assert (await wire.until(lambda seen: not seen["running"]))["running"] == {}
+    assert await settled(lambda: acquired(module), 0, 1) == 0
+
+
+# -- many -------------------------------------------------------------------------------------------------------------
+
+
+async def test_300_early_breaks_are_300_cancels(http_wire: Wire, http: Any) -> None:
+    for _ in range(300):
+        async for _ in http.count(n=3, hang=True):
+            break
+    stats = await http_wire.until(lambda seen: seen["cancels"] == {"POST /count": 300}, 2)
+    assert stats["cancels"] == {"POST /count": 300}
+    await nothing_left(http_wire, http)
+
+
+async def test_300_cancelled_tasks_are_300_cancels(http_wire: Wire, http: Any) -> None:
+    tasks = [asyncio.create_task(deed(http)) for deed in ONE_OF_EACH.values() for _ in range(75)]
+    await http_wire.until_running(300)
+    for task in tasks:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(each) for each in results} == {asyncio.CancelledError}
+    stats = await http_wire.until(lambda seen: sum(seen["cancels"].values()) == 300, 2)
+    assert stats["cancels"] == dict.fromkeys(ONE_OF_EACH, 75)
+    await nothing_left(http_wire, http)
+
+
+async def _wander(module: Any, chance: random.Random) -> None:
+    """Some call, cancelled at any moment or not at all."""
+    task: asyncio.Future[Any] = asyncio.ensure_future(
+        chance.choice(
+            [
+                lambda: module.echo(b"x"),
+                lambda: module.echo(bytes(400_000)),
+                lambda: module.sleep(seconds=0.01),
+                lambda: _read(module.count(n=3, delay=0.005)),
+                lambda: _read(module.count(n=1, hang=True), 1),
+            ]
+        )()
+    )
+    if chance.random() < 0.5:
+        for _ in range(chance.randrange(40)):
+            await asyncio.sleep(0)
+        await asyncio.sleep(chance.choice([0, 0.002, 0.01]))
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def _read(stream: Any, at_most: int = 99) -> None:
+    async with stream:
+        for _ in range(at_most):
+            if await anext(stream, None) is None:
+                break
+
+
+async def test_2000_calls_half_of_them_cancelled_leave_no_slot(http_wire: Wire, no_gc: None) -> None:
+    files = open_files()
+    chance = random.Random(1)
+    async with http_module(http_wire.info()) as http:
+        for _ in range(40):
+            await asyncio.gather(*(_wander(http, chance) for _ in range(50)))
+        await nothing_left(http_wire, http)
+        await asyncio.gather(*(http.echo(b"still well") for _ in range(200)))
+        assert acquired(http) == 0
+    assert await settled(open_files, files) <= files
+
+
+@pytest.fixture
+def one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_transport, "MAX_CONNECTIONS", 1)
+
+
+async def test_a_slot_that_was_waited_for_is_free_again(http_wire: Wire, one_connection: None) -> None:
+    async with http_module(http_wire.info()) as http:
+        await http.echo(b"")
+        holder = asyncio.create_task(http.sleep(seconds=3600))
+        await http_wire.until_running(1)
+        waiting = [asyncio.create_task(deed(http)) for deed in HANGING.values() for _ in range(5)]
+        await asyncio.sleep(0.05)
+        assert acquired(http) == 31
+        for task in (*waiting, holder):
+            task.cancel()
+        await asyncio.wait((*waiting, holder))
+        await nothing_left(http_wire, http)
+        for _ in range(20):
+            await http.echo(b"x")
+    assert (await http_wire.stats())["peak"] == 1
+
+
+# -- ways to leave a stream -------------------------------------------------------------------------------------------
+
+
+async def _aclose(stream: Any) -> None:
+    await stream.aclose()
+    await stream.aclose()
+    assert [item async for item in stream] == []
+
+
+async def _context(stream: Any) -> None:
+    async with stream:
+        pass
+
+
+async def _context_raises(stream: Any) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with stream:
+            raise ZeroDivisionError
+
+
+async def _garbage(stream: Any) -> None:
+    gc.disable()  # no cycle keeps it alive
+    del stream
+
+
+async def _cyclic_garbage(stream: Any) -> None:
+    cycle: list[Any] = [stream]
+    cycle.append(cycle)
+    del cycle, stream
+    gc.collect()
+
+
+@pytest.mark.parametrize("end", [_aclose, _context, _context_raises, _garbage, _cyclic_garbage])
+@pytest.mark.parametrize("read", [0, 1])
+@pytest.mark.parametrize("hang", ["head", "event"])
+async def test_every_way_to_leave_a_stream_cancels_it(
+    http_wire: Wire, http: Any, end: Callable[[Any], Awaitable[None]], read: int, hang: str
+) -> None:
+    if hang == "head":
+        await http_wire.faults({"POST /count": {"delay": 3600}})
+    streams = [http.count(n=3, hang=True)]
+    await streams[0].__aenter__()
+    for _ in range(read if hang == "event" else 0):
+        await anext(streams[0])
+    await http_wire.until_running(1)
+    await end(streams.pop())
+    stats = await http_wire.until(lambda seen: seen["cancels"] == {"POST /count": 1})
+    gc.enable()
+    assert stats["cancels"] == {"POST /count": 1}
+    await nothing_left(http_wire, http)
+
+
+@pytest.mark.parametrize("read", [0, 1])
+async def test_an_abandoned_stream_dies_at_once(http_wire: Wire, http: Any, no_gc: None, read: int) -> None:
+    stream = await http.count(n=3, hang=True).__aenter__()
+    for _ in range(read):
+        await anext(stream)
+    gone, below = weakref.ref(stream), weakref.finalize(stream._stream._reader, int)
+    del stream
+    assert gone() is None
+    assert await settled(lambda: int(below.alive), 0, 1) == 0
+    await nothing_left(http_wire, http)
+
+
+async def test_a_stream_that_was_read_to_its_end_is_not_cancelled(http_wire: Wire, http: Any) -> None:
+    async with http.count(n=2) as stream:
+        assert len([item async for item in stream]) == 2
+    assert [item async for item in stream] == []
+    await http.count(n=2).aclose()
+    await http.echo(b"")
+    stats = await http_wire.stats()
+    assert (stats["cancels"], stats["requests"]) == ({}, {"POST /count": 1, "POST /echo": 1})
+
+
+# -- scopes and tasks -------------------------------------------------------------------------------------------------
+
+
+@every_place
+async def test_move_on_after(http_wire: Wire, http: Any, deed: Deed) -> None:
+    with anyio.move_on_after(0.05) as scope:
+        await deed(http)
+    assert scope.cancelled_caught
+    await nothing_left(http_wire, http)
+    assert sum((await http_wire.stats())["cancels"].values()) == 1
+
+
+@every_place
+@pytest.mark.parametrize("own", [60, 0.05])
+async def test_fail_after(http_wire: Wire, http: Any, deed: Deed, own: float) -> None:
+    """Also where it ends in the same moment as the call's own limit."""
+    with pytest.raises(TimeoutError) as caught:
+        with anyio.fail_after(0.05):
+            await deed(http.with_options(timeout=own))
+    assert own == 0.05 or type(caught.value) is TimeoutError
+    await nothing_left(http_wire, http)
+
+
+@every_place
+async def test_asyncio_timeout(http_wire: Wire, http: Any, deed: Deed) -> None:
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(0.05):
+            await deed(http)
+    assert type(caught.value) is TimeoutError
+    await nothing_left(http_wire, http)
+
+
+@every_place
+async def test_a_cancelled_task_raises_cancelled_error(http_wire: Wire, http: Any, deed: Deed) -> None:
+    seen: list[BaseException] = []
+
+    async def watched() -> None:
+        try:
+            await deed(http)
+        except BaseException as error:
+            seen.append(error)
+            raise
+
+    task = asyncio.create_task(watched())
+    await http_wire.until_running(1)
+    task.cancel()
+    await asyncio.wait((task,))
+    assert task.cancelled()
+    assert [type(each) for each in seen] == [asyncio.CancelledError]
+    await nothing_left(http_wire, http)
+
+
+@every_place
+async def test_cancelled_before_it_could_start(http_wire: Wire, http: Any, deed: Deed) -> None:
+    for warm in (False, True):
+        for turns in range(8):
+            task = asyncio.create_task(deed(http))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await http.echo(b"%d" % warm)
+    await nothing_left(http_wire, http)
+
+
+async def test_a_stream_survives_an_earlier_cancellation_of_its_task(http_wire: Wire, http: Any) -> None:
+    # A task that swallowed a cancellation has task.cancelling() == 1 for ever: that must not be taken for a new one.
+    async def stubborn() -> int:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        for call in (http.with_options(timeout=0.1).sleep(seconds=9), anext(http.with_options(timeout=0.1).silent())):
+            with pytest.raises(TimeoutError):
+                await call
+        return len([item async for item in http.count(n=2)])
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == 2
+
+
+async def test_a_stream_may_go_from_one_task_to_another(http_wire: Wire, http: Any) -> None:
+    """Opened in a task that was once cancelled, read in one that is cancelled for the first time."""
+    opened: list[Any] = []
+
+    async def opener() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            opened.append(await http.count(n=2, hang=True).__aenter__())
+
+    first = asyncio.create_task(opener())
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait((first,))
+    (stream,) = opened
+    for _ in range(2):  # each item in a task of its own
+        assert await asyncio.create_task(anext(stream))
+    second = asyncio.create_task(anext(stream))
+    await asyncio.sleep(0.05)
+    second.cancel()
+    await asyncio.wait((second,))
+    assert second.cancelled()
+    await nothing_left(http_wire, http)
+
+
+async def test_two_readers_of_one_stream_are_told(http_wire: Wire, http: Any) -> None:
+    for stream in (http.silent(), http.script_stream(steps=[["sleep", 3600]])):
+        async with stream:
+            reader = asyncio.create_task(anext(stream))
+            await asyncio.sleep(0.05)
+            with pytest.raises(RuntimeError, match="already being read"):
+                await anext(stream)
+            reader.cancel()
+            await asyncio.wait((reader,))
+            assert reader.cancelled()
+
+
+STREAMS: dict[str, Callable[[Any], Any]] = {
+    "head": lambda module: module.script_stream(steps=[HANG]),
+    "first event": lambda module: module.silent(),
+    "next event": lambda module: module.count(n=1, hang=True),
+    "inside": lambda module: module.script_stream(steps=[*chunked("data: a part", end=False), HANG]),
+}
+
+
+@pytest.mark.parametrize("start", STREAMS.values(), ids=STREAMS)
+async def test_aclose_while_another_task_reads(http_wire: Wire, http: Any, start: Callable[[Any], Any]) -> None:
+    """The reader sees the end of the stream."""
+    stream = start(http)
+    if start is STREAMS["next event"]:
+        await anext(stream)
+    reader = asyncio.create_task(anext(stream, "the end"))
+    await http_wire.until_running(1)
+    await asyncio.sleep(0.02)
+    async with asyncio.timeout(2):
+        await stream.aclose()
+        assert await reader == "the end"
+    await nothing_left(http_wire, http)
+    assert sum((await http_wire.stats())["cancels"].values()) == 1
+
+
+async def test_a_stream_ended_by_its_reader_takes_its_connection_along(http_wire: Wire, http: Any) -> None:
+    """What is left of its answer must never be read as another call's."""
+    for _ in range(10):
+        async with http.count(n=50, size=1000) as stream:
+            await anext(stream)
+        assert await http.echo(b"mine") == b"mine"
+
+
+# -- before there is a connection -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["echo", "silent"])
+@pytest.mark.parametrize("place", ["connecting", "handshake", "resolving"])
+async def test_a_call_without_a_connection_yet(
+    http_wire: Wire, deaf: int, mute: int, call: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = open_files()
+    info = http_wire.info(port=deaf)
+    if place == "handshake":
+        info = http_wire.info(port=mute, tls=ConnectionTlsInfo(enabled=True))
+    elif place == "resolving":
+        info = http_wire.info(hostname="slow.invalid")
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lambda *_, **__: asyncio.sleep(3600))
+    async with http_module(info) as http:
+        for _ in range(3):
+            with anyio.move_on_after(0.05) as scope:
+                await (http.echo(b"") if call == "echo" else anext(http.silent()))
+            assert scope.cancelled_caught
+        assert await settled(lambda: acquired(http), 0, 1) == 0
+    assert await settled(open_files, files) <= files

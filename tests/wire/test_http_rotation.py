@@ -1,0 +1,372 @@
+"""HTTP connections that are replaced by age lose no call, and leave nothing behind; so do transports from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import respx
+
+from remote_client._transport.http import HttpTransport
+from remote_client._transport.manager import ConnectionManager, open_connections
+from remote_client.client import RemoteClient
+from remote_client.errors import (
+    ClosedError,
+    ConfigurationError,
+    DeadlineExceededError,
+    NotFoundError,
+    StreamTruncatedError,
+    UnavailableError,
+)
+from tests.support import http_server
+from tests.support.http_wire import HttpWire as Wire
+from tests.support.http_wire import event, events, http_module, sleep
+from tests.support.wire import open_files, settled
+
+from .http_kinds import HANGING
+from .kinds import Deed
+
+
+class Connector:
+    """Makes transports and counts them."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._info = wire.info()
+        self.made = 0
+
+    def __call__(self) -> HttpTransport:
+        self.made += 1
+        return HttpTransport(self._info)
+
+
+def _aged(wire: Wire, age: float, **more: Any) -> tuple[Any, ConnectionManager, Connector]:
+    connector = Connector(wire)
+    manager = ConnectionManager(connector, max_session_age=age, jitter=lambda: 0, **more)
+    return http_module(wire.info(), manager), manager, connector
+
+
+async def test_1000_rotations_under_load_lose_no_call_and_leave_no_file(http_wire: Wire) -> None:
+    files = open_files()
+    module, manager, connector = _aged(http_wire, 0.0005)
+    answered = 0
+
+    async def load() -> None:
+        nonlocal answered
+        while connector.made <= 1000:
+            assert await module.echo(b"x") == b"x"
+            assert len([item async for item in module.count(n=2)]) == 2
+            answered += 2
+
+    await asyncio.gather(*(load() for _ in range(4)))
+    await manager.aclose()
+    stats = await http_wire.until(lambda seen: not seen["open"])
+    assert (stats["open"], stats["running"], stats["cancels"]) == (0, {}, {})
+    assert sum(stats["requests"].values()) == answered
+    assert 900 < stats["accepts"] <= 4 * connector.made
+    assert await settled(open_files, files) <= files
+
+
+async def test_below_zero_never_rotates(http_wire: Wire) -> None:
+    module, manager, connector = _aged(http_wire, -1)
+    for _ in range(50):
+        await module.echo(b"")
+    await manager.aclose()
+    assert (connector.made, (await http_wire.stats())["accepts"]) == (1, 1)
+
+
+async def test_zero_is_a_connection_for_each_call(http_wire: Wire) -> None:
+    module, manager, connector = _aged(http_wire, 0)
+    for _ in range(20):
+        await module.echo(b"")
+    await asyncio.gather(*(module.echo(b"") for _ in range(20)))
+    assert len([item async for item in module.count(n=2)]) == 2
+    async for _ in module.count(n=2, hang=True):
+        break
+    stats = await http_wire.until(lambda seen: not seen["open"])
+    assert (connector.made, stats["accepts"], stats["open"]) == (42, 42, 0)
+    assert not manager._draining
+    await manager.aclose()
+
+
+async def test_above_zero_rotates_by_age(http_wire: Wire) -> None:
+    module, manager, connector = _aged(http_wire, 0.1)
+    for _ in range(20):
+        await module.echo(b"")
+        await asyncio.sleep(0.02)
+    stats = await http_wire.until(lambda seen: seen["open"] == 1)
+    assert 3 <= connector.made <= 5
+    assert (stats["accepts"], stats["open"]) == (connector.made, 1)
+    await manager.aclose()
+
+
+async def test_the_setting_is_the_connection_infos(http_wire: Wire) -> None:
+    async with http_module(http_wire.info(max_session_age=0)) as module:
+        for _ in range(5):
+            await module.echo(b"")
+    assert (await http_wire.stats())["accepts"] == 5
+
+
+async def test_a_long_stream_keeps_its_connection(http_wire: Wire) -> None:
+    module, manager, connector = _aged(http_wire, 0.02)
+    numbers = []
+    async for item in module.count(n=20, delay=0.02):
+        numbers.append(json.loads(item)["number"])
+        await module.echo(b"")
+    assert numbers == list(range(20))
+    assert connector.made > 5
+    # The stream's generation ended with it, and all others when the next came.
+    assert (await http_wire.until(lambda seen: seen["open"] == 1))["open"] == 1
+    await manager.aclose()
+    assert (await http_wire.stats())["cancels"] == {}
+
+
+@pytest.mark.parametrize("deed", HANGING.values(), ids=HANGING)
+async def test_a_drain_that_takes_too_long_is_cut(http_wire: Wire, deed: Deed) -> None:
+    module, manager, _ = _aged(http_wire, 0.05, max_drain=0.1)
+    hanging = [asyncio.create_task(deed(module)) for _ in range(2)]
+    await http_wire.until_running(2)
+    await asyncio.sleep(0.05)
+    assert await module.echo(b"x") == b"x"  # rotates
+    async with asyncio.timeout(2):
+        results = await asyncio.gather(*hanging, return_exceptions=True)
+    assert [type(each) for each in results] == [UnavailableError] * 2
+    assert "replaced" in str(results[0])
+    assert await module.echo(b"y") == b"y"
+    await manager.aclose()
+    assert (await http_wire.until(lambda seen: not seen["running"]))["running"] == {}
+
+
+async def test_a_stream_that_is_cut_while_nobody_reads_is_told_so(http_wire: Wire) -> None:
+    module, manager, _ = _aged(http_wire, 0.05, max_drain=0.1)
+    stream = module.count(n=1, hang=True)
+    await anext(stream)
+    await asyncio.sleep(0.06)
+    await module.echo(b"")
+    await asyncio.sleep(0.15)
+    with pytest.raises(UnavailableError, match="replaced"):
+        await anext(stream)
+    await manager.aclose()
+
+
+@pytest.mark.parametrize("deed", HANGING.values(), ids=HANGING)
+@pytest.mark.parametrize("wait", [0, 0.004])
+async def test_cancel_then_close_leaks_no_socket(http_wire: Wire, no_gc: None, deed: Deed, wait: float) -> None:
+    files = open_files()
+    for _ in range(8):
+        manager = open_connections(http_wire.info(), "http")
+        task = asyncio.ensure_future(deed(http_module(http_wire.info(), manager)))
+        await asyncio.sleep(wait)
+        task.cancel()
+        await manager.aclose()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    del task, manager
+    assert await settled(open_files, files) <= files
+    assert (await http_wire.until(lambda seen: not seen["open"]))["open"] == 0
+
+
+async def test_a_dropped_stream_gives_its_connection_back(http_wire: Wire) -> None:
+    module, manager, _ = _aged(http_wire, 0.01)
+    for _ in range(20):
+        async for _ in module.count(n=1, hang=True):
+            break
+        await asyncio.sleep(0.012)
+    await module.echo(b"")
+    assert (await http_wire.until(lambda seen: seen["open"] == 1))["open"] == 1
+    assert not manager._draining
+    await manager.aclose()
+
+
+# -- transports from outside ------------------------------------------------------------------------------------------
+
+JSON = {"content-type": "application/json"}
+
+
+class Scripted(httpx.AsyncByteStream):
+    """The body of an answer: what a coroutine gives, and whether it was closed."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+        self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._pieces:
+            yield piece
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def _pieces(*pieces: Any) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            yield piece
+        elif isinstance(piece, Exception):
+            raise piece
+        else:
+            await asyncio.sleep(piece)
+
+
+class Mock(httpx.MockTransport):
+    """Answers as a runtime would; `streams` are for the task's second method."""
+
+    def __init__(self, *streams: Scripted) -> None:
+        super().__init__(self.answer)
+        self.streams = list(streams)
+        self.requests: list[httpx.Request] = []
+        self.closed = 0
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        known = {"/openapi.json": http_server.openapi(), "/info/models": http_server.models("raw")}
+        if request.url.path in known:
+            return httpx.Response(200, json=known[request.url.path])
+        if request.url.path.endswith("streaming-echo"):
+            headers = {"content-type": "text/event-stream", "transfer-encoding": "chunked"}
+            return httpx.Response(200, headers=headers, stream=self.streams.pop(0))
+        body = json.loads(request.content)
+        if body["inputs"] == "sleep":
+            await asyncio.sleep(3600)
+        return httpx.Response(200, json={"text": body["inputs"]})
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+async def test_a_mock_transport(http_wire: Wire) -> None:
+    text = "x" * 300_000  # sent in slices
+    mock = Mock(Scripted(_pieces(event('{"text": "1"}'), 0.01, event('{"text": "2"}'))))
+    async with RemoteClient(http_wire.target, transport=mock, metadata={"x-api-key": "k"}) as client:
+        model = await client.model("raw")
+        assert (await model.run_echo("a")).text == "a"
+        assert (await model.run_echo(text)).text == text
+        assert [item.text async for item in model.run_echo_stream_out("a")] == ["1", "2"]
+        assert not mock.closed
+    assert mock.closed == 1
+    assert (await http_wire.stats())["requests"] == {}
+    last = mock.requests[-1]
+    assert (last.headers["x-api-key"], last.headers["content-type"]) == ("k", "application/json")
+    assert [each.method for each in mock.requests] == ["GET", "GET", "POST", "POST", "POST"]
+    with pytest.raises(ClosedError):
+        await model.run_echo("a")
+
+
+@pytest.mark.parametrize("age", [0, 0.005])
+async def test_a_mock_transport_survives_rotation(http_wire: Wire, age: float) -> None:
+    mock = Mock(Scripted(_pieces(*([event('{"text": "1"}'), 0.01] * 5))))
+    async with RemoteClient(http_wire.target, transport=mock, max_session_age=age) as client:
+        model = await client.model("raw")
+        async for _ in model.run_echo_stream_out("a"):
+            assert (await model.run_echo("a")).text == "a"
+        for _ in range(20):
+            await model.run_echo("a")
+            await asyncio.sleep(0.001)
+        assert model._caller.connections.opened > 3
+        assert not mock.closed
+    assert mock.closed == 1
+
+
+async def test_a_mock_transports_streams_are_closed_and_its_calls_cancelled(http_wire: Wire, no_gc: None) -> None:
+    streams = [Scripted(_pieces(event('{"text": "1"}'), 3600)) for _ in range(4)]
+    mock = Mock(*streams)
+    async with RemoteClient(http_wire.target, transport=mock) as client:
+        model = await client.model("raw")
+        async for _ in model.run_echo_stream_out("a"):
+            break
+        assert await settled(lambda: int(not streams[0].closed), 0, 1) == 0
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05), model.run_echo_stream_out("a") as stream:
+                await anext(stream)
+                await anext(stream)
+        assert await settled(lambda: int(not streams[1].closed), 0, 1) == 0
+        with pytest.raises(DeadlineExceededError):
+            async for _ in model.with_options(timeout=0.05).run_echo_stream_out("a"):
+                pass
+        assert await settled(lambda: int(not streams[2].closed), 0, 1) == 0
+        with pytest.raises(DeadlineExceededError):
+            await model.with_options(timeout=0.05).run_echo("sleep")
+        open_stream = model.run_echo_stream_out("a")
+        await anext(open_stream)
+        call = asyncio.create_task(model.run_echo("sleep"))
+        await asyncio.sleep(0.01)
+    with pytest.raises(ClosedError):
+        await call
+    with pytest.raises(ClosedError):
+        await anext(open_stream)
+    assert streams[3].closed
+
+
+FAILURES = {
+    "refused": (httpx.ConnectError("no"), UnavailableError, StreamTruncatedError),
+    "reset": (httpx.ReadError("cut"), UnavailableError, StreamTruncatedError),
+    "protocol": (httpx.RemoteProtocolError("no HTTP"), UnavailableError, StreamTruncatedError),
+    "timeout": (httpx.ReadTimeout("late"), DeadlineExceededError, DeadlineExceededError),
+    "system": (OSError(5, "broken"), UnavailableError, StreamTruncatedError),
+}
+
+
+@pytest.mark.parametrize(("error", "kind", "inside"), FAILURES.values(), ids=FAILURES)
+async def test_what_a_transport_raises_has_a_type(http_wire: Wire, error: Any, kind: Any, inside: Any) -> None:
+    async def fail(request: httpx.Request) -> httpx.Response:
+        raise error
+
+    module = http_module(http_wire.info(), open_connections(http_wire.info(), "http", httpx.MockTransport(fail)))
+    for call in (module.echo(b"x"), anext(module.count(n=1))):
+        with pytest.raises(kind) as caught:
+            await call
+        assert type(caught.value) is kind
+        assert str(error) in str(caught.value)
+
+    body = Scripted(_pieces(event("1"), error))
+    headers = {"content-type": "text/event-stream", "transfer-encoding": "chunked"}
+    engine = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, stream=body))
+    module = http_module(http_wire.info(), open_connections(http_wire.info(), "http", engine))
+    stream = module.count(n=1)
+    assert await anext(stream) == b"1"
+    with pytest.raises(inside):
+        await anext(stream)
+    assert await settled(lambda: int(not body.closed), 0, 1) == 0
+
+
+async def test_a_respx_router(http_wire: Wire) -> None:
+    with respx.mock(base_url=http_wire.target, assert_all_called=False) as router:
+        router.get("/openapi.json").respond(json=http_server.openapi())
+        router.get("/info/models").respond(json=http_server.models("raw"))
+        route = router.post("/api/v1/task/echo").mock(
+            side_effect=[httpx.Response(200, json={"text": "mocked"}), httpx.Response(404, json={"details": "gone"})]
+        )
+        transport = httpx.MockTransport(router.async_handler)
+        async with RemoteClient(http_wire.target, transport=transport, max_session_age=0) as client:
+            model = await client.model("raw")
+            assert (await model.run_echo("a")).text == "mocked"
+            with pytest.raises(NotFoundError, match="gone"):
+                await model.run_echo("a")
+        assert route.call_count == 2
+        assert json.loads(route.calls[0].request.content) == {"model_id": "raw", "inputs": "a"}
+    assert (await http_wire.stats())["accepts"] == 0
+
+
+async def test_httpxs_own_transport(http_wire: Wire) -> None:
+    """Its answers are what the other engine's are, errors included."""
+    async with RemoteClient(http_wire.target, transport=httpx.AsyncHTTPTransport()) as client:
+        model = await client.model("raw")
+        for size in (1, 300_000):
+            assert (await model.run_echo("x" * size)).text == "x" * size
+        assert len([item async for item in model.run_echo_stream_out("a", count=3)]) == 3
+        cut = {"steps": [*events('{"text": "1"}', end=False), sleep(0.05)]}
+        await http_wire.faults({"POST /api/v1/task/server-streaming-echo": cut})
+        stream = model.run_echo_stream_out("a")
+        assert (await anext(stream)).text == "1"
+        with pytest.raises(StreamTruncatedError):
+            await anext(stream)
+    gc.collect()
+
+
+def test_a_transport_is_for_http() -> None:
+    with pytest.raises(ConfigurationError, match="transport"):
+        RemoteClient("localhost:1", transport=httpx.MockTransport(lambda _: httpx.Response(200)))
