@@ -300,16 +300,20 @@ async def start(caller: Caller, rpc: RemoteRPCDescriptor, body: bytes, model_nam
     except (RemoteCallError, ClosedError) as error:
         if isinstance(error, RemoteCallError) and error.outcome_known:
             raise
-        hint = f"; if it did, the model will be called {model_name!r}" if model_name else ""
-        unknown = OutcomeUnknownError(
-            f"{rpc.rpc_name} was sent once, and nobody knows whether the server did it{hint}: {error}",
-            method=rpc.path.removeprefix("/"),
-            target=caller.target,
-            model=caller.model,
-        )
-        unknown.model_name = model_name
-        raise unknown from error
+        raise _unknown(caller, rpc, error, model_name) from error
     return answer
+
+
+def _unknown(caller: Caller, rpc: RemoteRPCDescriptor, error: Exception, model_name: str | None) -> OutcomeUnknownError:
+    hint = f"; if it did, the model will be called {model_name!r}" if model_name else ""
+    unknown = OutcomeUnknownError(
+        f"{rpc.rpc_name} was sent once, and nobody knows whether the server did it{hint}: {error}",
+        method=rpc.path.removeprefix("/"),
+        target=caller.target,
+        model=caller.model,
+    )
+    unknown.model_name = model_name
+    return unknown
 
 
 async def has_model(home: Home, name: str, runs: RemoteRPCDescriptor | None) -> bool:

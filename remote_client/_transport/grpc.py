@@ -23,6 +23,7 @@ from ..errors import (
     DeadlineExceededError,
     ForkedError,
     InvalidResponseError,
+    RemoteCallError,
     RemoteClientError,
     ResponseTooLargeError,
     TlsError,
@@ -175,6 +176,9 @@ class GrpcTransport(Transport):
 
     def fail(self, call: Call, error: grpc.aio.AioRpcError) -> NoReturn:
         """Raise the typed error for what gRPC reports."""
+        raise self._failure(call, error) from error
+
+    def _failure(self, call: Call, error: grpc.aio.AioRpcError) -> RemoteCallError:
         status, details = error.code().name, error.details() or ""
         kind = error_class(status)
         if status == "UNAVAILABLE" and _TLS_FAILURE.search(details):
@@ -188,7 +192,7 @@ class GrpcTransport(Transport):
                 )
         failure = kind(details, method=call.path[1:], target=self._target)
         failure.outcome_known = kind is TlsError or not _is_lost(status, details)
-        raise failure from error
+        return failure
 
 
 def _is_lost(status: str, details: str) -> bool:

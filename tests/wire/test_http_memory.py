@@ -59,7 +59,7 @@ async def test_1000_calls_leave_no_objects_and_no_files(http_wire: Wire, http: A
     await asyncio.gather(*(_some_of_all(http, 5) for _ in range(5)))
     await _quiet(http)
     files, before = open_files(), _census()
-    await asyncio.gather(*(_some_of_all(http, 32) for _ in range(5)))
+    await asyncio.gather(*(_some_of_all(http, 26) for _ in range(5)))
     await _quiet(http)
     await http_wire.until(lambda seen: not seen["running"])
     # The loop itself keeps up to 100 timers that were cancelled.

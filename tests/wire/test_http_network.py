@@ -199,6 +199,7 @@ async def test_a_cut_connection_fails_its_calls_and_the_next_one_works(http_wire
             asyncio.ensure_future(anext(stream)),
         ]
         await http_wire.until_running(4)
+        await asyncio.sleep(0.05)  # the stream's head is on its way
         proxy.cut()
         async with asyncio.timeout(1):
             results = await asyncio.gather(*calls, return_exceptions=True)
