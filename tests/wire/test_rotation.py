@@ -186,4 +186,4 @@ async def test_a_failed_connect_loses_nothing(wire: WireServer) -> None:
         await module.echo(b"")
     broken = False
     assert await module.echo(b"") == b""
-    await module._connections.aclose()
+    await module._caller.connections.aclose()
