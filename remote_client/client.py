@@ -134,6 +134,7 @@ class RemoteClient:
                 hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(names)}"
                 raise InputError(f"task: the runtime at {server.connection.target} has no task {task!r}; {hint}")
             config.task_methods = [(each, methods) for each, methods in config.task_methods if each == task]
+            config.tasks_known = True
         options = CallOptions(timeout=server.connection.timeout, metadata=self._metadata)
         module_class = self._initializer.construct_module_class(config)
         return module_class(config, connections=server.caller.connections, options=options)

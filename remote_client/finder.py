@@ -136,6 +136,7 @@ class RemoteModelFinder:
             module_name=info.module_name,
             train_method=self._training_of(server, info, description),
             trainings=list(description.trainings.values()),
+            tasks_known=chosen is not None,
         )
         if info.module_id in registry:
             config.declare(registry[info.module_id], description)

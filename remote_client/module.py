@@ -185,7 +185,8 @@ class RemoteModuleBase:
     def __repr__(self) -> str:
         config = self._config
         tasks = ", ".join(task for task, _ in config.task_methods)
-        return f"<{type(self).__name__} {config.model_path!r} at {config.connection.target}: {tasks}>"
+        which = "" if config.tasks_known else "all tasks of the runtime, as none is known to be the model's: "
+        return f"<{type(self).__name__} {config.model_path!r} at {config.connection.target}: {which}{tasks}>"
 
 
 class _NoStreamedInputError(UnsupportedError, AttributeError):
@@ -205,7 +206,10 @@ def construct_remote_module_class(model_config: RemoteModuleConfig) -> type[Remo
     if model_config.trainings:
         space["train"] = _train_method(model_config, name)
     told = "\n".join(f"    {rpc}" for rpc in rpcs)
-    doc = f"The model {model_config.model_path!r} at {model_config.connection.target}. Methods:\n\n{told}\n"
+    which = (
+        "" if model_config.tasks_known else " No server tells which tasks a model has: these are all of the runtime's."
+    )
+    doc = f"The model {model_config.model_path!r} at {model_config.connection.target}.{which} Methods:\n\n{told}\n"
     bases: tuple[type, ...] = (RemoteModuleBase,)
     if declared is not None:
         bases = (declared,) if issubclass(declared, RemoteModuleBase) else (declared, RemoteModuleBase)

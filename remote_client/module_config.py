@@ -26,6 +26,7 @@ class RemoteModuleConfig:
         train_method: the training of the module, where it is known which.
         trainings: all trainings of the server; which one belongs to a module no server tells.
         declared: the declared class of the module; None where there is none.
+        tasks_known: whether `task_methods` are the module's own, and not all that the runtime has.
     """
 
     connection: ConnectionInfo
@@ -38,6 +39,7 @@ class RemoteModuleConfig:
     train_method: RemoteRPCDescriptor | None = None
     trainings: list[RemoteRPCDescriptor] = field(default_factory=list, repr=False)
     declared: type | None = None
+    tasks_known: bool = False
 
     def declare(self, declared: type, description: ServiceDescription) -> None:
         """Take methods, names and types from a declared class.
@@ -50,4 +52,5 @@ class RemoteModuleConfig:
         self.task_methods, training = bind(declaration, description, self.protocol, self.module_id)
         self.train_method = training or self.train_method
         self.declared = declared
+        self.tasks_known = True
         self.module_name = self.module_name or declaration.name

@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 from pydantic import BaseModel
 
 from ..errors import InputError, InvalidResponseError
@@ -100,6 +101,9 @@ class ReflectedCodec:
     def decode(self, data: bytes, output: Output) -> Any:
         try:
             message = self._response.FromString(data)
+            if len(UnknownFieldSet(message)):
+                # A runtime answers a call of a task the model does not have with what the model's own task gives.
+                raise ValueError("it has fields that this type has not; is the model of another task?")
             if output == "proto":
                 return message
             if output == "dict":

@@ -49,8 +49,7 @@ def bind(
         methods.setdefault(method.task, []).append(_bound(method, found))
     for task, bound in methods.items():
         known = description.tasks[task].methods if task in description.tasks else ()
-        starts = [each for each in known if each.job is not None]
-        bound += [each for each in starts if all(each.name != other.name for other in bound)]
+        bound += [_start(each, declaration, task) for each in known if each.job is not None]
     training: RemoteRPCDescriptor | None = None
     if declaration.train is not None:
         named = _trainings(declaration, description)
@@ -91,6 +90,20 @@ def _bound(method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> RemoteRPCDescrip
     return replace(rpc, name=method.name, signature=method.signature, codec=codec)
 
 
+def _start(rpc: RemoteRPCDescriptor, declaration: Declaration, task: str) -> RemoteRPCDescriptor:
+    """The start of a prediction job, with the types of the method that answers at once."""
+    unary = [
+        each
+        for each in declaration.methods
+        if each.task == task and not (each.input_streaming or each.output_streaming)
+    ]
+    if not unary or rpc.job is None or rpc.job.result is None:
+        return rpc
+    result = replace(rpc.job.result, codec=DeclaredAnswer(unary[0], rpc.job.result))
+    codec = DeclaredCodec(unary[0], rpc)
+    return replace(rpc, codec=codec, signature=codec.signature, job=replace(rpc.job, result=result))
+
+
 def _unsupported(method: DeclaredMethod) -> RemoteRPCDescriptor:
     codec = QueryCodec(method.name, ())
     return RemoteRPCDescriptor(
@@ -98,14 +111,47 @@ def _unsupported(method: DeclaredMethod) -> RemoteRPCDescriptor:
     )
 
 
-class DeclaredCodec:
-    """See `rpc.Codec`. Takes and gives the declared types; what is on the wire is the server's codec's matter."""
+class DeclaredAnswer:
+    """See `rpc.Codec`. Gives the declared type; what is on the wire is the server's codec's matter."""
 
     def __init__(self, method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> None:
         self._name = method.name
         self._codec: Codec = rpc.codec
-        self._names = _names(method, rpc)
         self._answer: TypeAdapter[Any] | None = None if rpc.job else TypeAdapter(method.result)
+        self.signature = rpc.signature
+
+    def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        return self._codec.encode(model, args, kwargs)
+
+    def incomplete(self, model: str) -> bytes | None:
+        return self._codec.incomplete(model)
+
+    def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+        return self._codec.split(args, kwargs)
+
+    def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
+        return self._codec.frame(constants, items, index)
+
+    def decode(self, data: bytes, output: Output) -> Any:
+        answer = self._codec.decode(data, output)
+        if output != "pydantic" or self._answer is None:
+            return answer
+        try:
+            return self._answer.validate_python(_unwrapped(answer))
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            where = ".".join(map(str, problem["loc"]))
+            raise InvalidResponseError(
+                f"the answer of {self._name}() does not fit: {where}: {problem['msg']}"
+            ) from None
+
+
+class DeclaredCodec(DeclaredAnswer):
+    """Takes the declared types, too."""
+
+    def __init__(self, method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> None:
+        super().__init__(method, rpc)
+        self._names = _names(method, rpc)
         self.signature = method.signature
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -121,27 +167,11 @@ class DeclaredCodec:
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         return self._codec.encode(model, (), self._bind(args, dict(kwargs)))
 
-    def incomplete(self, model: str) -> bytes | None:
-        return self._codec.incomplete(model)
-
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
         return self._codec.split((), self._bind(args, dict(kwargs)))
 
     def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
         return self._codec.frame(constants, {name: plain(item) for name, item in items.items()}, index)
-
-    def decode(self, data: bytes, output: Output) -> Any:
-        answer = self._codec.decode(data, output)
-        if output != "pydantic" or self._answer is None:
-            return answer
-        try:
-            return self._answer.validate_python(_unwrapped(answer))
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            where = ".".join(map(str, problem["loc"]))
-            raise InvalidResponseError(
-                f"the answer of {self._name}() does not fit: {where}: {problem['msg']}"
-            ) from None
 
 
 def _names(method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> dict[str, str]:

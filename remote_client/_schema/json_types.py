@@ -31,7 +31,7 @@ from pydantic import (
 from pydantic import Field as PydanticField
 
 from ..errors import SchemaError, clean
-from .attributes import attributes_of
+from .attributes import attributes_of, complete
 
 FILE = "caikit_data_model.common.File"
 """The type that a multipart request sends as a file."""
@@ -179,6 +179,7 @@ class JsonTypes:
         """References that lead nowhere: what they stand for is open."""
         self._components = components
         self._making: dict[str, str] = {}
+        self._incomplete: list[type[BaseModel]] = []
         self._outlines: dict[str, Any] = {}
         self._known: dict[str, Any] = {}
 
@@ -277,10 +278,8 @@ class JsonTypes:
         except Exception as error:
             raise SchemaError(f"{full_name} cannot be a pydantic model: {error}") from error
         self.by_name[full_name] = made
-        known = {alias: self.by_name[each] for each, alias in self._making.items() if each in self.by_name}
-        for each in known.values():
-            if not each.__pydantic_complete__:
-                each.model_rebuild(raise_errors=False, _types_namespace=known)
+        self._incomplete.append(made)
+        complete(self._incomplete, self._making, self.by_name)
         return made
 
     def _full_name(self, name: str, schema: Mapping[str, Any], outline: Any) -> str:

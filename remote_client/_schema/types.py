@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, cr
 from pydantic import Field as PydanticField
 
 from ..errors import SchemaError
+from .attributes import complete
 from .convert import Converters
 from .fields import Field, either, fields_of, is_map, map_entry, python_type
 
@@ -48,6 +49,7 @@ class Types:
     def __init__(self) -> None:
         self.by_name: dict[str, type[Any]] = {}
         self._making: dict[str, str] = {}
+        self._incomplete: list[type[BaseModel]] = []
         self._converters = Converters(self.model, self.enum)
 
     def model(self, descriptor: Descriptor) -> Any:
@@ -74,10 +76,8 @@ class Types:
         except Exception as error:
             raise SchemaError(f"{full_name} cannot be a pydantic model: {error}") from error
         self.by_name[full_name] = made
-        known = {alias: self.by_name[name] for name, alias in self._making.items() if name in self.by_name}
-        for each in known.values():
-            if not each.__pydantic_complete__:
-                each.model_rebuild(raise_errors=False, _types_namespace=known)
+        self._incomplete.append(made)
+        complete(self._incomplete, self._making, self.by_name)
         return made
 
     def enum(self, descriptor: EnumDescriptor) -> Any:

@@ -665,6 +665,8 @@ class Listener:
     async def run(self) -> None:
         while True:
             connection, _ = await asyncio.get_running_loop().sock_accept(self._socket)
+            # asyncio does this for its own listeners; without it every second small write waits for 40 ms.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._state.counts.accepts += 1
             task = asyncio.create_task(self._take(connection))
             self._tasks.add(task)

@@ -36,7 +36,7 @@ async def test_a_call_in_flight_raises_closed_error(http_wire: Wire, http: Any, 
 
 
 @every_place
-@pytest.mark.parametrize("turns", range(8))
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8])
 async def test_a_call_that_just_started_raises_closed_error(http_wire: Wire, deed: Deed, turns: int) -> None:
     for warm in (False, True):
         module = http_module(http_wire.info())

@@ -357,15 +357,18 @@ BOMBS: dict[str, list[Step]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ["script", "script_stream"])
-@pytest.mark.parametrize("steps", BOMBS.values(), ids=BOMBS)
-async def test_a_bomb_takes_little_memory_and_time(http_wire: Wire, steps: list[Step], kind: str) -> None:
+STREAMED = [name for name in BOMBS if "header" not in name and "100" not in name]
+EACH = [*((name, "script") for name in BOMBS), *((name, "script_stream") for name in STREAMED)]
+
+
+@pytest.mark.parametrize(("name", "kind"), EACH)
+async def test_a_bomb_takes_little_memory_and_time(http_wire: Wire, name: str, kind: str) -> None:
     options = {"grpc.max_receive_message_length": 4 * MIB}
-    async with http_module(http_wire.info(timeout=0.3, options=options)) as module:
+    async with http_module(http_wire.info(timeout=0.2, options=options)) as module:
         await module.echo(b"x")
         Path("/proc/self/clear_refs").write_text("5")
         before, begun = _peak(), time.monotonic()
-        call = getattr(module, kind)(steps=steps)
+        call = getattr(module, kind)(steps=BOMBS[name])
         with pytest.raises(RemoteCallError) as caught:
             await (call if kind == "script" else anext(call))
         assert time.monotonic() - begun < 1
@@ -391,8 +394,11 @@ FORGED = OK + b"content-length: 6\r\n\r\nforged"
 
 @pytest.mark.parametrize(
     "steps",
-    [[send(plain(b"first") + FORGED), KEEP], [*answer("first"), sleep(0.02), send(FORGED), KEEP]],
-    ids=["at once", "later"],
+    [
+        [send(plain(b"first") + FORGED), KEEP],
+        *([*answer("first"), sleep(0.02), send(rest), KEEP] for rest in (FORGED, FORGED[:-3], FORGED[:20], b"X")),
+    ],
+    ids=["at once", "later", "cut", "cut in the head", "a byte"],
 )
 async def test_an_answer_before_it_was_asked_for(http: Any, steps: list[Step]) -> None:
     """Two answers to one request: the second must never be taken for another request's."""

@@ -1,0 +1,240 @@
+"""Declared modules, over both protocols: their own names and types, and what is told where they are wrong."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from remote_client import RemoteClient, RemoteModelFinder, RemoteModelInitializer, RemoteModuleBase, RemoteStream
+from remote_client import TrainingJob as Training
+from remote_client.declare import module, registry, task, taskmethod
+from remote_client.errors import ConfigurationError, InputError, InvalidResponseError, SchemaError, UnsupportedError
+
+from ..support.runtime import SAMPLE_MODELS, Runtime
+from .protocols import Protocol, connection_of
+
+
+@pytest.fixture(autouse=True)
+def no_registry() -> Iterator[None]:
+    """Each test registers what it wants to."""
+    kept = dict(registry)
+    registry.clear()
+    yield
+    registry.clear()
+    registry.update(kept)
+
+
+@dataclass
+class Who:
+    name: str
+
+
+class Greeting(BaseModel):
+    greeting: str
+
+
+@task
+class SampleTask:
+    """Greets."""
+
+
+@module(SAMPLE_MODELS["foo"], "SampleModule", "0.1.0", task=SampleTask)
+class SampleModule(RemoteModuleBase):
+    """Greets."""
+
+    @taskmethod()
+    async def greet(self, sample_input: Who, throw: bool = False) -> Greeting:
+        raise NotImplementedError
+
+    @taskmethod(SampleTask)
+    def greet_often(self, sample_input: Who, count: int = 2) -> RemoteStream[Greeting]:
+        raise NotImplementedError
+
+    @taskmethod("SampleTask")
+    async def greet_all(self, sample_inputs: AsyncIterable[Who] | Iterable[Who], greeting: str = "Hi ") -> Greeting:
+        raise NotImplementedError
+
+    @taskmethod()
+    def greet_each(self, sample_inputs: AsyncIterable[Who]) -> AsyncIterator[Greeting]:
+        raise NotImplementedError
+
+    async def train(
+        self, training_data: Iterable[Who], union_list: list[str] | list[int], batch_size: int = 64
+    ) -> Training[SampleModule]:
+        raise NotImplementedError
+
+
+async def test_own_names_and_types(client: RemoteClient) -> None:
+    model = await client.model("foo", SampleModule)
+    assert isinstance(model, SampleModule)
+    assert await model.greet(Who("World")) == Greeting(greeting="Hello World")
+    assert await model.greet(sample_input=Who("World"), throw=False) == Greeting(greeting="Hello World")
+    assert [each.greeting async for each in model.greet_often(Who("W"))] == ["Hello W 0", "Hello W 1"]
+    async with model.greet_often(Who("W"), 5) as stream:
+        assert (await anext(stream)).greeting == "Hello W 0"
+    assert await model.with_options(output="dict").greet(Who("World")) == {"greeting": "Hello World"}
+    job = await model.start_sample_job(Who("World"))  # pyright: ignore
+    await job.wait()
+
+
+async def test_streamed_inputs(grpc_client: RemoteClient) -> None:
+    model = await grpc_client.model("foo", SampleModule)
+    assert await model.greet_all([Who("a"), Who("b")]) == Greeting(greeting="Hi a,b")
+
+    async def people() -> AsyncIterator[Who]:
+        yield Who("a")
+        yield Who("b")
+
+    assert [each async for each in model.greet_each(people())] == [
+        Greeting(greeting="Hello a"),
+        Greeting(greeting="Hello b"),
+    ]
+
+
+async def test_streamed_inputs_are_refused_over_http(http_client: RemoteClient) -> None:
+    model = await http_client.model("foo", SampleModule)
+    with pytest.raises(UnsupportedError, match="gRPC"):
+        await model.greet_all([Who("a")])
+    with pytest.raises(UnsupportedError, match="gRPC"):
+        model.greet_each(None)  # type: ignore[arg-type]
+
+
+async def test_a_training(client: RemoteClient) -> None:
+    model = await client.model("foo", SampleModule)
+    training = await model.train([Who("a")], [1, 2], batch_size=0)
+    trained = await training.model()
+    assert isinstance(trained, SampleModule)
+    assert await trained.greet(Who("World")) == Greeting(greeting="Hello World")
+
+
+async def test_the_registry_binds_by_itself(runtime: Runtime, protocol: Protocol, client: RemoteClient) -> None:
+    registry[SAMPLE_MODELS["foo"]] = SampleModule
+    assert isinstance(await client.model("bar"), SampleModule)
+    assert not isinstance(await client.model("primitive"), SampleModule)
+    config = {"connection": connection_of(runtime, protocol), "protocol": protocol, "discover_models": False}
+    finder = RemoteModelFinder({**config, "supported_models": {"foo": SAMPLE_MODELS["foo"]}})
+    found = await finder.find_model("foo")
+    assert found is not None
+    made = RemoteModelInitializer().init(found)
+    assert made is not None
+    async with made:
+        assert isinstance(made, SampleModule)
+        assert await made.greet(Who("World")) == Greeting(greeting="Hello World")
+    await finder.aclose()
+
+
+class WrongGreeting(BaseModel):
+    greeting: int
+    more: str = ""
+
+
+@module("another-id", task="SampleTask")
+class Wrong(RemoteModuleBase):
+    @taskmethod()
+    async def run(self, sample_input: Who, thrown: bool = False, prefix: int = 1) -> WrongGreeting:
+        raise NotImplementedError
+
+    @taskmethod("NoTask")
+    async def other(self, x: int) -> int:
+        raise NotImplementedError
+
+    @taskmethod("ZooTask")
+    def zoos(self) -> AsyncIterator[Any]:
+        raise NotImplementedError
+
+
+async def test_all_differences_are_told_at_once(client: RemoteClient, protocol: Protocol) -> None:
+    with pytest.raises(SchemaError) as caught:
+        await client.model("foo", Wrong)
+    told = str(caught.value)
+    for each in (
+        f"the model's module is {SAMPLE_MODELS['foo']}, not another-id",
+        "run: the server knows no parameter thrown",
+        "run: prefix is str on the server, not int",
+        "run: the answer.greeting is str on the server, not int",
+        "run: the answer has no field more",
+        "other: the server has no task NoTask",
+        f"zoos: the server requires {'zoo' if protocol == 'grpc' else 'inputs'}",
+    ):
+        assert each in told
+
+
+async def test_what_is_no_declaration(client: RemoteClient) -> None:
+    with pytest.raises(ConfigurationError, match="is no declared module"):
+        await client.model("foo", dict)
+    with pytest.raises(InputError, match="task="):
+        await client.model("foo", "SampleTask")  # type: ignore[call-overload]
+
+
+class Shade(enum.Enum):
+    RED = 0
+    GREEN = 1
+    BLUE = 7
+
+
+@dataclass
+class Spot:
+    label: str
+    lat: float
+    lon: float
+
+
+class Zoo(BaseModel):
+    flag: bool | None = None
+    uint64: int | None = None
+    blob: bytes | None = None
+    place: Spot | None = None
+    places: list[Spot] | None = None
+    counts: dict[str, int] | None = None
+    when: datetime | None = None
+    settings: dict[str, Any] | None = None
+    scalar_union: bool | int | float | str | None = None
+    optional_text: str | None = None
+
+
+@module("", task="ZooTask")
+class Echo:
+    """Not even a subclass."""
+
+    @taskmethod()
+    async def run(self, zoo: Zoo) -> Zoo:
+        raise NotImplementedError
+
+
+async def test_types_of_ones_own_return_equal(client: RemoteClient) -> None:
+    spot = Spot("x", 1.5, -2.5)
+    zoo = Zoo(
+        flag=True,
+        uint64=2**64 - 1,
+        blob=bytes(range(256)),
+        place=spot,
+        places=[spot, spot],
+        counts={"a": 1},
+        when=datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC),
+        settings={"a": "b"},
+        scalar_union="text",
+        optional_text="",
+    )
+    model = await client.model("zoo", Echo)
+    assert await model.run(zoo) == zoo
+
+
+async def test_an_answer_of_another_task_is_no_object(grpc_client: RemoteClient) -> None:
+    """What one message has and the other has not shows that it is another one."""
+    model = await grpc_client.model("foo")
+    (method,) = [each for _, methods in model.config.task_methods for each in methods if each.name == "run_numbers"]
+    with pytest.raises(InvalidResponseError, match="is the model of another task"):
+        method.codec.decode(b"\x52\x03abc", "pydantic")
+
+
+async def test_a_proxy_says_what_it_does_not_know(client: RemoteClient) -> None:
+    assert "all tasks of the runtime" in repr(await client.model("foo"))
+    assert "No server tells which tasks" in (type(await client.model("foo")).__doc__ or "")
+    for known in (await client.model("foo", task="SampleTask"), await client.model("foo", SampleModule)):
+        assert "all tasks" not in repr(known)
