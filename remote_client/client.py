@@ -13,6 +13,7 @@ import anyio.to_thread
 
 from ._schema.info import ModelInfo, RuntimeInfo
 from ._schema.rpc import ServiceDescription
+from .configuration import remote_finders
 from .deployment import check_name, checked_files, read_folder
 from .errors import (
     ConfigurationError,
@@ -22,8 +23,9 @@ from .errors import (
     ModelNotFoundError,
     UnavailableError,
     UnimplementedError,
+    UnsupportedError,
 )
-from .finder import RemoteModelFinder, Server
+from .finder import Finders, RemoteModelFinder, Server
 from .initializer import RemoteModelInitializer
 from .jobs import Home, PredictionJob, TrainingJob, has_model, start
 from .module import RemoteModuleBase
@@ -89,13 +91,44 @@ class RemoteClient:
             raise ConfigurationError("target: give at least one, and all of one protocol")
         connections = tuple(connection for connection, _ in parsed)
         self._metadata = () if metadata is None else (metadata,)
-        self._finder = RemoteModelFinder(
+        finder = RemoteModelFinder(
             FinderConfig(remote_connections=connections[:-1], connection=connections[-1], protocol=parsed[0][1]),
             options=CallOptions(timeout=connections[0].timeout, metadata=self._metadata),
             transport=transport,
         )
+        self._finder = Finders([finder])
         self._transport = transport
         self._initializer = RemoteModelInitializer()
+
+    @classmethod
+    def from_config(
+        cls, config: str | PathLike[str] | Mapping[str, Any], *, metadata: MetadataSource | None = None
+    ) -> Self:
+        """A client made of caikit's configuration: the finders of the type REMOTE under `model_management.finders`.
+
+        Of two finders that find the same model the first is used. The environment overrides what a finder is given, as
+        in `MODEL_MANAGEMENT_FINDERS_<NAME>_CONFIG_CONNECTION_HOSTNAME`.
+
+        Args:
+            config: a mapping, or the path of a YAML file.
+            metadata: as for the class.
+
+        Raises:
+            ConfigurationError: something of it is wrong, or there is no such finder.
+            OSError: the file cannot be read.
+        """
+        client = cls.__new__(cls)
+        client._metadata = () if metadata is None else (metadata,)
+        finders = remote_finders(config)
+        client._finder = Finders(
+            [
+                RemoteModelFinder(found, name, options=CallOptions(timeout=_timeout(found), metadata=client._metadata))
+                for name, found in finders.items()
+            ]
+        )
+        client._transport = None
+        client._initializer = RemoteModelInitializer()
+        return client
 
     @overload
     async def model(self, name: str, declared: type[M], *, task: None = None) -> M: ...
@@ -257,15 +290,18 @@ class RemoteClient:
 
     @property
     def _first(self) -> Server:
-        return self._finder.servers[0]
+        servers = self._finder.servers
+        if not servers:
+            raise UnsupportedError("the host name depends on the model's name: no server is known before a model is")
+        return servers[0]
 
     async def healthy(self) -> bool:
         """Whether every server answers that it serves. Unreachable ones do not; other errors are raised."""
-        method, serving = _HEALTH[self._finder.config.protocol]
         answers: list[bool] = []
         errors: list[Exception] = []
 
         async def ask(server: Server) -> None:
+            method, serving = _HEALTH[self._finder.of(server).config.protocol]
             try:
                 answers.append(await server.caller.send(method, b"") == serving)
             except (UnavailableError, DeadlineExceededError, UnimplementedError):
@@ -296,6 +332,10 @@ class RemoteClient:
         servers = self._finder.servers
         opened = sum(server.caller.connections.opened for server in servers)
         return f"<RemoteClient of {', '.join(each.connection.target for each in servers)}: {opened} connections opened>"
+
+
+def _timeout(config: FinderConfig) -> float | None:
+    return (config.connection or config.remote_connections[0]).timeout
 
 
 def _connection(

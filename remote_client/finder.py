@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +21,7 @@ from .errors import (
     ClosedError,
     ConfigurationError,
     InvalidResponseError,
+    RemoteCallError,
     SchemaError,
     UnimplementedError,
     UnsupportedError,
@@ -361,6 +362,67 @@ class RemoteModelFinder:
                 await stream.aclose()
         finally:
             lease.release()
+
+
+class Finders:
+    """Several finders as one: of two that find the same model the first is used."""
+
+    def __init__(self, finders: Sequence[RemoteModelFinder]) -> None:
+        self._finders = finders
+
+    @property
+    def servers(self) -> list[Server]:
+        """The servers known so far, in the order they are asked."""
+        return [server for finder in self._finders for server in finder.servers]
+
+    def of(self, server: Server) -> RemoteModelFinder:
+        """The finder that a server belongs to."""
+        return next(finder for finder in self._finders if server in finder.servers)
+
+    async def locate(self, model_path: str) -> tuple[Server, RemoteModuleConfig] | None:
+        """See `RemoteModelFinder.locate`. One that cannot be asked does not keep the others from being asked."""
+        errors: list[RemoteCallError] = []
+        for finder in self._finders:
+            try:
+                found = await finder.locate(model_path)
+            except RemoteCallError as error:
+                errors.append(error)
+            else:
+                if found is not None:
+                    return found
+        if len(errors) == len(self._finders):
+            raise errors[0]
+        return None
+
+    async def discover(self) -> dict[str, ModelInfo]:
+        """See `RemoteModelFinder.discover`."""
+        errors: list[RemoteCallError] = []
+        models: dict[str, ModelInfo] = {}
+        for finder in self._finders:
+            try:
+                models = await finder.discover() | models
+            except RemoteCallError as error:
+                errors.append(error)
+        if len(errors) == len(self._finders):
+            raise errors[0]
+        return models
+
+    async def describe(self, server: Server) -> ServiceDescription:
+        """See `RemoteModelFinder.describe`."""
+        return await self.of(server).describe(server)
+
+    async def management(self, server: Server, method: str) -> RemoteRPCDescriptor:
+        """See `RemoteModelFinder.management`."""
+        return await self.of(server).management(server, method)
+
+    async def call(self, server: Server, method: str, **kwargs: Any) -> dict[str, Any]:
+        """See `RemoteModelFinder.call`."""
+        return await self.of(server).call(server, method, **kwargs)
+
+    async def aclose(self) -> None:
+        """Close all connections, for good."""
+        for finder in self._finders:
+            await finder.aclose()
 
 
 async def _each(items: list[bytes]) -> AsyncIterator[bytes]:

@@ -50,6 +50,8 @@ def bind(
     for task, bound in methods.items():
         known = description.tasks[task].methods if task in description.tasks else ()
         bound += [_start(each, declaration, task) for each in known if each.job is not None]
+        # The names that every module has stay: who does not know of the declaration calls those.
+        bound += [each for each in known if all(each.name != other.name for other in bound)]
     training: RemoteRPCDescriptor | None = None
     if declaration.train is not None:
         named = _trainings(declaration, description)

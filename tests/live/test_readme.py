@@ -5,14 +5,19 @@ from typing import Any
 
 import pytest
 
+from remote_client.declare import registry
+
 from ..support import readme
 from ..support.runtime import Runtime
 
 
 async def test_examples_run_and_print(runtime: Runtime, capfd: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {"asyncio": asyncio}
-    for _, code in readme.examples():
-        await readme.run(code, runtime, names)
+    try:
+        for _, code in readme.examples():
+            await readme.run(code, runtime, names)
+    finally:
+        registry.clear()  # what the README declares is for no other test
     printed = capfd.readouterr().out
     for expected in (
         "Hello World\n",
@@ -27,6 +32,7 @@ async def test_examples_run_and_print(runtime: Runtime, capfd: pytest.CaptureFix
         "COMPLETED greeting='Hello World'",
         "COMPLETED\n",
         "mine\n",
+        "Greeting(greeting='Hello World 1')",
         "run_sample(): sample_input.name: expected str, not int",
         "no server lists the model 'fo'; did you mean 'foo'?",
         "StatusCode.INTERNAL barf! caikit.runtime.SampleLib.SampleLibService/SampleTaskPredict",

@@ -222,7 +222,8 @@ async def test_aclose_while_another_task_reads(wire: WireServer, module: Any) ->
     async with asyncio.timeout(2):
         await stream.aclose()
         await asyncio.wait((reader,))
-    assert (await wire.until(lambda seen: bool(seen["cancelled"])))["cancelled"] == {"Count": 1}
+    # By its name, as the test before leaves a cancel of its own on the way.
+    assert (await wire.until(lambda seen: "Count" in seen["cancelled"]))["cancelled"]["Count"] == 1
 
 
 async def test_the_request_iterator_is_closed_with_the_call(wire: WireServer, module: Any) -> None:

@@ -341,6 +341,16 @@ async def test_aclose_while_another_task_reads(http_wire: Wire, http: Any, start
     assert sum((await http_wire.stats())["cancels"].values()) == 1
 
 
+@pytest.mark.parametrize("start", STREAMS.values(), ids=STREAMS)
+async def test_aclose_waits_until_nothing_is_left(http_wire: Wire, http: Any, start: Callable[[Any], Any]) -> None:
+    stream = await start(http).__aenter__()
+    await http_wire.until_running(1)
+    assert acquired(http) == 1
+    await stream.aclose()
+    transport = http._caller.connections._current.transport
+    assert (acquired(http), len(transport._tasks), len(transport._streams)) == (0, 0, 0)
+
+
 async def test_a_stream_ended_by_its_reader_takes_its_connection_along(http_wire: Wire, http: Any) -> None:
     """What is left of its answer must never be read as another call's."""
     for _ in range(10):

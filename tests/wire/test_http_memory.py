@@ -59,11 +59,11 @@ async def test_1000_calls_leave_no_objects_and_no_files(http_wire: Wire, http: A
     await asyncio.gather(*(_some_of_all(http, 5) for _ in range(5)))
     await _quiet(http)
     files, before = open_files(), _census()
-    await asyncio.gather(*(_some_of_all(http, 26) for _ in range(5)))
+    await asyncio.gather(*(_some_of_all(http, 36) for _ in range(5)))
     await _quiet(http)
     await http_wire.until(lambda seen: not seen["running"])
     # The loop itself keeps up to 100 timers that were cancelled.
-    grown = {name: count - before[name] for name, count in _census().items() if count - before[name] > 120}
+    grown = {name: count - before[name] for name, count in _census().items() if count - before[name] > 170}
     assert grown == {}
     assert await settled(open_files, files) <= files
 
@@ -116,3 +116,23 @@ async def test_a_cancelled_call_needs_no_garbage_collector(http_wire: Wire, http
     gone = weakref.ref(_transport(http))
     await http.aclose()
     assert await settled(lambda: int(gone() is not None), 0, 1) == 0
+
+
+@pytest.mark.parametrize("end", ["error", "deadline", "cut", "cancel", "whole"])
+async def test_a_stream_that_is_over_holds_no_connection(http_wire: Wire, http: Any, end: str) -> None:
+    """While somebody still holds the stream."""
+    http = http.with_options(timeout=0.05 if end == "deadline" else 5)
+    steps = {"cut": events(end=False), "whole": events()}
+    if end in steps:
+        stream = http.script_stream(steps=steps[end])
+    else:
+        stream = http.count(n=0, fail=500 if end == "error" else None, hang=end != "error")
+    reader = asyncio.create_task(anext(stream, None))
+    if end == "cancel":
+        await http_wire.until_running(1)
+        reader.cancel()
+    await asyncio.wait((reader,))
+    assert reader.cancelled() == (end == "cancel")
+    await _quiet(http)
+    assert (await http_wire.until(lambda seen: not seen["running"]))["running"] == {}
+    assert await anext(stream, None) is None

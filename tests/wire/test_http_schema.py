@@ -238,7 +238,7 @@ async def test_large_documents(http_wire: Wire, name: str) -> None:
 
     watcher = asyncio.create_task(watch())
     try:
-        method = _method(await describe(http_wire, LARGE[name], within=1.5 if "doubling" in name else 10))
+        method = _method(await describe(http_wire, LARGE[name], within=1.5 if "doubling" in name else 5))
     finally:
         watcher.cancel()
         await asyncio.wait((watcher,))
