@@ -51,6 +51,8 @@ MAX_CONNECTIONS = 1000
 MAX_ERROR_SIZE = 64 * 1024
 """Bytes that are read of an answer that reports an error."""
 
+MAX_KEPT_HEADERS = 64
+"""Sets of headers a connection keeps made."""
 _SLICE = 256 * 1024
 """Bytes of a body that are written at once."""
 
@@ -78,6 +80,7 @@ class HttpTransport(Transport):
         self._shared = engine is not None
         self._engine = engine or _open_engine(connection)
         self._routes: dict[str, tuple[str, httpx.URL]] = {}
+        self._kept: dict[tuple[RawMetadata, str, str | None], httpx.Headers] = {}
         self.limits: set[_Limit] = set()
         self._streams: set[_EventStream] = set()
         self.nothing: asyncio.Future[None] = self.loop.create_future()
@@ -116,9 +119,8 @@ class HttpTransport(Transport):
             try:
                 response = await self._engine.handle_async_request(request)
             except _FAILURES as error:
-                # A server may end a kept connection just when a request is on its way. For GET and DELETE aiohttp
-                # itself does this.
-                if not (call.idempotent and request.method == "POST" and _was_dropped(error)):
+                # A server may end a kept connection just when a request is on its way.
+                if not (call.idempotent and _was_dropped(error)):
                     raise
                 response = await self._engine.handle_async_request(request)
         except _FAILURES as error:
@@ -142,7 +144,7 @@ class HttpTransport(Transport):
             url, body = url.copy_with(query=body), b""
         # The runtime refuses any other form of its type, a charset included.
         kind = body.content_type if isinstance(body, Body) else "application/json" if body else None
-        headers = _headers(call.metadata, accept, kind)
+        headers = self._headers(call.metadata, accept, kind)
         if len(body) > _SLICE:
             headers = httpx.Headers(headers)
             headers["content-length"] = str(len(body))
@@ -153,6 +155,18 @@ class HttpTransport(Transport):
         request = httpx.Request(verb, url, headers=headers, stream=httpx.ByteStream(body))
         request.read()
         return request
+
+    def _headers(self, metadata: RawMetadata, accept: str, kind: str | None) -> httpx.Headers:
+        """A request's headers. Making them costs more than anything else that is done here, so the latest are kept."""
+        if kind is not None and kind != "application/json":
+            return _made(metadata, accept, kind)
+        key = (metadata, accept, kind)
+        headers = self._kept.get(key)
+        if headers is None:
+            if len(self._kept) >= MAX_KEPT_HEADERS:
+                self._kept.clear()  # of metadata that changes with each call
+            headers = self._kept[key] = _made(metadata, accept, kind)
+        return headers
 
     async def _check(self, call: Call, response: httpx.Response) -> None:
         if not 200 <= response.status_code < 300:
@@ -469,23 +483,13 @@ def _paths(errors: Any) -> str:
     return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each.get('msg')}" for each in told)
 
 
-@lru_cache(maxsize=256)
-def _prebuilt(metadata: RawMetadata, accept: str, kind: str | None) -> httpx.Headers:
+def _made(metadata: RawMetadata, accept: str, kind: str | None) -> httpx.Headers:
     headers: dict[str, str] = {"accept": accept, "accept-encoding": "identity", "user-agent": "remote-client"}
     if kind is not None:
         headers["content-type"] = kind
     for name, value in metadata:
         headers[name] = value if isinstance(value, str) else base64.b64encode(value).decode()
     return httpx.Headers(headers)
-
-
-def _headers(metadata: RawMetadata, accept: str, kind: str | None) -> httpx.Headers:
-    """A request's headers. Making them costs more than anything else that is done here, so they are kept."""
-    if kind is None or kind == "application/json":
-        return _prebuilt(metadata, accept, kind)
-    headers = httpx.Headers(_prebuilt(metadata, accept, None))
-    headers["content-type"] = kind
-    return headers
 
 
 def headers_of(response: httpx.Response) -> dict[bytes, bytes]:
@@ -581,7 +585,9 @@ def _open_engine(connection: ConnectionInfo) -> httpx.AsyncBaseTransport:
 
     def session() -> aiohttp.ClientSession:
         connector = _Connector(limit=MAX_CONNECTIONS, ssl=context)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+        made = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+        made._retry_connection = False  # its own retry of GET and DELETE knows nothing of what must be sent once
+        return made
 
     return AiohttpTransport(verify=context, trust_env=False, client=session)
 
