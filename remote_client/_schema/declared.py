@@ -295,6 +295,7 @@ def _core(kind: Any) -> Any:
 
 def _fields(kind: Any) -> Mapping[str, Any] | None:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
+        kind.model_rebuild(raise_errors=False)  # it may name types that were defined after it
         return {name: each.annotation for name, each in kind.model_fields.items()}
     if dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind)

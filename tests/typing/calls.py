@@ -1,0 +1,80 @@
+"""Calls that type checkers must understand, and such that they must refuse: an ignored line without an error is one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import assert_type
+
+from remote_client import JobInfo, RemoteClient, RemoteModuleBase, RemoteStream, TrainingJob
+from remote_client.declare import module, taskmethod
+
+
+@dataclass
+class Who:
+    """What is sent."""
+
+    name: str
+
+
+@dataclass
+class Greeting:
+    """What is answered."""
+
+    greeting: str
+
+
+@module("some-id", "SampleModule", "0.1.0", task="SampleTask")
+class SampleModule(RemoteModuleBase):
+    """Declared by hand."""
+
+    @taskmethod()
+    async def run(self, sample_input: Who, throw: bool = False) -> Greeting:
+        """Unary."""
+        raise NotImplementedError
+
+    @taskmethod()
+    def run_stream_out(self, sample_input: Who) -> RemoteStream[Greeting]:
+        """Many answers."""
+        raise NotImplementedError
+
+    @taskmethod()
+    def run_bidi_stream(self, sample_inputs: AsyncIterable[Who]) -> AsyncIterator[Greeting]:
+        """Many of both."""
+        raise NotImplementedError
+
+    async def train(self, training_data: Iterable[Who], batch_size: int = 64) -> TrainingJob[SampleModule]:
+        """A training."""
+        raise NotImplementedError
+
+
+async def right(client: RemoteClient, who: Who, many: AsyncIterable[Who]) -> None:
+    """All of it is understood."""
+    model = await client.model("foo", SampleModule)
+    assert_type(model, SampleModule)
+    assert_type(await model.run(who, throw=True), Greeting)
+    assert_type(await model.with_options(timeout=5).run(who), Greeting)
+    async for each in model.run_stream_out(who):
+        assert_type(each, Greeting)
+    async with model.run_stream_out(who) as stream:
+        assert_type(await anext(stream), Greeting)
+    async for each in model.run_bidi_stream(many):
+        assert_type(each, Greeting)
+    job = await model.train([who])
+    assert_type(await job.wait(), JobInfo)
+    assert_type(await job.model(), SampleModule)
+    assert_type(await client.model("foo"), RemoteModuleBase)
+    assert_type(await client.model("foo", task="SampleTask"), RemoteModuleBase)
+
+
+async def wrong(client: RemoteClient, who: Who) -> None:
+    """None of it is taken."""
+    model = await client.model("foo", SampleModule)
+    await model.run(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await model.run(who, thrown=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await model.run()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    (await model.run(who)).greetings  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    await model.train([5])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    await client.model("foo", SampleModule, task="SampleTask")  # type: ignore[call-overload]  # pyright: ignore
+    await client.model(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    RemoteClient("h:1", protocol="smtp")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

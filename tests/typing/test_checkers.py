@@ -1,0 +1,57 @@
+"""mypy --strict and pyright understand declared modules, and files that `remote-client stubs` writes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from remote_client.cli import main
+from tests.support.runtime import Runtime
+
+ROOT = Path(__file__).parent.parent.parent
+CHECKERS = {
+    "mypy": ["-m", "mypy", "--strict", "--python-version", "3.11"],
+    "pyright": ["-m", "pyright", "--warnings"],
+}
+
+
+def check(checker: str, *files: Path) -> str:
+    command = [sys.executable, *CHECKERS[checker], *map(str, files)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_calls(checker: str) -> None:
+    assert not check(checker, Path(__file__).parent / "calls.py")
+
+
+@pytest.mark.timeout(180)
+def test_stubs(runtime: Runtime, tmp_path: Path) -> None:
+    files = []
+    for name, target in (("over_grpc.py", runtime.target), ("over_http.py", runtime.http_target)):
+        assert main(["stubs", target, "-o", str(tmp_path / name)]) == 0
+        files.append(tmp_path / name)
+        first = files[-1].read_text()
+        assert main(["stubs", target, "-o", str(tmp_path / name)]) == 0
+        assert files[-1].read_text() == first
+    for checker in CHECKERS:
+        assert not check(checker, *files)
+    formatted = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--line-length=120", "--diff", *map(str, files)]
+    )
+    assert formatted.returncode == 0
+
+
+def test_the_command(runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stubs", runtime.target]) == 0
+    assert "class SampleModule(SampleTask):" in capsys.readouterr().out
+    assert main(["stubs", "localhost:1"]) == 1
+    assert "UNAVAILABLE" in capsys.readouterr().err
+    assert main(["stubs", "nonsense://x"]) == 1
+    with pytest.raises(SystemExit):
+        main([])
