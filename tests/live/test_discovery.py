@@ -24,7 +24,9 @@ from .protocols import Protocol, Recorder, connection_of, named, nobody, target_
 
 async def test_models(client: RemoteClient, runtime: Runtime) -> None:
     models = {info.name: info for info in await client.models()}
-    assert models.keys() == {*SAMPLE_MODELS, runtime.marker}
+    # Other tests train and deploy models, whose names have a hyphen.
+    assert {name for name in models if "-" not in name} == SAMPLE_MODELS.keys()
+    assert runtime.marker in models
     foo = models["foo"]
     assert isinstance(foo, ModelInfo)
     assert (foo.module_id, foo.module_name, foo.loaded) == (SAMPLE_MODELS["foo"], "SampleModule", True)
