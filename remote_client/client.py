@@ -61,6 +61,7 @@ class RemoteClient:
             `https://host:port`; a `ConnectionInfo`; or a list of these, for several servers: of two that list the same
             model the first is used.
         protocol: `"grpc"` or `"http"`, for targets that do not name it; the default is gRPC.
+        retries: as `ConnectionInfo.retries`: kept, but this version sends every call once.
         timeout: seconds for a unary call, and between two items of a stream; None for no limit. Default 60.
         max_session_age: seconds until a connection is replaced by a new one, without loss; below 0 (the default) never,
             0 a new connection for each call.
@@ -79,6 +80,7 @@ class RemoteClient:
         target: str | ConnectionInfo | Iterable[str | ConnectionInfo],
         *,
         protocol: Protocol | None = None,
+        retries: int | None = None,
         timeout: float | EllipsisType | None = ...,
         max_session_age: float | None = None,
         tls: ConnectionTlsInfo | Mapping[str, Any] | None = None,
@@ -86,7 +88,7 @@ class RemoteClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         targets = [target] if isinstance(target, (str, ConnectionInfo)) else target
-        parsed = [_connection(each, protocol, timeout, max_session_age, tls) for each in targets]
+        parsed = [_connection(each, protocol, retries, timeout, max_session_age, tls) for each in targets]
         if len({speaks for _, speaks in parsed}) != 1:
             raise ConfigurationError("target: give at least one, and all of one protocol")
         connections = tuple(connection for connection, _ in parsed)
@@ -341,6 +343,7 @@ def _timeout(config: FinderConfig) -> float | None:
 def _connection(
     target: str | ConnectionInfo,
     protocol: Protocol | None,
+    retries: int | None,
     timeout: float | EllipsisType | None,
     max_session_age: float | None,
     tls: ConnectionTlsInfo | Mapping[str, Any] | None,
@@ -357,6 +360,8 @@ def _connection(
     changes: dict[str, Any] = {}
     if not isinstance(timeout, EllipsisType):
         changes["timeout"] = timeout
+    if retries is not None:
+        changes["retries"] = retries
     if max_session_age is not None:
         changes["max_session_age"] = max_session_age
     if tls is not None:

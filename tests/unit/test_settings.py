@@ -260,6 +260,7 @@ def test_client_settings() -> None:
         ("h:1", {"timeout": 0}, "timeout"),
         (ConnectionInfo(hostname="unix:/x"), {"protocol": "http"}, "unix socket"),
         ("h:1", {"transport": object()}, "transport"),
+        ("h:1", {"retries": -1}, "retries"),
     ]:
         with pytest.raises(ConfigurationError, match=told):
             RemoteClient(target, **options)  # type: ignore[arg-type]
