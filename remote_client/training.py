@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import secrets
 from pathlib import PurePath
 from typing import Any
@@ -78,7 +79,7 @@ def _around(training: RemoteRPCDescriptor, kwargs: dict[str, Any], model: str) -
     name = around["model_name"]
     if name is None:
         # Chosen here and not by the server: a start that is lost on the way can be looked for.
-        name = f"{model}-{secrets.token_hex(8)}"
+        name = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', model)}-{secrets.token_hex(8)}"
     check_name(name)
     return arguments, name
 

@@ -100,6 +100,9 @@ def test_names_and_places() -> None:
     _, request = chosen(training_data=ROWS, union_list=["x"])
     assert request["model_name"].startswith("foo-")
     assert request["model_name"] != chosen(training_data=ROWS, union_list=["x"])[1]["model_name"]
+    nested = config()
+    nested.model_path = "org/my model"
+    assert chosen(training_data=ROWS, union_list=["x"], of=nested)[1]["model_name"].startswith("org-my-model-")
     for prefix in ("", "_"):
         given = {f"{prefix}model_name": "m", f"{prefix}output_path": "some/where"}
         _, request = chosen(training_data=ROWS, union_list=["x"], **given)
