@@ -21,6 +21,11 @@ def clean(text: str, limit: int = _TEXT_LIMIT) -> str:
     return "".join(char if char.isprintable() else " " for char in shown)
 
 
+def kind_of(value: object) -> str:
+    """A value's type, for error messages."""
+    return type(value).__name__
+
+
 class RemoteClientError(Exception):
     """The base of all exceptions of this package."""
 
@@ -50,7 +55,7 @@ class WrongLoopError(RemoteClientError, RuntimeError):
 
 
 class ForkedError(RemoteClientError, RuntimeError):
-    """gRPC was in use when the process forked, and hangs in the child: start workers with `spawn`."""
+    """The client, or gRPC, was in use when the process forked: of no use in the child. Start workers with `spawn`."""
 
 
 class JobError(RemoteClientError):
@@ -248,8 +253,8 @@ class StreamTruncatedError(UnavailableError):
 class OutcomeUnknownError(RemoteCallError):
     """A call that must be sent only once was lost on the way: the server may have done what it was asked, or not.
 
-    Its `__cause__` is what went wrong. `model_name` is the name that a training was given: once it is done, the server
-    has a model of that name.
+    Its `__cause__` is what went wrong. `model_name` is the model that is trained, deployed or undeployed, None for a
+    prediction job: whether the server lists it tells what became of the call.
     """
 
     model_name: str | None = None

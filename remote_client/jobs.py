@@ -305,7 +305,7 @@ async def start(caller: Caller, rpc: RemoteRPCDescriptor, body: bytes, model_nam
 
 
 def _unknown(caller: Caller, rpc: RemoteRPCDescriptor, error: Exception, model_name: str | None) -> OutcomeUnknownError:
-    hint = f"; if it did, the model will be called {model_name!r}" if model_name else ""
+    hint = f", for the model {model_name!r}" if model_name else ""
     unknown = OutcomeUnknownError(
         f"{rpc.rpc_name} was sent once, and nobody knows whether the server did it{hint}: {error}",
         method=rpc.path.removeprefix("/"),
@@ -327,11 +327,10 @@ async def has_model(home: Home, name: str, runs: RemoteRPCDescriptor | None) -> 
         name: the model.
         runs: the method; None where none of the model's is known.
     """
-    caller = home.caller.replace(output="dict").for_model(name)
     incomplete = None if runs is None else runs.codec.incomplete(name)
     try:
         if runs is not None and incomplete is not None:
-            await caller.send(runs.path, incomplete)
+            await home.caller.for_model(name).send(runs.path, incomplete)
         elif home.methods.models is not None:
             models = home.methods.models
             await home.caller.unary(models, models.codec.encode("", (), {"model_ids": [name]}))

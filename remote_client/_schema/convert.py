@@ -16,12 +16,12 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
-from ..errors import SchemaError
+from ..errors import SchemaError, kind_of
 from . import values
 from .fields import SCALARS, Field, fields_of, is_map, map_entry, message_of, python_type, sequence_field
 from .misfit import BAD, Misfit, misfit
 from .unions import Chooser
-from .values import WELL_KNOWN, as_items, kind_of
+from .values import WELL_KNOWN, as_items
 
 _FLOAT32 = FieldDescriptor.TYPE_FLOAT
 

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ValidationError, create_model
 from pydantic_core import from_json
 
 from .._body import Body
-from ..errors import InputError, InvalidResponseError, UnsupportedError
+from ..errors import InputError, InvalidResponseError, UnsupportedError, kind_of
 from ..settings import Output
 from .binding import Binder
-from .json_types import OPEN, JsonMessage, bare, kind_of, plain
+from .json_types import OPEN, JsonMessage, bare, plain
 from .multipart import Multipart, to_json
 from .rpc import OUTPUT_PATH
 from .sources import as_source
@@ -71,7 +71,8 @@ class JsonCodec:
     ) -> None:
         self._name = name
         self._request = request
-        self._answers = Answers(answer)
+        self._is_file = answer is None
+        self._answer: type[BaseModel] | None = answer if isinstance(answer, type) else None
         self._multipart = multipart
         self.signature = signature
         self._binder = Binder(name, signature, {})
@@ -120,7 +121,20 @@ class JsonCodec:
         raise UnsupportedError(f"{self._name}(): {NO_STREAMED_INPUT}")
 
     def decode(self, data: bytes, output: Output) -> Any:
-        return self._answers.read(data, output)
+        if self._is_file or isinstance(data, Body):
+            return _file(data, output)
+        try:
+            if output == "dict" or self._answer is None:
+                return from_json(data)
+            return self._answer.model_validate_json(data)
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            where = path_of(problem["loc"])
+            what = f"{where}: {_message(problem)}" if where else _message(problem)
+            name = self._answer.__name__ if self._answer else "JSON"
+            raise InvalidResponseError(f"the answer is no {name}: {what}") from None
+        except ValueError as error:
+            raise InvalidResponseError(f"the answer is no JSON: {error}") from None
 
 
 class TaskCodec(JsonCodec):
@@ -245,31 +259,6 @@ class QueryCodec(JsonCodec):
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         return urlencode(self._binder.bind(args, kwargs), doseq=True).encode()
-
-
-class Answers:
-    """Reads the answers of a method: see `JsonCodec` for their type."""
-
-    def __init__(self, answer: Any) -> None:
-        self._is_file = answer is None
-        self._model: type[BaseModel] | None = answer if isinstance(answer, type) else None
-
-    def read(self, data: bytes, output: Output) -> Any:
-        """The answer. Raises InvalidResponseError."""
-        if self._is_file or isinstance(data, Body):
-            return _file(data, output)
-        try:
-            if output == "dict" or self._model is None:
-                return from_json(data)
-            return self._model.model_validate_json(data)
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            where = path_of(problem["loc"])
-            what = f"{where}: {_message(problem)}" if where else _message(problem)
-            name = self._model.__name__ if self._model else "JSON"
-            raise InvalidResponseError(f"the answer is no {name}: {what}") from None
-        except ValueError as error:
-            raise InvalidResponseError(f"the answer is no JSON: {error}") from None
 
 
 def path_of(steps: Iterable[str | int]) -> str:

@@ -30,7 +30,7 @@ from pydantic import (
 )
 from pydantic import Field as PydanticField
 
-from ..errors import SchemaError, clean
+from ..errors import SchemaError, clean, kind_of
 from .attributes import attributes_of, complete
 
 FILE = "caikit_data_model.common.File"
@@ -48,11 +48,6 @@ class JsonMessage(BaseModel):
         revalidate_instances="always",
         ser_json_inf_nan="constants",
     )
-
-
-def kind_of(value: Any) -> str:
-    """A value's type, for error messages."""
-    return type(value).__name__
 
 
 def plain(value: Any, *, text: bool = False) -> Any:

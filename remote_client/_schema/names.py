@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 _SUFFIX = "Predict"
 _JOB_SUFFIXES = {
@@ -36,6 +36,11 @@ def task_name(rpc_name: str, input_streaming: bool, output_streaming: bool) -> s
     prefix = _PREFIXES[input_streaming, output_streaming]
     name = rpc_name.removesuffix(_SUFFIX)
     return name.removeprefix(prefix) or None if name.startswith(prefix) else None
+
+
+def needs_its_whole_name(task: str, tasks: Container[str]) -> bool:
+    """Whether a task's methods keep the word `Task`, as the runtime has a task of the name without it."""
+    return task.endswith("Task") and task.removesuffix("Task") in tasks
 
 
 def job_rpc(rpc_name: str) -> tuple[str, str] | None:

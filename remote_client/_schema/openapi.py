@@ -19,7 +19,7 @@ from .attributes import attributes_of
 from .json_codec import FileResponse, JsonCodec, QueryCodec, TaskCodec, TrainingCodec, fields_of, signature_of
 from .json_types import BYTES, FILE, OPEN, JsonTypes
 from .multipart import Multipart, Path
-from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription
+from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from .sources import FIELD
 
 DOCUMENT = "GET /openapi.json"
@@ -79,7 +79,7 @@ class _Reader:
             elif known := _MANAGEMENT.get((verb, f"/{section}/{last}")):
                 management[known[0]] = self._management(*known, f"{verb.upper()} {route}", operation)
         described = {task: self._task(task, tasks, paths) for task in sorted(tasks)}
-        job = _training_job(management)
+        job = training_job(management)
         return ServiceDescription(
             described,
             self._types.by_name,
@@ -97,7 +97,7 @@ class _Reader:
         return (f"{told} JSON value, unchecked. Newer versions of FastAPI lose them; over gRPC all are known.",)
 
     def _task(self, task: str, tasks: Mapping[str, list[Any]], paths: Mapping[str, Any]) -> TaskDescription:
-        whole = task.endswith("Task") and task.removesuffix("Task") in tasks
+        whole = names.needs_its_whole_name(task, tasks)
         methods, starts = [], []
         for streaming, route, operation in sorted(tasks[task], key=lambda each: each[:2]):
             name = names.method_name(task, False, streaming, whole=whole)
@@ -205,7 +205,8 @@ class _Reader:
         name, resolved = self._types.resolve(schema)
         if name.endswith("RequestInputs"):
             # caikit's own message around several inputs. A route may show the one of the task's other method.
-            name = self._component(f"{rpc_name}RequestInputs") or name
+            own = f"{rpc_name}RequestInputs"
+            name = own if own in self._schemas else name
             resolved = self._schemas.get(name, resolved)
             if resolved is not None:
                 model = self._types.of({"$ref": name})
@@ -219,7 +220,7 @@ class _Reader:
         component's name then tells which method it belongs to.
         """
         own = f"{rpc_name}RequestParameters"
-        if self._component(own):
+        if own in self._schemas:
             return self._types.of({"$ref": own})
         if schema is None:
             return None
@@ -228,9 +229,6 @@ class _Reader:
         if (merged or name.startswith("ServerStreaming")) and name != own:
             return OPEN if self._types.unknown else None
         return self._types.of(schema) if resolved is not None else OPEN
-
-    def _component(self, name: str) -> str | None:
-        return name if name in self._schemas else None
 
     def _answer(self, operation: Mapping[str, Any]) -> Any:
         """The model of an answer; None for a file."""
@@ -287,13 +285,6 @@ def _job(route: str, answer: Any) -> JobMethods:
         asking("GetPredictionJobStatus", "GET", route),
         asking("CancelPredictionJob", "DELETE", route),
         asking("GetPredictionJobResult", "GET", f"{route}/results", answer),
-    )
-
-
-def _training_job(management: Mapping[str, RemoteRPCDescriptor]) -> JobMethods | None:
-    status, cancel = management.get("GetTrainingStatus"), management.get("CancelTraining")
-    return (
-        JobMethods("training_id", status, cancel, models=management.get("GetModelsInfo")) if status and cancel else None
     )
 
 

@@ -17,7 +17,7 @@ from ..errors import SchemaError
 from . import names
 from .codec import ReflectedCodec, ReflectedTraining
 from .reflection import WELL_KNOWN_FILES
-from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription
+from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from .types import Types
 
 _MANAGEMENT = (
@@ -64,13 +64,13 @@ def _describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str])
                 jobs.setdefault(job[0], {})[job[1]] = method
             elif service.name.endswith("TrainingService") and _has_parameters(method):
                 trainings.append(method)
-    training_job = _training_job(management)
+    about_trainings = training_job(management)
     return ServiceDescription(
         _tasks(tasks, jobs, types),
         types.by_name,
         management,
-        trainings=_trainings(trainings, tasks, training_job, types) if training_job else {},
-        training_job=training_job,
+        trainings=_trainings(trainings, tasks, about_trainings, types) if about_trainings else {},
+        training_job=about_trainings,
     )
 
 
@@ -79,7 +79,7 @@ def _tasks(
 ) -> dict[str, TaskDescription]:
     described: dict[str, TaskDescription] = {}
     for task, methods in sorted(tasks.items()):
-        whole = task.endswith("Task") and task.removesuffix("Task") in tasks
+        whole = names.needs_its_whole_name(task, tasks)
         told = [
             _descriptor(each, types, task, names.method_name(task, *_flags(each), whole=whole))
             for each in sorted(methods, key=_flags)
@@ -91,13 +91,6 @@ def _tasks(
             told.append(replace(_descriptor(jobs[task]["start"], types, task, name), job=asked))
         described[task] = TaskDescription(task, tuple(told))
     return described
-
-
-def _training_job(management: Mapping[str, RemoteRPCDescriptor]) -> JobMethods | None:
-    status, cancel = management.get("GetTrainingStatus"), management.get("CancelTraining")
-    return (
-        JobMethods("training_id", status, cancel, models=management.get("GetModelsInfo")) if status and cancel else None
-    )
 
 
 def _trainings(

@@ -110,6 +110,14 @@ class RemoteRPCDescriptor:
         return self.name + re.sub(r"(?:\w+\.)+(\w+)", r"\1", str(self.signature))
 
 
+def training_job(management: Mapping[str, RemoteRPCDescriptor]) -> JobMethods | None:
+    """What can be asked about a training, of the runtime's own methods; None where it has no trainings."""
+    status, cancel = management.get("GetTrainingStatus"), management.get("CancelTraining")
+    if status is None or cancel is None:
+        return None
+    return JobMethods("training_id", status, cancel, models=management.get("GetModelsInfo"))
+
+
 @dataclass(frozen=True, eq=False)
 class TaskDescription:
     """A task: its class's name and its methods."""

@@ -11,9 +11,10 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
+from ..errors import kind_of
 from .fields import SCALARS, fields_of, message_of, sequence_field
 from .misfit import BAD
-from .values import WELL_KNOWN, kind_of
+from .values import WELL_KNOWN
 
 Setter = Callable[[Any, Any], None]
 

@@ -15,13 +15,10 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
+from ..errors import kind_of
+
 FLOAT32_MAX = 3.4028235677973366e38  # the largest double that rounds to a finite float
 EXACT_INTEGER = 2**53  # integers beyond are not exact as a double, which is all JSON numbers are over gRPC
-
-
-def kind_of(value: Any) -> str:
-    """A value's type, for error messages."""
-    return type(value).__name__
 
 
 def as_bool(value: Any) -> bool:
