@@ -24,7 +24,6 @@ import contextlib
 import functools
 import itertools
 import json
-import os
 import socket
 import ssl
 import struct
@@ -36,6 +35,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, 
 from dataclasses import dataclass
 from http.client import responses
 from typing import Any, Literal
+
+from .obey import obey
 
 FOREVER = 3600
 BODY_SHOWN = 100_000
@@ -700,20 +701,6 @@ async def serve(wish: dict[str, Any]) -> None:
     listener = Listener(state, wish)
     print(json.dumps({"port": listener.port, "identity": wish["identity"]}), flush=True)
     await asyncio.gather(listener.run(), obey(state))
-
-
-async def obey(state: State) -> None:
-    """Commands, one JSON object a line, until the input ends."""
-    reader = asyncio.StreamReader(limit=64 << 20)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        command = json.loads(line)
-        if command["do"] == "reset":
-            state.reset()
-        elif command["do"] == "faults":
-            state.faults |= command["faults"]
-        print(json.dumps(state.stats()), flush=True)
-    os._exit(0)  # requests may be in flight; nothing is worth waiting for
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 
+from .obey import obey
 from .wire_reflection import reflect
 from .wire_runtime import GetModelsInfo, GetRuntimeInfo, sample_handlers
 
@@ -206,20 +207,6 @@ async def serve(wish: dict[str, Any]) -> None:
 def _credentials(wish: dict[str, Any]) -> grpc.ServerCredentials:
     key, cert = (Path(wish["tls"][name]).read_bytes() for name in ("key", "cert"))
     return grpc.ssl_server_credentials([(key, cert)])
-
-
-async def obey(state: State) -> None:
-    """Commands, one JSON object a line, until the input ends."""
-    reader = asyncio.StreamReader(limit=64 << 20)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        command = json.loads(line)
-        if command["do"] == "reset":
-            state.reset()
-        elif command["do"] == "faults":
-            state.faults |= command["faults"]
-        print(json.dumps(state.stats()), flush=True)
-    os._exit(0)  # calls may be in flight; nothing is worth waiting for
 
 
 if __name__ == "__main__":
