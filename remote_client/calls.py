@@ -15,6 +15,7 @@ from .errors import InputError, RemoteCallError
 from .settings import CallOptions
 
 T = TypeVar("T")
+Prepared = tuple[RemoteRPCDescriptor, bytes | AsyncIterator[bytes]]
 _END = object()
 
 
@@ -46,8 +47,8 @@ class Caller:
             self.connections, target=self.target, model_key=self._model_key, model=self.model, options=options
         )
 
-    def for_model(self, name: str) -> Caller:
-        """A caller for another model, on the same connections."""
+    def for_model(self, name: str | None) -> Caller:
+        """A caller for another model or none, on the same connections."""
         return Caller(self.connections, target=self.target, model_key=self._model_key, model=name, options=self.options)
 
     async def call(self, path: str, *, idempotent: bool = True) -> Call:
@@ -99,10 +100,15 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
     server. A stream is read once: iterating it again gives nothing and sends nothing.
     """
 
-    def __init__(self, caller: Caller, descriptor: RemoteRPCDescriptor, body: bytes | AsyncIterator[bytes]) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        descriptor: RemoteRPCDescriptor,
+        body: bytes | AsyncIterator[bytes] | Callable[[], Coroutine[Any, Any, Prepared]],
+    ) -> None:
         self._caller = caller
         self._descriptor = descriptor
-        self._body: bytes | AsyncIterator[bytes] | None = body
+        self._body: bytes | AsyncIterator[bytes] | Callable[[], Coroutine[Any, Any, Prepared]] | None = body
         self._stream: ByteStream | None = None
         self._lease: Lease | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
@@ -112,6 +118,8 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         body, self._body = self._body, None
         if body is None:
             return
+        if not isinstance(body, (bytes, AsyncIterator)):  # the server has to be asked first how it is sent
+            self._descriptor, body = await body()
         call = await self._caller.call(self._descriptor.path)
         lease = self._caller.connections.lease()
         try:

@@ -40,6 +40,7 @@ class DeclaredMethod:
         streams: its streamed parameters, and the types of their items.
         result: the type of the answer, or of each answer.
         output_streaming: whether there are many answers.
+        data_object: caikit's class of the answer, of a method of a caikit module.
     """
 
     name: str
@@ -48,6 +49,7 @@ class DeclaredMethod:
     streams: dict[str, Any]
     result: Any
     output_streaming: bool
+    data_object: Any = None
 
     @property
     def input_streaming(self) -> bool:

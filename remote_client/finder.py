@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import anyio
-import anyio.to_thread
 
 from ._schema.info import ModelInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
@@ -22,17 +20,13 @@ from .errors import (
     ConfigurationError,
     InvalidResponseError,
     RemoteCallError,
-    SchemaError,
-    UnimplementedError,
     UnsupportedError,
 )
+from .flights import Flights
 from .module_config import RemoteModuleConfig
+from .reading import read_schema
 from .settings import CallOptions, ConnectionInfo, FinderConfig
 
-if TYPE_CHECKING:
-    from ._schema.reflection import ReflectionReader
-
-T = TypeVar("T")
 logger = logging.getLogger("remote_client")
 
 
@@ -85,7 +79,7 @@ class RemoteModelFinder:
             raise ConfigurationError("transport: an httpx transport is for HTTP; the protocol here is gRPC")
         self._options = options
         self._transport = transport
-        self._flights: dict[Hashable, asyncio.Task[Any]] = {}
+        self._flights = Flights()
         self._polled: dict[str | None, float] = {}
         self._closed = False
         # Upstream's order: of two servers that list the same model the first is used.
@@ -162,7 +156,7 @@ class RemoteModelFinder:
         """
         self._check()
         servers = self._candidates(name)
-        await self._fly(self._poll_key(name), lambda: self._poll(servers, self._poll_key(name)))
+        await self._flights.join(self._poll_key(name), lambda: self._poll(servers, self._poll_key(name)))
         if servers and all(server.error for server in servers) and servers[0].error:
             raise servers[0].error
         models: dict[str, ModelInfo] = {}
@@ -175,7 +169,7 @@ class RemoteModelFinder:
     async def describe(self, server: Server) -> ServiceDescription:
         """What a server can do; asked for once."""
         if server.description is None:
-            server.description = await self._fly(server, lambda: self._read_schema(server))
+            server.description = await self._flights.join(server, lambda: self._read_schema(server))
         return server.description
 
     async def call(self, server: Server, method: str, **kwargs: Any) -> dict[str, Any]:
@@ -212,8 +206,7 @@ class RemoteModelFinder:
         self._closed = True
         for server in self.servers:
             await server.caller.connections.aclose()
-        if self._flights:
-            await asyncio.wait(list(self._flights.values()))
+        await self._flights.landed()
 
     # -- polls ------------------------------------------------------------------------------------------------------
 
@@ -264,7 +257,7 @@ class RemoteModelFinder:
         if now - self._polled.get(key, float("-inf")) < self.config.min_poll_time:
             return
         servers = self._candidates(name)
-        await self._fly(key, lambda: self._poll(servers, key))
+        await self._flights.join(key, lambda: self._poll(servers, key))
         missing = self._lookup(name) is None
         if missing and self._template and name in self._by_model:
             await self._by_model.pop(name).caller.connections.aclose()
@@ -301,67 +294,11 @@ class RemoteModelFinder:
                 f"GetModelsInfo did not answer with models: {error}", target=server.connection.target
             ) from None
 
-    async def _fly(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Wait for the task of a key, started if there is none. A waiter that is cancelled does not end it."""
-        task = self._flights.get(key)
-        if task is None:
-            task = self._flights[key] = asyncio.get_running_loop().create_task(start())
-            task.add_done_callback(partial(self._land, key))
-        await asyncio.wait((task,))
-        result: T = task.result()
-        return result
-
-    def _land(self, key: Hashable, task: asyncio.Task[Any]) -> None:
-        del self._flights[key]
-        if not task.cancelled():
-            task.exception()  # looked at, even if every waiter was cancelled
-
-    # -- descriptions ----------------------------------------------------------------------------------------------
-
     async def _read_schema(self, server: Server) -> ServiceDescription:
-        description = await (self._read_openapi(server) if self.config.protocol == "http" else self._read_files(server))
+        description = await read_schema(server.caller, self.config.protocol)
         for note in description.notes:
             logger.warning("finder %s: %s: %s", self.instance_name, server.connection.target, note)
         return description
-
-    async def _read_openapi(self, server: Server) -> ServiceDescription:
-        from ._schema import openapi
-
-        document = await server.caller.send(openapi.DOCUMENT, b"")
-        return await anyio.to_thread.run_sync(openapi.describe, document)
-
-    async def _read_files(self, server: Server) -> ServiceDescription:
-        from ._schema import reflected, reflection  # here, because it loads protobuf
-
-        newest, older = reflection.PATHS
-        try:
-            reader = await self._reflect(server, newest, reflection.ReflectionReader())
-        except UnimplementedError:
-            reader = await self._reflect(server, older, reflection.ReflectionReader())
-        # Building types takes milliseconds: not in the loop.
-        return await anyio.to_thread.run_sync(reflected.describe, reader.files, reader.services)
-
-    async def _reflect(self, server: Server, path: str, reader: ReflectionReader) -> ReflectionReader:
-        while requests := reader.requests():
-            await self._exchange(server, path, requests, reader.feed)
-        return reader
-
-    async def _exchange(self, server: Server, path: str, requests: list[bytes], feed: Callable[[bytes], None]) -> None:
-        """Send messages to a bidirectional method, which answers each with one."""
-        call = await server.caller.call(path)
-        lease = server.caller.connections.lease()
-        try:
-            stream = lease.transport.stream(call, _each(requests))
-            try:
-                for _ in requests:
-                    data = await stream.read()
-                    if data is None:
-                        raise SchemaError(f"{server.connection.target} ended its reflection too early")
-                    feed(data)
-            finally:
-                await stream.aclose()
-        finally:
-            lease.release()
 
 
 class Finders:
@@ -423,8 +360,3 @@ class Finders:
         """Close all connections, for good."""
         for finder in self._finders:
             await finder.aclose()
-
-
-async def _each(items: list[bytes]) -> AsyncIterator[bytes]:
-    for item in items:
-        yield item

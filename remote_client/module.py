@@ -12,13 +12,17 @@ from functools import partial
 from typing import Any, Self
 
 from . import jobs
+from ._schema.caikit_modules import is_caikit_module
+from ._schema.declared import UnboundCodec
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
 from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller, RemoteStream, frames
 from .errors import InputError, UnsupportedError
+from .flights import Flights
 from .jobs import Home, PredictionJob, TrainingJob
 from .module_config import RemoteModuleConfig
-from .settings import CallOptions, MetadataSource, Output
+from .reading import read_schema
+from .settings import CallOptions, MetadataSource, Output, check_protocol
 from .training import choose, doc_of, signature_of
 
 _UNSET = object()
@@ -46,11 +50,13 @@ class RemoteModuleBase:
         connections: ConnectionManager | None = None,
         options: CallOptions | None = None,
     ) -> None:
+        check_protocol(model_config.connection, model_config.protocol)
         name = model_config.model_path
         if not name or not name.isascii() or not name.isprintable():
             raise InputError(f"model: {name!r} cannot be sent: metadata takes printable ASCII names only")
         self._config = model_config
         self._owned = connections is None
+        self._binding = _Binding(model_config)
         self._caller = Caller(
             connections or open_connections(model_config.connection, model_config.protocol),
             target=model_config.connection.target,
@@ -78,12 +84,17 @@ class RemoteModuleBase:
             timeout: seconds for a unary call, and between two items of a stream; None for no limit.
             total_timeout: seconds for a whole stream; None for no limit.
             metadata: sent in addition to what is sent already; the same key overrides.
-            output: `"pydantic"`, `"dict"`, or `"proto"` for the protobuf messages themselves.
+            output: `"pydantic"`, `"dict"`, `"proto"` for the protobuf messages themselves, or `"caikit"` for caikit's
+                data objects.
 
         Raises:
             ConfigurationError: an option has no sense.
-            UnsupportedError: `output="proto"` over HTTP, which has no protobuf messages.
+            UnsupportedError: `output="proto"` over HTTP, which has no protobuf messages; `output="caikit"` of a module
+                that was not made of a caikit class.
         """
+        declaration = self._config.declaration
+        if output == "caikit" and not (declaration and is_caikit_module(declaration.module)):
+            raise UnsupportedError('output="caikit": this module was not made of one of caikit\'s own classes')
         if output == "proto" and self._config.protocol == "http":
             raise UnsupportedError('output="proto": HTTP has no protobuf messages; connect to the runtime\'s gRPC port')
         changes: dict[str, Any] = {}
@@ -110,16 +121,39 @@ class RemoteModuleBase:
             InputError: the arguments do not fit the method's signature. Nothing was sent.
         """
         codec = descriptor.codec
-        if descriptor.input_streaming:
-            constants, streams = codec.split(args, kwargs)
-            body: bytes | AsyncIterator[bytes] = frames(descriptor, constants, streams)
-        else:
-            body = codec.encode(self._config.model_path, args, kwargs)
+        if isinstance(codec, UnboundCodec):
+            codec.check(args, kwargs)
+            if descriptor.output_streaming:
+                return RemoteStream(self._caller, descriptor, partial(self._prepared, descriptor, args, kwargs))
+            return self._request_bound(descriptor, args, kwargs)
+        if descriptor.output_streaming:
+            return RemoteStream(self._caller, descriptor, self._body(descriptor, args, kwargs))
+        body = self._body(descriptor, args, kwargs)
         if descriptor.job is not None:
             return self._start(descriptor, body, descriptor.job)
-        if descriptor.output_streaming:
-            return RemoteStream(self._caller, descriptor, body)
         return self._caller.unary(descriptor, body)
+
+    def _body(
+        self, descriptor: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bytes | AsyncIterator[bytes]:
+        codec = descriptor.codec
+        if descriptor.input_streaming:
+            constants, streams = codec.split(args, kwargs)
+            return frames(descriptor, constants, streams)
+        return codec.encode(self._config.model_path, args, kwargs)
+
+    async def _rpc(self, unbound: RemoteRPCDescriptor) -> RemoteRPCDescriptor:
+        methods = dict((await self._binding.config(self._caller)).task_methods)[unbound.task]
+        return next(each for each in methods if each.name == unbound.name)
+
+    async def _request_bound(self, unbound: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return await self.remote_method_request(await self._rpc(unbound), *args, **kwargs)
+
+    async def _prepared(
+        self, unbound: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[RemoteRPCDescriptor, bytes | AsyncIterator[bytes]]:
+        rpc = await self._rpc(unbound)
+        return rpc, self._body(rpc, args, kwargs)
 
     async def _start(self, descriptor: RemoteRPCDescriptor, body: Any, job: JobMethods) -> PredictionJob:
         answer = await jobs.start(self._caller, descriptor, body)
@@ -134,7 +168,7 @@ class RemoteModuleBase:
     async def _train(self, *args: Any, **kwargs: Any) -> TrainingJob[RemoteModuleBase]:
         args = tuple([await _held(each) for each in args])
         kwargs = {name: await _held(each) for name, each in kwargs.items()}
-        training, model_name, body = choose(self._config, args, kwargs)
+        training, model_name, body = choose(await self._binding.config(self._caller), args, kwargs)
         assert training.job is not None
         answer = await jobs.start(self._caller, training, body, model_name)
         return TrainingJob(
@@ -146,15 +180,16 @@ class RemoteModuleBase:
 
     async def _trained(self, task: str, name: str, home: Home) -> RemoteModuleBase | None:
         """The module of a model that was trained, once it can be called."""
+        bound = await self._binding.config(self._caller)
         runs = [
             rpc
-            for each, methods in self._config.task_methods
+            for each, methods in bound.task_methods
             for rpc in methods
             if each == task and not (rpc.input_streaming or rpc.output_streaming or rpc.job)
         ]
         if not await jobs.has_model(home, name, runs[0] if runs else None):
             return None
-        config = replace(self._config, model_path=name, module_id="", module_name="")
+        config = replace(bound, model_path=name, module_id="", module_name="")
         return construct_remote_module_class(config)(
             config, connections=self._caller.connections, options=self._caller.options
         )
@@ -163,6 +198,7 @@ class RemoteModuleBase:
         """Close the connection, if it is the module's own. Calls still in flight raise a ClosedError. Idempotent."""
         if self._owned:
             await self._caller.connections.aclose()
+            await self._binding.flights.landed()
 
     async def __aenter__(self) -> Self:
         return self
@@ -189,13 +225,34 @@ class RemoteModuleBase:
         return f"<{type(self).__name__} {config.model_path!r} at {config.connection.target}: {which}{tasks}>"
 
 
+class _Binding:
+    """A module's configuration with what its server tells of itself: read at most once for all copies of the module."""
+
+    def __init__(self, config: RemoteModuleConfig) -> None:
+        self._config = config
+        self.flights = Flights()
+
+    async def config(self, caller: Caller) -> RemoteModuleConfig:
+        if not self._config.bound:
+            self._config = await self.flights.join(None, partial(self._read, caller))
+        return self._config
+
+    async def _read(self, caller: Caller) -> RemoteModuleConfig:
+        config = replace(self._config)
+        assert config.declaration is not None
+        description = await read_schema(caller.for_model(None).replace(output="dict"), config.protocol)
+        config.trainings = list(description.trainings.values())
+        config.bind(config.declaration, description)
+        return config
+
+
 class _NoStreamedInputError(UnsupportedError, AttributeError):
     """Both, so that `hasattr` is False: an OpenAPI document does not tell which streamed inputs a task has."""
 
 
 def construct_remote_module_class(model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
     """A class with the methods of the model's tasks, `run_<task>`; of a single task they have their short names too."""
-    declared = model_config.declared
+    declared = None if model_config.declaration is None else model_config.declaration.module
     words = re.findall(r"[A-Za-z0-9]+", model_config.module_name if declared is None else declared.__name__)
     name = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789") or "RemoteModule"
     rpcs = tuple(rpc for _, methods in model_config.task_methods for rpc in methods)
@@ -203,7 +260,7 @@ def construct_remote_module_class(model_config: RemoteModuleConfig) -> type[Remo
     if len(model_config.task_methods) == 1:
         space |= {rpc.short_name: _method(rpc, rpc.short_name, name) for rpc in rpcs}
     space |= {rpc.name: _method(rpc, rpc.name, name) for rpc in rpcs}
-    if model_config.trainings:
+    if model_config.trainings or model_config.train_method:
         space["train"] = _train_method(model_config, name)
     told = "\n".join(f"    {rpc}" for rpc in rpcs)
     which = (
@@ -211,7 +268,7 @@ def construct_remote_module_class(model_config: RemoteModuleConfig) -> type[Remo
     )
     doc = f"The model {model_config.model_path!r} at {model_config.connection.target}.{which} Methods:\n\n{told}\n"
     bases: tuple[type, ...] = (RemoteModuleBase,)
-    if declared is not None:
+    if declared is not None and not is_caikit_module(declared):
         bases = (declared,) if issubclass(declared, RemoteModuleBase) else (declared, RemoteModuleBase)
     return type(name, bases, {"__doc__": doc, "__module__": __name__, "_rpcs": rpcs, **space})
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, Self
 
-from ._schema.declared import bind
+from ._schema.caikit_modules import declaration_of_caikit, is_caikit_module, module_of_id
+from ._schema.declared import bind, unbound, unbound_method
+from ._schema.declared_http import description_of
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
-from .declare import declaration_of
-from .settings import ConnectionInfo, Protocol
+from .declare import Declaration, declaration_of, registry
+from .errors import ConfigurationError
+from .settings import ConnectionInfo, Protocol, check_protocol
 
 
 @dataclass
@@ -25,8 +29,10 @@ class RemoteModuleConfig:
         module_name: the module's name; empty where the server does not tell.
         train_method: the training of the module, where it is known which.
         trainings: all trainings of the server; which one belongs to a module no server tells.
-        declared: the declared class of the module; None where there is none.
+        declaration: the declared module, or caikit's own; None where there is none.
         tasks_known: whether `task_methods` are the module's own, and not all that the runtime has.
+        bound: whether the server's own description of its methods is known; a module reads it at its first call
+            otherwise.
     """
 
     connection: ConnectionInfo
@@ -38,19 +44,75 @@ class RemoteModuleConfig:
     module_name: str = ""
     train_method: RemoteRPCDescriptor | None = None
     trainings: list[RemoteRPCDescriptor] = field(default_factory=list, repr=False)
-    declared: type | None = None
+    declaration: Declaration | None = field(default=None, repr=False)
     tasks_known: bool = False
+    bound: bool = True
+
+    @classmethod
+    def load_from_module(
+        cls,
+        module_reference: Any,
+        connection_info: ConnectionInfo,
+        protocol: Protocol,
+        model_key: str,
+        model_path: str,
+    ) -> Self:
+        """The configuration of a model whose module is known here. Sends nothing.
+
+        Over gRPC the first call reads the server's description of itself, and raises a `SchemaError` where that
+        disagrees; over HTTP the declaration is enough.
+
+        Args:
+            module_reference: a declared class, an instance of one, or the id of one; or a class, an instance or an id
+                of caikit's modules, where caikit was imported.
+            connection_info: the server.
+            protocol: `grpc` or `http`.
+            model_key: the metadata key that names the model, `mm-model-id` by default in caikit.
+            model_path: the model's name on the server.
+
+        Raises:
+            ConfigurationError: no module is known by this reference, or it cannot be used.
+        """
+        check_protocol(connection_info, protocol)
+        declaration = _declaration(module_reference)
+        config = cls(connection_info, protocol, model_key, unbound(declaration), model_path)
+        config.module_id, config.module_name = declaration.id, declaration.name
+        if protocol == "http":
+            description = description_of(declaration)
+            config.trainings = list(description.trainings.values())
+            config.bind(declaration, description)
+            return config
+        if declaration.train is not None:
+            config.train_method = unbound_method(declaration.train, declaration.module.__name__)
+        config.declaration, config.tasks_known, config.bound = declaration, True, False
+        return config
 
     def declare(self, declared: type, description: ServiceDescription) -> None:
-        """Take methods, names and types from a declared class.
+        """Take methods, names and types from a declared class, or from caikit's own.
 
         Raises:
             SchemaError: it disagrees with what the server offers; all differences are told.
             ConfigurationError: the class is not declared.
         """
-        declaration = declaration_of(declared)
+        self.bind(_declaration(declared), description)
+
+    def bind(self, declaration: Declaration, description: ServiceDescription) -> None:
+        """As `declare`, of what a class declares."""
         self.task_methods, training = bind(declaration, description, self.protocol, self.module_id)
         self.train_method = training or self.train_method
-        self.declared = declared
-        self.tasks_known = True
+        self.declaration = declaration
+        self.tasks_known = self.bound = True
         self.module_name = self.module_name or declaration.name
+
+
+def _declaration(reference: Any) -> Declaration:
+    """What a class, an instance or an id declares."""
+    if isinstance(reference, str):
+        found = registry.get(reference) or module_of_id(reference)
+        if found is None:
+            raise ConfigurationError(
+                f"module_reference: no module is known by the id {reference!r}: import the file that declares it"
+            )
+    else:
+        found = reference if isinstance(reference, type) else type(reference)
+    return declaration_of_caikit(found) if is_caikit_module(found) else declaration_of(found)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTP_PORT, HTTPS_PORT
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from .errors import ConfigurationError, InputError
 
 Protocol = Literal["grpc", "http"]
-Output = Literal["pydantic", "proto", "dict"]
+Output = Literal["pydantic", "proto", "dict", "caikit"]
 Metadata = Mapping[str, str | bytes]
 """gRPC metadata or HTTP headers: lower-case keys; values are printable ASCII, or bytes where the key ends in `-bin`."""
 MetadataSource = Metadata | Callable[[], Metadata | Awaitable[Metadata]]
@@ -324,7 +324,8 @@ class CallOptions:
         timeout: seconds for a unary call, and between two items of a stream in either direction; None for no limit.
         total_timeout: seconds for a whole stream, sent to the server as its deadline; None (the default) for no limit.
         metadata: sources of the metadata sent, later ones override earlier ones.
-        output: what answers are: pydantic models, dicts, or (over gRPC) protobuf messages.
+        output: what answers are: pydantic models, dicts, protobuf messages (over gRPC), or caikit's data objects (of a
+            module that was made of a caikit class).
     """
 
     timeout: float | None = 60
@@ -337,5 +338,5 @@ class CallOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigurationError(f"{name}: must be seconds above 0, or None for no limit, not {value!r}")
-        if self.output not in ("pydantic", "proto", "dict"):
-            raise ConfigurationError(f"output: must be 'pydantic', 'proto' or 'dict', not {self.output!r}")
+        if self.output not in get_args(Output):
+            raise ConfigurationError(f"output: must be one of {', '.join(get_args(Output))}, not {self.output!r}")

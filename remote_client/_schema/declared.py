@@ -16,7 +16,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from ..declare import Declaration, DeclaredMethod
 from ..errors import InputError, InvalidResponseError, SchemaError
 from ..settings import Output, Protocol
-from .json_codec import QueryCodec
+from .caikit_modules import is_data_object_class
+from .json_codec import JsonCodec, QueryCodec
 from .rpc import OUTPUT_PATH, Codec, RemoteRPCDescriptor, ServiceDescription
 from .sources import FIELD
 
@@ -64,6 +65,45 @@ def bind(
     if wrong:
         raise SchemaError(f"{declaration.module.__name__} disagrees with the server: {'; '.join(wrong)}")
     return list(methods.items()), training
+
+
+def unbound(declaration: Declaration) -> list[tuple[str, list[RemoteRPCDescriptor]]]:
+    """The declared methods of a server that was not asked yet: the numbers of their fields are known to it alone."""
+    tasks: dict[str, list[RemoteRPCDescriptor]] = {}
+    for method in declaration.methods:
+        tasks.setdefault(method.task, []).append(unbound_method(method))
+    return list(tasks.items())
+
+
+def unbound_method(method: DeclaredMethod, module: str = "") -> RemoteRPCDescriptor:
+    """As `unbound`, of one method, or of the training of a module."""
+    return RemoteRPCDescriptor(
+        method.signature,
+        "",
+        "",
+        method.name,
+        method.input_streaming,
+        method.output_streaming,
+        method.task,
+        method.name,
+        module=module,
+        codec=UnboundCodec(method.name, method.signature),
+    )
+
+
+class UnboundCodec(QueryCodec):
+    """Stands for a codec until the server's own is known. Checks the arguments' names."""
+
+    def __init__(self, name: str, signature: inspect.Signature) -> None:
+        super().__init__(name, ())
+        self.signature = signature
+
+    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise an InputError for arguments that the signature does not have."""
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise InputError(f"{self._name}(): {error}") from None
 
 
 def _find(method: DeclaredMethod, description: ServiceDescription) -> RemoteRPCDescriptor | str:
@@ -119,7 +159,10 @@ class DeclaredAnswer:
     def __init__(self, method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> None:
         self._name = method.name
         self._codec: Codec = rpc.codec
-        self._answer: TypeAdapter[Any] | None = None if rpc.job else TypeAdapter(method.result)
+        # Where anything may come the server's own types do.
+        open_ended = rpc.job is not None or method.result is Any
+        self._answer: TypeAdapter[Any] | None = None if open_ended else TypeAdapter(method.result)
+        self._data_object = None if rpc.job else method.data_object
         self.signature = rpc.signature
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -134,7 +177,23 @@ class DeclaredAnswer:
     def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
         return self._codec.frame(constants, items, index)
 
+    def _caikit(self, data: bytes) -> Any:
+        """An answer as caikit's own data object, made by caikit."""
+        kind: Any = self._data_object
+        if not is_data_object_class(kind):  # a training, or a plain value
+            return self.decode(data, "pydantic")
+        try:
+            if isinstance(self._codec, JsonCodec):
+                self._codec.decode(data, "pydantic")  # checks it
+                return kind.from_json(data.decode())
+            message = self._codec.decode(data, "proto")
+            return kind.from_proto(kind.get_proto_class().FromString(message.SerializeToString()))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InvalidResponseError(f"the answer of {self._name}() is no {kind.__name__}: {error}") from error
+
     def decode(self, data: bytes, output: Output) -> Any:
+        if output == "caikit":
+            return self._caikit(data)
         answer = self._codec.decode(data, output)
         if output != "pydantic" or self._answer is None:
             return answer
@@ -154,6 +213,7 @@ class DeclaredCodec(DeclaredAnswer):
     def __init__(self, method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> None:
         super().__init__(method, rpc)
         self._names = _names(method, rpc)
+        self._numbers = isinstance(rpc.codec, JsonCodec)
         self.signature = method.signature
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +223,7 @@ class DeclaredCodec(DeclaredAnswer):
         except TypeError as error:
             raise InputError(f"{self._name}(): {error}") from None
         bound.apply_defaults()
-        given = {name: plain(value) for name, value in bound.arguments.items() if value is not None}
+        given = {name: plain(value, self._numbers) for name, value in bound.arguments.items() if value is not None}
         return {self._names.get(name, name): value for name, value in given.items()} | more
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -193,18 +253,25 @@ def _required(signature: inspect.Signature) -> list[str]:
     ]
 
 
-def plain(value: Any) -> Any:
-    """A value in terms that every codec takes: dataclasses as mappings, enums of the user's by name."""
+def plain(value: Any, numbers: bool = False) -> Any:
+    """A value in terms that every codec takes: dataclasses as mappings, enums of the user's by name.
+
+    Args:
+        value: what the user gave.
+        numbers: enums by number, where they have one: what HTTP takes.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+        told = {each.name: plain(getattr(value, each.name), numbers) for each in dataclasses.fields(value)}
+        # One of caikit's sequences, a message only because protobuf has no unions of lists, is given as the list.
+        return told["values"] if list(told) == ["values"] and is_data_object_class(type(value)) else told
     if isinstance(value, enum.Enum) and not isinstance(value, int):
-        return value.name
+        return value.value if numbers and isinstance(value.value, int) else value.name
     if isinstance(value, BaseModel):
-        return {name: plain(each) for name, each in vars(value).items()}
+        return {name: plain(each, numbers) for name, each in vars(value).items()}
     if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value]
+        return [plain(each, numbers) for each in value]
     if isinstance(value, dict):
-        return {key: plain(each) for key, each in value.items()}
+        return {key: plain(each, numbers) for key, each in value.items()}
     return value
 
 

@@ -49,6 +49,11 @@ def describe(document: bytes) -> ServiceDescription:
         told = from_json(document)
     except ValueError as error:
         raise SchemaError(f"the server's OpenAPI document is no JSON: {error}") from None
+    return read(told)
+
+
+def read(told: Any) -> ServiceDescription:
+    """As `describe`, of a document that was parsed."""
     paths = told.get("paths") if isinstance(told, dict) else None
     if not isinstance(paths, dict):
         raise SchemaError("the server's /openapi.json is no OpenAPI document")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,13 +12,30 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from remote_client import RemoteClient, RemoteModelFinder, RemoteModelInitializer, RemoteModuleBase, RemoteStream
+from remote_client import (
+    ConnectionInfo,
+    RemoteClient,
+    RemoteModelFinder,
+    RemoteModelInitializer,
+    RemoteModuleBase,
+    RemoteModuleConfig,
+    RemoteStream,
+    construct_remote_module_class,
+)
 from remote_client import TrainingJob as Training
+from remote_client._transport.manager import open_connections
 from remote_client.declare import module, registry, task, taskmethod
-from remote_client.errors import ConfigurationError, InputError, InvalidResponseError, SchemaError, UnsupportedError
+from remote_client.errors import (
+    ConfigurationError,
+    InputError,
+    InvalidResponseError,
+    SchemaError,
+    UnavailableError,
+    UnsupportedError,
+)
 
 from ..support.runtime import SAMPLE_MODELS, Runtime
-from .protocols import Protocol, connection_of
+from .protocols import Protocol, Recorder, connection_of
 
 
 @pytest.fixture(autouse=True)
@@ -239,3 +257,113 @@ async def test_a_proxy_says_what_it_does_not_know(client: RemoteClient) -> None:
 
 
 registry.clear()  # declared here, and for no other test
+
+
+# -- RemoteModuleConfig.load_from_module ------------------------------------------------------------------------------
+
+
+def loaded(reference: Any, runtime: Runtime, protocol: Protocol, model: str = "foo") -> Any:
+    connection = ConnectionInfo(**connection_of(runtime, protocol))
+    config = RemoteModuleConfig.load_from_module(reference, connection, protocol, "mm-model-id", model)
+    made = RemoteModelInitializer().init(config)
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize("kind", ["class", "instance", "id"])
+async def test_a_module_of_a_reference(runtime: Runtime, protocol: Protocol, kind: str) -> None:
+    registry[SAMPLE_MODELS["foo"]] = SampleModule
+    instance = SampleModule.__new__(SampleModule)
+    reference = {"class": SampleModule, "instance": instance, "id": SAMPLE_MODELS["foo"]}[kind]
+    async with loaded(reference, runtime, protocol) as model:
+        assert isinstance(model, SampleModule)
+        assert (model.config.module_id, model.config.module_name) == (SAMPLE_MODELS["foo"], "SampleModule")
+        assert await model.greet(Who("World")) == Greeting(greeting="Hello World")
+        assert [each.greeting async for each in model.greet_often(Who("W"))] == ["Hello W 0", "Hello W 1"]
+        async with model.with_options(output="dict").greet_often(sample_input={"name": "W"}, count=1) as stream:  # type: ignore[arg-type]
+            assert await anext(stream) == {"greeting": "Hello W 0"}
+
+
+async def test_a_loaded_module_trains(runtime: Runtime, protocol: Protocol) -> None:
+    async with loaded(SampleModule, runtime, protocol) as model:
+        training = await model.train([Who("a")], [1, 2], batch_size=0)
+        assert await (await training.model()).greet(Who("World")) == Greeting(greeting="Hello World")
+
+
+async def test_a_loaded_module_streams_in(runtime: Runtime) -> None:
+    async with loaded(SampleModule, runtime, "grpc") as model:
+        assert await model.greet_all([Who("a"), Who("b")]) == Greeting(greeting="Hi a,b")
+        assert [each.greeting async for each in model.greet_each([Who("a")])] == ["Hello a"]
+    async with loaded(SampleModule, runtime, "http") as model:
+        with pytest.raises(UnsupportedError, match="gRPC"):
+            await model.greet_all([Who("a")])
+
+
+async def test_over_http_a_loaded_module_asks_for_nothing_but_its_answer(runtime: Runtime) -> None:
+    recorder = Recorder()
+    config = RemoteModuleConfig.load_from_module(
+        SampleModule, ConnectionInfo(**connection_of(runtime, "http")), "http", "mm-model-id", "foo"
+    )
+    made: Any = construct_remote_module_class(config)(
+        config, connections=open_connections(config.connection, "http", recorder)
+    )
+    assert await made.greet(Who("World")) == Greeting(greeting="Hello World")
+    job = await made.start_sample_job(Who("World"))
+    await job.wait()
+    assert await job.result() == Greeting(greeting="Hello World")
+    assert {request.url.path.partition("/job")[0] for request in recorder.requests} == {"/api/v1/task/sample"}
+    await recorder.aclose()
+
+
+async def test_a_loaded_module_sends_nothing_before_its_first_call(protocol: Protocol) -> None:
+    connection = ConnectionInfo(hostname="localhost", port=1)
+    config = RemoteModuleConfig.load_from_module(SampleModule, connection, protocol, "mm-model-id", "foo")
+    made: Any = RemoteModelInitializer().init(config)
+    for call in (lambda: made.greet(), lambda: made.greet_often(Who("a"), more=1)):
+        with pytest.raises(InputError):
+            call()
+    with pytest.raises(UnavailableError):
+        await made.greet(Who("World"))
+    await made.aclose()
+
+
+async def test_a_loaded_module_that_disagrees_says_so_at_its_first_call(runtime: Runtime) -> None:
+    async with loaded(Wrong, runtime, "grpc") as model:
+        with pytest.raises(SchemaError, match=r"(?s)no parameter thrown.*prefix is str.*greeting is str"):
+            await model.run(Who("World"))
+        with pytest.raises(SchemaError, match="NoTask"):
+            async for _ in model.zoos():
+                pass
+
+
+async def test_calls_at_the_same_time_read_the_description_once(runtime: Runtime) -> None:
+    async with loaded(SampleModule, runtime, "grpc") as model:
+        first = asyncio.ensure_future(model.greet(Who("a")))
+        others = [asyncio.ensure_future(model.with_options(timeout=30).greet(Who("b"))) for _ in range(3)]
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await asyncio.gather(*others) == [Greeting(greeting="Hello b")] * 3
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+
+@pytest.mark.parametrize("reference", ["no-such-id", object, 5])
+def test_an_unknown_reference(reference: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"no module is known|no declared module"):
+        RemoteModuleConfig.load_from_module(reference, ConnectionInfo(hostname="h"), "grpc", "mm-model-id", "foo")
+
+
+def test_a_declared_type_that_json_cannot_say() -> None:
+    @module(task="SampleTask")
+    class Odd(RemoteModuleBase):
+        @taskmethod()
+        async def run(self, sample_input: complex) -> Greeting:
+            raise NotImplementedError
+
+    with pytest.raises(ConfigurationError, match="complex"):
+        RemoteModuleConfig.load_from_module(Odd, ConnectionInfo(hostname="h"), "http", "mm-model-id", "foo")
+
+
+async def test_output_caikit_needs_a_caikit_class(client: RemoteClient) -> None:
+    with pytest.raises(UnsupportedError, match="caikit"):
+        (await client.model("foo", SampleModule)).with_options(output="caikit")

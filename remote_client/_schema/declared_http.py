@@ -1,0 +1,129 @@
+"""A declared module as the OpenAPI document that its runtime would have: over HTTP a declaration alone is enough.
+
+Routes and shapes are those of caikit 0.29 (`caikit.runtime.http_server`), with its default prefixes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterable, Iterable, Mapping
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
+
+from ..declare import Declaration, DeclaredMethod
+from ..errors import ConfigurationError
+from . import names
+from .openapi import read
+from .rpc import ServiceDescription
+from .sources import FIELD
+
+Schema = dict[str, Any]
+
+_TASKS, _TRAININGS = "/api/v1/task", "/api/v1"
+_TEXT: Schema = {"type": "string"}
+
+
+def description_of(declaration: Declaration) -> ServiceDescription:
+    """What the runtime of a declared module offers of it. Sends nothing.
+
+    Raises:
+        ConfigurationError: a type cannot be told in JSON.
+    """
+    return read(_Document().of(declaration))
+
+
+class _Document:
+    def __init__(self) -> None:
+        self._components: dict[str, Schema] = {}
+
+    def of(self, declaration: Declaration) -> Schema:
+        paths: dict[str, Schema] = {
+            "/management/trainings": {"get": {}, "delete": {}},
+            "/info/models": {"get": {}},
+        }
+        for method in declaration.methods:
+            if method.input_streaming:
+                continue
+            stem = method.task.removesuffix("Task") or method.task
+            prefix = "server-streaming-" if method.output_streaming else ""
+            route = f"{_TASKS}/{prefix}{names.snake_case(stem).replace('_', '-')}"
+            paths[route] = {"post": self._operation(self._request(method), self._schema(method.result))}
+            if not method.output_streaming:
+                started = self._operation(self._request(method), {"type": "object"})
+                paths[f"{route}/job"] = {"post": started, "get": {}, "delete": {}}
+        if declaration.train is not None:
+            for task in declaration.tasks:
+                request = self._training(declaration.train)
+                route = f"{_TRAININGS}/{task}{declaration.module.__name__}Train"
+                paths[route] = {"post": self._operation(request, {"type": "object"})}
+        return {"paths": paths, "components": {"schemas": self._components}}
+
+    def _operation(self, request: Schema, answer: Schema) -> Schema:
+        return {
+            "requestBody": {"content": {"application/json": {"schema": request}}},
+            "responses": {"200": {"content": {"application/json": {"schema": answer}}}},
+        }
+
+    def _request(self, method: DeclaredMethod) -> Schema:
+        rpc = names.rpc_name(method.task, method.output_streaming)
+        required: dict[str, Schema] = {}
+        optional: dict[str, Schema] = {}
+        for name, parameter in method.signature.parameters.items():
+            needed = parameter.default is inspect.Parameter.empty
+            (required if needed else optional)[name] = self._schema(parameter.annotation)
+        properties: dict[str, Schema] = {"model_id": _TEXT}
+        if len(required) == 1:  # has no name in caikit's request
+            (properties["inputs"],) = required.values()
+        elif required:
+            properties["inputs"] = self._component(f"{rpc}RequestInputs", _closed(required))
+        if optional:
+            properties["parameters"] = self._component(f"{rpc}RequestParameters", _closed(optional))
+        return {**_closed(properties), "title": f"caikit.http.{method.task}.{rpc}RequestHttpRequest"}
+
+    def _training(self, train: DeclaredMethod) -> Schema:
+        parameters: dict[str, Schema] = {}
+        for name, parameter in train.signature.parameters.items():
+            if name in ("model_name", "output_path", "module"):
+                continue
+            rows = _rows(parameter.annotation)
+            schema = self._schema(parameter.annotation) if rows is None else self._source(rows)
+            default = parameter.default
+            parameters[name] = schema if default is inspect.Parameter.empty else {**schema, "default": default}
+        return _closed({"model_name": _TEXT, "output_path": {}, "parameters": _closed(parameters)})
+
+    def _source(self, rows: Any) -> Schema:
+        """caikit's `DataStreamSource`: rows, or where files of them are."""
+        files = {"type": "array", "items": _TEXT}
+        members: list[Mapping[str, Schema]] = [
+            {"data": {"type": "array", "items": self._schema(rows)}},
+            {"filename": _TEXT},
+            {"files": files},
+            {"dirname": _TEXT, "extension": _TEXT},
+        ]
+        return _closed({FIELD: {"anyOf": [_closed(each) for each in members]}})
+
+    def _component(self, name: str, schema: Schema) -> Schema:
+        self._components[name] = schema
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    def _schema(self, kind: Any) -> Schema:
+        try:
+            schema = TypeAdapter(kind).json_schema(ref_template="#/components/schemas/{model}")
+        except (PydanticUserError, TypeError) as error:
+            raise ConfigurationError(f"{kind} cannot be told in JSON: {error}") from None
+        self._components |= schema.pop("$defs", {})
+        return schema
+
+
+def _closed(properties: Mapping[str, Schema]) -> Schema:
+    return {"type": "object", "properties": dict(properties), "additionalProperties": False}
+
+
+def _rows(kind: Any) -> Any:
+    """The type of a training's rows; None for what is no training data."""
+    members = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    found = [get_args(each)[0] for each in members if get_origin(each) in (Iterable, AsyncIterable)]
+    return found[0] if found else None

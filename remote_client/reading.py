@@ -1,0 +1,75 @@
+"""What a server tells of itself, read over its own protocol."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from ._schema.rpc import ServiceDescription
+from .calls import Caller
+from .errors import SchemaError, UnimplementedError
+from .settings import Protocol
+
+if TYPE_CHECKING:
+    from ._schema.reflection import ReflectionReader
+
+
+async def read_schema(caller: Caller, protocol: Protocol) -> ServiceDescription:
+    """Everything the caller's server offers: by reflection over gRPC, of its OpenAPI document over HTTP.
+
+    Raises:
+        SchemaError: the server's description of itself cannot be used.
+        RemoteCallError: the server could not be asked.
+    """
+    return await (_read_openapi(caller) if protocol == "http" else _read_files(caller))
+
+
+async def _read_openapi(caller: Caller) -> ServiceDescription:
+    from ._schema import openapi
+
+    document = await caller.send(openapi.DOCUMENT, b"")
+    return await anyio.to_thread.run_sync(openapi.describe, document)
+
+
+async def _read_files(caller: Caller) -> ServiceDescription:
+    from ._schema import reflected, reflection  # here, because it loads protobuf
+
+    newest, older = reflection.PATHS
+    try:
+        reader = await _reflect(caller, newest, reflection.ReflectionReader())
+    except UnimplementedError:
+        reader = await _reflect(caller, older, reflection.ReflectionReader())
+    # Building types takes milliseconds: not in the loop.
+    return await anyio.to_thread.run_sync(reflected.describe, reader.files, reader.services)
+
+
+async def _reflect(caller: Caller, path: str, reader: ReflectionReader) -> ReflectionReader:
+    while requests := reader.requests():
+        await _exchange(caller, path, requests, reader.feed)
+    return reader
+
+
+async def _exchange(caller: Caller, path: str, requests: list[bytes], feed: Callable[[bytes], None]) -> None:
+    """Send messages to a bidirectional method, which answers each with one."""
+    call = await caller.call(path)
+    lease = caller.connections.lease()
+    try:
+        stream = lease.transport.stream(call, _each(requests))
+        try:
+            for _ in requests:
+                data = await stream.read()
+                if data is None:
+                    raise SchemaError(f"{caller.target} ended its reflection too early")
+                feed(data)
+        finally:
+            await stream.aclose()
+    finally:
+        lease.release()
+
+
+async def _each(items: list[bytes]) -> AsyncIterator[bytes]:
+    for item in items:
+        yield item
