@@ -30,6 +30,7 @@ async def run(code: str, runtime: Runtime, names: dict[str, Any]) -> None:
     """Run one example, with its names kept for the next: a whole script in a process of its own, others right here."""
     code = code.replace("http://localhost:8080", runtime.http_target)
     code = code.replace("localhost:8085", runtime.target).replace('"port": 8085', f'"port": {runtime.port}')
+    code = code.replace("port=8085", f"port={runtime.port}")
     if "asyncio.run(" in code:
         process = await asyncio.create_subprocess_exec(sys.executable, "-W", "error", "-c", code)
         if await process.wait():
