@@ -27,6 +27,7 @@ C = TypeVar("C", bound=type)
 _TASK = "__remote_task__"
 _DECLARED = "__remote_module__"
 _STREAMS = (AsyncIterable, AsyncIterator)
+_PLAIN_STREAMS = (*_STREAMS, Iterable, Iterator)
 
 
 @dataclass(frozen=True)
@@ -164,13 +165,15 @@ def _method(module: type, method: Callable[..., Any], task: str) -> DeclaredMeth
         hints = get_type_hints(method, include_extras=True)
     except NameError as error:
         raise ConfigurationError(f"{where}: {error}; annotations must be known where the module is declared") from None
+    # In a module of the blocking client plain iterables are the streams.
+    streams_of = _PLAIN_STREAMS if getattr(module, "is_blocking", False) else _STREAMS
     _, *parameters = inspect.signature(method).parameters.values()
     told: list[inspect.Parameter] = []
     streams: dict[str, Any] = {}
     for each in parameters:
         if each.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD) or each.name not in hints:
             raise ConfigurationError(f"{where}: {each.name}: every parameter needs a name and an annotation")
-        item = _item(hints[each.name]) if method.__name__ != "train" else None
+        item = _item(hints[each.name], streams_of) if method.__name__ != "train" else None
         if item is not None:
             streams[each.name] = item
         told.append(each.replace(annotation=hints[each.name]))
@@ -182,10 +185,10 @@ def _method(module: type, method: Callable[..., Any], task: str) -> DeclaredMeth
     )
 
 
-def _item(kind: Any) -> Any:
-    """The type of a stream's items; None for what is no stream. Of a union one member must be asynchronous."""
+def _item(kind: Any, streams: tuple[Any, ...]) -> Any:
+    """The type of a stream's items; None for what is no stream. Of a union one member must be one of `streams`."""
     members = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-    if not any(get_origin(each) in _STREAMS for each in members):
+    if not any(get_origin(each) in streams for each in members):
         return None
     return next(get_args(each)[0] for each in members if get_origin(each) in (*_STREAMS, Iterable, Iterator, list))
 
@@ -193,6 +196,6 @@ def _item(kind: Any) -> Any:
 def _answers(kind: Any) -> Any:
     """The type of each of many answers; None where there is one."""
     origin = get_origin(kind)
-    if isinstance(origin, type) and issubclass(origin, AsyncIterable):
+    if isinstance(origin, type) and issubclass(origin, (AsyncIterable, Iterator)):
         return get_args(kind)[0]
     return None

@@ -268,7 +268,7 @@ def construct_remote_module_class(model_config: RemoteModuleConfig) -> type[Remo
     )
     doc = f"The model {model_config.model_path!r} at {model_config.connection.target}.{which} Methods:\n\n{told}\n"
     bases: tuple[type, ...] = (RemoteModuleBase,)
-    if declared is not None and not is_caikit_module(declared):
+    if declared is not None and not is_caikit_module(declared) and not getattr(declared, "is_blocking", False):
         bases = (declared,) if issubclass(declared, RemoteModuleBase) else (declared, RemoteModuleBase)
     return type(name, bases, {"__doc__": doc, "__module__": __name__, "_rpcs": rpcs, **space})
 
@@ -298,6 +298,7 @@ def _method(rpc: RemoteRPCDescriptor, name: str, class_name: str) -> Any:
     def method(self: RemoteModuleBase, /, *args: Any, **kwargs: Any) -> Any:
         return self.remote_method_request(rpc, *args, **kwargs)
 
+    method.rpc = rpc  # type: ignore[attr-defined]  # pyright: ignore
     itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     parameters = [itself, *rpc.signature.parameters.values()]
     result = rpc.signature.return_annotation if rpc.job is None else PredictionJob

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -357,10 +357,10 @@ def test_a_declared_type_that_json_cannot_say() -> None:
     @module(task="SampleTask")
     class Odd(RemoteModuleBase):
         @taskmethod()
-        async def run(self, sample_input: complex) -> Greeting:
+        async def run(self, sample_input: Callable[[], int]) -> Greeting:
             raise NotImplementedError
 
-    with pytest.raises(ConfigurationError, match="complex"):
+    with pytest.raises(ConfigurationError, match="Callable"):
         RemoteModuleConfig.load_from_module(Odd, ConnectionInfo(hostname="h"), "http", "mm-model-id", "foo")
 
 
