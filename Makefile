@@ -5,7 +5,7 @@ RUNTIME := .venv-runtime
 export RUNTIME_PYTHON := $(CURDIR)/$(RUNTIME)/bin/python
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench bench-quick clean
 
 demo: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -W error -m tests.demo
@@ -25,8 +25,11 @@ format: $(CLIENT)/ready
 	$(CLIENT)/bin/ruff format .
 	$(CLIENT)/bin/ruff check --fix .
 
-bench:
-	@echo "There are no benchmarks yet." >&2; exit 2
+bench: $(CLIENT)/ready $(RUNTIME)/ready
+	$(CLIENT)/bin/python -m benchmarks --json benchmarks.json
+
+bench-quick: $(CLIENT)/ready $(RUNTIME)/ready
+	$(CLIENT)/bin/python -m benchmarks --quick
 
 clean:
 	rm -rf $(CLIENT) $(RUNTIME)

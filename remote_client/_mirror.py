@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import contextvars
 import functools
 import inspect
@@ -52,7 +53,8 @@ async def _carry(work: Awaitable[Any], waiter: _Waiter) -> None:
         waiter.result = await work
     except BaseException as error:  # whatever a user's callback raises must not end everybody's loop
         waiter.error = error
-    finally:
+    if _thread is None or not _thread.ending or waiter.task is None:
+        # At exit who still waits is a daemon thread: woken up, it would print a traceback.
         waiter.done.release()
 
 
@@ -63,13 +65,17 @@ class _LoopThread:
         self.loop = asyncio.new_event_loop()
         self.closers: weakref.WeakSet[Any] = weakref.WeakSet()
         """What has an `aclose` to be awaited at exit, if it is still there."""
+        self.ending = False
         self._thread = threading.Thread(target=self._run, name="remote-client", daemon=True)
         self._thread.start()
         self.ident = self._thread.ident
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        while not self.ending:
+            # A KeyboardInterrupt or SystemExit that a user's coroutine raises leaves the loop; it is everybody's.
+            with contextlib.suppress(KeyboardInterrupt, SystemExit):
+                self.loop.run_forever()
 
     def call(self, work: Coroutine[Any, Any, R]) -> R:
         """Run a coroutine and wait for it. If the waiting is broken off, it is cancelled."""
@@ -94,8 +100,6 @@ class _LoopThread:
             result: R = waiter.result
             return result
         try:
-            if isinstance(waiter.error, asyncio.CancelledError):
-                raise ClosedError("the call was cancelled, as the process is at its end") from None
             raise waiter.error
         finally:
             waiter.error = None  # its traceback has this frame, and the frame has the waiter
@@ -113,7 +117,8 @@ class _LoopThread:
                 await asyncio.wait(tasks, timeout=_EXIT_TIME)
             await self.loop.shutdown_asyncgens()
 
-        waiter = _Waiter()
+        self.ending = True
+        waiter = _Waiter()  # without a task: it is released
         self.loop.call_soon_threadsafe(lambda: self.loop.create_task(_carry(close(), waiter)))
         if waiter.done.acquire(timeout=_EXIT_TIME * 2):
             self.loop.call_soon_threadsafe(self.loop.stop)
@@ -194,6 +199,11 @@ class Blocking:
     def __repr__(self) -> str:
         return repr(self._twin)
 
+    def _repr_html_(self) -> str | None:
+        show = getattr(self._twin, "_repr_html_", None)
+        shown: str | None = None if show is None else show()
+        return shown
+
 
 def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[Any, P], R]:
     """The blocking twin of a coroutine method, with its parameters, its result and its documentation."""
@@ -250,7 +260,8 @@ class _Pump:
                     await self._wait()
             items.put((_END, None))
         except BaseException as error:
-            items.put((_END, error))
+            if not self.thread.ending:  # see `_carry`
+                items.put((_END, error))
         finally:
             await self.stream.aclose()
             self._ended.set()
@@ -390,8 +401,9 @@ def _feed(
             result = context.run(next, iterator, _END)
         except BaseException as raised:
             error = raised
-            if isinstance(error, StopIteration | StopAsyncIteration):
-                error = RuntimeError(f"the iterator raised {type(raised).__name__}")
+            if isinstance(raised, (StopIteration, StopAsyncIteration)) or not isinstance(raised, Exception):
+                error = RuntimeError(f"the iterator raised {type(raised).__name__}")  # no task may raise these
+                error.__cause__ = raised
         try:
             loop.call_soon_threadsafe(_give, future, result, error)
         except RuntimeError:  # the process is at its end

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ._html import table
+
 if TYPE_CHECKING:
     import grpc
 
@@ -28,6 +30,9 @@ def kind_of(value: object) -> str:
 
 class RemoteClientError(Exception):
     """The base of all exceptions of this package."""
+
+    def _repr_html_(self) -> str:
+        return table(type(self).__name__, [("message", str(self))])
 
 
 class ConfigurationError(RemoteClientError, ValueError):

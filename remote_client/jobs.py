@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import enum
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from ._html import table
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
 from .calls import Caller
 from .errors import (
@@ -71,6 +73,9 @@ class JobInfo(BaseModel):
     completion_timestamp: datetime | None = None
     reasons: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        return table(type(self).__name__, self)
+
     @field_validator("state", mode="before")
     @classmethod
     def _by_name(cls, value: Any) -> Any:
@@ -125,8 +130,8 @@ class _Job:
         Args:
             timeout: seconds to wait at most; None for no limit.
             poll: seconds between two questions, at least 0.1; without it they grow from 0.1 to 5.
-            progress: True for a line that shows what goes on (needs `rich`), or a function, async or not, that gets
-                each status.
+            progress: True for a line that shows what goes on, in a notebook a line for each state (needs `rich`), or a
+                function, async or not, that gets each status.
 
         Raises:
             JobFailedError: it failed.
@@ -188,6 +193,9 @@ class _Job:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {clean(self.id)!r}>"
+
+    def _repr_html_(self) -> str:
+        return table(type(self).__name__, [("id", self.id)])
 
 
 class PredictionJob(_Job):
@@ -271,6 +279,9 @@ class TrainingJob(_Job, Generic[M]):
     def __repr__(self) -> str:
         return f"<TrainingJob {clean(self.id)!r} of the model {self.model_name!r}>"
 
+    def _repr_html_(self) -> str:
+        return table(type(self).__name__, [("id", self.id), ("model_name", self.model_name)])
+
 
 def _result_of(methods: JobMethods) -> RemoteRPCDescriptor:
     assert methods.result is not None
@@ -349,10 +360,28 @@ def _shown(job: _Job, progress: Progress) -> Iterator[Callable[[JobInfo], Any]]:
         return
     try:
         from rich.status import Status
+        from rich.text import Text
     except ImportError:
         raise ConfigurationError("progress=True needs rich: pip install 'remote-client[progress]'") from None
-    with Status(f"{job!r}") as line:
-        yield lambda info: line.update(f"{job!r}: {info.state.name}")
+    line = Status(Text(f"{job!r}"))  # the server's words, and no markup
+    if line.console.is_jupyter:  # rich would warn there that it needs ipywidgets
+        yield _printed(job)
+        return
+    with line:
+        yield lambda info: line.update(Text(f"{job!r}: {info.state.name}"))
+
+
+def _printed(job: _Job) -> Callable[[JobInfo], Any]:
+    """Prints each new state on a line."""
+    last: JobStatus | None = None
+
+    def show(info: JobInfo) -> None:
+        nonlocal last
+        if info.state is not last:
+            last = info.state
+            sys.stdout.write(f"{job!r}: {last.name}\n")
+
+    return show
 
 
 def job_of(answer: dict[str, Any], key: str, rpc: RemoteRPCDescriptor) -> str:

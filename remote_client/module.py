@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Self
 
 from . import jobs
+from ._html import table
 from ._schema.caikit_modules import is_caikit_module
 from ._schema.declared import UnboundCodec
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
@@ -224,6 +225,14 @@ class RemoteModuleBase:
         which = "" if config.tasks_known else "all tasks of the runtime, as none is known to be the model's: "
         return f"<{type(self).__name__} {config.model_path!r} at {config.connection.target}: {which}{tasks}>"
 
+    def _repr_html_(self) -> str:
+        config = self._config
+        rows = [_call_and_answer(rpc) for rpc in self._rpcs]
+        if hasattr(type(self), "train"):
+            rows.append((f"train{signature_of(config)}", "TrainingJob"))
+        which = "" if config.tasks_known else ": all methods of the runtime, as no task is known to be the model's"
+        return table(f"{type(self).__name__} {config.model_path!r} at {config.connection.target}{which}", rows)
+
 
 class _Binding:
     """A module's configuration with what its server tells of itself: read at most once for all copies of the module."""
@@ -271,6 +280,18 @@ def construct_remote_module_class(model_config: RemoteModuleConfig) -> type[Remo
     if declared is not None and not is_caikit_module(declared) and not getattr(declared, "is_blocking", False):
         bases = (declared,) if issubclass(declared, RemoteModuleBase) else (declared, RemoteModuleBase)
     return type(name, bases, {"__doc__": doc, "__module__": __name__, "_rpcs": rpcs, **space})
+
+
+def _call_and_answer(rpc: RemoteRPCDescriptor) -> tuple[str, str]:
+    """A method's parameters, and what it gives, in words that hold for the blocking client too."""
+    call, arrow, answer = str(rpc).rpartition(" -> ")
+    if not arrow:
+        call, answer = answer, ""
+    if rpc.job is not None:
+        return call, PredictionJob.__name__
+    if rpc.output_streaming:
+        return call, f"stream of {answer.partition('[')[2].removesuffix(']') or answer}"
+    return call, answer
 
 
 async def _held(value: Any) -> Any:

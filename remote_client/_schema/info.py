@@ -7,10 +7,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .._html import table
+
 
 class _Info(BaseModel):
     # A newer runtime may say more.
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    def _repr_html_(self) -> str:
+        return table(type(self).__name__, self)
 
 
 class ModelInfo(_Info):

@@ -30,6 +30,7 @@ from pydantic import (
 )
 from pydantic import Field as PydanticField
 
+from .._html import table
 from ..errors import SchemaError, clean, kind_of
 from .attributes import attributes_of, complete
 
@@ -48,6 +49,9 @@ class JsonMessage(BaseModel):
         revalidate_instances="always",
         ser_json_inf_nan="constants",
     )
+
+    def _repr_html_(self) -> str:
+        return table(type(self).__name__, self)
 
 
 def plain(value: Any, *, text: bool = False) -> Any:

@@ -10,6 +10,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, create_model
 from pydantic import Field as PydanticField
 
+from .._html import table
 from ..errors import SchemaError
 from .attributes import complete
 from .convert import Converters
@@ -28,6 +29,9 @@ class RemoteMessage(BaseModel):
         val_json_bytes="base64",
         ser_json_inf_nan="constants",
     )
+
+    def _repr_html_(self) -> str:
+        return table(type(self).__name__, self)
 
 
 class RemoteEnum(enum.IntEnum):

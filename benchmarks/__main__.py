@@ -1,0 +1,102 @@
+"""`python -m benchmarks`: runs all cases, or those whose names begin with `--only`, and tells their figures."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .backend import build, build_folder, compiler, cores
+from .harness import QUICK, Effort
+from .report import row, table
+
+FILES = ("ceiling", "sync", "grpc", "stream", "http", "bulk", "discovery", "rotation", "caikit", "start", "memory")
+SAMPLE_LIBRARY = str(Path(__file__).parent.parent / "tests" / "runtime")
+ENVIRONMENT = os.environ | {"PYTHONPATH": SAMPLE_LIBRARY, "PYTHONDONTWRITEBYTECODE": "1"}
+LIBRARIES = ("grpcio", "protobuf", "pydantic", "aiohttp", "httpx", "httpx-aiohttp")
+
+
+def main() -> None:
+    """Parse the arguments, run, and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="run everything once, however little that tells")
+    parser.add_argument(
+        "--only", default="", metavar="NAME", help="cases whose names begin so, for example 'grpc tiny'"
+    )
+    parser.add_argument("--rounds", type=int, default=Effort.rounds)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file too")
+    wish = parser.parse_args()
+    effort = QUICK if wish.quick else Effort(rounds=wish.rounds)
+    told = about()
+    print("\n".join(f"{name}: {value}" for name, value in told.items()), flush=True)
+    figures: list[dict[str, Any]] = []
+    with build_folder() as folder:
+        for figure in _figures(wish.only, effort, build(folder)):
+            figures.append(figure)
+            print(row(figure), file=sys.stderr, flush=True)
+    print(table(figures))
+    if wish.json is not None:
+        wish.json.write_text(json.dumps({"about": told, "effort": asdict(effort), "figures": figures}, indent=1))
+    if not figures:
+        parser.error(f"no case begins with {wish.only!r}")
+
+
+def about() -> dict[str, str]:
+    """What the figures depend on."""
+    client, server = cores()
+    return {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+        "machine": f"{_processor()}, {os.cpu_count()} cores; {os.uname().sysname} {os.uname().release}",
+        "cores": "not pinned" if client is None else f"client on {client}, server on {server}",
+        "python": sys.version.split()[0],
+        "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
+        "server": "C" if compiler() else "Python, for want of a C compiler: BUSY BEFORE THE CLIENT IS, see the ceiling",
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return os.uname().machine
+    found = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return found[0] if found else os.uname().machine
+
+
+def _figures(only: str, effort: Effort, command: list[str]) -> Iterator[dict[str, Any]]:
+    for file in FILES:
+        if not file.startswith(only.partition(" ")[0]):
+            continue
+        wish = {"file": file, "only": only, "effort": asdict(effort), "command": command}
+        python = _python(file)
+        if python is None:
+            print(f"{file}: left out, RUNTIME_PYTHON names no environment with caikit", file=sys.stderr)
+            continue
+        worker = [python, "-m", "benchmarks.worker", json.dumps(wish)]
+        with subprocess.Popen(worker, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                yield json.loads(line)
+        if process.returncode:
+            raise SystemExit(f"the cases of {file} failed")
+
+
+def _python(file: str) -> str | None:
+    """Who runs a file: caikit's client has an environment of its own."""
+    if file != "caikit":
+        return sys.executable
+    named = os.environ.get("RUNTIME_PYTHON", "")
+    return named if Path(named).is_file() else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What is measured, each file in a process of its own."""

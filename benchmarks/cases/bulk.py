@@ -1,0 +1,79 @@
+"""Large values: a million doubles and 16 MB of bytes, out and in; whole calls, and the conversion alone."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from remote_client import RemoteClient
+
+from .. import library
+from ..floors import aio_channel, unary
+from ..harness import Case, Run, in_flight
+from ..worker import Bench
+
+MOST = 20
+"""Calls of a run: a call takes long enough."""
+
+
+async def cases(bench: Bench) -> AsyncIterator[Case]:
+    """Each beside the same bytes over grpc.aio; conversions beside a copy of the bytes."""
+    target = bench.backend.grpc
+    async with RemoteClient(target) as client, aio_channel(target) as channel:
+        model = await client.model(library.MODEL)
+        data, doubles = bytes(library.BYTES), library.numbers()
+        blob = library.message("BytesOutTaskRequest")(data=data).SerializeToString()
+        packed = library.message("NumbersOutTaskRequest")(values=doubles).SerializeToString()
+        arrays = {"client, list": doubles, **_numpy(doubles)}
+
+        numbers = {name: _sender(model.run_numbers_out, each) for name, each in arrays.items()}
+        yield _calls("numbers out", unary(channel, library.rpc("NumbersOut"), packed), numbers)
+        ask = library.text_request("NumbersIn")
+        yield _calls("numbers in", unary(channel, library.rpc("NumbersIn"), ask), _reader(model.run_numbers_in))
+        yield _calls(
+            "bytes out", unary(channel, library.rpc("BytesOut"), blob), {"client": _sender(model.run_bytes_out, data)}
+        )
+        ask = library.text_request("BytesIn")
+        yield _calls("bytes in", unary(channel, library.rpc("BytesIn"), ask), _reader(model.run_bytes_in))
+
+        encode, decode = model.run_numbers_out.rpc.codec.encode, model.run_numbers_in.rpc.codec.decode
+        copy = {"a copy of the bytes": _repeat(lambda: bytearray(packed))}
+        encoders = {name: _repeat(_encoder(encode, each)) for name, each in arrays.items()}
+        yield Case("bulk numbers out, no call", copy | encoders, limit=MOST)
+        decoders: dict[str, Run] = {"client": _repeat(lambda: decode(packed, "pydantic"))}
+        yield Case("bulk numbers in, no call", copy | decoders, limit=MOST)
+
+
+def _numpy(doubles: list[float]) -> dict[str, Any]:
+    """The values as an array of numpy's, where that is there."""
+    try:
+        numpy: Any = importlib.import_module("numpy")
+    except ImportError:
+        return {}
+    return {"client, numpy": numpy.array(doubles)}
+
+
+def _calls(name: str, floor: Callable[[], Awaitable[Any]], ours: dict[str, Callable[[], Awaitable[Any]]]) -> Case:
+    runs = {each: in_flight(1, call) for each, call in {"grpc.aio, bytes": floor, **ours}.items()}
+    return Case(f"bulk {name}", runs, limit=MOST)
+
+
+def _sender(method: Callable[..., Awaitable[Any]], value: Any) -> Callable[[], Awaitable[Any]]:
+    return lambda: method(value)
+
+
+def _reader(method: Callable[..., Awaitable[Any]]) -> dict[str, Callable[[], Awaitable[Any]]]:
+    return {"client": lambda: method(sample_input=library.TEXT)}
+
+
+def _encoder(encode: Callable[..., bytes], value: Any) -> Callable[[], bytes]:
+    return lambda: encode(library.MODEL, (value,), {})
+
+
+def _repeat(deed: Callable[[], Any]) -> Run:
+    def run(times: int) -> None:
+        for _ in range(times):
+            deed()
+
+    return run
