@@ -106,11 +106,10 @@ class Harness:
         """Seconds of a unit, or what the run measured itself."""
         gc.collect()
         started = time.perf_counter()
-        value = run(units)
-        if inspect.iscoroutine(value):
-            value = self._runner.run(value)
+        told = run(units)
+        measured = self._runner.run(told) if inspect.iscoroutine(told) else told
         took = time.perf_counter() - started
-        return took / units if value is None else value
+        return measured if isinstance(measured, float) else took / units
 
     def _figure(self, case: Case, name: str, units: int, seen: list[float], floor: list[float]) -> Figure:
         scale = 1e6 if case.measure == "us" else 1
@@ -126,7 +125,7 @@ class Harness:
 def quartiles(values: list[float]) -> tuple[float | None, float | None, float | None]:
     """The quartiles; of no values there are none."""
     if len(values) < 2:
-        return (values[0],) * 3 if values else (None, None, None)
+        return (values[0], values[0], values[0]) if values else (None, None, None)
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return low, middle, high
 

@@ -1,7 +1,7 @@
 """The same fixed answers by servers in Python, for machines without a C compiler.
 
-`python -m benchmarks.python_server N`: N processes share two ports: one connection is one process's. They are busy before the client is, so that most of what
-they serve looks cheaper for the client than it is.
+`python -m benchmarks.python_server N`: N processes share two ports: one connection is one process's.
+They are busy before the client is, so that most of what they serve looks cheaper for the client than it is.
 """
 
 from __future__ import annotations
@@ -45,25 +45,24 @@ def _bytes() -> bytes:
     return sys.stdin.buffer.read(*_numbers(1))
 
 
-class Grpc(grpc.GenericRpcHandler[Any, Any]):
-    """Takes every call as a dialogue, which all kinds are on the wire."""
+def grpc_handlers(table: Table) -> list[Any]:
+    """Every call is taken as a dialogue, which all kinds are on the wire."""
+    services: dict[str, dict[str, Any]] = {}
+    for path, answers in table.items():
+        if path.startswith("/"):
+            _, service, method = path.split("/")
+            services.setdefault(service, {})[method] = grpc.stream_stream_rpc_method_handler(_talk(answers))
+    return [grpc.method_handlers_generic_handler(*each) for each in services.items()]
 
-    def __init__(self, table: Table) -> None:
-        self._table = table
 
-    def service(self, handler_call_details: Any) -> Any:
-        """The handler of a path."""
-        answers = self._table.get(handler_call_details.method)
-        if answers is None:
-            return None
+def _talk(answers: list[Answer]) -> Any:
+    async def talk(requests: AsyncIterator[bytes], context: Any) -> None:
+        async for request in requests:
+            answer = next(each for each in answers if each.request in (None, request))
+            for _ in range(answer.times):
+                await context.write(answer.data)
 
-        async def talk(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
-            async for request in requests:
-                answer = next(each for each in answers if each.request in (None, request))
-                for _ in range(answer.times):
-                    await context.write(answer.data)
-
-        return grpc.stream_stream_rpc_method_handler(talk)
+    return talk
 
 
 class Http:
@@ -96,7 +95,7 @@ def listener() -> socket.socket:
 
 async def serve(table: Table, grpc_port: int, http_port: int) -> None:
     """Serve both protocols for ever."""
-    server = grpc.aio.server(handlers=(Grpc(table),), options=OPTIONS)
+    server = grpc.aio.server(handlers=grpc_handlers(table), options=OPTIONS)
     server.add_insecure_port(f"127.0.0.1:{grpc_port}")
     await server.start()
     web = await asyncio.start_server(Http(table).talk, "127.0.0.1", http_port, reuse_port=True, limit=1 << 20)

@@ -24,9 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     stubs.add_argument("target", help="host:port, grpcs://host:port, http://host:port, ...")
     stubs.add_argument("-o", "--output", type=Path, help="the file to write; standard output without it")
+    stubs.add_argument("--sync", action="store_true", help="for the blocking client, remote_client.sync")
     given = parser.parse_args(arguments)
     try:
-        text = asyncio.run(_stubs(given.target))
+        text = asyncio.run(_stubs(given.target, given.sync))
         if given.output is None:
             sys.stdout.write(text)
         else:
@@ -37,6 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _stubs(target: str) -> str:
+async def _stubs(target: str, blocking: bool) -> str:
     async with RemoteClient(target) as client:
-        return write(await client.describe(), "a caikit runtime")
+        return write(await client.describe(), "a caikit runtime", blocking=blocking)

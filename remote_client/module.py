@@ -26,7 +26,7 @@ from .reading import read_schema
 from .settings import CallOptions, MetadataSource, Output, check_protocol
 from .training import choose, doc_of, signature_of
 
-_UNSET = object()
+UNSET = object()
 _STREAMED_INPUT = re.compile(r"run_(\w+_)?(stream_in|bidi_stream)")
 
 
@@ -74,8 +74,8 @@ class RemoteModuleBase:
     def with_options(
         self,
         *,
-        timeout: float | object | None = _UNSET,
-        total_timeout: float | object | None = _UNSET,
+        timeout: float | object | None = UNSET,
+        total_timeout: float | object | None = UNSET,
         metadata: MetadataSource | None = None,
         output: Output | None = None,
     ) -> Self:
@@ -99,9 +99,9 @@ class RemoteModuleBase:
         if output == "proto" and self._config.protocol == "http":
             raise UnsupportedError('output="proto": HTTP has no protobuf messages; connect to the runtime\'s gRPC port')
         changes: dict[str, Any] = {}
-        if timeout is not _UNSET:
+        if timeout is not UNSET:
             changes["timeout"] = timeout
-        if total_timeout is not _UNSET:
+        if total_timeout is not UNSET:
             changes["total_timeout"] = total_timeout
         if metadata is not None:
             changes["metadata"] = (*self._caller.options.metadata, metadata)

@@ -32,6 +32,7 @@ from __future__ import annotations
 _BASE = """class _Message(BaseModel):
     model_config = ConfigDict(populate_by_name=True, protected_namespaces=(), ser_json_bytes="base64")
 """
+_PACKAGE = "remote_client"
 _IMPORTS = {
     # where a name comes from
     "collections.abc": ("AsyncIterable", "Iterable", "Mapping"),
@@ -40,20 +41,27 @@ _IMPORTS = {
     "pathlib": ("PurePath",),
     "typing": ("Any",),
     "pydantic": ("BaseModel", "ConfigDict", "Field"),
-    "remote_client": ("FileResponse", "RemoteModuleBase", "RemoteStream", "TrainingJob"),
+    _PACKAGE: ("FileResponse", "RemoteModuleBase", "RemoteStream", "TrainingJob"),
     "remote_client.declare": ("module", "taskmethod"),
 }
 _STANDARD = ("collections.abc", "datetime", "enum", "pathlib", "typing")
 
 
-def write(description: ServiceDescription, target: str) -> str:
-    """The file's text, the same for the same runtime."""
-    return _Writer(description).text(target)
+def write(description: ServiceDescription, target: str, *, blocking: bool = False) -> str:
+    """The file's text, the same for the same runtime.
+
+    Args:
+        description: what the runtime offers.
+        target: what the file says it is of.
+        blocking: for `remote_client.sync`.
+    """
+    return _Writer(description, blocking).text(target)
 
 
 class _Writer:
-    def __init__(self, description: ServiceDescription) -> None:
+    def __init__(self, description: ServiceDescription, blocking: bool) -> None:
         self._description = description
+        self._blocking = blocking
         self._names: dict[type, str] = {}
         self._waiting: list[type] = []
         self._taken = {name for names in _IMPORTS.values() for name in names} | {"_Message"}
@@ -70,7 +78,8 @@ class _Writer:
         if any("(_Message)" in each for each in parts):
             parts.insert(0, _BASE)
         body = "\n\n".join(parts)
-        return f"{_HEADER.format(target=target)}\n{_imports(body)}\n\n{body}"
+        package = f"{_PACKAGE}.sync" if self._blocking else _PACKAGE
+        return f"{_HEADER.format(target=target)}\n{_imports(body, package)}\n\n{body}"
 
     # -- types ------------------------------------------------------------------------------------------------------
 
@@ -89,6 +98,8 @@ class _Writer:
         kind = bare(kind)
         origin, arguments = get_origin(kind), get_args(kind)
         if origin in (Union, UnionType):
+            if self._blocking:
+                arguments = tuple(each for each in arguments if get_origin(each) is not AsyncIterable)
             return " | ".join(dict.fromkeys(map(self._type, arguments)))
         if origin is AsyncIterator:
             return f"RemoteStream[{self._type(arguments[0])}]"
@@ -155,7 +166,7 @@ class _Writer:
         if method.module:
             parameters += ["*", "model_name: str | None = None", "output_path: Any = None"]
             result = f"TrainingJob[{method.module}]"
-        start = "    def" if method.output_streaming else "    async def"
+        start = "    def" if method.output_streaming or self._blocking else "    async def"
         yield f"{start} {name}({', '.join(parameters)}) -> {result}:"
         yield f'        """Calls {method.rpc_name}."""'
         yield "        raise NotImplementedError"
@@ -166,7 +177,8 @@ class _Writer:
             if isinstance(each, type) and issubclass(each, BaseModel) and list(each.model_fields) == [FIELD]:
                 rows = next(filter(None, map(_rows, _members(each.model_fields[FIELD].annotation))), Any)
                 row = self._type(rows)
-                return f"Iterable[{row}] | AsyncIterable[{row}] | PurePath | Mapping[str, Any]"
+                more = "" if self._blocking else f" | AsyncIterable[{row}]"
+                return f"Iterable[{row}]{more} | PurePath | Mapping[str, Any]"
         return None
 
 
@@ -243,12 +255,14 @@ def _split(parameters: str) -> Iterator[str]:
     yield parameters[start:].strip()
 
 
-def _imports(body: str) -> str:
+def _imports(body: str, package: str) -> str:
     """The imports that the body needs."""
     used = set(re.findall(r"\b[A-Za-z]\w*\b", re.sub(r'"""[^"]*"""', "", body)))
     lines: dict[bool, list[str]] = {True: [], False: []}
     for source, names in _IMPORTS.items():
         needed = sorted(used & set(names), key=str.lower)
         if needed:
-            lines[source in _STANDARD].append(f"from {source} import {', '.join(needed)}")
+            found = package if source == _PACKAGE else source
+            lines[source in _STANDARD].append(f"from {found} import {', '.join(needed)}")
+    lines[False].sort()
     return "\n\n".join("\n".join(each) for each in lines.values() if each) + "\n"

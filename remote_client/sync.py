@@ -31,8 +31,9 @@ from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription, TaskDescriptio
 from .calls import RemoteStream as _RemoteStream
 from .errors import RemoteCallError, RemoteClientError
 from .jobs import JobInfo, JobStatus, Progress
+from .module import UNSET
 from .module_config import RemoteModuleConfig
-from .settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, FinderConfig, MetadataSource, Protocol
+from .settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, FinderConfig, MetadataSource, Output, Protocol
 
 if TYPE_CHECKING:
     import httpx
@@ -86,11 +87,17 @@ class RemoteModuleBase(Blocking):
         config: RemoteModuleConfig = self._twin.config
         return config
 
-    def with_options(self, **options: Any) -> Self:
+    def with_options(
+        self,
+        *,
+        timeout: float | object | None = UNSET,
+        total_timeout: float | object | None = UNSET,
+        metadata: MetadataSource | None = None,
+        output: Output | None = None,
+    ) -> Self:
         """A cheap copy with other options; see `remote_client.RemoteModuleBase.with_options`."""
-        if "metadata" in options:
-            options["metadata"] = _metadata(options["metadata"])
-        copy: Self = type(self)._of(self._twin.with_options(**options))
+        options = {"timeout": timeout, "total_timeout": total_timeout, "output": output}
+        copy: Self = type(self)._of(self._twin.with_options(**options, metadata=_metadata(metadata)))
         return copy
 
     def remote_method_request(self, descriptor: RemoteRPCDescriptor, /, *args: Any, **kwargs: Any) -> Any:
@@ -254,7 +261,7 @@ class RemoteClient(Blocking):
     @overload
     def model(self, name: str, declared: type[D], *, task: None = None) -> D: ...
     @overload
-    def model(self, name: str, declared: type | None = None, *, task: str | None = None) -> RemoteModuleBase: ...
+    def model(self, name: str, declared: None = None, *, task: str | None = None) -> RemoteModuleBase: ...
     def model(self, name: str, declared: type | None = None, *, task: str | None = None) -> Any:
         """A model's module; see `remote_client.RemoteClient.model`.
 

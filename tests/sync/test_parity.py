@@ -48,16 +48,9 @@ def test_every_twin_has_the_same_members(name: str) -> None:
         original, mirrored = getattr(own, member), getattr(twin, member)
         if isinstance(original, property):
             assert isinstance(mirrored, property)
-        elif name != "RemoteModuleBase" or member != "with_options":
+        else:
             assert parameters(mirrored) == parameters(original), member
         assert mirrored.__doc__, member
-
-
-def test_the_options_are_the_asyncio_clients_own() -> None:
-    with pytest.raises(TypeError, match="colour"):
-        sync.RemoteModuleBase._of(remote_client.RemoteModuleBase.__new__(remote_client.RemoteModuleBase)).with_options(
-            colour=1
-        )
 
 
 def parameters(function: Any) -> list[tuple[str, Any, Any]]:

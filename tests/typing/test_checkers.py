@@ -27,17 +27,18 @@ def check(checker: str, *files: Path) -> str:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("checker", CHECKERS)
 def test_calls(checker: str) -> None:
-    assert not check(checker, Path(__file__).parent / "calls.py")
+    assert not check(checker, Path(__file__).parent / "calls.py", Path(__file__).parent / "blocking_calls.py")
 
 
 @pytest.mark.timeout(180)
 def test_stubs(runtime: Runtime, tmp_path: Path) -> None:
     files = []
-    for name, target in (("over_grpc.py", runtime.target), ("over_http.py", runtime.http_target)):
-        assert main(["stubs", target, "-o", str(tmp_path / name)]) == 0
-        files.append(tmp_path / name)
+    targets = {"over_grpc": runtime.target, "over_http": runtime.http_target}
+    for name, arguments in [(name, [target, *more]) for name, target in targets.items() for more in ([], ["--sync"])]:
+        files.append(tmp_path / f"{name}{len(files)}.py")
+        assert main(["stubs", *arguments, "-o", str(files[-1])]) == 0
         first = files[-1].read_text()
-        assert main(["stubs", target, "-o", str(tmp_path / name)]) == 0
+        assert main(["stubs", *arguments, "-o", str(files[-1])]) == 0
         assert files[-1].read_text() == first
     for checker in CHECKERS:
         assert not check(checker, *files)

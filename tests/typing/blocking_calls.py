@@ -1,0 +1,86 @@
+"""Blocking calls that type checkers must understand or refuse: an ignored line without an error is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import assert_type
+
+from remote_client.declare import module, taskmethod
+from remote_client.sync import JobInfo, ModelInfo, RemoteClient, RemoteModuleBase, RemoteStream, TrainingJob
+
+
+@dataclass
+class Who:
+    """What is sent."""
+
+    name: str
+
+
+@dataclass
+class Greeting:
+    """What is answered."""
+
+    greeting: str
+
+
+@module("some-id", "SampleModule", "0.1.0", task="SampleTask")
+class SampleModule(RemoteModuleBase):
+    """Declared by hand."""
+
+    @taskmethod()
+    def run(self, sample_input: Who, throw: bool = False) -> Greeting:
+        """Unary."""
+        raise NotImplementedError
+
+    @taskmethod()
+    def run_stream_out(self, sample_input: Who) -> RemoteStream[Greeting]:
+        """Many answers."""
+        raise NotImplementedError
+
+    @taskmethod()
+    def run_bidi_stream(self, sample_inputs: Iterable[Who]) -> Iterator[Greeting]:
+        """Many of both."""
+        raise NotImplementedError
+
+    def train(self, training_data: Iterable[Who], batch_size: int = 64) -> TrainingJob[SampleModule]:
+        """A training."""
+        raise NotImplementedError
+
+
+def right(client: RemoteClient, who: Who, many: Iterable[Who]) -> None:
+    """All of it is understood."""
+    model = client.model("foo", SampleModule)
+    assert_type(model, SampleModule)
+    assert_type(model.run(who, throw=True), Greeting)
+    assert_type(model.with_options(timeout=5).run(who), Greeting)
+    for each in model.run_stream_out(who):
+        assert_type(each, Greeting)
+    with model.run_stream_out(who) as stream:
+        assert_type(next(stream), Greeting)
+    for each in model.run_bidi_stream(many):
+        assert_type(each, Greeting)
+    job = model.train([who])
+    assert_type(job.wait(), JobInfo)
+    assert_type(job.model(), SampleModule)
+    assert_type(client.model("foo"), RemoteModuleBase)
+    assert_type(client.models(["foo"]), list[ModelInfo])
+    assert_type(client.healthy(), bool)
+    assert_type(client.model("foo", task="SampleTask"), RemoteModuleBase)
+
+
+def wrong(client: RemoteClient, who: Who) -> None:
+    """None of it is taken."""
+    model = client.model("foo", SampleModule)
+    model.run(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    model.run(who, thrown=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    model.run()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    (model.run(who)).greetings  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    model.train([5])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    client.model("foo", SampleModule, task="SampleTask")  # type: ignore[call-overload]  # pyright: ignore
+    client.models(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.healthy(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    job = model.train([who])
+    job.wait("soon")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.model(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    RemoteClient("h:1", protocol="smtp")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
