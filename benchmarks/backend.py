@@ -60,7 +60,8 @@ class Backend:
         self._process.stdin.write(self._table)
         self._process.stdin.flush()
         ports = self._process.stdout.readline().split()
-        self.grpc_port, self.http_port = int(ports[0]), int(ports[-1])  # the server in C has one for both
+        self.in_c = len(ports) == 1  # and has one port for both protocols
+        self.grpc_port, self.http_port = int(ports[0]), int(ports[-1])
         self.grpc = f"{HOST}:{self.grpc_port}"
         self.http = f"http://{HOST}:{self.http_port}"
         return self
