@@ -3,53 +3,97 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Coroutine, Iterable
 from dataclasses import replace
+from time import monotonic
 from typing import Any, Generic, Self, TypeVar
 
 from ._schema.rpc import RemoteRPCDescriptor
+from ._transport.balance import Balancer, Health
 from ._transport.base import ByteStream, Call, RawMetadata, resolve_metadata
 from ._transport.manager import ConnectionManager, Lease
-from .errors import InputError, RemoteCallError
+from ._transport.retry import may_retry, pause
+from .errors import (
+    DeadlineExceededError,
+    InputError,
+    InvalidResponseError,
+    RemoteCallError,
+    TlsError,
+    UnavailableError,
+    UnimplementedError,
+)
+from .hooks import AttemptFailed, CallEnded, tell
 from .settings import CallOptions
 
 T = TypeVar("T")
 Prepared = tuple[RemoteRPCDescriptor, bytes | AsyncIterator[bytes]]
 _END = object()
+logger = logging.getLogger("remote_client")
 
 
 class Caller:
-    """Calls the methods of one server, for one model or for none, with one set of options.
+    """Calls the methods of one server, or of several alike, for one model or for none, with one set of options.
 
     Args:
         connections: the server's connections.
-        target: how errors name the server.
         model_key: the metadata key that names the model.
         model: the model's name; None for what belongs to no model.
-        options: timeouts, metadata, and the form of answers.
+        options: timeouts, metadata, retries, and the form of answers.
+        balancer: chooses the server of each call, where there are several.
+        changed: called when an answer shows that the server's interface is another than the one that was read.
     """
 
     def __init__(
-        self, connections: ConnectionManager, *, target: str, model_key: str, model: str | None, options: CallOptions
+        self,
+        connections: ConnectionManager,
+        *,
+        model_key: str,
+        model: str | None,
+        options: CallOptions,
+        balancer: Balancer[ConnectionManager] | None = None,
+        changed: Callable[[], None] | None = None,
     ) -> None:
         self.connections = connections
-        self.target = target
         self.model = model
         self.options = options
         self._model_key = model_key
+        self._balancer = balancer
+        self._changed = changed
         self._metadata: RawMetadata | None = None
+
+    @property
+    def target(self) -> str:
+        """How errors name the server."""
+        return self.connections.target
 
     def replace(self, **changes: Any) -> Caller:
         """A caller with other options, on the same connections."""
-        options = replace(self.options, **changes)
-        return Caller(
-            self.connections, target=self.target, model_key=self._model_key, model=self.model, options=options
-        )
+        return self._copy(options=replace(self.options, **changes))
 
     def for_model(self, name: str | None) -> Caller:
         """A caller for another model or none, on the same connections."""
-        return Caller(self.connections, target=self.target, model_key=self._model_key, model=name, options=self.options)
+        return self._copy(model=name)
+
+    def pinned(self) -> Caller:
+        """A caller of one server: what is started there can be asked about there alone."""
+        return self if self._balancer is None else self._copy(connections=self.pick(), balancer=None)
+
+    def _copy(self, **changes: Any) -> Caller:
+        fields = {
+            "connections": self.connections,
+            "model_key": self._model_key,
+            "model": self.model,
+            "options": self.options,
+            "balancer": self._balancer,
+            "changed": self._changed,
+        }
+        return Caller(**{**fields, **changes})
+
+    def pick(self, tried: Collection[ConnectionManager] = ()) -> ConnectionManager:
+        """The server for the next attempt."""
+        return self.connections if self._balancer is None else self._balancer.pick(monotonic(), tried)
 
     async def call(self, path: str, *, idempotent: bool = True) -> Call:
         """The record of a call that is to be made."""
@@ -64,20 +108,34 @@ class Caller:
         return Call(path, metadata, self.options.timeout, self.options.total_timeout, idempotent)
 
     async def send(self, path: str, body: bytes | AsyncIterator[bytes], *, idempotent: bool = True) -> bytes:
-        """Make a call of one answer, bytes out and in.
+        """Make a call of one answer, bytes out and in; again where that is allowed.
 
         Raises:
             RemoteCallError: the call failed.
         """
         call = await self.call(path, idempotent=idempotent)
-        lease = self.connections.lease()
-        try:
-            return await lease.transport.unary(call, body)
-        except RemoteCallError as error:
-            error.model = self.model
-            raise
-        finally:
-            lease.release()
+        connections = self.connections if self._balancer is None else self.pick()
+        attempts = Attempts(self, call, connections)
+        while True:
+            lease = connections.lease()
+            connections.health.in_flight += 1
+            try:
+                try:
+                    data = await lease.transport.unary(call, body)
+                finally:
+                    connections.health.in_flight -= 1
+                    lease.release()
+            except RemoteCallError as error:
+                again = await attempts.again(error, call, body)
+                if again is None:
+                    raise
+                call, connections = again, attempts.connections
+            except BaseException as error:
+                attempts.ended(error)
+                raise
+            else:
+                attempts.succeeded()
+                return data
 
     async def unary(self, descriptor: RemoteRPCDescriptor, body: bytes | AsyncIterator[bytes]) -> Any:
         """Make a call of one answer."""
@@ -89,7 +147,108 @@ class Caller:
             return descriptor.codec.decode(data, self.options.output)
         except RemoteCallError as error:
             error.method, error.target, error.model = descriptor.path.removeprefix("/"), self.target, self.model
+            self.check_interface(error)
             raise
+
+    def check_interface(self, error: RemoteCallError) -> None:
+        """Look whether an error shows that the server has another interface by now."""
+        if self._changed is not None and isinstance(error, (UnimplementedError, InvalidResponseError)):
+            self._changed()
+            error.details += "; if the runtime was deployed anew, its interface is another: get the model anew"
+
+
+class Attempts:
+    """The attempts of one call: whether there is another, when, and where; and what hooks are told.
+
+    The rules are those of `_transport.retry`. All attempts and pauses are inside of the call's one deadline.
+    """
+
+    __slots__ = ("_begun", "_caller", "_path", "_previous", "_tried", "connections")
+
+    def __init__(self, caller: Caller, call: Call, connections: ConnectionManager) -> None:
+        self.connections = connections
+        self._caller = caller
+        self._path = call.path
+        self._begun = monotonic()
+        self._previous: list[RemoteCallError] = []
+        self._tried: list[ConnectionManager] = []
+        connections.budget.calls += 1
+
+    def succeeded(self) -> None:
+        """The call was answered."""
+        health = self.connections.health
+        if health.ailing:
+            health.succeeded()
+        if self._caller.options.hooks:
+            self.ended(None)
+
+    async def again(self, error: RemoteCallError, call: Call, body: Any) -> Call | None:
+        """Wait until the next attempt may begin, and the call that it is; None where there is none: raise the error."""
+        error.model = self._caller.model
+        self._note(error)
+        following = self._caller.pick([*self._tried, self.connections])
+        wait = self._wait(error, call, body, following)
+        self._tell(error, wait)
+        if wait is None:
+            self._caller.check_interface(error)
+            error.previous = tuple(self._previous)
+            self.ended(error)
+            return None
+        self._previous.append(error.with_traceback(None))
+        self._tried.append(self.connections)
+        try:
+            await asyncio.sleep(wait)
+        except asyncio.CancelledError as cancelled:
+            self.ended(cancelled)
+            raise
+        self.connections = following
+        return replace(call, timeout=self._left("timeout"), total_timeout=self._left("total_timeout"))
+
+    def _left(self, name: str) -> float | None:
+        limit: float | None = getattr(self._caller.options, name)
+        return None if limit is None else max(limit - (monotonic() - self._begun), 0.001)
+
+    def _wait(self, error: RemoteCallError, call: Call, body: Any, following: ConnectionManager) -> float | None:
+        policy, failed = self._caller.options.retry, len(self._previous) + 1
+        if not call.idempotent or failed > policy.retries or getattr(body, "taken", False):
+            return None
+        if not may_retry(error, policy):
+            return None
+        # Another server was not asked to do anything yet.
+        elsewhere = following is not self.connections and following not in self._tried
+        wait = 0.0 if elsewhere else pause(error, policy, failed)
+        limits = [each for each in (self._left("timeout"), self._left("total_timeout")) if each is not None]
+        if limits and wait >= min(limits):
+            return None
+        return wait if following.budget.spend(monotonic()) else None
+
+    def _note(self, error: RemoteCallError) -> None:
+        """What an error says about its server."""
+        health = self.connections.health
+        if isinstance(error, (UnavailableError, TlsError)):
+            health.failed(monotonic())
+        elif isinstance(error, DeadlineExceededError):
+            health.expired(monotonic())
+        else:
+            health.succeeded()
+
+    def _tell(self, error: RemoteCallError, wait: float | None) -> None:
+        attempt = len(self._previous) + 1
+        if wait is not None:
+            logger.debug("%s at %s: attempt %d failed (%s)", self._path, self.connections.target, attempt, error.status)
+        if self._caller.options.hooks:
+            event = AttemptFailed(
+                self._path.removeprefix("/"), self.connections.target, self._caller.model, attempt, error, wait
+            )
+            tell(self._caller.options.hooks, event)
+
+    def ended(self, error: BaseException | None) -> None:
+        """The call is over."""
+        hooks = self._caller.options.hooks
+        if hooks:
+            method, target, attempts = self._path.removeprefix("/"), self.connections.target, len(self._previous) + 1
+            seconds = monotonic() - self._begun
+            tell(hooks, CallEnded(method, target, self._caller.model, attempts, seconds, error))
 
 
 class RemoteStream(AsyncIterator[T], Generic[T]):
@@ -113,6 +272,10 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         self._lease: Lease | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
         self._busy = False
+        self._attempts: Attempts | None = None
+        self._unread: Prepared | None = None
+        """What the call is sent with once more, as long as there was no answer."""
+        self._call: Call | None = None
 
     async def _start(self) -> None:
         body, self._body = self._body, None
@@ -120,16 +283,25 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             return
         if not isinstance(body, (bytes, AsyncIterator)):  # the server has to be asked first how it is sent
             self._descriptor, body = await body()
+        self._unread = (self._descriptor, body)
         call = await self._caller.call(self._descriptor.path)
-        lease = self._caller.connections.lease()
+        self._attempts = Attempts(self._caller, call, self._caller.pick())
+        self._open(call, body)
+
+    def _open(self, call: Call, body: bytes | AsyncIterator[bytes]) -> None:
+        assert self._attempts is not None
+        connections = self._attempts.connections
+        lease = connections.lease()
         try:
             stream = lease.transport.stream(call, body)
         except BaseException:
             lease.release()
             raise
-        self._stream, self._lease = stream, lease
+        connections.health.in_flight += 1
+        self._call, self._stream, self._lease = call, stream, lease
         # grpc.aio never cancels a call that is dropped (#43462).
-        self._finalizer = weakref.finalize(self, _abandon, asyncio.get_running_loop(), stream, lease)
+        loop = asyncio.get_running_loop()
+        self._finalizer = weakref.finalize(self, _abandon, loop, stream, lease, connections.health)
         self._finalizer.atexit = False
 
     async def __anext__(self) -> T:
@@ -140,8 +312,12 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             if self._stream is None:
                 await self._start()
             stream = self._stream
-            data = None if stream is None else await stream.read()
+            if self._unread is None:
+                data = None if stream is None else await stream.read()
+            else:
+                data = await self._first()
             if data is None:
+                self._finished(None)
                 await self.aclose()
                 raise StopAsyncIteration
             answer: T = self._caller.decode(self._descriptor, data)
@@ -152,28 +328,71 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             if isinstance(error, RemoteCallError):
                 error.model = self._caller.model
             self._end()
+            self._finished(error)
             raise
         finally:
             self._busy = False
+
+    async def _first(self) -> bytes | None:
+        """The first answer: before it the call may be made again."""
+        attempts, limit = self._attempts, asyncio.timeout(None)
+        assert attempts is not None
+        while True:
+            stream, call, unread = self._stream, self._call, self._unread
+            if stream is None or call is None or unread is None:
+                return None  # it was closed meanwhile
+            try:
+                try:
+                    async with limit:
+                        data = await stream.read()
+                except TimeoutError:
+                    if not limit.expired():
+                        raise
+                    raise DeadlineExceededError(
+                        f"no answer within {self._caller.options.timeout} seconds",
+                        method=call.path.removeprefix("/"),
+                        target=attempts.connections.target,
+                    ) from None
+            except RemoteCallError as error:
+                again = await attempts.again(error, call, unread[1])
+                if again is None:
+                    raise
+            else:
+                self._unread = None
+                if attempts.connections.health.ailing:
+                    attempts.connections.health.succeeded()
+                return data
+            if self._stream is not stream:
+                return None
+            self._end()
+            self._unread = unread
+            # The limit of what follows is that between two answers; the first is inside of the whole call's.
+            limit = asyncio.timeout(again.timeout)
+            self._open(replace(again, timeout=self._caller.options.timeout), unread[1])
+
+    def _finished(self, error: BaseException | None) -> None:
+        """Tell hooks, once."""
+        attempts, self._attempts = self._attempts, None
+        if attempts is not None and not (isinstance(error, RemoteCallError) and error.previous):
+            attempts.ended(error)
 
     def __aiter__(self) -> Self:
         return self
 
     def _end(self) -> ByteStream | None:
         """Cancel what still runs, and give the connection back."""
-        stream, lease, self._body = self._stream, self._lease, None
+        stream, lease, self._body, self._unread = self._stream, self._lease, None, None
         if stream is None or lease is None:
             return None
         self._stream = self._lease = None
-        if self._finalizer is not None:
-            self._finalizer.detach()
-        stream.cancel()
-        lease.release()
+        if self._finalizer is not None and (dropped := self._finalizer.detach()) is not None:
+            _drop(*dropped[2][1:])
         return stream
 
     async def aclose(self) -> None:
         """Cancel the call if it still runs, and wait until nothing of it is left. Idempotent."""
         stream = self._end()
+        self._finished(None)
         if stream is not None:
             await stream.aclose()
 
@@ -189,17 +408,18 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         return f"<RemoteStream of {self._descriptor.name} of {self._caller.model!r}: {state}>"
 
 
-def _abandon(loop: asyncio.AbstractEventLoop, stream: ByteStream, lease: Lease) -> None:
+def _abandon(loop: asyncio.AbstractEventLoop, stream: ByteStream, lease: Lease, health: Health) -> None:
     """End a call nobody reads any more. Garbage may be found in any thread."""
     try:
-        loop.call_soon_threadsafe(_drop, stream, lease)
+        loop.call_soon_threadsafe(_drop, stream, lease, health)
     except RuntimeError:  # the loop is closed, and the call with it
         return
 
 
-def _drop(stream: ByteStream, lease: Lease) -> None:
+def _drop(stream: ByteStream, lease: Lease, health: Health) -> None:
     stream.cancel()
     lease.release()
+    health.in_flight -= 1
 
 
 def frames(descriptor: RemoteRPCDescriptor, constants: bytes, streams: dict[str, Any]) -> AsyncIterator[bytes]:
@@ -216,10 +436,14 @@ def frames(descriptor: RemoteRPCDescriptor, constants: bytes, streams: dict[str,
 
 
 class _Ready(AsyncIterator[bytes]):
+    taken = False
+    """Whether a message was taken: then the call may not be made again."""
+
     def __init__(self, frames: list[bytes]) -> None:
         self._frames = iter(frames)
 
     async def __anext__(self) -> bytes:
+        self.taken = True
         frame = next(self._frames, None)
         if frame is None:
             raise StopAsyncIteration
@@ -235,8 +459,10 @@ class _Frames(AsyncIterator[bytes]):
         self._streams = streams
         self._sources: dict[str, Callable[[], Coroutine[Any, Any, Any]]] | None = None
         self._index = 0
+        self.taken = False
 
     async def __anext__(self) -> bytes:
+        self.taken = True
         if self._sources is None:
             self._sources = {name: _advancer(stream) for name, stream in self._streams.items()}
         items = {name: await advance() for name, advance in self._sources.items()}

@@ -26,16 +26,19 @@ from .errors import (
     UnsupportedError,
 )
 from .finder import Finders, RemoteModelFinder, Server
+from .hooks import Hook
 from .initializer import RemoteModelInitializer
 from .jobs import Home, PredictionJob, TrainingJob, has_model, start
 from .module import RemoteModuleBase
 from .settings import (
+    ONCE,
     CallOptions,
     ConnectionInfo,
     ConnectionTlsInfo,
     FinderConfig,
     MetadataSource,
     Protocol,
+    RetryPolicy,
     parse_target,
 )
 
@@ -61,13 +64,16 @@ class RemoteClient:
             `https://host:port`; a `ConnectionInfo`; or a list of these, for several servers: of two that list the same
             model the first is used.
         protocol: `"grpc"` or `"http"`, for targets that do not name it; the default is gRPC.
-        retries: as `ConnectionInfo.retries`: kept, but this version sends every call once.
+        retries: attempts after the first, of calls that may be sent again: a call of one answer, a stream that gave
+            none yet, a streamed input of which nothing was taken. Trainings, jobs and deployments are sent once.
+            Default 2; of a `ConnectionInfo` its own.
         timeout: seconds for a unary call, and between two items of a stream; None for no limit. Default 60.
         max_session_age: seconds until a connection is replaced by a new one, without loss; below 0 (the default) never,
             0 a new connection for each call.
         tls: TLS settings; giving them turns TLS on.
         metadata: sent with every call: a mapping, or a sync or async callable that gives one (for tokens that
             change). Over HTTP they are headers.
+        hooks: functions that get the events of `remote_client.hooks`: each attempt that failed, each call's end.
         transport: an httpx transport for HTTP to use instead of its own: `httpx.MockTransport`, a respx router's, or
             any other. `aclose()` closes it.
 
@@ -85,6 +91,7 @@ class RemoteClient:
         max_session_age: float | None = None,
         tls: ConnectionTlsInfo | Mapping[str, Any] | None = None,
         metadata: MetadataSource | None = None,
+        hooks: Iterable[Hook] = (),
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         targets = [target] if isinstance(target, (str, ConnectionInfo)) else target
@@ -93,9 +100,10 @@ class RemoteClient:
             raise ConfigurationError("target: give at least one, and all of one protocol")
         connections = tuple(connection for connection, _ in parsed)
         self._metadata = () if metadata is None else (metadata,)
+        self._hooks = tuple(hooks)
         finder = RemoteModelFinder(
             FinderConfig(remote_connections=connections[:-1], connection=connections[-1], protocol=parsed[0][1]),
-            options=CallOptions(timeout=connections[0].timeout, metadata=self._metadata),
+            options=CallOptions(timeout=connections[0].timeout, metadata=self._metadata, hooks=self._hooks),
             transport=transport,
         )
         self._finder = Finders([finder])
@@ -121,6 +129,7 @@ class RemoteClient:
         """
         client = cls.__new__(cls)
         client._metadata = () if metadata is None else (metadata,)
+        client._hooks = ()
         finders = remote_finders(config)
         client._finder = Finders(
             [
@@ -170,9 +179,19 @@ class RemoteClient:
                 raise InputError(f"task: the runtime at {server.connection.target} has no task {task!r}; {hint}")
             config.task_methods = [(each, methods) for each, methods in config.task_methods if each == task]
             config.tasks_known = True
-        options = CallOptions(timeout=server.connection.timeout, metadata=self._metadata)
-        module_class = self._initializer.construct_module_class(config)
-        return module_class(config, connections=server.caller.connections, options=options)
+        options = CallOptions(
+            timeout=server.connection.timeout,
+            metadata=self._metadata,
+            retry=server.connection.retry_policy,
+            hooks=self._hooks,
+        )
+        return self._initializer.construct_module_class(config)(
+            config,
+            connections=server.caller.connections,
+            options=options,
+            balancer=await self._finder.servers_of(name, server),
+            changed=server.forget,
+        )
 
     def _not_found(self, name: str) -> ModelNotFoundError:
         servers = self._finder.servers
@@ -305,7 +324,7 @@ class RemoteClient:
         async def ask(server: Server) -> None:
             method, serving = _HEALTH[self._finder.of(server).config.protocol]
             try:
-                answers.append(await server.caller.send(method, b"") == serving)
+                answers.append(await server.caller.replace(retry=ONCE).send(method, b"") == serving)
             except (UnavailableError, DeadlineExceededError, UnimplementedError):
                 answers.append(False)
             except Exception as error:  # raised below: out of the task group it would come as a group
@@ -360,6 +379,8 @@ def _connection(
     changes: dict[str, Any] = {}
     if not isinstance(timeout, EllipsisType):
         changes["timeout"] = timeout
+    if retries is None and not isinstance(target, ConnectionInfo):
+        retries = RetryPolicy().retries
     if retries is not None:
         changes["retries"] = retries
     if max_session_age is not None:

@@ -112,10 +112,14 @@ class RemoteCallError(RemoteClientError):
         error_id: caikit's id of the error, for its logs; None where the server sent none.
         additional_info: what the server added to the error; None where it sent nothing.
         outcome_known: whether it is certain that the call did nothing: the server refused it, or it was never sent.
+        pushback: seconds after which the server wants to be asked again; below 0 never, None where it did not say.
+        previous: the errors of the attempts before this one, in order.
     """
 
     status: ClassVar[str] = "UNKNOWN"
     outcome_known: bool = False
+    pushback: float | None = None
+    previous: tuple[RemoteCallError, ...] = ()
 
     def __init__(
         self,
@@ -147,6 +151,7 @@ class RemoteCallError(RemoteClientError):
     def __str__(self) -> str:
         where = [self.method and f"in {self.method}", self.target and f"at {self.target}"]
         where.append(self.model and f"for model {clean(self.model)!r}")
+        where.append(f"in attempt {len(self.previous) + 1}" if self.previous else None)
         told = " ".join(part for part in where if part)
         return f"{self.status}: {self.details or 'the server gave no details'}" + (f" ({told})" if told else "")
 

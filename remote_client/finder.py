@@ -12,7 +12,8 @@ import anyio
 
 from ._schema.info import ModelInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
-from ._transport.manager import open_connections
+from ._transport.balance import Balancer
+from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller
 from .declare import registry
 from .errors import (
@@ -20,6 +21,7 @@ from .errors import (
     ConfigurationError,
     InvalidResponseError,
     RemoteCallError,
+    RemoteClientError,
     UnsupportedError,
 )
 from .flights import Flights
@@ -47,6 +49,10 @@ class Server:
         self.models: dict[str, ModelInfo] = {}
         self.error: Exception | None = None
         self.description: ServiceDescription | None = None
+
+    def forget(self) -> None:
+        """Read anew what it can do when that is next needed: an answer showed that it is something else."""
+        self.description = None
 
 
 class RemoteModelFinder:
@@ -88,8 +94,34 @@ class RemoteModelFinder:
             self.config.connection if self.config.connection and self.config.connection.is_template else None
         )
         self._fixed = [self._server(each) for each in fixed if each and not each.is_template]
+        self._balancers: dict[str, Balancer[ConnectionManager]] = {}
         self._by_model: dict[str, Server] = {}
         """With a template: model name -> its server."""
+
+    async def servers_of(self, name: str, first: Server) -> Balancer[ConnectionManager] | None:
+        """The servers that have a model just as the first one has it; None where there can be no other.
+
+        What is returned is kept up to date by polls.
+        """
+        if len(self._fixed) < 2 or name not in first.models:
+            return None
+        await asyncio.gather(*map(self._try_describe, self._fixed))
+        balancer = self._balancers.setdefault(name, Balancer([]))
+        self._rebalance()
+        return balancer if len(balancer.servers) else None
+
+    async def _try_describe(self, server: Server) -> None:
+        try:
+            await self.describe(server)
+        except RemoteClientError as error:
+            logger.debug("finder %s: %s: %s", self.instance_name, server.connection.target, error)
+
+    def _rebalance(self) -> None:
+        for name, balancer in self._balancers.items():
+            having = [each for each in self._fixed if name in each.models and each.description is not None]
+            alike = [each for each in having if _are_alike(having[0], each, name)]
+            if alike:
+                balancer.servers = [each.caller.connections for each in alike]
 
     async def find_model(self, model_path: str) -> RemoteModuleConfig | None:
         """The configuration of a model, or None where no server has it.
@@ -228,12 +260,12 @@ class RemoteModelFinder:
         return server, ModelInfo(name=name, module_id=supported.module_id)
 
     def _server(self, connection: ConnectionInfo) -> Server:
+        options = self._options or CallOptions(timeout=connection.timeout)
         caller = Caller(
             open_connections(connection, self.config.protocol, self._transport),
-            target=connection.target,
             model_key=self.config.model_key,
             model=None,
-            options=replace(self._options or CallOptions(timeout=connection.timeout), output="dict"),
+            options=replace(options, output="dict", retry=connection.retry_policy),
         )
         return Server(connection, caller)
 
@@ -268,6 +300,7 @@ class RemoteModelFinder:
         async with anyio.create_task_group() as group:
             for server in servers:
                 group.start_soon(self._ask, server)
+        self._rebalance()
         if not all(server.error for server in servers):
             # A poll that reached nobody tells nothing, so the next caller may try again at once.
             now = asyncio.get_running_loop().time()
@@ -278,6 +311,8 @@ class RemoteModelFinder:
         try:
             server.models = await self._list_models(server)
             server.error = None
+            if self._balancers:
+                await self._try_describe(server)
         except Exception as error:  # kept for who asked: out of the task group it would come as a group
             server.error = error
             if not isinstance(error, ClosedError):
@@ -299,6 +334,18 @@ class RemoteModelFinder:
         for note in description.notes:
             logger.warning("finder %s: %s: %s", self.instance_name, server.connection.target, note)
         return description
+
+
+def _are_alike(one: Server, other: Server, name: str) -> bool:
+    """Whether two servers have the same module as a model, and the same interface."""
+    return one is other or (
+        one.models[name].module_id == other.models[name].module_id and _interface(one) == _interface(other)
+    )
+
+
+def _interface(server: Server) -> dict[str, str]:
+    tasks = server.description.tasks.values() if server.description else ()
+    return {rpc.path: str(rpc.signature) for task in tasks for rpc in task.methods}
 
 
 class Finders:
@@ -343,6 +390,10 @@ class Finders:
         if len(errors) == len(self._finders):
             raise errors[0]
         return models
+
+    async def servers_of(self, name: str, first: Server) -> Balancer[ConnectionManager] | None:
+        """See `RemoteModelFinder.servers_of`."""
+        return await self.of(first).servers_of(name, first)
 
     async def describe(self, server: Server) -> ServiceDescription:
         """See `RemoteModelFinder.describe`."""

@@ -16,6 +16,7 @@ from ._html import table
 from ._schema.caikit_modules import is_caikit_module
 from ._schema.declared import UnboundCodec
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
+from ._transport.balance import Balancer
 from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller, RemoteStream, frames
 from .errors import InputError, UnsupportedError
@@ -23,7 +24,7 @@ from .flights import Flights
 from .jobs import Home, PredictionJob, TrainingJob
 from .module_config import RemoteModuleConfig
 from .reading import read_schema
-from .settings import CallOptions, MetadataSource, Output, check_protocol
+from .settings import CallOptions, MetadataSource, Output, RetryPolicy, check_protocol
 from .training import choose, doc_of, signature_of
 
 UNSET = object()
@@ -40,6 +41,8 @@ class RemoteModuleBase:
         model_config: the model.
         connections: connections to share. Without them the module opens its own, and `aclose` closes them.
         options: what calls use unless `with_options` says otherwise.
+        balancer: chooses the connections of each call, where several servers have the model.
+        changed: called when an answer shows that the server's interface is another than the one that was read.
     """
 
     _rpcs: tuple[RemoteRPCDescriptor, ...] = ()
@@ -50,6 +53,8 @@ class RemoteModuleBase:
         *,
         connections: ConnectionManager | None = None,
         options: CallOptions | None = None,
+        balancer: Balancer[ConnectionManager] | None = None,
+        changed: Callable[[], None] | None = None,
     ) -> None:
         check_protocol(model_config.connection, model_config.protocol)
         name = model_config.model_path
@@ -60,10 +65,12 @@ class RemoteModuleBase:
         self._binding = _Binding(model_config)
         self._caller = Caller(
             connections or open_connections(model_config.connection, model_config.protocol),
-            target=model_config.connection.target,
             model_key=model_config.model_key,
             model=name,
-            options=options or CallOptions(timeout=model_config.connection.timeout),
+            options=options
+            or CallOptions(timeout=model_config.connection.timeout, retry=model_config.connection.retry_policy),
+            balancer=balancer,
+            changed=changed,
         )
 
     @property
@@ -76,6 +83,7 @@ class RemoteModuleBase:
         *,
         timeout: float | object | None = UNSET,
         total_timeout: float | object | None = UNSET,
+        retries: int | None = None,
         metadata: MetadataSource | None = None,
         output: Output | None = None,
     ) -> Self:
@@ -84,6 +92,7 @@ class RemoteModuleBase:
         Args:
             timeout: seconds for a unary call, and between two items of a stream; None for no limit.
             total_timeout: seconds for a whole stream; None for no limit.
+            retries: attempts after the first, of calls that may be sent again; 0 for none.
             metadata: sent in addition to what is sent already; the same key overrides.
             output: `"pydantic"`, `"dict"`, `"proto"` for the protobuf messages themselves, or `"caikit"` for caikit's
                 data objects.
@@ -103,6 +112,8 @@ class RemoteModuleBase:
             changes["timeout"] = timeout
         if total_timeout is not UNSET:
             changes["total_timeout"] = total_timeout
+        if retries is not None:
+            changes["retry"] = RetryPolicy(**{**dict(self._caller.options.retry), "retries": retries})
         if metadata is not None:
             changes["metadata"] = (*self._caller.options.metadata, metadata)
         if output is not None:
@@ -157,24 +168,20 @@ class RemoteModuleBase:
         return rpc, self._body(rpc, args, kwargs)
 
     async def _start(self, descriptor: RemoteRPCDescriptor, body: Any, job: JobMethods) -> PredictionJob:
-        answer = await jobs.start(self._caller, descriptor, body)
-        return PredictionJob(jobs.job_of(answer, job.key, descriptor), self._homes(job))
-
-    def _homes(self, job: JobMethods) -> Callable[[], Awaitable[list[Home]]]:
-        async def homes() -> list[Home]:
-            return [Home(self._caller, job)]
-
-        return homes
+        caller = self._caller.pinned()
+        answer = await jobs.start(caller, descriptor, body)
+        return PredictionJob(jobs.job_of(answer, job.key, descriptor), _homes(caller, job))
 
     async def _train(self, *args: Any, **kwargs: Any) -> TrainingJob[RemoteModuleBase]:
         args = tuple([await _held(each) for each in args])
         kwargs = {name: await _held(each) for name, each in kwargs.items()}
         training, model_name, body = choose(await self._binding.config(self._caller), args, kwargs)
         assert training.job is not None
-        answer = await jobs.start(self._caller, training, body, model_name)
+        caller = self._caller.pinned()
+        answer = await jobs.start(caller, training, body, model_name)
         return TrainingJob(
             jobs.job_of(answer, training.job.key, training),
-            self._homes(training.job),
+            _homes(caller, training.job),
             model_name=answer.get("model_name") or model_name,
             find=partial(self._trained, training.task),
         )
@@ -192,7 +199,7 @@ class RemoteModuleBase:
             return None
         config = replace(bound, model_path=name, module_id="", module_name="")
         return construct_remote_module_class(config)(
-            config, connections=self._caller.connections, options=self._caller.options
+            config, connections=home.caller.connections, options=self._caller.options
         )
 
     async def aclose(self) -> None:
@@ -232,6 +239,15 @@ class RemoteModuleBase:
             rows.append((f"train{signature_of(config)}", "TrainingJob"))
         which = "" if config.tasks_known else ": all methods of the runtime, as no task is known to be the model's"
         return table(f"{type(self).__name__} {config.model_path!r} at {config.connection.target}{which}", rows)
+
+
+def _homes(caller: Caller, job: JobMethods) -> Callable[[], Awaitable[list[Home]]]:
+    """The one server that has a job: the one it was started on."""
+
+    async def homes() -> list[Home]:
+        return [Home(caller, job)]
+
+    return homes
 
 
 class _Binding:

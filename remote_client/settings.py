@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import ConfigurationError, InputError
+from .hooks import Hook
 
 Protocol = Literal["grpc", "http"]
 Output = Literal["pydantic", "proto", "dict", "caikit"]
@@ -115,6 +116,86 @@ def _refuse_encrypted_key() -> str:
     raise ValueError("key_file: the key is encrypted; gRPC takes unencrypted keys only")
 
 
+class RetryPolicy(Settings):
+    """How often, when and after how long a call is sent again.
+
+    Attributes:
+        retries: attempts after the first.
+        initial_backoff: seconds; the limit of the first pause, which is a random part of it.
+        max_backoff: seconds; the limit of the longest pause.
+        multiplier: how the limit grows from pause to pause.
+        codes: names of gRPC statuses that are retried; None for UNAVAILABLE and RESOURCE_EXHAUSTED.
+        http_statuses: HTTP statuses that are retried; None for 429, 502, 503 and 504.
+    """
+
+    retries: int = Field(default=2, ge=0)
+    initial_backoff: float = Field(default=0.1, ge=0)
+    max_backoff: float = Field(default=5, ge=0)
+    multiplier: float = Field(default=2, ge=1)
+    codes: frozenset[str] | None = None
+    http_statuses: frozenset[int] | None = None
+
+
+def _seconds(value: Any) -> float:
+    return float(str(value).removesuffix("s"))
+
+
+ONCE = RetryPolicy(retries=0)
+"""Every call is sent once."""
+_GRPC_RETRY: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "maxAttempts": ("retries", lambda value: int(value) - 1),
+    "initialBackoff": ("initial_backoff", _seconds),
+    "maxBackoff": ("max_backoff", _seconds),
+    "backoffMultiplier": ("multiplier", float),
+    "retryableStatusCodes": ("codes", lambda value: frozenset(str(each).upper() for each in value)),
+}
+"""gRPC's retry policy (service config) -> ours."""
+_URLLIB3_RETRY: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "total": ("retries", int),
+    "backoff_factor": ("initial_backoff", float),
+    "backoff_max": ("max_backoff", float),
+    "status_forcelist": ("http_statuses", lambda value: frozenset(map(int, value))),
+}
+_URLLIB3_UNUSED = (
+    "allowed_methods",
+    "backoff_jitter",
+    "connect",
+    "history",
+    "other",
+    "raise_on_redirect",
+    "raise_on_status",
+    "read",
+    "redirect",
+    "remove_headers_on_redirect",
+    "respect_retry_after_header",
+    "status",
+)
+"""Of urllib3's `Retry`, too: what is retried, and that Retry-After counts, is the same for all calls here."""
+
+
+def retry_policy(retries: int | None, options: Mapping[str, Any]) -> RetryPolicy:
+    """The policy of upstream's settings: `retries`, and the names of gRPC's retry policy or of urllib3's `Retry`.
+
+    Raises:
+        ValueError: an option is unknown, or has no sense.
+    """
+    known = {**_GRPC_RETRY, **_URLLIB3_RETRY}
+    given: dict[str, Any] = {"retries": retries or 0}
+    for name, value in options.items():
+        if name not in known and name not in _URLLIB3_UNUSED:
+            close = difflib.get_close_matches(name, [*known, *_URLLIB3_UNUSED], n=1)
+            raise ValueError(
+                f"retry_options: unknown key {name!r}" + (f", did you mean {close[0]!r}?" if close else "")
+            )
+        if name in known:
+            field, read = known[name]
+            try:
+                given[field] = read(value)
+            except (TypeError, ValueError):
+                raise ValueError(f"retry_options: {name}: not a value of the right kind") from None
+    return RetryPolicy(**given)
+
+
 class ConnectionInfo(Settings):
     """One server (or, with `{}` in the host name, one server per model) and how to talk to it.
 
@@ -126,8 +207,10 @@ class ConnectionInfo(Settings):
         timeout: seconds for a call, and between two items of a stream; None for no limit. Default 60.
         options: gRPC channel arguments, added to and overriding this client's own. One of them counts over HTTP too:
             `grpc.max_receive_message_length`, bytes of the largest answer (64 MiB).
-        retries: attempts after the first. Kept for configuration files: this version sends every call once.
-        retry_options: upstream's retry policy fields. Kept for configuration files, as `retries`.
+        retries: attempts after the first, of calls that may be sent again. Default 1, as upstream's.
+        retry_options: the names of gRPC's retry policy (`maxAttempts`, `initialBackoff`, `maxBackoff`,
+            `backoffMultiplier`, `retryableStatusCodes`) or of urllib3's `Retry` (`total`, `backoff_factor`,
+            `backoff_max`, `status_forcelist`), over either protocol.
         max_session_age: seconds until a connection is replaced; below 0 never, 0 a new connection for each call.
     """
 
@@ -153,6 +236,16 @@ class ConnectionInfo(Settings):
         if isinstance(hostname, str) and hostname.startswith("[") and hostname.endswith("]"):
             filled["hostname"] = hostname[1:-1]
         return filled
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """What `retries` and `retry_options` say."""
+        return retry_policy(self.retries, self.retry_options)
+
+    @model_validator(mode="after")
+    def _check_retries(self) -> Self:
+        retry_policy(self.retries, self.retry_options)
+        return self
 
     @model_validator(mode="after")
     def _check_host(self) -> Self:
@@ -326,12 +419,16 @@ class CallOptions:
         metadata: sources of the metadata sent, later ones override earlier ones.
         output: what answers are: pydantic models, dicts, protobuf messages (over gRPC), or caikit's data objects (of a
             module that was made of a caikit class).
+        retry: when a call is sent again.
+        hooks: what is called with the events of `remote_client.hooks`.
     """
 
     timeout: float | None = 60
     total_timeout: float | None = None
     metadata: tuple[MetadataSource, ...] = field(default=(), repr=False)
     output: Output = "pydantic"
+    retry: RetryPolicy = ONCE
+    hooks: tuple[Hook, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         for name in ("timeout", "total_timeout"):

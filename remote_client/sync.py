@@ -30,6 +30,7 @@ from ._schema.info import ModelInfo, RuntimeInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription, TaskDescription
 from .calls import RemoteStream as _RemoteStream
 from .errors import RemoteCallError, RemoteClientError
+from .hooks import Hook
 from .jobs import JobInfo, JobStatus, Progress
 from .module import UNSET
 from .module_config import RemoteModuleConfig
@@ -92,11 +93,12 @@ class RemoteModuleBase(Blocking):
         *,
         timeout: float | object | None = UNSET,
         total_timeout: float | object | None = UNSET,
+        retries: int | None = None,
         metadata: MetadataSource | None = None,
         output: Output | None = None,
     ) -> Self:
         """A cheap copy with other options; see `remote_client.RemoteModuleBase.with_options`."""
-        options = {"timeout": timeout, "total_timeout": total_timeout, "output": output}
+        options = {"timeout": timeout, "total_timeout": total_timeout, "retries": retries, "output": output}
         copy: Self = type(self)._of(self._twin.with_options(**options, metadata=_metadata(metadata)))
         return copy
 
@@ -234,6 +236,7 @@ class RemoteClient(Blocking):
         max_session_age: float | None = None,
         tls: ConnectionTlsInfo | Mapping[str, Any] | None = None,
         metadata: MetadataSource | None = None,
+        hooks: Iterable[Hook] = (),
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._adopt(
@@ -245,6 +248,7 @@ class RemoteClient(Blocking):
                 max_session_age=max_session_age,
                 tls=tls,
                 metadata=_metadata(metadata),
+                hooks=hooks,
                 transport=transport,
             )
         )

@@ -31,6 +31,7 @@ from ..errors import (
 )
 from ..settings import ConnectionInfo
 from .base import MAX_RESPONSE_SIZE, ByteStream, Call, Transport
+from .retry import pushback_ms
 
 _OPTIONS: dict[str, str | int] = {
     # Without it channels with equal arguments share one connection, and rotation opens none (#20985).
@@ -192,6 +193,8 @@ class GrpcTransport(Transport):
                 )
         failure = kind(details, method=call.path[1:], target=self._target)
         failure.outcome_known = kind is TlsError or not _is_lost(status, details)
+        trailers: Any = error.trailing_metadata() or ()
+        failure.pushback = pushback_ms(dict(trailers).get("grpc-retry-pushback-ms"))
         return failure
 
 

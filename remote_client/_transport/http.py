@@ -13,6 +13,7 @@ import contextlib
 import os
 import ssl
 import sys
+import time
 import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -45,6 +46,7 @@ from ..errors import (
 from ..settings import ConnectionInfo, ConnectionTlsInfo
 from .base import MAX_RESPONSE_SIZE, ByteStream, Call, RawMetadata, Transport
 from .events import EventReader
+from .retry import retry_after
 
 MAX_CONNECTIONS = 1000
 """Connections to one server at once; further calls wait for a free one, inside their time limit."""
@@ -171,9 +173,14 @@ class HttpTransport(Transport):
     async def _check(self, call: Call, response: httpx.Response) -> None:
         if not 200 <= response.status_code < 300:
             error = await self._error_body(response)
-            raise problem(response.status_code, error, method=call.path, target=self.target)
+            raise self._problem(call, response, error)
         if headers_of(response).get(b"content-encoding", b"identity") != b"identity":
             raise self.broken(call, "it is compressed, though nothing but identity was accepted")
+
+    def _problem(self, call: Call, response: httpx.Response, body: bytes) -> RemoteCallError:
+        failure = problem(response.status_code, body, method=call.path, target=self.target)
+        failure.pushback = retry_after(response.headers.get("retry-after"), time.time())
+        return failure
 
     async def _error_body(self, response: httpx.Response) -> bytes:
         held = bytearray()

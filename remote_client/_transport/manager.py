@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 
 from ..errors import ClosedError, ForkedError, RemoteClientError, UnavailableError, WrongLoopError
 from ..settings import ConnectionInfo, Protocol
+from .balance import Health
 from .base import Transport
+from .retry import Budget
 
 MAX_DRAIN = 600.0
 """Seconds an old connection may go on for the calls that still use it, before they are cut."""
@@ -71,6 +74,11 @@ class ConnectionManager:
             do not reconnect at once); below 0 never, 0 a new connection for each call.
         max_drain: seconds an old connection may go on for the calls that still use it.
         jitter: gives a number from 0 to 1.
+        target: how errors name the server.
+
+    Attributes:
+        health: what calls have told about the server.
+        budget: how many more attempts its calls may get.
     """
 
     def __init__(
@@ -80,7 +88,11 @@ class ConnectionManager:
         max_session_age: float = -1,
         max_drain: float = MAX_DRAIN,
         jitter: Callable[[], float] = random.random,
+        target: str = "",
     ) -> None:
+        self.target = target
+        self.health = Health()
+        self.budget = Budget(time.monotonic())
         self._connect = connect
         self._max_age = max_session_age
         self._max_drain = max_drain
@@ -200,7 +212,7 @@ def open_connections(connection: ConnectionInfo, protocol: Protocol, engine: Any
 
         return GrpcTransport(connection)
 
-    return ConnectionManager(connect, max_session_age=connection.max_session_age)
+    return ConnectionManager(connect, max_session_age=connection.max_session_age, target=connection.target)
 
 
 def _closed() -> RemoteClientError:

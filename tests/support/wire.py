@@ -90,7 +90,7 @@ class ServerProcess(ABC):
                 pipe.close()
 
     def info(self, **changes: Any) -> ConnectionInfo:
-        return ConnectionInfo(**{"hostname": self.host, "port": self.port, "timeout": 20} | changes)
+        return ConnectionInfo(**{"hostname": self.host, "port": self.port, "timeout": 20, "retries": 0} | changes)
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)

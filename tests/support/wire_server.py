@@ -104,7 +104,8 @@ async def big(request: bytes, context: Context) -> bytes:
 
 async def fail(request: bytes, context: Context) -> bytes:
     wish = json.loads(request)
-    await context.abort(grpc.StatusCode[wish["code"]], wish.get("details", ""))
+    trailing = tuple(wish.get("trailing", {}).items())
+    await context.abort(grpc.StatusCode[wish["code"]], wish.get("details", ""), trailing)
     raise AssertionError
 
 

@@ -268,7 +268,7 @@ def test_client_settings() -> None:
 
 def test_no_secret_is_shown(tmp_path: Path) -> None:
     secret = "s3cr3t"
-    info = ConnectionInfo(hostname="h", options={"grpc.token": secret}, retry_options={"x": secret})
+    info = ConnectionInfo(hostname="h", options={"grpc.token": secret}, retry_options={"status": secret})
     client = RemoteClient(info, metadata={"authorization": secret})
     options = CallOptions(metadata=({"authorization": secret},))
     for shown in (repr(info), str(info), repr(client), repr(options), str(options)):

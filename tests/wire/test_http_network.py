@@ -121,7 +121,8 @@ async def test_what_must_not_be_sent_twice_is_not(http_wire: Wire, http: Any, ro
 
 @pytest.mark.parametrize("warm", [False, True])
 async def test_reading_is_tried_at_most_twice(http_wire: Wire, warm: bool) -> None:
-    async with RemoteClient(http_wire.target) as client:
+    """Without retries: once more where a kept connection turns out to be dead."""
+    async with RemoteClient(http_wire.target, retries=0) as client:
         if warm:
             await client.models()
         await client.describe()

@@ -1,0 +1,94 @@
+"""When a call may be sent again, and after how long. Pure: no I/O, no clock of its own.
+
+The rules: UNAVAILABLE, and RESOURCE_EXHAUSTED unless it speaks of a message's size; HTTP 429, 502, 503, 504 and lost
+connections. Not UNKNOWN or INTERNAL: a model's own error lands there. Full jitter, and gRPC's pushback (gRFC A6) or
+HTTP's Retry-After where the server says how long. A budget keeps a client from multiplying the load of a server that is
+down: a fifth of the calls and ten a second, for each server.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+
+from ..errors import RemoteCallError, ResourceExhaustedError, ResponseTooLargeError, TlsError, UnavailableError
+from ..settings import RetryPolicy
+
+_HTTP = frozenset([429, 502, 503, 504])
+_SHARE, _RATE, _BURST = 0.2, 10.0, 10.0
+NEVER = -1.0
+"""A pushback that says: not again."""
+
+
+def may_retry(error: RemoteCallError, policy: RetryPolicy) -> bool:
+    """Whether an error of this kind is one that another attempt may not have."""
+    if error.pushback == NEVER or isinstance(error, (TlsError, ResponseTooLargeError)):
+        return False
+    if policy.codes is not None and error.http_status is None:
+        return error.status in policy.codes
+    if error.http_status is not None:
+        return error.http_status in (policy.http_statuses if policy.http_statuses is not None else _HTTP)
+    if isinstance(error, ResourceExhaustedError):
+        return "larger than max" not in error.details
+    return isinstance(error, UnavailableError)
+
+
+def pause(
+    error: RemoteCallError, policy: RetryPolicy, failed: int, jitter: Callable[[], float] = random.random
+) -> float:
+    """Seconds to wait after `failed` attempts: what the server asks for, or a random part of a growing limit."""
+    if error.pushback is not None:
+        return error.pushback
+    limit = min(policy.initial_backoff * policy.multiplier ** (failed - 1), policy.max_backoff)
+    return limit * jitter()
+
+
+def pushback_ms(value: str | bytes | None) -> float | None:
+    """gRPC's `grpc-retry-pushback-ms` in seconds; what is no number, or below 0, means not again (gRFC A6)."""
+    if value is None:
+        return None
+    try:
+        milliseconds = int(value)
+    except ValueError:
+        return NEVER
+    return milliseconds / 1000 if milliseconds >= 0 else NEVER
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """HTTP's `Retry-After` in seconds: a number or a date; None for anything else. `now` is the Unix time."""
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value[:10])
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+class Budget:
+    """How many attempts beyond the first a server may get: a fifth of the calls, and ten a second.
+
+    The first ten are there at once, and are the share of the first fifty calls.
+    """
+
+    __slots__ = ("_counted", "_left", "_since", "calls")
+
+    def __init__(self, now: float) -> None:
+        self.calls = 0
+        """How many calls there were: counted up by who makes them."""
+        self._counted = int(_BURST / _SHARE)
+        self._left = _BURST
+        self._since = now
+
+    def spend(self, now: float) -> bool:
+        """Whether there is one left, which is then gone."""
+        earned = max(0, self.calls - self._counted) * _SHARE + (now - self._since) * _RATE
+        self._counted = max(self._counted, self.calls)
+        self._since = now
+        self._left = min(_BURST, self._left + earned)
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
