@@ -14,14 +14,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .backend import build, build_folder, compiler, cores
+from .backend import build, build_folder, cores
 from .harness import QUICK, Effort
 from .report import row, table
 
 FILES = ("ceiling", "sync", "grpc", "stream", "http", "bulk", "discovery", "rotation", "caikit", "start", "memory")
 SAMPLE_LIBRARY = str(Path(__file__).parent.parent / "tests" / "runtime")
-ENVIRONMENT = os.environ | {"PYTHONPATH": SAMPLE_LIBRARY, "PYTHONDONTWRITEBYTECODE": "1"}
 LIBRARIES = ("grpcio", "protobuf", "pydantic", "aiohttp", "httpx", "httpx-aiohttp")
+CAIKIT_LIBRARIES = ("caikit", "grpcio", "protobuf", "pydantic")
+SLOW = "Python, for want of a C compiler: BUSY BEFORE THE CLIENT IS, so that gRPC's ratios are too good to be true"
 
 
 def main() -> None:
@@ -29,17 +30,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="run everything once, however little that tells")
     parser.add_argument(
-        "--only", default="", metavar="NAME", help="cases whose names begin so, for example 'grpc tiny'"
+        "--only", default="", metavar="NAME", help="cases whose names begin so, for example 'grpc unary tiny'"
     )
     parser.add_argument("--rounds", type=int, default=Effort.rounds)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file too")
     wish = parser.parse_args()
     effort = QUICK if wish.quick else Effort(rounds=wish.rounds)
-    told = about()
-    print("\n".join(f"{name}: {value}" for name, value in told.items()), flush=True)
     figures: list[dict[str, Any]] = []
     with build_folder() as folder:
-        for figure in _figures(wish.only, effort, build(folder)):
+        command = build(folder)
+        told = about(command)
+        print("\n".join(f"{name}: {value}" for name, value in told.items()), flush=True)
+        for figure in _figures(wish.only, effort, command):
             figures.append(figure)
             print(row(figure), file=sys.stderr, flush=True)
     print(table(figures))
@@ -49,7 +51,7 @@ def main() -> None:
         parser.error(f"no case begins with {wish.only!r}")
 
 
-def about() -> dict[str, str]:
+def about(server_command: list[str]) -> dict[str, str]:
     """What the figures depend on."""
     client, server = cores()
     return {
@@ -59,8 +61,17 @@ def about() -> dict[str, str]:
         "cores": "not pinned" if client is None else f"client on {client}, server on {server}",
         "python": sys.version.split()[0],
         "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
-        "server": "C" if compiler() else "Python, for want of a C compiler: BUSY BEFORE THE CLIENT IS, see the ceiling",
+        "libraries of the cases of caikit": _caikit_libraries(),
+        "server": "C" if len(server_command) == 1 else SLOW,
     }
+
+
+def _caikit_libraries() -> str:
+    python = _caikit_python()
+    if python is None:
+        return "none"
+    code = f"import importlib.metadata as m; print(', '.join(f'{{x}} {{m.version(x)}}' for x in {CAIKIT_LIBRARIES}))"
+    return subprocess.run([python, "-c", code], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def _processor() -> str:
@@ -76,13 +87,11 @@ def _figures(only: str, effort: Effort, command: list[str]) -> Iterator[dict[str
     for file in FILES:
         if not file.startswith(only.partition(" ")[0]):
             continue
-        wish = {"file": file, "only": only, "effort": asdict(effort), "command": command}
-        python = _python(file)
-        if python is None:
-            print(f"{file}: left out, RUNTIME_PYTHON names no environment with caikit", file=sys.stderr)
+        if file == "caikit" and _caikit_python() is None:
+            print("caikit: left out, RUNTIME_PYTHON names no environment with it", file=sys.stderr)
             continue
-        worker = [python, "-m", "benchmarks.worker", json.dumps(wish)]
-        with subprocess.Popen(worker, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        wish = {"file": file, "only": only, "effort": asdict(effort), "command": command}
+        with _worker(file, json.dumps(wish)) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 yield json.loads(line)
@@ -90,10 +99,16 @@ def _figures(only: str, effort: Effort, command: list[str]) -> Iterator[dict[str
             raise SystemExit(f"the cases of {file} failed")
 
 
-def _python(file: str) -> str | None:
-    """Who runs a file: caikit's client has an environment of its own."""
-    if file != "caikit":
-        return sys.executable
+def _worker(file: str, wish: str) -> subprocess.Popen[str]:
+    python, environment = sys.executable, None
+    if file == "caikit":
+        python, environment = _caikit_python() or python, os.environ | {"PYTHONPATH": SAMPLE_LIBRARY}
+    command = [python, "-m", "benchmarks.worker", wish]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def _caikit_python() -> str | None:
+    """The Python of the runtime's environment, which has the client's libraries as well."""
     named = os.environ.get("RUNTIME_PYTHON", "")
     return named if Path(named).is_file() else None
 

@@ -220,8 +220,12 @@ static const char *const STATIC[62][2] = {
 
 static Header *at_index(Connection *c, uint32_t index) {
     static Header found;
-    if (index >= 62) return index - 62 < (uint32_t)c->table_len ? &c->table[(c->table_start + c->table_len - 1 - (index - 62)) % 256] : NULL;
-    found = (Header){(char *)STATIC[index][0], (char *)STATIC[index][1], strlen(STATIC[index][0]), strlen(STATIC[index][1])};
+    if (index >= 62) {
+        if (index - 62 >= (uint32_t)c->table_len) return NULL;
+        return &c->table[(c->table_start + c->table_len - 1 - (index - 62)) % 256];
+    }
+    const char *name = STATIC[index][0], *value = STATIC[index][1];
+    found = (Header){(char *)name, (char *)value, strlen(name), strlen(value)};
     return &found;
 }
 
@@ -282,7 +286,7 @@ static int read_block(Connection *c, const uint8_t *at, const uint8_t *end) {
         }
         uint32_t index = integer(&at, end, kind & 128 ? 7 : kind & 64 ? 6 : 4);
         Header *known = index ? at_index(c, index) : NULL;
-        if (index && !known) return -2;
+        if ((index || kind & 128) && !known) return -2;
         if (kind & 128) {
             header = *known;
         } else {

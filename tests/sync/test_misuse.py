@@ -182,6 +182,7 @@ def test_a_thousand_early_breaks_from_8_threads(protocol: Protocol) -> None:
 
 
 def test_no_thread_is_left_of_streamed_inputs(runtime: Runtime) -> None:
+    before = set(threading.enumerate())
     with RemoteClient(runtime.target) as client:
         model = client.model("foo")
         for _ in range(20):
@@ -191,7 +192,7 @@ def test_no_thread_is_left_of_streamed_inputs(runtime: Runtime) -> None:
     gc.collect()
     limit = time.monotonic() + 3
     while (
-        left := [each for each in threading.enumerate() if each.name.endswith("input")]
+        left := [each for each in set(threading.enumerate()) - before if each.name.endswith("input")]
     ) and time.monotonic() < limit:
         time.sleep(0.05)
     assert not left

@@ -1,0 +1,104 @@
+"""A TCP proxy that does to connections what networks do."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import struct
+from types import TracebackType
+from typing import Self
+
+FAULTS = ("refuse", "accept and close", "delay", "throttle", "cut", "reset", "freeze", "drop half")
+
+
+class FaultyProxy:
+    """Passes bytes on to `port`; an async context manager.
+
+    Attributes:
+        fault: what happens to new connections and to what is passed on from now on; None for nothing.
+        cut_after: bytes of answers after which a connection is reset; 0 for never.
+    """
+
+    def __init__(self, port: int, fault: str | None, chance: random.Random) -> None:
+        self._to = port
+        self._chance = chance
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.fault = fault
+        self.cut_after = 0
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        if self.fault in ("refuse", "accept and close"):
+            if self.fault == "refuse":
+                _reset(writer)
+            writer.close()
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", self._to)
+        self._writers.add(back)
+        for source, sink, answers in ((reader, back, False), (there, writer, True)):
+            task = asyncio.create_task(self._pass(source, sink, answers))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, answers: bool) -> None:
+        passed = 0
+        try:
+            while data := await source.read(1 << 12):
+                if self.cut_after and answers and passed + len(data) >= self.cut_after:
+                    sink.write(data[: self.cut_after - passed])
+                    await sink.drain()
+                    _reset(sink)
+                    return
+                if not await self._suffer(sink, data, answers):
+                    return
+                passed += len(data)
+        except ConnectionError:
+            pass
+        finally:
+            self._writers.discard(sink)
+            sink.close()
+
+    async def _suffer(self, sink: asyncio.StreamWriter, data: bytes, answers: bool) -> bool:
+        """Pass data on, or not; whether the connection goes on."""
+        fault = self.fault
+        if fault == "delay":
+            await asyncio.sleep(self._chance.uniform(0.05, 0.4))
+        elif fault == "throttle":
+            for at in range(0, len(data), 100):
+                sink.write(data[at : at + 100])
+                await asyncio.sleep(0.01)
+            return True
+        elif fault == "freeze" or (fault == "drop half" and answers and self._chance.random() < 0.5):
+            await asyncio.sleep(3600)
+        elif fault in ("cut", "reset") and answers:
+            sink.write(data[: self._chance.randrange(len(data))])
+            if fault == "reset":
+                _reset(sink)
+            return False
+        sink.write(data)
+        await sink.drain()
+        return True
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection with RST instead of FIN."""
+    sock = writer.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
