@@ -172,7 +172,7 @@ static void message(Stream *s) {
         if (a->request_len >= 0 &&
             (a->request_len != (int)s->kept_len || memcmp(a->request, s->kept, s->kept_len))) continue;
         if (s->queue_start + s->queue_len == s->queue_size) {
-            memmove(s->queue, s->queue + s->queue_start, s->queue_len * sizeof *s->queue);
+            if (s->queue_len) memmove(s->queue, s->queue + s->queue_start, s->queue_len * sizeof *s->queue);
             s->queue_start = 0;
             if (s->queue_len * 2 >= s->queue_size) {
                 s->queue_size = 2 * s->queue_size + 4;

@@ -115,7 +115,10 @@ class Caller:
         """
         call = await self.call(path, idempotent=idempotent)
         connections = self.connections if self._balancer is None else self.pick()
-        attempts = Attempts(self, call, connections)
+        connections.budget.calls += 1
+        begun = monotonic()
+        # A call that works at once, with nobody listening, needs no record of its attempts.
+        attempts = Attempts(self, call, connections, begun) if self.options.hooks else None
         while True:
             lease = connections.lease()
             connections.health.in_flight += 1
@@ -126,15 +129,21 @@ class Caller:
                     connections.health.in_flight -= 1
                     lease.release()
             except RemoteCallError as error:
+                if attempts is None:
+                    attempts = Attempts(self, call, connections, begun)
                 again = await attempts.again(error, call, body)
                 if again is None:
                     raise
                 call, connections = again, attempts.connections
             except BaseException as error:
-                attempts.ended(error)
+                if attempts is not None:
+                    attempts.ended(error)
                 raise
             else:
-                attempts.succeeded()
+                if connections.health.ailing:
+                    connections.health.succeeded()
+                if attempts is not None:
+                    attempts.ended(None)
                 return data
 
     async def unary(self, descriptor: RemoteRPCDescriptor, body: bytes | AsyncIterator[bytes]) -> Any:
@@ -165,22 +174,13 @@ class Attempts:
 
     __slots__ = ("_begun", "_caller", "_path", "_previous", "_tried", "connections")
 
-    def __init__(self, caller: Caller, call: Call, connections: ConnectionManager) -> None:
+    def __init__(self, caller: Caller, call: Call, connections: ConnectionManager, begun: float) -> None:
         self.connections = connections
         self._caller = caller
         self._path = call.path
-        self._begun = monotonic()
+        self._begun = begun
         self._previous: list[RemoteCallError] = []
         self._tried: list[ConnectionManager] = []
-        connections.budget.calls += 1
-
-    def succeeded(self) -> None:
-        """The call was answered."""
-        health = self.connections.health
-        if health.ailing:
-            health.succeeded()
-        if self._caller.options.hooks:
-            self.ended(None)
 
     async def again(self, error: RemoteCallError, call: Call, body: Any) -> Call | None:
         """Wait until the next attempt may begin, and the call that it is; None where there is none: raise the error."""
@@ -285,7 +285,9 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             self._descriptor, body = await body()
         self._unread = (self._descriptor, body)
         call = await self._caller.call(self._descriptor.path)
-        self._attempts = Attempts(self._caller, call, self._caller.pick())
+        connections = self._caller.pick()
+        connections.budget.calls += 1
+        self._attempts = Attempts(self._caller, call, connections, monotonic())
         self._open(call, body)
 
     def _open(self, call: Call, body: bytes | AsyncIterator[bytes]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import keyword
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ from .unions import Chooser
 from .values import WELL_KNOWN, as_items
 
 _FLOAT32 = FieldDescriptor.TYPE_FLOAT
+_BUFFERS = {FieldDescriptor.TYPE_DOUBLE: "d", _FLOAT32: "f"} if sys.byteorder == "little" else {}
+"""Field types that are on the wire as they are in memory -> the code of a buffer's items (`struct`)."""
 
 
 class Converters:
@@ -46,6 +49,7 @@ class Converters:
             "misfit": misfit,
             "fill": _fill,
             "extend": _extend,
+            "pack": _pack,
             "Mapping": Mapping,
             "kind_of": kind_of,
         }
@@ -127,7 +131,12 @@ class Converters:
                 exact = "None"  # each must be looked at for its range
             elif exact != "None":
                 self._space[exact] = frozenset({SCALARS[member.type][0]})
-            yield f"extend({here}, x, {exact}, {self._scalar(member)})"
+            code = _BUFFERS.get(member.type)
+            if code is None or not member.is_packed:
+                yield f"extend({here}, x, {exact}, {self._scalar(member)})"
+            else:
+                yield f"if x.__class__ is list or not pack(m, x, {member.number << 3 | 2}, {code!r}):"
+                yield f"    extend({here}, x, {exact}, {self._scalar(member)})"
         elif member.message_type is not None:
             yield f"t = {here}"
             yield f"{_method(message_of(member), 't', 'SetInParent')})"
@@ -303,6 +312,30 @@ def _extend(target: Any, value: Any, exact: frozenset[type] | None, convert: Cal
             if str(error).startswith("Value out of range"):
                 error = ValueError(f"{item} is out of the field's range")
             misfit(error, index)
+
+
+def _pack(message: Message, value: Any, tag: int, code: str) -> bool:
+    """Fill a repeated field from the buffer of an array, such as numpy's; whether it has one of just these items.
+
+    protobuf takes the packed form without looking at the items one by one: `extend` with an array costs 30 times that.
+    """
+    try:
+        view = memoryview(value)
+    except TypeError:
+        return False
+    if view.format != code or view.ndim != 1 or not view.c_contiguous:
+        return False
+    type(message).MergeFromString(message, b"".join((_varint(tag), _varint(view.nbytes), view)))
+    return True
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
 
 
 def enum_checker(kind: type[enum.IntEnum]) -> Callable[[Any], int]:

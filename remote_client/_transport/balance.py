@@ -15,7 +15,7 @@ SLOW_FAILURES = 2
 class Health:
     """What calls have told about one server."""
 
-    __slots__ = ("_failures", "_slow", "in_flight", "until")
+    __slots__ = ("_failures", "_slow", "ailing", "in_flight", "until")
 
     def __init__(self) -> None:
         self.in_flight = 0
@@ -23,19 +23,18 @@ class Health:
         """When an ejection ends; who is asked next is the probe. 0 for a server that is well."""
         self._failures = 0
         self._slow = 0
-
-    @property
-    def ailing(self) -> bool:
+        self.ailing = False
         """Whether calls have failed since the last success."""
-        return bool(self._failures or self._slow)
 
     def succeeded(self) -> None:
         """A call was answered, with an error of the model's own or without."""
         self._failures = self._slow = 0
+        self.ailing = False
         self.until = 0.0
 
     def failed(self, now: float) -> None:
         """A call did not reach the server, or was lost."""
+        self.ailing = True
         if self._failures and now < self.until:
             return  # one of those that were under way at the first failure
         self._failures += 1
@@ -43,6 +42,7 @@ class Health:
 
     def expired(self, now: float) -> None:
         """A call was not answered in time."""
+        self.ailing = True
         self._slow += 1
         if self._slow >= SLOW_FAILURES:
             self.failed(now)

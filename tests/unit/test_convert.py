@@ -2,6 +2,7 @@
 
 import math
 import random
+from array import array
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -107,6 +108,21 @@ def test_lists_in_other_forms() -> None:
     for value in ("12", b"12", {1: 2}, 5):
         assert f"expected a list, not {type(value).__name__}" in refused("many_int32", value)
     assert "expected a list" in refused("places", {"label": "x"})
+
+
+def test_arrays_go_out_as_they_are_in_memory() -> None:
+    doubles = [1.5, -0.0, math.inf, 5e-324]
+    assert encode({"many_double": array("d", doubles)}) == encode({"many_double": doubles})
+    assert encode({"many_double": memoryview(array("d", doubles))}) == encode({"many_double": doubles})
+    assert encode({"many_float": array("f", [1.5, 2.5])}) == encode({"many_float": [1.5, 2.5]})
+    large = [float(each) for each in range(100_000)]
+    assert echo({"many_double": array("d", large)}).many_double == large
+    assert encode({"many_double": array("d")}) == encode({"many_double": []})
+    # Of another kind or shape: one by one.
+    assert echo({"many_double": array("f", [1.5])}).many_double == [1.5]
+    assert echo({"many_double": array("i", [1, 2])}).many_double == [1.0, 2.0]
+    assert echo({"many_double": memoryview(array("d", doubles))[::2]}).many_double == [1.5, math.inf]
+    assert "expected a list, not bytes" in refused("many_double", b"12345678")
 
 
 def test_optional_fields_know_nothing_from_zero() -> None:
