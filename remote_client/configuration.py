@@ -36,7 +36,7 @@ def remote_finders(
     section = _section(config if isinstance(config, Mapping) else _read(config))
     finders = section.get("finders")
     if not isinstance(finders, Mapping):
-        close = difflib.get_close_matches("finders", list(section), n=1)
+        close = difflib.get_close_matches("finders", map(str, section), n=1)
         raise ConfigurationError(f"model_management: finders is missing{_hint(close)}")
     found: dict[str, FinderConfig] = {}
     for name, finder in finders.items():
@@ -49,7 +49,11 @@ def remote_finders(
         given = finder.get("config") or {}
         if not isinstance(given, Mapping):
             raise ConfigurationError(f"{where}.config: must be a mapping")
-        values = _overridden(dict(given), f"{where}.config", os.environ if environment is None else environment)
+        values = _overridden(
+            {str(key): each for key, each in given.items()},
+            f"{where}.config",
+            os.environ if environment is None else environment,
+        )
         try:
             found[str(name)] = FinderConfig(**values)
         except ConfigurationError as error:
@@ -75,7 +79,7 @@ def _section(config: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(section, Mapping):
         raise ConfigurationError("model_management: must be a mapping")
     if section is config and "finders" not in config:
-        close = difflib.get_close_matches("model_management", list(config), n=1)
+        close = difflib.get_close_matches("model_management", map(str, config), n=1)
         raise ConfigurationError(f"model_management is missing{_hint(close)}")
     return section
 

@@ -59,10 +59,11 @@ def retry_after(value: str | None, now: float) -> float | None:
     """HTTP's `Retry-After` in seconds: a number or a date; None for anything else. `now` is the Unix time."""
     if value is None:
         return None
-    if value.strip().isdecimal():
-        return float(value[:10])
+    text = value.strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:10])
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return None
 
