@@ -11,13 +11,17 @@ from typing import Any
 
 import yaml
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, clean
 from .settings import ConnectionInfo, ConnectionTlsInfo, FinderConfig
 
 REMOTE = "REMOTE"
 """The type of a finder or initializer for models on other servers (caikit's `RemoteModelFinder.name`)."""
 
 _SCALARS = (str, int, float, bool)
+_NO_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
+"""What PyYAML raises for a text that is none: its own, and Python's for a 13th month, a wrong tag, deep nesting."""
+_MAX_DEPTH = 4
+"""How deep below a finder values can be overridden. Aliases of YAML can make a few lines deep without end."""
 
 
 def remote_finders(
@@ -50,7 +54,7 @@ def remote_finders(
         if not isinstance(given, Mapping):
             raise ConfigurationError(f"{where}.config: must be a mapping")
         values = _overridden(
-            {str(key): each for key, each in given.items()},
+            _named(given),
             f"{where}.config",
             os.environ if environment is None else environment,
         )
@@ -67,11 +71,21 @@ def remote_finders(
 def _read(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     try:
         told = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{os.fspath(path)}: is no YAML: {error}") from None
+    except _NO_YAML as error:
+        raise ConfigurationError(f"{os.fspath(path)}: is no YAML: {_told(error)}") from None
     if not isinstance(told, Mapping):
         raise ConfigurationError(f"{os.fspath(path)}: must be a mapping")
     return told
+
+
+def _told(error: Exception) -> str:
+    """What is wrong and where, without the lines around it: a configuration may hold secrets."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return clean(str(error), 200)
+    return f"{clean(str(getattr(error, 'problem', '')), 200)} (line {mark.line + 1}, column {mark.column + 1})"
 
 
 def _section(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -102,11 +116,21 @@ def _overridden(values: dict[str, Any], where: str, environment: Mapping[str, st
         name = re.sub(r"[^A-Z0-9_]", "_", "_".join([*where.split("."), *path]).upper())
         if name in environment:
             try:
-                value = yaml.safe_load(environment[name])
-            except yaml.YAMLError:
+                value = _named(yaml.safe_load(environment[name]), len(path))
+            except _NO_YAML:
                 value = environment[name]
             _set(values, path, value)
     return values
+
+
+def _named(value: Any, depth: int = 0) -> Any:
+    """The value with text for all keys: YAML has others, which are no names of settings."""
+    if depth < _MAX_DEPTH:
+        if isinstance(value, Mapping):
+            return {str(key): _named(each, depth + 1) for key, each in value.items()}
+        if isinstance(value, list):
+            return [_named(each, depth + 1) for each in value]
+    return value
 
 
 def _paths(values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -120,7 +144,8 @@ def _paths(values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 def _given(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     for key, value in list(values.items()):
         if isinstance(value, Mapping):
-            yield from _given(value, (*path, str(key)))
+            if len(path) + 1 < _MAX_DEPTH:
+                yield from _given(value, (*path, str(key)))
         elif value is None or isinstance(value, _SCALARS):
             yield (*path, str(key))
 

@@ -28,6 +28,14 @@ def kind_of(value: object) -> str:
     return type(value).__name__
 
 
+def shown(value: object) -> str:
+    """The beginning of a value's `repr`, for error messages; its type where it has none, such as a huge integer."""
+    try:
+        return f"{value!r:.80}"
+    except Exception:
+        return kind_of(value)
+
+
 class RemoteClientError(Exception):
     """The base of all exceptions of this package."""
 

@@ -31,6 +31,7 @@ MetadataSource = Metadata | Callable[[], Metadata | Awaitable[Metadata]]
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _HOSTNAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+_ZONE = re.compile(r"[A-Za-z0-9_.-]+")
 _SCHEMES: dict[str, tuple[Protocol, bool]] = {
     "grpc": ("grpc", False),
     "grpcs": ("grpc", True),
@@ -316,7 +317,8 @@ def parse_target(target: str) -> tuple[ConnectionInfo, Protocol]:
     if not found:
         scheme, rest = "grpc", target
     if scheme not in _SCHEMES:
-        raise ConfigurationError(f"target: unknown scheme {scheme!r}; known are {', '.join(_SCHEMES)} and unix:/path")
+        # What stands before "://" may hold a user and a password: it is never repeated.
+        raise ConfigurationError(f"target: unknown scheme; known are {', '.join(_SCHEMES)} and unix:/path")
     if any(mark in rest for mark in "@?#\\ ") or not rest.isprintable() or rest.rstrip("/").count("/"):
         raise ConfigurationError(
             "target: only a host and a port are allowed, no user, path or query; pass credentials as metadata="
@@ -327,16 +329,19 @@ def parse_target(target: str) -> tuple[ConnectionInfo, Protocol]:
     try:
         parts = urlsplit(f"//{rest.rstrip('/')}")
         hostname, port = parts.netloc.removesuffix(f":{parts.port}") if parts.port else parts.netloc, parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"target: {error}") from None
+    except ValueError:  # its message repeats the target
+        raise ConfigurationError("target: must be host:port, with a port from 0 to 65535") from None
     if not hostname:
         raise ConfigurationError("target: the host is missing; write host:port")
     return ConnectionInfo(hostname=hostname.rstrip(":"), port=port, tls=ConnectionTlsInfo(enabled=secure)), protocol
 
 
 def _is_ipv6(host: str) -> bool:
+    address, zoned, zone = host.partition("%")
+    if zoned and not _ZONE.fullmatch(zone):
+        return False  # `ipaddress` takes anything there, a user and another host too
     try:
-        return ipaddress.ip_address(host).version == 6
+        return ipaddress.ip_address(address).version == 6
     except ValueError:
         return False
 

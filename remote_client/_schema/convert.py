@@ -17,7 +17,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
-from ..errors import SchemaError, kind_of
+from ..errors import SchemaError, kind_of, shown
 from . import values
 from .fields import SCALARS, Field, fields_of, is_map, map_entry, message_of, python_type, sequence_field
 from .misfit import BAD, Misfit, misfit
@@ -286,7 +286,8 @@ def _fill(message: Any, value: Any, descriptor: Descriptor, names: dict[str, str
         type(message).MergeFromString(message, type(value).SerializeToString(value))
         return {}
     elif isinstance(value, BaseModel):
-        given = {name: getattr(value, name) for name in type(value).model_fields}
+        told = vars(value)  # without what `model_construct` left out
+        given = {name: told[name] for name in type(value).model_fields if name in told}
     else:
         raise TypeError(f"expected {descriptor.name} or a mapping, not {kind_of(value)}")
     attributes = names.values()
@@ -349,6 +350,6 @@ def enum_checker(kind: type[enum.IntEnum]) -> Callable[[Any], int]:
             return int(kind[value])
         if isinstance(value, int) and not isinstance(value, bool) and value in numbers:
             return int(value)
-        raise ValueError(f"expected one of {', '.join(kind.__members__)}, not {value!r:.80}")
+        raise ValueError(f"expected one of {', '.join(kind.__members__)}, not {shown(value)}")
 
     return as_enum

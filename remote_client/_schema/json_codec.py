@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError, create_model
 from pydantic_core import from_json
 
 from .._body import Body
-from ..errors import InputError, InvalidResponseError, UnsupportedError, kind_of
+from ..errors import InputError, InvalidResponseError, UnsupportedError, kind_of, shown
 from ..settings import Output
 from .binding import Binder
 from .json_types import OPEN, JsonMessage, bare, plain
@@ -82,7 +82,7 @@ class JsonCodec:
             values = self._values(model, self._binder.bind(args, kwargs))
             try:
                 request = self._request.model_validate(values)
-            except ValidationError:
+            except (ValidationError, AttributeError):  # protobuf's Struct is a mapping that has no `get`
                 request = self._request.model_validate(plain(values))
             return self._multipart.body(request) or to_json(request)
         except ValidationError as error:
@@ -258,7 +258,11 @@ class QueryCodec(JsonCodec):
         super().__init__(name, JsonMessage, signature, answer=answer, multipart=Multipart([]))
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        return urlencode(self._binder.bind(args, kwargs), doseq=True).encode()
+        values = self._binder.bind(args, kwargs)
+        try:
+            return urlencode(values, doseq=True).encode()
+        except (ValueError, RecursionError):  # text that has no UTF-8 form, a number too long to be written
+            raise InputError(f"{self._name}(): {', '.join(values)}: cannot be part of a query") from None
 
 
 def path_of(steps: Iterable[str | int]) -> str:
@@ -278,7 +282,7 @@ def _message(problem: Any) -> str:
     if kind == "extra_forbidden":
         return "no such field"
     if kind in ("greater_than_equal", "less_than_equal"):
-        return f"{given!r:.80} is out of the range of 64-bit integers"
+        return f"{shown(given)} is out of the range of 64-bit integers"
     if kind == "one_of":
         return f"{problem['msg']}, not {kind_of(given)}"
     message: str = problem["msg"]

@@ -31,7 +31,7 @@ from pydantic import (
 from pydantic import Field as PydanticField
 
 from .._html import table
-from ..errors import SchemaError, clean, kind_of
+from ..errors import SchemaError, clean, kind_of, shown
 from .attributes import attributes_of, complete
 
 FILE = "caikit_data_model.common.File"
@@ -72,7 +72,7 @@ def plain(value: Any, *, text: bool = False) -> Any:
     if hasattr(type(value), "__iter__") and not isinstance(value, (bytes, bytearray, memoryview)):
         return [plain(each, text=text) for each in value]
     if text and isinstance(value, (bytes, bytearray, memoryview)):
-        return base64.b64encode(value).decode()
+        return base64.b64encode(bytes(value)).decode()
     if text and isinstance(value, (datetime, date, time)):
         return value.isoformat()
     if text:
@@ -373,7 +373,7 @@ def _choice(values: list[Any]) -> Any:
         if info.mode == "json" and isinstance(value, str):
             return value
         if isinstance(value, bool) or value not in values:
-            raise ValueError(f"expected one of {expected}, not {value!r:.80}")
+            raise ValueError(f"expected one of {expected}, not {shown(value)}")
         return int(value) if isinstance(value, int) else value
 
     return Annotated[int | str if numbers else str, BeforeValidator(check)]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import NoReturn
 
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Error
 
 from ..errors import InputError
 from .fields import INTEGERS
 
-BAD = (TypeError, ValueError, OverflowError, RecursionError)
+BAD = (TypeError, ValueError, OverflowError, RecursionError, Error)
 """What protobuf and the checks of values raise for a value that does not fit."""
 
 
@@ -31,6 +32,8 @@ def misfit(error: BaseException, name: str | int, field: FieldDescriptor | None 
         path, message = "", "is not valid Unicode, so it has no UTF-8 form"
     elif isinstance(error, RecursionError):
         path, message = "", "is nested too deeply"
+    elif isinstance(error, Error):
+        path, message = "", "is nested too deeply, or no message of this type"
     else:
         path, message = "", str(error)
         if field is not None and message.startswith("Value out of range"):

@@ -29,7 +29,7 @@ def as_source(value: Any, files: Callable[[list[str]], Any], rows: Callable[[lis
         return value if FIELD in value else {FIELD: value}
     if isinstance(value, (bytes, bytearray)) or not isinstance(value, Iterable):
         return value  # refused where it is converted
-    if hasattr(value, "model_fields") or hasattr(value, "DESCRIPTOR"):
+    if hasattr(type(value), "model_fields") or hasattr(value, "DESCRIPTOR"):
         return value if hasattr(value, FIELD) else {FIELD: value}
     items = list(value)
     if items and all(isinstance(each, PurePath) for each in items):

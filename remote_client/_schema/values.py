@@ -15,7 +15,7 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
-from ..errors import kind_of
+from ..errors import kind_of, shown
 
 FLOAT32_MAX = 3.4028235677973366e38  # the largest double that rounds to a finite float
 EXACT_INTEGER = 2**53  # integers beyond are not exact as a double, which is all JSON numbers are over gRPC
@@ -131,7 +131,7 @@ def set_value(message: Any, value: Any) -> None:
         set_list(message.list_value, value)
     else:
         if isinstance(value, int) and abs(value) > EXACT_INTEGER:
-            raise ValueError(f"{value} is not exact as a JSON number over gRPC; send it as a string")
+            raise ValueError(f"{shown(value)} is not exact as a JSON number over gRPC; send it as a string")
         try:
             message.number_value = as_float(value)
         except TypeError:

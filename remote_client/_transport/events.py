@@ -36,11 +36,13 @@ class EventReader:
 
     def feed(self, chunk: bytes) -> list[tuple[bytes, bytes]]:
         """The events that this part of the stream completes: their names (`message` without one) and their data."""
-        if self._after_cr:
-            chunk = chunk.removeprefix(b"\n")
-            self._after_cr = False
         if not chunk:
-            return []
+            return []  # what follows may still be the second half of a CRLF
+        if self._after_cr:
+            self._after_cr = False
+            chunk = chunk.removeprefix(b"\n")
+            if not chunk:
+                return []
         self._after_cr = chunk.endswith(b"\r")
         *lines, rest = _BREAK.split(chunk)
         events: list[tuple[bytes, bytes]] = []

@@ -1,0 +1,14 @@
+"""The servers of tests/wire, for these tests too."""
+
+from tests.wire.conftest import (  # noqa: F401
+    deaf,
+    http,
+    http_process,
+    http_wire,
+    module,
+    mute,
+    start_http,
+    start_wire,
+    wire,
+    wire_process,
+)
