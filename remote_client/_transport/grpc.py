@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 from collections.abc import AsyncIterator, Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -29,7 +29,7 @@ from ..errors import (
     TlsError,
     error_class,
 )
-from ..settings import ConnectionInfo
+from ..settings import ConnectionInfo, ConnectionTlsInfo
 from .base import MAX_RESPONSE_SIZE, ByteStream, Call, Transport
 from .retry import pushback_ms
 
@@ -52,7 +52,9 @@ _OPTIONS: dict[str, str | int] = {
     "grpc.http2.ping_timeout_ms": 10_000,
     "grpc.keepalive_permit_without_calls": 0,
 }
-_TLS_FAILURE = re.compile(r"(?is)failed to connect.*(handshake failed|verification check failed|SSL_ERROR)")
+_TLS_FAILURE = re.compile(
+    r"(?is)failed to connect.*(handshake failed|verification check failed|SSL_ERROR|security handshaker)"
+)
 
 _EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -396,8 +398,36 @@ def _open_channel(connection: ConnectionInfo) -> grpc.aio.Channel:
     tls = connection.tls
     if not tls.enabled:
         return grpc.aio.insecure_channel(target, options=options)
+    return grpc.aio.secure_channel(target, _credentials(tls), options=options)
+
+
+def _credentials(tls: ConnectionTlsInfo) -> grpc.ChannelCredentials:
+    """The credentials of a TLS setting. Its files are read and checked once, until they change."""
+    files = (tls.ca_file, tls.key_file, tls.cert_file)
     try:
-        files = [Path(file).read_bytes() if file else None for file in (tls.ca_file, tls.key_file, tls.cert_file)]
-    except OSError as error:
-        raise ConfigurationError(f"tls: {error.filename}: cannot be used any more: {error.strerror}") from None
-    return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(*files), options=options)
+        for _ in range(3):
+            changed = _changed(files)
+            made = _make_credentials(*files, changed)
+            if _changed(files) == changed:
+                return made
+    except (OSError, ConfigurationError) as error:
+        told = ", ".join(file for file in files if file)
+        raise ConfigurationError(f"tls: {told}: cannot be used any more: {error}") from None
+    raise ConfigurationError(f"tls: {', '.join(file for file in files if file)}: they change all the time")
+
+
+def _changed(files: tuple[str | None, ...]) -> tuple[tuple[int, ...], ...]:
+    """What is another where a file was written or replaced: a file may come with an old time."""
+    told = [os.stat(file) for file in files if file]
+    return tuple((each.st_mtime_ns, each.st_ino, each.st_size) for each in told)
+
+
+@lru_cache(maxsize=64)
+def _make_credentials(
+    ca_file: str | None, key_file: str | None, cert_file: str | None, changed: tuple[tuple[int, ...], ...]
+) -> grpc.ChannelCredentials:
+    # Checked anew: of a file that has become empty gRPC aborts the whole process.
+    ConnectionTlsInfo(enabled=True, ca_file=ca_file, key_file=key_file, cert_file=cert_file)
+    return grpc.ssl_channel_credentials(
+        *(Path(file).read_bytes() if file else None for file in (ca_file, key_file, cert_file))
+    )

@@ -605,11 +605,18 @@ def _context(tls: ConnectionTlsInfo) -> ssl.SSLContext:
         return _NO_TLS
     files = (tls.ca_file, tls.cert_file, tls.key_file)
     try:
-        changed = tuple(os.stat(file).st_mtime_ns for file in files if file)
+        told = [os.stat(file) for file in files if file]
+        # A file that was replaced may come with an old time.
+        changed = tuple((each.st_mtime_ns, each.st_ino, each.st_size) for each in told)
         return _make_context(*files, tls.insecure_verify, changed)
     except (OSError, ValueError) as error:
-        told = ", ".join(file for file in files if file)
-        raise ConfigurationError(f"tls: {told}: cannot be used any more: {error}") from None
+        names = ", ".join(file for file in files if file)
+        raise ConfigurationError(f"tls: {names}: cannot be used any more: {error}") from None
+
+
+def _no_password() -> str:
+    """Without it OpenSSL would ask for one on the terminal, and everything would wait."""
+    raise ValueError("the key is encrypted")
 
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -618,11 +625,15 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 @lru_cache(maxsize=64)
 def _make_context(
-    ca_file: str | None, cert_file: str | None, key_file: str | None, insecure: bool, changed: tuple[int, ...]
+    ca_file: str | None,
+    cert_file: str | None,
+    key_file: str | None,
+    insecure: bool,
+    changed: tuple[tuple[int, ...], ...],
 ) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_file)
     if cert_file and key_file:
-        context.load_cert_chain(cert_file, key_file)
+        context.load_cert_chain(cert_file, key_file, password=_no_password)
     if insecure:
         warnings.warn("tls.insecure_verify is set: anybody can pose as the server", stacklevel=2)
         context.check_hostname = False
