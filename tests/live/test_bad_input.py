@@ -257,14 +257,14 @@ async def test_answer_over_our_own_limit(runtime: Runtime, protocol: Protocol) -
 async def test_overloaded() -> None:
     with Runtime(max_concurrent=1, http_config={"limit_concurrency": 2}) as busy:
         async with RemoteClient(busy.target) as client:
-            slow = (await client.model("slow")).with_options(timeout=10)
+            slow = (await client.model("slow")).with_options(timeout=10, retries=0)
             async with slow.run_slow_stream_out(seconds=0.5, count=3) as stream:
                 await anext(stream)
                 with pytest.raises(errors.ResourceExhaustedError):
                     await slow.run_slow(seconds=0.0)
                 assert [item.greeting async for item in stream] == ["slept 1", "slept 2"]
         async with RemoteClient(busy.http_target) as client:
-            slow = (await client.model("slow")).with_options(timeout=10)
+            slow = (await client.model("slow")).with_options(timeout=10, retries=0)
             async with slow.run_slow_stream_out(0.2, count=2) as stream:
                 await anext(stream)
                 with pytest.raises(errors.UnavailableError, match="Service Unavailable") as caught:
