@@ -5,7 +5,7 @@ RUNTIME := .venv-runtime
 export RUNTIME_PYTHON := $(CURDIR)/$(RUNTIME)/bin/python
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check format bench bench-quick clean
+.PHONY: demo test check format bench bench-quick soak clean
 
 demo: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -W error -m tests.demo
@@ -30,6 +30,9 @@ bench: $(CLIENT)/ready $(RUNTIME)/ready
 
 bench-quick: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -m benchmarks --quick
+
+soak: $(CLIENT)/ready $(RUNTIME)/ready
+	$(CLIENT)/bin/python -W error -m tests.soak --minutes 30
 
 clean:
 	rm -rf $(CLIENT) $(RUNTIME)
