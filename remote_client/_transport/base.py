@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import re
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
@@ -87,6 +89,7 @@ class Transport(ABC):
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
+        _alive.add(self)
 
     def own(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """A task that `aclose` ends and waits for, and whose exception whoever started it looks at."""
@@ -116,6 +119,24 @@ class Transport(ABC):
     @abstractmethod
     async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
         """End the connection; calls still in flight raise what `reason` makes. Idempotent."""
+
+
+_alive: weakref.WeakSet[Transport] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """Keep for ever, in a forked child, what the parent was doing: its loop does not go on here.
+
+    Finalised at the child's exit, tasks would complain and clean up without a loop, and gRPC's calls and channels crash.
+    """
+    import ctypes  # no other reference outlives the interpreter's end
+
+    for transport in list(_alive):
+        for each in (transport, *asyncio.all_tasks(transport.loop)):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(each))
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 async def resolve_metadata(sources: tuple[MetadataSource, ...], reserved: str | None = None) -> RawMetadata:
