@@ -7,9 +7,7 @@ no connection), and ends when that closes. See `tests.support.wire` for the othe
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,6 +19,7 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 
 from .obey import obey
+from .proc import open_sockets
 from .wire_reflection import reflect
 from .wire_runtime import GetModelsInfo, GetRuntimeInfo, sample_handlers
 
@@ -48,7 +47,7 @@ class State:
             "cancelled": self.cancelled,
             "running": +self.running,
             "connections": len(self.peers),
-            "sockets": _sockets(),
+            "sockets": open_sockets(),
         }
 
     def track(self, name: str, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -72,15 +71,6 @@ class State:
                 self.running[name] -= 1
 
         return run
-
-
-def _sockets() -> int:
-    """Sockets this process has open: its connections and its listener, and a few more that stay the same."""
-    count = 0
-    for each in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):  # the descriptor of this very listing
-            count += os.readlink(each).startswith("socket:")
-    return count
 
 
 # -- plain calls, bytes in and out ------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import base64
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,10 +31,11 @@ from tests.support.http_wire import (
     sleep,
 )
 from tests.support.http_wire import HttpWire as Wire
+from tests.support.proc import forget_peak, peak
 from tests.support.wire import open_files, settled
 
 from .http_kinds import HANG
-from .test_limits import Took, _peak
+from .test_limits import Took
 
 MIB = 1 << 20
 CHUNKED = {"transfer-encoding": "chunked"}
@@ -79,8 +79,8 @@ async def test_an_answer_over_the_limit_takes_no_more_than_the_limit(http_wire: 
     options = {"grpc.max_receive_message_length": 16 * MIB}
     async with http_module(http_wire.info(options=options)) as module:
         await module.echo(b"x")
-        Path("/proc/self/clear_refs").write_text("5")
-        before = _peak()
+        forget_peak()
+        before = peak()
         with pytest.raises(ResponseTooLargeError, match=f"larger than {16 * MIB} bytes") as caught:
             if b"event-stream" in base64.b64decode(steps[0][1]):
                 await anext(module.script_stream(steps=steps))
@@ -88,7 +88,7 @@ async def test_an_answer_over_the_limit_takes_no_more_than_the_limit(http_wire: 
                 await module.script(steps=steps)
         assert isinstance(caught.value, ResourceExhaustedError)
         assert (caught.value.model, caught.value.target) == ("raw", f"{http_wire.host}:{http_wire.port}")
-        assert _peak() - before < 32 * MIB
+        assert peak() - before < 32 * MIB
         assert (await http_wire.until(lambda seen: not seen["running"]))["running"] == {}
         assert await module.echo(b"still well") == b"still well"
 
@@ -144,12 +144,12 @@ async def test_the_limit_can_be_taken_away(http_wire: Wire) -> None:
 @pytest.mark.parametrize("size", [5 * MIB, 2000 * MIB])
 @pytest.mark.parametrize("kind", ["script", "script_stream"])
 async def test_a_bomb_is_refused_unopened(http: Any, size: int, kind: str) -> None:
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _peak()
+    forget_peak()
+    before = peak()
     with pytest.raises(RemoteCallError, match="compressed"):
         call = getattr(http, kind)(steps=[packed(size)])
         await (call if kind == "script" else anext(call))
-    assert _peak() - before < 32 * MIB
+    assert peak() - before < 32 * MIB
 
 
 # -- times ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from remote_client.errors import (
     ResponseTooLargeError,
 )
 from remote_client.settings import CallOptions
+from tests.support.proc import forget_peak, peak
 from tests.support.wire import WireServer, raw_module
 
 from .kinds import endless
@@ -59,20 +59,14 @@ async def test_the_servers_limit_is_told_apart(start_wire: Any) -> None:
     assert not isinstance(caught.value, ResponseTooLargeError)
 
 
-def _peak() -> int:
-    """Bytes this process had in memory at most, since that was last reset."""
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024
-
-
 @pytest.mark.parametrize("size", [65 * MIB, 400 * MIB])
 async def test_a_bomb_is_bounded_by_what_it_unpacks_to(module: Any, size: int) -> None:
     assert len(await module.big(size=5 * MIB, gzip=True)) == 5 * MIB
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _peak()
+    forget_peak()
+    before = peak()
     with pytest.raises(ResponseTooLargeError):
         await module.big(size=size, gzip=True)
-    assert _peak() - before < 140 * MIB
+    assert peak() - before < 140 * MIB
 
 
 # -- times ------------------------------------------------------------------------------------------------------------
