@@ -7,6 +7,7 @@ from tests.wire.conftest import (  # noqa: F401
     http_wire,
     module,
     mute,
+    no_gc,
     start_http,
     start_wire,
     wire,
