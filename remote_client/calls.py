@@ -337,24 +337,14 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
 
     async def _first(self) -> bytes | None:
         """The first answer: before it the call may be made again."""
-        attempts, limit = self._attempts, asyncio.timeout(None)
+        attempts, timeout = self._attempts, None
         assert attempts is not None
         while True:
             stream, call, unread = self._stream, self._call, self._unread
             if stream is None or call is None or unread is None:
                 return None  # it was closed meanwhile
             try:
-                try:
-                    async with limit:
-                        data = await stream.read()
-                except TimeoutError:
-                    if not limit.expired():
-                        raise
-                    raise DeadlineExceededError(
-                        f"no answer within {self._caller.options.timeout} seconds",
-                        method=call.path.removeprefix("/"),
-                        target=attempts.connections.target,
-                    ) from None
+                data = await self._read(stream, timeout)
             except RemoteCallError as error:
                 again = await attempts.again(error, call, unread[1])
                 if again is None:
@@ -369,8 +359,28 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             self._end()
             self._unread = unread
             # The limit of what follows is that between two answers; the first is inside of the whole call's.
-            limit = asyncio.timeout(again.timeout)
+            timeout = again.timeout
             self._open(replace(again, timeout=self._caller.options.timeout), unread[1])
+
+    async def _read(self, stream: ByteStream, timeout: float | None) -> bytes | None:
+        """One answer, within a time of its own."""
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit:
+                return await stream.read()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            attempts, options = self._attempts, self._caller.options
+            raise DeadlineExceededError(
+                f"no answer within {options.timeout} seconds",
+                method=self._descriptor.path.removeprefix("/"),
+                target=attempts.connections.target if attempts else None,
+            ) from None
+        finally:
+            # It knows its task, and a cancelled task the exception that leads here: a call must not wait for the
+            # garbage collector to give back its connection.
+            del limit
 
     def _finished(self, error: BaseException | None) -> None:
         """Tell hooks, once."""

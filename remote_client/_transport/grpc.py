@@ -278,23 +278,26 @@ class _Upload:
             except StopAsyncIteration:
                 break
             except BaseException as error:
-                self._fail(error)
-                return
+                if self._keep(error):
+                    return
+                raise
             if not await self._send(item):
                 return
             self._idle.progress()
         with contextlib.suppress(Exception):  # the call is over; its reader is told why
             await self._rpc.done_writing()
 
-    def _fail(self, error: BaseException) -> None:
-        """Keep what the iterator raised, unless it is this task that is being cancelled."""
-        task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-            raise error
+    def _keep(self, error: BaseException) -> bool:
+        """Keep what the iterator raised; whether that is all. Not where it is this task that is being cancelled.
+
+        Nothing is raised here: this frame knows the error, and both would wait for the garbage collector, and the call
+        with them.
+        """
+        if isinstance(error, asyncio.CancelledError) and _cancelling():
+            return False
         self.failure = error
         self._rpc.cancel()
-        if not isinstance(error, (Exception, asyncio.CancelledError)):
-            raise error
+        return isinstance(error, (Exception, asyncio.CancelledError))
 
     async def _send(self, item: bytes) -> bool:
         """Whether the message was taken."""
