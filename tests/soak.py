@@ -23,6 +23,7 @@ from typing import Any
 
 from remote_client import ConnectionInfo, RemoteClient
 from remote_client.errors import InputError, InternalError, InvalidArgumentError
+from tests.support.proc import resident
 from tests.support.runtime import Runtime
 
 WORKERS = 4
@@ -114,10 +115,9 @@ class Sample:
 
 def sample(begun: float) -> Sample:
     gc.collect()
-    with open("/proc/self/statm") as statm:
-        pages = int(statm.read().split()[1])
-    memory = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-    return Sample(time.monotonic() - begun, memory, len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks()))
+    return Sample(
+        time.monotonic() - begun, resident() / 2**20, len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())
+    )
 
 
 async def work(

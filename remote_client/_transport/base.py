@@ -127,7 +127,7 @@ _alive: weakref.WeakSet[Transport] = weakref.WeakSet()
 def _after_fork() -> None:
     """Keep for ever, in a forked child, what the parent was doing: its loop does not go on here.
 
-    Finalised at the child's exit, tasks would complain and clean up without a loop, and gRPC's calls and channels crash.
+    Finalised at the child's exit, tasks would complain and clean up without a loop, and gRPC's calls would crash.
     """
     import ctypes  # no other reference outlives the interpreter's end
 

@@ -93,7 +93,7 @@ class GrpcTransport(Transport):
         try:
             await done
         except asyncio.CancelledError:
-            rpc.cancel()
+            _cancel(rpc)
             raise
         return await self._answer(call, rpc)
 
@@ -124,7 +124,7 @@ class GrpcTransport(Transport):
         # A call made in this very turn of the loop has not begun yet, and would end without telling anyone.
         await asyncio.sleep(0)
         for rpc in list(self._running):
-            rpc.cancel()
+            _cancel(rpc)
         # Closing while cancelled calls still wind up leaks the socket (#42125).
         for _ in range(100):
             if not self._running and not self._tasks:
@@ -263,13 +263,20 @@ class _Upload:
     read yet (#36066). So messages go to the call below it, and a write that fails leaves the verdict to the reader.
     """
 
-    __slots__ = ("_body", "_idle", "_rpc", "failure")
+    __slots__ = ("_body", "_idle", "_over", "_rpc", "_writing", "failure")
 
     def __init__(self, rpc: Any, body: AsyncIterator[bytes], idle: _IdleTimer) -> None:
         self._rpc = rpc
         self._body = body
         self._idle = idle
+        self._over = self._writing = False
         self.failure: BaseException | None = None
+
+    def cancel(self, task: asyncio.Task[None]) -> None:
+        """End `run`, which is in that task: the call was cancelled."""
+        self._over = True
+        if not self._writing:  # that ends with the call, see `_cancel`
+            task.cancel()
 
     async def run(self) -> None:
         while True:
@@ -284,6 +291,7 @@ class _Upload:
             if not await self._send(item):
                 return
             self._idle.progress()
+        self._writing = True
         with contextlib.suppress(Exception):  # the call is over; its reader is told why
             await self._rpc.done_writing()
 
@@ -296,23 +304,37 @@ class _Upload:
         if isinstance(error, asyncio.CancelledError) and _cancelling():
             return False
         self.failure = error
-        self._rpc.cancel()
+        _cancel(self._rpc)
         return isinstance(error, (Exception, asyncio.CancelledError))
 
     async def _send(self, item: bytes) -> bool:
         """Whether the message was taken."""
         try:
             await self._rpc.wait_for_connection()
+            self._writing = True
             await self._rpc._cython_call.send_serialized_message(item)
         except Exception:  # the call is over; its reader is told why
             return False
-        return True
+        finally:
+            self._writing = False
+        return not self._over
 
 
 class _GrpcStream(ByteStream):
     """See `ByteStream`. No reference leads from an exception back to it, so that nothing waits for the collector."""
 
-    __slots__ = ("_begun", "_call", "_cancelling", "_idle", "_over", "_rpc", "_tasks", "_transport", "_upload")
+    __slots__ = (
+        "_begun",
+        "_call",
+        "_cancelling",
+        "_first",
+        "_idle",
+        "_over",
+        "_rpc",
+        "_transport",
+        "_upload",
+        "_uploading",
+    )
 
     def __init__(self, transport: GrpcTransport, rpc: Any, call: Call, body: AsyncIterator[bytes] | None) -> None:
         self._transport = transport
@@ -320,14 +342,15 @@ class _GrpcStream(ByteStream):
         self._call = call
         self._begun = False
         self._over = False
-        self._tasks: list[asyncio.Task[Any]] = []
+        self._first: asyncio.Task[Any] | None = None
+        self._uploading: asyncio.Task[None] | None = None
         self._cancelling = _cancelling()
-        self._idle = _IdleTimer(transport.loop, call.timeout, rpc.cancel)
+        self._idle = _IdleTimer(transport.loop, call.timeout, partial(_cancel, rpc))
         self._upload: _Upload | None = None
         transport.watch(rpc)
         if body is not None:
             self._upload = _Upload(rpc, body, self._idle)
-            self._tasks.append(transport.own(self._upload.run()))
+            self._uploading = transport.own(self._upload.run())
 
     async def read(self) -> bytes | None:
         if self._over:
@@ -357,10 +380,9 @@ class _GrpcStream(ByteStream):
     async def _read_first(self) -> Any:
         """The first read waits for a task of grpc.aio's, which must not see who awaits it being cancelled."""
         self._begun = True
-        first = self._transport.own(self._rpc.read())
-        self._tasks.append(first)
+        self._first = first = self._transport.own(self._rpc.read())
         await asyncio.wait((first,))
-        self._tasks.remove(first)
+        self._first = None
         try:
             return first.result()
         finally:
@@ -377,13 +399,14 @@ class _GrpcStream(ByteStream):
         if not self._over:
             self._over = True
             self._idle.stop()
-            self._rpc.cancel()
-            for task in self._tasks:
-                task.cancel()
+            _cancel(self._rpc)
+            if self._upload is not None and self._uploading is not None:
+                self._upload.cancel(self._uploading)
 
     async def aclose(self) -> None:
         self.cancel()
-        tasks, self._tasks = self._tasks, []
+        tasks = [each for each in (self._first, self._uploading) if each is not None]
+        self._first = self._uploading = None
         if tasks:
             await asyncio.wait(tasks)
 
@@ -392,6 +415,15 @@ def _cancelling() -> int:
     """How often the current task is being cancelled."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
+
+
+def _cancel(rpc: Any) -> None:
+    """Cancel a call, without the tasks of grpc.aio's that wait for it: they end with it.
+
+    `rpc.cancel()` cancels those too, and each then loses for good what it was waiting for: a kilobyte for a unary call.
+    """
+    if not rpc.done():
+        rpc._cython_call.cancel("Locally cancelled by application!")
 
 
 def _open_channel(connection: ConnectionInfo) -> grpc.aio.Channel:

@@ -25,3 +25,9 @@ def peak() -> int:
     """Bytes this process had in memory at most, since that was last forgotten."""
     status = Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024
+
+
+def resident() -> int:
+    """Bytes this process has in memory."""
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -13,9 +13,10 @@ import pytest
 
 from remote_client._transport.grpc import GrpcTransport
 from remote_client.errors import RemoteCallError
+from tests.support.proc import resident
 from tests.support.wire import WireServer, open_files, settled
 
-from .kinds import ONE_OF_EACH, Deed, endless
+from .kinds import ONE_OF_EACH, Deed, endless, unary
 
 
 def _transport(module: Any) -> GrpcTransport:
@@ -143,3 +144,22 @@ async def test_a_module_and_its_options_die_at_once(wire: WireServer, module: An
     gone = weakref.ref(other)
     del other
     assert gone() is None
+
+
+async def _cancelled(module: Any) -> None:
+    task = asyncio.create_task(unary(module))
+    await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.wait((task,))
+
+
+async def test_cancelled_calls_leave_no_memory(module: Any) -> None:
+    """grpc.aio's own `cancel` loses a kilobyte for each, which no count of objects shows."""
+    for _ in range(30):
+        await asyncio.gather(*(_cancelled(module) for _ in range(20)))
+    gc.collect()
+    before = resident()
+    for _ in range(100):
+        await asyncio.gather(*(_cancelled(module) for _ in range(20)))
+    gc.collect()
+    assert resident() - before < 2000 * 300
