@@ -99,11 +99,10 @@ class Caller:
         """The record of a call that is to be made."""
         metadata = self._metadata
         if metadata is None:
-            sources = self.options.metadata
-            metadata = await resolve_metadata(sources, reserved=self._model_key)
+            metadata = await resolve_metadata(self.options.metadata, reserved=self._model_key)
             if self.model is not None:
                 metadata = ((self._model_key, self.model), *metadata)
-            if not any(map(callable, sources)):
+            if not any(map(callable, self.options.metadata)):
                 self._metadata = metadata
         return Call(path, metadata, self.options.timeout, self.options.total_timeout, idempotent)
 

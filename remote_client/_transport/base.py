@@ -9,7 +9,7 @@ import re
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError, RemoteClientError
@@ -56,7 +56,7 @@ class Call:
     """
 
     path: str
-    metadata: RawMetadata = ()
+    metadata: RawMetadata = field(default=(), repr=False)
     timeout: float | None = 60
     total_timeout: float | None = None
     idempotent: bool = True
@@ -153,12 +153,19 @@ async def resolve_metadata(sources: tuple[MetadataSource, ...], reserved: str | 
             given = await given
         for name, value in given.items():
             key = name.lower()
-            if not _KEY.fullmatch(key) or key.startswith("grpc-") or key in _OURS or key == reserved:
-                raise InputError(f"metadata: the key {name!r} cannot be used")
-            if key.endswith("-bin"):
-                if not isinstance(value, bytes):
-                    raise InputError(f"metadata: {name!r} ends in -bin, so its value must be bytes")
-            elif not isinstance(value, str) or not _VALUE.fullmatch(value):
-                raise InputError(f"metadata: the value of {name!r} must be a str of printable ASCII characters")
+            wrong = _wrong(name, key, value, reserved)
+            if wrong is not None:
+                del sources, source, given, value, merged  # a traceback shows a frame's variables, where it is asked to
+                raise InputError(f"metadata: {wrong}")
             merged[key] = value
     return tuple(merged.items())
+
+
+def _wrong(name: str, key: str, value: object, reserved: str | None) -> str | None:
+    if not _KEY.fullmatch(key) or key.startswith("grpc-") or key in _OURS or key == reserved:
+        return f"the key {name!r} cannot be used"
+    if key.endswith("-bin"):
+        return None if isinstance(value, bytes) else f"{name!r} ends in -bin, so its value must be bytes"
+    if not isinstance(value, str) or not _VALUE.fullmatch(value):
+        return f"the value of {name!r} must be a str of printable ASCII characters"
+    return None

@@ -13,7 +13,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -27,7 +27,9 @@ from ..errors import (
     RemoteClientError,
     ResponseTooLargeError,
     TlsError,
+    because,
     error_class,
+    redacted,
 )
 from ..settings import ConnectionInfo, ConnectionTlsInfo
 from .base import MAX_RESPONSE_SIZE, ByteStream, Call, Transport
@@ -159,13 +161,14 @@ class GrpcTransport(Transport):
         try:
             return cast(bytes, await rpc)
         except grpc.aio.AioRpcError as error:
-            self.fail(call, error)
+            failure: RemoteClientError = self.failure(call, error)
         except asyncio.CancelledError:
             # The rpc was cancelled, not this task: it did not wait for anything.
             reason = self.cut(call)
             if reason is None:
                 raise
-            raise reason from None
+            failure = reason
+        raise failure
 
     def cut(self, call: Call, expired: bool = False) -> RemoteClientError | None:
         """Why a call was cancelled that nobody gave up; None if somebody did."""
@@ -177,12 +180,9 @@ class GrpcTransport(Transport):
             f"no progress for {call.timeout} seconds", method=call.path[1:], target=self._target
         )
 
-    def fail(self, call: Call, error: grpc.aio.AioRpcError) -> NoReturn:
-        """Raise the typed error for what gRPC reports."""
-        raise self._failure(call, error) from error
-
-    def _failure(self, call: Call, error: grpc.aio.AioRpcError) -> RemoteCallError:
-        status, details = error.code().name, error.details() or ""
+    def failure(self, call: Call, error: grpc.aio.AioRpcError) -> RemoteCallError:
+        """The typed error for what gRPC reports."""
+        status, details = error.code().name, redacted(error.details() or "", call.metadata)
         kind = error_class(status)
         if status == "UNAVAILABLE" and _TLS_FAILURE.search(details):
             kind = TlsError
@@ -197,7 +197,7 @@ class GrpcTransport(Transport):
         failure.outcome_known = kind is TlsError or not _is_lost(status, details)
         trailers: Any = error.trailing_metadata() or ()
         failure.pushback = pushback_ms(dict(trailers).get("grpc-retry-pushback-ms"))
-        return failure
+        return because(failure, error, call.metadata, str(trailers))
 
 
 def _is_lost(status: str, details: str) -> bool:
@@ -359,23 +359,26 @@ class _GrpcStream(ByteStream):
         try:
             data = await (self._rpc.read() if self._begun else self._read_first())
         except grpc.aio.AioRpcError as error:
-            self.cancel()
-            self._transport.fail(self._call, error)
+            reason: BaseException = self._transport.failure(self._call, error)
         except asyncio.CancelledError:
             self.cancel()
             # grpc.aio raises this too where it was the rpc that was cancelled, for one of these reasons.
-            reason = self._reason()
-            if reason is None or _cancelling() > self._cancelling:
+            told = self._reason()
+            if told is None or _cancelling() > self._cancelling:
                 raise
-            try:
-                raise reason from None
-            finally:
-                del reason
-        self._idle.pause()
-        if data is _EOF:
-            self.cancel()
-            return None
-        return cast(bytes, data)
+            reason = told
+            del told
+        else:
+            self._idle.pause()
+            if data is _EOF:
+                self.cancel()
+                return None
+            return cast(bytes, data)
+        self.cancel()
+        try:
+            raise reason
+        finally:
+            del reason
 
     async def _read_first(self) -> Any:
         """The first read waits for a task of grpc.aio's, which must not see who awaits it being cancelled."""

@@ -16,7 +16,7 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
 from email.message import Message
 from functools import lru_cache, partial
@@ -40,8 +40,11 @@ from ..errors import (
     TlsError,
     UnavailableError,
     UnsupportedError,
+    because,
+    causes,
     clean,
     http_error_class,
+    redacted,
 )
 from ..settings import ConnectionInfo, ConnectionTlsInfo
 from .base import MAX_RESPONSE_SIZE, ByteStream, Call, RawMetadata, Transport
@@ -126,7 +129,11 @@ class HttpTransport(Transport):
                     raise
                 response = await self._engine.handle_async_request(request)
         except _FAILURES as error:
-            raise self.failure(call, error) from error
+            failure: RemoteClientError | None = self.failure(call, error)
+        else:
+            failure = None
+        if failure is not None:
+            raise failure
         try:
             await self._check(call, response)
         except BaseException:
@@ -178,7 +185,7 @@ class HttpTransport(Transport):
             raise self.broken(call, "it is compressed, though nothing but identity was accepted")
 
     def _problem(self, call: Call, response: httpx.Response, body: bytes) -> RemoteCallError:
-        failure = problem(response.status_code, body, method=call.path, target=self.target)
+        failure = problem(response.status_code, body, call, self.target)
         failure.pushback = retry_after(response.headers.get("retry-after"), time.time())
         return failure
 
@@ -204,8 +211,10 @@ class HttpTransport(Transport):
                     raise self.too_large(call)
                 held.append(chunk)
         except _FAILURES as error:
-            raise self.failure(call, error) from error
-        return b"".join(held)
+            failure = self.failure(call, error)
+        else:
+            return b"".join(held)
+        raise failure
 
     def expired(self, call: Call, told: str) -> RemoteClientError:
         """What ended a limit."""
@@ -217,23 +226,25 @@ class HttpTransport(Transport):
         """The typed error for what the engine raised: by its cause, as the engine's own classes mislead."""
         if self.reason is not None:
             return self.reason()
-        causes = list(_causes(error))
+        found = list(causes(error))
         kind: type[RemoteCallError] = UnavailableError
-        if any(isinstance(each, (ssl.SSLError, aiohttp.ClientSSLError)) for each in causes):
+        if any(isinstance(each, (ssl.SSLError, aiohttp.ClientSSLError)) for each in found):
             kind = TlsError
-        elif any(isinstance(each, aiohttp.ClientResponseError) for each in causes):
+        elif any(isinstance(each, aiohttp.ClientResponseError) for each in found):
             kind = InvalidResponseError
-        elif isinstance(error, httpx.TimeoutException) and len(causes) == 1:
+        elif isinstance(error, httpx.TimeoutException) and len(found) == 1:
             kind = DeadlineExceededError  # of an engine from outside, with limits of its own
-        unsent = isinstance(error, httpx.ConnectError) or any(map(_is_unsent, causes))
-        told = next((str(each) for each in causes if str(each)), type(causes[-1]).__name__)
-        failure = kind(told, method=call.path, target=self.target)
+        unsent = isinstance(error, httpx.ConnectError) or any(map(_is_unsent, found))
+        told = next((str(each) for each in found if str(each)), type(found[-1]).__name__)
+        failure = kind(redacted(told, call.metadata), method=call.path, target=self.target)
         failure.outcome_known = unsent
-        return failure
+        return because(failure, error, call.metadata)
 
     def broken(self, call: Call, why: str) -> InvalidResponseError:
         """An answer that is no answer."""
-        return InvalidResponseError(f"the answer cannot be read: {why}", method=call.path, target=self.target)
+        return InvalidResponseError(
+            f"the answer cannot be read: {redacted(why, call.metadata)}", method=call.path, target=self.target
+        )
 
     def too_large(self, call: Call) -> ResponseTooLargeError:
         """An answer that is too large."""
@@ -329,7 +340,7 @@ class _EventStream(ByteStream):
                 return None
             name, data = self._events.popleft()
             if name == b"error":
-                raise problem(None, data, method=self._call.path, target=self._transport.target)
+                raise problem(None, data, self._call, self._transport.target)
         except BaseException:
             self.cancel()
             raise
@@ -356,10 +367,7 @@ class _EventStream(ByteStream):
             if isinstance(error, RemoteClientError):
                 raise
             self._failure = self._truncated(error)
-            self._failure.__cause__ = error
-            self._take(_held_back(self._response))
-            if not self._events:
-                self._fail()  # else once what came before is read
+            self._take(_held_back(self._response))  # the failure is raised once what came before is read
         finally:
             self._waiting = None
 
@@ -407,13 +415,15 @@ class _EventStream(ByteStream):
 
     def _truncated(self, error: Exception | None) -> RemoteClientError:
         transport = self._transport
+        truncated = StreamTruncatedError(
+            "the connection was lost before the stream had ended", method=self._call.path, target=transport.target
+        )
         if error is not None:
             failure = transport.failure(self._call, error)
             if transport.reason is not None or not isinstance(failure, UnavailableError):
                 return failure
-        return StreamTruncatedError(
-            "the connection was lost before the stream had ended", method=self._call.path, target=transport.target
-        )
+            truncated.__cause__ = failure.__cause__
+        return truncated
 
     def cancel(self, failure: RemoteClientError | None = None) -> None:
         if self._over:
@@ -451,7 +461,7 @@ class _Slices(httpx.AsyncByteStream):
             yield self._body[start : start + _SLICE]
 
 
-def problem(status: int | None, body: bytes, *, method: str, target: str) -> RemoteCallError:
+def problem(status: int | None, body: bytes, call: Call, target: str) -> RemoteCallError:
     """The typed error of an answer that reports one. Without a status the body tells it, as in an `error` event.
 
     The body is caikit's `{details, code, id, additional_info}`, FastAPI's `{detail}`, or any text.
@@ -462,6 +472,7 @@ def problem(status: int | None, body: bytes, *, method: str, target: str) -> Rem
         told = None
     if not isinstance(told, Mapping):
         told = {"details": body.decode("utf-8", "replace")}
+    told = redacted(told, call.metadata)
     if status is None:
         code = told.get("code")
         status = code if isinstance(code, int) and 400 <= code < 600 else 500
@@ -472,7 +483,7 @@ def problem(status: int | None, body: bytes, *, method: str, target: str) -> Rem
     error_id = told.get("id")
     failure = http_error_class(status)(
         details if isinstance(details, str) else "",
-        method=method,
+        method=call.path,
         target=target,
         http_status=status,
         error_id=clean(error_id, 100) if isinstance(error_id, str) else None,
@@ -522,12 +533,6 @@ def _filename(disposition: str) -> str | None:
     return name or None
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__
-
-
 def _is_unsent(error: BaseException) -> bool:
     """Whether there was no connection to send anything on."""
     return isinstance(error, (aiohttp.ClientConnectorError, UnicodeError))
@@ -537,7 +542,7 @@ def _was_dropped(error: Exception) -> bool:
     """Whether a kept connection ended before any byte of an answer."""
     protocol = _kept.get()
     lost = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
-    return protocol is not None and not protocol.heard and any(isinstance(each, lost) for each in _causes(error))
+    return protocol is not None and not protocol.heard and any(isinstance(each, lost) for each in causes(error))
 
 
 def _held_back(response: httpx.Response | None) -> bytes:

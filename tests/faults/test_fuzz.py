@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from remote_client._schema import openapi, reflected, reflection
-from remote_client._transport.base import resolve_metadata
+from remote_client._transport.base import Call, resolve_metadata
 from remote_client._transport.events import EventReader
 from remote_client._transport.http import problem
 from remote_client._transport.retry import pushback_ms, retry_after
@@ -404,7 +404,7 @@ def test_answers_of_the_right_fields_and_any_values_over_http(rpc: Any, data: An
 @example(None, b'{"code": 1e300, "details": ["x"], "id": 5}')
 @example(400, b'{"additional_info": [null, {"loc": []}], "details": {"a": 1}}')
 def test_any_error_body(status: int | None, body: bytes) -> None:
-    failure = problem(status, body, method="POST /x", target="h:1")
+    failure = problem(status, body, Call("POST /x"), "h:1")
     assert isinstance(failure, RemoteCallError)
     assert str(failure).isprintable()
     assert len(str(failure)) < 5000
