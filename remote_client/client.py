@@ -350,6 +350,8 @@ class RemoteClient:
         await self.aclose()
 
     def __repr__(self) -> str:
+        if "_finder" not in vars(self):  # seen in a traceback's frame
+            return "<RemoteClient, not made>"
         servers = self._finder.servers
         opened = sum(server.caller.connections.opened for server in servers)
         return f"<RemoteClient of {', '.join(each.connection.target for each in servers)}: {opened} connections opened>"

@@ -6,6 +6,7 @@ Names, defaults and rules of `ConnectionInfo` and `ConnectionTlsInfo` are those 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import ipaddress
 import re
@@ -326,11 +327,14 @@ def parse_target(target: str) -> tuple[ConnectionInfo, Protocol]:
     if rest.count(":") > 1 and not rest.startswith("["):
         raise ConfigurationError(f"target: write an IPv6 address in brackets, as in [{'::1'}]:8085")
     protocol, secure = _SCHEMES[scheme]
-    try:
+    hostname: str | None = None
+    port: int | None = None
+    with contextlib.suppress(ValueError):  # it repeats the target, so it must not be the context of ours
         parts = urlsplit(f"//{rest.rstrip('/')}")
-        hostname, port = parts.netloc.removesuffix(f":{parts.port}") if parts.port else parts.netloc, parts.port
-    except ValueError:  # its message repeats the target
-        raise ConfigurationError("target: must be host:port, with a port from 0 to 65535") from None
+        port = parts.port
+        hostname = parts.netloc.removesuffix(f":{port}") if port else parts.netloc
+    if hostname is None:
+        raise ConfigurationError("target: must be host:port, with a port from 0 to 65535")
     if not hostname:
         raise ConfigurationError("target: the host is missing; write host:port")
     return ConnectionInfo(hostname=hostname.rstrip(":"), port=port, tls=ConnectionTlsInfo(enabled=secure)), protocol

@@ -168,7 +168,11 @@ class GrpcTransport(Transport):
             if reason is None:
                 raise
             failure = reason
-        raise failure
+            del reason
+        try:
+            raise failure
+        finally:
+            del failure  # no reference leads from an exception back to it
 
     def cut(self, call: Call, expired: bool = False) -> RemoteClientError | None:
         """Why a call was cancelled that nobody gave up; None if somebody did."""

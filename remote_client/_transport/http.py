@@ -121,25 +121,29 @@ class HttpTransport(Transport):
         request = self._request(call, body, accept)
         _kept.set(None)
         try:
-            try:
-                response = await self._engine.handle_async_request(request)
-            except _FAILURES as error:
-                # A server may end a kept connection just when a request is on its way.
-                if not (call.idempotent and _was_dropped(error)):
-                    raise
-                response = await self._engine.handle_async_request(request)
+            response = await self._head(call, request)
         except _FAILURES as error:
-            failure: RemoteClientError | None = self.failure(call, error)
+            failure = self.failure(call, error)
         else:
-            failure = None
-        if failure is not None:
-            raise failure
+            try:
+                await self._check(call, response)
+            except BaseException:
+                await response.aclose()
+                raise
+            return response
         try:
-            await self._check(call, response)
-        except BaseException:
-            await response.aclose()
-            raise
-        return response
+            raise failure
+        finally:
+            del failure  # no reference leads from an exception back to it
+
+    async def _head(self, call: Call, request: httpx.Request) -> httpx.Response:
+        try:
+            return await self._engine.handle_async_request(request)
+        except _FAILURES as error:
+            # A server may end a kept connection just when a request is on its way.
+            if not (call.idempotent and _was_dropped(error)):
+                raise
+        return await self._engine.handle_async_request(request)
 
     def _request(self, call: Call, body: bytes, accept: str) -> httpx.Request:
         if self.reason is not None:
@@ -214,7 +218,10 @@ class HttpTransport(Transport):
             failure = self.failure(call, error)
         else:
             return b"".join(held)
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure
 
     def expired(self, call: Call, told: str) -> RemoteClientError:
         """What ended a limit."""

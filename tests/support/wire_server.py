@@ -109,7 +109,7 @@ async def count(request: bytes, context: Context) -> None:
     if wish.get("hang"):
         await asyncio.sleep(FOREVER)
     if wish.get("fail"):
-        await context.abort(grpc.StatusCode[wish["fail"]], "after the items")
+        await context.abort(grpc.StatusCode[wish["fail"]], wish.get("details", "after the items"))
 
 
 async def silent(request: bytes, context: Context) -> None:
