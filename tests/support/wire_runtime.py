@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import grpc
@@ -50,9 +51,12 @@ class GetRuntimeInfo:
         return data
 
 
-def sample_handlers() -> dict[str, Any]:
-    """`SampleTaskPredict` and its three siblings: greetings, and the tree that was sent."""
-    makers = (_unary, _stream_out, _stream_in, _bidi)
+def sample_handlers(state: Any) -> dict[str, Any]:
+    """`SampleTaskPredict` and its three siblings: greetings, and the tree that was sent.
+
+    Faults of the first two: `predict_delay` (seconds), `predict_raw` (hex, the answer).
+    """
+    makers = (partial(_unary, state), partial(_stream_out, state), _stream_in, _bidi)
     return {f"{prefix}SampleTaskPredict": (each, kind) for (prefix, kind), each in zip(KINDS.items(), makers)}  # noqa: B905
 
 
@@ -66,13 +70,19 @@ def _greet(request: bytes) -> bytes:
     return data
 
 
-async def _unary(request: bytes, context: Any) -> bytes:
-    return _greet(request)
+async def _unary(state: Any, request: bytes, context: Any) -> bytes:
+    await asyncio.sleep(state.faults.get("predict_delay", 0))
+    return _answer(state, request)
 
 
-async def _stream_out(request: bytes, context: Any) -> None:
+async def _stream_out(state: Any, request: bytes, context: Any) -> None:
     for _ in range(3):
-        await context.write(_greet(request))
+        await context.write(_answer(state, request))
+
+
+def _answer(state: Any, request: bytes) -> bytes:
+    raw = state.faults.get("predict_raw")
+    return _greet(request) if raw is None else bytes.fromhex(raw)
 
 
 async def _stream_in(requests: AsyncIterator[bytes], context: Any) -> bytes:

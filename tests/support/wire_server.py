@@ -182,7 +182,7 @@ async def serve(wish: dict[str, Any]) -> None:
         handlers(state, "test.Test", PLAIN),
         handlers(state, "test.Identity", {"Get": (identity, unary)}),
         handlers(state, "caikit.runtime.info.InfoService", info),
-        handlers(state, "caikit.runtime.Test.TestService", sample_handlers()),
+        handlers(state, "caikit.runtime.Test.TestService", sample_handlers(state)),
     ]
     for version in ("v1", "v1alpha"):
         reflection = {"ServerReflectionInfo": (reflect(state, version), bidi)}

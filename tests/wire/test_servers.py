@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -24,7 +24,14 @@ async def three(stack: AsyncExitStack) -> list[WireServer]:
     return [stack.enter_context(WireServer()) for _ in range(3)]
 
 
-async def load(model: Any, seconds: float, at_once: int = 64) -> Counter[str]:
+def greet(model: Any) -> Awaitable[Any]:
+    answer: Awaitable[Any] = model.run_sample(ADA)
+    return answer
+
+
+async def load(
+    model: Any, seconds: float, at_once: int = 64, call: Callable[[Any], Awaitable[Any]] = greet
+) -> Counter[str]:
     """Calls for some seconds; what became of them."""
     ended: Counter[str] = Counter()
     end = time.monotonic() + seconds
@@ -32,7 +39,7 @@ async def load(model: Any, seconds: float, at_once: int = 64) -> Counter[str]:
     async def work() -> None:
         while time.monotonic() < end:
             try:
-                await model.run_sample(ADA)
+                await call(model)
                 ended["answered"] += 1
             except (UnavailableError, DeadlineExceededError) as error:
                 ended[type(error).__name__] += 1
