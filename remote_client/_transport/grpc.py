@@ -108,8 +108,7 @@ class GrpcTransport(Transport):
         finally:
             await stream.aclose()
         if answer is None or extra is not None:
-            count = "no answer" if answer is None else "more than one answer"
-            raise InvalidResponseError(f"{count} to a unary call", method=call.path[1:], target=self._target)
+            raise self._not_one(call, "no answer" if answer is None else "more than one answer")
         return answer
 
     def stream(self, call: Call, body: bytes | AsyncIterator[bytes]) -> ByteStream:
@@ -159,7 +158,7 @@ class GrpcTransport(Transport):
 
     async def _answer(self, call: Call, rpc: Any) -> bytes:
         try:
-            return cast(bytes, await rpc)
+            answer: bytes | None = await rpc
         except grpc.aio.AioRpcError as error:
             failure: RemoteClientError = self.failure(call, error)
         except asyncio.CancelledError:
@@ -169,10 +168,17 @@ class GrpcTransport(Transport):
                 raise
             failure = reason
             del reason
+        else:
+            if answer is not None:
+                return answer
+            failure = self._not_one(call, "no answer")  # with the status OK
         try:
             raise failure
         finally:
             del failure  # no reference leads from an exception back to it
+
+    def _not_one(self, call: Call, told: str) -> InvalidResponseError:
+        return InvalidResponseError(f"{told} to a unary call", method=call.path[1:], target=self._target)
 
     def cut(self, call: Call, expired: bool = False) -> RemoteClientError | None:
         """Why a call was cancelled that nobody gave up; None if somebody did."""
