@@ -42,7 +42,8 @@ class ReflectedCodec:
         self._request = message_factory.GetMessageClass(method.input_type)
         self._response = message_factory.GetMessageClass(method.output_type)
         self._fill = types.encoder(method.input_type)
-        self._read = types.decoder(method.output_type)
+        self._make = types.maker(method.output_type)
+        self._read = types.reader(method.output_type)
         self._model: type[BaseModel] = types.model(method.output_type)
         self.signature = _signature(fields, method, types)
         self._binder = Binder(name, self.signature, self._attributes)
@@ -106,9 +107,7 @@ class ReflectedCodec:
                 raise ValueError("it has fields that this type has not; is the model of another task?")
             if output == "proto":
                 return message
-            if output == "dict":
-                return self._read(message, False)
-            return self._model.model_validate(self._read(message, True))
+            return self._read(message) if output == "dict" else self._make(message)
         except (DecodeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidResponseError(f"the answer is no {self._model.__name__}: {error}") from error
 

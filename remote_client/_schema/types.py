@@ -102,9 +102,13 @@ class Types:
         """See `Converters.encoder`."""
         return self._converters.encoder(descriptor)
 
-    def decoder(self, descriptor: Descriptor) -> Callable[[Any, bool], dict[str, Any]]:
-        """See `Converters.decoder`."""
-        return self._converters.decoder(descriptor)
+    def maker(self, descriptor: Descriptor) -> Callable[[Any], Any]:
+        """See `Converters.maker`."""
+        return self._converters.maker(descriptor)
+
+    def reader(self, descriptor: Descriptor) -> Callable[[Any], dict[str, Any]]:
+        """See `Converters.reader`."""
+        return self._converters.reader(descriptor)
 
     def one(self, field: FieldDescriptor) -> Any:
         """The type of one value of a field."""

@@ -1,5 +1,6 @@
 """The generated converters: what fits comes back equal, what does not fit is told with its path."""
 
+import copy
 import math
 import random
 from array import array
@@ -7,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from remote_client.errors import InputError, InvalidResponseError
 
@@ -405,3 +407,60 @@ def test_whatever_does_not_fit_is_an_input_error() -> None:
     for value in (0, "x", [], object(), Zoo):
         with pytest.raises(InputError, match=r"zoo: expected Zoo or a mapping"):
             encode(value)
+
+
+def assert_alike(one: Any, other: Any) -> None:
+    """Both are the same inside and out, whatever `==` thinks of it."""
+    assert type(one) is type(other)
+    if isinstance(one, BaseModel):
+        assert list(vars(one)) == list(vars(other))
+        assert one.model_fields_set == other.model_fields_set
+        assert (one.__pydantic_extra__, one.__pydantic_private__) == (
+            other.__pydantic_extra__,
+            other.__pydantic_private__,
+        )
+        for name, value in vars(one).items():
+            assert_alike(value, vars(other)[name])
+    elif isinstance(one, (list, dict)):
+        assert len(one) == len(other)
+        for left, right in zip(one, other, strict=True):
+            assert_alike(left, right)
+            if isinstance(one, dict):
+                assert_alike(one[left], other[right])
+    else:
+        assert repr(one) == repr(other)
+
+
+def test_models_are_made_as_pydantic_makes_them() -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    full = {
+        "mixed": "GREEN",
+        "thing": {"name": "x"},
+        "odd": {"from": "a"},
+        "any": {"type_url": "x"},
+        "a_double": math.nan,
+    }
+    for given in ({}, full | {"thing": OTHER.type("Pet")(name="x")}, *(random_zoo(rng) for _ in range(300))):
+        made, plain = echo(given), echo(given, "dict")
+        if isinstance(made.thing, BaseModel):
+            plain["thing"] = made.thing  # pydantic would guess which one it is
+        assert_alike(made, Zoo.model_validate(plain))
+
+
+def test_a_made_model_is_its_own() -> None:
+    data = ECHO.codec.decode(b"", "proto").SerializeToString()
+    one, other = ECHO.codec.decode(data, "pydantic"), ECHO.codec.decode(data, "pydantic")
+    one.model_fields_set.discard("a_int32")
+    one.many_int32.append(5)
+    one.a_string = "x"
+    assert "a_int32" in other.model_fields_set
+    assert (other.many_int32, other.a_string) == ([], "")
+    for copied in (one.model_copy(), copy.deepcopy(one)):
+        assert_alike(copied, one)
+    assert one.model_copy(update={"a_string": "y"}).a_string == "y"
+    with pytest.raises(ValueError, match="no field"):
+        one.nothing = 1
+    assert Zoo.model_validate(one) is one
+    assert Zoo.model_validate_json(one.model_dump_json(exclude={"thing", "sequence"})).a_string == "x"
