@@ -54,8 +54,10 @@ _OPTIONS: dict[str, str | int] = {
     "grpc.http2.ping_timeout_ms": 10_000,
     "grpc.keepalive_permit_without_calls": 0,
 }
+_UNSENT = ("failed to connect", "connections to all backends failing", "DNS resolution failed")
+"""How gRPC begins to tell that there was no connection to send a call on."""
 _TLS_FAILURE = re.compile(
-    r"(?is)failed to connect.*(handshake failed|verification check failed|SSL_ERROR|security handshaker)"
+    r"(?is)(failed to connect|all backends failing).*(handshake failed|verification check failed|SSL_ERROR|security handshaker)"
 )
 
 _EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
@@ -213,7 +215,7 @@ class GrpcTransport(Transport):
 def _is_lost(status: str, details: str) -> bool:
     """Whether a call may have reached the server though this end made the status: the server's own look the same."""
     if status == "UNAVAILABLE":
-        return not details.startswith("failed to connect")
+        return not details.startswith(_UNSENT)
     return status in ("CANCELLED", "DEADLINE_EXCEEDED", "UNKNOWN") or "RST_STREAM" in details
 
 
@@ -441,7 +443,10 @@ def _cancel(rpc: Any) -> None:
 
 def _open_channel(connection: ConnectionInfo) -> grpc.aio.Channel:
     """A channel that dials exactly what the connection says: a scheme in front, so that no host name is one."""
-    options = list((_OPTIONS | dict(connection.options)).items())
+    # All addresses of a name get calls, those that fail are left out and probed. Those of localhost are one machine, and
+    # another server may listen at one of them.
+    policy = {} if connection.hostname == "localhost" else {"grpc.lb_policy_name": "round_robin"}
+    options = list((_OPTIONS | policy | dict(connection.options)).items())
     target = connection.target if connection.is_unix else f"dns:///{connection.target}"
     tls = connection.tls
     if not tls.enabled:

@@ -44,7 +44,7 @@ class ServerProcess(ABC):
         self._wish = wish
         self._lock = threading.Lock()
         self.port: int = wish.get("port", 0)
-        self.host = "127.0.0.1"
+        self.host: str = wish.get("host", "127.0.0.1")
 
     def __enter__(self) -> Self:
         self.identity = uuid.uuid4().hex
