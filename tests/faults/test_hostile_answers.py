@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from remote_client.client import RemoteClient
-from remote_client.errors import InvalidResponseError, RemoteClientError, UnavailableError
+from remote_client.errors import InvalidResponseError, RemoteCallError, RemoteClientError
 from remote_client.settings import ConnectionInfo, ConnectionTlsInfo
 from tests.support.http2 import (
     CONTINUATION,
@@ -228,12 +228,12 @@ def info_of(port: int, **more: Any) -> ConnectionInfo:
 
 
 async def well_again(module: Any) -> Any:
-    """The answer of the first call that gets a connection again."""
+    """The answer of the first call that gets a connection again: one may still be put on that which just fails."""
     async with asyncio.timeout(5):
         while True:
             try:
                 return await module.echo(b"x")
-            except UnavailableError:
+            except RemoteCallError:
                 await asyncio.sleep(0.02)
 
 
