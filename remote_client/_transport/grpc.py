@@ -57,7 +57,8 @@ _OPTIONS: dict[str, str | int] = {
 _UNSENT = ("failed to connect", "connections to all backends failing", "DNS resolution failed")
 """How gRPC begins to tell that there was no connection to send a call on."""
 _TLS_FAILURE = re.compile(
-    r"(?is)(failed to connect|all backends failing).*(handshake failed|verification check failed|SSL_ERROR|security handshaker)"
+    r"(?is)(failed to connect|all backends failing)"
+    r".*(handshake failed|verification check failed|SSL_ERROR|security handshaker)"
 )
 
 _EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
@@ -443,8 +444,8 @@ def _cancel(rpc: Any) -> None:
 
 def _open_channel(connection: ConnectionInfo) -> grpc.aio.Channel:
     """A channel that dials exactly what the connection says: a scheme in front, so that no host name is one."""
-    # All addresses of a name get calls, those that fail are left out and probed. Those of localhost are one machine, and
-    # another server may listen at one of them.
+    # All addresses of a name get calls; those that fail are left out, and probed. But those of localhost are one
+    # machine, and another server may listen at one of them.
     policy = {} if connection.hostname == "localhost" else {"grpc.lb_policy_name": "round_robin"}
     options = list((_OPTIONS | policy | dict(connection.options)).items())
     target = connection.target if connection.is_unix else f"dns:///{connection.target}"
