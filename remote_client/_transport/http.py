@@ -312,6 +312,7 @@ class _EventStream(ByteStream):
         "_chunks",
         "_closing",
         "_events",
+        "_expiry",
         "_failure",
         "_head",
         "_over",
@@ -335,6 +336,12 @@ class _EventStream(ByteStream):
         self._closing: asyncio.Task[None] | None = None
         self._over = False
         self._failure: RemoteClientError | None = None
+        # Who reads has an eye on the time; this is for a stream that nobody reads.
+        self._expiry = None if self._until is None else transport.loop.call_at(self._until, self._expire)
+
+    def _expire(self) -> None:
+        if self._waiting is None:
+            self.cancel(self._transport.expired(self._call, self._until_next()[1]))
 
     async def read(self) -> bytes | None:
         try:
@@ -437,6 +444,8 @@ class _EventStream(ByteStream):
             return
         self._over = True
         self._failure = failure
+        if self._expiry is not None:
+            self._expiry.cancel()
         self._events.clear()
         self._transport.forget(self)
         if self._waiting is not None:

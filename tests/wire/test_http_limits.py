@@ -282,6 +282,14 @@ async def test_the_total_time_counts_while_nobody_reads(http: Any) -> None:
             await anext(stream)
 
 
+async def test_the_total_time_ends_a_stream_that_nobody_reads(http_wire: Wire, http: Any) -> None:
+    async with http.with_options(total_timeout=0.1).silent() as stream:
+        await http_wire.until_running(1)
+        assert (await http_wire.until(lambda seen: not seen["running"]))["running"] == {}
+        with Took(0, 0.1), pytest.raises(DeadlineExceededError, match=r"not over within 0\.1 seconds"):
+            await anext(stream)
+
+
 async def test_the_connections_timeout_is_the_default(http_wire: Wire) -> None:
     async with http_module(http_wire.info(timeout=0.1)) as module:
         with Took(0.1, 0.5), pytest.raises(DeadlineExceededError):
