@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
+from remote_client.declare import registry
+
 from .support.runtime import Runtime
 
 
@@ -19,6 +21,12 @@ async def no_task_left() -> AsyncIterator[None]:
             return
         await asyncio.sleep(0.01)
     pytest.fail(f"tasks left: {left}")
+
+
+@pytest.fixture(autouse=True)
+def no_registry() -> None:
+    """Each test registers what it wants to; importing tests registers what they declare."""
+    registry.clear()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import re
 from collections.abc import AsyncIterator, Callable
@@ -353,6 +354,8 @@ class _GrpcStream(ByteStream):
         self._transport = transport
         self._rpc = rpc
         self._call = call
+        # `rpc.read` goes through two more coroutines for each answer; it tells how the call ended, too.
+        self._receive = rpc._cython_call.receive_serialized_message
         self._begun = False
         self._over = False
         self._first: asyncio.Task[Any] | None = None
@@ -370,7 +373,10 @@ class _GrpcStream(ByteStream):
             return None
         self._idle.start()
         try:
-            data = await (self._rpc.read() if self._begun else self._read_first())
+            data = await self._receive() if self._begun else await self._read_first()
+            if data is _EOF:
+                await self._rpc.code()
+                data = await self._rpc.read()
         except grpc.aio.AioRpcError as error:
             reason: BaseException = self._transport.failure(self._call, error)
         except asyncio.CancelledError:
@@ -444,15 +450,25 @@ def _cancel(rpc: Any) -> None:
 
 def _open_channel(connection: ConnectionInfo) -> grpc.aio.Channel:
     """A channel that dials exactly what the connection says: a scheme in front, so that no host name is one."""
-    # All addresses of a name get calls; those that fail are left out, and probed. But those of localhost are one
-    # machine, and another server may listen at one of them.
-    policy = {} if connection.hostname == "localhost" else {"grpc.lb_policy_name": "round_robin"}
+    policy = {"grpc.lb_policy_name": "round_robin"} if _is_name(connection.hostname) else {}
     options = list((_OPTIONS | policy | dict(connection.options)).items())
     target = connection.target if connection.is_unix else f"dns:///{connection.target}"
     tls = connection.tls
     if not tls.enabled:
         return grpc.aio.insecure_channel(target, options=options)
     return grpc.aio.secure_channel(target, _credentials(tls), options=options)
+
+
+def _is_name(hostname: str) -> bool:
+    """Whether it may have several addresses, which then all get calls; those that fail are left out, and probed.
+
+    Those of localhost are one machine, and another server may listen at one of them.
+    """
+    try:
+        ipaddress.ip_address(hostname)
+    except ValueError:
+        return hostname != "localhost"
+    return False
 
 
 def _credentials(tls: ConnectionTlsInfo) -> grpc.ChannelCredentials:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -36,13 +36,6 @@ from remote_client.errors import (
 
 from ..support.runtime import SAMPLE_MODELS, Runtime
 from .protocols import Protocol, Recorder, connection_of
-
-
-@pytest.fixture(autouse=True)
-def no_registry() -> Iterator[None]:
-    """Each test registers what it wants to."""
-    yield
-    registry.clear()
 
 
 @dataclass
@@ -254,9 +247,6 @@ async def test_a_proxy_says_what_it_does_not_know(client: RemoteClient) -> None:
     assert "No server tells which tasks" in (type(await client.model("foo")).__doc__ or "")
     for known in (await client.model("foo", task="SampleTask"), await client.model("foo", SampleModule)):
         assert "all tasks" not in repr(known)
-
-
-registry.clear()  # declared here, and for no other test
 
 
 # -- RemoteModuleConfig.load_from_module ------------------------------------------------------------------------------

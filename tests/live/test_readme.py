@@ -5,19 +5,14 @@ from typing import Any
 
 import pytest
 
-from remote_client.declare import registry
-
 from ..support import readme
 from ..support.runtime import Runtime
 
 
 async def test_examples_run_and_print(runtime: Runtime, capfd: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {"asyncio": asyncio}
-    try:
-        for _, code in readme.examples():
-            await readme.run(code, runtime, names)
-    finally:
-        registry.clear()  # what the README declares is for no other test
+    for _, code in readme.examples():
+        await readme.run(code, runtime, names)
     printed = capfd.readouterr().out
     for expected in (
         "Hello World\n",

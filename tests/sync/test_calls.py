@@ -39,12 +39,6 @@ def facade(runtime: Runtime) -> Iterator[RemoteClient]:
         yield client
 
 
-@pytest.fixture(autouse=True)
-def no_registry() -> Iterator[None]:
-    yield
-    registry.clear()
-
-
 def test_a_slow_input_holds_up_nobody(facade: RemoteClient) -> None:
     model = facade.model("foo")
     taken_in: set[str] = set()
