@@ -121,16 +121,17 @@ class Caller:
         while True:
             lease = connections.lease()
             connections.health.in_flight += 1
+            attempt = call if self._balancer is None else self._as_probe(call, body, connections)
             try:
                 try:
-                    data = await lease.transport.unary(call, body)
+                    data = await lease.transport.unary(attempt, body)
                 finally:
                     connections.health.in_flight -= 1
                     lease.release()
             except RemoteCallError as error:
                 if attempts is None:
                     attempts = Attempts(self, call, connections, begun)
-                again = await attempts.again(error, call, body)
+                again = await attempts.again(error, call, body, probing=attempt is not call)
                 if again is None:
                     raise
                 call, connections = again, attempts.connections
@@ -144,6 +145,13 @@ class Caller:
                 if attempts is not None:
                     attempts.ended(None)
                 return data
+
+    def _as_probe(self, call: Call, body: bytes | AsyncIterator[bytes], connections: ConnectionManager) -> Call:
+        """The call, with half of its time where its server was given up: the other half is for another server."""
+        may = call.idempotent and isinstance(body, bytes) and self.options.retry.retries
+        if not may or not connections.health.until or call.timeout is None:
+            return call
+        return replace(call, timeout=call.timeout / 2)
 
     async def unary(self, descriptor: RemoteRPCDescriptor, body: bytes | AsyncIterator[bytes]) -> Any:
         """Make a call of one answer."""
@@ -181,12 +189,16 @@ class Attempts:
         self._previous: list[RemoteCallError] = []
         self._tried: list[ConnectionManager] = []
 
-    async def again(self, error: RemoteCallError, call: Call, body: Any) -> Call | None:
-        """Wait until the next attempt may begin, and the call that it is; None where there is none: raise the error."""
+    async def again(self, error: RemoteCallError, call: Call, body: Any, probing: bool = False) -> Call | None:
+        """Wait until the next attempt may begin, and the call that it is; None where there is none: raise the error.
+
+        With `probing` the attempt had just a part of the call's time, and that it passed is not the end.
+        """
         error.model = self._caller.model
         self._note(error)
         following = self._caller.pick([*self._tried, self.connections])
-        wait = self._wait(error, call, body, following)
+        expired = probing and isinstance(error, DeadlineExceededError)
+        wait = self._wait(error, call, body, following, expired)
         self._tell(error, wait)
         if wait is None:
             self._caller.check_interface(error)
@@ -207,11 +219,13 @@ class Attempts:
         limit: float | None = getattr(self._caller.options, name)
         return None if limit is None else max(limit - (monotonic() - self._begun), 0.001)
 
-    def _wait(self, error: RemoteCallError, call: Call, body: Any, following: ConnectionManager) -> float | None:
+    def _wait(
+        self, error: RemoteCallError, call: Call, body: Any, following: ConnectionManager, expired: bool
+    ) -> float | None:
         policy, failed = self._caller.options.retry, len(self._previous) + 1
         if not call.idempotent or failed > policy.retries or getattr(body, "taken", False):
             return None
-        if not may_retry(error, policy):
+        if not expired and not may_retry(error, policy):
             return None
         # Another server was not asked to do anything yet.
         elsewhere = following is not self.connections and following not in self._tried

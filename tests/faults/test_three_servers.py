@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from remote_client import RemoteClient
-from remote_client.errors import DeadlineExceededError
 from remote_client.hooks import CallEnded
 from tests.wire.test_servers import greet, load
 
@@ -69,10 +68,9 @@ async def test_one_is_slow_one_is_killed_one_freezes(
         ended = await load(model, 2, call=call)
         assert ended["answered"] > 64, ended
         assert await asked(slow) - before >= ended["answered"]
-        # Once in a while one call is the probe of a server that was given up.
-        assert len(failed) <= 2, failed
-        assert {type(each.error) for each in failed} <= {DeadlineExceededError}
-        assert {each.target for each in failed} <= {f"{frozen.host}:{frozen.port}"}
+        # Once in a while one call is the probe of a server that was given up: another has time to answer it.
+        assert not failed, failed
+        assert ended.keys() == {"answered"}
 
         # All are well again: they are asked, and nothing is lost.
         frozen.signal(signal.SIGCONT)
