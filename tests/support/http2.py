@@ -119,6 +119,7 @@ class Http2Server:
                 await reader.readexactly(PREFACE)
                 while True:
                     await self._frame(reader, writer)
+                    await asyncio.sleep(0)  # the client is in this loop, and must not wait for all answers to a flood
             finally:
                 writer.transport.abort()
 
