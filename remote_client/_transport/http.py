@@ -483,7 +483,8 @@ def problem(status: int | None, body: bytes, call: Call, target: str) -> RemoteC
     The body is caikit's `{details, code, id, additional_info}`, FastAPI's `{detail}`, or any text.
     """
     try:
-        told = from_json(body)
+        # Each has an id of its own: kept, as short texts are by default, thousands of them would never be asked for.
+        told = from_json(body, cache_strings="keys")
     except ValueError:
         told = None
     if not isinstance(told, Mapping):

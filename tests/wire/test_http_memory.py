@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
+import uuid
 import weakref
 from collections import Counter
 from collections.abc import Callable
@@ -11,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.http import HttpTransport
+from remote_client._transport.base import Call
+from remote_client._transport.http import HttpTransport, problem
 from remote_client.errors import RemoteCallError
 from tests.support.http_wire import CLOSE, RESET, answer, chunked, events, sleep
 from tests.support.http_wire import HttpWire as Wire
@@ -66,6 +69,18 @@ async def test_1000_calls_leave_no_objects_and_no_files(http_wire: Wire, http: A
     grown = {name: count - before[name] for name, count in _census().items() if count - before[name] > 170}
     assert grown == {}
     assert await settled(open_files, files) <= files
+
+
+def test_nothing_is_kept_of_the_errors_ids() -> None:
+    def errors(number: int) -> None:
+        for _ in range(number):
+            body = f'{{"details": "no", "code": 400, "id": "{uuid.uuid4().hex}"}}'.encode()
+            assert problem(400, body, Call("POST /x"), "localhost:1").error_id
+
+    errors(10)
+    before = sys.getallocatedblocks()
+    errors(2_000)
+    assert sys.getallocatedblocks() - before < 500
 
 
 async def test_500_calls_at_once(http_wire: Wire, http: Any) -> None:
