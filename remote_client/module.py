@@ -94,19 +94,21 @@ class RemoteModuleBase:
             total_timeout: seconds for a whole stream; None for no limit.
             retries: attempts after the first, of calls that may be sent again; 0 for none.
             metadata: sent in addition to what is sent already; the same key overrides.
-            output: `"pydantic"`, `"dict"`, `"proto"` for the protobuf messages themselves, or `"caikit"` for caikit's
-                data objects.
+            output: `"pydantic"`, `"dict"`, `"numpy"` for dicts with the repeated numbers as arrays, `"proto"` for the
+                protobuf messages themselves, or `"caikit"` for caikit's data objects.
 
         Raises:
-            ConfigurationError: an option has no sense.
-            UnsupportedError: `output="proto"` over HTTP, which has no protobuf messages; `output="caikit"` of a module
-                that was not made of a caikit class.
+            ConfigurationError: an option has no sense, or numpy is not installed.
+            UnsupportedError: `output="proto"` or `"numpy"` over HTTP, which has no protobuf messages; `output="caikit"`
+                of a module that was not made of a caikit class.
         """
         declaration = self._config.declaration
         if output == "caikit" and not (declaration and is_caikit_module(declaration.module)):
             raise UnsupportedError('output="caikit": this module was not made of one of caikit\'s own classes')
-        if output == "proto" and self._config.protocol == "http":
-            raise UnsupportedError('output="proto": HTTP has no protobuf messages; connect to the runtime\'s gRPC port')
+        if output in ("proto", "numpy") and self._config.protocol == "http":
+            raise UnsupportedError(
+                f'output="{output}": HTTP has no protobuf messages; connect to the runtime\'s gRPC port'
+            )
         changes: dict[str, Any] = {}
         if timeout is not UNSET:
             changes["timeout"] = timeout

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTP_PORT, HTTPS_PORT
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ from .errors import ConfigurationError, InputError
 from .hooks import Hook
 
 Protocol = Literal["grpc", "http"]
-Output = Literal["pydantic", "proto", "dict", "caikit"]
+Output = Literal["pydantic", "proto", "dict", "numpy", "caikit"]
 Metadata = Mapping[str, str | bytes]
 """gRPC metadata or HTTP headers: lower-case keys; values are printable ASCII, or bytes where the key ends in `-bin`."""
 MetadataSource = Metadata | Callable[[], Metadata | Awaitable[Metadata]]
@@ -426,8 +427,8 @@ class CallOptions:
         timeout: seconds for a unary call, and between two items of a stream in either direction; None for no limit.
         total_timeout: seconds for a whole stream, sent to the server as its deadline; None (the default) for no limit.
         metadata: sources of the metadata sent, later ones override earlier ones.
-        output: what answers are: pydantic models, dicts, protobuf messages (over gRPC), or caikit's data objects (of a
-            module that was made of a caikit class).
+        output: what answers are: pydantic models, dicts, dicts with arrays of numpy's (over gRPC), protobuf messages
+            (over gRPC), or caikit's data objects (of a module that was made of a caikit class).
         retry: when a call is sent again.
         hooks: what is called with the events of `remote_client.hooks`.
     """
@@ -446,3 +447,5 @@ class CallOptions:
                 raise ConfigurationError(f"{name}: must be seconds above 0, or None for no limit, not {value!r}")
         if self.output not in get_args(Output):
             raise ConfigurationError(f"output: must be one of {', '.join(get_args(Output))}, not {self.output!r}")
+        if self.output == "numpy" and find_spec("numpy") is None:
+            raise ConfigurationError('output: "numpy" needs numpy: pip install remote-client[numpy]')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from functools import cache, partial
 from typing import Any
 
 from google.protobuf import message_factory
@@ -14,7 +15,9 @@ from pydantic import BaseModel
 
 from ..errors import InputError, InvalidResponseError
 from ..settings import Output
+from .arrays import lift, packed_fields
 from .binding import Binder
+from .convert import Deed
 from .fields import Field, either, fields_of, is_map, map_entry, message_of, sequence_field
 from .misfit import Misfit
 from .rpc import OUTPUT_PATH
@@ -42,8 +45,9 @@ class ReflectedCodec:
         self._request = message_factory.GetMessageClass(method.input_type)
         self._response = message_factory.GetMessageClass(method.output_type)
         self._fill = types.encoder(method.input_type)
-        self._make = types.maker(method.output_type)
-        self._read = types.reader(method.output_type)
+        self._converter: Callable[[Deed], Callable[[Any], Any]] = cache(partial(types.decoder, method.output_type))
+        self._make = self._converter("make")
+        self._packed = packed_fields(method.output_type)
         self._model: type[BaseModel] = types.model(method.output_type)
         self.signature = _signature(fields, method, types)
         self._binder = Binder(name, self.signature, self._attributes)
@@ -100,14 +104,19 @@ class ReflectedCodec:
         return data
 
     def decode(self, data: bytes, output: Output) -> Any:
+        arrays: dict[str, Any] = {}
         try:
+            if output == "numpy" and self._packed:
+                data, arrays = lift(data, self._packed)
             message = self._response.FromString(data)
             if len(UnknownFieldSet(message)):
                 # A runtime answers a call of a task the model does not have with what the model's own task gives.
                 raise ValueError("it has fields that this type has not; is the model of another task?")
             if output == "proto":
                 return message
-            return self._read(message) if output == "dict" else self._make(message)
+            if output == "dict":
+                return self._converter("read")(message)
+            return self._converter("array")(message) | arrays if output == "numpy" else self._make(message)
         except (DecodeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidResponseError(f"the answer is no {self._model.__name__}: {error}") from error
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import enum
 import keyword
-import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -20,14 +20,14 @@ from pydantic import BaseModel
 
 from ..errors import SchemaError, kind_of, shown
 from . import values
+from .arrays import ARRAYS, BUFFERS, as_array, pack
 from .fields import SCALARS, Field, fields_of, is_map, map_entry, message_of, python_type, sequence_field
 from .misfit import BAD, Misfit, misfit
 from .unions import Chooser
 from .values import WELL_KNOWN, as_items
 
+Deed = Literal["make", "read", "array"]
 _FLOAT32 = FieldDescriptor.TYPE_FLOAT
-_BUFFERS = {FieldDescriptor.TYPE_DOUBLE: "d", _FLOAT32: "f"} if sys.byteorder == "little" else {}
-"""Field types that are on the wire as they are in memory -> the code of a buffer's items (`struct`)."""
 _SLOTS = {
     # What pydantic itself sets of a model. A model's own `__setattr__` is written in Python, and ten times slower.
     "set_values": BaseModel.__dict__["__dict__"].__set__,
@@ -51,13 +51,17 @@ class Converters:
         self._model = model
         self._enum_type = enum_type
         self._numbers: dict[str, int] = {}
+        self._fields: dict[str, list[Field]] = {}
+        self._begun: set[str] = set()
+        self._generating = threading.RLock()
         self._space: dict[str, Any] = {name: getattr(values, name) for name in dir(values) if name.startswith("as_")}
         self._space |= {
             "BAD": BAD,
             "misfit": misfit,
             "fill": _fill,
             "extend": _extend,
-            "pack": _pack,
+            "pack": pack,
+            "as_array": as_array,
             "Mapping": Mapping,
             "kind_of": kind_of,
             "new": object.__new__,
@@ -69,38 +73,39 @@ class Converters:
 
     def encoder(self, descriptor: Descriptor) -> Callable[[Any, Any], None]:
         """`encode(message, value)`: sets the message's fields from a mapping, model or message. Raises Misfit."""
-        encode: Callable[[Any, Any], None] = self._space[f"encode_{self._add(descriptor)}"]
+        with self._generating:
+            encode: Callable[[Any, Any], None] = self._space[self._add("encode", descriptor)]
         return encode
 
-    def maker(self, descriptor: Descriptor) -> Callable[[Any], Any]:
-        """`make(message)`: the message's pydantic model, as validating the dicts of `reader` would make it."""
-        make: Callable[[Any], Any] = self._space[f"make_{self._add(descriptor)}"]
-        return make
+    def decoder(self, descriptor: Descriptor, deed: Deed) -> Callable[[Any], Any]:
+        """What makes of a message its pydantic model (`make`), as validating the dicts would make it; nested dicts, by
+        the names on the wire (`read`); or such dicts with the repeated numbers as arrays of numpy's (`array`).
+        """
+        with self._generating:  # a large answer is decoded by another thread
+            decode: Callable[[Any], Any] = self._space[self._add(deed, descriptor)]
+        return decode
 
-    def reader(self, descriptor: Descriptor) -> Callable[[Any], dict[str, Any]]:
-        """`read(message)`: nested dicts, by the names on the wire."""
-        read: Callable[[Any], dict[str, Any]] = self._space[f"read_{self._add(descriptor)}"]
-        return read
-
-    def _add(self, descriptor: Descriptor) -> int:
+    def _add(self, deed: str, descriptor: Descriptor) -> str:
+        """The name of a converter, which is generated when it is first asked for."""
         number = self._numbers.get(descriptor.full_name)
         if number is None:
             number = self._numbers[descriptor.full_name] = len(self._numbers)
-            fields = fields_of(descriptor)
+            fields = self._fields[descriptor.full_name] = fields_of(descriptor)
             self._space[f"MODEL_{number}"] = self._model(descriptor)
             self._space[f"NAMES_{number}"] = {field.name: field.attribute for field in fields}
             self._space[f"TYPE_{number}"] = descriptor
             self._space[f"GIVEN_{number}"] = {field.attribute for field in fields}
-            lines = [
-                *self._encode_source(number, fields),
-                *self._make_source(number, fields),
-                *self._read_source(number, fields),
-            ]
+        name = f"{deed}_{number}"
+        if name not in self._begun:
+            self._begun.add(name)  # it may refer to itself
+            fields = self._fields[descriptor.full_name]
+            sources = {"encode": self._encode_source, "make": self._make_source}
+            lines = sources[deed](number, fields) if deed in sources else self._read_source(deed, number, fields)
             try:
-                exec(compile("\n".join(lines), f"<converter of {descriptor.full_name}>", "exec"), self._space)  # noqa: S102
+                exec(compile("\n".join(lines), f"<{deed} of {descriptor.full_name}>", "exec"), self._space)  # noqa: S102
             except (SyntaxError, RecursionError) as error:
                 raise SchemaError(f"{descriptor.full_name} cannot be converted: {error}") from None
-        return number
+        return name
 
     # -- outbound ---------------------------------------------------------------------------------------------------
 
@@ -151,7 +156,7 @@ class Converters:
                 exact = "None"  # each must be looked at for its range
             elif exact != "None":
                 self._space[exact] = frozenset({SCALARS[member.type][0]})
-            code = _BUFFERS.get(member.type)
+            code = BUFFERS.get(member.type)
             if code is None or not member.is_packed:
                 yield f"extend({here}, x, {exact}, {self._scalar(member)})"
             else:
@@ -171,7 +176,7 @@ class Converters:
         message_type = message_of(field)
         if message_type.full_name in WELL_KNOWN:
             return _slug("set", message_type.full_name)
-        return f"encode_{self._add(message_type)}"
+        return self._add("encode", message_type)
 
     def _kind(self, field: FieldDescriptor) -> Any:
         return python_type(field, self._model, self._enum_type)
@@ -195,10 +200,10 @@ class Converters:
         if field.message_type.full_name in WELL_KNOWN:
             fill = self._space[self._message_setter(field)]
         else:
-            number = self._add(field.message_type)  # looked up at the call: the type may refer to itself
+            encode = self._add("encode", field.message_type)  # looked up at the call: the type may refer to itself
 
             def fill(message: Any, value: Any) -> None:
-                self._space[f"encode_{number}"](message, value)
+                self._space[encode](message, value)
 
         def set_message(message: Any, value: Any) -> None:
             target = getattr(message, name)
@@ -223,15 +228,15 @@ class Converters:
         yield "    set_private(o, None)"
         yield "    return o"
 
-    def _read_source(self, number: int, fields: list[Field]) -> Iterator[str]:
-        yield f"def read_{number}(m):"
+    def _read_source(self, deed: str, number: int, fields: list[Field]) -> Iterator[str]:
+        yield f"def {deed}_{number}(m):"
         yield "    return {"
         for index, field in enumerate(fields):
-            yield f"        {field.name!r}: {self._get_source('read', number, index, field)},"
+            yield f"        {field.name!r}: {self._get_source(deed, number, index, field)},"
         yield "    }"
 
     def _get_source(self, deed: str, number: int, index: int, field: Field) -> str:
-        """The expression for a field of `m`; `deed` is what becomes of messages in it, `make` or `read`."""
+        """The expression for a field of `m`; `deed` is what becomes of messages in it."""
         if field.union:
             name = f"{deed}_union_{number}_{index}"
             getters = {each.name: self._getter(deed, each) for each in field.members}
@@ -244,6 +249,8 @@ class Converters:
             return f"dict({here})" if item == "x" else f"{{k: {item} for k, x in {here}.items()}}"
         item = self._item(deed, member)
         if member.is_repeated:
+            if deed == "array" and member.type in ARRAYS:
+                return f"as_array({here}, {ARRAYS[member.type]!r})"
             return f"list({here})" if item == "x" else f"[{item} for x in {here}]"
         one = here if item == "x" else item.replace("(x", f"({here}", 1)
         if field.optional or member.message_type is not None:
@@ -261,7 +268,7 @@ class Converters:
             return "x"
         if field.message_type.full_name in WELL_KNOWN:
             return f"{_slug('get', field.message_type.full_name)}(x)"
-        return f"{deed}_{self._add(field.message_type)}(x)"
+        return f"{self._add(deed, field.message_type)}(x)"
 
     def _getter(self, deed: str, field: FieldDescriptor) -> Callable[[Any], Any]:
         """`get(message)` for one member of a union."""
@@ -275,7 +282,7 @@ class Converters:
             read = WELL_KNOWN[message_type.full_name][2]
             return lambda message: read(getattr(message, name))
         # Looked up at the call: the type may refer to itself.
-        space, convert = self._space, f"{deed}_{self._add(message_type)}"
+        space, convert = self._space, self._add(deed, message_type)
         return lambda message: space[convert](getattr(message, name))
 
 
@@ -342,30 +349,6 @@ def _extend(target: Any, value: Any, exact: frozenset[type] | None, convert: Cal
             if str(error).startswith("Value out of range"):
                 error = ValueError(f"{item} is out of the field's range")
             misfit(error, index)
-
-
-def _pack(message: Message, value: Any, tag: int, code: str) -> bool:
-    """Fill a repeated field from the buffer of an array, such as numpy's; whether it has one of just these items.
-
-    protobuf takes the packed form without looking at the items one by one: `extend` with an array costs 30 times that.
-    """
-    try:
-        view = memoryview(value)
-    except TypeError:
-        return False
-    if view.format != code or view.ndim != 1 or not view.c_contiguous:
-        return False
-    type(message).MergeFromString(message, b"".join((_varint(tag), _varint(view.nbytes), view)))
-    return True
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
 
 
 def enum_checker(kind: type[enum.IntEnum]) -> Callable[[Any], int]:

@@ -13,7 +13,7 @@ from pydantic import Field as PydanticField
 from .._html import table
 from ..errors import SchemaError
 from .attributes import complete
-from .convert import Converters
+from .convert import Converters, Deed
 from .fields import Field, either, fields_of, is_map, map_entry, python_type
 
 
@@ -102,13 +102,9 @@ class Types:
         """See `Converters.encoder`."""
         return self._converters.encoder(descriptor)
 
-    def maker(self, descriptor: Descriptor) -> Callable[[Any], Any]:
-        """See `Converters.maker`."""
-        return self._converters.maker(descriptor)
-
-    def reader(self, descriptor: Descriptor) -> Callable[[Any], dict[str, Any]]:
-        """See `Converters.reader`."""
-        return self._converters.reader(descriptor)
+    def decoder(self, descriptor: Descriptor, deed: Deed) -> Callable[[Any], Any]:
+        """See `Converters.decoder`."""
+        return self._converters.decoder(descriptor, deed)
 
     def one(self, field: FieldDescriptor) -> Any:
         """The type of one value of a field."""

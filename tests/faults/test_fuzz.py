@@ -18,6 +18,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Any
 
+import numpy
 import pytest
 from google.protobuf import any_pb2, struct_pb2, timestamp_pb2
 from hypothesis import HealthCheck, Phase, example, given, settings
@@ -342,7 +343,7 @@ def good_zoo() -> bytes:
     return data
 
 
-OUTPUTS = ["pydantic", "dict", "proto"]
+OUTPUTS = ["pydantic", "dict", "proto", "numpy"]
 ANSWERS = st.binary(max_size=60) | cut_and_spoiled(good_zoo())
 
 
@@ -352,6 +353,30 @@ ANSWERS = st.binary(max_size=60) | cut_and_spoiled(good_zoo())
 @example(timestamp_pb2.Timestamp(seconds=2**62).SerializeToString(), "dict")
 def test_any_answer_over_grpc(data: bytes, output: str) -> None:
     object_or_invalid_response(ECHO.codec, data, output)
+
+
+NUMBERS = good_zoo() + library.echo({"many_double": [1.0] * 3, "many_float": [2.0]}, "proto").SerializeToString()
+
+
+def lists(value: Any) -> Any:
+    """The value with lists for arrays."""
+    if isinstance(value, dict):
+        return {name: lists(each) for name, each in value.items()}
+    return value.tolist() if isinstance(value, numpy.ndarray) else value
+
+
+@fuzz(360)
+@given(cut_and_spoiled(NUMBERS))
+def test_arrays_are_what_lists_are(data: bytes) -> None:
+    told = []
+    for output in ("dict", "numpy"):
+        try:
+            told.append(ECHO.codec.decode(data, output))
+        except InvalidResponseError:
+            told.append(None)
+    plain, arrays = told
+    assert (plain is None) == (arrays is None)
+    assert repr(lists(arrays)) == repr(plain)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)

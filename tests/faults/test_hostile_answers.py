@@ -308,7 +308,7 @@ async def test_wrong_protobuf(wire: WireServer, name: str) -> None:
     async with RemoteClient(wire.info(options=OPTIONS, timeout=TIMEOUT)) as client:
         model = await client.model("foo")
         await wire.faults(predict_raw=MESSAGES[name].hex())
-        for each in (model, model.with_options(output="dict"), model.with_options(output="proto")):
+        for each in (model, *(model.with_options(output=output) for output in ("dict", "numpy", "proto"))):
             for call in (each.run_sample({"name": "x"}), every(each.run_sample_stream_out({"name": "x"}))):
                 assert isinstance(await hostile(call), InvalidResponseError)
         await wire.faults(predict_raw=None)
