@@ -29,6 +29,8 @@ from .settings import CallOptions
 
 T = TypeVar("T")
 Prepared = tuple[RemoteRPCDescriptor, bytes | AsyncIterator[bytes]]
+LARGE = 64 * 1024
+"""Bytes of an answer that is decoded by another thread: of small nested messages they take 4 ms."""
 _END = object()
 logger = logging.getLogger("remote_client")
 
@@ -155,16 +157,28 @@ class Caller:
 
     async def unary(self, descriptor: RemoteRPCDescriptor, body: bytes | AsyncIterator[bytes]) -> Any:
         """Make a call of one answer."""
-        return self.decode(descriptor, await self.send(descriptor.path, body))
+        data = await self.send(descriptor.path, body)
+        return self.decode(descriptor, data) if len(data) < LARGE else await self.decode_large(descriptor, data)
 
     def decode(self, descriptor: RemoteRPCDescriptor, data: bytes) -> Any:
         """An answer, in the form that the options want."""
         try:
             return descriptor.codec.decode(data, self.options.output)
         except RemoteCallError as error:
-            error.method, error.target, error.model = descriptor.path.removeprefix("/"), self.target, self.model
-            self.check_interface(error)
+            self._blame(error, descriptor)
             raise
+
+    async def decode_large(self, descriptor: RemoteRPCDescriptor, data: bytes) -> Any:
+        """As `decode`, in another thread: it takes long enough to hold up everything else."""
+        try:
+            return await self.connections.aside(descriptor.codec.decode, data, self.options.output)
+        except RemoteCallError as error:
+            self._blame(error, descriptor)
+            raise
+
+    def _blame(self, error: RemoteCallError, descriptor: RemoteRPCDescriptor) -> None:
+        error.method, error.target, error.model = descriptor.path.removeprefix("/"), self.target, self.model
+        self.check_interface(error)
 
     def check_interface(self, error: RemoteCallError) -> None:
         """Look whether an error shows that the server has another interface by now."""
@@ -335,7 +349,10 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
                 self._finished(None)
                 await self.aclose()
                 raise StopAsyncIteration
-            answer: T = self._caller.decode(self._descriptor, data)
+            caller, descriptor = self._caller, self._descriptor
+            answer: T = (
+                caller.decode(descriptor, data) if len(data) < LARGE else await caller.decode_large(descriptor, data)
+            )
             return answer
         except StopAsyncIteration:
             raise

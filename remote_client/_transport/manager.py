@@ -12,7 +12,8 @@ import os
 import random
 import time
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from ..errors import ClosedError, ForkedError, RemoteClientError, UnavailableError, WrongLoopError
 from ..settings import ConnectionInfo, Protocol
@@ -20,6 +21,7 @@ from .balance import Health
 from .base import Transport
 from .retry import Budget
 
+T = TypeVar("T")
 MAX_DRAIN = 600.0
 """Seconds an old connection may go on for the calls that still use it, before they are cut."""
 
@@ -102,6 +104,7 @@ class ConnectionManager:
         self._draining: set[_Generation] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._aside: ThreadPoolExecutor | None = None
         self.opened = 0
         """How many connections were made so far."""
         self._born = _forks
@@ -178,6 +181,17 @@ class ConnectionManager:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
+    async def aside(self, work: Callable[..., T], *args: Any) -> T:
+        """Do in another thread what would hold up the loop for long. One at a time: Python does no more anyway.
+
+        Not in the loop's own threads: they may all be waiting, with work of the user's, for just this.
+        """
+        if self._closed:
+            return work(*args)
+        if self._aside is None:
+            self._aside = ThreadPoolExecutor(1, thread_name_prefix="remote-client-aside")
+        return await asyncio.get_running_loop().run_in_executor(self._aside, work, *args)
+
     async def aclose(self) -> None:
         """Close all connections, for good. Calls still in flight raise a ClosedError. Idempotent.
 
@@ -188,6 +202,8 @@ class ConnectionManager:
         if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
             raise WrongLoopError("this client is used in another event loop; close it there")
         self._closed = True
+        if self._aside is not None:
+            self._aside.shutdown(wait=False)
         left = [*self._draining, *([self._current] if self._current else [])]
         self._current = None
         for generation in left:

@@ -1,8 +1,10 @@
 """The same calls over both protocols: equal answers, object by object, but for the differences that are listed."""
 
+import asyncio
 import math
 from typing import Any
 
+import numpy
 import pytest
 
 from remote_client import FileResponse, RemoteClient, errors
@@ -136,10 +138,24 @@ async def test_http_has_no_streamed_inputs(http_client: RemoteClient, name: str)
         await http_client.model("geo", task="GeoSpatialTask")
 
 
-async def test_http_has_no_protobuf_messages(http_client: RemoteClient) -> None:
+@pytest.mark.parametrize("output", ["proto", "numpy"])
+async def test_http_has_no_protobuf_messages(http_client: RemoteClient, output: Any) -> None:
     model = await http_client.model("foo")
     with pytest.raises(errors.UnsupportedError, match="gRPC port"):
-        model.with_options(output="proto")
+        model.with_options(output=output)
+
+
+async def test_arrays_of_numpy(grpc_client: RemoteClient) -> None:
+    model = (await grpc_client.model("numbers")).with_options(output="numpy")
+    for given in (numpy.random.default_rng(1).normal(size=200_000), numpy.array([math.nan, -0.0]), numpy.arange(5)):
+        answer = await model.run_numbers(given)
+        assert answer["numbers"].tobytes() == given.astype("f8").tobytes()
+
+
+async def test_large_arguments_encoded_by_another_thread(client: RemoteClient) -> None:
+    model = await client.model("numbers")
+    given = [each / 7 for each in range(100_000)]
+    assert (await (await asyncio.to_thread(model.run_numbers, given))).numbers == given
 
 
 async def test_a_file_as_a_dict(http_client: RemoteClient) -> None:
