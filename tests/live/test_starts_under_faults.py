@@ -1,0 +1,106 @@
+"""1,200 connections cut at random bytes while a job, a training or a deployment is started: none is started twice."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from remote_client import RemoteClient
+from remote_client.errors import OutcomeUnknownError, UnavailableError
+from tests.support.faulty_proxy import FaultyProxy
+from tests.support.runtime import SAMPLE_MODELS, Runtime
+
+from .protocols import Protocol
+
+TRIES = 50
+AT_ONCE = 4
+LONGEST: dict[Protocol, int] = {"grpc": 200, "http": 500}
+"""Bytes of a start, and of its answer; some are shorter, and are not cut."""
+CONFIG = {"config.yml": f"module_id: {SAMPLE_MODELS['foo']}\n".encode()}
+
+
+@pytest.fixture(scope="module")
+def starts() -> Iterator[Runtime]:
+    """A runtime of its own: hundreds of jobs and models would be in the way of other tests."""
+    with Runtime() as running:
+        yield running
+
+
+class CuttingProxy(FaultyProxy):
+    """Cuts after so many more bytes in one direction, and knows what was asked for."""
+
+    def __init__(self, port: int, longest: int, chance: random.Random) -> None:
+        super().__init__(port, None, chance)
+        self._longest = longest
+        self.asked = bytearray()
+        self.answers = False
+        self.left: int | None = None
+
+    def arm(self) -> None:
+        """Cut at a random byte of what follows."""
+        self.asked.clear()
+        self.answers, self.left = self._chance.random() < 0.4, self._chance.randrange(self._longest)
+
+    async def _suffer(self, sink: asyncio.StreamWriter, data: bytes, answers: bool) -> bool:
+        if not answers:
+            self.asked += data
+        if self.left is not None and answers is self.answers:
+            if len(data) > self.left:
+                sink.write(data[: self.left])
+                self.left = None
+                return False
+            self.left -= len(data)
+        return await super()._suffer(sink, data, answers)
+
+
+async def start(client: RemoteClient, model: Any, kind: str, token: str) -> None:
+    if kind == "job":
+        await model.start_sample_job({"name": token})
+    elif kind == "training":
+        rows = [{"name": "a"}]
+        await model.train(module="SampleModule", training_data=rows, union_list=["x"], model_name=token)
+    else:
+        await client.deploy_model(token, CONFIG)
+
+
+@pytest.mark.parametrize("seed", [1])
+@pytest.mark.parametrize("kind", ["job", "training", "deployment"])
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_200_starts_with_connections_cut(starts: Runtime, protocol: Protocol, kind: str, seed: int) -> None:
+    seen: Counter[str] = Counter()
+    port = starts.port if protocol == "grpc" else starts.http_port
+
+    async def work(chance: random.Random) -> None:
+        async with CuttingProxy(port, LONGEST[protocol], chance) as proxy:
+            scheme = "http://" if protocol == "http" else ""
+            async with RemoteClient(f"{scheme}localhost:{proxy.port}", retries=5, timeout=5) as client:
+                model = await client.model("foo")
+                await start(client, model, kind, f"t-{uuid.uuid4().hex}")
+                for _ in range(TRIES):
+                    token = f"t-{uuid.uuid4().hex}"
+                    proxy.arm()
+                    outcome = "started"
+                    try:
+                        await start(client, model, kind, token)
+                    except OutcomeUnknownError:
+                        outcome = "unknown"
+                    except UnavailableError:
+                        outcome = "never sent"
+                    proxy.left = None
+                    seen[outcome] += 1
+                    times = proxy.asked.count(token.encode())
+                    assert times <= 1, (outcome, times)
+                    assert times == 1 or outcome != "started"
+                    await client.models()  # which is retried, until there is a connection again
+
+    await asyncio.gather(*(work(random.Random(seed * 100 + each)) for each in range(AT_ONCE)))
+    assert seen.total() == TRIES * AT_ONCE
+    print(dict(seen))
+    assert seen["unknown"] > TRIES, seen
+    assert seen["started"], seen
