@@ -338,21 +338,22 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             raise RuntimeError("the stream is already being read by another task")
         self._busy = True
         try:
-            if self._stream is None:
-                await self._start()
             stream = self._stream
-            if self._unread is None:
-                data = None if stream is None else await stream.read()
-            else:
+            if stream is None or self._unread is not None:
+                if stream is None:
+                    await self._start()
                 data = await self._first()
+            else:
+                data = await stream.read()
             if data is None:
                 self._finished(None)
                 await self.aclose()
                 raise StopAsyncIteration
-            caller, descriptor = self._caller, self._descriptor
-            answer: T = (
-                caller.decode(descriptor, data) if len(data) < LARGE else await caller.decode_large(descriptor, data)
-            )
+            descriptor = self._descriptor
+            if len(data) >= LARGE:
+                answer: T = await self._caller.decode_large(descriptor, data)
+            else:
+                answer = self._caller.decode(descriptor, data)
             return answer
         except StopAsyncIteration:
             raise
@@ -368,11 +369,10 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
     async def _first(self) -> bytes | None:
         """The first answer: before it the call may be made again."""
         attempts, timeout = self._attempts, None
-        assert attempts is not None
         while True:
             stream, call, unread = self._stream, self._call, self._unread
-            if stream is None or call is None or unread is None:
-                return None  # it was closed meanwhile
+            if attempts is None or stream is None or call is None or unread is None:
+                return None  # it was over, or closed meanwhile
             try:
                 data = await self._read(stream, timeout)
             except RemoteCallError as error:

@@ -30,7 +30,10 @@ async def cases(bench: Bench) -> AsyncIterator[Case]:
         numbers = {name: _sender(model.run_numbers_out, each) for name, each in arrays.items()}
         yield _calls("numbers out", unary(channel, library.rpc("NumbersOut"), packed), numbers)
         ask = library.text_request("NumbersIn")
-        yield _calls("numbers in", unary(channel, library.rpc("NumbersIn"), ask), _reader(model.run_numbers_in))
+        readers = _reader(model.run_numbers_in)
+        if _numpy([]):
+            (readers["client, numpy"],) = _reader(model.with_options(output="numpy").run_numbers_in).values()
+        yield _calls("numbers in", unary(channel, library.rpc("NumbersIn"), ask), readers)
         yield _calls(
             "bytes out", unary(channel, library.rpc("BytesOut"), blob), {"client": _sender(model.run_bytes_out, data)}
         )
@@ -42,6 +45,8 @@ async def cases(bench: Bench) -> AsyncIterator[Case]:
         encoders = {name: _repeat(_encoder(encode, each)) for name, each in arrays.items()}
         yield Case("bulk numbers out, no call", copy | encoders, limit=MOST)
         decoders: dict[str, Run] = {"client": _repeat(lambda: decode(packed, "pydantic"))}
+        if _numpy([]):
+            decoders["client, numpy"] = _repeat(lambda: decode(packed, "numpy"))
         yield Case("bulk numbers in, no call", copy | decoders, limit=MOST)
 
 

@@ -25,18 +25,28 @@ _MOST_FIELDS = 64
 """A message of more is left to protobuf, as looking at each would take longer than what it saves."""
 
 
-def pack(message: Message, value: Any, tag: int, code: str) -> bool:
-    """Fill a repeated field from the buffer of an array, such as numpy's; whether it has one of just these items.
-
-    protobuf takes the packed form without looking at the items one by one: `extend` with an array costs 30 times that.
+def packed(value: Any, tag: int, code: str) -> tuple[bytes, Any] | None:
+    """A repeated field on the wire, its head and its items, from the buffer of an array, such as numpy's; None where it
+    has none of just these items.
     """
     try:
         view = memoryview(value)
     except TypeError:
-        return False
+        return None
     if view.format != code or view.ndim != 1 or not view.c_contiguous:
+        return None
+    return _varint(tag) + _varint(view.nbytes), view
+
+
+def pack(message: Message, value: Any, tag: int, code: str) -> bool:
+    """Fill a repeated field from an array; whether that was possible.
+
+    protobuf takes the packed form without looking at the items one by one: `extend` with an array costs 30 times that.
+    """
+    parts = packed(value, tag, code)
+    if parts is None:
         return False
-    type(message).MergeFromString(message, b"".join((_varint(tag), _varint(view.nbytes), view)))
+    type(message).MergeFromString(message, b"".join(parts))
     return True
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from ..errors import InputError, InvalidResponseError
 from ..settings import Output
-from .arrays import lift, packed_fields
+from .arrays import lift, packed, packed_fields
 from .binding import Binder
 from .convert import Deed
 from .fields import Field, either, fields_of, is_map, map_entry, message_of, sequence_field
@@ -48,6 +48,10 @@ class ReflectedCodec:
         self._converter: Callable[[Deed], Callable[[Any], Any]] = cache(partial(types.decoder, method.output_type))
         self._make = self._converter("make")
         self._packed = packed_fields(method.output_type)
+        self._buffers = {
+            self._attributes[name]: (tag, "d" if kind == "float64" else "f")
+            for tag, (name, kind) in packed_fields(method.input_type).items()
+        }
         self._model: type[BaseModel] = types.model(method.output_type)
         self.signature = _signature(fields, method, types)
         self._binder = Binder(name, self.signature, self._attributes)
@@ -57,13 +61,20 @@ class ReflectedCodec:
         return self._serialize(self._binder.bind(args, kwargs))
 
     def _serialize(self, values: dict[str, Any]) -> bytes:
+        arrays: list[Any] = []
+        for name, (tag, code) in self._buffers.items():
+            value = values.get(name)
+            if value is not None and value.__class__ is not list and (parts := packed(value, tag, code)):
+                # One copy: protobuf messages one after the other are one message.
+                arrays += parts
+                values = values | {name: None}
         message = self._request()
         try:
             self._fill(message, values)
         except Misfit as error:
             raise InputError(f"{self._name}(): {self._path(error.path)}: {error.message}") from None
         data: bytes = self._request.SerializeToString(message)
-        return data
+        return b"".join((data, *arrays)) if arrays else data
 
     def _path(self, path: str) -> str:
         """A path in the request as the caller knows it."""

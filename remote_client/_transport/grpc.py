@@ -14,6 +14,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from functools import lru_cache, partial
 from pathlib import Path
+from time import monotonic
 from typing import Any, cast
 
 import grpc
@@ -237,7 +238,7 @@ class _IdleTimer:
     def start(self) -> None:
         """A wait begins, or made progress."""
         if self._timeout is not None:
-            self._since = self._loop.time()
+            self._since = monotonic()
             if self._handle is None:
                 self._handle = self._loop.call_later(self._timeout, self._check)
 
@@ -248,7 +249,7 @@ class _IdleTimer:
     def progress(self) -> None:
         """Something moved; counts only during a wait."""
         if self._since is not None:
-            self._since = self._loop.time()
+            self._since = monotonic()
 
     def stop(self) -> None:
         """No wait will follow."""
@@ -261,7 +262,7 @@ class _IdleTimer:
         self._handle = None
         if self._timeout is None or self._since is None:
             return  # the next wait sets the timer again
-        left = self._since + self._timeout - self._loop.time()
+        left = self._since + self._timeout - monotonic()
         if left > 0:
             self._handle = self._loop.call_later(left, self._check)
         else:
