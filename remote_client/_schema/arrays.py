@@ -1,4 +1,6 @@
-"""Repeated numbers as arrays: buffers go out as they are in memory, and come in as numpy's, not number by number."""
+"""Repeated numbers as arrays, and large bytes: buffers go out as they are in memory, and arrays come in as numpy's, not
+number by number.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,32 @@ ARRAYS: dict[int, str] = {
 }
 BUFFERS = {_T.TYPE_DOUBLE: "d", _T.TYPE_FLOAT: "f"} if sys.byteorder == "little" else {}
 """Field types that are on the wire as they are in memory -> the code of a buffer's items (`struct`)."""
+BYTES = "B"
+"""The code of a buffer that is a field of bytes."""
+_LARGE = 4096
+"""Bytes that protobuf copies faster than their head is made here."""
 _MOST_FIELDS = 64
 """A message of more is left to protobuf, as looking at each would take longer than what it saves."""
 
 
+def buffers(descriptor: Descriptor) -> dict[str, tuple[int, str]]:
+    """The fields of a message that `packed` may take: its name -> the tag on the wire, and the code of the items."""
+    found: dict[str, tuple[int, str]] = {}
+    for field in fields_of(descriptor):
+        member = field.members[0]
+        if member.is_repeated and member.is_packed and member.type in BUFFERS:
+            found[field.name] = (member.number << 3 | 2, BUFFERS[member.type])
+        elif member.type == _T.TYPE_BYTES and not member.is_repeated and not field.union:
+            found[field.name] = (member.number << 3 | 2, BYTES)
+    return found
+
+
 def packed(value: Any, tag: int, code: str) -> tuple[bytes, Any] | None:
-    """A repeated field on the wire, its head and its items, from the buffer of an array, such as numpy's; None where it
-    has none of just these items.
+    """A field on the wire, its head and its content: from the buffer of an array, such as numpy's, or from many bytes.
+    None where the value has no such buffer.
     """
+    if code == BYTES and (not isinstance(value, (bytes, bytearray)) or len(value) < _LARGE):
+        return None
     try:
         view = memoryview(value)
     except TypeError:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from ..errors import InputError, InvalidResponseError
 from ..settings import Output
-from .arrays import lift, packed, packed_fields
+from .arrays import buffers, lift, packed, packed_fields
 from .binding import Binder
 from .convert import Deed
 from .fields import Field, either, fields_of, is_map, map_entry, message_of, sequence_field
@@ -48,10 +48,7 @@ class ReflectedCodec:
         self._converter: Callable[[Deed], Callable[[Any], Any]] = cache(partial(types.decoder, method.output_type))
         self._make = self._converter("make")
         self._packed = packed_fields(method.output_type)
-        self._buffers = {
-            self._attributes[name]: (tag, "d" if kind == "float64" else "f")
-            for tag, (name, kind) in packed_fields(method.input_type).items()
-        }
+        self._buffers = {self._attributes[name]: (tag, code) for name, (tag, code) in buffers(method.input_type).items()}
         self._model: type[BaseModel] = types.model(method.output_type)
         self.signature = _signature(fields, method, types)
         self._binder = Binder(name, self.signature, self._attributes)
@@ -65,7 +62,7 @@ class ReflectedCodec:
         for name, (tag, code) in self._buffers.items():
             value = values.get(name)
             if value is not None and value.__class__ is not list and (parts := packed(value, tag, code)):
-                # One copy: protobuf messages one after the other are one message.
+                # One copy, protobuf makes three: messages one after the other are one message.
                 arrays += parts
                 values = values | {name: None}
         message = self._request()

@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.internal import encoder
 
 from remote_client._schema.arrays import lift
-from remote_client.errors import ConfigurationError, InvalidResponseError
+from remote_client.errors import ConfigurationError, InputError, InvalidResponseError
 from remote_client.settings import CallOptions
 
 from .library import ECHO, echo
@@ -75,6 +75,23 @@ def test_odd_floats_arrive_as_they_are() -> None:
     odd = [0.0, -0.0, math.inf, -math.inf, math.nan, 5e-324]
     got = echo({"many_double": numpy.array(odd)}, "numpy")["many_double"]
     assert got.tobytes() == numpy.array(odd).tobytes()
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 1_000_000])
+def test_bytes_go_out_as_they_are(size: int) -> None:
+    given = bytes(each % 251 for each in range(size))
+    for value in (given, bytearray(given), memoryview(given)):
+        assert echo({"a_bytes": value, "a_string": "x"}, "dict")["a_bytes"] == given
+        assert _zoo({"a_bytes": value, "a_string": "x"}) == _zoo({"a_bytes": given, "a_string": "x"})
+
+
+def test_a_strange_memoryview_of_bytes_is_taken_or_refused_as_ever() -> None:
+    given = bytes(range(250)) * 40
+    assert echo({"a_bytes": memoryview(given)[::-1]}, "dict")["a_bytes"] == given[::-1]
+    gone = memoryview(given)
+    gone.release()
+    with pytest.raises(InputError, match="a_bytes"):
+        echo({"a_bytes": gone})
 
 
 @pytest.mark.parametrize("pieces", [(3,), (2, 1), (1, 1, 1)])
