@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from queue import SimpleQueue
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 import anyio.to_thread
 from pydantic import BaseModel
@@ -30,7 +30,7 @@ _END_TIME = 0.3
 """Seconds that a call which was broken off, as by Ctrl-C, may take to be cancelled on the server."""
 _EXIT_TIME = 1.0
 """Seconds that clients which were never closed may take to be closed at exit."""
-_END = object()
+END = object()
 _WHOLE = (str, bytes, bytearray, memoryview, Mapping, BaseModel, list, tuple, AsyncIterable)
 """Iterables that are no streams, or that need no thread."""
 
@@ -58,7 +58,7 @@ async def _carry(work: Awaitable[Any], waiter: _Waiter) -> None:
         waiter.done.release()
 
 
-class _LoopThread:
+class LoopThread:
     """An event loop in a thread of its own, for all facades of the process."""
 
     def __init__(self) -> None:
@@ -104,6 +104,11 @@ class _LoopThread:
         finally:
             waiter.error = None  # its traceback has this frame, and the frame has the waiter
 
+    def hold_at_exit(self) -> None:
+        """Do not return to who waited for a call that the process's end cut: see `_carry`."""
+        if self.ending and threading.current_thread().daemon:
+            threading.Event().wait()
+
     def end(self) -> None:
         """Close what was never closed, and end the thread."""
 
@@ -133,7 +138,7 @@ def _cancel(waiter: _Waiter) -> None:
 
 
 _lock = threading.Lock()
-_thread: _LoopThread | None = None
+_thread: LoopThread | None = None
 _forked = False
 
 
@@ -152,7 +157,7 @@ def _at_exit() -> None:
         _thread.end()
 
 
-def loop_thread() -> _LoopThread:
+def loop_thread() -> LoopThread:
     """The process's loop thread, started by the first call.
 
     Raises:
@@ -168,7 +173,7 @@ def loop_thread() -> _LoopThread:
     if _thread is None:
         with _lock:
             if _thread is None:
-                _thread = _LoopThread()
+                _thread = LoopThread()
     if threading.get_ident() == _thread.ident:
         raise WrongLoopError("a blocking call from the client's own loop would never end; use the asyncio client there")
     return _thread
@@ -232,10 +237,29 @@ def off_loop(function: Callable[..., Any]) -> Callable[..., Any]:
 # -- streams ----------------------------------------------------------------------------------------------------------
 
 
+class Reader(Protocol):
+    """Reads a stream of answers for any thread."""
+
+    thread: LoopThread
+
+    def start(self) -> None:
+        """Begin the call. Called once."""
+
+    def take(self) -> tuple[Any, BaseException | None]:
+        """The next answer, or `END` and why it ended."""
+        ...
+
+    def cancel(self) -> None:
+        """Break the call off. From any thread, also by the collector of garbage."""
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until nothing of the call is left."""
+
+
 class _Pump:
     """Reads a stream of answers in the loop, a few answers ahead of who takes them."""
 
-    def __init__(self, thread: _LoopThread, stream: Any) -> None:
+    def __init__(self, thread: LoopThread, stream: Any) -> None:
         self.items: SimpleQueue[Any] = SimpleQueue()
         self.stream = stream
         self.full = False
@@ -243,6 +267,9 @@ class _Pump:
         self._room: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._ended = threading.Event()
+
+    def __repr__(self) -> str:
+        return repr(self.stream)
 
     def start(self) -> None:
         context = contextvars.copy_context()
@@ -258,10 +285,10 @@ class _Pump:
                 items.put((item, None))
                 if items.qsize() >= _AHEAD:
                     await self._wait()
-            items.put((_END, None))
+            items.put((END, None))
         except BaseException as error:
             if not self.thread.ending:  # see `_carry`
-                items.put((_END, error))
+                items.put((END, error))
         finally:
             await self.stream.aclose()
             self._ended.set()
@@ -307,22 +334,44 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
     as Ctrl-C, or when the iterator is dropped, as after a `break`. It is read at most 16 answers ahead.
     """
 
-    _pump: _Pump | None = None
+    _direct: Callable[[LoopThread, Any], Reader | None]
+    _pump: Reader | None = None
     _over = False
     _finalizer: weakref.finalize[Any, Any] | None = None
 
+    @classmethod
+    def _of(cls, twin: Any, direct: Callable[[LoopThread, Any], Reader | None] = lambda *_: None) -> Any:
+        """`direct` gives what reads the answers without the loop, where that can be."""
+        made = super()._of(twin)
+        made._direct = direct
+        return made
+
+    def __repr__(self) -> str:
+        return repr(self._pump or self._twin)
+
     def __iter__(self) -> RemoteStream[T]:
         return self
+
+    def _begin(self, reader: Reader) -> Reader:
+        self._pump = reader
+        self._finalizer = weakref.finalize(self, reader.cancel)
+        self._finalizer.atexit = False
+        reader.start()
+        return reader
+
+    def _first(self) -> Reader:
+        thread = loop_thread()
+        with _lock:  # of several threads one begins the call, or closes the stream
+            if self._over:
+                raise StopIteration
+            return self._pump or self._begin(self._direct(thread, self._twin) or _Pump(thread, self._twin))
 
     def __next__(self) -> T:
         if self._over:
             raise StopIteration
         pump = self._pump
         if pump is None:
-            pump = self._pump = _Pump(loop_thread(), self._twin)
-            self._finalizer = weakref.finalize(self, pump.cancel)
-            self._finalizer.atexit = False
-            pump.start()
+            pump = self._first()
         elif threading.get_ident() == pump.thread.ident or _forked:
             loop_thread()  # raises
         try:
@@ -332,7 +381,7 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
             pump.wait(_END_TIME)
             self._over = True
             raise
-        if item is not _END:
+        if item is not END:
             result: T = item
             return result
         self._over = True
@@ -345,7 +394,8 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
 
     def aclose(self) -> None:
         """Cancel the call if it still runs, and wait until nothing of it is left. Idempotent."""
-        self._over = True
+        with _lock:
+            self._over = True
         if self._pump is None:
             run(self._twin.aclose)
             return
@@ -356,7 +406,11 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
     close = aclose
 
     def __enter__(self) -> RemoteStream[T]:
-        run(self._twin.__aenter__)
+        direct = None if self._pump else self._direct(loop_thread(), self._twin)
+        if direct is None:
+            run(self._twin.__aenter__)
+        else:
+            self._begin(direct)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -383,7 +437,7 @@ class _Feeder(AsyncIterator[Any]):
         future = loop.create_future()
         self._wanted.put(future)
         item = await future
-        if item is _END:
+        if item is END:
             self._wanted.put(None)
             raise StopAsyncIteration
         return item
@@ -394,11 +448,11 @@ def _feed(
 ) -> None:
     iterator: Iterator[Any] | None = None
     while (future := wanted.get()) is not None:
-        result, error = _END, None
+        result, error = END, None
         try:
             if iterator is None:
                 iterator = context.run(iter, source)
-            result = context.run(next, iterator, _END)
+            result = context.run(next, iterator, END)
         except BaseException as raised:
             error = raised
             if isinstance(raised, (StopIteration, StopAsyncIteration)) or not isinstance(raised, Exception):

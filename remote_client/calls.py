@@ -8,7 +8,7 @@ import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Coroutine, Iterable
 from dataclasses import replace
 from time import monotonic
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 from ._schema.rpc import RemoteRPCDescriptor
 from ._transport.balance import Balancer, Health
@@ -83,7 +83,7 @@ class Caller:
         return self if self._balancer is None else self._copy(connections=self.pick(), balancer=None)
 
     def _copy(self, **changes: Any) -> Caller:
-        fields = {
+        fields: dict[str, Any] = {
             "connections": self.connections,
             "model_key": self._model_key,
             "model": self.model,
@@ -101,12 +101,30 @@ class Caller:
         """The record of a call that is to be made."""
         metadata = self._metadata
         if metadata is None:
-            metadata = await resolve_metadata(self.options.metadata, reserved=self._model_key)
-            if self.model is not None:
-                metadata = ((self._model_key, self.model), *metadata)
-            if not any(map(callable, self.options.metadata)):
-                self._metadata = metadata
+            metadata = await self._read_metadata()
         return Call(path, metadata, self.options.timeout, self.options.total_timeout, idempotent)
+
+    async def _read_metadata(self) -> RawMetadata:
+        metadata = await resolve_metadata(self.options.metadata, reserved=self._model_key)
+        if self.model is not None:
+            metadata = ((self._model_key, self.model), *metadata)
+        if not any(map(callable, self.options.metadata)):
+            self._metadata = metadata
+        return metadata
+
+    def direct_call(self, path: str) -> Call | None:
+        """As `call`, where it can be made in any thread: at the one server, with nobody to be asked or told."""
+        if self._balancer is not None or self.options.hooks or self.connections.direct is None:
+            return None
+        metadata = self._metadata
+        if metadata is None:
+            if any(map(callable, self.options.metadata)):
+                return None
+            try:
+                self._read_metadata().send(None)  # with nobody to be asked it waits for nothing
+            except StopIteration as read:
+                metadata = read.value
+        return Call(path, cast(RawMetadata, metadata), self.options.timeout, self.options.total_timeout)
 
     async def send(self, path: str, body: bytes | AsyncIterator[bytes], *, idempotent: bool = True) -> bytes:
         """Make a call of one answer, bytes out and in; again where that is allowed.
@@ -120,6 +138,28 @@ class Caller:
         begun = monotonic()
         # A call that works at once, with nobody listening, needs no record of its attempts.
         attempts = Attempts(self, call, connections, begun) if self.options.hooks else None
+        return await self._send(call, body, connections, begun, attempts)
+
+    async def send_again(self, error: RemoteCallError, call: Call, body: bytes, begun: float) -> bytes:
+        """Go on with a call whose first attempt, made in some thread, failed: as `send` does."""
+        self.connections.budget.calls += 1
+        attempts = Attempts(self, call, self.connections, begun)
+        again = await attempts.again(error, call, body)
+        if again is None:
+            try:
+                raise error
+            finally:
+                del error  # no reference leads from an exception back to it
+        return await self._send(again, body, attempts.connections, begun, attempts)
+
+    async def _send(
+        self,
+        call: Call,
+        body: bytes | AsyncIterator[bytes],
+        connections: ConnectionManager,
+        begun: float,
+        attempts: Attempts | None,
+    ) -> bytes:
         while True:
             lease = connections.lease()
             connections.health.in_flight += 1
@@ -165,7 +205,7 @@ class Caller:
         try:
             return descriptor.codec.decode(data, self.options.output)
         except RemoteCallError as error:
-            self._blame(error, descriptor)
+            self.blame(error, descriptor)
             raise
 
     async def decode_large(self, descriptor: RemoteRPCDescriptor, data: bytes) -> Any:
@@ -173,10 +213,11 @@ class Caller:
         try:
             return await self.connections.aside(descriptor.codec.decode, data, self.options.output)
         except RemoteCallError as error:
-            self._blame(error, descriptor)
+            self.blame(error, descriptor)
             raise
 
-    def _blame(self, error: RemoteCallError, descriptor: RemoteRPCDescriptor) -> None:
+    def blame(self, error: RemoteCallError, descriptor: RemoteRPCDescriptor) -> None:
+        """Tell an error of decoding whose answer it was."""
         error.method, error.target, error.model = descriptor.path.removeprefix("/"), self.target, self.model
         self.check_interface(error)
 
@@ -445,9 +486,20 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    def _as_direct(self) -> tuple[Caller, RemoteRPCDescriptor, Call, bytes] | None:
+        """What is read in some thread instead of here, where that can be and nothing has begun."""
+        body = self._body
+        call = self._caller.direct_call(self._descriptor.path) if isinstance(body, bytes) else None
+        return None if call is None else (self._caller, self._descriptor, call, cast(bytes, body))
+
     def __repr__(self) -> str:
         state = "not started" if self._body is not None else "over" if self._stream is None else "running"
-        return f"<RemoteStream of {self._descriptor.name} of {self._caller.model!r}: {state}>"
+        return shown_stream(self._caller, self._descriptor, state)
+
+
+def shown_stream(caller: Caller, descriptor: RemoteRPCDescriptor, state: str) -> str:
+    """The `repr` of a stream."""
+    return f"<RemoteStream of {descriptor.name} of {caller.model!r}: {state}>"
 
 
 def _abandon(loop: asyncio.AbstractEventLoop, stream: ByteStream, lease: Lease, health: Health) -> None:

@@ -147,6 +147,14 @@ class RemoteModuleBase:
             return self._start(descriptor, body, descriptor.job)
         return self._caller.unary(descriptor, body)
 
+    def _plain_request(
+        self, descriptor: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Caller, RemoteRPCDescriptor, bytes] | None:
+        """What a request is made of that is one message, with one answer; None where it is more than that."""
+        if descriptor.job is not None or isinstance(descriptor.codec, UnboundCodec):
+            return None
+        return self._caller, descriptor, descriptor.codec.encode(self._config.model_path, args, kwargs)
+
     def _body(
         self, descriptor: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> bytes | AsyncIterator[bytes]:

@@ -19,7 +19,7 @@ from os import PathLike
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, get_args, get_origin, overload
 
-from . import FileResponse, __version__, errors
+from . import FileResponse, __version__, direct, errors
 from . import client as _client
 from . import finder as _finder
 from . import initializer as _initializer
@@ -104,11 +104,15 @@ class RemoteModuleBase(Blocking):
 
     def remote_method_request(self, descriptor: RemoteRPCDescriptor, /, *args: Any, **kwargs: Any) -> Any:
         """Call one remote method; see `remote_client.RemoteModuleBase.remote_method_request`."""
-        loop_thread()
+        thread = loop_thread()
         if descriptor.input_streaming:
             args, kwargs = tuple(map(fed, args)), {name: fed(each) for name, each in kwargs.items()}
+        elif not descriptor.output_streaming and (plain := self._twin._plain_request(descriptor, args, kwargs)):
+            return direct.unary(thread, *plain)
         answer = self._twin.remote_method_request(descriptor, *args, **kwargs)
-        return wrapped(answer if isinstance(answer, _RemoteStream) else loop_thread().call(answer))
+        if isinstance(answer, _RemoteStream):
+            return RemoteStream._of(answer, direct.reader)
+        return wrapped(thread.call(answer))
 
     aclose = close = blocking(_module.RemoteModuleBase.aclose)
 

@@ -48,7 +48,9 @@ class ReflectedCodec:
         self._converter: Callable[[Deed], Callable[[Any], Any]] = cache(partial(types.decoder, method.output_type))
         self._make = self._converter("make")
         self._packed = packed_fields(method.output_type)
-        self._buffers = {self._attributes[name]: (tag, code) for name, (tag, code) in buffers(method.input_type).items()}
+        self._buffers = {
+            self._attributes[name]: (tag, code) for name, (tag, code) in buffers(method.input_type).items()
+        }
         self._model: type[BaseModel] = types.model(method.output_type)
         self.signature = _signature(fields, method, types)
         self._binder = Binder(name, self.signature, self._attributes)

@@ -81,13 +81,9 @@ class GrpcTransport(Transport):
     """One gRPC channel, made lazily by gRPC at its first call. See `Transport`."""
 
     def __init__(self, connection: ConnectionInfo) -> None:
-        global _used
-        if _hangs:
-            raise ForkedError("gRPC was in use when this process was forked, and hangs: start workers with `spawn`")
-        _used = True
         super().__init__()
         self._target = connection.target
-        self._channel = _open_channel(connection)
+        self._channel = open_channel(connection)
         self._methods: dict[tuple[str, str], Any] = {}
         self._running: set[grpc.aio.Call] = set()
         self._reason: Callable[[], RemoteClientError] | None = None
@@ -197,22 +193,27 @@ class GrpcTransport(Transport):
 
     def failure(self, call: Call, error: grpc.aio.AioRpcError) -> RemoteCallError:
         """The typed error for what gRPC reports."""
-        status, details = error.code().name, redacted(error.details() or "", call.metadata)
-        kind = error_class(status)
-        if status == "UNAVAILABLE" and _TLS_FAILURE.search(details):
-            kind = TlsError
-        elif status == "RESOURCE_EXHAUSTED" and "larger than max" in details:
-            if "CLIENT:" in details:
-                kind = ResponseTooLargeError
-            else:
-                details += (
-                    "; this is the runtime's limit: raise grpc.max_receive_message_length in its runtime.grpc.options"
-                )
-        failure = kind(details, method=call.path[1:], target=self._target)
-        failure.outcome_known = kind is TlsError or not _is_lost(status, details)
-        trailers: Any = error.trailing_metadata() or ()
-        failure.pushback = pushback_ms(dict(trailers).get("grpc-retry-pushback-ms"))
-        return because(failure, error, call.metadata, str(trailers))
+        return failure_of(call, error, self._target)
+
+
+def failure_of(call: Call, error: Any, target: str) -> RemoteCallError:
+    """The typed error for what gRPC reports, awaited or not."""
+    status, details = error.code().name, redacted(error.details() or "", call.metadata)
+    kind = error_class(status)
+    if status == "UNAVAILABLE" and _TLS_FAILURE.search(details):
+        kind = TlsError
+    elif status == "RESOURCE_EXHAUSTED" and "larger than max" in details:
+        if "CLIENT:" in details:
+            kind = ResponseTooLargeError
+        else:
+            details += (
+                "; this is the runtime's limit: raise grpc.max_receive_message_length in its runtime.grpc.options"
+            )
+    failure = kind(details, method=call.path[1:], target=target)
+    failure.outcome_known = kind is TlsError or not _is_lost(status, details)
+    trailers: Any = error.trailing_metadata() or ()
+    failure.pushback = pushback_ms(dict(trailers).get("grpc-retry-pushback-ms"))
+    return because(failure, error, call.metadata, str(trailers))
 
 
 def _is_lost(status: str, details: str) -> bool:
@@ -449,15 +450,22 @@ def _cancel(rpc: Any) -> None:
         rpc._cython_call.cancel("Locally cancelled by application!")
 
 
-def _open_channel(connection: ConnectionInfo) -> grpc.aio.Channel:
-    """A channel that dials exactly what the connection says: a scheme in front, so that no host name is one."""
+def open_channel(connection: ConnectionInfo, library: Any = grpc.aio, **more: int) -> Any:
+    """A channel that dials exactly what the connection says: a scheme in front, so that no host name is one.
+
+    Of grpc.aio, or with `library=grpc` one for blocking calls; `more` options are that one's.
+    """
+    if _hangs:
+        raise ForkedError("gRPC was in use when this process was forked, and hangs: start workers with `spawn`")
+    global _used
+    _used = True
     policy = {"grpc.lb_policy_name": "round_robin"} if _is_name(connection.hostname) else {}
-    options = list((_OPTIONS | policy | dict(connection.options)).items())
+    options = list((_OPTIONS | policy | dict(connection.options) | more).items())
     target = connection.target if connection.is_unix else f"dns:///{connection.target}"
     tls = connection.tls
     if not tls.enabled:
-        return grpc.aio.insecure_channel(target, options=options)
-    return grpc.aio.secure_channel(target, _credentials(tls), options=options)
+        return library.insecure_channel(target, options=options)
+    return library.secure_channel(target, _credentials(tls), options=options)
 
 
 def _is_name(hostname: str) -> bool:

@@ -19,6 +19,7 @@ from ..errors import ClosedError, ForkedError, RemoteClientError, UnavailableErr
 from ..settings import ConnectionInfo, Protocol
 from .balance import Health
 from .base import Transport
+from .direct import DirectConnections, DirectTransport
 from .retry import Budget
 
 T = TypeVar("T")
@@ -77,6 +78,7 @@ class ConnectionManager:
         max_drain: seconds an old connection may go on for the calls that still use it.
         jitter: gives a number from 0 to 1.
         target: how errors name the server.
+        direct: connections for calls that are made without an event loop, where there are any.
 
     Attributes:
         health: what calls have told about the server.
@@ -91,8 +93,10 @@ class ConnectionManager:
         max_drain: float = MAX_DRAIN,
         jitter: Callable[[], float] = random.random,
         target: str = "",
+        direct: DirectConnections | None = None,
     ) -> None:
         self.target = target
+        self.direct = direct
         self.health = Health()
         self.budget = Budget(time.monotonic())
         self._connect = connect
@@ -204,6 +208,8 @@ class ConnectionManager:
         self._closed = True
         if self._aside is not None:
             self._aside.shutdown(wait=False)
+        if self.direct is not None:
+            self.direct.close()
         left = [*self._draining, *([self._current] if self._current else [])]
         self._current = None
         for generation in left:
@@ -228,7 +234,14 @@ def open_connections(connection: ConnectionInfo, protocol: Protocol, engine: Any
 
         return GrpcTransport(connection)
 
-    return ConnectionManager(connect, max_session_age=connection.max_session_age, target=connection.target)
+    def connect_direct() -> DirectTransport:
+        from .grpc_direct import GrpcDirectTransport
+
+        return GrpcDirectTransport(connection)
+
+    age = connection.max_session_age
+    direct = DirectConnections(connect_direct, age) if protocol == "grpc" else None
+    return ConnectionManager(connect, max_session_age=age, target=connection.target, direct=direct)
 
 
 def _closed() -> RemoteClientError:

@@ -104,7 +104,8 @@ def test_an_item_that_does_not_fit(facade: RemoteClient) -> None:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_back_pressure_and_order(runtime: Runtime, protocol: Protocol) -> None:
     with RemoteClient(target_of(runtime, protocol)) as client:
-        stream = client.model("foo").run_sample_stream_out(ADA, count=2000)
+        read_in_the_loop = client.model("foo").with_options(metadata=dict)  # as there is somebody to be asked
+        stream = read_in_the_loop.run_sample_stream_out(ADA, count=2000)
         greetings = [next(stream).greeting]
         time.sleep(0.3)
         assert stream._pump is not None
