@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from remote_client.errors import RemoteCallError
-from remote_client.settings import CallOptions, RetryPolicy
+from remote_client.settings import CallOptions, ConnectionInfo, RetryPolicy
+from remote_client.sync import wrapped
 from tests.support.faulty_proxy import FAULTS, FaultyProxy
 from tests.support.http_wire import HttpWire, http_module
 from tests.support.wire import WireServer, raw_module
@@ -47,15 +48,40 @@ async def bidi(module: Any) -> Any:
 
 
 KINDS = {"unary": unary, "stream out": stream_out, "stream in": stream_in, "bidi": bidi}
+FIRST = ("unary", "stream out")
 ANSWERS = {"unary": b'"x"', "stream out": list(range(20)), "stream in": b"20", "bidi": ITEMS}
-CASES = [("grpc", each) for each in KINDS] + [("http", each) for each in ("unary", "stream out")]
+CASES = [("grpc", each) for each in KINDS] + [(who, each) for who in ("http", "threads") for each in FIRST]
+
+
+class Threads:
+    """The module of a blocking client, called from threads; they make these calls themselves."""
+
+    def __init__(self, info: ConnectionInfo, *, options: CallOptions) -> None:
+        self._module = wrapped(raw_module(info, options=options))
+
+    async def echo(self, item: bytes) -> Any:
+        return await asyncio.to_thread(self._module.echo, item)
+
+    async def count(self, **wish: Any) -> AsyncIterator[Any]:
+        stream, end = self._module.count(**wish), object()
+        while (item := await asyncio.to_thread(next, stream, end)) is not end:
+            yield item
+
+    async def __aenter__(self) -> Threads:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self._module.close)
+
+
+MAKE: dict[str, Any] = {"grpc": raw_module, "http": http_module, "threads": Threads}
 
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("protocol", "kind"), CASES)
 async def test_in_time(wire: WireServer, http_wire: HttpWire, protocol: str, kind: str, fault: str, seed: int) -> None:
-    server, make = (wire, raw_module) if protocol == "grpc" else (http_wire, http_module)
+    server, make = http_wire if protocol == "http" else wire, MAKE[protocol]
     chance = random.Random(seed)
     options = CallOptions(timeout=TIMEOUT, total_timeout=TIMEOUT, retry=RetryPolicy(retries=chance.choice([0, 2])))
     async with (
@@ -77,10 +103,10 @@ async def test_in_time(wire: WireServer, http_wire: HttpWire, protocol: str, kin
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("protocol", ["grpc", "http"])
+@pytest.mark.parametrize("protocol", ["grpc", "http", "threads"])
 async def test_125_streams_cut_at_random_bytes(wire: WireServer, http_wire: HttpWire, protocol: str, seed: int) -> None:
-    """All seeds and protocols together are 1,000 cuts."""
-    server, make = (wire, raw_module) if protocol == "grpc" else (http_wire, http_module)
+    """All seeds of both protocols together are 1,000 cuts."""
+    server, make = http_wire if protocol == "http" else wire, MAKE[protocol]
     chance = random.Random(seed)
     failed = 0
     async with FaultyProxy(server.port, None, chance) as proxy:

@@ -14,6 +14,7 @@ import trustme
 from remote_client.client import RemoteClient
 from remote_client.errors import TlsError
 from remote_client.settings import ConnectionTlsInfo
+from remote_client.sync import wrapped
 from tests.support.proxy import Proxy
 from tests.support.wire import WireServer, raw_module
 
@@ -44,6 +45,7 @@ async def test_the_right_authority(start_wire: Callable[..., WireServer], author
     for hostname in ("localhost", "127.0.0.1"):
         async with raw_module(server.info(hostname=hostname, tls=tls)) as module:
             assert await module.echo(b"private") == b"private"
+            assert wrapped(module).echo(b"private") == b"private"
     async with RemoteClient(f"grpcs://localhost:{server.port}", tls={"ca_file": authority.ca}) as client:
         assert [each.name for each in await client.models()] == ["foo"]
 
@@ -64,7 +66,11 @@ async def _fails(module: Any) -> TlsError:
         for call in (module.echo(b""), anext(module.silent()), module.sum([b"1"]), anext(module.chat([b"1"]))):
             with pytest.raises(TlsError) as caught:
                 await call
-    assert time.monotonic() - begun < 4
+        blocking = wrapped(module)  # it calls on connections of its own
+        for deed in (lambda: blocking.echo(b""), lambda: next(blocking.silent())):
+            with pytest.raises(TlsError) as caught:
+                await asyncio.to_thread(deed)
+    assert time.monotonic() - begun < 6
     error: TlsError = caught.value
     return error
 
