@@ -20,7 +20,7 @@ from .report import row, table
 
 FILES = ("ceiling", "sync", "grpc", "stream", "http", "bulk", "discovery", "rotation", "caikit", "start", "memory")
 SAMPLE_LIBRARY = str(Path(__file__).parent.parent / "tests" / "runtime")
-LIBRARIES = ("grpcio", "protobuf", "pydantic", "aiohttp", "httpx", "httpx-aiohttp")
+LIBRARIES = ("grpcio", "protobuf", "pydantic", "aiohttp", "httpx")
 CAIKIT_LIBRARIES = ("caikit", "grpcio", "protobuf", "pydantic")
 SLOW = "Python, for want of a C compiler: BUSY BEFORE THE CLIENT IS, so that gRPC's ratios are too good to be true"
 

@@ -1,7 +1,7 @@
-"""HTTP on httpx's interface, over aiohttp: requests, answers and server-sent events, bytes in and bytes out.
+"""HTTP over aiohttp: requests, answers and server-sent events, bytes in and bytes out.
 
 httpx's own pool is slow under concurrency and leaks its slots when calls are cancelled (encode/httpcore#1093), so the
-engine is `httpx-aiohttp`; any other httpx transport can take its place. Time limits are this file's own, one for a
+engine is aiohttp; any httpx transport can take its place. Time limits are this file's own, one for a
 whole call: an engine's limits count from byte to byte, and a slow drip would never meet them.
 """
 
@@ -16,7 +16,7 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from email.message import Message
 from functools import lru_cache, partial
@@ -25,7 +25,6 @@ from typing import Any, NoReturn, Self
 import aiohttp
 import httpx
 from aiohttp.client_proto import ResponseHandler
-from httpx_aiohttp import AiohttpTransport
 from pydantic_core import from_json
 
 from .._body import Body
@@ -83,9 +82,9 @@ class HttpTransport(Transport):
         self.reason: Callable[[], RemoteClientError] | None = None
         self._base = f"http{'s' if connection.tls.enabled else ''}://{connection.target}"
         self._shared = engine is not None
-        self._engine = engine or _open_engine(connection)
-        self._routes: dict[str, tuple[str, httpx.URL]] = {}
-        self._kept: dict[tuple[RawMetadata, str, str | None], httpx.Headers] = {}
+        self._engine = engine or _Engine(connection)
+        self._routes: dict[str, tuple[str, httpx.URL, str]] = {}
+        self._kept: dict[tuple[RawMetadata, str, str | None], Mapping[str, str]] = {}
         self.limits: set[_Limit] = set()
         self._streams: set[_EventStream] = set()
         self.nothing: asyncio.Future[None] = self.loop.create_future()
@@ -95,12 +94,12 @@ class HttpTransport(Transport):
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes]) -> bytes:
         until = None if call.timeout is None else self.loop.time() + call.timeout
         async with _Limit(self, call, until, f"no answer within {call.timeout} seconds"):
-            response = await self.send(call, _whole(body), "application/json")
+            answer = await self.send(call, _whole(body), "application/json")
             try:
-                headers = headers_of(response)
-                data = await self._read(call, response, headers)
+                headers = answer.headers
+                data = await self._read(call, answer)
             finally:
-                await response.aclose()
+                await answer.aclose()
         disposition = headers.get(b"content-disposition")
         if disposition is None:
             return data
@@ -116,61 +115,62 @@ class HttpTransport(Transport):
         """A stream is over."""
         self._streams.discard(stream)
 
-    async def send(self, call: Call, body: bytes, accept: str) -> httpx.Response:
+    async def send(self, call: Call, body: bytes, accept: str) -> _Answer:
         """Send a request; the answer's head, if it is a success."""
-        request = self._request(call, body, accept)
+        if self.reason is not None:
+            raise self.reason()
         _kept.set(None)
         try:
-            response = await self._head(call, request)
+            answer = await self._head(call, body, accept)
         except _FAILURES as error:
             failure = self.failure(call, error)
         else:
             try:
-                await self._check(call, response)
+                await self._check(call, answer)
             except BaseException:
-                await response.aclose()
+                await answer.aclose()
                 raise
-            return response
+            return answer
         try:
             raise failure
         finally:
             del failure  # no reference leads from an exception back to it
 
-    async def _head(self, call: Call, request: httpx.Request) -> httpx.Response:
+    async def _head(self, call: Call, body: bytes, accept: str) -> _Answer:
         try:
-            return await self._engine.handle_async_request(request)
+            return await self._exchange(call, body, accept)
         except _FAILURES as error:
             # A server may end a kept connection just when a request is on its way.
             if not (call.idempotent and _was_dropped(error)):
                 raise
-        return await self._engine.handle_async_request(request)
+        return await self._exchange(call, body, accept)
 
-    def _request(self, call: Call, body: bytes, accept: str) -> httpx.Request:
-        if self.reason is not None:
-            raise self.reason()
-        route = self._routes.get(call.path)
-        if route is None:
-            verb, _, path = call.path.partition(" ")
-            route = self._routes[call.path] = (verb, httpx.URL(self._base + path))
-        verb, url = route
-        if body and verb != "POST":  # its arguments are the query
-            url, body = url.copy_with(query=body), b""
+    async def _exchange(self, call: Call, body: bytes, accept: str) -> _Answer:
+        verb, url, shown = self._route(call.path)
         # The runtime refuses any other form of its type, a charset included.
         kind = body.content_type if isinstance(body, Body) else "application/json" if body else None
+        if body and verb != "POST":  # its arguments are the query
+            url = url.copy_with(query=body)
+            shown, body, kind = str(url), b"", "application/json"
         headers = self._headers(call.metadata, accept, kind)
         if len(body) > _SLICE:
-            headers = httpx.Headers(headers)
-            headers["content-length"] = str(len(body))
-            return httpx.Request(verb, url, headers=headers, content=_Slices(body))
-        if self._shared:
-            return httpx.Request(verb, url, headers=headers, content=body)
-        # aiohttp adds what is missing here, at a tenth of the cost.
-        request = httpx.Request(verb, url, headers=headers, stream=httpx.ByteStream(body))
-        request.read()
-        return request
+            headers = {**headers, "content-length": str(len(body))}
+        if isinstance(self._engine, _Engine):
+            return await self._engine.exchange(verb, shown, headers, _Slices(body) if len(body) > _SLICE else body)
+        content = _Slices(body) if len(body) > _SLICE else body
+        request = httpx.Request(verb, url, headers=headers, content=content)
+        return _answer_of(await self._engine.handle_async_request(request))
 
-    def _headers(self, metadata: RawMetadata, accept: str, kind: str | None) -> httpx.Headers:
-        """A request's headers. Making them costs more than anything else that is done here, so the latest are kept."""
+    def _route(self, path: str) -> tuple[str, httpx.URL, str]:
+        route = self._routes.get(path)
+        if route is None:
+            verb, _, rest = path.partition(" ")
+            url = httpx.URL(self._base + rest)
+            route = self._routes[path] = (verb, url, str(url))
+        return route
+
+    def _headers(self, metadata: RawMetadata, accept: str, kind: str | None) -> Mapping[str, str]:
+        """A request's headers; the latest are kept."""
         if kind is not None and kind != "application/json":
             return _made(metadata, accept, kind)
         key = (metadata, accept, kind)
@@ -181,35 +181,36 @@ class HttpTransport(Transport):
             headers = self._kept[key] = _made(metadata, accept, kind)
         return headers
 
-    async def _check(self, call: Call, response: httpx.Response) -> None:
-        if not 200 <= response.status_code < 300:
-            error = await self._error_body(response)
-            raise self._problem(call, response, error)
-        if headers_of(response).get(b"content-encoding", b"identity") != b"identity":
+    async def _check(self, call: Call, answer: _Answer) -> None:
+        if not 200 <= answer.status < 300:
+            error = await self._error_body(answer)
+            raise self._problem(call, answer, error)
+        if answer.headers.get(b"content-encoding", b"identity") != b"identity":
             raise self.broken(call, "it is compressed, though nothing but identity was accepted")
 
-    def _problem(self, call: Call, response: httpx.Response, body: bytes) -> RemoteCallError:
-        failure = problem(response.status_code, body, call, self.target)
-        failure.pushback = retry_after(response.headers.get("retry-after"), time.time())
+    def _problem(self, call: Call, answer: _Answer, body: bytes) -> RemoteCallError:
+        failure = problem(answer.status, body, call, self.target)
+        wait = answer.headers.get(b"retry-after")
+        failure.pushback = retry_after(None if wait is None else wait.decode("latin-1"), time.time())
         return failure
 
-    async def _error_body(self, response: httpx.Response) -> bytes:
+    async def _error_body(self, answer: _Answer) -> bytes:
         held = bytearray()
         with contextlib.suppress(*_FAILURES):  # what there is of it
-            async for chunk in _chunks(response):
+            async for chunk in answer.chunks:
                 held += chunk[: MAX_ERROR_SIZE - len(held)]
                 if len(held) >= MAX_ERROR_SIZE:
                     break
         return bytes(held)
 
-    async def _read(self, call: Call, response: httpx.Response, headers: Mapping[bytes, bytes]) -> bytes:
-        announced = headers.get(b"content-length", b"")
+    async def _read(self, call: Call, answer: _Answer) -> bytes:
+        announced = answer.headers.get(b"content-length", b"")
         if announced.isdigit() and int(announced) > self.limit:
             raise self.too_large(call)
         held: list[bytes] = []
         size = 0
         try:
-            async for chunk in _chunks(response):
+            async for chunk in answer.chunks:
                 size += len(chunk)
                 if size > self.limit:
                     raise self.too_large(call)
@@ -245,6 +246,7 @@ class HttpTransport(Transport):
         told = next((str(each) for each in found if str(each)), type(found[-1]).__name__)
         failure = kind(redacted(told, call.metadata), method=call.path, target=self.target)
         failure.outcome_known = unsent
+        error.__traceback__ = None  # aiohttp keeps the error, which would keep these frames, and they the call
         return because(failure, error, call.metadata)
 
     def broken(self, call: Call, why: str) -> InvalidResponseError:
@@ -308,6 +310,7 @@ class _EventStream(ByteStream):
     """See `ByteStream`. The request is sent by a task, at once; everything else is done by whoever reads."""
 
     __slots__ = (
+        "_answer",
         "_call",
         "_chunks",
         "_closing",
@@ -317,7 +320,6 @@ class _EventStream(ByteStream):
         "_head",
         "_over",
         "_reader",
-        "_response",
         "_transport",
         "_until",
         "_waiting",
@@ -330,7 +332,7 @@ class _EventStream(ByteStream):
         self._until = None if call.total_timeout is None else transport.loop.time() + call.total_timeout
         self._reader = EventReader(transport.limit)
         self._events: deque[tuple[bytes, bytes]] = deque()
-        self._response: httpx.Response | None = None
+        self._answer: _Answer | None = None
         self._chunks: AsyncIterator[bytes] | None = None
         self._waiting: _Limit | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -381,7 +383,9 @@ class _EventStream(ByteStream):
             if isinstance(error, RemoteClientError):
                 raise
             self._failure = self._truncated(error)
-            self._take(_held_back(self._response))  # the failure is raised once what came before is read
+            self._take(
+                b"" if self._answer is None else self._answer.held_back()
+            )  # the failure is raised once what came before is read
         finally:
             self._waiting = None
 
@@ -410,19 +414,20 @@ class _EventStream(ByteStream):
         if head.cancelled():
             raise self._transport.expired(self._call, "it was given up")
         try:
-            self._response = response = head.result()
+            answer: _Answer = head.result()
+            self._answer = answer
         finally:
             del head
-        kind = headers_of(response).get(b"content-type", b"")
+        kind = answer.headers.get(b"content-type", b"")
         if kind.partition(b";")[0].strip().lower() != b"text/event-stream":
             told = kind.decode("latin-1") or "without a type"
             raise self._transport.broken(self._call, f"it is {told}, not a stream of events")
-        return _chunks(response)
+        return answer.chunks
 
     def _finish(self) -> None:
         """The body is over. Only its framing tells a whole stream from one that was cut."""
-        assert self._response is not None
-        headers = headers_of(self._response)
+        assert self._answer is not None
+        headers = self._answer.headers
         framed = b"chunked" in headers.get(b"transfer-encoding", b"") or b"content-length" in headers
         if self._reader.pending or not framed:
             raise self._truncated(None)
@@ -455,10 +460,10 @@ class _EventStream(ByteStream):
 
     async def _close(self) -> None:
         await asyncio.wait((self._head,))
-        if self._response is None and not self._head.cancelled() and self._head.exception() is None:
-            self._response = self._head.result()
-        if self._response is not None:
-            await self._response.aclose()
+        if self._answer is None and not self._head.cancelled() and self._head.exception() is None:
+            self._answer = self._head.result()
+        if self._answer is not None:
+            await self._answer.aclose()
 
     async def aclose(self) -> None:
         self.cancel()
@@ -518,29 +523,19 @@ def _paths(errors: Any) -> str:
     return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each.get('msg')}" for each in told)
 
 
-def _made(metadata: RawMetadata, accept: str, kind: str | None) -> httpx.Headers:
+def _made(metadata: RawMetadata, accept: str, kind: str | None) -> Mapping[str, str]:
     headers: dict[str, str] = {"accept": accept, "accept-encoding": "identity", "user-agent": "remote-client"}
     if kind is not None:
         headers["content-type"] = kind
     for name, value in metadata:
         headers[name] = value if isinstance(value, str) else base64.b64encode(value).decode()
-    return httpx.Headers(headers)
-
-
-def headers_of(response: httpx.Response) -> dict[bytes, bytes]:
-    """The answer's headers by their lower-case names."""
-    return {name.lower(): value for name, value in response.headers.raw}
+    return headers
 
 
 def _whole(body: bytes | AsyncIterator[bytes]) -> bytes:
     if not isinstance(body, bytes):
         raise UnsupportedError("HTTP has no streamed inputs; connect to the runtime's gRPC port")
     return body
-
-
-def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
-    assert isinstance(response.stream, httpx.AsyncByteStream)
-    return aiter(response.stream)
 
 
 def _filename(disposition: str) -> str | None:
@@ -562,14 +557,44 @@ def _was_dropped(error: Exception) -> bool:
     return protocol is not None and not protocol.heard and any(isinstance(each, lost) for each in causes(error))
 
 
-def _held_back(response: httpx.Response | None) -> bytes:
-    """What came before a cut and was not read: aiohttp's reader raises before it gives that."""
-    answer: Any = getattr(response and response.stream, "_aiohttp_response", None)
-    try:
-        data: bytes = answer.content._read_nowait(-1)
-    except Exception:  # of an engine from outside, or another version
-        return b""
-    return data
+class _Answer:
+    """An answer, whose body is still to be read.
+
+    Attributes:
+        status: HTTP's.
+        headers: by their names in lower case.
+        chunks: the body; it may raise one of `_FAILURES`.
+        aclose: gives the connection back, or ends it where the body was not read to its end.
+    """
+
+    __slots__ = ("_content", "aclose", "chunks", "headers", "status")
+
+    def __init__(
+        self,
+        status: int,
+        headers: Iterable[tuple[bytes, bytes]],
+        chunks: AsyncIterator[bytes],
+        aclose: Callable[[], Awaitable[None]],
+        content: Any = None,
+    ) -> None:
+        self.status = status
+        self.headers = {name.lower(): value for name, value in headers}
+        self.chunks = chunks
+        self.aclose = aclose
+        self._content = content
+
+    def held_back(self) -> bytes:
+        """What came before a cut and was not read: aiohttp's reader raises before it gives that."""
+        try:
+            data: bytes = self._content._read_nowait(-1)
+        except Exception:  # of an engine from outside, or another version
+            return b""
+        return data
+
+
+def _answer_of(response: httpx.Response) -> _Answer:
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    return _Answer(response.status_code, response.headers.raw, aiter(response.stream), response.aclose)
 
 
 class _Protocol(ResponseHandler):
@@ -609,16 +634,36 @@ class _Connector(aiohttp.TCPConnector):
         return connection
 
 
-def _open_engine(connection: ConnectionInfo) -> httpx.AsyncBaseTransport:
-    context = _context(connection.tls)
+class _Engine:
+    """aiohttp, set up to do nothing by itself. As httpx's transport it would take half as long again."""
 
-    def session() -> aiohttp.ClientSession:
-        connector = _Connector(limit=MAX_CONNECTIONS, ssl=context)
-        made = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
-        made._retry_connection = False  # its own retry of GET and DELETE knows nothing of what must be sent once
-        return made
+    def __init__(self, connection: ConnectionInfo) -> None:
+        self.client = aiohttp.ClientSession(
+            connector=_Connector(limit=MAX_CONNECTIONS, ssl=_context(connection.tls)),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(),  # limits are this file's
+        )
+        # Its own retry of GET and DELETE knows nothing of what must be sent once.
+        self.client._retry_connection = False
 
-    return AiohttpTransport(verify=context, trust_env=False, client=session)
+    async def exchange(
+        self, verb: str, url: str, headers: Mapping[str, str], body: bytes | AsyncIterable[bytes]
+    ) -> _Answer:
+        """Send a request, and wait for the answer's head."""
+        response = await self.client.request(verb, url, headers=headers, data=body or None, allow_redirects=False)
+
+        async def aclose() -> None:
+            response.release()
+            await response.wait_for_close()
+
+        content = response.content
+        return _Answer(response.status, response.raw_headers, content.iter_any(), aclose, content)
+
+    async def aclose(self) -> None:
+        """End all connections."""
+        await self.client.close()
 
 
 def _context(tls: ConnectionTlsInfo) -> ssl.SSLContext:
