@@ -12,7 +12,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 
 from ._schema.rpc import RemoteRPCDescriptor
 from ._transport.balance import Balancer, Health
-from ._transport.base import ByteStream, Call, RawMetadata, resolve_metadata
+from ._transport.base import ByteStream, Call, resolve_metadata
 from ._transport.manager import ConnectionManager, Lease
 from ._transport.retry import may_retry, pause
 from .errors import (
@@ -63,7 +63,8 @@ class Caller:
         self._model_key = model_key
         self._balancer = balancer
         self._changed = changed
-        self._metadata: RawMetadata | None = None
+        self._calls: dict[str, Call] = {}
+        """The records of calls that are alike each time, by their paths."""
 
     @property
     def target(self) -> str:
@@ -99,67 +100,59 @@ class Caller:
 
     async def call(self, path: str, *, idempotent: bool = True) -> Call:
         """The record of a call that is to be made."""
-        metadata = self._metadata
-        if metadata is None:
-            metadata = await self._read_metadata()
-        return Call(path, metadata, self.options.timeout, self.options.total_timeout, idempotent)
-
-    async def _read_metadata(self) -> RawMetadata:
-        metadata = await resolve_metadata(self.options.metadata, reserved=self._model_key)
-        if self.model is not None:
-            metadata = ((self._model_key, self.model), *metadata)
-        if not any(map(callable, self.options.metadata)):
-            self._metadata = metadata
-        return metadata
+        call = self._calls.get(path) if idempotent else None
+        if call is None:
+            metadata = await resolve_metadata(self.options.metadata, reserved=self._model_key)
+            if self.model is not None:
+                metadata = ((self._model_key, self.model), *metadata)
+            call = Call(path, metadata, self.options.timeout, self.options.total_timeout, idempotent)
+            if idempotent and not any(map(callable, self.options.metadata)):
+                self._calls[path] = call
+        return call
 
     def direct_call(self, path: str) -> Call | None:
         """As `call`, where it can be made in any thread: at the one server, with nobody to be asked or told."""
         if self._balancer is not None or self.options.hooks or self.connections.direct is None:
             return None
-        metadata = self._metadata
-        if metadata is None:
-            if any(map(callable, self.options.metadata)):
-                return None
+        call = self._calls.get(path)
+        if call is None and not any(map(callable, self.options.metadata)):
             try:
-                self._read_metadata().send(None)  # with nobody to be asked it waits for nothing
-            except StopIteration as read:
-                metadata = read.value
-        return Call(path, cast(RawMetadata, metadata), self.options.timeout, self.options.total_timeout)
+                self.call(path).send(None)  # with nobody to be asked it waits for nothing
+            except StopIteration as made:
+                call = made.value
+        return call
 
-    async def send(self, path: str, body: bytes | AsyncIterator[bytes], *, idempotent: bool = True) -> bytes:
+    async def send(
+        self,
+        path: str,
+        body: bytes | AsyncIterator[bytes],
+        *,
+        idempotent: bool = True,
+        failed: tuple[RemoteCallError, float] | None = None,
+    ) -> bytes:
         """Make a call of one answer, bytes out and in; again where that is allowed.
+
+        With `failed` its first attempt was made by some thread: why that failed, and when the call began.
 
         Raises:
             RemoteCallError: the call failed.
         """
-        call = await self.call(path, idempotent=idempotent)
+        call = (self._calls.get(path) if idempotent else None) or await self.call(path, idempotent=idempotent)
         connections = self.connections if self._balancer is None else self.pick()
         connections.budget.calls += 1
         begun = monotonic()
         # A call that works at once, with nobody listening, needs no record of its attempts.
         attempts = Attempts(self, call, connections, begun) if self.options.hooks else None
-        return await self._send(call, body, connections, begun, attempts)
-
-    async def send_again(self, error: RemoteCallError, call: Call, body: bytes, begun: float) -> bytes:
-        """Go on with a call whose first attempt, made in some thread, failed: as `send` does."""
-        self.connections.budget.calls += 1
-        attempts = Attempts(self, call, self.connections, begun)
-        again = await attempts.again(error, call, body)
-        if again is None:
-            try:
-                raise error
-            finally:
-                del error  # no reference leads from an exception back to it
-        return await self._send(again, body, attempts.connections, begun, attempts)
-
-    async def _send(
-        self,
-        call: Call,
-        body: bytes | AsyncIterator[bytes],
-        connections: ConnectionManager,
-        begun: float,
-        attempts: Attempts | None,
-    ) -> bytes:
+        if failed is not None:
+            error, begun = failed
+            attempts = Attempts(self, call, connections, begun)
+            again = await attempts.again(error, call, body)
+            if again is None:
+                try:
+                    raise error
+                finally:
+                    del error, failed  # no reference leads from an exception back to it
+            call, connections = again, attempts.connections
         while True:
             lease = connections.lease()
             connections.health.in_flight += 1

@@ -47,7 +47,7 @@ def _sent(thread: LoopThread, caller: Caller, lease: DirectLease, call: Call, bo
     finally:
         lease.release()
     try:
-        return thread.call(caller.send_again(failed, call, body, begun))
+        return thread.call(caller.send(call.path, body, failed=(failed, begun)))
     finally:
         del failed  # no reference leads from an exception back to it
 
