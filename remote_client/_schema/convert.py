@@ -11,7 +11,9 @@ from __future__ import annotations
 import enum
 import keyword
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from itertools import repeat
 from typing import Any, Literal
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
@@ -65,6 +67,8 @@ class Converters:
             "Mapping": Mapping,
             "kind_of": kind_of,
             "new": object.__new__,
+            "repeat": repeat,
+            "run": deque(maxlen=0).extend,
             **_SLOTS,
         }
         for full_name, (_, setter, getter) in WELL_KNOWN.items():
@@ -217,15 +221,30 @@ class Converters:
     # -- inbound ----------------------------------------------------------------------------------------------------
 
     def _make_source(self, number: int, fields: list[Field]) -> Iterator[str]:
+        values = [
+            f"{field.attribute!r}: {self._get_source('make', number, index, field)},"
+            for index, field in enumerate(fields)
+        ]
         yield f"def make_{number}(m):"
         yield f"    o = new(MODEL_{number})"
         yield "    set_values(o, {"
-        for index, field in enumerate(fields):
-            yield f"        {field.attribute!r}: {self._get_source('make', number, index, field)},"
+        yield from values
         yield "    })"
         yield f"    set_given(o, GIVEN_{number}.copy())"
         yield "    set_extra(o, None)"
         yield "    set_private(o, None)"
+        yield "    return o"
+        # Many at once, each step for all: `map` calls cost a third less than those of a loop.
+        yield f"def make_{number}s(s):"
+        yield "    if not s:"
+        yield "        return []"
+        yield f"    o = [*map(new, repeat(MODEL_{number}, len(s)))]"
+        yield "    run(map(set_values, o, [{"
+        yield from values
+        yield "    } for m in s]))"
+        yield f"    run(map(set_given, o, [GIVEN_{number}.copy() for _ in o]))"
+        yield "    run(map(set_extra, o, repeat(None)))"
+        yield "    run(map(set_private, o, repeat(None)))"
         yield "    return o"
 
     def _read_source(self, deed: str, number: int, fields: list[Field]) -> Iterator[str]:
@@ -251,6 +270,8 @@ class Converters:
         if member.is_repeated:
             if deed == "array" and member.type in ARRAYS:
                 return f"as_array({here}, {ARRAYS[member.type]!r})"
+            if deed == "make" and item.startswith("make_"):
+                return f"{item.removesuffix('(x)')}s({here})"
             return f"list({here})" if item == "x" else f"[{item} for x in {here}]"
         one = here if item == "x" else item.replace("(x", f"({here}", 1)
         if field.optional or member.message_type is not None:
