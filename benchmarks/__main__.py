@@ -18,7 +18,20 @@ from .backend import build, build_folder, cores
 from .harness import QUICK, Effort
 from .report import row, table
 
-FILES = ("ceiling", "sync", "grpc", "stream", "http", "bulk", "discovery", "rotation", "caikit", "start", "memory")
+FILES = (
+    "ceiling",
+    "sync",
+    "grpc",
+    "stream",
+    "http",
+    "bulk",
+    "growth",
+    "discovery",
+    "rotation",
+    "caikit",
+    "start",
+    "memory",
+)
 SAMPLE_LIBRARY = str(Path(__file__).parent.parent / "tests" / "runtime")
 LIBRARIES = ("grpcio", "protobuf", "pydantic", "aiohttp", "httpx")
 CAIKIT_LIBRARIES = ("caikit", "grpcio", "protobuf", "pydantic")
@@ -87,7 +100,7 @@ def _figures(only: str, effort: Effort, command: list[str]) -> Iterator[dict[str
     for file in FILES:
         if not file.startswith(only.partition(" ")[0]):
             continue
-        if file == "caikit" and _caikit_python() is None:
+        if file.startswith("caikit") and _caikit_python() is None:
             print("caikit: left out, RUNTIME_PYTHON names no environment with it", file=sys.stderr)
             continue
         wish = {"file": file, "only": only, "effort": asdict(effort), "command": command}
@@ -101,7 +114,7 @@ def _figures(only: str, effort: Effort, command: list[str]) -> Iterator[dict[str
 
 def _worker(file: str, wish: str) -> subprocess.Popen[str]:
     python, environment = sys.executable, None
-    if file == "caikit":
+    if file.startswith("caikit"):
         python, environment = _caikit_python() or python, os.environ | {"PYTHONPATH": SAMPLE_LIBRARY}
     command = [python, "-m", "benchmarks.worker", wish]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)

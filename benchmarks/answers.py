@@ -87,6 +87,8 @@ def _models(names: list[str]) -> Answer:
 def _http(names: list[str]) -> Iterator[Answer]:
     yield Answer("GET /openapi.json", plain(library.openapi()))
     yield Answer("GET /info/models", plain(json.dumps(models(*names)).encode()))
+    # caikit's own client asks for another task, of the sample library's.
+    yield Answer("POST /api/v1/task/sample", plain(json.dumps(library.TINY).encode()))
     for task, (_, _, answer) in library.JSON_TASKS.items():
         data = json.dumps(answer)
         yield Answer(f"POST {library.route(task)}", plain(data.encode()))

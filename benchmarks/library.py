@@ -105,9 +105,9 @@ TEXT = {"text": "World"}
 TINY = {"greeting": "Hello World"}
 
 
-def rich() -> dict[str, Any]:
+def rich(count: int = TOKENS) -> dict[str, Any]:
     """An answer of several small messages, as of a model that classifies tokens."""
-    return {"results": [_token(each) for each in range(TOKENS)], "token_count": TOKENS}
+    return {"results": [_token(each) for each in range(count)], "token_count": count}
 
 
 def _token(number: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from remote_client import RemoteClient
 
 from .. import library
-from ..floors import aio_channel, unary
+from ..floors import METADATA, TIMEOUT, aio_channel, unary
 from ..harness import Case, Run, in_flight
 from ..worker import Bench
 
@@ -28,11 +28,14 @@ async def cases(bench: Bench) -> AsyncIterator[Case]:
         arrays = {"client, list": doubles, **_numpy(doubles)}
 
         numbers = {name: _sender(model.run_numbers_out, each) for name, each in arrays.items()}
+        if "client, numpy" in arrays:
+            numbers["as tritonclient does"] = _tensor_out(channel, arrays["client, numpy"])
         yield _calls("numbers out", unary(channel, library.rpc("NumbersOut"), packed), numbers)
         ask = library.text_request("NumbersIn")
         readers = _reader(model.run_numbers_in)
         if _numpy([]):
             (readers["client, numpy"],) = _reader(model.with_options(output="numpy").run_numbers_in).values()
+            readers["as tritonclient does"] = _tensor_in(channel, ask)
         yield _calls("numbers in", unary(channel, library.rpc("NumbersIn"), ask), readers)
         yield _calls(
             "bytes out", unary(channel, library.rpc("BytesOut"), blob), {"client": _sender(model.run_bytes_out, data)}
@@ -41,13 +44,35 @@ async def cases(bench: Bench) -> AsyncIterator[Case]:
         yield _calls("bytes in", unary(channel, library.rpc("BytesIn"), ask), _reader(model.run_bytes_in))
 
         encode, decode = model.run_numbers_out.rpc.codec.encode, model.run_numbers_in.rpc.codec.decode
-        copy = {"a copy of the bytes": _repeat(lambda: bytearray(packed))}
-        encoders = {name: _repeat(_encoder(encode, each)) for name, each in arrays.items()}
+        copy = {"a copy of the bytes": repeat(lambda: bytearray(packed))}
+        encoders = {name: repeat(encoder(encode, each)) for name, each in arrays.items()}
         yield Case("bulk numbers out, no call", copy | encoders, limit=MOST)
-        decoders: dict[str, Run] = {"client": _repeat(lambda: decode(packed, "pydantic"))}
+        decoders: dict[str, Run] = {"client": repeat(lambda: decode(packed, "pydantic"))}
         if _numpy([]):
-            decoders["client, numpy"] = _repeat(lambda: decode(packed, "numpy"))
+            decoders["client, numpy"] = repeat(lambda: decode(packed, "numpy"))
         yield Case("bulk numbers in, no call", copy | decoders, limit=MOST)
+
+
+def _tensor_out(channel: Any, array: Any) -> Callable[[], Awaitable[Any]]:
+    """A tensor as bytes in a message, and that as bytes: the shape of Triton's client."""
+    method, kind = channel.unary_unary(library.rpc("BytesOut")), library.message("BytesOutTaskRequest")
+
+    async def call() -> Any:
+        request = kind(data=array.tobytes())
+        return await method(request.SerializeToString(), metadata=METADATA, timeout=TIMEOUT)
+
+    return call
+
+
+def _tensor_in(channel: Any, request: bytes) -> Callable[[], Awaitable[Any]]:
+    call, kind = unary(channel, library.rpc("NumbersIn"), request), library.message("Blob")
+    numpy: Any = importlib.import_module("numpy")
+
+    async def read() -> Any:
+        # A field of packed numbers is on the wire as one of bytes.
+        return numpy.frombuffer(kind.FromString(await call()).data, "float64")
+
+    return read
 
 
 def _numpy(doubles: list[float]) -> dict[str, Any]:
@@ -72,11 +97,14 @@ def _reader(method: Callable[..., Awaitable[Any]]) -> dict[str, Callable[[], Awa
     return {"client": lambda: method(sample_input=library.TEXT)}
 
 
-def _encoder(encode: Callable[..., bytes], value: Any) -> Callable[[], bytes]:
+def encoder(encode: Callable[..., bytes], value: Any) -> Callable[[], bytes]:
+    """What makes a request of its only argument."""
     return lambda: encode(library.MODEL, (value,), {})
 
 
-def _repeat(deed: Callable[[], Any]) -> Run:
+def repeat(deed: Callable[[], Any]) -> Run:
+    """A run of something that is not awaited."""
+
     def run(times: int) -> None:
         for _ in range(times):
             deed()

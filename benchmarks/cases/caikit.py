@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from typing import Any
 
 from remote_client.sync import RemoteClient
@@ -21,7 +20,7 @@ TEXT = {"name": "World"}
 
 async def cases(bench: Bench) -> AsyncIterator[Case]:
     """The same tiny messages, by caikit's data objects."""
-    module = _module(bench.backend.grpc_port)
+    module = caikit_module("grpc", bench.backend.grpc_port)
     kind: Any = import_module("sample_lib.data_model").SampleInputType
 
     with (
@@ -47,7 +46,7 @@ async def cases(bench: Bench) -> AsyncIterator[Case]:
         yield Case("caikit stream tiny", streams, unit="item", step=library.ITEMS)
 
 
-def _module(port: int) -> Any:
+def caikit_module(protocol: str, port: int) -> Any:
     """caikit's remote module of the sample library's first module."""
     caikit, data = import_module("caikit"), import_module("caikit.interfaces.common.data_model")
     theirs = import_module("caikit.runtime.client")
@@ -56,7 +55,7 @@ def _module(port: int) -> Any:
     modules = import_module("sample_lib.modules")
     services.get_service_package(services.ServiceType.INFERENCE)
     connection = data.ConnectionInfo(hostname=HOST, port=port, timeout=TIMEOUT)
-    config = theirs.RemoteModuleConfig.load_from_module(
-        modules.SampleModule, connection, "grpc", library.MODEL_KEY, library.MODEL
+    config = theirs.RemoteModuleConfig.load_fromcaikit_module(
+        modules.SampleModule, connection, protocol, library.MODEL_KEY, library.MODEL
     )
     return theirs.RemoteModelInitializer({}, "bench").init(config)
