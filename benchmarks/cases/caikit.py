@@ -56,7 +56,7 @@ def caikit_module(protocol: str, port: int) -> Any:
     modules = import_module("sample_lib.modules")
     services.get_service_package(services.ServiceType.INFERENCE)
     connection = data.ConnectionInfo(hostname=HOST, port=port, timeout=TIMEOUT)
-    config = theirs.RemoteModuleConfig.load_fromcaikit_module(
+    config = theirs.RemoteModuleConfig.load_from_module(
         modules.SampleModule, connection, protocol, library.MODEL_KEY, library.MODEL
     )
     return theirs.RemoteModelInitializer({}, "bench").init(config)
