@@ -29,6 +29,7 @@ FILES = (
     "discovery",
     "rotation",
     "caikit",
+    "caikit_http",
     "start",
     "memory",
 )
