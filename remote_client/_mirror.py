@@ -353,10 +353,10 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
         return self
 
     def _begin(self, reader: Reader) -> Reader:
-        self._pump = reader
+        reader.start()
         self._finalizer = weakref.finalize(self, reader.cancel)
         self._finalizer.atexit = False
-        reader.start()
+        self._pump = reader  # at last: other threads take from it
         return reader
 
     def _first(self) -> Reader:
