@@ -1,4 +1,4 @@
-"""The machinery of the blocking facade: one loop thread per process, a slim bridge into it, and pumps for streams."""
+"""The machinery of the blocking facade: one loop thread per process, a slim bridge into it, and streams for threads."""
 
 from __future__ import annotations
 
@@ -331,7 +331,8 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
     """The answers of one call: an iterator, and a context manager. See `remote_client.RemoteStream`.
 
     The call starts at `with` or at the first item, and is cancelled by `close()`, the end of `with`, an exception such
-    as Ctrl-C, or when the iterator is dropped, as after a `break`. It is read at most 16 answers ahead.
+    as Ctrl-C, or when the iterator is dropped, as after a `break`. The loop, where it is the one that reads, is at most
+    16 answers ahead.
     """
 
     _direct: Callable[[LoopThread, Any], Reader | None]

@@ -6,8 +6,8 @@
         model = client.model("foo")
         print(model.run_sample(sample_input={"name": "World"}))
 
-All calls of a process run in one thread that has an event loop; objects may be used from any other thread. Works where
-a loop is running already, as in a notebook.
+Objects may be used from any thread. Plain calls over gRPC are made in the caller's own (`direct`), all others of a
+process run in one thread that has an event loop. Works where a loop is running already, as in a notebook.
 """
 
 from __future__ import annotations

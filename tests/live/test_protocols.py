@@ -166,10 +166,15 @@ async def test_a_file_as_a_dict(http_client: RemoteClient) -> None:
 
 
 async def test_both_protocols_tell_the_same_of_models(grpc_client: RemoteClient, http_client: RemoteClient) -> None:
-    over_grpc, over_http = [
-        sorted(await client.models(), key=lambda info: info.name) for client in (grpc_client, http_client)
-    ]
-    assert over_grpc == over_http
+    for _ in range(20):  # what other tests have trained may come or go between the two
+        over_grpc, over_http = [
+            sorted(await client.models(), key=lambda info: info.name) for client in (grpc_client, http_client)
+        ]
+        if over_grpc == over_http:
+            break
+        await asyncio.sleep(0.1)
+    else:
+        assert over_grpc == over_http
     assert await grpc_client.runtime_info() == await http_client.runtime_info()
     for client in (grpc_client, http_client):
         assert await client.healthy() is True
