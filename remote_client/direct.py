@@ -102,10 +102,10 @@ class StreamReader:
         lease = direct.lease()
         try:
             stream = lease.transport.stream(call, self._body)
-            idle = None if call.timeout is None else _Idle(self.thread, call.timeout, stream)
         except BaseException:
             lease.release()
             raise
+        idle = None if call.timeout is None else _Idle(self.thread, call.timeout, stream)
         self._lease, self._stream, self._idle = lease, stream, idle
 
     def take(self) -> tuple[Any, BaseException | None]:
@@ -212,7 +212,8 @@ class _Idle:
         self._stream = stream
         self._handle: asyncio.TimerHandle | None = None
         self._over = False
-        self._loop.call_soon_threadsafe(self._check)
+        with contextlib.suppress(RuntimeError):  # at the process's end: its call ends too
+            self._loop.call_soon_threadsafe(self._check)
 
     def _check(self) -> None:
         if self._over:
