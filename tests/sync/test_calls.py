@@ -107,9 +107,12 @@ def test_back_pressure_and_order(runtime: Runtime, protocol: Protocol) -> None:
         read_in_the_loop = client.model("foo").with_options(metadata=dict)  # as there is somebody to be asked
         stream = read_in_the_loop.run_sample_stream_out(ADA, count=2000)
         greetings = [next(stream).greeting]
-        time.sleep(0.3)
         assert stream._pump is not None
-        assert stream._pump.items.qsize() == 16
+        held, limit = stream._pump.items, time.monotonic() + 5
+        while held.qsize() < 16 and time.monotonic() < limit:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        assert held.qsize() == 16
         greetings += [each.greeting for each in stream]
         assert greetings == [f"Hello Ada {index}" for index in range(2000)]
         with pytest.raises(StopIteration):

@@ -22,6 +22,7 @@ from remote_client.errors import (
     ClosedError,
     DeadlineExceededError,
     InternalError,
+    InvalidResponseError,
     RemoteCallError,
     ResponseTooLargeError,
     UnavailableError,
@@ -29,7 +30,7 @@ from remote_client.errors import (
 from remote_client.settings import CallOptions, RetryPolicy
 from remote_client.sync import wrapped
 
-from ..support.wire import WireServer, open_files, raw_module
+from ..support.wire import RawCodec, WireServer, open_files, raw_module
 
 QUICK = CallOptions(timeout=20, retry=RetryPolicy(retries=3, initial_backoff=0.01))
 PATIENT = CallOptions(timeout=20, retry=RetryPolicy(retries=8, initial_backoff=0.5, multiplier=1))
@@ -299,6 +300,19 @@ def test_an_answer_that_is_too_large(wire: WireServer) -> None:
         with pytest.raises(ResponseTooLargeError):
             module.big(size=2000)
         assert both(module)[0] == 1
+
+
+def test_an_answer_that_is_none(wire: WireServer, module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode(self: Any, data: bytes, output: Any) -> Any:
+        raise InvalidResponseError("it is none")
+
+    monkeypatch.setattr(RawCodec, "decode", decode)
+    for deed in (lambda: module.echo(b"x"), lambda: next(module.count(n=2, hang=True))):
+        with pytest.raises(InvalidResponseError) as caught:
+            deed()
+        assert (caught.value.target, caught.value.model) == (wire.target, "raw")
+        assert caught.value.method in ("test.Test/Echo", "test.Test/Count")
+    assert until(wire, lambda seen: not seen["running"])["running"] == {}
 
 
 def test_errors_and_streams_are_no_garbage(module: Any) -> None:
