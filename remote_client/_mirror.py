@@ -407,11 +407,14 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
     close = aclose
 
     def __enter__(self) -> RemoteStream[T]:
-        direct = None if self._pump else self._direct(loop_thread(), self._twin)
-        if direct is None:
+        thread = loop_thread()
+        with _lock:
+            begun = self._pump is not None or self._over
+            direct = None if begun else self._direct(thread, self._twin)
+            if direct is not None:
+                self._begin(direct)
+        if not begun and direct is None:
             run(self._twin.__aenter__)
-        else:
-            self._begin(direct)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -31,9 +31,8 @@ class GrpcDirectTransport(DirectTransport):
         self._methods: dict[tuple[str, str], Any] = {}
 
     def unary(self, call: Call, body: bytes) -> bytes:
-        method = self._method("unary_unary", call.path)
         try:
-            answer: bytes | None = method(body, timeout=call.timeout, metadata=call.metadata)
+            answer: bytes | None = self._invoke("unary_unary", call, body, call.timeout)
         except grpc.RpcError as error:
             failure = self.failure(call, error)
         else:
@@ -47,16 +46,18 @@ class GrpcDirectTransport(DirectTransport):
             del failure  # no reference leads from an exception back to it
 
     def stream(self, call: Call, body: bytes) -> DirectStream:
-        method = self._method("unary_stream", call.path)
-        return _GrpcDirectStream(self, method(body, timeout=call.total_timeout, metadata=call.metadata), call)
+        return _GrpcDirectStream(self, self._invoke("unary_stream", call, body, call.total_timeout), call)
 
-    def _method(self, kind: str, path: str) -> Any:
-        if self.closed:
-            raise ClosedError("it was closed; make a new client")
-        method = self._methods.get((kind, path))
+    def _invoke(self, kind: str, call: Call, body: bytes, timeout: float | None) -> Any:
+        method = self._methods.get((kind, call.path))
         if method is None:
-            method = self._methods[kind, path] = getattr(self._channel, kind)(path)
-        return method
+            method = self._methods[kind, call.path] = getattr(self._channel, kind)(call.path)
+        try:
+            return method(body, timeout=timeout, metadata=call.metadata)
+        except ValueError:
+            if not self.closed:
+                raise
+            raise ClosedError("it was closed; make a new client") from None  # by another thread, just now
 
     def failure(self, call: Call, error: Any) -> RemoteClientError:
         """The typed error for what gRPC reports."""

@@ -147,17 +147,17 @@ class HttpTransport(Transport):
 
     async def _exchange(self, call: Call, body: bytes, accept: str) -> _Answer:
         verb, url, shown = self._route(call.path)
+        if body and verb != "POST":  # its arguments are the query
+            url, body = url.copy_with(query=body), b""
+            shown = str(url)
         # The runtime refuses any other form of its type, a charset included.
         kind = body.content_type if isinstance(body, Body) else "application/json" if body else None
-        if body and verb != "POST":  # its arguments are the query
-            url = url.copy_with(query=body)
-            shown, body, kind = str(url), b"", "application/json"
         headers = self._headers(call.metadata, accept, kind)
+        content: bytes | _Slices = body
         if len(body) > _SLICE:
-            headers = {**headers, "content-length": str(len(body))}
+            headers, content = {**headers, "content-length": str(len(body))}, _Slices(body)
         if isinstance(self._engine, _Engine):
-            return await self._engine.exchange(verb, shown, headers, _Slices(body) if len(body) > _SLICE else body)
-        content = _Slices(body) if len(body) > _SLICE else body
+            return await self._engine.exchange(verb, shown, headers, content)
         request = httpx.Request(verb, url, headers=headers, content=content)
         return _answer_of(await self._engine.handle_async_request(request))
 
@@ -383,9 +383,8 @@ class _EventStream(ByteStream):
             if isinstance(error, RemoteClientError):
                 raise
             self._failure = self._truncated(error)
-            self._take(
-                b"" if self._answer is None else self._answer.held_back()
-            )  # the failure is raised once what came before is read
+            if self._answer is not None:
+                self._take(self._answer.held_back())  # the failure is raised once what came before is read
         finally:
             self._waiting = None
 

@@ -209,6 +209,27 @@ def test_streams_are_closed_and_dropped(wire: WireServer, module: Any) -> None:
     assert direct(module)._current.leases == 0  # type: ignore[union-attr]
 
 
+def test_a_stream_that_is_entered_when_it_runs(wire: WireServer, module: Any) -> None:
+    stream = module.count(n=3)
+    assert next(stream) == b"0"
+    with stream:
+        assert list(stream) == [b"1", b"2"]
+    closed = module.count(n=3)
+    closed.close()
+    with closed:
+        assert list(closed) == []
+    assert (started(wire, "Count"), both(module)) == (1, (1, 0))
+
+
+def test_a_client_that_is_closed_when_a_call_has_its_lease(module: Any) -> None:
+    for deed in (lambda: module.echo(b""), lambda: next(module.count(n=1))):
+        lease = direct(module).lease()
+        lease.transport.close()
+        with pytest.raises(ClosedError, match="make a new client"):
+            deed()
+        lease.release()
+
+
 def test_a_stream_that_another_thread_closes(module: Any) -> None:
     stream = module.count(n=1, hang=True)
     assert next(stream) == b"0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import random
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from remote_client.client import RemoteClient
-from remote_client.errors import InputError
+from remote_client.errors import InputError, RemoteCallError
 from remote_client.settings import CallOptions
 from tests.support.http_wire import (
     LAST_CHUNK,
@@ -182,6 +183,15 @@ async def test_the_headers_of_a_request(http_wire: Wire, http: Any, call: Any) -
         "mm-model-id": ["raw"],
         "user-agent": ["remote-client"],
     }
+
+
+async def test_a_request_whose_arguments_are_its_query_has_no_body(http_wire: Wire, http: Any) -> None:
+    with contextlib.suppress(RemoteCallError):
+        await http._caller.send("GET /info/models", b"model_ids=a&model_ids=b")
+    headers = await _headers(http_wire)
+    assert "accept" in headers
+    assert "content-type" not in headers
+    assert headers.get("content-length", ["0"]) == ["0"]
 
 
 @every_call
