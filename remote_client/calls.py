@@ -137,15 +137,15 @@ class Caller:
         Raises:
             RemoteCallError: the call failed.
         """
+        # Looked up here too: a coroutine costs more than that.
         call = (self._calls.get(path) if idempotent else None) or await self.call(path, idempotent=idempotent)
         connections = self.connections if self._balancer is None else self.pick()
         connections.budget.calls += 1
-        begun = monotonic()
+        begun = monotonic() if failed is None else failed[1]
         # A call that works at once, with nobody listening, needs no record of its attempts.
-        attempts = Attempts(self, call, connections, begun) if self.options.hooks else None
-        if failed is not None:
-            error, begun = failed
-            attempts = Attempts(self, call, connections, begun)
+        attempts = Attempts(self, call, connections, begun) if self.options.hooks or failed else None
+        if failed is not None and attempts is not None:
+            error, _ = failed
             again = await attempts.again(error, call, body)
             if again is None:
                 try:

@@ -149,11 +149,12 @@ class RemoteModuleBase:
 
     def _plain_request(
         self, descriptor: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Caller, RemoteRPCDescriptor, bytes] | None:
+    ) -> tuple[Caller, bytes] | None:
         """What a request is made of that is one message, with one answer; None where it is more than that."""
-        if descriptor.job is not None or isinstance(descriptor.codec, UnboundCodec):
+        rpc = descriptor
+        if rpc.input_streaming or rpc.output_streaming or rpc.job or isinstance(rpc.codec, UnboundCodec):
             return None
-        return self._caller, descriptor, descriptor.codec.encode(self._config.model_path, args, kwargs)
+        return self._caller, rpc.codec.encode(self._config.model_path, args, kwargs)
 
     def _body(
         self, descriptor: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -107,8 +107,9 @@ class RemoteModuleBase(Blocking):
         thread = loop_thread()
         if descriptor.input_streaming:
             args, kwargs = tuple(map(fed, args)), {name: fed(each) for name, each in kwargs.items()}
-        elif not descriptor.output_streaming and (plain := self._twin._plain_request(descriptor, args, kwargs)):
-            return direct.unary(thread, *plain)
+        elif plain := self._twin._plain_request(descriptor, args, kwargs):
+            caller, body = plain
+            return direct.unary(thread, caller, descriptor, body)
         answer = self._twin.remote_method_request(descriptor, *args, **kwargs)
         if isinstance(answer, _RemoteStream):
             return RemoteStream._of(answer, direct.reader)

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: no test leaves a task behind."""
+"""Fixtures for all tests: the servers that several folders share, and that no test leaves a task behind."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -9,6 +9,7 @@ import pytest_asyncio
 from remote_client.declare import registry
 
 from .support.runtime import Runtime
+from .support.wire import WireServer
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -41,3 +42,16 @@ def other_runtime() -> Iterator[Runtime]:
     """The other library's runtime."""
     with Runtime("other_lib") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def wire_process() -> Iterator[WireServer]:
+    with WireServer() as server:
+        yield server
+
+
+@pytest.fixture
+def wire(wire_process: WireServer) -> WireServer:
+    """The server, with no faults on and nothing counted."""
+    wire_process.command("reset")
+    return wire_process

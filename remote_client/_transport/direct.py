@@ -12,7 +12,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from ..errors import ClosedError
-from .base import Call
+from .base import Call, lifetime
 
 FEW = 8
 """Unary calls at a time that threads make themselves: of up to so many each takes less than through one loop, which
@@ -136,8 +136,7 @@ class DirectConnections:
     def _open(self) -> DirectLease:
         if self._current is not None:
             self._retire(self._current)
-        lifetime = float("inf") if self._max_age < 0 else self._max_age * (1 - 0.2 * self._jitter())
-        made = self._current = DirectLease(self, self._connect(), monotonic() + lifetime)
+        made = self._current = DirectLease(self, self._connect(), monotonic() + lifetime(self._max_age, self._jitter))
         self.opened += 1
         if self._max_age == 0:  # its one lease follows at once, and it ends with that
             self._current = None

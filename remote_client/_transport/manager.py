@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from ..errors import ClosedError, ForkedError, RemoteClientError, UnavailableError, WrongLoopError
 from ..settings import ConnectionInfo, Protocol
 from .balance import Health
-from .base import Transport
+from .base import Transport, lifetime
 from .direct import DirectConnections, DirectTransport
 from .retry import Budget
 
@@ -154,8 +154,7 @@ class ConnectionManager:
     def _rotate(self, loop: asyncio.AbstractEventLoop) -> _Generation:
         """Put a new generation in place of the current one, which ends when its leases do."""
         old = self._current
-        lifetime = float("inf") if self._max_age < 0 else self._max_age * (1 - 0.2 * self._jitter())
-        new = _Generation(self._connect(), loop.time() + lifetime)
+        new = _Generation(self._connect(), loop.time() + lifetime(self._max_age, self._jitter))
         self._current = new
         self.opened += 1
         if old is not None:

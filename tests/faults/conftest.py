@@ -10,6 +10,4 @@ from tests.wire.conftest import (  # noqa: F401
     no_gc,
     start_http,
     start_wire,
-    wire,
-    wire_process,
 )

@@ -36,18 +36,6 @@ QUICK = CallOptions(timeout=20, retry=RetryPolicy(retries=3, initial_backoff=0.0
 PATIENT = CallOptions(timeout=20, retry=RetryPolicy(retries=8, initial_backoff=0.5, multiplier=1))
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[WireServer]:
-    with WireServer() as server:
-        yield server
-
-
-@pytest.fixture
-def wire(process: WireServer) -> WireServer:
-    process.command("reset")
-    return process
-
-
 @pytest.fixture
 def module(wire: WireServer) -> Iterator[Any]:
     with wrapped(raw_module(wire.info())) as module:

@@ -17,19 +17,6 @@ from tests.support.wire import ServerProcess, WireServer, raw_module
 Server = TypeVar("Server", bound=ServerProcess)
 
 
-@pytest.fixture(scope="session")
-def wire_process() -> Iterator[WireServer]:
-    with WireServer() as server:
-        yield server
-
-
-@pytest.fixture
-def wire(wire_process: WireServer) -> WireServer:
-    """The server, with no faults on and nothing counted."""
-    wire_process.command("reset")
-    return wire_process
-
-
 @pytest_asyncio.fixture
 async def module(wire: WireServer) -> AsyncIterator[Any]:
     """The server's plain methods, on a connection of their own."""
