@@ -62,6 +62,11 @@ class Call:
     idempotent: bool = True
 
 
+Answered = Callable[[], None]
+"""Called once, as soon as the answer's head or first message arrives, or, for a streamed input, after its first message
+was sent: the call no longer waits for the server to begin. A call that fails before that never calls it."""
+
+
 class ByteStream(ABC):
     """The answers of one call, one by one. It is owned by one reader, which ends it with `aclose` or `cancel`."""
 
@@ -104,8 +109,13 @@ class Transport(ABC):
             task.exception()
 
     @abstractmethod
-    async def unary(self, call: Call, body: bytes | AsyncIterator[bytes]) -> bytes:
+    async def unary(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> bytes:
         """Send one message, or a stream of them, and return the single answer.
+
+        Args:
+            call: the call; its `timeout` counts from now.
+            body: the message, or an iterator of messages.
+            answered: see `Answered`.
 
         Raises:
             RemoteCallError: the call failed.
@@ -113,8 +123,8 @@ class Transport(ABC):
         """
 
     @abstractmethod
-    def stream(self, call: Call, body: bytes | AsyncIterator[bytes]) -> ByteStream:
-        """Start a call with any number of answers."""
+    def stream(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> ByteStream:
+        """Start a call with any number of answers; see `unary`."""
 
     @abstractmethod
     async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
