@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from .errors import ConfigurationError, InputError
 from .hooks import Hook
 
 Protocol = Literal["grpc", "http"]
+Engine = Literal["asyncio", "grpcio"]
+"""What speaks gRPC: this package on `asyncio.Protocol`, or grpc.aio."""
 Output = Literal["pydantic", "proto", "dict", "numpy", "caikit"]
 Metadata = Mapping[str, str | bytes]
 """gRPC metadata or HTTP headers: lower-case keys; values are printable ASCII, or bytes where the key ends in `-bin`."""
@@ -71,7 +73,8 @@ class ConnectionTlsInfo(Settings):
         insecure_verify: do not verify the server's certificate (HTTP only: gRPC refuses it).
         ca_file: certificates of the authorities to trust; the system's without it.
         cert_file: the client's certificate chain for mutual TLS, together with `key_file`.
-        key_file: the client's private key, unencrypted.
+        key_file: the client's private key.
+        key_password: the password of an encrypted `key_file` (not with `engine="grpcio"`).
     """
 
     enabled: bool = False
@@ -79,6 +82,7 @@ class ConnectionTlsInfo(Settings):
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
+    key_password: SecretStr | None = None
 
     @property
     def mtls_enabled(self) -> bool:
@@ -106,17 +110,27 @@ class ConnectionTlsInfo(Settings):
                 raise ValueError(f"ca_file: {self.ca_file} is not a PEM file of certificates: {error}") from None
         if self.cert_file and self.key_file:
             try:
-                context.load_cert_chain(self.cert_file, self.key_file, password=_refuse_encrypted_key)
+                context.load_cert_chain(self.cert_file, self.key_file, password=self.password or _refuse_encrypted_key)
             except (ssl.SSLError, OSError) as error:
                 raise ValueError(
                     f"cert_file and key_file ({self.cert_file}, {self.key_file}) are not a PEM certificate "
-                    f"and its key: {error}"
+                    f"and its key{', or key_password is wrong' if self.key_password else ''}: {error}"
                 ) from None
         return self
 
+    @property
+    def password(self) -> str | None:
+        """The key's password in the clear, for `SSLContext.load_cert_chain`."""
+        return None if self.key_password is None else self.key_password.get_secret_value()
+
+    def __reduce__(self) -> Any:
+        if self.key_password is not None:
+            raise TypeError("tls.key_password: a secret is never pickled; give it anew in the other process")
+        return super().__reduce__()
+
 
 def _refuse_encrypted_key() -> str:
-    raise ValueError("key_file: the key is encrypted; gRPC takes unencrypted keys only")
+    raise ValueError("key_file: the key is encrypted; give its password as key_password")
 
 
 class RetryPolicy(Settings):
@@ -214,6 +228,9 @@ class ConnectionInfo(Settings):
         retry_options: the names of gRPC's retry policy (`maxAttempts`, `initialBackoff`, `maxBackoff`,
             `backoffMultiplier`, `retryableStatusCodes`) or of urllib3's `Retry` (`total`, `backoff_factor`,
             `backoff_max`, `status_forcelist`), over either protocol.
+        engine: what speaks gRPC: `asyncio` (this package), or `grpcio`; None to decide, see docs/engines.md.
+        max_pending: calls that may wait for the server's first answer at a time; further ones wait in the client.
+            Default 256: a runtime refuses calls beyond about 1,000 waiting ones of all its clients.
         max_session_age: seconds until a connection is replaced; below 0 never, 0 a new connection for each call.
     """
 
@@ -224,6 +241,8 @@ class ConnectionInfo(Settings):
     options: Mapping[str, str | int | float] = Field(default_factory=dict, repr=False)
     retries: int | None = Field(default=1, ge=0)
     retry_options: Mapping[str, Any] = Field(default_factory=dict, repr=False)
+    engine: Engine | None = None
+    max_pending: int = Field(default=256, ge=1)
     max_session_age: float = -1
 
     @model_validator(mode="before")
