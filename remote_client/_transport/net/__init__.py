@@ -1,0 +1,1 @@
+"""Sockets: addresses, connecting, TLS. Knows no protocol above them."""

@@ -1,0 +1,119 @@
+"""From a host name to a connected protocol: resolving, racing address families, TLS, and what a failure means."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import aiohappyeyeballs
+
+from ...errors import RemoteCallError, TlsError, UnavailableError
+from . import fork
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds that resolving a name and connecting to one of its addresses may take, TLS handshake included."""
+_STAGGER = 0.25
+"""Seconds before the other address family is tried as well (RFC 8305)."""
+
+P = TypeVar("P", bound=asyncio.Protocol)
+Address = tuple[int, int, int, str, tuple[Any, ...]]
+"""An address as `socket.getaddrinfo` returns it."""
+
+
+async def resolve(host: str, port: int) -> list[Address]:
+    """Return the addresses of a name, in the resolver's order; those of a literal address without a look-up.
+
+    Raises:
+        OSError: the name has none.
+    """
+    if _is_literal(host):
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise OSError(f"error resolving {host}:{port}: {error}") from None
+    if not found:
+        raise OSError(f"error resolving {host}:{port}: it has no address")
+    return list(dict.fromkeys(found))
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+async def connect(
+    factory: Callable[[], P],
+    addresses: Sequence[Address] | str,
+    *,
+    tls: ssl.SSLContext | None = None,
+    server_hostname: str | None = None,
+    timeout: float = CONNECT_TIMEOUT,
+) -> P:
+    """Connect to the first address that answers, and return its protocol, connected.
+
+    Args:
+        factory: makes the protocol; its `transport` attribute must hold the transport from `connection_made` on.
+        addresses: the candidates; families are raced, the addresses of one tried in order. A str is a unix socket's
+            path; a leading NUL names an abstract one.
+        tls: the context of a TLS connection; None for one in the clear.
+        server_hostname: the name that the server's certificate must have.
+        timeout: seconds.
+
+    Raises:
+        TimeoutError: it took too long.
+        OSError: no address could be connected to; `ssl.SSLError` where the handshake failed.
+    """
+    async with asyncio.timeout(timeout):
+        opened = await _open_socket(addresses)
+        try:
+            loop = asyncio.get_running_loop()
+            if tls is None:
+                _, protocol = await loop.create_connection(factory, sock=opened)
+            else:
+                _, protocol = await loop.create_connection(
+                    factory, sock=opened, ssl=tls, server_hostname=server_hostname, ssl_handshake_timeout=timeout
+                )
+        except BaseException:
+            opened.close()
+            raise
+    fork.register(protocol)
+    return protocol
+
+
+async def _open_socket(addresses: Sequence[Address] | str) -> socket.socket:
+    if not isinstance(addresses, str):
+        opened = await aiohappyeyeballs.start_connection(
+            list(addresses),
+            happy_eyeballs_delay=_STAGGER,
+            interleave=1,  # type: ignore[arg-type]
+        )
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return opened
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        opened.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(opened, addresses)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def connect_error(error: BaseException, target: str, method: str | None = None) -> RemoteCallError:
+    """Return the typed error of a connection that could not be made: nothing was sent on it."""
+    if isinstance(error, ssl.SSLError):
+        failure: RemoteCallError = TlsError(f"TLS handshake failed: {error}", method=method, target=target)
+    else:
+        told = str(error) or ("it took too long" if isinstance(error, TimeoutError) else type(error).__name__)
+        failure = UnavailableError(f"failed to connect: {told}", method=method, target=target)
+    failure.outcome_known = True
+    return failure
