@@ -16,7 +16,7 @@ from ..errors import ClosedError, InvalidResponseError, RemoteClientError
 from ..settings import ConnectionInfo
 from .base import Call
 from .direct import DirectStream, DirectTransport
-from .grpc import failure_of, open_channel
+from .engines.grpcio import failure_of, open_channel
 
 _READ_BY_ONE_THREAD = {grpc.experimental.ChannelOptions.SingleThreadedUnaryStream: 1}
 

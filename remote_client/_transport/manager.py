@@ -18,8 +18,7 @@ from typing import Any, TypeVar
 from ..errors import ClosedError, ForkedError, RemoteClientError, UnavailableError, WrongLoopError
 from ..settings import ConnectionInfo, Protocol
 from .balance import Health
-from .base import Transport, lifetime
-from .direct import DirectConnections, DirectTransport
+from .base import Transport
 from .retry import Budget
 
 T = TypeVar("T")
@@ -78,7 +77,6 @@ class ConnectionManager:
         max_drain: seconds an old connection may go on for the calls that still use it.
         jitter: gives a number from 0 to 1.
         target: how errors name the server.
-        direct: connections for calls that are made without an event loop, where there are any.
 
     Attributes:
         health: what calls have told about the server.
@@ -93,10 +91,8 @@ class ConnectionManager:
         max_drain: float = MAX_DRAIN,
         jitter: Callable[[], float] = random.random,
         target: str = "",
-        direct: DirectConnections | None = None,
     ) -> None:
         self.target = target
-        self.direct = direct
         self.health = Health()
         self.budget = Budget(time.monotonic())
         self._connect = connect
@@ -154,7 +150,7 @@ class ConnectionManager:
     def _rotate(self, loop: asyncio.AbstractEventLoop) -> _Generation:
         """Put a new generation in place of the current one, which ends when its leases do."""
         old = self._current
-        new = _Generation(self._connect(), loop.time() + lifetime(self._max_age, self._jitter))
+        new = _Generation(self._connect(), loop.time() + _lifetime(self._max_age, self._jitter))
         self._current = new
         self.opened += 1
         if old is not None:
@@ -207,8 +203,6 @@ class ConnectionManager:
         self._closed = True
         if self._aside is not None:
             self._aside.shutdown(wait=False)
-        if self.direct is not None:
-            self.direct.close()
         left = [*self._draining, *([self._current] if self._current else [])]
         self._current = None
         for generation in left:
@@ -229,18 +223,16 @@ def open_connections(connection: ConnectionInfo, protocol: Protocol, engine: Any
             from .http import HttpTransport
 
             return HttpTransport(connection, engine)
-        from .grpc import GrpcTransport
+        from .engines.grpcio import GrpcioTransport
 
-        return GrpcTransport(connection)
+        return GrpcioTransport(connection)
 
-    def connect_direct() -> DirectTransport:
-        from .grpc_direct import GrpcDirectTransport
+    return ConnectionManager(connect, max_session_age=connection.max_session_age, target=connection.target)
 
-        return GrpcDirectTransport(connection)
 
-    age = connection.max_session_age
-    direct = DirectConnections(connect_direct, age) if protocol == "grpc" else None
-    return ConnectionManager(connect, max_session_age=age, target=connection.target, direct=direct)
+def _lifetime(max_age: float, jitter: Callable[[], float]) -> float:
+    """Seconds a connection is kept: its age less a random part of up to 20 %, or for ever where that is below 0."""
+    return float("inf") if max_age < 0 else max_age * (1 - 0.2 * jitter())
 
 
 def _closed() -> RemoteClientError:

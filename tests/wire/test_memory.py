@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.grpc import GrpcTransport
+from remote_client._transport.engines.grpcio import GrpcioTransport
 from remote_client.errors import RemoteCallError
 from tests.support.proc import resident
 from tests.support.wire import WireServer, open_files, settled
@@ -19,9 +19,9 @@ from tests.support.wire import WireServer, open_files, settled
 from .kinds import ONE_OF_EACH, Deed, endless, unary
 
 
-def _transport(module: Any) -> GrpcTransport:
+def _transport(module: Any) -> GrpcioTransport:
     current = module._caller.connections._current
-    transport: GrpcTransport = current.transport
+    transport: GrpcioTransport = current.transport
     return transport
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.grpc import GrpcTransport
+from remote_client._transport.engines.grpcio import GrpcioTransport
 from remote_client._transport.manager import ConnectionManager, open_connections
 from remote_client.errors import UnavailableError
 from tests.support.proxy import Proxy
@@ -22,9 +22,9 @@ class Connector:
         self._info = wire.info(port=port or wire.port)
         self.made = 0
 
-    def __call__(self) -> GrpcTransport:
+    def __call__(self) -> GrpcioTransport:
         self.made += 1
-        return GrpcTransport(self._info)
+        return GrpcioTransport(self._info)
 
 
 async def _aged(
@@ -179,7 +179,7 @@ async def test_a_failed_connect_loses_nothing(wire: WireServer) -> None:
     connector = Connector(wire)
     broken = True
 
-    def connect() -> GrpcTransport:
+    def connect() -> GrpcioTransport:
         if broken:
             raise OSError("no file")
         return connector()

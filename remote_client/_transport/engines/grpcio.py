@@ -20,7 +20,7 @@ from typing import Any, cast
 import grpc
 import grpc.aio
 
-from ..errors import (
+from ...errors import (
     ConfigurationError,
     DeadlineExceededError,
     ForkedError,
@@ -33,9 +33,9 @@ from ..errors import (
     error_class,
     redacted,
 )
-from ..settings import ConnectionInfo, ConnectionTlsInfo
-from .base import MAX_RESPONSE_SIZE, ByteStream, Call, Transport
-from .retry import pushback_ms
+from ...settings import ConnectionInfo, ConnectionTlsInfo
+from ..base import MAX_RESPONSE_SIZE, ByteStream, Call, Transport
+from ..retry import pushback_ms
 
 _OPTIONS: dict[str, str | int] = {
     # Without it channels with equal arguments share one connection, and rotation opens none (#20985).
@@ -77,7 +77,7 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-class GrpcTransport(Transport):
+class GrpcioTransport(Transport):
     """One gRPC channel, made lazily by gRPC at its first call. See `Transport`."""
 
     def __init__(self, connection: ConnectionInfo) -> None:
@@ -352,7 +352,7 @@ class _GrpcStream(ByteStream):
         "_uploading",
     )
 
-    def __init__(self, transport: GrpcTransport, rpc: Any, call: Call, body: AsyncIterator[bytes] | None) -> None:
+    def __init__(self, transport: GrpcioTransport, rpc: Any, call: Call, body: AsyncIterator[bytes] | None) -> None:
         self._transport = transport
         self._rpc = rpc
         self._call = call

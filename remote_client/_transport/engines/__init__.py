@@ -1,0 +1,1 @@
+"""Transports on other libraries' engines, for what only those can do."""
