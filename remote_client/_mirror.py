@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from queue import SimpleQueue
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import anyio.to_thread
 from pydantic import BaseModel
@@ -103,11 +103,6 @@ class LoopThread:
             raise waiter.error
         finally:
             waiter.error = None  # its traceback has this frame, and the frame has the waiter
-
-    def hold_at_exit(self) -> None:
-        """Do not return to who waited for a call that the process's end cut: see `_carry`."""
-        if self.ending and threading.current_thread().daemon:
-            threading.Event().wait()
 
     def end(self) -> None:
         """Close what was never closed, and end the thread."""
@@ -237,25 +232,6 @@ def off_loop(function: Callable[..., Any]) -> Callable[..., Any]:
 # -- streams ----------------------------------------------------------------------------------------------------------
 
 
-class Reader(Protocol):
-    """Reads a stream of answers for any thread."""
-
-    thread: LoopThread
-
-    def start(self) -> None:
-        """Begin the call. Called once."""
-
-    def take(self) -> tuple[Any, BaseException | None]:
-        """The next answer, or `END` and why it ended."""
-        ...
-
-    def cancel(self) -> None:
-        """Break the call off. From any thread, also by the collector of garbage."""
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until nothing of the call is left."""
-
-
 class _Pump:
     """Reads a stream of answers in the loop, a few answers ahead of who takes them."""
 
@@ -268,10 +244,8 @@ class _Pump:
         self._task: asyncio.Task[None] | None = None
         self._ended = threading.Event()
 
-    def __repr__(self) -> str:
-        return repr(self.stream)
-
     def start(self) -> None:
+        """Begin the call. Called once."""
         context = contextvars.copy_context()
         self.thread.loop.call_soon_threadsafe(self._begin, context)
 
@@ -300,8 +274,9 @@ class _Pump:
             await self._room
         self.full = False
 
-    def take(self) -> Any:
-        item = self.items.get()
+    def take(self) -> tuple[Any, BaseException | None]:
+        """Return the next answer, or `END` and why the stream ended."""
+        item: tuple[Any, BaseException | None] = self.items.get()
         if self.full and self.items.qsize() <= _RESUME:
             self.full = False
             self.thread.loop.call_soon_threadsafe(self._resume)
@@ -331,41 +306,29 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
     """The answers of one call: an iterator, and a context manager. See `remote_client.RemoteStream`.
 
     The call starts at `with` or at the first item, and is cancelled by `close()`, the end of `with`, an exception such
-    as Ctrl-C, or when the iterator is dropped, as after a `break`. The loop, where it is the one that reads, is at most
-    16 answers ahead.
+    as Ctrl-C, or when the iterator is dropped, as after a `break`. The loop reads at most 16 answers ahead.
     """
 
-    _direct: Callable[[LoopThread, Any], Reader | None]
-    _pump: Reader | None = None
+    _pump: _Pump | None = None
     _over = False
     _finalizer: weakref.finalize[Any, Any] | None = None
-
-    @classmethod
-    def _of(cls, twin: Any, direct: Callable[[LoopThread, Any], Reader | None] = lambda *_: None) -> Any:
-        """`direct` gives what reads the answers without the loop, where that can be."""
-        made = super()._of(twin)
-        made._direct = direct
-        return made
-
-    def __repr__(self) -> str:
-        return repr(self._pump or self._twin)
 
     def __iter__(self) -> RemoteStream[T]:
         return self
 
-    def _begin(self, reader: Reader) -> Reader:
-        reader.start()
-        self._finalizer = weakref.finalize(self, reader.cancel)
-        self._finalizer.atexit = False
-        self._pump = reader  # at last: other threads take from it
-        return reader
-
-    def _first(self) -> Reader:
+    def _first(self) -> _Pump:
         thread = loop_thread()
         with _lock:  # of several threads one begins the call, or closes the stream
             if self._over:
                 raise StopIteration
-            return self._pump or self._begin(self._direct(thread, self._twin) or _Pump(thread, self._twin))
+            return self._pump or self._begin(_Pump(thread, self._twin))
+
+    def _begin(self, pump: _Pump) -> _Pump:
+        pump.start()
+        self._finalizer = weakref.finalize(self, pump.cancel)
+        self._finalizer.atexit = False
+        self._pump = pump  # at last: other threads take from it
+        return pump
 
     def __next__(self) -> T:
         if self._over:
@@ -407,13 +370,7 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
     close = aclose
 
     def __enter__(self) -> RemoteStream[T]:
-        thread = loop_thread()
-        with _lock:
-            begun = self._pump is not None or self._over
-            direct = None if begun else self._direct(thread, self._twin)
-            if direct is not None:
-                self._begin(direct)
-        if not begun and direct is None:
+        if self._pump is None and not self._over:
             run(self._twin.__aenter__)
         return self
 

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Coroutine, Iterable
 from dataclasses import replace
 from time import monotonic
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar
 
 from ._schema.rpc import RemoteRPCDescriptor
 from ._transport.balance import Balancer, Health
@@ -110,29 +110,8 @@ class Caller:
                 self._calls[path] = call
         return call
 
-    def direct_call(self, path: str) -> Call | None:
-        """As `call`, where it can be made in any thread: at the one server, with nobody to be asked or told."""
-        if self._balancer is not None or self.options.hooks or self.connections.direct is None:
-            return None
-        call = self._calls.get(path)
-        if call is None and not any(map(callable, self.options.metadata)):
-            try:
-                self.call(path).send(None)  # with nobody to be asked it waits for nothing
-            except StopIteration as made:
-                call = made.value
-        return call
-
-    async def send(
-        self,
-        path: str,
-        body: bytes | AsyncIterator[bytes],
-        *,
-        idempotent: bool = True,
-        failed: tuple[RemoteCallError, float] | None = None,
-    ) -> bytes:
+    async def send(self, path: str, body: bytes | AsyncIterator[bytes], *, idempotent: bool = True) -> bytes:
         """Make a call of one answer, bytes out and in; again where that is allowed.
-
-        With `failed` its first attempt was made by some thread: why that failed, and when the call began.
 
         Raises:
             RemoteCallError: the call failed.
@@ -141,18 +120,9 @@ class Caller:
         call = (self._calls.get(path) if idempotent else None) or await self.call(path, idempotent=idempotent)
         connections = self.connections if self._balancer is None else self.pick()
         connections.budget.calls += 1
-        begun = monotonic() if failed is None else failed[1]
+        begun = monotonic()
         # A call that works at once, with nobody listening, needs no record of its attempts.
-        attempts = Attempts(self, call, connections, begun) if self.options.hooks or failed else None
-        if failed is not None and attempts is not None:
-            error, _ = failed
-            again = await attempts.again(error, call, body)
-            if again is None:
-                try:
-                    raise error
-                finally:
-                    del error, failed  # no reference leads from an exception back to it
-            call, connections = again, attempts.connections
+        attempts = Attempts(self, call, connections, begun) if self.options.hooks else None
         while True:
             lease = connections.lease()
             connections.health.in_flight += 1
@@ -479,20 +449,9 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def _as_direct(self) -> tuple[Caller, RemoteRPCDescriptor, Call, bytes] | None:
-        """What is read in some thread instead of here, where that can be and nothing has begun."""
-        body = self._body
-        call = self._caller.direct_call(self._descriptor.path) if isinstance(body, bytes) else None
-        return None if call is None else (self._caller, self._descriptor, call, cast(bytes, body))
-
     def __repr__(self) -> str:
         state = "not started" if self._body is not None else "over" if self._stream is None else "running"
-        return shown_stream(self._caller, self._descriptor, state)
-
-
-def shown_stream(caller: Caller, descriptor: RemoteRPCDescriptor, state: str) -> str:
-    """The `repr` of a stream."""
-    return f"<RemoteStream of {descriptor.name} of {caller.model!r}: {state}>"
+        return f"<RemoteStream of {self._descriptor.name} of {self._caller.model!r}: {state}>"
 
 
 def _abandon(loop: asyncio.AbstractEventLoop, stream: ByteStream, lease: Lease, health: Health) -> None:

@@ -147,15 +147,6 @@ class RemoteModuleBase:
             return self._start(descriptor, body, descriptor.job)
         return self._caller.unary(descriptor, body)
 
-    def _plain_request(
-        self, descriptor: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Caller, bytes] | None:
-        """What a request is made of that is one message, with one answer; None where it is more than that."""
-        rpc = descriptor
-        if rpc.input_streaming or rpc.output_streaming or rpc.job or isinstance(rpc.codec, UnboundCodec):
-            return None
-        return self._caller, rpc.codec.encode(self._config.model_path, args, kwargs)
-
     def _body(
         self, descriptor: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> bytes | AsyncIterator[bytes]:

@@ -6,8 +6,8 @@
         model = client.model("foo")
         print(model.run_sample(sample_input={"name": "World"}))
 
-Objects may be used from any thread. Plain calls over gRPC are made in the caller's own (`direct`), all others of a
-process run in one thread that has an event loop. Works where a loop is running already, as in a notebook.
+Objects may be used from any thread. The calls of a process run in one thread of its own, which has an event loop. Works
+where a loop is running already, as in a notebook.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from os import PathLike
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, get_args, get_origin, overload
 
-from . import FileResponse, __version__, direct, errors
+from . import FileResponse, __version__, errors
 from . import client as _client
 from . import finder as _finder
 from . import initializer as _initializer
@@ -107,12 +107,9 @@ class RemoteModuleBase(Blocking):
         thread = loop_thread()
         if descriptor.input_streaming:
             args, kwargs = tuple(map(fed, args)), {name: fed(each) for name, each in kwargs.items()}
-        elif plain := self._twin._plain_request(descriptor, args, kwargs):
-            caller, body = plain
-            return direct.unary(thread, caller, descriptor, body)
         answer = self._twin.remote_method_request(descriptor, *args, **kwargs)
         if isinstance(answer, _RemoteStream):
-            return RemoteStream._of(answer, direct.reader)
+            return RemoteStream._of(answer)
         return wrapped(thread.call(answer))
 
     aclose = close = blocking(_module.RemoteModuleBase.aclose)

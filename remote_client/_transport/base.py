@@ -149,11 +149,6 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def lifetime(max_age: float, jitter: Callable[[], float]) -> float:
-    """Seconds a connection is kept: its age less a random part of up to 20 %, or for ever where that is below 0."""
-    return float("inf") if max_age < 0 else max_age * (1 - 0.2 * jitter())
-
-
 async def resolve_metadata(sources: tuple[MetadataSource, ...], reserved: str | None = None) -> RawMetadata:
     """Ask the sources, in order, and merge what they give; keys are sent in lower case.
 
