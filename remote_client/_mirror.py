@@ -277,6 +277,8 @@ class _Pump:
     def take(self) -> tuple[Any, BaseException | None]:
         """Return the next answer, or `END` and why the stream ended."""
         item: tuple[Any, BaseException | None] = self.items.get()
+        if item[0] is END:
+            self.items.put((END, None))  # for other threads that wait
         if self.full and self.items.qsize() <= _RESUME:
             self.full = False
             self.thread.loop.call_soon_threadsafe(self._resume)

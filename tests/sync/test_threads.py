@@ -1,4 +1,4 @@
-"""Calls that a thread makes itself: over gRPC, with nobody to be asked or told; and when they are the loop's."""
+"""Calls of threads: their attempts, deadlines, Ctrl-C, streams and closing, over gRPC."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from remote_client._mirror import loop_thread
-from remote_client._transport.direct import FEW, DirectConnections
+from remote_client._transport.manager import ConnectionManager
 from remote_client.errors import (
     ClosedError,
     DeadlineExceededError,
@@ -42,14 +42,15 @@ def module(wire: WireServer) -> Iterator[Any]:
         yield module
 
 
-def direct(module: Any) -> DirectConnections:
-    connections: DirectConnections = module._twin._caller.connections.direct
-    return connections
+def connections(module: Any) -> ConnectionManager:
+    found: ConnectionManager = module._twin._caller.connections
+    return found
 
 
-def both(module: Any) -> tuple[int, int]:
-    """How many connections were made, by threads and by the loop."""
-    return direct(module).opened, module._twin._caller.connections.opened
+def leases(module: Any) -> int:
+    """How many calls hold the connection."""
+    current = connections(module)._current
+    return 0 if current is None else current.leases
 
 
 def until(wire: WireServer, wanted: Callable[[dict[str, Any]], bool], within: float = 3.0) -> dict[str, Any]:
@@ -63,32 +64,21 @@ def started(wire: WireServer, name: str) -> int:
     return int(wire.command("stats")["started"].get(name, 0))
 
 
-def test_whose_calls_are_made_by_whom(wire: WireServer, module: Any) -> None:
-    assert module.echo(b"x") == b"x"
-    assert list(module.count(n=3)) == [b"0", b"1", b"2"]
-    assert both(module) == (1, 0)
-    assert module.with_options(metadata=lambda: {"a": "b"}).echo(b"x") == b"x"
-    assert module.sum([b"1", b"2"]) == b"3"
-    assert both(module) == (1, 1)
+def test_hooks_are_told(wire: WireServer) -> None:
     events: list[Any] = []
     with wrapped(raw_module(wire.info(), options=CallOptions(hooks=(events.append,)))) as told:
         assert told.echo(b"x") == b"x"
         assert list(told.count(n=3)) == [b"0", b"1", b"2"]
-        assert both(told) == (0, 1)
-    assert len(events) == 2
+    assert [(each.method, each.error) for each in events] == [("test.Test/Echo", None), ("test.Test/Count", None)]
 
 
-def test_many_threads_call_through_the_loop(wire: WireServer, module: Any) -> None:
-    with ThreadPoolExecutor(FEW + 4) as pool:
-        calls = [pool.submit(module.sleep, seconds=0.5) for _ in range(FEW)]
-        assert sum(until(wire, lambda seen: sum(seen["running"].values()) == FEW)["running"].values()) == FEW
-        assert both(module) == (1, 0)
-        calls += [pool.submit(module.sleep, seconds=0.1) for _ in range(4)]
+def test_calls_of_many_threads_wait_at_the_same_time_on_one_connection(wire: WireServer, module: Any) -> None:
+    with ThreadPoolExecutor(12) as pool:
+        calls = [pool.submit(module.sleep, seconds=0.5) for _ in range(12)]
+        assert sum(until(wire, lambda seen: sum(seen["running"].values()) == 12)["running"].values()) == 12
         assert all(call.result(5) is not None for call in calls)
-    assert both(module) == (1, 1)
-    assert direct(module)._calls == 0
     assert module.echo(b"x") == b"x"
-    assert module._twin._caller.connections._current.leases == 0
+    assert (connections(module).opened, leases(module)) == (1, 0)
 
 
 def test_attempts(wire: WireServer) -> None:
@@ -147,7 +137,7 @@ def test_deadlines(wire: WireServer, module: Any, deed: Callable[[Any], Any], op
         deed(module.with_options(**options))
     assert 0.29 < time.monotonic() - begun < 0.55
     assert (caught.value.target, caught.value.model) == (wire.target, "raw")
-    assert both(module) == (1, 0) or caught.value.previous == ()
+    assert caught.value.previous == ()
     assert not until(wire, lambda seen: not seen["running"])["running"]
 
 
@@ -171,7 +161,7 @@ def test_ctrl_c_reaches_the_server(wire: WireServer, module: Any, call: str) -> 
     assert time.monotonic() - begun < 1
     assert not until(wire, lambda seen: not seen["running"], 1)["running"]
     assert module.echo(b"x") == b"x"
-    assert (both(module)[0], direct(module)._current.leases) == (1, 0)  # type: ignore[union-attr]
+    assert (connections(module).opened, leases(module)) == (1, 0)
 
 
 def test_streams_are_closed_and_dropped(wire: WireServer, module: Any) -> None:
@@ -192,9 +182,9 @@ def test_streams_are_closed_and_dropped(wire: WireServer, module: Any) -> None:
     stats = until(wire, lambda seen: sum(seen["cancelled"].values()) == 2)
     assert (stats["cancelled"], stats["running"], stats["started"]) == ({"Count": 2}, {}, {"Count": 2})
     end = time.monotonic() + 1
-    while direct(module)._current.leases and time.monotonic() < end:  # type: ignore[union-attr]
+    while leases(module) and time.monotonic() < end:
         time.sleep(0.01)
-    assert direct(module)._current.leases == 0  # type: ignore[union-attr]
+    assert leases(module) == 0
 
 
 def test_a_stream_that_is_entered_when_it_runs(wire: WireServer, module: Any) -> None:
@@ -206,16 +196,7 @@ def test_a_stream_that_is_entered_when_it_runs(wire: WireServer, module: Any) ->
     closed.close()
     with closed:
         assert list(closed) == []
-    assert (started(wire, "Count"), both(module)) == (1, (1, 0))
-
-
-def test_a_client_that_is_closed_when_a_call_has_its_lease(module: Any) -> None:
-    for deed in (lambda: module.echo(b""), lambda: next(module.count(n=1))):
-        lease = direct(module).lease()
-        lease.transport.close()
-        with pytest.raises(ClosedError, match="make a new client"):
-            deed()
-        lease.release()
+    assert (started(wire, "Count"), connections(module).opened) == (1, 1)
 
 
 def test_a_stream_that_another_thread_closes(module: Any) -> None:
@@ -283,9 +264,9 @@ def test_connections_are_replaced_and_no_call_is_lost(wire: WireServer, module: 
 
         with ThreadPoolExecutor(4) as pool:
             done = sum(pool.map(work, range(4)))
-        opened, _ = both(aged)
+        opened = connections(aged).opened
         assert opened == 2 * done if age == 0 else opened > 20
-        assert len(direct(aged)._draining) == 0
+        assert len(connections(aged)._draining) == 0
     assert not wire.command("stats")["cancelled"]
     end = time.monotonic() + 3
     while open_files() > files and time.monotonic() < end:
@@ -308,7 +289,7 @@ def test_an_answer_that_is_too_large(wire: WireServer) -> None:
     with wrapped(raw_module(wire.info(options={"grpc.max_receive_message_length": 1000}))) as module:
         with pytest.raises(ResponseTooLargeError):
             module.big(size=2000)
-        assert both(module)[0] == 1
+        assert connections(module).opened == 1
 
 
 def test_an_answer_that_is_none(wire: WireServer, module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
