@@ -5,13 +5,17 @@ RUNTIME := .venv-runtime
 export RUNTIME_PYTHON := $(CURDIR)/$(RUNTIME)/bin/python
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check format bench bench-quick soak clean
+.PHONY: demo test interop check format bench bench-quick soak clean
 
 demo: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -W error -m tests.demo
 
 test: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -m pytest --cov --cov-report=term
+
+# The proxies are Debian's packages: apt-get install nginx haproxy nghttp2-proxy nghttp2-server. Missing ones are skipped.
+interop: $(CLIENT)/interop $(RUNTIME)/ready
+	$(CLIENT)/bin/python -m pytest tests/interop
 
 check: $(CLIENT)/ready
 	$(CLIENT)/bin/ruff format --check .
@@ -41,6 +45,10 @@ $(CLIENT)/ready: tests/requirements/client.txt pyproject.toml
 	$(PYTHON) -m venv $(CLIENT)
 	$(CLIENT)/bin/python $(PIP) -r tests/requirements/client.txt
 	$(CLIENT)/bin/python $(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(CLIENT)/interop: tests/requirements/interop.txt $(CLIENT)/ready
+	$(CLIENT)/bin/python $(PIP) -r tests/requirements/interop.txt
 	touch $@
 
 $(RUNTIME)/ready: tests/requirements/runtime.txt

