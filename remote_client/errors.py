@@ -170,12 +170,14 @@ class RemoteCallError(RemoteClientError):
         additional_info: what the server added to the error; None where it sent nothing.
         outcome_known: whether it is certain that the call did nothing: the server refused it, or it was never sent.
         pushback: seconds after which the server wants to be asked again; below 0 never, None where it did not say.
+        shed: whether an overloaded server dropped the call (a bare CANCELLED that nobody here asked for).
         previous: the errors of the attempts before this one, in order.
     """
 
     status: ClassVar[str] = "UNKNOWN"
     outcome_known: bool = False
     pushback: float | None = None
+    shed: bool = False
     previous: tuple[RemoteCallError, ...] = ()
 
     def __init__(

@@ -70,6 +70,12 @@ was sent: the call no longer waits for the server to begin. A call that fails be
 class ByteStream(ABC):
     """The answers of one call, one by one. It is owned by one reader, which ends it with `aclose` or `cancel`."""
 
+    __slots__ = ()
+
+    def take(self) -> bytes | None:
+        """Return the next answer if it is here already; None says nothing: `read` waits, and tells the end."""
+        return None
+
     @abstractmethod
     async def read(self) -> bytes | None:
         """The next answer, or None after the last one.

@@ -19,6 +19,7 @@ from ..errors import ClosedError, ForkedError, RemoteClientError, UnavailableErr
 from ..settings import ConnectionInfo, Protocol
 from .balance import Health
 from .base import Transport
+from .engine import GrpcOptions, choose_engine
 from .retry import Budget
 
 T = TypeVar("T")
@@ -217,12 +218,20 @@ def open_connections(connection: ConnectionInfo, protocol: Protocol, engine: Any
     `engine` is an httpx transport for HTTP to use; it is shared by all connections, and left open at the end.
     """
 
+    memory: Any = None
+
     def connect() -> Transport:
         # Here, because importing this package must load neither grpc nor httpx.
         if protocol == "http":
             from .http import HttpTransport
 
             return HttpTransport(connection, engine)
+        if choose_engine(connection, protocol) == "asyncio":
+            from .grpc.transport import GrpcTransport, ServerMemory
+
+            nonlocal memory
+            memory = memory or ServerMemory()
+            return GrpcTransport(connection, GrpcOptions.of(connection), memory)
         from .engines.grpcio import GrpcioTransport
 
         return GrpcioTransport(connection)

@@ -1,0 +1,257 @@
+"""One HTTP/2 connection on an `asyncio.Protocol`: carries bytes between the socket and `http2`, and events to calls."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from typing import TYPE_CHECKING, cast
+
+from ...errors import RemoteCallError, TlsError, UnavailableError
+from .http2 import (
+    ENHANCE_YOUR_CALM,
+    NO_ERROR,
+    Broken,
+    DataReceived,
+    DataSent,
+    Event,
+    GoawayReceived,
+    HeadReceived,
+    Http2,
+    PingAcknowledged,
+    SettingsReceived,
+    State,
+    Stream,
+    StreamRefused,
+    StreamReset,
+    TrailersReceived,
+)
+from .keepalive import Do
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+    from .transport import GrpcTransport
+
+_CLOSE_TIME = 0.2
+"""Seconds that the last bytes and TLS's goodbye may take; then the connection is cut."""
+
+
+class GrpcConnection(asyncio.Protocol):
+    """One connection of a `GrpcTransport`, from its socket's connection to its end.
+
+    Attributes:
+        transport: the socket's transport; None before it is connected and after its end.
+        settled: done once the server's settings arrived, or the connection failed before.
+        closed: done once the socket is closed.
+        leaving: whether it takes no new calls.
+    """
+
+    def __init__(self, owner: GrpcTransport) -> None:
+        loop = owner.loop
+        self.transport: asyncio.Transport | None = None
+        self.settled: asyncio.Future[RemoteCallError | None] = loop.create_future()
+        self.closed: asyncio.Future[None] = loop.create_future()
+        self.leaving = False
+        self._owner = owner
+        self._loop = loop
+        self._http2 = Http2(loop.time, owner.options.max_metadata_size)
+        self._paused = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._failure: RemoteCallError | None = None
+        self._keepalive = owner.keepalive(loop.time())
+
+    # -- what asyncio calls -------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._limit_silence()
+        self.flush()
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        self._keepalive.heard = self._loop.time()
+        self._deliver(self._http2.receive_data(data))
+        self._owner.schedule(self)
+
+    def eof_received(self) -> bool:
+        return False  # nothing more can come, so nothing is worth sending
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self.flush()
+        self._owner.schedule(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self.leaving = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.settled.done():
+            self.settled.set_result(self._lost(exc))
+        for stream in list(self._http2.streams.values()):
+            if stream.state is not State.OVER:
+                cast("Exchange", stream.context).on_lost(self._lost(exc))
+        self._http2.streams.clear()
+        self._owner.lost(self)
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def _lost(self, exc: Exception | None) -> RemoteCallError:
+        """Return the error of a call whose connection is lost: whether the server got it is not known."""
+        target = self._owner.target
+        if self._failure is not None:
+            return type(self._failure)(self._failure.details, target=target)
+        if isinstance(exc, ssl.SSLError):
+            return TlsError(f"TLS failed: {exc}", target=target)
+        return UnavailableError(f"the connection was lost{f': {exc}' if exc else ''}", target=target)
+
+    # -- what calls and the transport ask for -------------------------------------------------------------------------
+
+    @property
+    def is_free(self) -> bool:
+        """Whether one more call can be sent now."""
+        return not self._paused and not self.leaving and self._http2.has_slot
+
+    @property
+    def header_list_limit(self) -> int | None:
+        """Bytes of a request's header list that the server accepts; None where it did not say."""
+        return self._http2.peer_header_list_limit
+
+    def open(self, exchange: Exchange, block: bytes) -> None:
+        """Send a call."""
+        stream = self._http2.request(block, exchange, exchange.body)
+        self._keepalive.carried()
+        exchange.opened(self, stream)
+
+    def send(self, stream: Stream, data: bytes, *, end: bool) -> bool:
+        """Send data of a call; returns False where it has to wait, until the call's `writable` is called."""
+        self._keepalive.carried()
+        sent = self._http2.send(stream, data, end=end)
+        self._owner.schedule(self)
+        return sent
+
+    def take(self, stream: Stream, size: int) -> None:
+        """Acknowledge data that a call's reader took."""
+        self._http2.take(stream, size)
+        self._owner.schedule(self)
+
+    def release(self, stream: Stream) -> None:
+        """A call is over; a stream that is not is cancelled on the server."""
+        self._http2.reset(stream)
+        self._owner.schedule(self)
+
+    def flush(self) -> None:
+        """Write what there is to send, as fast as the socket takes it."""
+        transport = self.transport
+        if transport is None or self._paused:
+            return
+        http2 = self._http2
+        while data := http2.data_to_send():
+            transport.write(data)
+            if self._paused:
+                return
+            if http2.has_waiting:
+                self._deliver(http2.resume())
+        if http2.broken or (self.leaving and not http2.streams):
+            self.close()
+
+    def close(self) -> None:
+        """Say goodbye and close the socket; what is still to be written has a moment for that. Idempotent."""
+        self.leaving = True
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if not self._http2.broken and not self._paused:
+            self._http2.goaway()
+            transport.write(self._http2.data_to_send())
+        transport.close()
+        if self.transport is not None:
+            self._loop.call_later(_CLOSE_TIME, self._abort)
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def _deliver(self, events: list[Event]) -> None:
+        for event in events:
+            kind = type(event)
+            if kind is DataReceived:
+                exchange: Exchange = event.stream.context  # type: ignore[union-attr]
+                if not exchange.over:
+                    exchange.on_data(event.data, event.end)  # type: ignore[union-attr]
+            elif kind is HeadReceived:
+                exchange = event.stream.context  # type: ignore[union-attr]
+                if not exchange.over:
+                    exchange.on_head(event.head, event.end)  # type: ignore[union-attr]
+            elif kind is TrailersReceived:
+                exchange = event.stream.context  # type: ignore[union-attr]
+                if not exchange.over:
+                    exchange.on_trailers(event.head)  # type: ignore[union-attr]
+            else:
+                self._deliver_rare(event)
+
+    def _deliver_rare(self, event: Event) -> None:
+        match event:
+            case StreamReset(stream=stream, code=code, detail=detail):
+                exchange: Exchange = stream.context
+                if not exchange.over:
+                    exchange.on_reset(code, detail)
+            case StreamRefused(stream=stream):
+                exchange = stream.context
+                if not exchange.over:
+                    exchange.on_refused()
+            case DataSent(stream=stream):
+                exchange = stream.context
+                exchange.writable()
+            case SettingsReceived():
+                if not self.settled.done():
+                    self.settled.set_result(None)
+            case GoawayReceived(code=code, text=text):
+                self._on_goaway(code, text)
+            case Broken(detail=detail):
+                told = f"the server broke the rules of HTTP/2: {detail}"
+                self._failure = UnavailableError(told, target=self._owner.target)
+                self.leaving = True
+            case PingAcknowledged():
+                pass  # that something was heard is what counts
+
+    def _on_goaway(self, code: int, text: bytes) -> None:
+        self.leaving = True
+        if code != NO_ERROR:
+            told = text.decode("utf-8", "replace") or f"error code {code}"
+            self._failure = UnavailableError(f"the server closed the connection: {told}", target=self._owner.target)
+        if code == ENHANCE_YOUR_CALM and text == b"too_many_pings":
+            self._owner.ping_less()
+        self._owner.left(self)
+
+    # -- silence ------------------------------------------------------------------------------------------------------
+
+    def _limit_silence(self) -> None:
+        """Let the kernel give up a connection whose bytes nobody acknowledges (gRFC A18)."""
+        assert self.transport is not None
+        opened: socket.socket | None = self.transport.get_extra_info("socket")
+        is_tcp = opened is not None and opened.family in (socket.AF_INET, socket.AF_INET6)
+        if is_tcp and opened is not None and self._keepalive.interval is not None:
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._keepalive.timeout * 1000))
+
+    def _watch(self) -> None:
+        """Look at the times, and look again when they may matter."""
+        self._timer = None
+        do, seconds = self._keepalive.decide(self._loop.time(), len(self._http2.streams))
+        if do is Do.GIVE_UP:
+            self._failure = UnavailableError("the server does not answer (keepalive)", target=self._owner.target)
+            self._abort()
+            return
+        if do is Do.CLOSE:
+            self._owner.left(self)
+            self.close()
+            return
+        if do is Do.PING:
+            self._http2.ping()
+            self.flush()
+        self._timer = self._loop.call_later(seconds, self._watch)

@@ -1,0 +1,62 @@
+"""Which addresses of a server get a connection, and when one that failed is tried again. Pure: no I/O, no clock."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..engine import Policy
+from ..net.dial import Address
+
+Group = tuple[Address, ...]
+"""Addresses that share one connection: the first that answers."""
+
+
+@dataclass(slots=True)
+class Backoff:
+    """The pause between tries to connect: doubles from `first` to `last` seconds, and ends with a success."""
+
+    first: float
+    last: float
+    until: float = 0.0
+    _pause: float = 0.0
+
+    def failed(self, now: float) -> None:
+        """A try failed."""
+        self._pause = min(self._pause * 2 or self.first, self.last)
+        self.until = now + self._pause
+
+    def succeeded(self) -> None:
+        """A connection was made."""
+        self._pause = self.until = 0.0
+
+
+def policy_for(hostname: str, is_unix: bool) -> Policy:
+    """Return how calls are spread where nothing is configured: names may have several addresses, which then all serve.
+
+    The addresses of localhost are one machine, and another server may listen at one of them.
+    """
+    if is_unix or hostname == "localhost":
+        return "pick_first"
+    try:
+        ipaddress.ip_address(hostname)
+    except ValueError:
+        return "round_robin"
+    return "pick_first"
+
+
+def group(addresses: Sequence[Address], policy: Policy, family: int | None) -> list[Group]:
+    """Return the groups of addresses that get a connection each.
+
+    Two families of one name may be two ways to the same servers: they are raced by one connection, and once `family`
+    has won, each of its addresses gets one.
+    """
+    if policy == "pick_first":
+        return [tuple(addresses)]
+    families = {each[0] for each in addresses}
+    if len(families) > 1 and family in families:
+        addresses = [each for each in addresses if each[0] == family]
+    elif len(families) > 1:
+        return [tuple(addresses)]
+    return [(each,) for each in addresses]

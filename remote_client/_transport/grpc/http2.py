@@ -1,0 +1,737 @@
+"""HTTP/2 (RFC 9113) as a gRPC client needs it, without I/O: bytes in, events out, bytes to send.
+
+Frames, streams and windows are here; what the fields and the data mean is left to `messages`. A rule that the peer
+breaks ends its stream (`StreamReset`) or the connection (`Broken`), as the RFC says; nothing is ever raised for it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any
+
+from .heads import Head, HeadDecoder, MalformedBlockError
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+END_STREAM = ACK = 0x1
+END_HEADERS, PADDED, PRIORITIZED = 0x4, 0x8, 0x20
+NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR = 0x0, 0x1, 0x2, 0x3
+STREAM_CLOSED, FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL, COMPRESSION_ERROR = 0x5, 0x6, 0x7, 0x8, 0x9
+ENHANCE_YOUR_CALM = 0xB
+_HEADER_TABLE_SIZE, _ENABLE_PUSH, _MAX_CONCURRENT_STREAMS, _INITIAL_WINDOW_SIZE = 1, 2, 3, 4
+_MAX_FRAME_SIZE, _MAX_HEADER_LIST_SIZE = 5, 6
+
+DEFAULT_WINDOW = 65_535
+LARGEST_WINDOW = 2**31 - 1
+CONNECTION_WINDOW = 16 << 20
+"""Bytes the peer may send on a connection before we acknowledge them, which we do as they arrive."""
+FIRST_WINDOW, LAST_WINDOW = 256 << 10, 8 << 20
+"""Bytes the peer may send on a stream before its reader took them: at first, and for a reader that keeps up."""
+GROWTH_LIMIT = 64 << 20
+"""Bytes by which all windows of a connection together may outgrow their first size."""
+_FAST = 0.25
+"""Seconds: a window that is used up in less limits the throughput over a long way, and is doubled."""
+OUR_FRAME_SIZE = 128 << 10
+"""Bytes of the largest frame we accept; with 16 KiB, the default, large answers cost eight times as many turns."""
+ROOM = 256 << 10
+"""Bytes of DATA that are queued at most until they are fetched."""
+LAST_STREAM_ID = 2**30
+"""No new stream after this one: the connection is to be replaced long before ids run out."""
+_USELESS_FRAMES, _USELESS_TIME = 10_000, 60.0
+"""Frames in a row that carry nothing (PING, SETTINGS, empty DATA, unknown ones), within so many seconds, that only a
+hostile peer sends."""
+_UNSENT_REPLIES = 1_000
+"""Acknowledgements that wait to be sent, while the peer asks and does not read, until it counts as hostile."""
+_BLOCK_LIMIT = 4
+"""A header list of so many times the announced limit ends the connection, not just its stream."""
+
+_FRAME = struct.Struct(">HBBBL")
+_WORD = struct.Struct(">L")
+_SETTING = struct.Struct(">HL")
+
+
+def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
+    """Return a frame."""
+    size = len(payload)
+    return _FRAME.pack(size >> 8, size & 0xFF, kind, flags, stream_id) + payload
+
+
+class State(Enum):
+    """What the peer may send next on a stream."""
+
+    HEAD = auto()
+    """The answer's head, or a 1xx before it."""
+    BODY = auto()
+    """Data, or the trailers."""
+    OVER = auto()
+    """Nothing: it sent END_STREAM, or either side reset the stream."""
+
+
+class Stream:
+    """One call's stream. Its owner keeps what belongs to it in `context`."""
+
+    __slots__ = (
+        "context",
+        "credit",
+        "id",
+        "length",
+        "pending",
+        "pending_end",
+        "receive_window",
+        "send_window",
+        "sent_end",
+        "state",
+        "window",
+        "window_begun",
+    )
+
+    def __init__(self, stream_id: int, send_window: int, context: Any) -> None:
+        self.id = stream_id
+        self.context = context
+        self.state = State.HEAD
+        self.send_window = send_window
+        self.sent_end = False
+        self.pending: deque[memoryview] = deque()
+        self.pending_end = False
+        self.window = self.receive_window = FIRST_WINDOW
+        self.window_begun = -1.0
+        """When the current window began to be used; below 0 before."""
+        self.credit = 0
+        """Bytes that were taken and are not yet acknowledged."""
+        self.length = -1
+        """Bytes of the body that its content-length still announces; -1 without one."""
+
+
+class HeadReceived:
+    """The head of an answer arrived; `end` where nothing follows (trailers only)."""
+
+    __slots__ = ("end", "head", "stream")
+
+    def __init__(self, stream: Stream, head: Head, end: bool) -> None:
+        self.stream, self.head, self.end = stream, head, end
+
+
+class DataReceived:
+    """A part of the body arrived; the reader acknowledges `len(data)` with `Http2.take`."""
+
+    __slots__ = ("data", "end", "stream")
+
+    def __init__(self, stream: Stream, data: bytes, end: bool) -> None:
+        self.stream, self.data, self.end = stream, data, end
+
+
+class TrailersReceived:
+    """The trailers arrived: the stream is over."""
+
+    __slots__ = ("head", "stream")
+
+    def __init__(self, stream: Stream, head: Head) -> None:
+        self.stream, self.head = stream, head
+
+
+class StreamReset:
+    """A stream ended early: the peer reset it (`detail` is None), or broke a rule."""
+
+    __slots__ = ("code", "detail", "stream")
+
+    def __init__(self, stream: Stream, code: int, detail: str | None = None) -> None:
+        self.stream, self.code, self.detail = stream, code, detail
+
+
+class StreamRefused:
+    """The peer says that it did not process a stream: the call may be sent again, anywhere."""
+
+    __slots__ = ("stream",)
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+
+class DataSent:
+    """All data of a stream that waited for a window has been queued."""
+
+    __slots__ = ("stream",)
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+
+class SettingsReceived:
+    """The peer's settings arrived: calls may be sent."""
+
+    __slots__ = ()
+
+
+class PingAcknowledged:
+    """The peer answered a PING of ours."""
+
+    __slots__ = ()
+
+
+class GoawayReceived:
+    """The peer takes no new streams on this connection; those it did not process come as `StreamRefused`."""
+
+    __slots__ = ("code", "text")
+
+    def __init__(self, code: int, text: bytes) -> None:
+        self.code, self.text = code, text
+
+
+class Broken:
+    """The peer broke a rule, and the connection is over once `data_to_send` is sent. Always the last event."""
+
+    __slots__ = ("code", "detail")
+
+    def __init__(self, code: int, detail: str) -> None:
+        self.code, self.detail = code, detail
+
+
+Event = (
+    HeadReceived
+    | DataReceived
+    | TrailersReceived
+    | StreamReset
+    | StreamRefused
+    | DataSent
+    | SettingsReceived
+    | PingAcknowledged
+    | GoawayReceived
+    | Broken
+)
+
+
+class _BrokenError(Exception):
+    """Ends the parsing of what the peer sent."""
+
+    def __init__(self, code: int, detail: str) -> None:
+        super().__init__(detail)
+        self.code, self.detail = code, detail
+
+
+class Http2:
+    """The client's side of one connection.
+
+    Args:
+        clock: the time in seconds, for windows that grow with a stream's speed.
+        header_list_limit: bytes of the largest header list accepted, announced to the peer.
+
+    Attributes:
+        streams: the open streams by id.
+        settled: whether the peer's settings arrived; no call may be sent before.
+        leaving: whether no new stream may be opened: the peer said GOAWAY, or ids run out.
+        broken: whether the connection is over.
+        max_streams: how many streams the peer allows at a time.
+        peer_header_list_limit: bytes of a request's header list that the peer accepts; None where it did not say.
+    """
+
+    def __init__(self, clock: Callable[[], float], header_list_limit: int = 16 << 10) -> None:
+        self.streams: dict[int, Stream] = {}
+        self.settled = self.leaving = self.broken = False
+        self.max_streams = LARGEST_WINDOW
+        self.peer_header_list_limit: int | None = None
+        self._clock = clock
+        self._header_list_limit = header_list_limit
+        self._decoder = HeadDecoder(header_list_limit * _BLOCK_LIMIT)
+        self._events: list[Event] = []
+        self._rest = b""
+        self._next_id = 1
+        self._peer_frame_size = 16_384
+        self._peer_window = DEFAULT_WINDOW
+        self._send_window = DEFAULT_WINDOW
+        self._receive_window = CONNECTION_WINDOW
+        self._credit = 0
+        self._grown = 0
+        self._room = ROOM
+        self._waiting: dict[int, Stream] = {}
+        """Streams with data that waits for a window or for room, in the order of their turns."""
+        self._block: bytearray | None = None
+        self._block_stream = self._block_flags = 0
+        self._useless = self._replies = 0
+        self._useless_since = clock()
+        self._last_processed = LARGEST_WINDOW
+        self._handlers = (
+            self._on_data,
+            self._on_headers,
+            self._on_priority,
+            self._on_rst_stream,
+            self._on_settings,
+            self._on_push_promise,
+            self._on_ping,
+            self._on_goaway,
+            self._on_window_update,
+            self._on_continuation,
+        )
+        settings = (
+            (_HEADER_TABLE_SIZE, 0),
+            (_ENABLE_PUSH, 0),
+            (_INITIAL_WINDOW_SIZE, FIRST_WINDOW),
+            (_MAX_FRAME_SIZE, OUR_FRAME_SIZE),
+            (_MAX_HEADER_LIST_SIZE, header_list_limit),
+        )
+        self._out = [
+            PREFACE,
+            frame(SETTINGS, 0, 0, b"".join(_SETTING.pack(*each) for each in settings)),
+            frame(WINDOW_UPDATE, 0, 0, _WORD.pack(CONNECTION_WINDOW - DEFAULT_WINDOW)),
+        ]
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether one more stream may be opened now."""
+        return self.settled and not self.leaving and len(self.streams) < self.max_streams
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether data waits for room or a window."""
+        return bool(self._waiting)
+
+    def data_to_send(self) -> bytes:
+        """Return the bytes to send, once."""
+        data = b"".join(self._out) if len(self._out) != 1 else self._out[0]
+        self._out.clear()
+        self._replies = 0
+        return data
+
+    def request(self, block: bytes, context: Any, body: bytes | None) -> Stream:
+        """Open a stream with a header block; with a body the request is complete. Only where `has_slot` is true."""
+        stream_id = self._next_id
+        self._next_id += 2
+        if stream_id >= LAST_STREAM_ID:
+            self.leaving = True
+        stream = self.streams[stream_id] = Stream(stream_id, self._peer_window, context)
+        size = len(block)
+        if size <= self._peer_frame_size:
+            self._out.append(_FRAME.pack(size >> 8, size & 0xFF, HEADERS, END_HEADERS, stream_id))
+            self._out.append(block)
+        else:
+            self._send_long_block(stream_id, block)
+        if body is not None:
+            self.send(stream, body, end=True)
+        return stream
+
+    def _send_long_block(self, stream_id: int, block: bytes) -> None:
+        step, size = self._peer_frame_size, len(block)
+        for start in range(0, size, step):
+            flags = END_HEADERS if start + step >= size else 0
+            self._out.append(frame(CONTINUATION if start else HEADERS, flags, stream_id, block[start : start + step]))
+
+    def send(self, stream: Stream, data: bytes, *, end: bool = False) -> bool:
+        """Send data on a stream; returns whether all of it was queued. Where not, a `DataSent` follows.
+
+        Data for a stream that is over is dropped.
+        """
+        if stream.sent_end or stream.id not in self.streams:
+            return True
+        size = len(data)
+        fits = size <= stream.send_window and size <= self._send_window and size <= self._room
+        if fits and size <= self._peer_frame_size and not stream.pending:
+            self._out.append(_FRAME.pack(size >> 8, size & 0xFF, DATA, end, stream.id))
+            self._out.append(data)
+            self._spend(stream, size)
+            if end:
+                self._sent_end(stream)
+            return True
+        stream.pending.append(memoryview(data))
+        stream.pending_end = end
+        self._waiting[stream.id] = stream
+        self._pump(report=False)
+        return stream.id not in self._waiting
+
+    def reset(self, stream: Stream, code: int = CANCEL) -> None:
+        """End a stream on both sides. Nothing is heard of it any more. Idempotent."""
+        if self.streams.pop(stream.id, None) is not None:
+            self._out.append(frame(RST_STREAM, 0, stream.id, _WORD.pack(code)))
+            self._forget(stream)
+
+    def take(self, stream: Stream, size: int) -> None:
+        """Acknowledge bytes of a stream's data: its reader took them, and the peer may send as many more."""
+        stream.credit += size
+        if stream.credit >= stream.window >> 1 and stream.state is not State.OVER:
+            self._acknowledge(stream)
+
+    def ping(self) -> None:
+        """Send a PING; a `PingAcknowledged` follows."""
+        self._out.append(frame(PING, 0, 0, bytes(8)))
+
+    def goaway(self) -> None:
+        """Tell the peer that the connection ends."""
+        self._out.append(frame(GOAWAY, 0, 0, _WORD.pack(0) + _WORD.pack(NO_ERROR)))
+
+    def resume(self) -> list[Event]:
+        """Queue more of the data that waits for room, since what was queued has been sent."""
+        self._room = ROOM
+        if self._waiting and not self.broken:
+            self._pump()
+        return self._take_events()
+
+    def _spend(self, stream: Stream, size: int) -> None:
+        stream.send_window -= size
+        self._send_window -= size
+        self._room -= size
+        self._useless = 0
+
+    def _pump(self, report: bool = True) -> None:
+        """Send what waits, a frame of each stream in turn, as far as the windows and the room go."""
+        progress = True
+        while progress and self._waiting and self._send_window > 0 and self._room > 0:
+            progress = False
+            for stream in list(self._waiting.values()):
+                if self._send_window <= 0 or self._room <= 0:
+                    break
+                if stream.send_window <= 0 and stream.pending and len(stream.pending[0]):
+                    continue
+                progress = True
+                if self._send_piece(stream):
+                    del self._waiting[stream.id]
+                    if report:
+                        self._events.append(DataSent(stream))
+
+    def _send_piece(self, stream: Stream) -> bool:
+        """Send one frame of a stream's data; returns whether it was the last."""
+        data = stream.pending[0]
+        size = min(len(data), self._peer_frame_size, stream.send_window, self._send_window, self._room)
+        size = max(size, 0)
+        if size == len(data):
+            stream.pending.popleft()
+        else:
+            stream.pending[0] = data[size:]
+        last = not stream.pending
+        end = last and stream.pending_end
+        self._out.append(_FRAME.pack(size >> 8, size & 0xFF, DATA, end, stream.id))
+        self._out.append(data[:size])  # type: ignore[arg-type]
+        self._spend(stream, size)
+        if end:
+            self._sent_end(stream)
+        return last
+
+    def _sent_end(self, stream: Stream) -> None:
+        stream.sent_end = True
+
+    def _acknowledge(self, stream: Stream) -> None:
+        now = self._clock()
+        used_up_in = now - stream.window_begun
+        stream.window_begun = now
+        more = stream.window
+        if used_up_in < _FAST and more * 2 <= LAST_WINDOW and self._grown + more <= GROWTH_LIMIT:
+            self._grown += more
+            stream.window += more
+            stream.credit += more
+        self._out.append(frame(WINDOW_UPDATE, 0, stream.id, _WORD.pack(stream.credit)))
+        stream.receive_window += stream.credit
+        stream.credit = 0
+
+    def _forget(self, stream: Stream) -> None:
+        """Free what a stream that is over holds."""
+        stream.state = State.OVER
+        stream.pending.clear()
+        self._waiting.pop(stream.id, None)
+        self._grown -= stream.window - FIRST_WINDOW
+        stream.window = FIRST_WINDOW
+
+    # -- receiving ----------------------------------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Take bytes from the peer, in pieces of any size, and return what they mean."""
+        if self.broken:
+            return []
+        buffer = self._rest + data if self._rest else data
+        position, size = 0, len(buffer)
+        try:
+            while size - position >= 9:
+                high, low, kind, flags, stream_id = _FRAME.unpack_from(buffer, position)
+                length = (high << 8) | low
+                if not self.settled and kind != SETTINGS:
+                    raise _BrokenError(PROTOCOL_ERROR, "its first frame is no SETTINGS: it is no HTTP/2 server")
+                if length > OUR_FRAME_SIZE:
+                    raise _BrokenError(FRAME_SIZE_ERROR, f"a frame of {length} bytes")
+                start = position + 9
+                end = start + length
+                if end > size:
+                    break
+                if self._block is not None and kind != CONTINUATION:
+                    raise _BrokenError(PROTOCOL_ERROR, "a header block is interrupted by another frame")
+                if kind <= CONTINUATION:
+                    self._handlers[kind](flags, stream_id & 0x7FFFFFFF, buffer[start:end])
+                else:
+                    self._count_useless()
+                position = end
+        except _BrokenError as error:
+            self._break(error.code, error.detail)
+        self._rest = buffer[position:] if position < size and not self.broken else b""
+        if self._waiting and not self.broken:
+            self._pump()
+        return self._take_events()
+
+    def _take_events(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+    def _break(self, code: int, detail: str) -> None:
+        self.broken = self.leaving = True
+        self._out.append(frame(GOAWAY, 0, 0, _WORD.pack(0) + _WORD.pack(code) + detail.encode()[:200]))
+        self._events.append(Broken(code, detail))
+
+    def _count_useless(self) -> None:
+        self._useless += 1
+        if self._useless > _USELESS_FRAMES:
+            now = self._clock()
+            if now - self._useless_since < _USELESS_TIME:
+                raise _BrokenError(ENHANCE_YOUR_CALM, f"{_USELESS_FRAMES} frames that carry nothing")
+            self._useless, self._useless_since = 0, now
+
+    def _reply(self, reply: bytes) -> None:
+        self._count_useless()
+        self._replies += 1
+        if self._replies > _UNSENT_REPLIES:
+            raise _BrokenError(ENHANCE_YOUR_CALM, "it asks for replies, and does not read them")
+        self._out.append(reply)
+
+    def _fail(self, stream: Stream, code: int, detail: str) -> None:
+        """End a stream whose peer broke a rule."""
+        self.reset(stream, code)
+        self._events.append(StreamReset(stream, code, detail))
+
+    def _check_not_idle(self, stream_id: int, what: str) -> None:
+        """Frames on streams that ended are late, and discarded; on streams that never were they are an error."""
+        if not stream_id & 1 or stream_id >= self._next_id:
+            raise _BrokenError(PROTOCOL_ERROR, f"{what} on the idle stream {stream_id}")
+
+    def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
+        size = len(payload)
+        self._receive_window -= size
+        if self._receive_window < 0:
+            raise _BrokenError(FLOW_CONTROL_ERROR, "more data than the connection's window")
+        # On receipt, dropped streams and padding included: a slow reader must not starve the other streams.
+        self._credit += size
+        if self._credit >= CONNECTION_WINDOW >> 1:
+            self._out.append(frame(WINDOW_UPDATE, 0, 0, _WORD.pack(self._credit)))
+            self._receive_window += self._credit
+            self._credit = 0
+        data = _unpadded(payload) if flags & PADDED else payload
+        if data:
+            self._useless = 0
+        elif not flags & END_STREAM:
+            self._count_useless()
+        stream = self.streams.get(stream_id)
+        if stream is None or stream.state is State.OVER:
+            self._check_not_idle(stream_id, "DATA")
+            return
+        stream.receive_window -= size
+        if stream.receive_window < 0:
+            self._fail(stream, FLOW_CONTROL_ERROR, "more data than the stream's window")
+        elif stream.state is State.HEAD:
+            self._fail(stream, PROTOCOL_ERROR, "data before the head of the answer")
+        else:
+            self._receive_body(stream, data, size, bool(flags & END_STREAM))
+
+    def _receive_body(self, stream: Stream, data: bytes, size: int, end: bool) -> None:
+        if stream.length >= 0:
+            stream.length -= len(data)
+            if stream.length < 0 or (end and stream.length):
+                self._fail(stream, PROTOCOL_ERROR, "the body's size is not its content-length")
+                return
+        if stream.window_begun < 0:
+            stream.window_begun = self._clock()
+        if size != len(data):
+            self.take(stream, size - len(data))
+        self._events.append(DataReceived(stream, data, end))
+        if end:
+            self._receive_end(stream)
+
+    def _receive_end(self, stream: Stream) -> None:
+        """The peer is done with a stream: what is still to be sent on it is not wanted any more."""
+        stream.state = State.OVER
+        if not stream.sent_end:
+            self.reset(stream, NO_ERROR)
+        else:
+            del self.streams[stream.id]
+            self._forget(stream)
+
+    def _on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if flags & PADDED:
+            payload = _unpadded(payload)
+        if flags & PRIORITIZED:
+            if len(payload) < 5:
+                raise _BrokenError(FRAME_SIZE_ERROR, "HEADERS too short for their priority")
+            payload = payload[5:]
+        if flags & END_HEADERS:
+            self._receive_block(flags, stream_id, payload)
+        else:
+            self._block, self._block_stream, self._block_flags = bytearray(payload), stream_id, flags
+
+    def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
+        block = self._block
+        if block is None or stream_id != self._block_stream:
+            raise _BrokenError(PROTOCOL_ERROR, "CONTINUATION without HEADERS")
+        block += payload
+        self._count_useless()
+        if len(block) > self._header_list_limit * _BLOCK_LIMIT:
+            raise _BrokenError(ENHANCE_YOUR_CALM, "a header block without end")
+        if flags & END_HEADERS:
+            self._block = None
+            self._receive_block(self._block_flags, stream_id, bytes(block))
+
+    def _receive_block(self, flags: int, stream_id: int, block: bytes) -> None:
+        try:
+            head = self._decoder.decode(block)
+        except MalformedBlockError as error:
+            raise _BrokenError(COMPRESSION_ERROR, str(error)) from None
+        stream = self.streams.get(stream_id)
+        if stream is None or stream.state is State.OVER:
+            self._check_not_idle(stream_id, "HEADERS")
+            self._count_useless()
+            return
+        self._useless = 0
+        end = bool(flags & END_STREAM)
+        if head.size > self._header_list_limit:
+            told = f"the header list has {head.size} bytes, more than the limit of {self._header_list_limit}"
+            self._fail(stream, ENHANCE_YOUR_CALM, told)
+        elif stream.state is State.HEAD:
+            self._receive_head(stream, head, end)
+        else:
+            self._receive_trailers(stream, head, end)
+
+    def _receive_head(self, stream: Stream, head: Head, end: bool) -> None:
+        if head.fault is not None:
+            self._fail(stream, PROTOCOL_ERROR, f"malformed answer: {head.fault}")
+        elif 100 <= head.status < 200:
+            self._count_useless()
+            if end or head.status == 101:
+                self._fail(stream, PROTOCOL_ERROR, f"malformed answer: the status {head.status}")
+        else:
+            stream.state = State.BODY
+            stream.length = head.content_length
+            if end and stream.length > 0:
+                self._fail(stream, PROTOCOL_ERROR, "the body's size is not its content-length")
+                return
+            self._events.append(HeadReceived(stream, head, end))
+            if end:
+                self._receive_end(stream)
+
+    def _receive_trailers(self, stream: Stream, head: Head, end: bool) -> None:
+        if not end or head.trailers_fault is not None:
+            told = head.trailers_fault or "trailers that do not end the stream"
+            self._fail(stream, PROTOCOL_ERROR, f"malformed answer: {told}")
+        elif stream.length > 0:
+            self._fail(stream, PROTOCOL_ERROR, "the body's size is not its content-length")
+        else:
+            self._events.append(TrailersReceived(stream, head))
+            self._receive_end(stream)
+
+    def _on_priority(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if len(payload) != 5:
+            raise _BrokenError(FRAME_SIZE_ERROR, f"PRIORITY of {len(payload)} bytes")
+        self._count_useless()
+
+    def _on_rst_stream(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise _BrokenError(FRAME_SIZE_ERROR, f"RST_STREAM of {len(payload)} bytes")
+        self._check_not_idle(stream_id, "RST_STREAM")
+        self._count_useless()
+        stream = self.streams.pop(stream_id, None)
+        if stream is None:
+            return  # it was over: RST_STREAM(NO_ERROR) after END_STREAM asks for no more of the request
+        (code,) = _WORD.unpack(payload)
+        unprocessed = code == REFUSED_STREAM and stream.state is State.HEAD
+        self._forget(stream)
+        self._events.append(StreamRefused(stream) if unprocessed else StreamReset(stream, code))
+
+    def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise _BrokenError(PROTOCOL_ERROR, "SETTINGS on a stream")
+        if flags & ACK:
+            if payload:
+                raise _BrokenError(FRAME_SIZE_ERROR, "an acknowledgement of SETTINGS that is not empty")
+            self._count_useless()
+            return
+        if len(payload) % 6:
+            raise _BrokenError(FRAME_SIZE_ERROR, f"SETTINGS of {len(payload)} bytes")
+        for name, value in _SETTING.iter_unpack(payload):
+            self._apply(name, value)
+        self._reply(frame(SETTINGS, ACK, 0))
+        self.settled = True
+        self._events.append(SettingsReceived())
+
+    def _apply(self, name: int, value: int) -> None:
+        if name == _ENABLE_PUSH and value != 0:
+            raise _BrokenError(PROTOCOL_ERROR, f"the setting ENABLE_PUSH {value} of a server")
+        if name == _MAX_CONCURRENT_STREAMS:
+            self.max_streams = value
+        elif name == _INITIAL_WINDOW_SIZE:
+            self._change_windows(value)
+        elif name == _MAX_FRAME_SIZE:
+            if not 16_384 <= value <= 0xFFFFFF:
+                raise _BrokenError(PROTOCOL_ERROR, f"the setting MAX_FRAME_SIZE {value}")
+            self._peer_frame_size = value
+        elif name == _MAX_HEADER_LIST_SIZE:
+            self.peer_header_list_limit = value
+
+    def _change_windows(self, value: int) -> None:
+        if value > LARGEST_WINDOW:
+            raise _BrokenError(FLOW_CONTROL_ERROR, f"the setting INITIAL_WINDOW_SIZE {value}")
+        change, self._peer_window = value - self._peer_window, value
+        for stream in self.streams.values():
+            stream.send_window += change  # also below zero
+            if stream.send_window > LARGEST_WINDOW:
+                raise _BrokenError(FLOW_CONTROL_ERROR, "a stream's window overflows")
+
+    def _on_push_promise(self, flags: int, stream_id: int, payload: bytes) -> None:
+        raise _BrokenError(PROTOCOL_ERROR, "PUSH_PROMISE, which was not allowed")
+
+    def _on_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise _BrokenError(PROTOCOL_ERROR, "PING on a stream")
+        if len(payload) != 8:
+            raise _BrokenError(FRAME_SIZE_ERROR, f"PING of {len(payload)} bytes")
+        if flags & ACK:
+            self._count_useless()
+            self._events.append(PingAcknowledged())
+        else:
+            self._reply(frame(PING, ACK, 0, payload))
+
+    def _on_goaway(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise _BrokenError(PROTOCOL_ERROR, "GOAWAY on a stream")
+        if len(payload) < 8:
+            raise _BrokenError(FRAME_SIZE_ERROR, f"GOAWAY of {len(payload)} bytes")
+        self._count_useless()
+        last, code = struct.unpack_from(">LL", payload)
+        self.leaving = True
+        self._last_processed = min(self._last_processed, last & 0x7FFFFFFF)
+        self._events.append(GoawayReceived(code, payload[8:200]))
+        for each in [stream for number, stream in self.streams.items() if number > self._last_processed]:
+            del self.streams[each.id]
+            unprocessed = each.state is State.HEAD
+            self._forget(each)
+            self._events.append(StreamRefused(each) if unprocessed else StreamReset(each, code))
+
+    def _on_window_update(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise _BrokenError(FRAME_SIZE_ERROR, f"WINDOW_UPDATE of {len(payload)} bytes")
+        more = _WORD.unpack(payload)[0] & LARGEST_WINDOW
+        if not self._waiting:
+            self._count_useless()
+        if not stream_id:
+            self._send_window += more
+            if not more or self._send_window > LARGEST_WINDOW:
+                code = FLOW_CONTROL_ERROR if more else PROTOCOL_ERROR
+                raise _BrokenError(code, f"WINDOW_UPDATE of {more} for the connection")
+            return
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._check_not_idle(stream_id, "WINDOW_UPDATE")
+            return
+        stream.send_window += more
+        if not more or stream.send_window > LARGEST_WINDOW:
+            self._fail(stream, FLOW_CONTROL_ERROR if more else PROTOCOL_ERROR, f"WINDOW_UPDATE of {more}")
+
+
+def _unpadded(payload: bytes) -> bytes:
+    """Return a payload without its padding."""
+    if not payload or payload[0] >= len(payload):
+        raise _BrokenError(PROTOCOL_ERROR, "more padding than payload")
+    return payload[1 : len(payload) - payload[0]]

@@ -1,0 +1,301 @@
+"""gRPC on top of HTTP/2 (PROTOCOL-HTTP2.md), without I/O: requests' heads, messages in a body, statuses."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+import zlib
+from dataclasses import dataclass, field
+from math import ceil
+from urllib.parse import unquote_to_bytes
+
+from ..base import RawMetadata
+from .heads import Head
+
+CODES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+RESET_CODES = {
+    # PROTOCOL-HTTP2.md, "Errors"; every other code is INTERNAL.
+    0x7: "UNAVAILABLE",  # REFUSED_STREAM
+    0x8: "CANCELLED",
+    0xB: "RESOURCE_EXHAUSTED",  # ENHANCE_YOUR_CALM
+    0xC: "PERMISSION_DENIED",  # INADEQUATE_SECURITY
+}
+"""The status of a stream that the server resets, by HTTP/2's error code."""
+_PREFIX = struct.Struct(">BL")
+_RESERVED = (b":", b"grpc-", b"content-type")
+_PREFIX_SIZE = 5
+
+
+class MessageError(Exception):
+    """The body of an answer holds no messages, or one that is not accepted.
+
+    Attributes:
+        too_large: whether the limit was exceeded.
+    """
+
+    def __init__(self, text: str, too_large: bool = False) -> None:
+        super().__init__(text)
+        self.too_large = too_large
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a call ended.
+
+    Attributes:
+        code: the name of gRPC's status.
+        message: the server's words.
+        details: `grpc-status-details-bin`, a serialized `google.rpc.Status`; None without one.
+        pushback: the value of `grpc-retry-pushback-ms`; None without one.
+        retry_after: the value of `Retry-After`, of an answer without gRPC.
+        metadata: the trailing metadata; values of keys in `-bin` are bytes.
+        http_status: the HTTP status of an answer without gRPC; None of any other.
+        bare: whether the status came alone: no head before it and no metadata, as an overloaded server sheds calls.
+    """
+
+    code: str
+    message: str = ""
+    details: bytes | None = None
+    pushback: str | None = None
+    retry_after: str | None = None
+    metadata: RawMetadata = field(default=(), repr=False)
+    http_status: int | None = None
+    bare: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerHead:
+    """What the head of an answer says.
+
+    Attributes:
+        encoding: how its messages may be compressed.
+        metadata: the initial metadata.
+        status: how the call ended, where the head alone tells: trailers only, or an answer without gRPC.
+        is_grpc: whether the answer is one of gRPC's; its body is text otherwise.
+    """
+
+    encoding: str
+    metadata: RawMetadata = field(repr=False)
+    status: Status | None
+    is_grpc: bool
+
+
+# -- requests ---------------------------------------------------------------------------------------------------------
+
+
+def encode_timeout(seconds: float) -> bytes:
+    """Return the value of `grpc-timeout`: at most eight digits and a unit, rounded up."""
+    for unit, scale in ((b"u", 1e6), (b"m", 1e3), (b"S", 1.0), (b"M", 1 / 60)):
+        count = ceil(seconds * scale)
+        if count < 10**8:
+            return b"%d%b" % (max(count, 1), unit)
+    return b"%dH" % min(ceil(seconds / 3600), 10**8 - 1)
+
+
+def encode_metadata(metadata: RawMetadata) -> list[tuple[bytes, bytes]]:
+    """Return metadata as header fields; bytes go out as base64 without padding."""
+    return [
+        (name.encode(), base64.b64encode(value).rstrip(b"=") if isinstance(value, bytes) else value.encode())
+        for name, value in metadata
+    ]
+
+
+def frame_message(data: bytes, compress: bool = False) -> bytes:
+    """Return a message with its prefix, compressed by gzip where that is asked for and makes it smaller."""
+    if compress:
+        packer = zlib.compressobj(wbits=31)
+        packed = packer.compress(data) + packer.flush()
+        if len(packed) < len(data):
+            return _PREFIX.pack(1, len(packed)) + packed
+    return _PREFIX.pack(0, len(data)) + data
+
+
+# -- answers ----------------------------------------------------------------------------------------------------------
+
+
+class MessageReader:
+    """Splits the body of an answer into messages.
+
+    Args:
+        limit: bytes of the largest message, after decompression; None for no limit.
+    """
+
+    __slots__ = ("_held", "_limit", "_need", "_parts", "encoding")
+
+    def __init__(self, limit: int | None) -> None:
+        self.encoding = "identity"
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._held = 0
+        self._need = _PREFIX_SIZE
+        """Bytes until the next decision: a prefix, or a prefix with its message."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether a message has begun and is not complete."""
+        return self._held > 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the messages that this part of the body completes.
+
+        Raises:
+            MessageError: it is none, cannot be decompressed, or exceeds the limit.
+        """
+        size = len(data)
+        if not self._held and size >= _PREFIX_SIZE:
+            packed, length = _PREFIX.unpack_from(data)
+            if not packed and length == size - _PREFIX_SIZE and (self._limit is None or length <= self._limit):
+                return [data[_PREFIX_SIZE:]]  # nearly all answers
+        if not size:
+            return []
+        self._parts.append(data)
+        self._held += size
+        return self._split() if self._held >= self._need else []
+
+    def _split(self) -> list[bytes]:
+        buffer = b"".join(self._parts) if len(self._parts) > 1 else self._parts[0]
+        messages: list[bytes] = []
+        position = 0
+        self._need = _PREFIX_SIZE
+        while len(buffer) - position >= _PREFIX_SIZE:
+            packed, length = _PREFIX.unpack_from(buffer, position)
+            self._check(packed, length)
+            end = position + _PREFIX_SIZE + length
+            if end > len(buffer):
+                self._need = _PREFIX_SIZE + length
+                break
+            data = buffer[position + _PREFIX_SIZE : end]
+            messages.append(self._unpacked(data) if packed else data)
+            position = end
+        rest = buffer[position:] if position else buffer
+        self._parts = [rest] if rest else []
+        self._held = len(rest)
+        return messages
+
+    def _check(self, packed: int, length: int) -> None:
+        if packed > 1:
+            raise MessageError(f"the answer's body is not made of messages: it has a flag of {packed}")
+        if self._limit is not None and length > self._limit:
+            raise MessageError(f"received message larger than max ({length} vs. {self._limit})", too_large=True)
+        if packed and self.encoding != "gzip":
+            raise MessageError(f"the answer is compressed by {self.encoding[:40]!r}, which was not accepted")
+
+    def _unpacked(self, data: bytes) -> bytes:
+        unpacker = zlib.decompressobj(wbits=31)
+        # One byte more than the limit tells that there is more, and no bomb takes the memory it unpacks to.
+        most = 0 if self._limit is None else self._limit + 1
+        try:
+            unpacked = unpacker.decompress(data, most)
+        except zlib.error as error:
+            raise MessageError(f"the answer cannot be decompressed: {error}") from None
+        if most and len(unpacked) >= most:
+            raise MessageError(f"received message larger than max (over {self._limit}, unpacked)", too_large=True)
+        if not unpacker.eof:
+            raise MessageError("the answer cannot be decompressed: it is cut short")
+        return unpacked
+
+
+def read_head(head: Head, end: bool) -> AnswerHead:
+    """Return what the head of an answer says; `end` where it is the whole answer."""
+    known = head.meaning
+    if isinstance(known, AnswerHead) and not end:
+        return known
+    fields = dict(head.fields)
+    kind = fields.get(b"content-type", b"")
+    is_grpc = kind == b"application/grpc" or kind.startswith((b"application/grpc+", b"application/grpc;"))
+    status: Status | None = None
+    if b"grpc-status" in fields:
+        status = _status(head, bare=end)
+    elif head.status != 200 or not is_grpc:
+        status = _foreign_status(head.status, fields)
+    elif end:
+        status = Status("UNKNOWN", "the server ended the call without a status")
+    encoding = fields.get(b"grpc-encoding", b"identity").decode("latin-1")
+    answer = AnswerHead(encoding, read_metadata(head), status, is_grpc or b"grpc-status" in fields)
+    if not end:
+        head.meaning = answer
+    return answer
+
+
+def read_trailers(head: Head) -> Status:
+    """Return the status in trailers."""
+    known = head.meaning
+    if isinstance(known, Status):
+        return known
+    status = _status(head, bare=False)
+    head.meaning = status
+    return status
+
+
+def read_metadata(head: Head) -> RawMetadata:
+    """Return the fields that are metadata; values of keys in `-bin` are decoded."""
+    found: list[tuple[str, str | bytes]] = []
+    for name, value in head.fields:
+        if not name.startswith(_RESERVED):
+            key = name.decode("latin-1")
+            found.append((key, _binary(value) if key.endswith("-bin") else value.decode("latin-1")))
+    return tuple(found)
+
+
+def _status(head: Head, bare: bool) -> Status:
+    fields = dict(head.fields)
+    told = fields.get(b"grpc-status")
+    if told is None:
+        return Status("UNKNOWN", "the server ended the call without a status", metadata=read_metadata(head))
+    number = int(told) if told.isdigit() and len(told) <= 3 else -1
+    code = CODES[number] if 0 <= number < len(CODES) else "UNKNOWN"
+    message = unquote_to_bytes(fields.get(b"grpc-message", b"")).decode("utf-8", "replace")
+    if code == "UNKNOWN" and number != 2:
+        message = f"the unknown status {told[:20].decode('latin-1')!r}; {message}"
+    details = fields.get(b"grpc-status-details-bin")
+    pushback = fields.get(b"grpc-retry-pushback-ms")
+    metadata = read_metadata(head)
+    return Status(
+        code,
+        message,
+        details=None if details is None else _binary(details),
+        pushback=None if pushback is None else pushback.decode("latin-1"),
+        metadata=metadata,
+        bare=bare and not metadata,
+    )
+
+
+def _foreign_status(http_status: int, fields: dict[bytes, bytes]) -> Status:
+    """The status of an answer without gRPC, as a proxy gives it. Its class is the one that HTTP has for the number."""
+    kind = fields.get(b"content-type", b"").decode("latin-1")[:80]
+    message = f"the answer is not gRPC's: HTTP status {http_status}, {kind or 'no content type'}"
+    wait = fields.get(b"retry-after")
+    return Status(
+        "UNKNOWN",
+        message,
+        http_status=http_status,
+        retry_after=None if wait is None else wait.decode("latin-1"),
+    )
+
+
+def _binary(value: bytes) -> bytes:
+    """Decode base64 with or without padding; several values of one key come joined by commas, and the first counts."""
+    first = value.partition(b",")[0]
+    try:
+        return binascii.a2b_base64(first + b"=" * (-len(first) % 4))
+    except binascii.Error:
+        return b""
