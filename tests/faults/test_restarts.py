@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.engines.grpcio import _OPTIONS
+from remote_client._transport.engines.grpcio_channel import _OPTIONS
 from remote_client.errors import UnavailableError
 from tests.support.http_wire import HttpWire, http_module
 from tests.support.wire import WireServer, raw_module

@@ -37,11 +37,11 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _resolving(make: Callable[..., Any]) -> Callable[..., Any]:
-    def channel(target: str, *args: Any, options: list[Any]) -> Any:
+    def channel(target: str, *args: Any, options: list[Any], **more: Any) -> Any:
         name, _, port = target.rpartition(":")
         assert name == f"dns:///{NAME}"
         addresses = ",".join(f"{host}:{port}" for host in HOSTS)
-        return make(f"ipv4:{addresses}", *args, options=[*options, ("grpc.default_authority", NAME)])
+        return make(f"ipv4:{addresses}", *args, options=[*options, ("grpc.default_authority", NAME)], **more)
 
     return channel
 

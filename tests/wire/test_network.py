@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from remote_client._transport.engines import grpcio as grpc_transport
+from remote_client._transport.engines import grpcio_channel as grpc_transport
 from remote_client.errors import RemoteCallError, UnavailableError
 from remote_client.settings import ConnectionInfo
 from tests.support.proxy import Proxy

@@ -1,0 +1,129 @@
+"""Channels of grpc.aio: their options, credentials and targets. Makes no calls."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from ...errors import ConfigurationError, ForkedError
+from ...settings import ConnectionInfo, ConnectionTlsInfo
+from ..base import MAX_RESPONSE_SIZE
+
+_OPTIONS: dict[str, str | int] = {
+    # Without it channels with equal arguments share one connection, and rotation opens none (#20985).
+    "grpc.use_local_subchannel_pool": 1,
+    # One engine retries, for both protocols: no retry policy is taken from a name's service configuration. gRPC's
+    # transparent retries stay on: they send anew what the server surely did not process.
+    "grpc.service_config_disable_resolution": 1,
+    # As over HTTP: no proxy from the environment gets to see the calls.
+    "grpc.enable_http_proxy": 0,
+    "grpc.max_receive_message_length": MAX_RESPONSE_SIZE,
+    # A server that comes back is found in half a second instead of more than three. The minimum is also the time
+    # a connection may take to be made, so it must not be as short as the other two.
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.min_reconnect_backoff_ms": 5_000,
+    "grpc.max_reconnect_backoff_ms": 1_000,
+    # A name whose address moved is looked up again after a second instead of thirty.
+    "grpc.dns_min_time_between_resolutions_ms": 1_000,
+    # Finds a dead peer; a caikit runtime ends connections that ping more often ("Too many pings"). The time to wait
+    # for the answer is this option's, grpc.keepalive_timeout_ms has no effect (#39239).
+    "grpc.keepalive_time_ms": 60_000,
+    "grpc.http2.ping_timeout_ms": 10_000,
+    "grpc.keepalive_permit_without_calls": 0,
+}
+_used = False
+_hangs = False
+
+
+def _after_fork() -> None:
+    global _hangs
+    _hangs = _used
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def open_channel(connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -> grpc.aio.Channel:
+    """Return a channel that dials what the connection says: a scheme in front, so that no host name is one."""
+    if _hangs:
+        raise ForkedError("gRPC was in use when this process was forked, and hangs: start workers with `spawn`")
+    global _used
+    _used = True
+    target = connection.target if connection.is_unix else f"dns:///{connection.target}"
+    more: dict[str, Any] = {"options": list(_options(connection).items()), "interceptors": tuple(interceptors)}
+    if not connection.tls.enabled:
+        return grpc.aio.insecure_channel(target, **more)
+    return grpc.aio.secure_channel(target, _credentials(connection.tls), **more)
+
+
+def _options(connection: ConnectionInfo) -> dict[str, str | int | float]:
+    given = dict(connection.options)
+    if "grpc.keepalive_timeout_ms" in given:
+        given.setdefault("grpc.http2.ping_timeout_ms", given["grpc.keepalive_timeout_ms"])
+    if isinstance(config := given.get("grpc.service_config"), str):
+        given["grpc.service_config"] = _without_retries(config)
+    policy = {"grpc.lb_policy_name": "round_robin"} if _is_name(connection.hostname) else {}
+    return {**_OPTIONS, **policy, **given}
+
+
+def _without_retries(config: str) -> str:
+    """Return a service configuration without its retry policies: they would multiply with this client's own."""
+    try:
+        methods = [dict(each) for each in json.loads(config)["methodConfig"]]
+    except (ValueError, LookupError, TypeError):
+        return config  # none, or nothing gRPC takes
+    for each in methods:
+        each.pop("retryPolicy", None)
+    return json.dumps({**json.loads(config), "methodConfig": methods})
+
+
+def _is_name(hostname: str) -> bool:
+    """Whether it may have several addresses, which then all get calls; those that fail are left out, and probed.
+
+    Those of localhost are one machine, and another server may listen at one of them.
+    """
+    try:
+        ipaddress.ip_address(hostname)
+    except ValueError:
+        return hostname != "localhost"
+    return False
+
+
+def _credentials(tls: ConnectionTlsInfo) -> grpc.ChannelCredentials:
+    """The credentials of a TLS setting. Its files are read and checked once, until they change."""
+    files = (tls.ca_file, tls.key_file, tls.cert_file)
+    try:
+        for _ in range(3):
+            changed = _changed(files)
+            made = _make_credentials(*files, changed)
+            if _changed(files) == changed:
+                return made
+    except (OSError, ConfigurationError) as error:
+        told = ", ".join(file for file in files if file)
+        raise ConfigurationError(f"tls: {told}: cannot be used any more: {error}") from None
+    raise ConfigurationError(f"tls: {', '.join(file for file in files if file)}: they change all the time")
+
+
+def _changed(files: tuple[str | None, ...]) -> tuple[tuple[int, ...], ...]:
+    """What is another where a file was written or replaced: a file may come with an old time."""
+    told = [os.stat(file) for file in files if file]
+    return tuple((each.st_mtime_ns, each.st_ino, each.st_size) for each in told)
+
+
+@lru_cache(maxsize=64)
+def _make_credentials(
+    ca_file: str | None, key_file: str | None, cert_file: str | None, changed: tuple[tuple[int, ...], ...]
+) -> grpc.ChannelCredentials:
+    # Checked anew: of a file that has become empty gRPC aborts the whole process.
+    ConnectionTlsInfo(enabled=True, ca_file=ca_file, key_file=key_file, cert_file=cert_file)
+    return grpc.ssl_channel_credentials(
+        *(Path(file).read_bytes() if file else None for file in (ca_file, key_file, cert_file))
+    )
