@@ -178,8 +178,7 @@ class Nginx(Proxy):
         # All that is not about where things lie and how long they may take is nginx's default: of that one are the
         # 1,000 requests after which it replaces a connection.
         temporary = "".join(
-            f"{name}_temp_path {self.folder}/{name};"
-            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+            f"{name}_temp_path {self.folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         return f"""
         daemon off; master_process off; pid {self.folder}/pid; error_log {self.log} warn;
@@ -302,9 +301,7 @@ class Envoy(Proxy):
             self._cluster("grpc_server", self.server.port, "http2_protocol_options: {}"),
             self._cluster("http_server", self.web.port, "http_protocol_options: {}"),
         ]
-        return (
-            "static_resources:\n  listeners:\n" + "".join(listeners) + "  clusters:\n" + "".join(clusters)
-        )
+        return "static_resources:\n  listeners:\n" + "".join(listeners) + "  clusters:\n" + "".join(clusters)
 
     def _listener(self, name: str, codec: str, cluster: str, aging: bool = False, alpn: str = "") -> str:
         socket_of_tls = ""

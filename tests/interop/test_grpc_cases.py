@@ -124,7 +124,7 @@ async def test_special_status_message(module: Any) -> None:
             details="\t\ntest with whitespace\r\nand Unicode BMP \u263a and non-BMP \U0001f608\t\n100%25 \u00fc",
         )
     words = caught.value.details.split()
-    assert words == "test with whitespace and Unicode BMP \u263a and non-BMP \U0001f608 100%25 \u00fc".split()
+    assert words == ["test", "with", "whitespace", "and", "Unicode", "BMP", "☺", "and", "non-BMP", "😈", "100%25", "ü"]
 
 
 async def test_unimplemented_method(module: Any) -> None:

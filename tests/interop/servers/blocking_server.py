@@ -40,6 +40,12 @@ class Running:
         if not context.add_callback(self._end):
             self._end()
 
+    @property
+    def lag(self) -> float:
+        """Seconds to wait at the end of a streamed request: whoever counts cancels sets it. See `wire_server`."""
+        found: float = self._state.faults.get("lag", 0)
+        return found
+
     def pause(self, seconds: float) -> None:
         if self._over.wait(seconds):
             raise GoneError
@@ -139,7 +145,7 @@ def silent(request: bytes, context: grpc.ServicerContext, running: Running) -> I
 
 def total(requests: Iterator[bytes], context: grpc.ServicerContext, running: Running) -> bytes:
     found = 0
-    for item in _received(requests):
+    for item in _received(requests, running):
         if _order(item, context, running):
             break
         found += int(item)
@@ -147,7 +153,7 @@ def total(requests: Iterator[bytes], context: grpc.ServicerContext, running: Run
 
 
 def chat(requests: Iterator[bytes], context: grpc.ServicerContext, running: Running) -> Iterator[bytes]:
-    for item in _received(requests):
+    for item in _received(requests, running):
         if _order(item, context, running):
             break
         yield from [item] * (20 if item == b"burst" else 1)
@@ -155,12 +161,13 @@ def chat(requests: Iterator[bytes], context: grpc.ServicerContext, running: Runn
             break
 
 
-def _received(requests: Iterator[bytes]) -> Iterator[bytes]:
-    """grpcio's iterator raises a bare exception when the call was cancelled."""
+def _received(requests: Iterator[bytes], running: Running) -> Iterator[bytes]:
+    """grpcio's iterator raises a bare exception when the call was cancelled, or ends a moment before that is known."""
     try:
         yield from requests
     except Exception:
         raise GoneError from None
+    running.pause(running.lag)
 
 
 def _order(item: bytes, context: grpc.ServicerContext, running: Running) -> bool:

@@ -6,6 +6,7 @@ What it refuses is a violation, which the server's statistics list. `strict_serv
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from h2.events import (
     TrailersReceived,
     WindowUpdated,
 )
-from h2.exceptions import ProtocolError
+from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes
 from hyperframe.frame import GoAwayFrame
 
@@ -69,8 +70,8 @@ def with_continuations(data: bytes, size: int) -> bytes:
             continue
         pieces = [payload[start : start + size] for start in range(0, len(payload), size)]
         made += _frame(HEADERS, flags & ~END_HEADERS, stream, pieces[0])
-        for piece in pieces[1:]:
-            made += _frame(CONTINUATION, END_HEADERS * (piece is pieces[-1]), stream, piece)
+        for number, piece in enumerate(pieces[1:], 2):
+            made += _frame(CONTINUATION, END_HEADERS * (number == len(pieces)), stream, piece)
     return made
 
 
@@ -89,6 +90,8 @@ class Connection(asyncio.Protocol):
         self._requests = 0
         self._last: int | None = None
         """The last stream that is served, once that is decided."""
+        self._told = False
+        """Whether it is told to the client."""
         self._went = False
         """Whether the client knows that the server goes away."""
         self._early: bytearray | None = bytearray()
@@ -112,6 +115,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         self.state.made += 1
+        self.state.live.add(self)
         asyncio.get_running_loop().call_later(self.state.faults.get("late", 0), self._greet)
 
     def _greet(self) -> None:
@@ -128,6 +132,8 @@ class Connection(asyncio.Protocol):
     def change(self, settings: dict[str, int]) -> None:
         """Tell the client of other settings."""
         self.h2.update_settings({SettingCodes[name]: value for name, value in settings.items()})
+        # h2 looks at the limit before it reads the acknowledgement that comes in the same piece.
+        self.h2.max_inbound_frame_size = max(self.h2.max_inbound_frame_size, settings.get("MAX_FRAME_SIZE", 0))
         self.state.settings_sent += 1
 
     def data_received(self, data: bytes) -> None:
@@ -155,6 +161,7 @@ class Connection(asyncio.Protocol):
         self.writable.set()
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.state.live.discard(self)
         self.writable.set()
         for stream in list(self._streams.values()):
             stream.cancel()
@@ -180,7 +187,10 @@ class Connection(asyncio.Protocol):
     def done(self, stream: Stream) -> None:
         self._streams.pop(stream.id, None)
         self.flush()
-        if self._last is not None and not self._streams:
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._told and not self._streams:
             self.transport.close()
 
     # -- events -------------------------------------------------------------------------------------------------------
@@ -218,7 +228,9 @@ class Connection(asyncio.Protocol):
         timeout = found.get("grpc-timeout")
         if timeout is not None and not _TIMEOUT.fullmatch(timeout):
             self.violation(f"grpc-timeout is {timeout!r}")
-        repeated = [name for name in found if name.startswith((":", "grpc-")) and [n for n, _ in headers].count(name) > 1]
+        repeated = [
+            name for name in found if name.startswith((":", "grpc-")) and [n for n, _ in headers].count(name) > 1
+        ]
         if repeated:
             self.violation(f"more than once: {repeated}")
 
@@ -238,10 +250,10 @@ class Connection(asyncio.Protocol):
         self.flush()
         self.transport.write(GoAwayFrame(0, last_stream_id=last, error_code=0).serialize())
         if mark:
+            self._told = True
             self.h2.ping(mark)
             self.flush()
-        if not self._streams:
-            self.transport.close()
+            self._close_if_done()
 
     def _data(self, event: DataReceived) -> None:
         assert event.stream_id is not None
@@ -255,9 +267,12 @@ class Connection(asyncio.Protocol):
         stream.feed(event.data or b"", length)
 
     def acknowledge(self, length: int, stream: int) -> None:
-        """Give room back to the client."""
-        if length:
-            self.h2.acknowledge_received_data(length, stream)
+        """Give room back to the client, at once: h2's own way keeps some for later, and waits where a window is below 0."""
+        if not length:
+            return
+        self.h2.increment_flow_control_window(length)
+        with contextlib.suppress(StreamClosedError):
+            self.h2.increment_flow_control_window(length, stream)
 
     def _ended(self, event: StreamEnded) -> None:
         if stream := self._streams.get(event.stream_id or 0):

@@ -5,6 +5,7 @@ It has the methods of `asyncio_server`. What a client may not send is listed as 
 Faults, which count for what begins after they were set:
     settings: names of HTTP/2's settings and their values, told to a new connection.
     later_settings: the same, told when a call's first data arrives.
+    change: the same, told to all connections at once.
     late: seconds until a new connection is told anything.
     connection_window: bytes by which the connection's window is larger than 65,535.
     goaway: the number of requests after which a connection takes no more of them (GOAWAY, by the last one's id).

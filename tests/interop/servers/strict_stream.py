@@ -31,7 +31,28 @@ Pairs = tuple[tuple[str, str | bytes], ...]
 
 
 class StrictState(State):
-    """See `wire_server.State`."""
+    """See `wire_server.State`.
+
+    Attributes:
+        live: the connections that are open.
+    """
+
+    def __init__(self) -> None:
+        self.live: set[Connection] = set()
+        super().__init__()
+
+    @property
+    def faults(self) -> dict[str, Any]:
+        """The faults that are on; `change` is done at once and forgotten."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, wanted: dict[str, Any]) -> None:
+        settings = wanted.pop("change", None)
+        self._faults = wanted
+        for connection in self.live if settings else ():
+            connection.change(settings)
+            connection.flush()
 
     def reset(self) -> None:
         super().reset()
