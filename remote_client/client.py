@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -35,6 +35,7 @@ from .settings import (
     CallOptions,
     ConnectionInfo,
     ConnectionTlsInfo,
+    Engine,
     FinderConfig,
     MetadataSource,
     Protocol,
@@ -44,6 +45,7 @@ from .settings import (
 
 if TYPE_CHECKING:
     import httpx
+    from grpc.aio import ClientInterceptor
 
 M = TypeVar("M")
 
@@ -76,6 +78,11 @@ class RemoteClient:
         hooks: functions that get the events of `remote_client.hooks`: each attempt that failed, each call's end.
         transport: an httpx transport for HTTP to use instead of its own: `httpx.MockTransport`, a respx router's, or
             any other. `aclose()` closes it.
+        engine: what speaks gRPC: `"asyncio"` (this package) or `"grpcio"` (grpc.aio). Without it the connection's, then
+            the environment's `REMOTE_CLIENT_ENGINE`; then `"asyncio"`, unless an option or `interceptors` need grpcio.
+        interceptors: grpc.aio's client interceptors; grpcio calls them.
+        max_pending: calls to a server that may wait for its first answer at a time; further ones wait in the client.
+            Default 256.
 
     Raises:
         ConfigurationError: something of that is wrong.
@@ -93,9 +100,14 @@ class RemoteClient:
         metadata: MetadataSource | None = None,
         hooks: Iterable[Hook] = (),
         transport: httpx.AsyncBaseTransport | None = None,
+        engine: Engine | None = None,
+        interceptors: Sequence[ClientInterceptor] = (),
+        max_pending: int | None = None,
     ) -> None:
         targets = [target] if isinstance(target, (str, ConnectionInfo)) else target
-        parsed = [_connection(each, protocol, retries, timeout, max_session_age, tls) for each in targets]
+        parsed = [
+            _connection(each, protocol, retries, timeout, max_session_age, tls, engine, max_pending) for each in targets
+        ]
         if len({speaks for _, speaks in parsed}) != 1:
             raise ConfigurationError("target: give at least one, and all of one protocol")
         connections = tuple(connection for connection, _ in parsed)
@@ -105,6 +117,7 @@ class RemoteClient:
             FinderConfig(remote_connections=connections[:-1], connection=connections[-1], protocol=parsed[0][1]),
             options=CallOptions(timeout=connections[0].timeout, metadata=self._metadata, hooks=self._hooks),
             transport=transport,
+            interceptors=interceptors,
         )
         self._finder = Finders([finder])
         self._transport = transport
@@ -368,6 +381,8 @@ def _connection(
     timeout: float | EllipsisType | None,
     max_session_age: float | None,
     tls: ConnectionTlsInfo | Mapping[str, Any] | None,
+    engine: Engine | None,
+    max_pending: int | None,
 ) -> tuple[ConnectionInfo, Protocol]:
     """A target with the client's own settings over it."""
     if isinstance(target, ConnectionInfo):
@@ -383,10 +398,8 @@ def _connection(
         changes["timeout"] = timeout
     if retries is None and not isinstance(target, ConnectionInfo):
         retries = RetryPolicy().retries
-    if retries is not None:
-        changes["retries"] = retries
-    if max_session_age is not None:
-        changes["max_session_age"] = max_session_age
+    more = {"retries": retries, "max_session_age": max_session_age, "engine": engine, "max_pending": max_pending}
+    changes |= {name: value for name, value in more.items() if value is not None}
     if tls is not None:
         given: dict[str, Any] = dict(tls) if isinstance(tls, Mapping) else tls.model_dump(exclude_unset=True)
         if connection.tls.enabled and given.get("enabled") is False:

@@ -13,6 +13,7 @@ import anyio
 from ._schema.info import ModelInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from ._transport.balance import Balancer
+from ._transport.engine import choose_engine
 from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller
 from .declare import registry
@@ -66,6 +67,7 @@ class RemoteModelFinder:
         instance_name: its name in a configuration.
         options: timeout and metadata of its calls; the timeout of the connection where it is not given.
         transport: an httpx transport, such as `httpx.MockTransport`, for HTTP to use. The finder never closes it.
+        interceptors: grpc.aio's, for gRPC through grpcio.
 
     Raises:
         ConfigurationError: the configuration is wrong.
@@ -78,6 +80,7 @@ class RemoteModelFinder:
         *,
         options: CallOptions | None = None,
         transport: Any = None,
+        interceptors: Sequence[Any] = (),
     ) -> None:
         self.config = config if isinstance(config, FinderConfig) else FinderConfig(**config)
         self.instance_name = instance_name
@@ -85,6 +88,7 @@ class RemoteModelFinder:
             raise ConfigurationError("transport: an httpx transport is for HTTP; the protocol here is gRPC")
         self._options = options
         self._transport = transport
+        self._interceptors = tuple(interceptors)
         self._flights = Flights()
         self._polled: dict[str | None, float] = {}
         self._closed = False
@@ -93,6 +97,8 @@ class RemoteModelFinder:
         self._template = (
             self.config.connection if self.config.connection and self.config.connection.is_template else None
         )
+        if self._template is not None:
+            choose_engine(self._template, self.config.protocol, self._interceptors)  # raises what a server would, later
         self._fixed = [self._server(each) for each in fixed if each and not each.is_template]
         self._balancers: dict[str, Balancer[ConnectionManager]] = {}
         self._by_model: dict[str, Server] = {}
@@ -262,7 +268,7 @@ class RemoteModelFinder:
     def _server(self, connection: ConnectionInfo) -> Server:
         options = self._options or CallOptions(timeout=connection.timeout)
         caller = Caller(
-            open_connections(connection, self.config.protocol, self._transport),
+            open_connections(connection, self.config.protocol, self._transport, self._interceptors),
             model_key=self.config.model_key,
             model=None,
             options=replace(options, output="dict", retry=connection.retry_policy),

@@ -395,6 +395,7 @@ class FinderConfig(Settings):
         remote_connections: more servers; of two that list the same model the first is used.
         model_key: the metadata key that names the model.
         protocol: `grpc` or `http`.
+        engine: what speaks gRPC to all its servers; goes before the engines that connections name.
         min_poll_time: seconds during which a model that is missing is not looked for again.
         discover_models: whether to ask the servers which models they have.
         supported_models: models known beforehand: name -> module id, or name -> {module_id, tasks}. They need
@@ -405,6 +406,7 @@ class FinderConfig(Settings):
     remote_connections: tuple[ConnectionInfo, ...] = ()
     model_key: str = "mm-model-id"
     protocol: Protocol = "grpc"
+    engine: Engine | None = None
     min_poll_time: float = Field(default=30, ge=0)
     discover_models: bool = True
     supported_models: Mapping[str, SupportedModel] = Field(default_factory=dict)
@@ -425,7 +427,16 @@ class FinderConfig(Settings):
         for each in (self.connection, *self.remote_connections):
             if each is not None:
                 check_protocol(each, self.protocol)
+        if self.engine is not None:
+            self._set_engine(self.engine)
         return self
+
+    def _set_engine(self, engine: Engine) -> None:
+        """Write the engine into the connections: modules that are made of them have it then."""
+        others = tuple(each.replace(engine=engine) for each in self.remote_connections)
+        object.__setattr__(self, "remote_connections", others)
+        if self.connection is not None:
+            object.__setattr__(self, "connection", self.connection.replace(engine=engine))
 
 
 def check_protocol(connection: ConnectionInfo, protocol: Protocol) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, get_args, get_origin, overload
@@ -34,10 +34,20 @@ from .hooks import Hook
 from .jobs import JobInfo, JobStatus, Progress
 from .module import UNSET
 from .module_config import RemoteModuleConfig
-from .settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, FinderConfig, MetadataSource, Output, Protocol
+from .settings import (
+    CallOptions,
+    ConnectionInfo,
+    ConnectionTlsInfo,
+    Engine,
+    FinderConfig,
+    MetadataSource,
+    Output,
+    Protocol,
+)
 
 if TYPE_CHECKING:
     import httpx
+    from grpc.aio import ClientInterceptor
 
 __all__ = [
     "CallOptions",
@@ -178,8 +188,12 @@ class RemoteModelFinder(Blocking):
         *,
         options: CallOptions | None = None,
         transport: Any = None,
+        interceptors: Sequence[ClientInterceptor] = (),
     ) -> None:
-        self._adopt(_finder.RemoteModelFinder(config, instance_name, options=options, transport=transport))
+        made = _finder.RemoteModelFinder(
+            config, instance_name, options=options, transport=transport, interceptors=interceptors
+        )
+        self._adopt(made)
 
     find_model = blocking(_finder.RemoteModelFinder.find_model)
     discover = blocking(_finder.RemoteModelFinder.discover)
@@ -240,6 +254,9 @@ class RemoteClient(Blocking):
         metadata: MetadataSource | None = None,
         hooks: Iterable[Hook] = (),
         transport: httpx.AsyncBaseTransport | None = None,
+        engine: Engine | None = None,
+        interceptors: Sequence[ClientInterceptor] = (),
+        max_pending: int | None = None,
     ) -> None:
         self._adopt(
             _client.RemoteClient(
@@ -252,6 +269,9 @@ class RemoteClient(Blocking):
                 metadata=_metadata(metadata),
                 hooks=hooks,
                 transport=transport,
+                engine=engine,
+                interceptors=interceptors,
+                max_pending=max_pending,
             )
         )
 

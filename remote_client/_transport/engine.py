@@ -212,26 +212,24 @@ def unknown_options(options: Mapping[str, Value]) -> list[str]:
 def choose_engine(
     connection: ConnectionInfo,
     protocol: Protocol,
-    engine: Engine | None = None,
     interceptors: Sequence[Any] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Engine:
     """Decide which engine carries the calls.
 
-    The argument counts first, then the connection's own wish, then the environment's. Without any the own engine is
-    taken, unless something is asked for that only grpcio has: an option, or interceptors.
+    The connection's `engine` counts first, then the environment's. Without either the own engine is taken, unless
+    something is asked for that only grpcio has: an option, or interceptors.
 
     Args:
         connection: the server.
         protocol: engines are gRPC's; over HTTP the environment does not count.
-        engine: the argument of the client.
         interceptors: of grpc.aio.
         environment: the process's without it.
 
     Raises:
         ConfigurationError: the engine cannot do what is asked for.
     """
-    asked, source = _asked(connection, engine, {} if protocol == "http" else environment)
+    asked, source = _asked(connection, {} if protocol == "http" else environment)
     if protocol == "http":
         _check_http(asked, interceptors)
         return "asyncio"
@@ -247,23 +245,14 @@ def choose_engine(
     return asked
 
 
-def _asked(
-    connection: ConnectionInfo, engine: Engine | None, environment: Mapping[str, str] | None
-) -> tuple[Engine | None, str]:
+def _asked(connection: ConnectionInfo, environment: Mapping[str, str] | None) -> tuple[Engine | None, str]:
     """The engine that is asked for, if one is, and where."""
-    if engine is not None:
-        return _checked(engine, "engine"), "engine"
     if connection.engine is not None:
-        return connection.engine, "the connection's engine"
-    named = (os.environ if environment is None else environment).get(ENVIRONMENT)
-    return (_checked(named, ENVIRONMENT) if named else None), ENVIRONMENT
-
-
-def _checked(engine: Any, source: str) -> Engine:
-    if engine not in get_args(Engine):
-        raise ConfigurationError(f"{source}: must be {' or '.join(map(repr, get_args(Engine)))}, not {engine!r}")
-    checked: Engine = engine
-    return checked
+        return connection.engine, "engine"
+    named: Any = (os.environ if environment is None else environment).get(ENVIRONMENT) or None
+    if named is not None and named not in get_args(Engine):
+        raise ConfigurationError(f"{ENVIRONMENT}: must be {' or '.join(get_args(Engine))}, not {named!r}")
+    return named, ENVIRONMENT
 
 
 def _check_http(asked: Engine | None, interceptors: Sequence[Any]) -> None:

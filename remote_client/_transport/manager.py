@@ -11,8 +11,9 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from ..errors import ClosedError, ForkedError, RemoteClientError, UnavailableError, WrongLoopError
@@ -212,31 +213,59 @@ class ConnectionManager:
             await asyncio.wait(self._closing)
 
 
-def open_connections(connection: ConnectionInfo, protocol: Protocol, engine: Any = None) -> ConnectionManager:
-    """The manager of the connections to one server. Dials nothing, and loads a protocol only when a call needs it.
+def open_connections(
+    connection: ConnectionInfo, protocol: Protocol, transport: Any = None, interceptors: Sequence[Any] = ()
+) -> ConnectionManager:
+    """The manager of the connections to one server. Dials nothing, and loads an engine only when a call needs it.
 
-    `engine` is an httpx transport for HTTP to use; it is shared by all connections, and left open at the end.
+    Args:
+        connection: the server.
+        protocol: what it speaks.
+        transport: an httpx transport for HTTP to use; it is shared by all connections, and left open at the end.
+        interceptors: of grpc.aio.
+
+    Raises:
+        ConfigurationError: the engine asked for cannot do what else is asked for.
     """
+    engine = choose_engine(connection, protocol, interceptors)
+    connect: Callable[[], Transport]
+    if protocol == "http":
+        connect = partial(_connect_http, connection, transport)
+    elif engine == "grpcio":
+        connect = partial(_connect_grpcio, connection, tuple(interceptors))
+    else:
+        connect = _connecting(connection)
+    return ConnectionManager(connect, max_session_age=connection.max_session_age, target=connection.target)
 
+
+# Imports inside: importing this package must load neither grpc nor httpx.
+
+
+def _connect_http(connection: ConnectionInfo, transport: Any) -> Transport:
+    from .http import HttpTransport
+
+    return HttpTransport(connection, transport)
+
+
+def _connect_grpcio(connection: ConnectionInfo, interceptors: tuple[Any, ...]) -> Transport:
+    from .engines.grpcio import GrpcioTransport
+
+    return GrpcioTransport(connection, interceptors)
+
+
+def _connecting(connection: ConnectionInfo) -> Callable[[], Transport]:
+    """What makes connections of the own engine, which share what they learn about the server."""
+    options = GrpcOptions.of(connection)
     memory: Any = None
 
     def connect() -> Transport:
-        # Here, because importing this package must load neither grpc nor httpx.
-        if protocol == "http":
-            from .http import HttpTransport
+        from .grpc.transport import GrpcTransport, ServerMemory
 
-            return HttpTransport(connection, engine)
-        if choose_engine(connection, protocol) == "asyncio":
-            from .grpc.transport import GrpcTransport, ServerMemory
+        nonlocal memory
+        memory = memory or ServerMemory()
+        return GrpcTransport(connection, options, memory)
 
-            nonlocal memory
-            memory = memory or ServerMemory()
-            return GrpcTransport(connection, GrpcOptions.of(connection), memory)
-        from .engines.grpcio import GrpcioTransport
-
-        return GrpcioTransport(connection)
-
-    return ConnectionManager(connect, max_session_age=connection.max_session_age, target=connection.target)
+    return connect
 
 
 def _lifetime(max_age: float, jitter: Callable[[], float]) -> float:

@@ -1,5 +1,6 @@
 """Settings are checked when they are made, with a message that says what is wrong, and never show a secret."""
 
+import pickle
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ def test_defaults_are_upstreams() -> None:
     info = ConnectionInfo(hostname="h")
     assert (info.port, info.timeout, info.retries, info.max_session_age) == (80, 60, 1, -1)
     assert (info.options, info.retry_options) == ({}, {})
+    assert (info.engine, info.max_pending) == (None, 256)
     assert info.tls == ConnectionTlsInfo(
         enabled=False, insecure_verify=False, ca_file=None, cert_file=None, key_file=None
     )
@@ -54,6 +56,8 @@ def test_nulls_of_a_configuration_file() -> None:
         ({"hostname": "h", "timeout": 0}, "timeout: "),
         ({"hostname": "h", "timeout": -1}, "timeout: "),
         ({"hostname": "h", "retries": -1}, "retries: "),
+        ({"hostname": "h", "engine": "grpc"}, "engine: "),
+        ({"hostname": "h", "max_pending": 0}, "max_pending: "),
         ({"hostname": "h", "tsl": {}}, "unknown key 'tsl', did you mean 'tls'?"),
         ({"hostname": "h", "options": {"a": []}}, "options.a"),
     ],
@@ -202,6 +206,27 @@ def test_good_tls_files(tmp_path: Path) -> None:
     pem = Pem(tmp_path)
     assert not ConnectionTlsInfo(enabled=True, ca_file=pem.ca).mtls_enabled
     assert ConnectionTlsInfo(enabled=True, ca_file=pem.ca, cert_file=pem.cert, key_file=pem.key).mtls_enabled
+
+
+def test_an_encrypted_key_has_a_password(tmp_path: Path) -> None:
+    pem = Pem(tmp_path)
+    files = {"cert_file": pem.cert, "key_file": pem.encrypted_key}
+    assert ConnectionTlsInfo(enabled=True, key_password="x", **files).password == "x"
+    with pytest.raises(ConfigurationError, match="key_password is wrong") as caught:
+        ConnectionTlsInfo(enabled=True, key_password="hunter2", **files)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_keys_password_is_never_shown() -> None:
+    info = ConnectionInfo(hostname="h", tls={"key_password": "hunter2"})
+    shown = f"{info!r} {info} {info.model_dump()} {info.model_dump_json()} {FinderConfig(connection=info)!r}"
+    assert "hunter2" not in shown
+    with pytest.raises(ConfigurationError) as caught:
+        ConnectionInfo(hostname="h", tls={"key_password": ["hunter2"]})
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(TypeError, match="never pickled"):
+        pickle.dumps(info)
+    assert pickle.loads(pickle.dumps(ConnectionTlsInfo(ca_file="x"))) == ConnectionTlsInfo(ca_file="x")
 
 
 @pytest.mark.parametrize(
