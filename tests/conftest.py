@@ -1,6 +1,7 @@
 """Fixtures for all tests: the servers that several folders share, and that no test leaves a task behind."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -10,6 +11,22 @@ from remote_client.declare import registry
 
 from .support.runtime import Runtime
 from .support.wire import WireServer
+
+
+ENGINE = os.environ.get("REMOTE_CLIENT_ENGINE") or "asyncio"
+"""The engine of all clients in this run."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "only_engine(name, reason): the test holds on that gRPC engine only, and why")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what holds on another engine only; docs/engines.md lists it."""
+    for mark in item.iter_markers("only_engine"):
+        name, reason = mark.args
+        if name != ENGINE:
+            pytest.skip(f"holds on {name} only: {reason}")
 
 
 @pytest_asyncio.fixture(autouse=True)

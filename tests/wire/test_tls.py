@@ -43,9 +43,11 @@ async def test_the_right_authority(start_wire: Callable[..., WireServer], author
     server = start_wire(tls=authority.tls())
     tls = ConnectionTlsInfo(enabled=True, ca_file=authority.ca)
     for hostname in ("localhost", "127.0.0.1"):
-        async with raw_module(server.info(hostname=hostname, tls=tls)) as module:
+        info = server.info(hostname=hostname, tls=tls)
+        async with raw_module(info) as module:
             assert await module.echo(b"private") == b"private"
-            assert wrapped(module).echo(b"private") == b"private"
+        with wrapped(raw_module(info)) as blocking:
+            assert blocking.echo(b"private") == b"private"
     async with RemoteClient(f"grpcs://localhost:{server.port}", tls={"ca_file": authority.ca}) as client:
         assert [each.name for each in await client.models()] == ["foo"]
 
@@ -66,7 +68,7 @@ async def _fails(module: Any) -> TlsError:
         for call in (module.echo(b""), anext(module.silent()), module.sum([b"1"]), anext(module.chat([b"1"]))):
             with pytest.raises(TlsError) as caught:
                 await call
-        blocking = wrapped(module)  # it calls on connections of its own
+    with wrapped(raw_module(module.config.connection)) as blocking:
         for deed in (lambda: blocking.echo(b""), lambda: next(blocking.silent())):
             with pytest.raises(TlsError) as caught:
                 await asyncio.to_thread(deed)
