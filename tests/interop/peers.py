@@ -76,16 +76,30 @@ class Proxy(ABC):
             connections end after a short time.
         server: the gRPC server behind it.
         web: the HTTP server behind it.
+
+    Args:
+        server: the gRPC server to put it in front of, or anything with a port.
+        web: the HTTP server, likewise.
+        tls: key and certificate of its listeners with TLS.
+        answers: whether the servers behind it answer through it; by default by their identities.
     """
 
     name: str
     package: str
     listeners: tuple[str, ...] = ("grpc", "http")
 
-    def __init__(self, server: WireServer, web: HttpWire, tls: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        server: WireServer,
+        web: HttpWire,
+        tls: Mapping[str, str] | None = None,
+        *,
+        answers: Callable[[Proxy], bool] | None = None,
+    ) -> None:
         self.program = program(self.name, self.package)
         self.server, self.web, self.tls = server, web, tls
         self.ports: dict[str, int] = {}
+        self._answers = answers or Proxy._identities_are_right
 
     @abstractmethod
     def configuration(self) -> str:
@@ -139,15 +153,18 @@ class Proxy(ABC):
             if self._process.poll() is not None:
                 break
             try:
-                answers = self._ask(), self._ask_http()
+                answers = self._answers(self)
             except (grpc.RpcError, OSError, http.client.HTTPException) as caught:
                 error = caught
                 time.sleep(0.05)
                 continue
-            assert answers == (self.server.identity.encode(), self.web.identity.encode()), f"{self.name}: {answers}"
+            assert answers, f"{self.name}: somebody else serves on its ports"
             return
         told = self.log.read_text()[-2000:]
         raise RuntimeError(f"{self.name} does not serve: {error!r}\n{told}") from error
+
+    def _identities_are_right(self) -> bool:
+        return (self._ask(), self._ask_http()) == (self.server.identity.encode(), self.web.identity.encode())
 
     def _ask(self) -> bytes:
         target = f"127.0.0.1:{self.ports['grpc']}"
@@ -455,3 +472,49 @@ def unused_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+class Nghttpd:
+    """A running nghttpd, which speaks HTTP/2 and no gRPC; a context manager.
+
+    Args:
+        arguments: more of its command line's.
+        files: path -> contents: what it serves.
+        tls: key and certificate; without them it speaks in the clear.
+    """
+
+    def __init__(
+        self, *arguments: str, files: Mapping[str, bytes] | None = None, tls: Mapping[str, str] | None = None
+    ) -> None:
+        self._program = program("nghttpd", "apt-get install nghttp2-server")
+        self._arguments = [*arguments, *([] if tls else ["--no-tls"])]
+        self._tls = [tls["key"], tls["cert"]] if tls else []
+        self._files = files or {}
+
+    def __enter__(self) -> Self:
+        self.port = unused_port()
+        self._folder = tempfile.TemporaryDirectory(prefix="remote-client-nghttpd-")
+        for path, contents in self._files.items():
+            file = Path(self._folder.name, path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(contents)
+        command = [self._program, "-a", "127.0.0.1", "-d", self._folder.name, *self._arguments, str(self.port)]
+        self._process = subprocess.Popen([*command, *self._tls], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 5
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return self
+            except OSError as error:
+                if time.monotonic() > end or self._process.poll() is not None:
+                    self.__exit__()
+                    raise RuntimeError(f"nghttpd does not serve: {error}") from error
+                time.sleep(0.02)
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
+
+    def info(self, **changes: Any) -> ConnectionInfo:
+        return ConnectionInfo(**{"hostname": "127.0.0.1", "port": self.port, "timeout": 10, "retries": 0} | changes)
