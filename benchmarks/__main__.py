@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .backend import build, build_folder, cores
+from .backend import Program, build, build_folder, cores
 from .harness import QUICK, Effort
 from .report import row, table
 
@@ -23,6 +23,9 @@ FILES = (
     "sync",
     "grpc",
     "stream",
+    "gateway",
+    "tls",
+    "envoy",
     "http",
     "bulk",
     "growth",
@@ -51,21 +54,27 @@ def main() -> None:
     wish = parser.parse_args()
     effort = QUICK if wish.quick else Effort(rounds=wish.rounds)
     figures: list[dict[str, Any]] = []
+    left_out: dict[str, str] = {}
     with build_folder() as folder:
-        command = build(folder)
-        told = about(command)
+        program = build(folder)
+        told = about(program)
         print("\n".join(f"{name}: {value}" for name, value in told.items()), flush=True)
-        for figure in _figures(wish.only, effort, command):
+        for figure in _figures(wish.only, effort, program):
+            if "left_out" in figure:
+                left_out[figure["left_out"]] = figure["reason"]
+                continue
             figures.append(figure)
             print(row(figure), file=sys.stderr, flush=True)
     print(table(figures))
+    print("\n".join(f"left out: {name}: {reason}" for name, reason in left_out.items()))
     if wish.json is not None:
-        wish.json.write_text(json.dumps({"about": told, "effort": asdict(effort), "figures": figures}, indent=1))
-    if not figures:
+        whole = {"about": told, "effort": asdict(effort), "left out": left_out, "figures": figures}
+        wish.json.write_text(json.dumps(whole, indent=1))
+    if not figures and not left_out:
         parser.error(f"no case begins with {wish.only!r}")
 
 
-def about(server_command: list[str]) -> dict[str, str]:
+def about(program: Program) -> dict[str, str]:
     """What the figures depend on."""
     client, server = cores()
     return {
@@ -76,7 +85,8 @@ def about(server_command: list[str]) -> dict[str, str]:
         "python": sys.version.split()[0],
         "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
         "libraries of the cases of caikit": _caikit_libraries(),
-        "server": "C" if len(server_command) == 1 else SLOW,
+        "server": "C" if program.in_c else SLOW,
+        "TLS": "no" if not program.ca else "yes",
     }
 
 
@@ -97,14 +107,14 @@ def _processor() -> str:
     return found[0] if found else os.uname().machine
 
 
-def _figures(only: str, effort: Effort, command: list[str]) -> Iterator[dict[str, Any]]:
+def _figures(only: str, effort: Effort, program: Program) -> Iterator[dict[str, Any]]:
     for file in FILES:
         if not file.startswith(only.partition(" ")[0]):
             continue
         if file.startswith("caikit") and _caikit_python() is None:
-            print("caikit: left out, RUNTIME_PYTHON names no environment with it", file=sys.stderr)
+            yield {"left_out": file, "reason": "RUNTIME_PYTHON names no environment with caikit"}
             continue
-        wish = {"file": file, "only": only, "effort": asdict(effort), "command": command}
+        wish = {"file": file, "only": only, "effort": asdict(effort), "program": asdict(program)}
         with _worker(file, json.dumps(wish)) as process:
             assert process.stdout is not None
             for line in process.stdout:

@@ -24,6 +24,8 @@ class Answer(NamedTuple):
     data: bytes
     request: bytes | None = None
     times: int = 1
+    pause: int = 0
+    """Microseconds before each message of the answer."""
 
 
 def table(model_count: int = 1) -> list[Answer]:
@@ -39,7 +41,7 @@ def packed(answers: list[Answer]) -> bytes:
         key, request = each.key.encode(), each.request or b""
         parts += [struct.pack("<i", len(key)), key]
         parts += [struct.pack("<i", -1 if each.request is None else len(request)), request]
-        parts += [struct.pack("<ii", each.times, len(each.data)), each.data]
+        parts += [struct.pack("<iii", each.times, each.pause, len(each.data)), each.data]
     return b"".join(parts)
 
 
@@ -53,6 +55,8 @@ def _grpc() -> Iterator[Answer]:
     yield Answer(library.rpc("NumbersIn"), library.message("Numbers")(values=library.numbers()).SerializeToString())
     yield Answer(library.rpc("BytesOut"), tiny)
     yield Answer(library.rpc("BytesIn"), library.message("Blob")(data=bytes(library.BYTES)).SerializeToString())
+    yield Answer(library.rpc("Page"), library.message("Blob")(data=bytes(library.PAGE)).SerializeToString())
+    yield Answer(library.rpc("Paced", "ServerStreaming"), tiny, times=library.PACED_ITEMS, pause=library.PAUSE)
 
 
 def _caikit() -> Iterator[Answer]:

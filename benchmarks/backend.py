@@ -7,14 +7,32 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from .answers import packed, table
 
 HERE = Path(__file__).parent
+SOURCES = sorted(str(each) for each in (HERE / "server").glob("*.c"))
 HOST = "127.0.0.1"
 PYTHON_SERVERS = 2
+WITH_TLS = ("-DTLS", "-lssl", "-lcrypto")
+
+
+@dataclass(frozen=True)
+class Program:
+    """How the server is run.
+
+    Attributes:
+        command: its command line.
+        in_c: whether it is that in C.
+        ca: the file of the authority that issued its certificate; empty for a server that cannot speak TLS.
+    """
+
+    command: list[str] = field(default_factory=list)
+    in_c: bool = True
+    ca: str = ""
 
 
 def cores() -> tuple[int | None, int | None]:
@@ -29,36 +47,67 @@ def pin(process: int, core: int | None) -> None:
         os.sched_setaffinity(process, {core})
 
 
-def build(folder: str) -> list[str]:
-    """The command that runs the server: Python's, slower than the client, where that in C cannot be compiled."""
+def build(folder: str) -> Program:
+    """Return the server in C, with TLS if OpenSSL's headers are there; without a compiler the slow one in Python."""
+    server = str(Path(folder, "server"))
+    for options in (WITH_TLS, ()):
+        if _compiled(server, options):
+            files = _certificates(folder) if options else []
+            return Program([server, *files[1:]], in_c=True, ca=files[0] if files else "")
+    return Program([sys.executable, "-m", "benchmarks.python_server", str(PYTHON_SERVERS)], in_c=False)
+
+
+def _compiled(server: str, options: tuple[str, ...]) -> bool:
     compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
-    if compiler is not None:
-        command = [compiler, "-O2", "-o", str(Path(folder, "server")), str(HERE / "server.c")]
-        if subprocess.run(command, check=False).returncode == 0:
-            return [str(Path(folder, "server"))]
-    return [sys.executable, "-m", "benchmarks.python_server", str(PYTHON_SERVERS)]
+    if compiler is None:
+        return False
+    command = [compiler, "-O2", "-o", server, *SOURCES, *options]
+    return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def _certificates(folder: str) -> list[str]:
+    """The files of an authority, of a certificate for this machine, and of its key; none without `trustme`."""
+    try:
+        import trustme
+    except ImportError:
+        return []
+    files = [str(Path(folder, name)) for name in ("ca.pem", "certificate.pem", "key.pem")]
+    authority = trustme.CA()
+    issued = authority.issue_cert(HOST, "localhost")
+    authority.cert_pem.write_to_path(files[0])
+    issued.cert_chain_pems[0].write_to_path(files[1])
+    issued.private_key_pem.write_to_path(files[2])
+    return files
 
 
 class Backend:
-    """A running server with so many models; a context manager."""
+    """A running server with so many models; a context manager.
 
-    def __init__(self, command: list[str], core: int | None, model_count: int = 1) -> None:
-        self._command = command
+    Attributes:
+        grpc: where gRPC is spoken.
+        http: the URL of HTTP/1.1.
+        secure: where both are spoken over TLS; empty for nowhere.
+        ca: the file of the authority to trust there.
+    """
+
+    def __init__(self, program: Program, core: int | None, model_count: int = 1) -> None:
+        self._program = program
         self._core = core
         self._table = packed(table(model_count))
+        self.in_c, self.ca = program.in_c, program.ca
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HERE.parent)
+        command = self._program.command
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HERE.parent)
         pin(self._process.pid, self._core)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(self._table)
         self._process.stdin.flush()
-        ports = self._process.stdout.readline().split()
-        self.in_c = len(ports) == 1  # and has one port for both protocols
-        self.grpc_port, self.http_port = int(ports[0]), int(ports[-1])
+        self.grpc_port, self.http_port, secure_port = map(int, self._process.stdout.readline().split())
         self.grpc = f"{HOST}:{self.grpc_port}"
         self.http = f"http://{HOST}:{self.http_port}"
+        self.secure = f"{HOST}:{secure_port}" if secure_port else ""
         return self
 
     def __exit__(self, *_: object) -> None:

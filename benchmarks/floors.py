@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,8 +19,11 @@ TIMEOUT = 60
 OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1))
 
 
-def aio_channel(target: str) -> Any:
-    """A plain channel of grpc.aio."""
+def aio_channel(target: str, ca: str = "") -> Any:
+    """A plain channel of grpc.aio; with an authority's file over TLS."""
+    if ca:
+        trusted = grpc.ssl_channel_credentials(Path(ca).read_bytes())
+        return grpc.aio.secure_channel(target, trusted, options=OPTIONS)
     return grpc.aio.insecure_channel(target, options=OPTIONS)
 
 

@@ -1,4 +1,8 @@
-"""How a case is measured: its variants in random order, again and again, each beside its floor."""
+"""How a case is measured: its variants in random order, again and again, each beside its floor.
+
+The time of the processor stands beside the time on the clock: it is the steadier of the two, and counts all threads of
+the process and the processes that ended in it.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,12 @@ import asyncio
 import gc
 import inspect
 import random
+import resource
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 Run = Callable[[int], Awaitable[None] | float | None]
 """Does so many units of work. It is timed, unless it returns what it measured itself (for one unit)."""
@@ -40,6 +45,14 @@ class Case:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A case that cannot be measured here, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Effort:
     """How long is measured: so many rounds, in each so many seconds for a variant."""
 
@@ -52,22 +65,36 @@ QUICK = Effort(rounds=1, seconds=0.0)
 
 @dataclass(frozen=True)
 class Figure:
-    """What a variant of a case showed: medians, and the quartiles of the ratio to the floor in the same round."""
+    """What a variant of a case showed: medians, and the quartiles of the ratio to the floor in the same round.
+
+    `cpu` and what begins so is of the processor's time; None where the case does not measure time.
+    """
 
     case: str
     variant: str
     unit: str
     measure: str
     value: float
-    ratio: float | None
-    low: float | None
-    high: float | None
     units: int
     rounds: int
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    cpu: float | None = None
+    cpu_ratio: float | None = None
+    cpu_low: float | None = None
+    cpu_high: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Itself as JSON."""
         return asdict(self)
+
+
+class Sample(NamedTuple):
+    """One run: seconds of a unit, on the clock and of the processor, or what the run measured itself."""
+
+    value: float
+    cpu: float | None
 
 
 class Harness:
@@ -80,7 +107,7 @@ class Harness:
     def measure(self, case: Case) -> list[Figure]:
         """All figures of a case, the floor's first."""
         units = {name: self._units(case, run) for name, run in case.variants.items()}
-        seen: dict[str, list[float]] = {name: [] for name in case.variants}
+        seen: dict[str, list[Sample]] = {name: [] for name in case.variants}
         for _ in range(min(self._effort.rounds, case.rounds or self._effort.rounds)):
             for name in random.sample(list(case.variants), len(case.variants)):
                 seen[name].append(self._once(case.variants[name], units[name]))
@@ -102,24 +129,36 @@ class Harness:
         units = max(1, round(units * self._effort.seconds / took / case.step)) * case.step
         return min(units, case.limit or units)
 
-    def _once(self, run: Run, units: int) -> float:
-        """Seconds of a unit, or what the run measured itself."""
+    def _once(self, run: Run, units: int) -> Sample:
         gc.collect()
-        started = time.perf_counter()
+        worked, started = processor_time(), time.perf_counter()
         told = run(units)
         measured = self._runner.run(told) if inspect.iscoroutine(told) else told
-        took = time.perf_counter() - started
-        return measured if isinstance(measured, float) else took / units
+        took, cpu = time.perf_counter() - started, processor_time() - worked
+        return Sample(measured, None) if isinstance(measured, float) else Sample(took / units, cpu / units)
 
-    def _figure(self, case: Case, name: str, units: int, seen: list[float], floor: list[float]) -> Figure:
+    def _figure(self, case: Case, name: str, units: int, seen: list[Sample], floor: list[Sample]) -> Figure:
         scale = 1e6 if case.measure == "us" else 1
-        value = statistics.median(seen) * scale
-        alone = Figure(case.name, name, case.unit, case.measure, value, None, None, None, units, len(seen))
+        value = statistics.median(each.value for each in seen) * scale
+        cpus, floors = [each.cpu or 0 for each in seen], [each.cpu or 0 for each in floor]
+        cpu = statistics.median(cpus) * scale if any(cpus) else None
+        alone = Figure(case.name, name, case.unit, case.measure, value, units, len(seen), cpu=cpu)
         if seen is floor:
             return alone
-        ratios = [mine / its for mine, its in zip(seen, floor, strict=True) if mine > 0 and its > 0]
-        low, middle, high = quartiles(ratios)
-        return replace(alone, ratio=middle, low=low, high=high)
+        low, ratio, high = _ratios([each.value for each in seen], [each.value for each in floor])
+        cpu_low, cpu_ratio, cpu_high = _ratios(cpus, floors)
+        return replace(alone, ratio=ratio, low=low, high=high, cpu_ratio=cpu_ratio, cpu_low=cpu_low, cpu_high=cpu_high)
+
+
+def processor_time() -> float:
+    """Seconds of the processor, of all threads of this process and of the processes it waited for."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def _ratios(mine: list[float], floor: list[float]) -> tuple[float | None, float | None, float | None]:
+    """The quartiles of the ratios within a round."""
+    return quartiles([one / its for one, its in zip(mine, floor, strict=True) if one > 0 and its > 0])
 
 
 def quartiles(values: list[float]) -> tuple[float | None, float | None, float | None]:

@@ -24,6 +24,12 @@ TOKENS = 20
 """Nested messages of a rich answer."""
 DOUBLES = 1_000_000
 BYTES = 16_000_000
+PAGE = 100_000
+"""Bytes of an answer that does not fit into one frame."""
+PAUSE = 20_000
+"""Microseconds between two items of a paced stream."""
+PACED_ITEMS = 50
+"""Its items."""
 
 TASKS = {
     # the task's name: its parameter's name and type, and the type of its answers
@@ -33,6 +39,8 @@ TASKS = {
     "NumbersIn": ("sample_input", "Text", "Numbers"),
     "BytesOut": ("data", "bytes", "Greeting"),
     "BytesIn": ("sample_input", "Text", "Blob"),
+    "Page": ("sample_input", "Text", "Blob"),
+    "Paced": ("sample_input", "Text", "Greeting"),
 }
 
 

@@ -32,8 +32,8 @@ def read_table() -> Table:
         key = _bytes().decode()
         (length,) = _numbers(1)
         request = None if length < 0 else sys.stdin.buffer.read(length)
-        (times,) = _numbers(1)
-        table.setdefault(key, []).append(Answer(key, _bytes(), request, times))
+        times, pause = _numbers(2)
+        table.setdefault(key, []).append(Answer(key, _bytes(), request, times, pause))
     return table
 
 
@@ -60,6 +60,8 @@ def _talk(answers: list[Answer]) -> Any:
         async for request in requests:
             answer = next(each for each in answers if each.request in (None, request))
             for _ in range(answer.times):
+                if answer.pause:
+                    await asyncio.sleep(answer.pause / 1e6)
                 await context.write(answer.data)
 
     return talk
@@ -115,7 +117,7 @@ def main() -> None:
         children.append(child)
     for port in ports:
         _await(port)
-    print(*ports, flush=True)
+    print(*ports, 0, flush=True)
     sys.stdin.buffer.read()
     for child in children:
         os.kill(child, signal.SIGKILL)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-HEAD = ("case", "what", "median", "to the floor", "quartiles")
+HEAD = ("case", "what", "median", "to the floor", "quartiles", "CPU", "CPU to the floor", "quartiles")
 
 
 def cells(figure: dict[str, Any]) -> tuple[str, ...]:
     """A figure as the cells of its row."""
     told = f"{_number(figure['value'])} {figure['measure']}/{figure['unit']}"
-    if figure["ratio"] is None:
-        return figure["case"], figure["variant"], told, "", ""
-    spread = f"{figure['low']:.2f} to {figure['high']:.2f}"
-    return figure["case"], figure["variant"], told, f"{figure['ratio']:.2f}", spread
+    cpu = "" if figure["cpu"] is None else f"{_number(figure['cpu'])} {figure['measure']}"
+    wall_ratio, cpu_ratio = _ratio(figure, ""), _ratio(figure, "cpu_")
+    return (figure["case"], figure["variant"], told, *wall_ratio, cpu, *cpu_ratio)
 
 
 def row(figure: dict[str, Any]) -> str:
@@ -33,6 +32,12 @@ def table(figures: list[dict[str, Any]]) -> str:
     lines = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in rows]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
+
+
+def _ratio(figure: dict[str, Any], of: str) -> tuple[str, str]:
+    """The ratio to the floor and its quartiles; of the floor, and where nothing was measured, nothing."""
+    ratio, low, high = (figure[of + name] for name in ("ratio", "low", "high"))
+    return ("", "") if ratio is None else (f"{ratio:.2f}", f"{low:.2f} to {high:.2f}")
 
 
 def _number(value: float) -> str:

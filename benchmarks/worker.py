@@ -1,6 +1,7 @@
 """Runs the cases of one file in a process of its own, so that they do not disturb each other: started by `__main__`.
 
-gRPC's loops, for example, wake each other when a process has several. Figures are told as lines of JSON.
+gRPC's loops, for example, wake each other when a process has several. Figures are told as lines of JSON, and so are
+cases that are left out.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from .backend import Backend, cores, pin
-from .harness import Case, Effort, Harness
+from .backend import Backend, Program, cores, pin
+from .harness import Case, Effort, Harness, LeftOut
 
 
 @dataclass(frozen=True)
@@ -24,36 +25,42 @@ class Bench:
     Attributes:
         backend: a server with one model.
         start: starts another one, with so many models.
+        server_core: the core of the servers; None where they have none of their own.
     """
 
     backend: Backend
     start: Callable[[int], Backend]
+    server_core: int | None
 
 
-def work(file: str, only: str, effort: Effort, command: list[str]) -> None:
+def work(file: str, only: str, effort: Effort, program: Program) -> None:
     """Measure the cases of a file whose names begin with `only`."""
     cases = importlib.import_module(f"benchmarks.cases.{file}").cases
     client, server = cores()
     with contextlib.ExitStack() as stack:
 
         def start(models: int) -> Backend:
-            return stack.enter_context(Backend(command, server, models))
+            return stack.enter_context(Backend(program, server, models))
 
-        bench = Bench(start(1), start)
+        bench = Bench(start(1), start, server)
         pin(0, client)
         runner = stack.enter_context(asyncio.Runner())
         harness = Harness(effort, runner)
-        found: AsyncIterator[Case] = cases(bench)
+        found: AsyncIterator[Case | LeftOut] = cases(bench)
         while (case := runner.run(_next(found))) is not None:
-            if case.name.startswith(only):
-                for figure in harness.measure(case):
-                    print(json.dumps(figure.as_json()), flush=True)
+            if not case.name.startswith(only):
+                continue
+            if isinstance(case, LeftOut):
+                print(json.dumps({"left_out": case.name, "reason": case.reason}), flush=True)
+                continue
+            for figure in harness.measure(case):
+                print(json.dumps(figure.as_json()), flush=True)
 
 
-async def _next(cases: AsyncIterator[Case]) -> Case | None:
+async def _next(cases: AsyncIterator[Case | LeftOut]) -> Case | LeftOut | None:
     return await anext(cases, None)
 
 
 if __name__ == "__main__":
     wish = json.loads(sys.argv[1])
-    work(wish["file"], wish["only"], Effort(**wish["effort"]), wish["command"])
+    work(wish["file"], wish["only"], Effort(**wish["effort"]), Program(**wish["program"]))

@@ -11,7 +11,7 @@ import httpx
 
 from remote_client import RemoteClient
 
-from .. import library
+from .. import engine, library
 from ..floors import ANSWERS
 from ..harness import Case, in_flight
 from ..worker import Bench
@@ -19,6 +19,8 @@ from ..worker import Bench
 Run = Callable[[int], Awaitable[None]]
 BODY = json.dumps({"model_id": library.MODEL, "inputs": "World"}).encode()
 HEADERS = {"content-type": "application/json"}
+METADATA = ()
+"""The model is named in the body."""
 
 
 async def cases(bench: Bench) -> AsyncIterator[Case]:
@@ -27,14 +29,17 @@ async def cases(bench: Bench) -> AsyncIterator[Case]:
     limits = httpx.Limits(max_connections=None)
     async with (
         RemoteClient(target) as client,
+        engine.http_engine(target) as raw,
         aiohttp.ClientSession() as session,
         httpx.AsyncClient(limits=limits) as web,
     ):
         model = await client.model(library.MODEL)
         for task in library.JSON_TASKS:
-            url = target + library.route(task)
+            route = library.route(task)
+            url = target + route
             calls = {
                 "aiohttp, bytes": _plain(session, url),
+                engine.NAME: engine.unary(raw, f"POST {route}", BODY, METADATA),
                 "client": _caller(getattr(model, f"run_{task}")),
                 "httpx and pydantic": _stock(web, url, task),
             }
@@ -42,9 +47,11 @@ async def cases(bench: Bench) -> AsyncIterator[Case]:
                 runs = {name: in_flight(count, call) for name, call in calls.items()}
                 yield Case(f"http unary {task}, in flight: {count}", runs, step=count)
         for task in library.JSON_TASKS:
-            url = target + library.route(task, streaming=True)
+            route = library.route(task, streaming=True)
+            url = target + route
             runs = {
                 "aiohttp, lines": _plain_events(session, url),
+                engine.NAME: _raw_events(engine.stream(raw, f"POST {route}", BODY, METADATA)),
                 "client": _events(getattr(model, f"run_{task}_stream_out")),
                 "httpx and pydantic": _stock_events(web, url, task),
             }
@@ -80,6 +87,15 @@ def _plain_events(session: aiohttp.ClientSession, url: str) -> Run:
             async with session.post(url, data=BODY, headers=HEADERS) as answer:
                 async for line in answer.content:
                     seen += line.startswith(b"data:")
+            assert seen == library.ITEMS, seen
+
+    return run
+
+
+def _raw_events(read: Callable[[], Awaitable[int]]) -> Run:
+    async def run(items: int) -> None:
+        for _ in range(items // library.ITEMS):
+            seen = await read()
             assert seen == library.ITEMS, seen
 
     return run

@@ -8,7 +8,7 @@ from typing import Any
 
 from remote_client import RemoteClient
 
-from .. import library
+from .. import engine, library
 from ..floors import METADATA, TIMEOUT, Text, aio_channel, naive
 from ..harness import Case
 from ..worker import Bench
@@ -21,16 +21,24 @@ MESSAGES = 100
 async def cases(bench: Bench) -> AsyncIterator[Case]:
     """Per item: answers of a stream, question and answer in turns, and both at once."""
     target = bench.backend.grpc
-    async with RemoteClient(target) as client, aio_channel(target) as channel:
-        model = await client.model(library.MODEL)
+    async with (
+        RemoteClient(target) as client,
+        RemoteClient(target, engine="grpcio") as other,
+        engine.grpc_engine(target) as raw,
+        aio_channel(target) as channel,
+    ):
+        model, theirs = await client.model(library.MODEL), await other.model(library.MODEL)
         for task in ("Tiny", "Rich"):
-            method = channel.unary_stream(library.rpc(task, "ServerStreaming"))
-            ours = getattr(model, f"run_{task.lower()}_stream_out")
+            path, request = library.rpc(task, "ServerStreaming"), library.text_request(task)
+            method = channel.unary_stream(path)
             runs = {
-                "grpc.aio, bytes": _plain_items(method, library.text_request(task)),
-                "client": _items(ours),
+                "grpc.aio, bytes": _plain_items(method, request),
+                engine.NAME: _raw_items(engine.stream(raw, path, request)),
+                "client": _items(getattr(model, f"run_{task.lower()}_stream_out")),
                 "json_format": _naive_items(method, task),
             }
+            if task == "Tiny":
+                runs["client, grpcio"] = _items(theirs.run_tiny_stream_out)
             yield Case(f"stream out {task.lower()}", runs, unit="item", step=library.ITEMS)
         for task in ("Tiny", "Rich"):
             method = channel.stream_stream(library.rpc(task, "BidiStreaming"))
@@ -45,6 +53,15 @@ def _plain_items(method: Any, request: bytes) -> Run:
     async def run(items: int) -> None:
         for _ in range(items // library.ITEMS):
             await _count(method(request, metadata=METADATA, timeout=TIMEOUT), library.ITEMS)
+
+    return run
+
+
+def _raw_items(read: Callable[[], Awaitable[int]]) -> Run:
+    async def run(items: int) -> None:
+        for _ in range(items // library.ITEMS):
+            seen = await read()
+            assert seen == library.ITEMS, seen
 
     return run
 
