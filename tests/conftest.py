@@ -12,7 +12,6 @@ from remote_client.declare import registry
 from .support.runtime import Runtime
 from .support.wire import WireServer
 
-
 ENGINE = os.environ.get("REMOTE_CLIENT_ENGINE") or "asyncio"
 """The engine of all clients in this run."""
 

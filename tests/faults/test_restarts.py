@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.engines.grpcio_channel import _OPTIONS
+from remote_client._transport.engine import GrpcOptions
 from remote_client.errors import UnavailableError
 from tests.support.http_wire import HttpWire, http_module
 from tests.support.wire import WireServer, raw_module
@@ -23,7 +23,7 @@ from tests.wire.kinds import ONE_OF_EACH
 
 CYCLES = {"grpc": 50, "http": 50}
 AT_ONCE = 4
-LARGEST = int(_OPTIONS["grpc.max_reconnect_backoff_ms"]) / 1000
+LARGEST = GrpcOptions().max_backoff
 """Seconds of the largest back-off of a gRPC channel. HTTP has none, and gets the same bound."""
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 import socket
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from remote_client._transport.engines import grpcio_channel as grpc_transport
+from remote_client._transport.engine import GrpcOptions
 from remote_client.errors import RemoteCallError, UnavailableError
 from remote_client.settings import ConnectionInfo
 from tests.support.proxy import Proxy
@@ -27,13 +27,15 @@ async def test_a_quiet_call_outlives_keepalive(start_wire: Callable[..., WireSer
 
 
 @pytest.mark.parametrize("kind", ["unary", "stream"])
-async def test_a_frozen_server_is_found(
-    start_wire: Callable[..., WireServer], kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    faster = {name: value // 20 for name, value in grpc_transport._OPTIONS.items() if re.search("time(out)?_ms", name)}
-    monkeypatch.setattr(grpc_transport, "_OPTIONS", grpc_transport._OPTIONS | faster)
+async def test_a_frozen_server_is_found(start_wire: Callable[..., WireServer], kind: str) -> None:
+    usual = GrpcOptions()
+    assert usual.keepalive_time is not None
+    faster = {
+        "grpc.keepalive_time_ms": usual.keepalive_time * 1000 // 20,
+        "grpc.http2.ping_timeout_ms": usual.ping_timeout * 1000 // 20,
+    }
     server = start_wire()
-    async with raw_module(server.info(timeout=30)) as module:
+    async with raw_module(server.info(timeout=30, options=faster)) as module:
         await module.echo(b"")
         call = asyncio.ensure_future(module.sleep(seconds=3600) if kind == "unary" else anext(module.silent()))
         await server.until_running(1)
@@ -114,11 +116,14 @@ async def test_a_name_that_does_not_exist_is_told(wire: WireServer) -> None:
         assert time.monotonic() - begun < 6
 
 
-async def test_grpc_retries_nothing_itself(wire: WireServer) -> None:
-    """Neither by its default nor where the server's service configuration would ask for it."""
-    asked = '{"methodConfig":[{"name":[{}],"retryPolicy":{"maxAttempts":5,"initialBackoff":"0.01s",\
+ASKED = '{"methodConfig":[{"name":[{}],"retryPolicy":{"maxAttempts":5,"initialBackoff":"0.01s",\
 "maxBackoff":"0.02s","backoffMultiplier":1,"retryableStatusCodes":["UNAVAILABLE"]}}]}'
-    async with raw_module(wire.info(options={"grpc.service_config": asked})) as module:
+
+
+@pytest.mark.parametrize("settings", [{}, {"engine": "grpcio", "options": {"grpc.service_config": ASKED}}])
+async def test_grpc_retries_nothing_itself(wire: WireServer, settings: dict[str, Any]) -> None:
+    """Neither by its default nor where a service configuration would ask for it."""
+    async with raw_module(wire.info(**settings)) as module:
         with pytest.raises(UnavailableError):
             await module.fail(code="UNAVAILABLE")
         with pytest.raises(UnavailableError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.engines.grpcio import GrpcioTransport
+from remote_client._transport.base import Transport
 from remote_client._transport.manager import ConnectionManager, open_connections
 from remote_client.errors import UnavailableError
 from tests.support.proxy import Proxy
@@ -19,12 +19,12 @@ class Connector:
     """Makes transports and counts them."""
 
     def __init__(self, wire: WireServer, port: int | None = None) -> None:
-        self._info = wire.info(port=port or wire.port)
+        self._connect = open_connections(wire.info(port=port or wire.port), "grpc")._connect
         self.made = 0
 
-    def __call__(self) -> GrpcioTransport:
+    def __call__(self) -> Transport:
         self.made += 1
-        return GrpcioTransport(self._info)
+        return self._connect()
 
 
 async def _aged(
@@ -179,7 +179,7 @@ async def test_a_failed_connect_loses_nothing(wire: WireServer) -> None:
     connector = Connector(wire)
     broken = True
 
-    def connect() -> GrpcioTransport:
+    def connect() -> Transport:
         if broken:
             raise OSError("no file")
         return connector()

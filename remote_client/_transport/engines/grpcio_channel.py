@@ -64,8 +64,9 @@ def open_channel(connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -
     return grpc.aio.secure_channel(target, _credentials(connection.tls), **more)
 
 
-def _options(connection: ConnectionInfo) -> dict[str, str | int | float]:
-    given = dict(connection.options)
+def _options(connection: ConnectionInfo) -> dict[str, str | int]:
+    # gRPC ignores what is no int and no str; of JSON and YAML a number may come as a float.
+    given = {key: value if isinstance(value, str) else int(value) for key, value in connection.options.items()}
     if "grpc.keepalive_timeout_ms" in given:
         given.setdefault("grpc.http2.ping_timeout_ms", given["grpc.keepalive_timeout_ms"])
     if isinstance(config := given.get("grpc.service_config"), str):
