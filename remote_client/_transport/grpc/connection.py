@@ -64,6 +64,7 @@ class GrpcConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self._owner.made(self)
         self._limit_silence()
         self.flush()
         self._watch()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -35,6 +34,8 @@ _TEXT = 1024
 """Bytes that are kept of the body of an answer without gRPC."""
 _REPLAY = 64 << 10
 """Bytes of a streamed input that are kept until the server begins to answer, for the case that it refuses the call."""
+_FAIR = 256
+"""Answers that a reader takes in a row before the event loop gets a turn."""
 _NO_WAIT = 0.01
 """Seconds that a call may wait without a change of the timeout that the server is told."""
 _MAX_REFUSALS = 20
@@ -57,7 +58,6 @@ class Exchange:
         "_answered",
         "_due",
         "_foreign",
-        "_reader",
         "_refusals",
         "_text",
         "begun",
@@ -66,8 +66,8 @@ class Exchange:
         "call",
         "connection",
         "failure",
-        "messages",
         "over",
+        "reader",
         "started",
         "stream",
         "transport",
@@ -83,13 +83,12 @@ class Exchange:
         self.body = body
         self.stream: Stream | None = None
         self.connection: GrpcConnection | None = None
-        self.messages: deque[bytes] = deque()
         self.over = False
         self.failure: BaseException | None = None
         self.started = False
         """Whether the head of the answer arrived."""
         self._answered = answered
-        self._reader: MessageReader | None = None
+        self.reader: MessageReader | None = None
         self._foreign: Status | None = None
         self._text = b""
         self._refusals = 0
@@ -114,8 +113,7 @@ class Exchange:
             self.answered()
         answer = read_head(head, end)
         if answer.status is None:
-            self._reader = MessageReader(self.transport.options.max_receive_size)
-            self._reader.encoding = answer.encoding
+            self.reader = MessageReader(self.transport.options.max_receive_size, answer.encoding)
         elif end or answer.is_grpc:
             self.end(answer.status)
         else:
@@ -126,14 +124,13 @@ class Exchange:
         if self._foreign is not None:
             self._take_text(data, end)
             return
-        reader = self._reader
+        reader = self.reader
         assert reader is not None
-        try:
-            messages = reader.feed(data)
-        except MessageError as error:
-            self.fail(self._unreadable(error))
+        reader.feed(data)
+        if reader.error is not None:
+            self.fail(self._unreadable(reader.error))
             return
-        self.take_messages(messages, len(data))
+        self.arrived(reader, len(data))
         if end:
             self.end(Status("UNKNOWN", "the server ended the call without a status"))
 
@@ -163,6 +160,7 @@ class Exchange:
         if self._foreign is not None:
             self._end_foreign()
         elif detail is not None:
+            self.reader = None  # who breaks the rules is not listened to any more
             self.fail(InvalidResponseError(detail, method=self.call.path[1:], target=self.transport.target))
         else:
             told = f"the server reset the stream with error code {code} (RST_STREAM)"
@@ -229,8 +227,8 @@ class Exchange:
             connection.release(stream)
         self.transport.forget(self)
 
-    def take_messages(self, messages: list[bytes], size: int) -> None:
-        """Messages were completed by `size` bytes of the body."""
+    def arrived(self, reader: MessageReader, size: int) -> None:
+        """The reader got so many bytes of the body."""
         raise NotImplementedError
 
     def writable(self) -> None:
@@ -306,12 +304,11 @@ class UnaryExchange(Exchange):
         if call.timeout is not None:
             self._due = transport.deadlines.add(call.timeout, self)
 
-    def take_messages(self, messages: list[bytes], size: int) -> None:
-        self.messages.extend(messages)
-        if len(self.messages) > 1:
+    def arrived(self, reader: MessageReader, size: int) -> None:
+        if reader.more_than_one:
             self.fail(self.not_one("more than one answer"))
         elif self.stream is not None and self.connection is not None:
-            self.connection.take(self.stream, size)
+            self.connection.take(self.stream, size)  # the limit of a message bounds what is held
 
     def finish(self) -> None:
         super().finish()
@@ -322,13 +319,22 @@ class UnaryExchange(Exchange):
         """Return the answer of a call that is over, or raise its failure."""
         failure, self.failure = self.failure, None
         if failure is None:
-            if self.messages and not (self._reader and self._reader.pending):
-                return self.messages[0]
-            failure = self.not_one("half an answer" if self._reader and self._reader.pending else "no answer")
+            reader = self.reader
+            answer = None if reader is None else reader.take()
+            if reader is not None and answer is not None and not reader.pending:
+                return answer
+            failure = self._not_answered(reader, answer)
         try:
             raise failure
         finally:
             del failure  # no reference leads from an exception back to it
+
+    def _not_answered(self, reader: MessageReader | None, answer: bytes | None) -> RemoteCallError:
+        if reader is not None and reader.error is not None:
+            return self._unreadable(reader.error)
+        if answer is not None:
+            return self.not_one("more than one answer")
+        return self.not_one("half an answer" if reader is not None and reader.pending else "no answer")
 
 
 class _Total:
@@ -349,6 +355,7 @@ class StreamExchange(Exchange, ByteStream):
     """A call of any number of answers, and of one message or a stream of them. See `ByteStream`."""
 
     __slots__ = (
+        "_in_a_row",
         "_kept",
         "_kept_size",
         "_moved",
@@ -381,7 +388,7 @@ class StreamExchange(Exchange, ByteStream):
         self._kept: list[bytes] | None = []
         """What was sent of a streamed input, as long as it may have to be sent again."""
         self._kept_size = 0
-        self._uncredited = self._taken = 0
+        self._uncredited = self._taken = self._in_a_row = 0
         self._moved = 0.0
         """When anything moved last, for the limit between two items."""
         self._total: _Total | None = None
@@ -392,25 +399,30 @@ class StreamExchange(Exchange, ByteStream):
     # -- reading ------------------------------------------------------------------------------------------------------
 
     async def read(self) -> bytes | None:
-        while not self.messages:
+        if self._in_a_row >= _FAIR:
+            self._in_a_row = 0
+            await asyncio.sleep(0)
+        while (message := self.take()) is None:
             if self.over:
                 self._raise_failure()
                 return None
+            self._in_a_row = 0
             await self._wait()
-        return self.take()
+        return message
 
     def take(self) -> bytes | None:
-        """Return the next answer if it is here already, else None."""
-        messages = self.messages
-        if not messages:
+        reader = self.reader
+        if reader is None or self._in_a_row >= _FAIR or (message := reader.take()) is None:
+            if reader is not None and reader.error is not None and not self.over:
+                self.fail(self._unreadable(reader.error))
             return None
-        message = messages.popleft()
-        stream, connection = self.stream, self.connection
-        if stream is not None and connection is not None:
-            # All that arrived is credited once nothing is left to read, half messages included: one that is larger
-            # than the window would never be completed otherwise. Before that, what the reader took is.
+        self._in_a_row += 1
+        stream = self.stream
+        if stream is not None:
+            # All that arrived is credited once no whole message is left, half of one included: one that is larger than
+            # the window would never be completed otherwise. Before that, what the reader took is.
             self._taken += len(message) + 5
-            if not messages:
+            if not reader.ready:
                 self._credit(self._uncredited)
             elif self._taken >= stream.window >> 1:
                 self._credit(min(self._taken, self._uncredited))
@@ -440,7 +452,11 @@ class StreamExchange(Exchange, ByteStream):
     def _raise_failure(self) -> None:
         failure, self.failure = self.failure, None
         if failure is None:
-            return
+            reader, self.reader = self.reader, None
+            if reader is None or not reader.pending:
+                return
+            told = "the stream ended in the middle of a message"
+            failure = self._unreadable(reader.error) if reader.error else self._error(InvalidResponseError, told)
         try:
             raise failure
         finally:
@@ -472,15 +488,12 @@ class StreamExchange(Exchange, ByteStream):
         told = f"the stream was not over within {self.call.total_timeout} seconds"
         return self._error(DeadlineExceededError, told)
 
-    def take_messages(self, messages: list[bytes], size: int) -> None:
-        hungry = not self.messages
+    def arrived(self, reader: MessageReader, size: int) -> None:
         self._uncredited += size
-        if messages:
-            self.messages.extend(messages)
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(None)
-        elif hungry:
+        if not reader.ready:
             self._credit(self._uncredited)
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -494,7 +507,11 @@ class StreamExchange(Exchange, ByteStream):
             connection.send(stream, b"", end=True)
         if self._upload is None:
             self._upload = self.transport.own(self._send_all(self.input))
+            self._upload.add_done_callback(self._uploaded_all)
         self.writable()
+
+    def _uploaded_all(self, upload: asyncio.Task[None]) -> None:
+        self._upload = None  # its exception's traceback leads back here
 
     async def _send_all(self, items: AsyncIterator[bytes]) -> None:
         """Send the messages of the iterator; what it raises ends the call, and comes out of `read`."""
@@ -572,14 +589,13 @@ class StreamExchange(Exchange, ByteStream):
 
     def cancel(self) -> None:
         super().cancel()
-        self.messages.clear()
+        self.reader = None
         self.failure = None
 
     async def aclose(self) -> None:
         self.cancel()
-        upload, self._upload = self._upload, None
-        if upload is not None:
-            await asyncio.wait((upload,))
+        if self._upload is not None:
+            await asyncio.wait((self._upload,))
 
 
 def _is_cancelled() -> bool:

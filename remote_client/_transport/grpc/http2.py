@@ -294,6 +294,7 @@ class Http2:
         data = b"".join(self._out) if len(self._out) != 1 else self._out[0]
         self._out.clear()
         self._replies = 0
+        self._room = ROOM
         return data
 
     def request(self, block: bytes, context: Any, body: bytes | None) -> Stream:
@@ -363,7 +364,6 @@ class Http2:
 
     def resume(self) -> list[Event]:
         """Queue more of the data that waits for room, since what was queued has been sent."""
-        self._room = ROOM
         if self._waiting and not self.broken:
             self._pump()
         return self._take_events()

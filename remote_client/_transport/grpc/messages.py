@@ -133,71 +133,101 @@ def frame_message(data: bytes, compress: bool = False) -> bytes:
 
 
 class MessageReader:
-    """Splits the body of an answer into messages.
+    """Splits the body of an answer into messages, one at a time: what nobody reads costs nothing but its bytes.
 
     Args:
         limit: bytes of the largest message, after decompression; None for no limit.
+
+    Attributes:
+        encoding: how messages may be compressed.
+        error: why the next message cannot be read; None where it can, or is not here yet.
     """
 
-    __slots__ = ("_held", "_limit", "_need", "_parts", "encoding")
+    __slots__ = ("_buffer", "_held", "_length", "_limit", "_packed", "_parts", "_position", "encoding", "error")
 
-    def __init__(self, limit: int | None) -> None:
-        self.encoding = "identity"
+    def __init__(self, limit: int | None, encoding: str = "identity") -> None:
+        self.encoding = encoding
+        self.error: MessageError | None = None
         self._limit = limit
+        self._buffer = b""
+        self._position = 0
         self._parts: list[bytes] = []
+        """What follows the buffer."""
         self._held = 0
-        self._need = _PREFIX_SIZE
-        """Bytes until the next decision: a prefix, or a prefix with its message."""
+        """Bytes that are not read yet."""
+        self._length = -1
+        """Bytes of the next message; -1 as long as its prefix is not here."""
+        self._packed = False
 
     @property
     def pending(self) -> bool:
-        """Whether a message has begun and is not complete."""
+        """Whether bytes are left: of messages that nobody read, or of half a message."""
         return self._held > 0
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Return the messages that this part of the body completes.
+    @property
+    def ready(self) -> bool:
+        """Whether `take` returns a message."""
+        return 0 <= self._length <= self._held - _PREFIX_SIZE and self.error is None
 
-        Raises:
-            MessageError: it is none, cannot be decompressed, or exceeds the limit.
-        """
-        size = len(data)
-        if not self._held and size >= _PREFIX_SIZE:
-            packed, length = _PREFIX.unpack_from(data)
-            if not packed and length == size - _PREFIX_SIZE and (self._limit is None or length <= self._limit):
-                return [data[_PREFIX_SIZE:]]  # nearly all answers
-        if not size:
-            return []
-        self._parts.append(data)
-        self._held += size
-        return self._split() if self._held >= self._need else []
+    @property
+    def more_than_one(self) -> bool:
+        """Whether something follows the first message."""
+        return 0 <= self._length < self._held - _PREFIX_SIZE
 
-    def _split(self) -> list[bytes]:
-        buffer = b"".join(self._parts) if len(self._parts) > 1 else self._parts[0]
-        messages: list[bytes] = []
-        position = 0
-        self._need = _PREFIX_SIZE
-        while len(buffer) - position >= _PREFIX_SIZE:
-            packed, length = _PREFIX.unpack_from(buffer, position)
-            self._check(packed, length)
-            end = position + _PREFIX_SIZE + length
-            if end > len(buffer):
-                self._need = _PREFIX_SIZE + length
-                break
-            data = buffer[position + _PREFIX_SIZE : end]
-            messages.append(self._unpacked(data) if packed else data)
-            position = end
-        rest = buffer[position:] if position else buffer
-        self._parts = [rest] if rest else []
-        self._held = len(rest)
-        return messages
+    def feed(self, data: bytes) -> None:
+        """Add a part of the body."""
+        if self._held:
+            self._parts.append(data)
+        else:
+            self._buffer, self._position = data, 0
+        self._held += len(data)
+        if self._length < 0:
+            self._look()
 
-    def _check(self, packed: int, length: int) -> None:
+    def take(self) -> bytes | None:
+        """Return the next message; None where it is not complete, or cannot be read (see `error`)."""
+        length, held = self._length, self._held - _PREFIX_SIZE
+        if length < 0 or length > held or self.error is not None:
+            return None
+        start = self._position + _PREFIX_SIZE
+        end = start + length
+        if end > len(self._buffer):
+            self._join()
+            start, end = _PREFIX_SIZE, _PREFIX_SIZE + length
+        data = self._buffer[start:end]
+        if self._packed:
+            try:
+                data = self._unpacked(data)
+            except MessageError as error:
+                self.error = error
+                return None
+        self._position = end
+        self._held = held - length
+        self._length = -1
+        if self._held:
+            self._look()
+        return data
+
+    def _look(self) -> None:
+        """Read the next message's prefix, if it is here."""
+        if self._held < _PREFIX_SIZE:
+            return
+        if len(self._buffer) - self._position < _PREFIX_SIZE:
+            self._join()
+        packed, length = _PREFIX.unpack_from(self._buffer, self._position)
         if packed > 1:
-            raise MessageError(f"the answer's body is not made of messages: it has a flag of {packed}")
-        if self._limit is not None and length > self._limit:
-            raise MessageError(f"received message larger than max ({length} vs. {self._limit})", too_large=True)
-        if packed and self.encoding != "gzip":
-            raise MessageError(f"the answer is compressed by {self.encoding[:40]!r}, which was not accepted")
+            self.error = MessageError(f"the answer's body is not made of messages: it has a flag of {packed}")
+        elif self._limit is not None and length > self._limit:
+            self.error = MessageError(f"received message larger than max ({length} vs. {self._limit})", too_large=True)
+        elif packed and self.encoding != "gzip":
+            self.error = MessageError(f"the answer is compressed by {self.encoding[:40]!r}, which was not accepted")
+        self._packed, self._length = bool(packed), length
+
+    def _join(self) -> None:
+        """Put what is not read into one buffer."""
+        self._buffer = b"".join((self._buffer[self._position :], *self._parts))
+        self._position = 0
+        self._parts.clear()
 
     def _unpacked(self, data: bytes) -> bytes:
         unpacker = zlib.decompressobj(wbits=31)

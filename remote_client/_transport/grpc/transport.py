@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import monotonic
 
 from ... import __version__
@@ -329,7 +329,7 @@ class GrpcTransport(Transport):
             tls = tls_context(self._info.tls, ("h2",))
             async with asyncio.timeout(self.options.connect_timeout):
                 connection = await connect(
-                    self._new_connection,
+                    partial(GrpcConnection, self),
                     endpoint.addresses,
                     tls=tls,
                     server_hostname=None if tls is None else self._tls_name(),
@@ -381,11 +381,6 @@ class GrpcTransport(Transport):
         self._endpoints = [endpoint, *(self._endpoint(each) for each in groups if each != mine)]
         self._connect_more()
 
-    def _new_connection(self) -> GrpcConnection:
-        connection = GrpcConnection(self)
-        self._connections.add(connection)
-        return connection
-
     def _tls_name(self) -> str:
         info = self._info
         return self.options.tls_name or ("localhost" if info.is_unix else info.hostname.partition("%")[0])
@@ -418,6 +413,10 @@ class GrpcTransport(Transport):
     def ping_less(self) -> None:
         """The server closed a connection for its PINGs."""
         self._memory.ping_factor *= 2
+
+    def made(self, connection: GrpcConnection) -> None:
+        """A connection's socket, TLS included, is open."""
+        self._connections.add(connection)
 
     def left(self, connection: GrpcConnection) -> None:
         """A connection takes no new calls; those that run on it go on."""
