@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from remote_client._mirror import loop_thread
+from remote_client._loop_thread import loop_thread
 from remote_client._transport.base import Transport
 from remote_client.sync import RemoteClient
 
