@@ -1,24 +1,23 @@
-"""The machinery of the blocking facade: one loop thread per process, a slim bridge into it, and streams for threads."""
+"""What the blocking classes are made of: twins of asynchronous objects, and their streams and inputs for threads."""
 
 from __future__ import annotations
 
 import asyncio
-import atexit
-import contextlib
 import contextvars
 import functools
 import inspect
 import os
 import threading
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from queue import SimpleQueue
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import anyio.to_thread
 from pydantic import BaseModel
 
-from .errors import ClosedError, ForkedError, WrongLoopError
+from ._loop_thread import END_TIME, LoopThread, closers, loop_thread, run
+from .errors import ClosedError, ForkedError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,158 +25,9 @@ T = TypeVar("T")
 
 _AHEAD, _RESUME = 16, 8
 """Answers that a stream's pump may be ahead of who reads it, and at how many it goes on."""
-_END_TIME = 0.3
-"""Seconds that a call which was broken off, as by Ctrl-C, may take to be cancelled on the server."""
-_EXIT_TIME = 1.0
-"""Seconds that clients which were never closed may take to be closed at exit."""
 END = object()
 _WHOLE = (str, bytes, bytearray, memoryview, Mapping, BaseModel, list, tuple, AsyncIterable)
 """Iterables that are no streams, or that need no thread."""
-
-
-class _Waiter:
-    """What a thread waits for: the outcome of a coroutine in the loop's thread."""
-
-    __slots__ = ("done", "error", "result", "task")
-
-    def __init__(self) -> None:
-        self.done = threading.Lock()
-        self.done.acquire()
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.task: asyncio.Task[None] | None = None
-
-
-async def _carry(work: Awaitable[Any], waiter: _Waiter) -> None:
-    try:
-        waiter.result = await work
-    except BaseException as error:  # whatever a user's callback raises must not end everybody's loop
-        waiter.error = error
-    if _thread is None or not _thread.ending or waiter.task is None:
-        # At exit who still waits is a daemon thread: woken up, it would print a traceback.
-        waiter.done.release()
-
-
-class LoopThread:
-    """An event loop in a thread of its own, for all facades of the process."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.closers: weakref.WeakSet[Any] = weakref.WeakSet()
-        """What has an `aclose` to be awaited at exit, if it is still there."""
-        self.ending = False
-        self._thread = threading.Thread(target=self._run, name="remote-client", daemon=True)
-        self._thread.start()
-        self.ident = self._thread.ident
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        while not self.ending:
-            # A KeyboardInterrupt or SystemExit that a user's coroutine raises leaves the loop; it is everybody's.
-            with contextlib.suppress(KeyboardInterrupt, SystemExit):
-                self.loop.run_forever()
-
-    def call(self, work: Coroutine[Any, Any, R]) -> R:
-        """Run a coroutine and wait for it. If the waiting is broken off, it is cancelled."""
-        waiter = _Waiter()
-        context = contextvars.copy_context()
-
-        def start() -> None:
-            waiter.task = self.loop.create_task(_carry(work, waiter), context=context)
-
-        try:
-            self.loop.call_soon_threadsafe(start)
-        except RuntimeError:
-            work.close()
-            raise ClosedError("the process is at its end") from None
-        try:
-            waiter.done.acquire()
-        except BaseException:
-            self.loop.call_soon_threadsafe(_cancel, waiter)
-            waiter.done.acquire(timeout=_END_TIME)
-            raise
-        if waiter.error is None:
-            result: R = waiter.result
-            return result
-        try:
-            raise waiter.error
-        finally:
-            waiter.error = None  # its traceback has this frame, and the frame has the waiter
-
-    def end(self) -> None:
-        """Close what was never closed, and end the thread."""
-
-        async def close() -> None:
-            for each in list(self.closers):
-                await each.aclose()
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks, timeout=_EXIT_TIME)
-            await self.loop.shutdown_asyncgens()
-
-        self.ending = True
-        waiter = _Waiter()  # without a task: it is released
-        self.loop.call_soon_threadsafe(lambda: self.loop.create_task(_carry(close(), waiter)))
-        if waiter.done.acquire(timeout=_EXIT_TIME * 2):
-            self.loop.call_soon_threadsafe(self.loop.stop)
-            self._thread.join(_EXIT_TIME)
-            if not self._thread.is_alive():
-                self.loop.close()
-
-
-def _cancel(waiter: _Waiter) -> None:
-    if waiter.task is not None:
-        waiter.task.cancel()
-
-
-_lock = threading.Lock()
-_thread: LoopThread | None = None
-_forked = False
-
-
-def _after_fork() -> None:
-    global _forked, _lock
-    _forked = _thread is not None
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
-@atexit.register
-def _at_exit() -> None:
-    if _thread is not None and not _forked:
-        _thread.end()
-
-
-def loop_thread() -> LoopThread:
-    """The process's loop thread, started by the first call.
-
-    Raises:
-        ForkedError: the process was forked after it had been started.
-        WrongLoopError: this is that thread: waiting for itself it would wait for ever.
-    """
-    global _thread
-    if _forked:
-        raise ForkedError(
-            "the blocking client was in use when this process was forked; its thread is the parent's. Start workers "
-            "with the `spawn` method"
-        )
-    if _thread is None:
-        with _lock:
-            if _thread is None:
-                _thread = LoopThread()
-    if threading.get_ident() == _thread.ident:
-        raise WrongLoopError("a blocking call from the client's own loop would never end; use the asyncio client there")
-    return _thread
-
-
-def run(method: Callable[..., Coroutine[Any, Any, R]], *args: Any, **kwargs: Any) -> R:
-    """Call a coroutine function and wait for what it returns; arguments are checked in the caller's own thread."""
-    thread = loop_thread()
-    return thread.call(method(*args, **kwargs))
 
 
 class Blocking:
@@ -194,7 +44,7 @@ class Blocking:
     def _adopt(self, twin: Any) -> None:
         """Take a twin that has connections, which are closed at exit if nobody does before."""
         self._twin = twin
-        loop_thread().closers.add(twin)
+        closers.add(twin)
 
     def __repr__(self) -> str:
         return repr(self._twin)
@@ -246,11 +96,10 @@ class _Pump:
 
     def start(self) -> None:
         """Begin the call. Called once."""
-        context = contextvars.copy_context()
-        self.thread.loop.call_soon_threadsafe(self._begin, context)
+        self.thread.post(functools.partial(self._begin, contextvars.copy_context()))
 
     def _begin(self, context: contextvars.Context) -> None:
-        self._task = self.thread.loop.create_task(self._run(), context=context)
+        self._task = self.thread.spawn(self._run(), context)
 
     async def _run(self) -> None:
         items = self.items
@@ -261,7 +110,7 @@ class _Pump:
                     await self._wait()
             items.put((END, None))
         except BaseException as error:
-            if not self.thread.ending:  # see `_carry`
+            if not self.thread.ending:  # else a daemon thread waits, and would print a traceback
                 items.put((END, error))
         finally:
             await self.stream.aclose()
@@ -281,7 +130,7 @@ class _Pump:
             self.items.put((END, None))  # for other threads that wait
         if self.full and self.items.qsize() <= _RESUME:
             self.full = False
-            self.thread.loop.call_soon_threadsafe(self._resume)
+            self.thread.post(self._resume)
         return item
 
     def _resume(self) -> None:
@@ -289,10 +138,10 @@ class _Pump:
             self._room.set_result(None)
 
     def cancel(self) -> None:
-        """Break the call off. From any thread."""
+        """Break the call off. From any thread, and from finalizers."""
         try:
-            self.thread.loop.call_soon_threadsafe(self._stop)
-        except RuntimeError:  # the loop is closed, and the call with it
+            self.thread.post(self._stop)
+        except (ClosedError, ForkedError):  # the loop has ended, and the call with it; or both are a parent's
             self._ended.set()
 
     def _stop(self) -> None:
@@ -302,6 +151,18 @@ class _Pump:
     def wait(self, timeout: float | None = None) -> None:
         """Wait until nothing of the call is left."""
         self._ended.wait(timeout)
+
+
+_lock = threading.Lock()
+"""Of several threads that use one stream, one begins the call."""
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class RemoteStream(Blocking, Iterator[T], Generic[T]):
@@ -320,7 +181,7 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
 
     def _first(self) -> _Pump:
         thread = loop_thread()
-        with _lock:  # of several threads one begins the call, or closes the stream
+        with _lock:
             if self._over:
                 raise StopIteration
             return self._pump or self._begin(_Pump(thread, self._twin))
@@ -338,13 +199,13 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
         pump = self._pump
         if pump is None:
             pump = self._first()
-        elif threading.get_ident() == pump.thread.ident or _forked:
-            loop_thread()  # raises
+        elif threading.get_ident() == pump.thread.ident or pump.thread.forked:
+            pump.thread.check()  # raises
         try:
             item, error = pump.take()
         except BaseException:
             pump.cancel()
-            pump.wait(_END_TIME)
+            pump.wait(END_TIME)
             self._over = True
             raise
         if item is not END:
@@ -362,12 +223,13 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
         """Cancel the call if it still runs, and wait until nothing of it is left. Idempotent."""
         with _lock:
             self._over = True
-        if self._pump is None:
+        pump = self._pump
+        if pump is None:
             run(self._twin.aclose)
             return
-        loop_thread()
-        self._pump.cancel()
-        self._pump.wait()
+        pump.thread.check()
+        pump.cancel()
+        pump.wait()
 
     close = aclose
 

@@ -25,7 +25,8 @@ from . import finder as _finder
 from . import initializer as _initializer
 from . import jobs as _jobs
 from . import module as _module
-from ._mirror import Blocking, RemoteStream, blocking, fed, held, loop_thread, off_loop, run
+from ._loop_thread import loop_thread, run
+from ._mirror import Blocking, RemoteStream, blocking, fed, held, off_loop
 from ._schema.info import ModelInfo, RuntimeInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription, TaskDescription
 from .calls import RemoteStream as _RemoteStream

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from remote_client._mirror import loop_thread
+from remote_client._loop_thread import loop_thread
 from remote_client.errors import ClosedError, DeadlineExceededError, WrongLoopError
 from remote_client.sync import RemoteClient, wrapped
 
