@@ -10,6 +10,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any, Generic, Self, TypeVar
 
+from . import _fork
 from ._schema.rpc import RemoteRPCDescriptor
 from ._transport.balance import Balancer, Health
 from ._transport.base import ByteStream, Call, resolve_metadata
@@ -342,7 +343,9 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             raise RuntimeError("the stream is already being read by another task")
         self._busy = True
         try:
-            stream = self._stream
+            stream, lease = self._stream, self._lease
+            if lease is not None and lease.manager.born != _fork.count:
+                lease.check()  # raises
             if stream is None or self._unread is not None:
                 if stream is None:
                     await self._start()
@@ -437,6 +440,8 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
 
     async def aclose(self) -> None:
         """Cancel the call if it still runs, and wait until nothing of it is left. Idempotent."""
+        if self._lease is not None:
+            self._lease.check()
         stream = self._end()
         self._finished(None)
         if stream is not None:
@@ -456,6 +461,8 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
 
 def _abandon(loop: asyncio.AbstractEventLoop, stream: ByteStream, lease: Lease, health: Health) -> None:
     """End a call nobody reads any more. Garbage may be found in any thread."""
+    if lease.manager.born != _fork.count:
+        return  # what wakes a parent's loop is the parent's
     try:
         loop.call_soon_threadsafe(_drop, stream, lease, health)
     except RuntimeError:  # the loop is closed, and the call with it

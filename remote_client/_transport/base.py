@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from .. import _fork
 from ..errors import InputError, RemoteClientError
 from ..settings import MetadataSource
 
@@ -141,15 +142,10 @@ _alive: weakref.WeakSet[Transport] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    """Keep for ever, in a forked child, what the parent was doing: its loop does not go on here.
-
-    Finalised at the child's exit, tasks would complain and clean up without a loop, and gRPC's calls would crash.
-    """
-    import ctypes  # no other reference outlives the interpreter's end
-
+    """Keep for ever, in a forked child, what the parent was doing: its loop does not go on here."""
     for transport in list(_alive):
-        for each in (transport, *asyncio.all_tasks(transport.loop)):
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(each))
+        _fork.keep(transport, *asyncio.all_tasks(transport.loop))
+    _alive.clear()  # so that a child's child keeps nothing twice
 
 
 os.register_at_fork(after_in_child=_after_fork)

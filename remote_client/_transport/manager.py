@@ -8,7 +8,6 @@ in flight, https://github.com/grpc/grpc/issues/41875).
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
+from .. import _fork
 from ..errors import ClosedError, ForkedError, RemoteClientError, UnavailableError, WrongLoopError
 from ..settings import ConnectionInfo, Protocol
 from .balance import Health
@@ -26,17 +26,6 @@ from .retry import Budget
 T = TypeVar("T")
 MAX_DRAIN = 600.0
 """Seconds an old connection may go on for the calls that still use it, before they are cut."""
-
-_forks = 0
-"""How many forks lie between this process and the one that imported this module."""
-
-
-def _count_fork() -> None:
-    global _forks
-    _forks += 1
-
-
-os.register_at_fork(after_in_child=_count_fork)
 
 
 class _Generation:
@@ -55,18 +44,23 @@ class _Generation:
 class Lease:
     """The right to use `transport` until `release()`, which must be called exactly once, in the loop's thread."""
 
-    __slots__ = ("_generation", "_manager", "transport")
+    __slots__ = ("_generation", "manager", "transport")
 
     def __init__(self, manager: ConnectionManager, generation: _Generation) -> None:
-        self._manager = manager
+        self.manager = manager
         self._generation = generation
         self.transport = generation.transport
+
+    def check(self) -> None:
+        """Raise a ForkedError if the connection is a parent process's."""
+        if self.manager.born != _fork.count:
+            raise _forked()
 
     def release(self) -> None:
         generation = self._generation
         generation.leases -= 1
         if generation.retired and not generation.leases:
-            self._manager._close(generation, _drained)
+            self.manager._close(generation, _drained)
 
 
 class ConnectionManager:
@@ -109,7 +103,8 @@ class ConnectionManager:
         self._aside: ThreadPoolExecutor | None = None
         self.opened = 0
         """How many connections were made so far."""
-        self._born = _forks
+        self.born = _fork.count
+        """The process of the first use, as the number of forks before it."""
 
     def check(self) -> None:
         """Raise what `lease` would: a ClosedError, WrongLoopError or ForkedError."""
@@ -124,7 +119,7 @@ class ConnectionManager:
             ForkedError: in a forked child of the process that used it.
         """
         loop = asyncio.get_running_loop()
-        if loop is not self._loop or self._closed or self._born != _forks:
+        if loop is not self._loop or self._closed or self.born != _fork.count:
             self._check(loop)
         current = self._current
         if current is None or loop.time() >= current.expires:
@@ -133,21 +128,21 @@ class ConnectionManager:
         return Lease(self, current)
 
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._check_fork()
         if self._closed:
             raise ClosedError("it was closed; make a new client")
-        if self._born != _forks:
-            if self._loop is not None:
-                raise ForkedError(
-                    "this client was used before the process forked: its connections are the parent's, and gRPC hangs "
-                    "in a forked child. Start workers with the `spawn` method, and make the client in the worker"
-                )
-            self._born = _forks
         if self._loop is None:
             self._loop = loop
         elif self._loop.is_closed():
             raise WrongLoopError("the event loop this client was used in has ended; make a new client in this loop")
         elif self._loop is not loop:
             raise WrongLoopError("this client is used in another event loop; make one client for each loop")
+
+    def _check_fork(self) -> None:
+        if self.born != _fork.count:
+            if self._loop is not None:
+                raise _forked()
+            self.born = _fork.count
 
     def _rotate(self, loop: asyncio.AbstractEventLoop) -> _Generation:
         """Put a new generation in place of the current one, which ends when its leases do."""
@@ -198,7 +193,9 @@ class ConnectionManager:
 
         Raises:
             WrongLoopError: in another loop than the one it was used in, while that one lives.
+            ForkedError: in a forked child of the process that used it.
         """
+        self._check_fork()
         loop = asyncio.get_running_loop()
         if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
             raise WrongLoopError("this client is used in another event loop; close it there")
@@ -271,6 +268,13 @@ def _connecting(connection: ConnectionInfo) -> Callable[[], Transport]:
 def _lifetime(max_age: float, jitter: Callable[[], float]) -> float:
     """Seconds a connection is kept: its age less a random part of up to 20 %, or for ever where that is below 0."""
     return float("inf") if max_age < 0 else max_age * (1 - 0.2 * jitter())
+
+
+def _forked() -> ForkedError:
+    return ForkedError(
+        "this client was used before the process forked, and its connections are the parent's; make a new client in "
+        "the child, or start workers with the `spawn` method"
+    )
 
 
 def _closed() -> RemoteClientError:
