@@ -150,12 +150,15 @@ class GrpcConnection(asyncio.Protocol):
         if transport is None or self._paused:
             return
         http2 = self._http2
-        while data := http2.data_to_send():
+        while True:
+            if http2.has_waiting:
+                self._deliver(http2.resume())
+            data = http2.data_to_send()
+            if not data:
+                break
             transport.write(data)
             if self._paused:
                 return
-            if http2.has_waiting:
-                self._deliver(http2.resume())
         if http2.broken or (self.leaving and not http2.streams):
             self.close()
 

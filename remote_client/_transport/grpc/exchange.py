@@ -453,7 +453,7 @@ class StreamExchange(Exchange, ByteStream):
         failure, self.failure = self.failure, None
         if failure is None:
             reader, self.reader = self.reader, None
-            if reader is None or not reader.pending:
+            if reader is None or not (reader.pending or reader.error):
                 return
             told = "the stream ended in the middle of a message"
             failure = self._unreadable(reader.error) if reader.error else self._error(InvalidResponseError, told)

@@ -6,6 +6,7 @@ import base64
 import binascii
 import struct
 import zlib
+from collections import deque
 from dataclasses import dataclass, field
 from math import ceil
 from urllib.parse import unquote_to_bytes
@@ -151,7 +152,7 @@ class MessageReader:
         self._limit = limit
         self._buffer = b""
         self._position = 0
-        self._parts: list[bytes] = []
+        self._parts: deque[bytes] = deque()
         """What follows the buffer."""
         self._held = 0
         """Bytes that are not read yet."""
@@ -192,18 +193,18 @@ class MessageReader:
         start = self._position + _PREFIX_SIZE
         end = start + length
         if end > len(self._buffer):
-            self._join()
-            start, end = _PREFIX_SIZE, _PREFIX_SIZE + length
-        data = self._buffer[start:end]
+            data = self._gather(start, length)
+        else:
+            data = self._buffer[start:end]
+            self._position = end
+        self._held = held - length
+        self._length = -1
         if self._packed:
             try:
                 data = self._unpacked(data)
             except MessageError as error:
                 self.error = error
                 return None
-        self._position = end
-        self._held = held - length
-        self._length = -1
         if self._held:
             self._look()
         return data
@@ -212,8 +213,8 @@ class MessageReader:
         """Read the next message's prefix, if it is here."""
         if self._held < _PREFIX_SIZE:
             return
-        if len(self._buffer) - self._position < _PREFIX_SIZE:
-            self._join()
+        while len(self._buffer) - self._position < _PREFIX_SIZE:
+            self._buffer, self._position = self._buffer[self._position :] + self._parts.popleft(), 0
         packed, length = _PREFIX.unpack_from(self._buffer, self._position)
         if packed > 1:
             self.error = MessageError(f"the answer's body is not made of messages: it has a flag of {packed}")
@@ -223,11 +224,17 @@ class MessageReader:
             self.error = MessageError(f"the answer is compressed by {self.encoding[:40]!r}, which was not accepted")
         self._packed, self._length = bool(packed), length
 
-    def _join(self) -> None:
-        """Put what is not read into one buffer."""
-        self._buffer = b"".join((self._buffer[self._position :], *self._parts))
-        self._position = 0
-        self._parts.clear()
+    def _gather(self, start: int, length: int) -> bytes:
+        """Return a message that does not end in the buffer: its one copy, however many parts it came in."""
+        pieces = [self._buffer[start:]]
+        missing = length - len(pieces[0])
+        part = b""
+        while missing > 0:
+            part = self._parts.popleft()
+            pieces.append(part if len(part) <= missing else part[:missing])
+            missing -= len(part)
+        self._buffer, self._position = part, len(part) + min(missing, 0)
+        return b"".join(pieces)
 
     def _unpacked(self, data: bytes) -> bytes:
         unpacker = zlib.decompressobj(wbits=31)
