@@ -202,8 +202,9 @@ void put_head(Encoder *e, Buffer *block) {
 }
 
 void put_trailers(Encoder *e, Buffer *block, int known) {
-    static const char unknown[] = "\x00\x0bgrpc-status\x02" "12";
+    static const char unknown[] = "\x00\x0bgrpc-status\x02" "12", message[] = "\x00\x0cgrpc-message";
     put_limit(e, block);
     if (known) put_field(e, block, STATUS_OK);
     else put(block, unknown, sizeof unknown - 1);
+    put(block, message, sizeof message); /* with its 0: an empty message */
 }
