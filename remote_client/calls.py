@@ -15,6 +15,7 @@ from ._schema.rpc import RemoteRPCDescriptor
 from ._transport.balance import Balancer, Health
 from ._transport.base import ByteStream, Call, resolve_metadata
 from ._transport.manager import ConnectionManager, Lease
+from ._transport.pending import Place
 from ._transport.retry import may_retry, pause
 from .errors import (
     DeadlineExceededError,
@@ -125,15 +126,9 @@ class Caller:
         # A call that works at once, with nobody listening, needs no record of its attempts.
         attempts = Attempts(self, call, connections, begun) if self.options.hooks else None
         while True:
-            lease = connections.lease()
-            connections.health.in_flight += 1
             attempt = call if self._balancer is None else self._as_probe(call, body, connections)
             try:
-                try:
-                    data = await lease.transport.unary(attempt, body)
-                finally:
-                    connections.health.in_flight -= 1
-                    lease.release()
+                data = await self._attempt(attempt, body, connections)
             except RemoteCallError as error:
                 if attempts is None:
                     attempts = Attempts(self, call, connections, begun)
@@ -151,6 +146,27 @@ class Caller:
                 if attempts is not None:
                     attempts.ended(None)
                 return data
+
+    async def _attempt(self, call: Call, body: bytes | AsyncIterator[bytes], connections: ConnectionManager) -> bytes:
+        """Send a call once, when its turn has come."""
+        health, place = connections.health, connections.pending.enter()
+        health.in_flight += 1
+        try:
+            if place is None:
+                place, call = await wait_for_turn(connections, call)
+            lease = connections.lease()
+            try:
+                return await lease.transport.unary(call, body, place.answered)
+            except RemoteCallError as error:
+                if error.shed:
+                    place.shed()
+                raise
+            finally:
+                lease.release()
+        finally:
+            health.in_flight -= 1
+            if place is not None:
+                place.free()
 
     def _as_probe(self, call: Call, body: bytes | AsyncIterator[bytes], connections: ConnectionManager) -> Call:
         """The call, with half of its time where its server was given up: the other half is for another server."""
@@ -190,6 +206,27 @@ class Caller:
         if self._changed is not None and isinstance(error, (UnimplementedError, InvalidResponseError)):
             self._changed()
             error.details += "; if the runtime was deployed anew, its interface is another: get the model anew"
+
+
+async def wait_for_turn(connections: ConnectionManager, call: Call) -> tuple[Place, Call]:
+    """Wait until fewer calls wait for the server; returns the place, and the call with the time that is left.
+
+    Raises:
+        DeadlineExceededError: its turn did not come within the call's time. Nothing was sent.
+    """
+    begun = monotonic()
+    limits = [each for each in (call.timeout, call.total_timeout) if each is not None]
+    place = await connections.pending.wait(min(limits, default=None))
+    if place is None:
+        told = f"no answer within {min(limits)} seconds: too many calls wait for the server (max_pending)"
+        failure = DeadlineExceededError(told, method=call.path.removeprefix("/"), target=connections.target)
+        failure.outcome_known = True
+        raise failure
+    waited = monotonic() - begun
+    timeout, total = (
+        None if each is None else max(each - waited, 0.001) for each in (call.timeout, call.total_timeout)
+    )
+    return place, replace(call, timeout=timeout, total_timeout=total)
 
 
 class Attempts:
@@ -308,6 +345,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         self._unread: Prepared | None = None
         """What the call is sent with once more, as long as there was no answer."""
         self._call: Call | None = None
+        self._place: Place | None = None
 
     async def _start(self) -> None:
         body, self._body = self._body, None
@@ -320,37 +358,47 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         connections = self._caller.pick()
         connections.budget.calls += 1
         self._attempts = Attempts(self._caller, call, connections, monotonic())
-        self._open(call, body)
+        await self._open(call, body)
 
-    def _open(self, call: Call, body: bytes | AsyncIterator[bytes]) -> None:
+    async def _open(self, call: Call, body: bytes | AsyncIterator[bytes]) -> None:
         assert self._attempts is not None
         connections = self._attempts.connections
-        lease = connections.lease()
+        place = connections.pending.enter()
+        if place is None:
+            place, waited = await wait_for_turn(connections, call)
+            call = replace(call, total_timeout=waited.total_timeout)
+            if self._attempts is None:  # closed meanwhile
+                place.free()
+                return
+        lease: Lease | None = None
         try:
-            stream = lease.transport.stream(call, body)
+            lease = connections.lease()
+            stream = lease.transport.stream(call, body, place.answered)
         except BaseException:
-            lease.release()
+            place.free()
+            if lease is not None:
+                lease.release()
             raise
         connections.health.in_flight += 1
-        self._call, self._stream, self._lease = call, stream, lease
+        self._call, self._stream, self._lease, self._place = call, stream, lease, place
         # grpc.aio never cancels a call that is dropped (#43462).
         loop = asyncio.get_running_loop()
-        self._finalizer = weakref.finalize(self, _abandon, loop, stream, lease, connections.health)
+        self._finalizer = weakref.finalize(self, _abandon, loop, stream, lease, connections.health, place)
         self._finalizer.atexit = False
 
     async def __anext__(self) -> T:
         if self._busy:
             raise RuntimeError("the stream is already being read by another task")
+        if (lease := self._lease) is not None and lease.manager.born != _fork.count:
+            lease.check()  # raises
         self._busy = True
         try:
-            stream, lease = self._stream, self._lease
-            if lease is not None and lease.manager.born != _fork.count:
-                lease.check()  # raises
+            stream = self._stream
             if stream is None or self._unread is not None:
                 if stream is None:
                     await self._start()
                 data = await self._first()
-            else:
+            elif (data := stream.take()) is None:
                 data = await stream.read()
             if data is None:
                 self._finished(None)
@@ -383,6 +431,8 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             try:
                 data = await self._read(stream, timeout)
             except RemoteCallError as error:
+                if error.shed and self._place is not None:
+                    self._place.shed()
                 again = await attempts.again(error, call, unread[1])
                 if again is None:
                     raise
@@ -397,7 +447,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             self._unread = unread
             # The limit of what follows is that between two answers; the first is inside of the whole call's.
             timeout = again.timeout
-            self._open(replace(again, timeout=self._caller.options.timeout), unread[1])
+            await self._open(replace(again, timeout=self._caller.options.timeout), unread[1])
 
     async def _read(self, stream: ByteStream, timeout: float | None) -> bytes | None:
         """One answer, within a time of its own."""
@@ -433,7 +483,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         stream, lease, self._body, self._unread = self._stream, self._lease, None, None
         if stream is None or lease is None:
             return None
-        self._stream = self._lease = None
+        self._stream = self._lease = self._place = None
         if self._finalizer is not None and (dropped := self._finalizer.detach()) is not None:
             _drop(*dropped[2][1:])
         return stream
@@ -459,19 +509,20 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         return f"<RemoteStream of {self._descriptor.name} of {self._caller.model!r}: {state}>"
 
 
-def _abandon(loop: asyncio.AbstractEventLoop, stream: ByteStream, lease: Lease, health: Health) -> None:
+def _abandon(loop: asyncio.AbstractEventLoop, stream: ByteStream, lease: Lease, health: Health, place: Place) -> None:
     """End a call nobody reads any more. Garbage may be found in any thread."""
     if lease.manager.born != _fork.count:
         return  # what wakes a parent's loop is the parent's
     try:
-        loop.call_soon_threadsafe(_drop, stream, lease, health)
+        loop.call_soon_threadsafe(_drop, stream, lease, health, place)
     except RuntimeError:  # the loop is closed, and the call with it
         return
 
 
-def _drop(stream: ByteStream, lease: Lease, health: Health) -> None:
+def _drop(stream: ByteStream, lease: Lease, health: Health, place: Place) -> None:
     stream.cancel()
     lease.release()
+    place.free()
     health.in_flight -= 1
 
 

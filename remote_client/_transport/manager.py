@@ -21,6 +21,7 @@ from ..settings import ConnectionInfo, Protocol
 from .balance import Health
 from .base import Transport
 from .engine import GrpcOptions, choose_engine
+from .pending import MAX_PENDING, Pending
 from .retry import Budget
 
 T = TypeVar("T")
@@ -72,10 +73,12 @@ class ConnectionManager:
             do not reconnect at once); below 0 never, 0 a new connection for each call.
         max_drain: seconds an old connection may go on for the calls that still use it.
         jitter: gives a number from 0 to 1.
-        target: how errors name the server.
+        target: the server's address as error messages show it.
+        max_pending: calls that wait for an answer at most; see `pending`.
 
     Attributes:
         health: what calls have told about the server.
+        pending: the calls that wait for an answer.
         budget: how many more attempts its calls may get.
     """
 
@@ -87,8 +90,10 @@ class ConnectionManager:
         max_drain: float = MAX_DRAIN,
         jitter: Callable[[], float] = random.random,
         target: str = "",
+        max_pending: float = MAX_PENDING,
     ) -> None:
         self.target = target
+        self.pending = Pending(max_pending)
         self.health = Health()
         self.budget = Budget(time.monotonic())
         self._connect = connect
@@ -200,6 +205,7 @@ class ConnectionManager:
         if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
             raise WrongLoopError("this client is used in another event loop; close it there")
         self._closed = True
+        self.pending.close()
         if self._aside is not None:
             self._aside.shutdown(wait=False)
         left = [*self._draining, *([self._current] if self._current else [])]
@@ -232,16 +238,25 @@ def open_connections(
         connect = partial(_connect_grpcio, connection, tuple(interceptors))
     else:
         connect = _connecting(connection)
-    return ConnectionManager(connect, max_session_age=connection.max_session_age, target=connection.target)
+    return ConnectionManager(
+        connect,
+        max_session_age=connection.max_session_age,
+        target=connection.target,
+        max_pending=connection.max_pending,
+    )
 
 
 # Imports inside: importing this package must load neither grpc nor httpx.
 
 
 def _connect_http(connection: ConnectionInfo, transport: Any) -> Transport:
-    from .http import HttpTransport
+    if transport is not None:
+        from .engines.httpx import HttpxTransport
 
-    return HttpTransport(connection, transport)
+        return HttpxTransport(connection, transport)
+    from .http.transport import HttpTransport
+
+    return HttpTransport(connection)
 
 
 def _connect_grpcio(connection: ConnectionInfo, interceptors: tuple[Any, ...]) -> Transport:

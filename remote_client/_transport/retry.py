@@ -25,13 +25,14 @@ def may_retry(error: RemoteCallError, policy: RetryPolicy) -> bool:
     """Whether an error of this kind is one that another attempt may not have."""
     if error.pushback == NEVER or isinstance(error, (TlsError, ResponseTooLargeError)):
         return False
+    status = "RESOURCE_EXHAUSTED" if error.shed else error.status
     if policy.codes is not None and error.http_status is None:
-        return error.status in policy.codes
+        return status in policy.codes or error.status in policy.codes
     if error.http_status is not None:
         return error.http_status in (policy.http_statuses if policy.http_statuses is not None else _HTTP)
     if isinstance(error, ResourceExhaustedError):
         return "larger than max" not in error.details
-    return isinstance(error, UnavailableError)
+    return error.shed or isinstance(error, UnavailableError)
 
 
 def pause(

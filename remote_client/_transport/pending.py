@@ -1,0 +1,136 @@
+"""The limit on a client's calls that wait for a server's answer: the rest wait here, first come first served.
+
+A runtime drops calls beyond about a thousand that wait, of all its clients together, with a bare CANCELLED. A client
+that sees one halves its limit, and lets it grow by one with each round trip, as TCP does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+
+from .deadlines import Deadlines
+
+MAX_PENDING = 256
+"""Calls that wait for an answer at most, unless configured."""
+LEAST = 8
+"""Overload never lowers the limit below this."""
+
+
+class Place:
+    """A call's place among those that wait for an answer."""
+
+    __slots__ = ("_epoch", "_held", "_pending")
+
+    def __init__(self, pending: Pending, epoch: int) -> None:
+        self._pending = pending
+        self._epoch = epoch
+        self._held = True
+
+    def answered(self) -> None:
+        """The server began to answer. Idempotent."""
+        if self._held:
+            self._held = False
+            self._pending.leave(answered=True)
+
+    def free(self) -> None:
+        """The call is over, answered or not. Idempotent."""
+        if self._held:
+            self._held = False
+            self._pending.leave(answered=False)
+
+    def shed(self) -> None:
+        """The server dropped the call for its load."""
+        self._pending.shed(self._epoch)
+
+
+class _Waiter:
+    """A call that waits for its turn."""
+
+    __slots__ = ("turn",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.turn: asyncio.Future[bool] = loop.create_future()
+
+    def expire(self) -> None:
+        if not self.turn.done():
+            self.turn.set_result(False)
+
+
+class Pending:
+    """The calls of one client and server that wait for an answer.
+
+    Args:
+        most: how many at most.
+
+    Attributes:
+        limit: how many now; between `LEAST` and `most`.
+        count: how many there are.
+    """
+
+    __slots__ = ("_deadlines", "_epoch", "_most", "_waiting", "count", "limit")
+
+    def __init__(self, most: float = MAX_PENDING) -> None:
+        self.limit = self._most = float(most)
+        self.count = 0
+        self._epoch = 0
+        """How often the limit was halved: calls from before a halving do not halve it again."""
+        self._waiting: deque[_Waiter] = deque()
+        self._deadlines: Deadlines | None = None
+
+    def enter(self) -> Place | None:
+        """Return a place if there is one; None where the call has to wait for its turn."""
+        if self.count + 1 > self.limit or self._waiting:
+            return None
+        self.count += 1
+        return Place(self, self._epoch)
+
+    async def wait(self, seconds: float | None) -> Place | None:
+        """Wait for a turn and return the place; None where it did not come in time."""
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(loop)
+        self._waiting.append(waiter)
+        due = 0.0
+        if seconds is not None:
+            self._deadlines = self._deadlines or Deadlines(loop)
+            due = self._deadlines.add(seconds, waiter)
+        try:
+            in_time = await waiter.turn
+        except asyncio.CancelledError:
+            if waiter.turn.done() and not waiter.turn.cancelled() and waiter.turn.result():
+                self.leave(answered=False)  # its turn came, and it is gone
+            waiter.turn.cancel()
+            raise
+        finally:
+            if due and self._deadlines is not None:
+                self._deadlines.discard(due, waiter)
+        return Place(self, self._epoch) if in_time else None
+
+    def leave(self, *, answered: bool) -> None:
+        """A call gives up its place."""
+        self.count -= 1
+        if answered and self.limit < self._most:
+            self.limit = min(self.limit + 1 / self.limit, self._most)
+        if self._waiting:
+            self._admit()
+
+    def shed(self, epoch: int) -> None:
+        """The server dropped a call that entered at this epoch."""
+        if epoch == self._epoch:
+            self._epoch += 1
+            self.limit = max(self.limit / 2, min(LEAST, self._most))
+
+    def close(self) -> None:
+        """Give all that wait their turn: the connections are closed, and will tell them."""
+        self.limit = self._most = math.inf
+        self._admit()
+        if self._deadlines is not None:
+            self._deadlines.close()
+
+    def _admit(self) -> None:
+        while self._waiting and self.count + 1 <= self.limit:
+            waiter = self._waiting.popleft()
+            if not waiter.turn.done():
+                self.count += 1
+                waiter.turn.set_result(True)
