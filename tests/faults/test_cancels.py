@@ -104,9 +104,9 @@ def held(module: Any) -> Counter[str]:
     found = Counter(leases=0, in_flight=manager.health.in_flight, replaced=len(manager._draining))
     for generation in (*manager._draining, *([manager._current] if manager._current else ())):
         found["leases"] += generation.leases
-        client = getattr(getattr(generation.transport, "_engine", None), "client", None)
-        if client is not None and not callable(client):
-            found["acquired"] += len(client.connector._acquired)
+        pool = getattr(generation.transport, "pool", None)
+        if pool is not None:
+            found["acquired"] += pool.busy + pool.waiting
     return +found
 
 

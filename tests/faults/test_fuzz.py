@@ -27,8 +27,8 @@ from pydantic import BaseModel
 
 from remote_client._schema import openapi, reflected, reflection
 from remote_client._transport.base import Call, resolve_metadata
-from remote_client._transport.events import EventReader
-from remote_client._transport.http import problem
+from remote_client._transport.http.errors import problem
+from remote_client._transport.http.sse import EventReader
 from remote_client._transport.retry import pushback_ms, retry_after
 from remote_client.configuration import remote_finders
 from remote_client.errors import (

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from remote_client._transport.events import EventReader
+from remote_client._transport.http.sse import EventReader
 
 NASTY = "data: , \u2028, \u0085, \u000b, \u000c, \x1c, 🦓, event: error"
 

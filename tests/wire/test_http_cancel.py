@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from remote_client._transport import http as http_transport
+from remote_client._transport.http import pool as http_pool
 from remote_client.settings import ConnectionTlsInfo
 from tests.support.http_wire import HttpWire as Wire
 from tests.support.http_wire import chunked, http_module
@@ -27,8 +27,8 @@ every_place = pytest.mark.parametrize("deed", HANGING.values(), ids=HANGING)
 
 def acquired(module: Any) -> int:
     """How many connections calls hold, or wait for."""
-    connector = module._caller.connections._current.transport._engine.client.connector
-    return len(connector._acquired) + sum(map(len, connector._waiters.values()))
+    pool = module._caller.connections._current.transport.pool
+    return pool.busy + pool.waiting
 
 
 async def nothing_left(wire: Wire, module: Any) -> None:
@@ -104,7 +104,7 @@ async def test_2000_calls_half_of_them_cancelled_leave_no_slot(http_wire: Wire, 
 
 @pytest.fixture
 def one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_transport, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(http_pool, "MAX_CONNECTIONS", 1)
 
 
 async def test_a_slot_that_was_waited_for_is_free_again(http_wire: Wire, one_connection: None) -> None:
@@ -348,7 +348,7 @@ async def test_aclose_waits_until_nothing_is_left(http_wire: Wire, http: Any, st
     assert acquired(http) == 1
     await stream.aclose()
     transport = http._caller.connections._current.transport
-    assert (acquired(http), len(transport._tasks), len(transport._streams)) == (0, 0, 0)
+    assert (acquired(http), len(transport._tasks), len(transport._running)) == (0, 0, 0)
 
 
 async def test_a_stream_ended_by_its_reader_takes_its_connection_along(http_wire: Wire, http: Any) -> None:

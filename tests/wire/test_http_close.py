@@ -56,7 +56,7 @@ async def test_a_call_without_a_connection_raises_closed_error(
     http_wire: Wire, deaf: int, mute: int, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if place == "slot":
-        monkeypatch.setattr("remote_client._transport.http.MAX_CONNECTIONS", 1)
+        monkeypatch.setattr("remote_client._transport.http.pool.MAX_CONNECTIONS", 1)
     tls = ConnectionTlsInfo(enabled=place == "handshake")
     files = open_files()
     port = {"connecting": deaf, "handshake": mute, "slot": http_wire.port}[place]
@@ -188,8 +188,8 @@ def test_a_dead_loop_is_told(http_wire: Wire) -> None:
 
     async def use() -> None:
         await module.echo(b"")
-        # Left open, as by mistake; the collector's warning is aiohttp's.
-        await module._caller.connections._current.transport._engine.aclose()
+        # Left open, as by mistake; without its sockets there is no warning of that.
+        await module._caller.connections._current.transport.pool.aclose()
 
     asyncio.run(use())
 

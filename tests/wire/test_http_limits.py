@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport import http as http_transport
+from remote_client._transport.http import pool as http_pool
 from remote_client.errors import DeadlineExceededError, RemoteCallError, ResourceExhaustedError, ResponseTooLargeError
 from remote_client.settings import CallOptions, ConnectionTlsInfo
 from tests.support.http_wire import (
@@ -236,7 +236,7 @@ async def test_a_connection_that_is_not_made(http_wire: Wire, deaf: int, mute: i
 
 
 async def test_a_slot_that_is_not_free(http_wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_transport, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(http_pool, "MAX_CONNECTIONS", 1)
     async with http_module(http_wire.info(timeout=0.1)) as module, module.silent():
         await http_wire.until_running(1)
         for call in (module.echo(b"x"), anext(module.silent())):

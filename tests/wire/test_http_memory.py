@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from remote_client._transport.base import Call
-from remote_client._transport.http import HttpTransport, problem
+from remote_client._transport.http.errors import problem
+from remote_client._transport.http.transport import HttpTransport
 from remote_client.errors import RemoteCallError
 from tests.support.http_wire import CLOSE, RESET, answer, chunked, events, sleep
 from tests.support.http_wire import HttpWire as Wire
@@ -32,8 +33,8 @@ def _transport(module: Any) -> HttpTransport:
 async def _quiet(module: Any) -> None:
     """Nothing of any call is left in the transport, once the loop had time."""
     transport, generation = _transport(module), module._caller.connections._current
-    left = (transport._tasks, transport._streams, transport.limits)
-    assert await settled(lambda: sum(map(len, left)), 0, 1) == 0
+    pool = transport.pool
+    assert await settled(lambda: len(transport._tasks) + len(transport._running) + pool.busy + pool.waiting, 0, 1) == 0
     assert await settled(lambda: generation.leases, 0, 1) == 0
 
 
@@ -73,7 +74,7 @@ async def test_1000_calls_leave_no_objects_and_no_files(http_wire: Wire, http: A
 
 def _kept(module: Any) -> int:
     """Connections for the next calls: of five tasks that is one to five, as their last calls went."""
-    return sum(map(len, _transport(module)._engine.client.connector._conns.values()))
+    return _transport(module).pool.idle
 
 
 def test_nothing_is_kept_of_the_errors_ids() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import trustme
 
-from remote_client._transport import http as http_transport
+from remote_client._transport.net.tls import tls_context
 from remote_client.client import RemoteClient
 from remote_client.errors import RemoteCallError, RemoteClientError, TlsError, UnavailableError
 from remote_client.settings import ConnectionTlsInfo
@@ -314,5 +314,5 @@ async def test_a_file_that_breaks_is_told(start_http: Start, authority: Authorit
         assert await module.echo(b"x") == b"x"
 
 
-def test_a_context_of_plain_http_is_shared() -> None:
-    assert http_transport._context(ConnectionTlsInfo()) is http_transport._context(ConnectionTlsInfo())
+def test_plain_http_needs_no_context() -> None:
+    assert tls_context(ConnectionTlsInfo()) is None

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
-_BREAK = re.compile(rb"\r\n|\r|\n")
 _FIELD = len(b"data: ")
+_ENDS = (b"\n", b"\r")
 
 
 class EventReader:
     """Splits a `text/event-stream` into events, as https://html.spec.whatwg.org/multipage/server-sent-events.html says.
 
-    Lines end at CR, LF or CRLF and nowhere else: U+2028 and U+0085 are part of the text, though `str.splitlines` and
-    httpx's `aiter_lines` break there. What the bytes mean is left to whoever reads the event.
+    Lines end at CR, LF or CRLF and nowhere else, as `bytes.splitlines` has it: U+2028 and U+0085 are part of the text,
+    though `str.splitlines` and httpx's `aiter_lines` break there. The reader of an event decides what its bytes mean.
 
     Args:
         limit: bytes the data of an event may have; further lines count with their names.
@@ -22,7 +20,7 @@ class EventReader:
         self._limit = limit
         self._line: list[bytes] = []
         self._held = 0
-        self._data: bytearray | None = None
+        self._data: bytes | bytearray | None = None
         self._size = 0
         self._name = b""
         self._after_cr = False
@@ -35,30 +33,32 @@ class EventReader:
         return bool(self._line) or self._data is not None
 
     def feed(self, chunk: bytes) -> list[tuple[bytes, bytes]]:
-        """The events that this part of the stream completes: their names (`message` without one) and their data."""
-        if not chunk:
-            return []  # what follows may still be the second half of a CRLF
-        if self._after_cr:
+        """Return the events that a part of the stream completes: their names (`message` without one) and their data."""
+        if self._after_cr and chunk:
             self._after_cr = False
             chunk = chunk.removeprefix(b"\n")
-            if not chunk:
-                return []
-        self._after_cr = chunk.endswith(b"\r")
-        *lines, rest = _BREAK.split(chunk)
+        if not chunk:
+            return []  # the next part may still be the second half of a CRLF
+        lines = chunk.splitlines()
+        if chunk.endswith(_ENDS):
+            self._after_cr = chunk.endswith(b"\r")
+            rest = b""
+        else:
+            rest = lines.pop()
+        if self._line and lines:
+            lines[0] = b"".join((*self._line, lines[0]))
+            self._line.clear()
+            self._held = 0
         events: list[tuple[bytes, bytes]] = []
         for line in lines:
-            if self._line:
-                line = b"".join((*self._line, line))  # noqa: PLW2901
-                self._line.clear()
-                self._held = 0
             if line:
                 self._take(line)
+                if self.too_large:
+                    return events
             else:
                 if self._data is not None:
                     events.append((self._name or b"message", bytes(self._data)))
                 self._data, self._name = None, b""
-            if self.too_large:
-                return events
         if rest:
             self._line.append(rest)
             self._held += len(rest)
@@ -67,15 +67,17 @@ class EventReader:
 
     def _take(self, line: bytes) -> None:
         field, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
-        if field == b"event":
-            self._name = value
-        elif field == b"data":
+        if field == b"data":
+            value = value.removeprefix(b" ")
             if self._data is None:
-                self._data = bytearray(value)
+                self._data = value
                 self._size = len(line) - _FIELD
             else:
+                if not isinstance(self._data, bytearray):
+                    self._data = bytearray(self._data)
                 self._data += b"\n"
                 self._data += value
                 self._size += len(line) + 1
             self.too_large = self._size > self._limit
+        elif field == b"event":
+            self._name = value.removeprefix(b" ")

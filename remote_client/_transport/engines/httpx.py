@@ -1,0 +1,409 @@
+"""HTTP over an httpx transport that a user gives: respx's, `httpx.MockTransport`, or httpx's own.
+
+Time limits are this file's own, one for a whole call: an engine's limits count from byte to byte, and a slow drip would
+never meet them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NoReturn, Self
+
+import httpx
+
+from ...errors import (
+    DeadlineExceededError,
+    RemoteCallError,
+    RemoteClientError,
+    StreamTruncatedError,
+    TlsError,
+    UnavailableError,
+    because,
+    causes,
+    redacted,
+)
+from ...settings import ConnectionInfo
+from ..base import Answered, ByteStream, Call, Transport
+from ..http.errors import MAX_ERROR_SIZE, late, late_as_a_whole, problem, too_large, unreadable
+from ..http.requests import as_answer, content_type, headers_of, is_compressed, is_event_stream, split_path, whole
+from ..http.sse import EventReader
+from ..http.transport import answer_limit
+from ..retry import retry_after
+
+_SLICE = 256 * 1024
+"""Bytes of a body that are sent at once."""
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError)
+"""What an engine raises where a call did not work; UnicodeError of a host name that can be none."""
+
+
+class HttpxTransport(Transport):
+    """Calls over an httpx transport, which is left open at the end. See `Transport`.
+
+    Args:
+        connection: the server.
+        engine: the httpx transport.
+    """
+
+    def __init__(self, connection: ConnectionInfo, engine: httpx.AsyncBaseTransport) -> None:
+        super().__init__()
+        self.target = connection.target
+        self.limit = answer_limit(connection)
+        self.reason: Callable[[], RemoteClientError] | None = None
+        self.limits: set[_Limit] = set()
+        self._base = f"http{'s' if connection.tls.enabled else ''}://{connection.target}"
+        self._engine = engine
+        self._streams: set[_HttpxStream] = set()
+        self.nothing: asyncio.Future[None] = self.loop.create_future()
+        """What a stream waits for that has its head."""
+        self.nothing.set_result(None)
+
+    async def unary(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> bytes:
+        until = None if call.timeout is None else self.loop.time() + call.timeout
+        async with _Limit(self, call, until, late):
+            answer = await self.send(call, whole(body), "application/json", answered)
+            try:
+                headers = headers_in(answer)
+                data = await self._read(call, answer, headers)
+            finally:
+                await answer.aclose()
+        return as_answer(data, headers)
+
+    def stream(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> ByteStream:
+        stream = _HttpxStream(self, call, whole(body), answered)
+        self._streams.add(stream)
+        return stream
+
+    def forget(self, stream: _HttpxStream) -> None:
+        """A stream is over."""
+        self._streams.discard(stream)
+
+    async def send(self, call: Call, body: bytes, accept: str, answered: Answered | None) -> httpx.Response:
+        """Send a request, and return the answer with its head if that is a success."""
+        if self.reason is not None:
+            raise self.reason()
+        try:
+            answer = await self._exchange(call, body, accept)
+        except _FAILURES as error:
+            failure = self.failure(call, error)
+        else:
+            if answered is not None:
+                answered()
+            try:
+                await self._check(call, answer)
+            except BaseException:
+                await answer.aclose()
+                raise
+            return answer
+        try:
+            raise failure
+        finally:
+            del failure  # no reference leads from an exception back to it
+
+    async def _exchange(self, call: Call, body: bytes, accept: str) -> httpx.Response:
+        verb, target, content = split_path(call.path, body)
+        headers = headers_of(call.metadata, accept, content_type(content))
+        sliced: bytes | _Slices = content
+        if len(content) > _SLICE:
+            headers["content-length"] = str(len(content))
+            sliced = _Slices(content)
+        request = httpx.Request(verb, httpx.URL(self._base + target), headers=headers, content=sliced)
+        return await self._engine.handle_async_request(request)
+
+    async def _check(self, call: Call, answer: httpx.Response) -> None:
+        if not 200 <= answer.status_code < 300:
+            failure = problem(answer.status_code, await _error_body(answer), call, self.target)
+            failure.pushback = retry_after(answer.headers.get("retry-after"), time.time())
+            raise failure
+        if is_compressed(headers_in(answer)):
+            raise unreadable("it is compressed, though nothing but identity was accepted", call, self.target)
+
+    async def _read(self, call: Call, answer: httpx.Response, headers: dict[bytes, bytes]) -> bytes:
+        announced = headers.get(b"content-length", b"")
+        if announced.isdigit() and int(announced) > self.limit:
+            raise too_large(self.limit, call, self.target)
+        held: list[bytes] = []
+        size = 0
+        try:
+            async for chunk in _chunks(answer):
+                size += len(chunk)
+                if size > self.limit:
+                    raise too_large(self.limit, call, self.target)
+                held.append(chunk)
+        except _FAILURES as error:
+            failure = self.failure(call, error)
+        else:
+            return b"".join(held)
+        try:
+            raise failure
+        finally:
+            del failure
+
+    def failure(self, call: Call, error: Exception) -> RemoteClientError:
+        """Return the typed error for what the engine raised, by its cause: the engine's own classes mislead."""
+        if self.reason is not None:
+            return self.reason()
+        found = list(causes(error))
+        kind: type[RemoteCallError] = UnavailableError
+        if any(isinstance(each, ssl.SSLError) for each in found):
+            kind = TlsError
+        elif isinstance(error, httpx.TimeoutException) and len(found) == 1:
+            kind = DeadlineExceededError  # a limit of the engine's own
+        told = next((str(each) for each in found if str(each)), type(found[-1]).__name__)
+        failure = kind(redacted(told, call.metadata), method=call.path, target=self.target)
+        failure.outcome_known = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, UnicodeError))
+        error.__traceback__ = None  # an engine may keep the error, which would keep these frames, and they the call
+        return because(failure, error, call.metadata)
+
+    async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
+        if self.reason is not None:
+            return
+        self.reason = reason
+        for limit in list(self.limits):
+            limit.end()
+        for stream in list(self._streams):
+            stream.cancel(reason())
+        for _ in range(100):
+            if not self.limits and not self._tasks:
+                break
+            await asyncio.sleep(0 if self.limits else 0.01)
+
+
+class _Limit:
+    """A time limit around a part of a call, which `HttpxTransport.aclose` ends, too."""
+
+    __slots__ = ("_call", "_late", "_timeout", "_transport")
+
+    def __init__(
+        self,
+        transport: HttpxTransport,
+        call: Call,
+        until: float | None,
+        late: Callable[[Call, str], DeadlineExceededError],
+    ) -> None:
+        self._transport = transport
+        self._call = call
+        self._late = late
+        self._timeout = asyncio.timeout_at(until)
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        self._transport.limits.add(self)
+        return self
+
+    async def __aexit__(self, *raised: Any) -> None:
+        transport = self._transport
+        transport.limits.discard(self)
+        try:
+            await self._timeout.__aexit__(*raised)
+        except TimeoutError:
+            raise (transport.reason or self._error)() from None
+
+    def _error(self) -> RemoteClientError:
+        return self._late(self._call, self._transport.target)
+
+    def end(self) -> None:
+        """Let it be over now."""
+        with contextlib.suppress(RuntimeError):  # it is just ending by itself
+            self._timeout.reschedule(self._transport.loop.time())
+
+
+class _HttpxStream(ByteStream):
+    """See `ByteStream`. The request is sent by a task, at once; everything else is done by whoever reads."""
+
+    __slots__ = (
+        "_answer",
+        "_call",
+        "_chunks",
+        "_closing",
+        "_events",
+        "_expiry",
+        "_failure",
+        "_head",
+        "_over",
+        "_reader",
+        "_transport",
+        "_until",
+        "_waiting",
+    )
+
+    def __init__(self, transport: HttpxTransport, call: Call, body: bytes, answered: Answered | None) -> None:
+        self._transport = transport
+        self._call = call
+        self._head: asyncio.Future[Any] = transport.own(transport.send(call, body, "text/event-stream", answered))
+        self._until = None if call.total_timeout is None else transport.loop.time() + call.total_timeout
+        self._reader = EventReader(transport.limit)
+        self._events: deque[tuple[bytes, bytes]] = deque()
+        self._answer: httpx.Response | None = None
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._waiting: _Limit | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._over = False
+        self._failure: RemoteClientError | None = None
+        # A reader has an eye on the time itself; this is for a stream that nobody reads.
+        self._expiry = None if self._until is None else transport.loop.call_at(self._until, self._expire)
+
+    def _expire(self) -> None:
+        if self._waiting is None:
+            self.cancel((self._transport.reason or self._late_as_a_whole)())
+
+    def _late_as_a_whole(self) -> RemoteClientError:
+        return late_as_a_whole(self._call, self._transport.target)
+
+    async def read(self) -> bytes | None:
+        try:
+            if not self._over and not self._events and self._failure is None:
+                await self._fill()
+            if not self._events:
+                if self._failure is not None:
+                    self._fail()
+                self.cancel()
+                return None
+            name, data = self._events.popleft()
+            if name == b"error":
+                raise problem(None, data, self._call, self._transport.target)
+        except BaseException:
+            self.cancel()
+            raise
+        return data
+
+    async def _fill(self) -> None:
+        """Read until there is an event, or no more."""
+        call, transport = self._call, self._transport
+        try:
+            async with _Limit(transport, call, *self._until_next()) as self._waiting:
+                while not self._events:
+                    if self._reader.too_large:
+                        raise too_large(transport.limit, call, transport.target)
+                    if self._chunks is None:
+                        self._chunks = await self._begin()
+                    chunk = await anext(self._chunks, None)
+                    if chunk is None:
+                        self._finish()
+                        return
+                    self._take(chunk)
+        except _FAILURES as error:
+            if self._over:
+                return  # ended by somebody else, while this one waited
+            if isinstance(error, RemoteClientError):
+                raise
+            self._failure = self._truncated(error)
+        finally:
+            self._waiting = None
+
+    def _fail(self) -> NoReturn:
+        failure, self._failure = self._failure, None
+        assert failure is not None
+        try:
+            raise failure
+        finally:
+            del failure  # no reference leads from an exception back to it
+
+    def _take(self, chunk: bytes) -> None:
+        self._events.extend(each for each in self._reader.feed(chunk) if each[0] in (b"message", b"error"))
+
+    def _until_next(self) -> tuple[float | None, Callable[[Call, str], DeadlineExceededError]]:
+        """Return when the wait for the next event must be over, and the error of one that is not."""
+        timeout, until = self._call.timeout, self._until
+        next_one = None if timeout is None else self._transport.loop.time() + timeout
+        if until is not None and (next_one is None or until < next_one):
+            return until, late_as_a_whole
+        return next_one, late
+
+    async def _begin(self) -> AsyncIterator[bytes]:
+        await asyncio.wait((self._head,))
+        head, self._head = self._head, self._transport.nothing
+        call, target = self._call, self._transport.target
+        if head.cancelled():
+            raise (self._transport.reason or (lambda: unreadable("it was given up", call, target)))()
+        try:
+            answer: httpx.Response = head.result()
+            self._answer = answer
+        finally:
+            del head
+        headers = headers_in(answer)
+        if not is_event_stream(headers):
+            told = headers.get(b"content-type", b"").decode("latin-1") or "without a type"
+            raise unreadable(f"it is {told}, not a stream of events", call, target)
+        return _chunks(answer)
+
+    def _finish(self) -> None:
+        """The body is over. Only its framing tells a whole stream from one that was cut."""
+        assert self._answer is not None
+        headers = headers_in(self._answer)
+        framed = b"chunked" in headers.get(b"transfer-encoding", b"") or b"content-length" in headers
+        if self._reader.pending or not framed:
+            raise self._truncated(None)
+
+    def _truncated(self, error: Exception | None) -> RemoteClientError:
+        transport = self._transport
+        truncated = StreamTruncatedError(
+            "the connection was lost before the stream had ended", method=self._call.path, target=transport.target
+        )
+        if error is not None:
+            failure = transport.failure(self._call, error)
+            if transport.reason is not None or not isinstance(failure, UnavailableError):
+                return failure
+            truncated.__cause__ = failure.__cause__
+        return truncated
+
+    def cancel(self, failure: RemoteClientError | None = None) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._failure = failure
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._events.clear()
+        self._transport.forget(self)
+        if self._waiting is not None:
+            self._waiting.end()
+        self._head.cancel()
+        self._closing = self._transport.own(self._close())
+
+    async def _close(self) -> None:
+        await asyncio.wait((self._head,))
+        if self._answer is None and not self._head.cancelled() and self._head.exception() is None:
+            self._answer = self._head.result()
+        if self._answer is not None:
+            await self._answer.aclose()
+
+    async def aclose(self) -> None:
+        self.cancel()
+        if self._closing is not None:
+            await asyncio.wait((self._closing,))
+
+
+class _Slices(httpx.AsyncByteStream):
+    """A large body, piece by piece: written at once it would hold up the loop."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._body), _SLICE):
+            yield self._body[start : start + _SLICE]
+
+
+def headers_in(answer: httpx.Response) -> dict[bytes, bytes]:
+    """Return an answer's headers, by their names in lower case."""
+    return {name.lower(): value for name, value in answer.headers.raw}
+
+
+def _chunks(answer: httpx.Response) -> AsyncIterator[bytes]:
+    assert isinstance(answer.stream, httpx.AsyncByteStream)
+    return aiter(answer.stream)
+
+
+async def _error_body(answer: httpx.Response) -> bytes:
+    held = bytearray()
+    with contextlib.suppress(*_FAILURES):  # what there is of it
+        async for chunk in _chunks(answer):
+            held += chunk[: MAX_ERROR_SIZE - len(held)]
+            if len(held) >= MAX_ERROR_SIZE:
+                break
+    return bytes(held)

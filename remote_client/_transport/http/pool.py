@@ -1,0 +1,244 @@
+"""Connections to one server: idle ones, those that carry calls, calls that wait for one, and the way to new ones."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ...settings import ConnectionInfo
+from ..net.dial import CONNECT_TIMEOUT, Address, connect, resolve
+from ..net.tls import tls_context
+from .connection import HttpConnection
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+
+MAX_CONNECTIONS = 1000
+"""Connections to one server at once; further calls wait for a free one, inside their time limit."""
+IDLE_TIME = 15.0
+"""Seconds after which a connection that nobody uses is closed."""
+_NAMES_KEPT = 10.0
+"""Seconds that a name's addresses are used without asking again, as long as all goes well."""
+_RESOLVE_INTERVAL = 1.0
+"""Seconds between two resolutions of a name, at least."""
+
+
+class Pool:
+    """The connections of one transport.
+
+    Args:
+        info: the server.
+    """
+
+    def __init__(self, info: ConnectionInfo) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._info = info
+        self._open: set[HttpConnection] = set()
+        """Connections that carry a call or can carry one."""
+        self._closing: set[HttpConnection] = set()
+        self._idle: list[HttpConnection] = []
+        """The one used last is at the end, and is used first."""
+        self._waiting: deque[Exchange] = deque()
+        self._dials: set[asyncio.Task[HttpConnection]] = set()
+        self._given_up: set[asyncio.Task[HttpConnection]] = set()
+        """Dials that were cancelled, until they are over."""
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._addresses: list[Address] = []
+        self._turn = 0
+        self._stale = True
+        """Whether an address may have moved: a connection was lost or not made."""
+        self._resolved_at = float("-inf")
+        self._resolving: asyncio.Task[list[Address]] | None = None
+        self._closed = False
+
+    @property
+    def busy(self) -> int:
+        """Connections that carry calls."""
+        return len(self._open) - len(self._idle)
+
+    @property
+    def idle(self) -> int:
+        """Connections kept for the next calls."""
+        return len(self._idle)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a connection."""
+        return len(self._waiting)
+
+    # -- calls --------------------------------------------------------------------------------------------------------
+
+    def submit(self, exchange: Exchange, *, fresh: bool = False) -> None:
+        """Send a call as soon as there is a connection for it; first come, first served.
+
+        Args:
+            exchange: the call.
+            fresh: whether it goes first, on a new connection: a kept one was dead.
+        """
+        if fresh:
+            self._waiting.appendleft(exchange)
+        else:
+            idle = self._idle
+            while idle:
+                connection = idle.pop()
+                if connection.is_free:
+                    connection.used = True
+                    connection.send(exchange)
+                    return
+            self._waiting.append(exchange)
+        exchange.waiting = True
+        self._dial_more()
+
+    def withdraw(self, exchange: Exchange) -> None:
+        """A call that waits is over."""
+        self._waiting.remove(exchange)
+        if len(self._dials) > len(self._waiting):
+            dial = self._dials.pop()
+            self._given_up.add(dial)
+            dial.cancel()
+
+    def release(self, connection: HttpConnection) -> None:
+        """A connection can carry the next call."""
+        if self._waiting:
+            connection.used = True
+            connection.send(self._waiting.popleft())
+            return
+        connection.idle_since = self.loop.time()
+        self._idle.append(connection)
+        if self._sweeper is None:
+            self._sweeper = self.loop.call_later(IDLE_TIME, self._sweep)
+
+    def lost(self, connection: HttpConnection, exc: Exception | None) -> None:
+        """A connection has ended, by the server or by us."""
+        if connection in self._open:
+            self._stale = True  # not by us
+        self.forget(connection)
+        if connection.transport is None:
+            self._closing.discard(connection)
+
+    def forget(self, connection: HttpConnection) -> None:
+        """A connection is not to be used any more."""
+        if connection in self._open:
+            self._open.discard(connection)
+            self._closing.add(connection)
+            if connection in self._idle:
+                self._idle.remove(connection)
+            self._dial_more()
+
+    def _sweep(self) -> None:
+        """Close what nobody used for long."""
+        self._sweeper = None
+        until = self.loop.time() - IDLE_TIME + 0.001
+        for connection in [each for each in self._idle if each.idle_since <= until]:
+            connection.close()
+        if self._idle:
+            self._sweeper = self.loop.call_at(self._idle[0].idle_since + IDLE_TIME, self._sweep)
+
+    # -- new connections ----------------------------------------------------------------------------------------------
+
+    def _dial_more(self) -> None:
+        """Open a connection for each call that waits, as far as the limit goes."""
+        while (
+            len(self._dials) < len(self._waiting)
+            and len(self._dials) + len(self._open) < MAX_CONNECTIONS
+            and not self._closed
+        ):
+            task = self.loop.create_task(self._dial())
+            self._dials.add(task)
+            task.add_done_callback(self._dialled)
+
+    async def _dial(self) -> HttpConnection:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            addresses = await self._resolve()
+            tls = tls_context(self._info.tls, ("http/1.1",))
+            return await connect(
+                lambda: HttpConnection(self),
+                addresses,
+                tls=tls,
+                server_hostname=None if tls is None else self._info.hostname.partition("%")[0],
+            )
+
+    def _dialled(self, task: asyncio.Task[HttpConnection]) -> None:
+        self._dials.discard(task)
+        self._given_up.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._add(task.result())
+            return
+        self._stale = True
+        error.__traceback__ = None
+        if self._waiting:
+            self._waiting.popleft().on_unsent(error)
+        self._dial_more()
+
+    def _add(self, connection: HttpConnection) -> None:
+        if connection.is_closing:
+            self._dial_more()  # it ended at once
+            return
+        self._open.add(connection)
+        if self._closed:
+            connection.close()
+        elif self._waiting:
+            connection.send(self._waiting.popleft())
+        else:
+            self.release(connection)
+
+    async def _resolve(self) -> list[Address]:
+        """Return the server's addresses, each time beginning with another one."""
+        age = self.loop.time() - self._resolved_at
+        if not self._addresses or age >= (_RESOLVE_INTERVAL if self._stale else _NAMES_KEPT):
+            if self._resolving is None:
+                self._resolving = self.loop.create_task(self._look_up())
+                self._resolving.add_done_callback(self._looked_up)
+            resolving = self._resolving
+            await asyncio.wait((resolving,))
+            if resolving.cancelled():
+                raise OSError("resolving was given up")
+            found = resolving.result()
+        else:
+            found = self._addresses
+        if self._info.hostname == "localhost":
+            return found  # one machine, and another server may listen at its other address
+        self._turn += 1
+        turn = self._turn % len(found)
+        return found[turn:] + found[:turn]
+
+    async def _look_up(self) -> list[Address]:
+        assert self._info.port is not None
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            return await resolve(self._info.hostname, self._info.port)
+
+    def _looked_up(self, task: asyncio.Task[list[Address]]) -> None:
+        self._resolving = None
+        self._resolved_at = self.loop.time()
+        self._stale = False
+        self._addresses = [] if task.cancelled() or task.exception() is not None else task.result()
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Close all connections, and wait until they are. The calls that wait are over already."""
+        self._closed = True
+        self._waiting.clear()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        tasks = [*self._dials, *self._given_up, *([self._resolving] if self._resolving else [])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+            await asyncio.sleep(0)  # `_dialled` sees those that were made just now
+        for connection in list(self._open):
+            connection.close()
+        if self._closing:
+            await asyncio.wait([each.closed for each in self._closing])
+
+    def __del__(self) -> None:
+        if self._open and not self._closed:
+            told = f"HTTP connections to {self._info.target} were not closed: use `async with` or `aclose()`"
+            warnings.warn(told, ResourceWarning, source=self, stacklevel=2)
+            self.loop.call_exception_handler({"message": told})

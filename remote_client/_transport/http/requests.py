@@ -1,0 +1,75 @@
+"""Requests as bytes, and what answers say about a body: headers and targets. Makes no calls."""
+
+from __future__ import annotations
+
+import base64
+from email.message import Message
+from urllib.parse import quote
+
+from ..._body import Body
+from ...errors import UnsupportedError
+from ..base import RawMetadata
+
+_JSON = "application/json"
+_UNQUOTED = "!$%&'()*+,;=:@/?~[]|^\\"
+
+
+def whole(body: object) -> bytes:
+    """Return a request's body, which cannot be a stream.
+
+    Raises:
+        UnsupportedError: it is one.
+    """
+    if not isinstance(body, bytes):
+        raise UnsupportedError("HTTP has no streamed inputs; connect to the runtime's gRPC port")
+    return body
+
+
+def content_type(body: bytes) -> str | None:
+    """Return a body's type. The runtime refuses any other form of JSON's, a charset included."""
+    return body.content_type if isinstance(body, Body) else _JSON if body else None
+
+
+def split_path(path: str, body: bytes) -> tuple[str, str, bytes]:
+    """Return the verb, the target and the body of a request: the arguments of other verbs than POST are the query."""
+    verb, _, target = path.partition(" ")
+    if body and verb != "POST":
+        return verb, f"{target}?{body.decode('latin-1')}", b""
+    return verb, target, body
+
+
+def quoted(target: str) -> str:
+    """Return a target as it may be sent: everything but printable ASCII is escaped, what is escaped already stays."""
+    return quote(target, safe=_UNQUOTED)
+
+
+def headers_of(metadata: RawMetadata, accept: str, kind: str | None) -> dict[str, str]:
+    """Return a request's headers."""
+    headers = {"accept": accept, "accept-encoding": "identity", "user-agent": "remote-client"}
+    if kind is not None:
+        headers["content-type"] = kind
+    for name, value in metadata:
+        headers[name] = value if isinstance(value, str) else base64.b64encode(value).decode()
+    return headers
+
+
+def as_answer(data: bytes, headers: dict[bytes, bytes]) -> bytes:
+    """Return an answer's bytes, as a `Body` where they are a file."""
+    disposition = headers.get(b"content-disposition")
+    if disposition is None:
+        return data
+    kind = headers.get(b"content-type", b"application/octet-stream")
+    header = Message()
+    header["content-disposition"] = disposition.decode("latin-1")
+    return Body(data, kind.decode("latin-1"), header.get_filename() or None)
+
+
+def is_event_stream(headers: dict[bytes, bytes]) -> bool:
+    """Whether an answer is a stream of events."""
+    kind = headers.get(b"content-type", b"")
+    return kind.partition(b";")[0].strip().lower() == b"text/event-stream"
+
+
+def is_compressed(headers: dict[bytes, bytes]) -> bool:
+    """Whether an answer is encoded, though nothing but identity was accepted."""
+    return headers.get(b"content-encoding", b"identity") != b"identity"

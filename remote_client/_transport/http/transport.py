@@ -1,0 +1,108 @@
+"""HTTP over connections of our own: requests, answers and server-sent events, bytes in and bytes out."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+
+from ...errors import RemoteClientError
+from ...settings import ConnectionInfo
+from ..base import MAX_RESPONSE_SIZE, Answered, ByteStream, Call, RawMetadata, Transport
+from ..deadlines import Deadlines
+from .exchange import EventStream, Exchange, UnaryExchange
+from .http1 import encode_head
+from .pool import Pool
+from .requests import content_type, headers_of, quoted, split_path, whole
+
+MAX_KEPT_HEADS = 64
+"""Heads of requests that a transport keeps made."""
+
+
+class HttpTransport(Transport):
+    """Connections to one server, made when calls need them. See `Transport`.
+
+    Args:
+        connection: the server.
+    """
+
+    def __init__(self, connection: ConnectionInfo) -> None:
+        super().__init__()
+        self.target = connection.target
+        self.limit = answer_limit(connection)
+        self.deadlines = Deadlines(self.loop)
+        self.pool = Pool(connection)
+        self._host = _host(connection)
+        self._running: set[Exchange] = set()
+        """Calls that are not over, and streams that are not read to their end."""
+        self._reason: Callable[[], RemoteClientError] | None = None
+        self._heads: dict[tuple[str, RawMetadata, str, str | None], bytes] = {}
+
+    async def unary(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> bytes:
+        head, data = self._request(call, whole(body), "application/json")
+        exchange = UnaryExchange(self, call, head, data, answered)
+        self._start(exchange)
+        try:
+            await exchange.done
+            return exchange.result()
+        except asyncio.CancelledError:
+            exchange.cancel()
+            raise
+        finally:
+            del exchange  # a traceback would keep it, and it the answer
+
+    def stream(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> ByteStream:
+        head, data = self._request(call, whole(body), "text/event-stream")
+        exchange = EventStream(self, call, head, data, answered)
+        self._start(exchange)
+        return exchange
+
+    def _start(self, exchange: Exchange) -> None:
+        self._running.add(exchange)
+        self.pool.submit(exchange)
+
+    def forget(self, exchange: Exchange) -> None:
+        """Nobody waits for a call any more."""
+        self._running.discard(exchange)
+
+    def _request(self, call: Call, body: bytes, accept: str) -> tuple[bytes, bytes]:
+        """Return the head and the body of a request."""
+        if self._reason is not None:
+            raise self._reason()
+        kind = content_type(body)
+        key = (call.path, call.metadata, accept, kind)
+        head = self._heads.get(key)
+        if head is None:
+            verb, target, body = split_path(call.path, body)
+            head = self._make_head(verb, target, call.metadata, accept, kind if body else None)
+            if verb != "POST":
+                return head + b"\r\n", b""
+            if kind in (None, "application/json"):
+                if len(self._heads) >= MAX_KEPT_HEADS:
+                    self._heads.clear()  # of metadata that changes with each call
+                self._heads[key] = head
+        return head + b"content-length: %d\r\n\r\n" % len(body), body
+
+    def _make_head(self, verb: str, target: str, metadata: RawMetadata, accept: str, kind: str | None) -> bytes:
+        headers = [("host", self._host), *headers_of(metadata, accept, kind).items()]
+        return encode_head(verb, quoted(target), headers)
+
+    async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
+        if self._reason is None:
+            self._reason = reason
+            for exchange in list(self._running):
+                exchange.cancel(reason())
+            self.deadlines.close()
+        await self.pool.aclose()
+
+
+def answer_limit(connection: ConnectionInfo) -> int:
+    """Return the bytes of the largest answer that is accepted, by gRPC's option for that: -1 for any."""
+    limit = int(connection.options.get("grpc.max_receive_message_length", MAX_RESPONSE_SIZE))
+    return limit if limit >= 0 else sys.maxsize
+
+
+def _host(connection: ConnectionInfo) -> str:
+    """Return the Host header: a zone means something on this machine alone."""
+    name, _, _ = connection.hostname.partition("%")
+    return f"[{name}]:{connection.port}" if ":" in name else f"{name}:{connection.port}"
