@@ -13,7 +13,8 @@ import trustme
 
 from .differences import mark
 from .methods import interop_module
-from .peers import GRPC_SERVERS, HTTP_SERVERS, PROXIES, Peer, Peers
+from .peers import GRPC_SERVERS, HTTP_SERVERS, Peer, Peers
+from .proxies import PROXIES
 
 NEEDED = ("h2", "hypercorn", "uvicorn")
 """Modules of `tests/requirements/interop.txt`."""

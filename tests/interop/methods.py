@@ -1,4 +1,4 @@
-"""The methods that gRPC's interoperability cases need beyond those of `wire_server`: handlers, and a module with both."""
+"""The methods that gRPC's interoperability cases need beyond those of `wire_server`, and a module with both."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import grpc
 from remote_client._transport.base import ByteStream, Call, RawMetadata
 from remote_client.settings import CallOptions, ConnectionInfo
 from tests.support.wire import RawCodec, module_of, raw_method
-from tests.support.wire_server import PLAIN, Context, count
+from tests.support.wire_server import PLAIN, count
 
+Context = Any
+"""grpc.aio's, or the strict server's."""
 LARGE_REQUEST, LARGE_ANSWER = 271828, 314159
 """Bytes of gRPC's case `large_unary`."""
 ECHO_INITIAL, ECHO_TRAILING = "x-grpc-test-echo-initial", "x-grpc-test-echo-trailing-bin"

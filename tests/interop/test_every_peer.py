@@ -1,4 +1,4 @@
-"""Kinds of call, statuses, sizes, deadlines, cancels and restarts, against every gRPC server and through every proxy."""
+"""Calls, statuses, sizes, deadlines, cancels and restarts, against every gRPC server and through every proxy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from remote_client.settings import CallOptions
 from tests.wire.kinds import HANGING, Deed
 
 from .methods import interop_module
-from .peers import GRPC_SERVERS, PROXIES, Peer, Peers
+from .peers import GRPC_SERVERS, Peer, Peers
+from .proxies import PROXIES
 
 MIB = 1 << 20
 CODES = [code.name for code in grpc.StatusCode if code is not grpc.StatusCode.OK]

@@ -99,7 +99,7 @@ async def test_server_compressed_streaming(module: Any) -> None:
 
 
 async def test_custom_metadata(peer: Peer) -> None:
-    metadata = {ECHO_INITIAL: "test_initial_metadata_value", ECHO_TRAILING: b"\xab\xab\xab"}
+    metadata: dict[str, str | bytes] = {ECHO_INITIAL: "test_initial_metadata_value", ECHO_TRAILING: b"\xab\xab\xab"}
     async with interop_module(peer.info(), options=CallOptions(metadata=(metadata,))) as module:
         seen = json.loads(await module.meta(b""))
     assert [ECHO_INITIAL, "test_initial_metadata_value"] in seen

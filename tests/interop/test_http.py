@@ -22,7 +22,8 @@ from remote_client.errors import (
 from remote_client.settings import CallOptions
 from tests.support.http_wire import HttpWire, http_module
 
-from .peers import PROXIES, Peer, Peers
+from .peers import Peer, Peers
+from .proxies import PROXIES
 
 MIB = 1 << 20
 STATUSES = [400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 499, 500, 501, 502, 503, 504, 418, 511]

@@ -17,7 +17,7 @@ from remote_client.client import RemoteClient
 from remote_client.errors import DeadlineExceededError, RemoteCallError, error_class
 from tests.support.runtime import Runtime
 
-from .peers import PROXIES, Proxy
+from .proxies import PROXIES, Proxy
 
 BEHIND = ("nothing", "envoy", "nginx", "haproxy")
 STATUSES = {
@@ -38,7 +38,8 @@ class Server:
 def _serves(runtime: Runtime, proxy: Proxy) -> bool:
     """Whether the proxy leads to this very runtime, over both protocols."""
     with grpc.insecure_channel(f"127.0.0.1:{proxy.ports['grpc']}") as channel:
-        models: bytes = channel.unary_unary("/caikit.runtime.info.InfoService/GetModelsInfo")(b"", timeout=5)
+        ask: Any = channel.unary_unary
+        models: bytes = ask("/caikit.runtime.info.InfoService/GetModelsInfo")(b"", timeout=5)
     connection = http.client.HTTPConnection("127.0.0.1", proxy.ports["http"], timeout=5)
     with contextlib.closing(connection):
         connection.request("GET", "/info/models")

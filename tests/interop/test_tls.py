@@ -15,7 +15,8 @@ from tests.support.http_wire import HttpWire, http_module
 
 from .conftest import Authority
 from .methods import interop_module
-from .peers import PROXIES, Peers
+from .peers import Peers
+from .proxies import PROXIES
 
 
 @pytest.mark.parametrize("hostname", ["localhost", "127.0.0.1"])

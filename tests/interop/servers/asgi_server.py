@@ -19,7 +19,9 @@ from tests.support.obey import obey
 
 FOREVER = 3600
 SLICE = 1 << 16
-Scope, Receive, Send = dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
 Answer = AsyncIterator[bytes]
 
 
@@ -51,7 +53,8 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            return await self._live(receive, send)
+            await self._live(receive, send)
+            return
         key = f"{scope['method']} {scope['path']}"
         state = self._state
         if key != "GET /identity":

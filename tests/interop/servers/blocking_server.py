@@ -184,7 +184,7 @@ def large(request: bytes, context: grpc.ServicerContext, running: Running) -> by
 
 
 def meta(request: bytes, context: grpc.ServicerContext, running: Running) -> bytes:
-    pairs = [(each.key, each.value) for each in context.invocation_metadata()]
+    pairs = [(key, value) for key, value in context.invocation_metadata()]
     context.send_initial_metadata(tuple(pair for pair in pairs if pair[0] == ECHO_INITIAL))
     context.set_trailing_metadata(tuple(pair for pair in pairs if pair[0] == ECHO_TRAILING))
     return as_json(pairs)

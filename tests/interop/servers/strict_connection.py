@@ -160,7 +160,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.writable.set()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self.state.live.discard(self)
         self.writable.set()
         for stream in list(self._streams.values()):
@@ -267,7 +267,7 @@ class Connection(asyncio.Protocol):
         stream.feed(event.data or b"", length)
 
     def acknowledge(self, length: int, stream: int) -> None:
-        """Give room back to the client, at once: h2's own way keeps some for later, and waits where a window is below 0."""
+        """Give room back at once: h2's own way keeps some for later, for ever where a window is below zero."""
         if not length:
             return
         self.h2.increment_flow_control_window(length)

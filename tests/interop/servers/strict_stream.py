@@ -41,19 +41,6 @@ class StrictState(State):
         self.live: set[Connection] = set()
         super().__init__()
 
-    @property
-    def faults(self) -> dict[str, Any]:
-        """The faults that are on; `change` is done at once and forgotten."""
-        return self._faults
-
-    @faults.setter
-    def faults(self, wanted: dict[str, Any]) -> None:
-        settings = wanted.pop("change", None)
-        self._faults = wanted
-        for connection in self.live if settings else ():
-            connection.change(settings)
-            connection.flush()
-
     def reset(self) -> None:
         super().reset()
         self.violations: list[str] = []
@@ -66,9 +53,17 @@ class StrictState(State):
         self.packed_messages = 0
 
     def stats(self) -> dict[str, Any]:
+        self._change()
         names = "violations resets goaways made pings_sent pings_acked pings_received settings_sent settings_acked"
         found = {name: getattr(self, name) for name in names.split()}
         return super().stats() | found | {"heads": self.heads[-HEADS_KEPT:], "packed": self.packed_messages}
+
+    def _change(self) -> None:
+        """Tell all connections of the settings that the fault `change` orders: statistics follow every command."""
+        settings = self.faults.pop("change", None)
+        for connection in self.live if settings else ():
+            connection.change(settings)
+            connection.flush()
 
     def refused(self) -> bool:
         """Whether the next request is refused unseen."""
@@ -176,7 +171,8 @@ class Stream:
         service, _, name = self._header(":path")[1:].partition("/")
         if (service, name) == ("test.Identity", "Get"):
             await self.write(self._connection.identity.encode())
-            return await self._finish(grpc.StatusCode.OK)
+            await self._finish(grpc.StatusCode.OK)
+            return
         if service != "test.Test" or name not in HANDLERS:
             await self.abort(grpc.StatusCode.UNIMPLEMENTED, f"no {service}/{name} here")
         handler, (streams_in, _) = HANDLERS[name]
@@ -252,7 +248,7 @@ class Stream:
         padding = random.randint(0, faults["pad"]) if "pad" in faults else None
         around = 0 if padding is None else padding + 1
         room = min(h2.local_flow_control_window(self.id), h2.max_outbound_frame_size) - around
-        size = min(room, len(data), faults.get("data", len(data)))
+        size: int = min(room, len(data), faults.get("data", len(data)))
         if size <= 0:
             self.room.clear()
             self._connection.flush()

