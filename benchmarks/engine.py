@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 from remote_client._transport.base import ByteStream, Call, RawMetadata, Transport
 from remote_client._transport.engine import GrpcOptions
 from remote_client._transport.grpc.transport import GrpcTransport
+from remote_client._transport.http.transport import HttpTransport
 from remote_client.errors import ClosedError
 from remote_client.settings import ConnectionInfo, ConnectionTlsInfo, parse_target
 
@@ -32,8 +32,7 @@ async def grpc_engine(target: str, ca: str = "") -> AsyncIterator[Transport]:
 @contextlib.asynccontextmanager
 async def http_engine(url: str) -> AsyncIterator[Transport]:
     """The HTTP engine's connections to a server."""
-    made: Any = importlib.import_module("remote_client._transport.http").HttpTransport
-    transport: Transport = made(connection(url))
+    transport = HttpTransport(connection(url))
     try:
         yield transport
     finally:
