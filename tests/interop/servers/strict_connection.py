@@ -39,6 +39,7 @@ PREFACE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 HEADERS, CONTINUATION = 0x1, 0x9
 END_HEADERS = 0x4
 CONNECTION_WINDOW = 1 << 24
+LINGER = 1.0
 LAST_ID = 2**31 - 1
 MARK = b"goneaway"
 """Of the PING that follows a GOAWAY: whoever answers it has read that."""
@@ -90,6 +91,8 @@ class Connection(asyncio.Protocol):
         self._requests = 0
         self._last: int | None = None
         """The last stream that is served, once that is decided."""
+        self._done = False
+        """Whether this end has said its last."""
         self._told = False
         """Whether it is told to the client."""
         self._went = False
@@ -175,7 +178,7 @@ class Connection(asyncio.Protocol):
         data = self.h2.data_to_send()
         if data and (size := self.state.faults.get("continuation")):
             data = with_continuations(data, size)
-        if data and not self.transport.is_closing():
+        if data and not self._done and not self.transport.is_closing():
             self.transport.write(data)
 
     def ping(self) -> None:
@@ -190,8 +193,11 @@ class Connection(asyncio.Protocol):
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if self._told and not self._streams:
-            self.transport.close()
+        """Send no more, and read on: closed at once, with requests unread, a socket is reset, and answers are lost."""
+        if self._told and not self._streams and not self._done and not self.transport.is_closing():
+            self._done = True
+            self.transport.write_eof()
+            asyncio.get_running_loop().call_later(LINGER, self.transport.close)
 
     # -- events -------------------------------------------------------------------------------------------------------
 
@@ -244,7 +250,7 @@ class Connection(asyncio.Protocol):
             self._say_goaway(last, MARK)
 
     def _say_goaway(self, last: int, mark: bytes = b"") -> None:
-        if self.transport.is_closing():
+        if self._done or self.transport.is_closing():
             return
         # Not by h2: it then takes no more frames of the streams that go on.
         self.flush()
