@@ -53,7 +53,7 @@ class GrpcConnection(asyncio.Protocol):
         self.closed: asyncio.Future[None] = loop.create_future()
         self.leaving = False
         self._owner = owner
-        self._loop = loop
+        self.loop = loop
         self._http2 = Http2(loop.time, owner.options.max_metadata_size)
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -70,7 +70,7 @@ class GrpcConnection(asyncio.Protocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        self._keepalive.heard = self._loop.time()
+        self._keepalive.heard = self.loop.time()
         self._deliver(self._http2.receive_data(data))
         self._owner.schedule(self)
 
@@ -173,7 +173,7 @@ class GrpcConnection(asyncio.Protocol):
             transport.write(self._http2.data_to_send())
         transport.close()
         if self.transport is not None:
-            self._loop.call_later(_CLOSE_TIME, self._abort)
+            self.loop.call_later(_CLOSE_TIME, self._abort)
 
     def _abort(self) -> None:
         if self.transport is not None:
@@ -246,7 +246,7 @@ class GrpcConnection(asyncio.Protocol):
     def _watch(self) -> None:
         """Look at the times, and look again when they may matter."""
         self._timer = None
-        do, seconds = self._keepalive.decide(self._loop.time(), len(self._http2.streams))
+        do, seconds = self._keepalive.decide(self.loop.time(), len(self._http2.streams))
         if do is Do.GIVE_UP:
             self._failure = UnavailableError("the server does not answer (keepalive)", target=self._owner.target)
             self._abort()
@@ -258,4 +258,4 @@ class GrpcConnection(asyncio.Protocol):
         if do is Do.PING:
             self._http2.ping()
             self.flush()
-        self._timer = self._loop.call_later(seconds, self._watch)
+        self._timer = self.loop.call_later(seconds, self._watch)

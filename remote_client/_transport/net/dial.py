@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import aiohappyeyeballs
 
 from ...errors import RemoteCallError, TlsError, UnavailableError
-from . import fork
+from . import sockets
 
 CONNECT_TIMEOUT = 5.0
 """Seconds that resolving a name and connecting to one of its addresses may take, TLS handshake included."""
@@ -61,7 +61,7 @@ async def connect(
     """Connect to the first address that answers, and return its protocol, connected.
 
     Args:
-        factory: makes the protocol; its `transport` attribute must hold the transport from `connection_made` on.
+        factory: makes the protocol; its `loop` is the running loop, its `transport` the transport while that is open.
         addresses: the candidates; families are raced, the addresses of one tried in order. A str is a unix socket's
             path; a leading NUL names an abstract one.
         tls: the context of a TLS connection; None for one in the clear.
@@ -85,7 +85,7 @@ async def connect(
         except BaseException:
             opened.close()
             raise
-    fork.register(protocol)
+    sockets.register(protocol)
     return protocol
 
 
@@ -94,7 +94,7 @@ async def _open_socket(addresses: Sequence[Address] | str) -> socket.socket:
         opened = await aiohappyeyeballs.start_connection(
             list(addresses),
             happy_eyeballs_delay=_STAGGER,
-            interleave=1,  # type: ignore[arg-type]
+            interleave=1,
         )
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return opened
