@@ -10,7 +10,6 @@ from remote_client._transport.base import ByteStream, Call, RawMetadata, Transpo
 from remote_client._transport.engine import GrpcOptions
 from remote_client._transport.grpc.transport import GrpcTransport
 from remote_client._transport.http.transport import HttpTransport
-from remote_client._transport.http.transport import HttpTransport
 from remote_client.errors import ClosedError
 from remote_client.settings import ConnectionInfo, ConnectionTlsInfo, parse_target
 
