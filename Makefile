@@ -29,10 +29,10 @@ format: $(CLIENT)/ready
 	$(CLIENT)/bin/ruff format .
 	$(CLIENT)/bin/ruff check --fix .
 
-bench: $(CLIENT)/ready $(RUNTIME)/ready
+bench: $(CLIENT)/interop $(RUNTIME)/ready
 	$(CLIENT)/bin/python -m benchmarks --json benchmarks.json
 
-bench-quick: $(CLIENT)/ready $(RUNTIME)/ready
+bench-quick: $(CLIENT)/interop $(RUNTIME)/ready
 	$(CLIENT)/bin/python -m benchmarks --quick
 
 soak: $(CLIENT)/ready $(RUNTIME)/ready
