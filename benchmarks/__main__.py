@@ -37,7 +37,7 @@ FILES = (
     "memory",
 )
 SAMPLE_LIBRARY = str(Path(__file__).parent.parent / "tests" / "runtime")
-LIBRARIES = ("grpcio", "protobuf", "pydantic", "aiohttp", "httpx")
+LIBRARIES = ("hpack", "httptools", "grpcio", "protobuf", "pydantic", "aiohttp", "httpx")
 CAIKIT_LIBRARIES = ("caikit", "grpcio", "protobuf", "pydantic")
 SLOW = "Python, for want of a C compiler: BUSY BEFORE THE CLIENT IS, so that gRPC's ratios are too good to be true"
 
