@@ -10,12 +10,10 @@ import hpack
 # At DEBUG it writes every header's value, secrets included.
 logging.getLogger("hpack").setLevel(logging.CRITICAL)
 
-Fields = tuple[tuple[bytes, bytes], ...]
-
 FIELD_OVERHEAD = 32
 """Bytes that each field counts in the size of a header list, besides its name and value (RFC 9113, 6.5.2)."""
-_CACHED_HEADS, _CACHED_BYTES = 64, 512
-"""Blocks a connection remembers, and the largest that is worth it."""
+_CACHED_HEADS, _CACHED_FIELDS, _CACHED_BYTES = 64, 256, 512
+"""Blocks and fields a connection remembers, and the largest that is worth it."""
 _CONNECTION_FIELDS = frozenset(
     [b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te"]
 )
@@ -23,17 +21,38 @@ _NAME = frozenset(range(0x21, 0x7F)) - frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ:")
 _FORBIDDEN_IN_VALUES = (b"\0", b"\r", b"\n")
 _NO_TABLE = b"\x20"
 """A dynamic table size update to 0."""
+_LONG = 127
+"""The first of the lengths that take more than a byte."""
 
 
 class MalformedBlockError(Exception):
     """A header block cannot be decoded: the state of the compression is lost, and the connection with it."""
 
 
+class Field:
+    """One field of a header block.
+
+    Attributes:
+        name, value: as they were sent.
+        size: what it counts in the size of a header list.
+        fault: why no block may have it; None where one may.
+        special: whether the framing needs it: a pseudo-header, or the size of the body.
+    """
+
+    __slots__ = ("fault", "name", "size", "special", "value")
+
+    def __init__(self, name: bytes, value: bytes) -> None:
+        self.name, self.value = name, value
+        self.size = len(name) + len(value) + FIELD_OVERHEAD
+        self.special = name[:1] == b":" or name == b"content-length"
+        self.fault = _fault(name, value)
+
+
 class Head:
     """The fields of a header block, and whether they may be an answer's head or its trailers.
 
     Attributes:
-        fields: names and values in order, pseudo-headers included.
+        fields: in order, pseudo-headers included.
         status: the HTTP status; 0 where the block has none.
         content_length: the announced size of the body; -1 without one.
         fault: why the block cannot be an answer's head; None where it can.
@@ -44,32 +63,38 @@ class Head:
 
     __slots__ = ("content_length", "fault", "fields", "meaning", "size", "status", "trailers_fault")
 
-    def __init__(self, fields: Fields) -> None:
+    def __init__(self, fields: list[Field]) -> None:
         self.fields = fields
-        self.status = 0
+        self.status = self.size = 0
         self.content_length = -1
-        self.size = sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in fields)
         self.meaning: object = None
-        pseudo = [name for name, _ in fields if name[:1] == b":"]
-        common = next(filter(None, (_fault(name, value) for name, value in fields)), None) or self._read()
-        self.trailers_fault = common or (f"trailers with {pseudo[0]!r}" if pseudo else None)
-        if common is None and pseudo != [b":status"]:
-            common = f"an answer has the one pseudo-header ':status', not {pseudo!r}"
-        elif common is None and fields[0][0] != b":status":
-            common = "a pseudo-header after a regular one"
-        self.fault = common
+        fault: str | None = None
+        pseudo: list[bytes] = []
+        for field in fields:
+            self.size += field.size
+            fault = fault or field.fault
+            if field.special:
+                fault = fault or self._read(field)
+                if field.name[:1] == b":":
+                    pseudo.append(field.name)
+        self.trailers_fault = fault or (f"trailers with {pseudo[0]!r}" if pseudo else None)
+        if fault is None and pseudo != [b":status"]:
+            fault = f"an answer has the one pseudo-header ':status', not {pseudo!r:.200}"
+        elif fault is None and fields[0].name != b":status":
+            fault = "a pseudo-header after a regular one"
+        self.fault = fault
 
-    def _read(self) -> str | None:
+    def _read(self, field: Field) -> str | None:
         """Take what the framing needs; returns what is wrong with it."""
-        for name, value in self.fields:
-            if name == b":status":
-                if not (len(value) == 3 and value.isdigit()):
-                    return f"the status {value[:20]!r}"
-                self.status = int(value)
-            elif name == b"content-length":
-                if not (value.isdigit() and len(value) < 20) or self.content_length not in (-1, int(value)):
-                    return f"the content-length {value[:20]!r}"
-                self.content_length = int(value)
+        value = field.value
+        if field.name == b":status":
+            if not (len(value) == 3 and value.isdigit()):
+                return f"the status {value[:20]!r}"
+            self.status = int(value)
+        elif field.name == b"content-length":
+            if not (value.isdigit() and len(value) < 20) or self.content_length not in (-1, int(value)):
+                return f"the content-length {value[:20]!r}"
+            self.content_length = int(value)
         return None
 
 
@@ -80,15 +105,15 @@ def _fault(name: bytes, value: bytes) -> str | None:
     if bare in _CONNECTION_FIELDS:
         return f"the connection's own field {name!r}"
     if any(each in value for each in _FORBIDDEN_IN_VALUES):
-        return f"a control character in the value of {name!r}"
+        return f"a control character in the value of {name[:40]!r}"
     return None
 
 
 class HeadDecoder:
-    """Decodes header blocks, and remembers those that decode alike each time.
+    """Decodes header blocks, and remembers the blocks and the fields that decode alike each time.
 
-    Once the peer's dynamic table has no room (we announce HEADER_TABLE_SIZE 0), equal blocks mean equal fields; until
-    its first block says so, every block is decoded.
+    Once the peer's dynamic table has no room (we announce HEADER_TABLE_SIZE 0), equal bytes mean equal fields; until
+    its first block says so, every block is decoded as a whole.
 
     Args:
         limit: bytes of a header list that no honest peer exceeds; beyond it a block is refused as a whole.
@@ -96,7 +121,9 @@ class HeadDecoder:
 
     def __init__(self, limit: int) -> None:
         self._hpack = hpack.Decoder(max_header_list_size=limit)
-        self._known: dict[bytes, Head] = {}
+        self._limit = limit
+        self._heads: dict[bytes, Head] = {}
+        self._fields: dict[bytes, Field] = {}
         self._stateless = False
 
     def decode(self, block: bytes) -> Head:
@@ -105,19 +132,74 @@ class HeadDecoder:
         Raises:
             MalformedBlockError: the block breaks the rules of HPACK, or exceeds the limit.
         """
-        if self._stateless and (head := self._known.get(block)) is not None:
+        if self._stateless and (head := self._heads.get(block)) is not None:
             return head
+        fields = self._cut(block) if self._stateless else None
+        head = Head(self._decode(block) if fields is None else fields)
+        if head.size > self._limit:
+            raise MalformedBlockError(f"a header list of {head.size} bytes")
+        if self._stateless and len(block) <= _CACHED_BYTES:
+            if len(self._heads) >= _CACHED_HEADS:
+                self._heads.clear()
+            self._heads[block] = head
+        return head
+
+    def _decode(self, block: bytes) -> list[Field]:
         try:
-            fields = tuple((bytes(name), bytes(value)) for name, value in self._hpack.decode(block, raw=True))
+            fields = [Field(bytes(name), bytes(value)) for name, value in self._hpack.decode(block, raw=True)]
         except Exception as error:  # hpack has a family of its own, and lets IndexError pass in odd places
             raise MalformedBlockError(f"{type(error).__name__}: {error}") from None
-        head = Head(fields)
         self._stateless = self._hpack.header_table_size == 0
-        if self._stateless and len(block) <= _CACHED_BYTES:
-            if len(self._known) >= _CACHED_HEADS:
-                self._known.clear()
-            self._known[block] = head
-        return head
+        return fields
+
+    def _cut(self, block: bytes) -> list[Field] | None:
+        """Return the fields of a block whose heads differ in few of them; None for one that `hpack` has to look at.
+
+        A proxy's dates and request ids make each head another one, and `hpack` takes 10 us a field.
+        """
+        known, fields = self._fields, []
+        position, size = 0, len(block)
+        while position < size:
+            end = _end_of_field(block, position)
+            if end is None or end > size:
+                return None
+            data = block[position:end]
+            field = known.get(data)
+            if field is None:
+                (field,) = self._decode(data)
+                if len(data) <= _CACHED_BYTES:
+                    if len(known) >= _CACHED_FIELDS:
+                        known.clear()
+                    known[data] = field
+            fields.append(field)
+            position = end
+        return fields
+
+
+def _end_of_field(block: bytes, position: int) -> int | None:
+    """Return where a field's representation ends (RFC 7541, 6); None for a size update, and where a length is long."""
+    kind = block[position]
+    if kind & 0x80:
+        return position + 1 if kind != 0xFF else None
+    if kind & 0xE0 == 0x20:
+        return None
+    mask = 0x3F if kind & 0x40 else 0x0F
+    index = kind & mask
+    position += 1
+    try:
+        if index == mask:
+            if block[position] & 0x80:
+                return None
+            position += 1
+        elif not index:
+            if block[position] & _LONG == _LONG:
+                return None
+            position += 1 + (block[position] & _LONG)
+        if block[position] & _LONG == _LONG:
+            return None
+        return position + 1 + (block[position] & _LONG)
+    except IndexError:
+        return None
 
 
 def encode(fields: Iterable[tuple[bytes, bytes]], secret: bool = False) -> bytes:

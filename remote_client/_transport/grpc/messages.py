@@ -89,13 +89,11 @@ class AnswerHead:
 
     Attributes:
         encoding: how its messages may be compressed.
-        metadata: the initial metadata.
         status: how the call ended, where the head alone tells: trailers only, or an answer without gRPC.
         is_grpc: whether the answer is one of gRPC's; its body is text otherwise.
     """
 
     encoding: str
-    metadata: RawMetadata = field(repr=False)
     status: Status | None
     is_grpc: bool
 
@@ -256,7 +254,7 @@ def read_head(head: Head, end: bool) -> AnswerHead:
     known = head.meaning
     if isinstance(known, AnswerHead) and not end:
         return known
-    fields = dict(head.fields)
+    fields = {each.name: each.value for each in head.fields}
     kind = fields.get(b"content-type", b"")
     is_grpc = kind == b"application/grpc" or kind.startswith((b"application/grpc+", b"application/grpc;"))
     status: Status | None = None
@@ -267,7 +265,7 @@ def read_head(head: Head, end: bool) -> AnswerHead:
     elif end:
         status = Status("UNKNOWN", "the server ended the call without a status")
     encoding = fields.get(b"grpc-encoding", b"identity").decode("latin-1")
-    answer = AnswerHead(encoding, read_metadata(head), status, is_grpc or b"grpc-status" in fields)
+    answer = AnswerHead(encoding, status, is_grpc or b"grpc-status" in fields)
     if not end:
         head.meaning = answer
     return answer
@@ -286,15 +284,15 @@ def read_trailers(head: Head) -> Status:
 def read_metadata(head: Head) -> RawMetadata:
     """Return the fields that are metadata; values of keys in `-bin` are decoded."""
     found: list[tuple[str, str | bytes]] = []
-    for name, value in head.fields:
-        if not name.startswith(_RESERVED):
-            key = name.decode("latin-1")
-            found.append((key, _binary(value) if key.endswith("-bin") else value.decode("latin-1")))
+    for each in head.fields:
+        if not each.name.startswith(_RESERVED):
+            key = each.name.decode("latin-1")
+            found.append((key, _binary(each.value) if key.endswith("-bin") else each.value.decode("latin-1")))
     return tuple(found)
 
 
 def _status(head: Head, bare: bool) -> Status:
-    fields = dict(head.fields)
+    fields = {each.name: each.value for each in head.fields}
     told = fields.get(b"grpc-status")
     if told is None:
         return Status("UNKNOWN", "the server ended the call without a status", metadata=read_metadata(head))
