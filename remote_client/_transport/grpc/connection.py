@@ -71,8 +71,10 @@ class GrpcConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._keepalive.heard = self.loop.time()
-        self._deliver(self._http2.receive_data(data))
-        self._owner.schedule(self)
+        http2 = self._http2
+        self._deliver(http2.receive_data(data))
+        if http2.has_output or self.leaving or self._owner.has_waiting:
+            self._owner.schedule(self)
 
     def eof_received(self) -> bool:
         return False  # nothing more can come, so nothing is worth sending
@@ -136,13 +138,14 @@ class GrpcConnection(asyncio.Protocol):
 
     def take(self, stream: Stream, size: int) -> None:
         """Acknowledge data that a call's reader took."""
-        self._http2.take(stream, size)
-        self._owner.schedule(self)
+        if self._http2.take(stream, size):
+            self._owner.schedule(self)
 
     def release(self, stream: Stream) -> None:
         """A call is over; a stream that is not is cancelled on the server."""
-        self._http2.reset(stream)
-        self._owner.schedule(self)
+        if stream.id in self._http2.streams:
+            self._http2.reset(stream)
+            self._owner.schedule(self)
 
     def flush(self) -> None:
         """Write what there is to send, as fast as the socket takes it."""

@@ -285,6 +285,11 @@ class Http2:
         return self.settled and not self.leaving and len(self.streams) < self.max_streams
 
     @property
+    def has_output(self) -> bool:
+        """Whether there is something to send."""
+        return bool(self._out)
+
+    @property
     def has_waiting(self) -> bool:
         """Whether data waits for room or a window."""
         return bool(self._waiting)
@@ -348,11 +353,16 @@ class Http2:
             self._out.append(frame(RST_STREAM, 0, stream.id, _WORD.pack(code)))
             self._forget(stream)
 
-    def take(self, stream: Stream, size: int) -> None:
-        """Acknowledge bytes of a stream's data: its reader took them, and the peer may send as many more."""
+    def take(self, stream: Stream, size: int) -> bool:
+        """Acknowledge bytes of a stream's data: its reader took them, and the peer may send as many more.
+
+        Returns whether the peer is told now, with something to send: it is told after half a window.
+        """
         stream.credit += size
-        if stream.credit >= stream.window >> 1 and stream.state is not State.OVER:
-            self._acknowledge(stream)
+        if stream.credit < stream.window >> 1 or stream.state is State.OVER:
+            return False
+        self._acknowledge(stream)
+        return True
 
     def ping(self) -> None:
         """Send a PING; a `PingAcknowledged` follows."""

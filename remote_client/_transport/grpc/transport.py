@@ -171,6 +171,11 @@ class GrpcTransport(Transport):
             self._waiting.append(exchange)
         self.schedule()
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether calls wait for a connection."""
+        return bool(self._waiting)
+
     def forget(self, exchange: Exchange) -> None:
         """A call is over."""
         self._running.discard(exchange)
