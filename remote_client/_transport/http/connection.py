@@ -26,6 +26,7 @@ class HttpConnection(asyncio.Protocol):
         used: whether it carried a call before this one.
         heard: whether anything of the answer arrived.
         idle_since: when its last call ended.
+        error: what ended it, where the system or TLS said so.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -33,6 +34,7 @@ class HttpConnection(asyncio.Protocol):
         self.closed: asyncio.Future[None] = pool.loop.create_future()
         self.used = self.heard = False
         self.idle_since = 0.0
+        self.error: Exception | None = None
         self._pool = pool
         self._http1 = Http1()
         self._exchange: Exchange | None = None
@@ -77,6 +79,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
+        self.error = exc
         self._over(exc)
         if not self.closed.done():
             self.closed.set_result(None)
@@ -135,7 +138,8 @@ class HttpConnection(asyncio.Protocol):
     def _end(self, exchange: Exchange, end: End) -> None:
         self._exchange = exchange.connection = None
         transport = self.transport
-        if end is End.KEEP and transport is not None and not transport.is_closing() and not self._paused:
+        sent = transport is not None and not transport.is_closing() and not transport.get_write_buffer_size()
+        if end is End.KEEP and sent:
             if self._reading_paused:
                 self.resume_reading()
             self._pool.release(self)

@@ -70,7 +70,7 @@ class Exchange:
         self._again = False
         self._due = 0.0
 
-    # -- what happens to it: called by its connection and the pool -----------------------------------------------------
+    # -- what happens to it: called by its connection and the pool ----------------------------------------------------
 
     def on_head(self, head: Head) -> None:
         """The head of the answer arrived."""
@@ -190,7 +190,7 @@ class Exchange:
     def _lost(self, error: Exception | None) -> RemoteClientError:
         return lost(error, self.call, self.transport.target)
 
-    # -- what kinds of calls differ in ----------------------------------------------------------------------------------
+    # -- what kinds of calls differ in --------------------------------------------------------------------------------
 
     def _begin(self, head: Head) -> None:
         """The answer is a success."""

@@ -1,7 +1,7 @@
 """HTTP/1.1 as a client speaks it on one connection, without I/O: bytes in, events out, and the bytes to send.
 
-llhttp reads heads, chunks and lengths, with its leniencies off. The rest is here: what is bounded, where an answer ends,
-and whether the connection may be used again.
+llhttp reads heads, chunks and lengths, with its leniencies off. The rest is here: the limits, where an answer ends, and
+whether the connection may be used again.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class Http1:
     """One connection: requests and their answers, one after the other."""
 
     __slots__ = (
+        "__weakref__",
         "_began",
         "_complete",
         "_headers",
@@ -185,8 +186,8 @@ class Http1:
 
     def _receive_head(self, data: bytes) -> list[Event]:
         """Give llhttp whole heads only: it copies what it holds of one with each piece."""
+        searched = max(len(self._held) - len(_HEAD_END) + 1, 0)
         if self._held:
-            searched = max(len(self._held) - len(_HEAD_END) + 1, 0)
             self._held += data
             end = self._held.find(_HEAD_END, searched)
             if end >= 0:
@@ -213,16 +214,18 @@ class Http1:
             self._interim += end
             end = data.find(_HEAD_END)
             self._held += data if end < 0 else b""
-        return self._wait_for_head()
+            searched = 0
+        return self._wait_for_head(searched)
 
-    def _wait_for_head(self) -> list[Event]:
+    def _wait_for_head(self, searched: int) -> list[Event]:
+        """Look whether what was held can become a head."""
         held = self._held
         if len(held) + self._interim > MAX_HEAD:
             return self._malformed(f"its head is larger than {MAX_HEAD} bytes")
         start = bytes(held[: len(_VERSIONS[0])])
         if not any(version.startswith(start) for version in _VERSIONS):
             return self._malformed(f"it begins with {start!r}, not with HTTP/1.1")
-        if b"\n\n" in held:
+        if held.find(b"\n\n", searched) >= 0:
             return self._malformed("its lines end with LF alone")
         return []
 

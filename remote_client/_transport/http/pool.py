@@ -80,10 +80,12 @@ class Pool:
         if fresh:
             self._waiting.appendleft(exchange)
         else:
-            idle = self._idle
+            idle, until = self._idle, self.loop.time() - IDLE_TIME
             while idle:
                 connection = idle.pop()
-                if connection.is_free:
+                if connection.idle_since <= until:
+                    connection.close()
+                elif connection.is_free:
                     connection.used = True
                     connection.send(exchange)
                     return
@@ -176,8 +178,12 @@ class Pool:
         self._dial_more()
 
     def _add(self, connection: HttpConnection) -> None:
-        if connection.is_closing:
-            self._dial_more()  # it ended at once
+        if not connection.is_free:
+            connection.close()
+            if self._waiting:  # each try may end like this: without an error they would go on for ever
+                ended = ConnectionResetError("the server ended the connection at once")
+                self._waiting.popleft().on_unsent(connection.error or ended)
+            self._dial_more()
             return
         self._open.add(connection)
         if self._closed:
@@ -196,11 +202,10 @@ class Pool:
                 self._resolving.add_done_callback(self._looked_up)
             resolving = self._resolving
             await asyncio.wait((resolving,))
-            if resolving.cancelled():
-                raise OSError("resolving was given up")
-            found = resolving.result()
-        else:
-            found = self._addresses
+            # A name that cannot be resolved just now may still have the addresses it had.
+            if not self._addresses:
+                resolving.result()  # raises
+        found = self._addresses
         if self._info.hostname == "localhost":
             return found  # one machine, and another server may listen at its other address
         self._turn += 1
@@ -215,8 +220,9 @@ class Pool:
     def _looked_up(self, task: asyncio.Task[list[Address]]) -> None:
         self._resolving = None
         self._resolved_at = self.loop.time()
-        self._stale = False
-        self._addresses = [] if task.cancelled() or task.exception() is not None else task.result()
+        if not task.cancelled() and task.exception() is None:
+            self._addresses = task.result()
+            self._stale = False
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
