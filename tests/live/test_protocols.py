@@ -67,7 +67,7 @@ REFUSED: list[tuple[str, Any, type[errors.RemoteCallError], str]] = [
     ("zoo.run_zoo", {"colors": [7, 0]}, errors.InternalError, "Color.BLUE"),
     ("zoo.run_zoo", {"places_by_name": {"a": PARIS}}, errors.InternalError, "not JSON serializable"),
     ("zoo.run_zoo", {"settings": {"a": [1]}}, errors.InvalidArgumentError, "inputs.settings.a.int: Input should be"),
-    ("bundle.run_bundle", "line\r\nbreak", errors.UnavailableError, "Server disconnected"),
+    ("bundle.run_bundle", "line\r\nbreak", errors.UnavailableError, "server closed the connection"),
 ]
 
 

@@ -1,10 +1,11 @@
-"""One HTTP/1.1 connection on an `asyncio.Protocol`: carries bytes between the socket, `http1` and the call it serves."""
+"""One HTTP/1.1 connection on an `asyncio.Protocol`: carries bytes between the socket, `http1` and a call."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, cast
 
+from .errors import UnaskedError
 from .http1 import Cut, End, Head, Http1, Malformed
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class HttpConnection(asyncio.Protocol):
         used: whether it carried a call before this one.
         heard: whether anything of the answer arrived.
         idle_since: when its last call ended.
-        error: what ended it, where the system or TLS said so.
+        error: what ended it, where that is known.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -52,7 +53,9 @@ class HttpConnection(asyncio.Protocol):
         exchange = self._exchange
         for event in self._http1.receive_data(data):
             if exchange is None:
-                break  # it ended, for what it was told of the answer
+                if type(event) is Malformed:
+                    self.error = UnaskedError(event.detail)
+                break  # the call ended, for what it was told of the answer
             if type(event) is bytes:
                 exchange.on_data(event)
             elif type(event) is Head:
@@ -79,7 +82,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
-        self.error = exc
+        self.error = self.error or exc
         self._over(exc)
         if not self.closed.done():
             self.closed.set_result(None)

@@ -70,10 +70,18 @@ def _paths(errors: Any) -> str:
     return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each.get('msg')}" for each in told)
 
 
+class UnaskedError(Exception):
+    """The server spoke before it was asked anything, so it speaks no HTTP."""
+
+
 def not_connected(error: BaseException, call: Call, target: str) -> RemoteClientError:
     """Return the error of a call that got no connection: nothing of it was sent."""
     if isinstance(error, ConfigurationError):
         return ConfigurationError(str(error))
+    if isinstance(error, UnaskedError):
+        failure = unreadable(str(error), call, target)
+        failure.outcome_known = True
+        return failure
     return because(connect_error(error, target, call.path), error, call.metadata)
 
 
