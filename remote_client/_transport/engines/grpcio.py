@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import grpc
@@ -44,6 +45,23 @@ _WRITE_FAILED = "Internal error from Core"
 """What grpc.aio tells instead of the server's status where that came before the last message was written (#36066)."""
 
 
+_WIND_UP = 0.1
+"""Seconds that gRPC takes to wind up a cancelled call, at most."""
+_inner: ContextVar[list[Any] | None] = ContextVar("_inner", default=None)
+"""Where the innermost calls of the call being made are kept."""
+
+
+class _Innermost(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]
+    """Keeps the call itself: interceptors that wait for its code, such as OpenTelemetry's, pass no cancel on."""
+
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        call = await continuation(client_call_details, request)
+        inner = _inner.get()
+        if inner is not None:
+            inner.append(call)
+        return call
+
+
 class GrpcioTransport(Transport):
     """One gRPC channel, connected by gRPC at its first call. See `Transport`.
 
@@ -55,10 +73,12 @@ class GrpcioTransport(Transport):
     def __init__(self, connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -> None:
         super().__init__()
         self._target = connection.target
-        self._channel = open_channel(connection, interceptors)
+        self._channel = open_channel(connection, (*interceptors, _Innermost()) if interceptors else ())
         self.deadlines = Deadlines(self.loop)
         self._methods: dict[tuple[str, str], Any] = {}
-        self._running: set[Any] = set()
+        self._running: dict[Any, list[Any]] = {}
+        self._cancelled = 0.0
+        """When a call was last cancelled."""
         self._reason: Callable[[], RemoteClientError] | None = None
 
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> bytes:
@@ -70,11 +90,10 @@ class GrpcioTransport(Transport):
         try:
             await asyncio.wait((ending,))
         except asyncio.CancelledError:
-            cancel(rpc)
+            self.end(rpc)
             ending.cancel()
             raise
-        finally:
-            self._running.discard(rpc)
+        self._running.pop(rpc, None)
         return self._answer(call, ending.result())
 
     def _answer(self, call: Call, outcome: Any) -> bytes:
@@ -110,14 +129,18 @@ class GrpcioTransport(Transport):
             if self._reason is not None:
                 raise self._reason()
             method = self._methods[kind, call.path] = getattr(self._channel, kind)(call.path)
+        inner: list[Any] = []
+        token = _inner.set(inner)
         rpc = method(*request, timeout=timeout, metadata=call.metadata)
-        self._running.add(rpc)
+        _inner.reset(token)
+        self._running[rpc] = inner
         return rpc
 
     def end(self, rpc: Any) -> None:
         """Cancel a call if it is still running, and forget it."""
-        self._running.discard(rpc)
-        cancel(rpc)
+        for each in (rpc, *self._running.pop(rpc, ())):
+            cancel(each)
+        self._cancelled = self.loop.time()
 
     async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
         if self._reason is not None:
@@ -128,14 +151,14 @@ class GrpcioTransport(Transport):
         for rpc in list(self._running):
             self.end(rpc)
         self.deadlines.close()
-        # Closing while cancelled calls still wind up leaks the socket (#42125).
-        await asyncio.sleep(0)
+        # Closing while cancelled calls still wind up, which nothing public tells, leaks the socket (#42125).
         for _ in range(100):
             if not self._tasks:
                 break
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.sleep(0.01)
+        await asyncio.sleep(self._cancelled + _WIND_UP - self.loop.time())
         await self._channel.close(None)
 
     def _not_one(self, call: Call, told: str) -> InvalidResponseError:
@@ -401,7 +424,6 @@ class _GrpcStream(ByteStream):
         first = self._transport.own(_outcome(anext(self._answers)))
         self._ending.append(first)
         await asyncio.wait((first,))
-        self._ending.remove(first)
         return first.result()
 
     def _is_cut_short(self, outcome: Any) -> bool:
@@ -437,14 +459,20 @@ class _GrpcStream(ByteStream):
         if self._upload is not None:
             self._upload.cancel(self._ending[0])
         if self._answers is not None:
-            # The iterator and its call refer to each other until it has come to its end.
-            self._ending.append(self._transport.own(_outcome(anext(self._answers))))
+            self._ending.append(self._transport.own(_drain(self._answers, self._ending[-1])))
 
     async def aclose(self) -> None:
         self.cancel()
         tasks, self._ending = self._ending, []
         if tasks:
             await asyncio.wait(tasks)
+
+
+async def _drain(answers: AsyncIterator[Any], first: asyncio.Task[Any]) -> None:
+    """Take what is left: the iterator and its call refer to each other until it has come to its end."""
+    await asyncio.wait((first,))
+    while isinstance(await _outcome(anext(answers)), bytes):
+        pass
 
 
 async def _status(rpc: Any) -> grpc.aio.AioRpcError:
