@@ -346,6 +346,9 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         """What the call is sent with once more, as long as there was no answer."""
         self._call: Call | None = None
         self._place: Place | None = None
+        self._take: Callable[[], bytes | None] | None = None
+        """Gives an answer that is here already, from the second on."""
+        self._born = _fork.count
 
     async def _start(self) -> None:
         body, self._body = self._body, None
@@ -387,6 +390,19 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         self._finalizer.atexit = False
 
     async def __anext__(self) -> T:
+        take = self._take
+        data = None if take is None or self._busy or self._born != _fork.count else take()
+        if data is None or len(data) >= LARGE:
+            return await self._next(data)
+        try:
+            answer: T = self._caller.decode(self._descriptor, data)
+        except BaseException as error:
+            self._failed(error)
+            raise
+        return answer
+
+    async def _next(self, data: bytes | None) -> T:
+        """Return the next answer where it is not here yet, is the first or the last, or `data`, because it is large."""
         if self._busy:
             raise RuntimeError("the stream is already being read by another task")
         if (lease := self._lease) is not None and lease.manager.born != _fork.count:
@@ -398,7 +414,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
                 if stream is None:
                     await self._start()
                 data = await self._first()
-            elif (data := stream.take()) is None:
+            elif data is None:
                 data = await stream.read()
             if data is None:
                 self._finished(None)
@@ -413,13 +429,16 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         except StopAsyncIteration:
             raise
         except BaseException as error:
-            if isinstance(error, RemoteCallError):
-                error.model = self._caller.model
-            self._end()
-            self._finished(error)
+            self._failed(error)
             raise
         finally:
             self._busy = False
+
+    def _failed(self, error: BaseException) -> None:
+        if isinstance(error, RemoteCallError):
+            error.model = self._caller.model
+        self._end()
+        self._finished(error)
 
     async def _first(self) -> bytes | None:
         """The first answer: before it the call may be made again."""
@@ -438,6 +457,8 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
                     raise
             else:
                 self._unread = None
+                if self._stream is stream:
+                    self._take = stream.take
                 if attempts.connections.health.ailing:
                     attempts.connections.health.succeeded()
                 return data
@@ -483,7 +504,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         stream, lease, self._body, self._unread = self._stream, self._lease, None, None
         if stream is None or lease is None:
             return None
-        self._stream = self._lease = self._place = None
+        self._stream = self._lease = self._place = self._take = None
         if self._finalizer is not None and (dropped := self._finalizer.detach()) is not None:
             _drop(*dropped[2][1:])
         return stream

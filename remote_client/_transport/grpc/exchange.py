@@ -360,7 +360,6 @@ class StreamExchange(Exchange, ByteStream):
         "_kept_size",
         "_moved",
         "_sent_end",
-        "_taken",
         "_total",
         "_total_due",
         "_uncredited",
@@ -388,7 +387,7 @@ class StreamExchange(Exchange, ByteStream):
         self._kept: list[bytes] | None = []
         """What was sent of a streamed input, as long as it may have to be sent again."""
         self._kept_size = 0
-        self._uncredited = self._taken = self._in_a_row = 0
+        self._uncredited = self._in_a_row = 0
         self._moved = 0.0
         """When anything moved last, for the limit between two items."""
         self._total: _Total | None = None
@@ -401,6 +400,7 @@ class StreamExchange(Exchange, ByteStream):
     async def read(self) -> bytes | None:
         if self._in_a_row >= _FAIR:
             self._in_a_row = 0
+            self._credit()
             await asyncio.sleep(0)
         while (message := self.take()) is None:
             if self.over:
@@ -412,26 +412,28 @@ class StreamExchange(Exchange, ByteStream):
 
     def take(self) -> bytes | None:
         reader = self.reader
-        if reader is None or self._in_a_row >= _FAIR or (message := reader.take()) is None:
-            if reader is not None and reader.error is not None and not self.over:
+        if reader is None or self._in_a_row >= _FAIR:
+            return None
+        message = reader.take()
+        if message is None:
+            if reader.error is not None and not self.over:
                 self.fail(self._unreadable(reader.error))
             return None
         self._in_a_row += 1
-        stream = self.stream
-        if stream is not None:
-            # All that arrived is credited once no whole message is left, half of one included: one that is larger than
-            # the window would never be completed otherwise. Before that, what the reader took is.
-            self._taken += len(message) + 5
-            if not reader.ready:
-                self._credit(self._uncredited)
-            elif self._taken >= stream.window >> 1:
-                self._credit(min(self._taken, self._uncredited))
+        if not reader.ready and self._uncredited:
+            self._credit()
         return message
 
-    def _credit(self, size: int) -> None:
-        self._taken = 0
-        self._uncredited -= size
-        if size and self.stream is not None and self.connection is not None:
+    def _credit(self) -> None:
+        """Let the server send as many bytes as were taken.
+
+        Where no whole message is left, half of one counts as taken: a message that is larger than the window would
+        never be completed otherwise.
+        """
+        reader = self.reader
+        left = reader.held if reader is not None and reader.ready else 0
+        size, self._uncredited = self._uncredited - left, left
+        if size > 0 and self.stream is not None and self.connection is not None:
             self.connection.take(self.stream, size)
 
     async def _wait(self) -> None:
@@ -491,7 +493,7 @@ class StreamExchange(Exchange, ByteStream):
     def arrived(self, reader: MessageReader, size: int) -> None:
         self._uncredited += size
         if not reader.ready:
-            self._credit(self._uncredited)
+            self._credit()
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

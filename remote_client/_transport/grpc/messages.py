@@ -140,54 +140,53 @@ class MessageReader:
     Attributes:
         encoding: how messages may be compressed.
         error: why the next message cannot be read; None where it can, or is not here yet.
+        ready: whether `take` returns a message.
+        held: bytes that nobody took yet.
     """
 
-    __slots__ = ("_buffer", "_held", "_length", "_limit", "_packed", "_parts", "_position", "encoding", "error")
+    __slots__ = ("_buffer", "_length", "_limit", "_packed", "_parts", "_position", "encoding", "error", "held", "ready")
 
     def __init__(self, limit: int | None, encoding: str = "identity") -> None:
         self.encoding = encoding
         self.error: MessageError | None = None
+        self.ready = False
+        self.held = 0
         self._limit = limit
         self._buffer = b""
         self._position = 0
         self._parts: deque[bytes] = deque()
         """What follows the buffer."""
-        self._held = 0
-        """Bytes that are not read yet."""
         self._length = -1
         """Bytes of the next message; -1 as long as its prefix is not here."""
-        self._packed = False
+        self._packed = 0
 
     @property
     def pending(self) -> bool:
         """Whether bytes are left: of messages that nobody read, or of half a message."""
-        return self._held > 0
-
-    @property
-    def ready(self) -> bool:
-        """Whether `take` returns a message."""
-        return 0 <= self._length <= self._held - _PREFIX_SIZE and self.error is None
+        return self.held > 0
 
     @property
     def more_than_one(self) -> bool:
         """Whether something follows the first message."""
-        return 0 <= self._length < self._held - _PREFIX_SIZE
+        return 0 <= self._length < self.held - _PREFIX_SIZE
 
     def feed(self, data: bytes) -> None:
         """Add a part of the body."""
-        if self._held:
+        if self.held:
             self._parts.append(data)
         else:
             self._buffer, self._position = data, 0
-        self._held += len(data)
+        self.held += len(data)
         if self._length < 0:
             self._look()
+        else:
+            self.ready = self.error is None and self._length + _PREFIX_SIZE <= self.held
 
     def take(self) -> bytes | None:
         """Return the next message; None where it is not complete, or cannot be read (see `error`)."""
-        length, held = self._length, self._held - _PREFIX_SIZE
-        if length < 0 or length > held or self.error is not None:
+        if not self.ready:
             return None
+        length = self._length
         start = self._position + _PREFIX_SIZE
         end = start + length
         if end > len(self._buffer):
@@ -195,32 +194,37 @@ class MessageReader:
         else:
             data = self._buffer[start:end]
             self._position = end
-        self._held = held - length
-        self._length = -1
-        if self._packed:
+        self.held -= length + _PREFIX_SIZE
+        packed = self._packed
+        self._look()
+        if packed:
             try:
                 data = self._unpacked(data)
             except MessageError as error:
-                self.error = error
+                self.error, self.ready = error, False
                 return None
-        if self._held:
-            self._look()
         return data
 
     def _look(self) -> None:
         """Read the next message's prefix, if it is here."""
-        if self._held < _PREFIX_SIZE:
+        self._length, self.ready = -1, False
+        if self.held < _PREFIX_SIZE:
             return
         while len(self._buffer) - self._position < _PREFIX_SIZE:
             self._buffer, self._position = self._buffer[self._position :] + self._parts.popleft(), 0
         packed, length = _PREFIX.unpack_from(self._buffer, self._position)
+        if packed or (self._limit is not None and length > self._limit):
+            self._check(packed, length)
+        self._packed, self._length = packed, length
+        self.ready = length + _PREFIX_SIZE <= self.held and self.error is None
+
+    def _check(self, packed: int, length: int) -> None:
         if packed > 1:
             self.error = MessageError(f"the answer's body is not made of messages: it has a flag of {packed}")
         elif self._limit is not None and length > self._limit:
             self.error = MessageError(f"received message larger than max ({length} vs. {self._limit})", too_large=True)
-        elif packed and self.encoding != "gzip":
+        elif self.encoding != "gzip":
             self.error = MessageError(f"the answer is compressed by {self.encoding[:40]!r}, which was not accepted")
-        self._packed, self._length = bool(packed), length
 
     def _gather(self, start: int, length: int) -> bytes:
         """Return a message that does not end in the buffer: its one copy, however many parts it came in."""
