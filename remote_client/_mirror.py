@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import inspect
@@ -113,7 +114,8 @@ class _Pump:
             if not self.thread.ending:  # else a daemon thread waits, and would print a traceback
                 items.put((END, error))
         finally:
-            await self.stream.aclose()
+            with contextlib.suppress(ForkedError):  # what the reader is told already
+                await self.stream.aclose()
             self._ended.set()
 
     async def _wait(self) -> None:
