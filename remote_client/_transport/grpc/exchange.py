@@ -109,7 +109,7 @@ class Exchange:
     def on_head(self, head: Head, end: bool) -> None:
         """The head of the answer arrived."""
         self.started = True
-        if self._answered is not None:
+        if self._answered is not None and not end:
             self.answered()
         answer = read_head(head, end)
         if answer.status is None:
@@ -265,11 +265,14 @@ class Exchange:
             details += (
                 "; this is the runtime's limit: raise grpc.max_receive_message_length in its runtime.grpc.options"
             )
+        shed = status.bare and kind is CallCancelledError
+        if shed and not details:
+            details = "the server is overloaded and dropped the call"
         failure = self._error(kind, details)
         # A proxy or a library in the server says these, too, of calls that it may have handed on.
         failure.outcome_known = status.code not in ("CANCELLED", "DEADLINE_EXCEEDED", "UNKNOWN", "UNAVAILABLE")
         failure.pushback = pushback_ms(status.pushback)
-        failure.shed = status.bare and kind is CallCancelledError
+        failure.shed = shed
         return failure
 
     def _foreign_error(self, status: Status, text: str) -> RemoteCallError:
