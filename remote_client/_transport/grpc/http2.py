@@ -395,10 +395,11 @@ class Http2:
                 if stream.send_window <= 0 and stream.pending and len(stream.pending[0]):
                     continue
                 progress = True
-                if self._send_piece(stream):
-                    del self._waiting[stream.id]
-                    if report:
-                        self._events.append(DataSent(stream))
+                del self._waiting[stream.id]
+                if not self._send_piece(stream):
+                    self._waiting[stream.id] = stream  # behind the others: it had its turn
+                elif report:
+                    self._events.append(DataSent(stream))
 
     def _send_piece(self, stream: Stream) -> bool:
         """Send one frame of a stream's data; returns whether it was the last."""
