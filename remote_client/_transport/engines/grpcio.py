@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -45,8 +45,6 @@ _WRITE_FAILED = "Internal error from Core"
 """What grpc.aio tells instead of the server's status where that came before the last message was written (#36066)."""
 
 
-_WIND_UP = 0.1
-"""Seconds that gRPC takes to wind up a cancelled call, at most."""
 _inner: ContextVar[list[Any] | None] = ContextVar("_inner", default=None)
 """Where the innermost calls of the call being made are kept."""
 
@@ -77,8 +75,7 @@ class GrpcioTransport(Transport):
         self.deadlines = Deadlines(self.loop)
         self._methods: dict[tuple[str, str], Any] = {}
         self._running: dict[Any, list[Any]] = {}
-        self._cancelled = 0.0
-        """When a call was last cancelled."""
+        self._winding_up: set[asyncio.Task[Any]] = set()
         self._reason: Callable[[], RemoteClientError] | None = None
 
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> bytes:
@@ -140,7 +137,13 @@ class GrpcioTransport(Transport):
         """Cancel a call if it is still running, and forget it."""
         for each in (rpc, *self._running.pop(rpc, ())):
             cancel(each)
-        self._cancelled = self.loop.time()
+
+    def wind_up(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that `aclose` waits for and does not cancel: it ends with its call."""
+        task = self.own(coroutine)
+        self._winding_up.add(task)
+        task.add_done_callback(self._winding_up.discard)
+        return task
 
     async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
         if self._reason is not None:
@@ -151,14 +154,13 @@ class GrpcioTransport(Transport):
         for rpc in list(self._running):
             self.end(rpc)
         self.deadlines.close()
-        # Closing while cancelled calls still wind up, which nothing public tells, leaks the socket (#42125).
+        # Closing while cancelled calls still wind up leaks the socket (#42125).
         for _ in range(100):
             if not self._tasks:
                 break
-            for task in list(self._tasks):
+            for task in self._tasks - self._winding_up:
                 task.cancel()
             await asyncio.sleep(0.01)
-        await asyncio.sleep(self._cancelled + _WIND_UP - self.loop.time())
         await self._channel.close(None)
 
     def _not_one(self, call: Call, told: str) -> InvalidResponseError:
@@ -459,7 +461,7 @@ class _GrpcStream(ByteStream):
         if self._upload is not None:
             self._upload.cancel(self._ending[0])
         if self._answers is not None:
-            self._ending.append(self._transport.own(_drain(self._answers, self._ending[-1])))
+            self._ending.append(self._transport.wind_up(_drain(self._answers, self._ending[-1])))
 
     async def aclose(self) -> None:
         self.cancel()
