@@ -334,14 +334,15 @@ class Http2:
             return True
         size = len(data)
         fits = size <= stream.send_window and size <= self._send_window and size <= self._room
-        if fits and size <= self._peer_frame_size and not stream.pending:
+        if (fits or not size) and size <= self._peer_frame_size and not stream.pending:
             self._out.append(_FRAME.pack(size >> 8, size & 0xFF, DATA, end, stream.id))
             self._out.append(data)
             self._spend(stream, size)
             if end:
                 self._sent_end(stream)
             return True
-        stream.pending.append(memoryview(data))
+        if size:  # an end alone goes with the last of what waits
+            stream.pending.append(memoryview(data))
         stream.pending_end = end
         self._waiting[stream.id] = stream
         self._pump(report=False)
@@ -392,7 +393,7 @@ class Http2:
             for stream in list(self._waiting.values()):
                 if self._send_window <= 0 or self._room <= 0:
                     break
-                if stream.send_window <= 0 and stream.pending and len(stream.pending[0]):
+                if stream.send_window <= 0:
                     continue
                 progress = True
                 del self._waiting[stream.id]
@@ -405,7 +406,6 @@ class Http2:
         """Send one frame of a stream's data; returns whether it was the last."""
         data = stream.pending[0]
         size = min(len(data), self._peer_frame_size, stream.send_window, self._send_window, self._room)
-        size = max(size, 0)
         if size == len(data):
             stream.pending.popleft()
         else:
