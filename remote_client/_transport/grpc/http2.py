@@ -596,7 +596,8 @@ class Http2:
             self._check_not_idle(stream_id, "HEADERS")
             self._count_useless()
             return
-        self._useless = 0
+        if not 100 <= head.status < 200:
+            self._useless = 0
         end = bool(flags & END_STREAM)
         if head.size > self._header_list_limit:
             told = f"the header list has {head.size} bytes, more than the limit of {self._header_list_limit}"
