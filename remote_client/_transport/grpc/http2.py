@@ -662,7 +662,8 @@ class Http2:
             return
         if len(payload) % 6:
             raise _BrokenError(FRAME_SIZE_ERROR, f"SETTINGS of {len(payload)} bytes")
-        for name, value in _SETTING.iter_unpack(payload):
+        # The last value of each counts: thousands of windows in one frame would change those of all streams each time.
+        for name, value in dict(_SETTING.iter_unpack(payload)).items():
             self._apply(name, value)
         self._reply(frame(SETTINGS, ACK, 0))
         self.settled = True
