@@ -455,7 +455,7 @@ class Http2:
             while size - position >= 9:
                 high, low, kind, flags, stream_id = _FRAME.unpack_from(buffer, position)
                 length = (high << 8) | low
-                if not self.settled and kind != SETTINGS:
+                if not self.settled and (kind != SETTINGS or flags & ACK):
                     raise _BrokenError(PROTOCOL_ERROR, "its first frame is no SETTINGS: it is no HTTP/2 server")
                 if length > OUR_FRAME_SIZE:
                     raise _BrokenError(FRAME_SIZE_ERROR, f"a frame of {length} bytes")
@@ -637,6 +637,8 @@ class Http2:
     def _on_priority(self, flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 5:
             raise _BrokenError(FRAME_SIZE_ERROR, f"PRIORITY of {len(payload)} bytes")
+        if not stream_id:
+            raise _BrokenError(PROTOCOL_ERROR, "PRIORITY for the connection")
         self._count_useless()
 
     def _on_rst_stream(self, flags: int, stream_id: int, payload: bytes) -> None:
