@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable
 
 import hpack
@@ -21,6 +22,8 @@ _NAME = frozenset(range(0x21, 0x7F)) - frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ:")
 _FORBIDDEN_IN_VALUES = (b"\0", b"\r", b"\n")
 _NO_TABLE = b"\x20"
 """A dynamic table size update to 0."""
+_MANY_UPDATES = re.compile(rb"(?:[\x20-\x3e]|\x3f[\x80-\xff]*[\x00-\x7f]){3}")
+"""More size updates at the beginning of a block than have a use."""
 _LONG = 127
 """The first of the lengths that take more than a byte."""
 
@@ -145,6 +148,8 @@ class HeadDecoder:
         return head
 
     def _decode(self, block: bytes) -> list[Field]:
+        if _MANY_UPDATES.match(block):
+            raise MalformedBlockError("more than two size updates")
         try:
             fields = [Field(bytes(name), bytes(value)) for name, value in self._hpack.decode(block, raw=True)]
         except Exception as error:  # hpack has a family of its own, and lets IndexError pass in odd places
