@@ -548,6 +548,8 @@ def test_no_upload_starves_the_others_of_room() -> None:
     streams = [request(http2, None) for _ in range(50)]
     for stream in streams:
         http2.send(stream, bytes(1 << 20))
+    http2.data_to_send()  # all of the first one's: there were no others yet
+    http2.resume()
     got = dict.fromkeys((stream.id for stream in streams), 0)
     for _ in range(20):
         for stream_id, size in sizes(http2):
@@ -869,12 +871,18 @@ def test_a_stream_that_was_answered_cannot_be_refused() -> None:
 
 @pytest.mark.parametrize("stream", [3, 2, 2**31 - 1])
 @pytest.mark.parametrize(
-    "make", [head, trailers, data, lambda stream: rst(stream, 0), lambda stream: update(stream, 1)]
+    "make",
+    [
+        head,
+        trailers,
+        lambda stream: data(b"x", stream),
+        lambda stream: rst(stream, NO_ERROR),
+        lambda stream: update(stream, 1),
+    ],
 )
-def test_frames_on_idle_streams_end_the_connection(make: Any, stream: int) -> None:
+def test_frames_on_idle_streams_end_the_connection(make: Callable[[int], bytes], stream: int) -> None:
     http2, _ = calling()
-    received = make(stream=stream) if make in (head, trailers, data) else make(stream)
-    assert broken(http2, received).code == PROTOCOL_ERROR
+    assert broken(http2, make(stream)).code == PROTOCOL_ERROR
 
 
 @pytest.mark.parametrize("end", ["cancelled", "reset", "answered", "refused", "failed"])
