@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -34,6 +35,10 @@ def program(name: str, package: str) -> str:
     return found
 
 
+_RUN = '"$@" </dev/null >>log 2>&1 & echo $!; read -r _; kill -KILL 0'
+"""A shell's program: run a command, and end it with all that it started as soon as standard input ends."""
+
+
 class Proxy(ABC):
     """A running proxy in front of a gRPC and an HTTP server; a context manager. Its ports are its own.
 
@@ -53,6 +58,8 @@ class Proxy(ABC):
     name: str
     package: str
     listeners: tuple[str, ...] = ("grpc", "http")
+    peaceful: signal.Signals | None = None
+    """The signal after which it sends GOAWAY, and ends when all that runs has finished; None where it has none."""
 
     def __init__(
         self,
@@ -91,10 +98,16 @@ class Proxy(ABC):
     def start(self) -> None:
         """Start it, on the ports it has."""
         self.file.write_text(self.configuration())
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command_line(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
-            )
+        self._shell = subprocess.Popen(
+            ["sh", "-c", _RUN, "sh", *self.command_line()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=self.folder,
+            start_new_session=True,
+            text=True,
+        )
+        assert self._shell.stdout is not None
+        self._pid = int(self._shell.stdout.readline())
         self._until_it_serves()
 
     @property
@@ -103,11 +116,30 @@ class Proxy(ABC):
 
     def stop(self) -> None:
         """End it at once."""
-        self._process.kill()
-        self._process.wait()
+        for pipe in (self._shell.stdin, self._shell.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._shell.wait()
+
+    def signal(self, number: int) -> None:
+        os.kill(self._pid, number)
+
+    def ended(self, within: float = 0) -> bool:
+        """Whether it ends by itself in so many seconds."""
+        end = time.monotonic() + within
+        while self._runs():
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def _runs(self) -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return "(zombie)" not in Path(f"/proc/{self._pid}/status").read_text()
+        return False
 
     def __exit__(self, *_: object) -> None:
-        if hasattr(self, "_process"):
+        if hasattr(self, "_shell"):
             self.stop()
         self._folder.cleanup()
 
@@ -116,7 +148,7 @@ class Proxy(ABC):
         end = time.monotonic() + within
         error: Exception | None = None
         while time.monotonic() < end:
-            if self._process.poll() is not None:
+            if self.ended():
                 break
             try:
                 answers = self._answers(self)
@@ -151,6 +183,7 @@ class Proxy(ABC):
 class Nginx(Proxy):
     name = "nginx"
     package = "apt-get install nginx"
+    peaceful = signal.SIGQUIT
 
     def configuration(self) -> str:
         tls = ""
@@ -159,13 +192,13 @@ class Nginx(Proxy):
             tls = f"""
             server {{ listen 127.0.0.1:{self.ports["grpcs"]} ssl http2; {files} {self._grpc} }}
             server {{ listen 127.0.0.1:{self.ports["https"]} ssl; {files} {self._http} }}"""
-        # All that is not about where things lie and how long they may take is nginx's default: of that one are the
-        # 1,000 requests after which it replaces a connection.
+        # Paths and times apart, all is as nginx has it by itself, such as the 1,000 requests of a connection.
         temporary = "".join(
             f"{name}_temp_path {self.folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         return f"""
-        daemon off; master_process off; pid {self.folder}/pid; error_log {self.log} warn;
+        daemon off; worker_processes 1; {"" if os.getuid() else "user root;"}
+        pid {self.folder}/pid; error_log {self.log} warn;
         events {{ worker_connections 2048; }}
         http {{
             access_log off; {temporary} client_max_body_size 0;
@@ -188,6 +221,7 @@ class Nginx(Proxy):
 class Haproxy(Proxy):
     name = "haproxy"
     package = "apt-get install haproxy"
+    peaceful = signal.SIGUSR1
 
     def configuration(self) -> str:
         tls_grpc = tls_http = ""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -167,6 +168,55 @@ async def test_a_servers_own_pushback_is_kept(module: Any) -> None:
     assert caught.value.pushback == 1.5
 
 
+async def test_cancels_under_load_disturb_nothing(peer: Peer, module: Any) -> None:
+    chance = random.Random(16)
+
+    async def give_up(number: int) -> None:
+        deeds: list[Callable[[], Awaitable[Any]]] = [
+            lambda: module.sleep(seconds=60),
+            lambda: module.echo(bytes(100_000)),
+            lambda: _all(module.count(n=50, delay=0.01, size=20_000)),
+            lambda: module.sum([b"1"] * 50 + [b"hang"]),
+            lambda: _all(module.chat([bytes(1000)] * 50 + [b"hang"])),
+        ]
+        task = asyncio.ensure_future(deeds[number % len(deeds)]())
+        await asyncio.sleep(chance.random() * 0.2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def go_on() -> None:
+        for number in range(20):
+            assert await module.echo(b"%d" % number) == b"%d" % number
+            assert await _all(module.count(n=3, size=1000)) == [b"%d" % n + bytes(1000) for n in range(3)]
+
+    await asyncio.gather(*map(give_up, range(100)), *(go_on() for _ in range(4)))
+    stats = await peer.until(lambda seen: not seen["running"])
+    assert stats["running"] == {}, f"the server still runs {stats['running']}: no cancel reached it"
+    assert len(await module.big(size=4 * MIB)) == 4 * MIB
+
+
+async def _all(stream: Any) -> list[bytes]:
+    return [item async for item in stream]
+
+
+async def test_keepalive_ends_no_quiet_call(peer: Peer) -> None:
+    """A gRPC server ends a connection with more pings than it likes: the third without data between them, at most."""
+    async with interop_module(peer.info(options={"grpc.keepalive_time_ms": 100}, timeout=30)) as module:
+        quiet = asyncio.ensure_future(module.sleep(seconds=2))
+        async with module.count(n=1, hang=True) as stream:
+            assert await anext(stream) == b"0"
+            assert await quiet == b"slept"
+        assert await module.echo(b"on") == b"on"
+    if peer.name == "strict":
+        assert (await peer.stats())["made"] == 1
+
+
+async def test_2500_calls_in_a_row_lose_none(module: Any) -> None:
+    """nginx replaces a connection after 1,000 requests."""
+    for number in range(2500):
+        assert await module.echo(b"%d" % number) == b"%d" % number
+
+
 @pytest.mark.parametrize("age", [0, 0.05])
 async def test_rotation_loses_no_call(peer: Peer, age: float) -> None:
     end = time.monotonic() + 0.7
@@ -227,6 +277,24 @@ async def test_a_restart_of_the_server_behind_a_proxy(proxied: Peer) -> None:
             except UnavailableError:
                 assert time.monotonic() < end, "the proxy does not find its server again"
                 await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in PROXIES.items() if kind.peaceful])
+async def test_a_proxy_that_ends_in_peace(peers: Peers, name: str) -> None:
+    """What runs finishes, the connection is given up so that the proxy can end, and its successor gets what follows."""
+    proxied, proxy = peers.grpc(name), peers.proxy(name)
+    assert proxy.peaceful is not None
+    async with interop_module(proxied.info(retries=5)) as module:
+        stream = module.count(n=10, delay=0.05)
+        assert await anext(stream) == b"0"
+        try:
+            proxy.signal(proxy.peaceful)
+            assert await _all(stream) == [b"%d" % number for number in range(1, 10)]
+            assert await asyncio.to_thread(proxy.ended, 5), "the client keeps the connection of a proxy that ends"
+        finally:
+            proxy.stop()
+            await asyncio.to_thread(proxy.start)
+        assert await module.echo(b"after") == b"after"
 
 
 async def test_discovery_and_health_through_a_proxy(proxied: Peer) -> None:

@@ -22,7 +22,7 @@ from remote_client.errors import (
 from remote_client.settings import CallOptions
 from tests.support.http_wire import HttpWire, http_module
 
-from .peers import Peer, Peers
+from .peers import AsgiServer, Hypercorn, Peer, Peers, Uvicorn
 from .proxies import PROXIES
 
 MIB = 1 << 20
@@ -94,6 +94,24 @@ async def test_connections_are_used_again(web: Peer, http: Any) -> None:
         assert await http.echo(b"%d" % number) == b"%d" % number
     if web.proxy is None:
         assert (await web.stats())["accepts"] == 1
+
+
+async def test_2500_calls_in_a_row_lose_none(http: Any) -> None:
+    """nginx closes a connection after 1,000 requests."""
+    for number in range(2500):
+        assert await http.echo(b"%d" % number) == b"%d" % number
+
+
+@pytest.mark.parametrize("kind", [Uvicorn, Hypercorn])
+async def test_connections_that_a_server_closes_when_they_are_idle(kind: type[AsgiServer]) -> None:
+    """Some calls come just when the server closes: those find a new connection."""
+    with kind(keep_alive=1) as server:
+        async with http_module(server.info()) as module:
+            for pause in (0.99, 0.995, 1.0, 1.005, 1.2):
+                assert await module.echo(b"x") == b"x"
+                await asyncio.sleep(pause)
+            assert await module.echo(b"x") == b"x"
+        assert (await server.stats())["accepts"] > 1
 
 
 async def test_many_calls_at_once(http: Any) -> None:

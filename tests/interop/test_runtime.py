@@ -108,6 +108,15 @@ async def test_a_big_message_each_way(client: RemoteClient) -> None:
     assert (await model.run_sample({"name": name})).greeting == f"Hello {name}"
 
 
+async def test_a_file_each_way(client: RemoteClient, protocol: str) -> None:
+    model = await client.model("file")
+    data = bytes(range(256)) * 4000
+    report = await model.run_file({"data": data, "filename": "a.bin", "type": "x/y"})
+    assert "a.bin" in str(report)
+    answer = await (await client.model("bundle")).run_bundle("a.zip", size=300_000)
+    assert len(answer.data) == (300_000 if protocol == "http" else len(answer.data))
+
+
 async def test_many_calls_at_once(client: RemoteClient) -> None:
     model = await client.model("foo")
     answers = await asyncio.gather(*(model.run_sample({"name": f"{number}"}) for number in range(200)))

@@ -1,6 +1,7 @@
 """A small ASGI application on uvicorn or hypercorn: the plain routes of `tests.support.http_server`.
 
-Run as `python -m <this> <JSON of options>`: `server` is `uvicorn` or `hypercorn`.
+Run as `python -m <this> <JSON of options>`: `server` is `uvicorn` or `hypercorn`, `keep_alive` the seconds after which
+an idle connection is closed.
 """
 
 from __future__ import annotations
@@ -149,20 +150,21 @@ async def _events(wish: dict[str, Any], silent: bool) -> Answer:
         yield event(json.dumps({"details": "after the events", "code": wish["fail"], "id": "0" * 32}), "error")
 
 
-async def _serve_uvicorn(application: Any, listener: socket.socket) -> None:
+async def _serve_uvicorn(application: Any, listener: socket.socket, keep_alive: int) -> None:
     import uvicorn
 
-    config = uvicorn.Config(application, log_level="error", http="httptools", timeout_graceful_shutdown=0)
+    config = uvicorn.Config(application, log_level="error", http="httptools", timeout_keep_alive=keep_alive)
     await uvicorn.Server(config).serve(sockets=[listener])
 
 
-async def _serve_hypercorn(application: Any, listener: socket.socket) -> None:
+async def _serve_hypercorn(application: Any, listener: socket.socket, keep_alive: int) -> None:
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.errorlog = None
+    config.keep_alive_timeout = keep_alive
     config.loglevel = "ERROR"
     await serve(application, config)
 
@@ -174,7 +176,7 @@ async def main(wish: dict[str, Any]) -> None:
     application = Application(state, wish["identity"])
     serve = {"uvicorn": _serve_uvicorn, "hypercorn": _serve_hypercorn}[wish["server"]]
     print(json.dumps({"port": port, "identity": wish["identity"]}), flush=True)
-    await asyncio.gather(serve(application, listener), obey(state))
+    await asyncio.gather(serve(application, listener, wish.get("keep_alive", 5)), obey(state))
 
 
 if __name__ == "__main__":

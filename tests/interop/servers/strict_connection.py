@@ -29,7 +29,7 @@ from h2.events import (
     TrailersReceived,
     WindowUpdated,
 )
-from h2.exceptions import ProtocolError, StreamClosedError
+from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 from hyperframe.frame import GoAwayFrame
 
@@ -277,7 +277,7 @@ class Connection(asyncio.Protocol):
         if not length:
             return
         self.h2.increment_flow_control_window(length)
-        with contextlib.suppress(StreamClosedError):
+        with contextlib.suppress(ProtocolError):  # it is over
             self.h2.increment_flow_control_window(length, stream)
 
     def _ended(self, event: StreamEnded) -> None:
