@@ -96,9 +96,10 @@ class Converters:
             number = self._numbers[descriptor.full_name] = len(self._numbers)
             fields = self._fields[descriptor.full_name] = fields_of(descriptor)
             self._space[f"MODEL_{number}"] = self._model(descriptor)
-            self._space[f"NAMES_{number}"] = {field.name: field.attribute for field in fields}
+            names = self._space[f"NAMES_{number}"] = {field.name: field.attribute for field in fields}
             self._space[f"TYPE_{number}"] = descriptor
-            self._space[f"GIVEN_{number}"] = {field.attribute for field in fields}
+            self._space[f"GIVEN_{number}"] = set(names.values())
+            self._space[f"SAME_{number}"] = {each for each in names.values() if names.get(each, each) == each}
         name = f"{deed}_{number}"
         if name not in self._begun:
             self._begun.add(name)  # it may refer to itself
@@ -115,7 +116,10 @@ class Converters:
 
     def _encode_source(self, number: int, fields: list[Field]) -> Iterator[str]:
         yield f"def encode_{number}(m, v):"
-        yield f"    d = v.__dict__ if v.__class__ is MODEL_{number} else fill(m, v, TYPE_{number}, NAMES_{number})"
+        yield f"    if v.__class__ is dict and v.keys() <= SAME_{number}:"
+        yield "        d = v"  # its keys are the attributes: nothing to look up or to complain about
+        yield "    else:"
+        yield f"        d = v.__dict__ if v.__class__ is MODEL_{number} else fill(m, v, TYPE_{number}, NAMES_{number})"
         for index, field in enumerate(fields):
             reference = f"FIELD_{number}_{index}"
             self._space[reference] = field.members[0]
