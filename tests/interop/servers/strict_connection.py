@@ -277,7 +277,7 @@ class Connection(asyncio.Protocol):
         if not length:
             return
         self.h2.increment_flow_control_window(length)
-        with contextlib.suppress(ProtocolError):  # it is over
+        with contextlib.suppress(ProtocolError, KeyError):  # it is over
             self.h2.increment_flow_control_window(length, stream)
 
     def _ended(self, event: StreamEnded) -> None:
