@@ -9,15 +9,21 @@ import pytest_asyncio
 
 from remote_client.declare import registry
 
+from .support import over_httpx
 from .support.runtime import Runtime
 from .support.wire import WireServer
 
 ENGINE = os.environ.get("REMOTE_CLIENT_ENGINE") or "asyncio"
 """The engine of all clients in this run."""
+HTTP = os.environ.get("REMOTE_CLIENT_TEST_HTTP") or "asyncio"
+"""What carries the calls over HTTP in this run: the client's own engine, or `httpx`'s transport."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "only_engine(name, reason): the test holds on that gRPC engine only, and why")
+    config.addinivalue_line("markers", "own_http(reason): the test does not hold over httpx's transport, and why")
+    if HTTP == "httpx":
+        over_httpx.install()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -26,6 +32,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         name, reason = mark.args
         if name != ENGINE:
             pytest.skip(f"holds on {name} only: {reason}")
+    if HTTP == "httpx":
+        for mark in item.iter_markers("own_http"):
+            pytest.skip(f"does not hold over httpx: {mark.args[0]}")
 
 
 @pytest_asyncio.fixture(autouse=True)

@@ -1,0 +1,39 @@
+"""All HTTP calls over httpx's own transport, as a client makes them that is given one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from remote_client._transport import manager
+from remote_client._transport.base import Transport
+from remote_client.errors import RemoteClientError
+from remote_client.settings import ConnectionInfo
+
+
+def install() -> None:
+    """Let every connection over HTTP that is given no transport have one of httpx's."""
+    made = manager._connect_http
+
+    def connect(connection: ConnectionInfo, transport: Any) -> Transport:
+        return _owning(connection) if transport is None else made(connection, transport)
+
+    manager._connect_http = connect
+
+
+def _owning(connection: ConnectionInfo) -> Transport:
+    """A transport that ends with its connections, as the client's own does."""
+    import httpx
+
+    from remote_client._transport.engines.httpx import HttpxTransport
+    from remote_client._transport.net.tls import tls_context
+
+    class Owning(HttpxTransport):
+        async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
+            await super().aclose(reason)
+            await engine.aclose()
+
+    engine = httpx.AsyncHTTPTransport(
+        verify=tls_context(connection.tls) or False, limits=httpx.Limits(max_connections=1000)
+    )
+    return Owning(connection, engine)
