@@ -117,6 +117,7 @@ async def test_certificates_of_both_sides(
                     await refused.echo(b"private")
 
 
+@pytest.mark.only_engine("grpcio", "the own engine's TLS is Python's, which takes the key")
 async def test_a_key_that_grpc_does_not_know(start: Start, authority: Authority, tmp_path: Path) -> None:
     """Python's TLS takes it, gRPC's does not, and says so when it connects."""
     key = ec.generate_private_key(ec.SECP256K1())

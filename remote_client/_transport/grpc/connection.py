@@ -242,8 +242,9 @@ class GrpcConnection(asyncio.Protocol):
         """Let the kernel give up a connection whose bytes nobody acknowledges (gRFC A18)."""
         assert self.transport is not None
         opened: socket.socket | None = self.transport.get_extra_info("socket")
-        is_tcp = opened is not None and opened.family in (socket.AF_INET, socket.AF_INET6)
-        if is_tcp and opened is not None and self._keepalive.interval is not None:
+        if opened is None or opened.family not in (socket.AF_INET, socket.AF_INET6):
+            return
+        if hasattr(socket, "TCP_USER_TIMEOUT") and self._keepalive.interval is not None:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._keepalive.timeout * 1000))
 
     def _watch(self) -> None:

@@ -93,7 +93,8 @@ class GrpcTransport(Transport):
         self._stale = True
         """Whether the name is to be resolved anew before the next connection is made."""
         self._names = Backoff(options.initial_backoff, options.max_backoff)
-        self._failure: RemoteCallError | None = None
+        self._failure: RemoteClientError | None = None
+        """Why the last try to connect failed; None after one that worked."""
         self._scheduled = False
         self._dirty: set[GrpcConnection] = set()
         self._reason: Callable[[], RemoteClientError] | None = None
@@ -276,14 +277,16 @@ class GrpcTransport(Transport):
             times.append(max(self._resolved_at + self.options.resolve_interval, self._names.until))
         self._next_try = min(times, default=0.0)
 
-    def _fail_waiting(self, failure: RemoteCallError) -> None:
+    def _fail_waiting(self, failure: RemoteClientError) -> None:
         """Fail the calls that wait: none of them was sent."""
         waiting, self._waiting = self._waiting, deque()
         for exchange in waiting:
             if not exchange.over:
                 exchange.fail(self._copy_of(failure, exchange.call))
 
-    def _copy_of(self, failure: RemoteCallError, call: Call) -> RemoteCallError:
+    def _copy_of(self, failure: RemoteClientError, call: Call) -> RemoteClientError:
+        if not isinstance(failure, RemoteCallError):
+            return ConfigurationError(str(failure))
         return _unsent(type(failure)(failure.details, method=call.path[1:], target=self.target))
 
     async def _resolve(self) -> None:
@@ -330,37 +333,54 @@ class GrpcTransport(Transport):
     async def _dial(self, endpoint: _Endpoint) -> None:
         """Connect an endpoint, until the server's settings are here: only then does it speak HTTP/2."""
         connection: GrpcConnection | None = None
+        failure: RemoteClientError | None = None
         try:
-            tls = tls_context(self._info.tls, ("h2",))
             async with asyncio.timeout(self.options.connect_timeout):
-                connection = await connect(
-                    partial(GrpcConnection, self),
-                    endpoint.addresses,
-                    tls=tls,
-                    server_hostname=None if tls is None else self._tls_name(),
-                    timeout=self.options.connect_timeout,
-                )
-                if tls is not None:
-                    self._check_alpn(connection)
+                connection = await self._open_connection(endpoint)
                 failure = await asyncio.shield(connection.settled)
-            if failure is not None:
-                raise failure
-        except (OSError, TimeoutError, ConfigurationError, RemoteCallError) as error:
-            if connection is not None:
-                connection.close()
-            endpoint.backoff.failed(monotonic())
-            self._stale = True
-            self._failure = _failure_of(error, self.target)
+        except (OSError, TimeoutError, ConfigurationError, TlsError) as error:
+            failure = _failure_of(error, self.target)
         except BaseException:
             if connection is not None:
                 connection.close()
             raise
-        else:
-            self._connected(endpoint, connection)
         finally:
             endpoint.task = None
+        if failure is None and connection is not None:
+            self._connected(endpoint, connection)
+        else:
+            self._not_connected(endpoint, connection, failure)
+        self._note_gaps()
         if self._waiting:
             self._connect_more()
+
+    async def _open_connection(self, endpoint: _Endpoint) -> GrpcConnection:
+        tls = tls_context(self._info.tls, ("h2",))
+        connection = await connect(
+            partial(GrpcConnection, self),
+            endpoint.addresses,
+            tls=tls,
+            server_hostname=None if tls is None else self._tls_name(),
+            timeout=self.options.connect_timeout,
+        )
+        if tls is not None:
+            try:
+                self._check_alpn(connection)
+            except TlsError:
+                connection.close()
+                raise
+        return connection
+
+    def _not_connected(
+        self, endpoint: _Endpoint, connection: GrpcConnection | None, failure: RemoteClientError | None
+    ) -> None:
+        if connection is not None:
+            connection.close()
+        endpoint.backoff.failed(monotonic())
+        self._stale = True
+        if not self._ready:
+            self._family = None  # the other one may work
+        self._failure = None if failure is None else _failure_of(failure, self.target)
 
     def _connected(self, endpoint: _Endpoint, connection: GrpcConnection) -> None:
         endpoint.backoff.succeeded()
@@ -476,12 +496,14 @@ def _unsent(failure: RemoteCallError) -> RemoteCallError:
     return failure
 
 
-def _failure_of(error: BaseException, target: str) -> RemoteCallError:
+def _failure_of(error: BaseException, target: str) -> RemoteClientError:
     """Return the error of the calls that waited for a connection that could not be made."""
+    if isinstance(error, TlsError):
+        return TlsError(error.details, target=target)
     if isinstance(error, RemoteCallError):
-        kind = TlsError if isinstance(error, TlsError) else UnavailableError
-        details = error.details if kind is TlsError else f"failed to connect: {error.details}"
-        return kind(details, target=target)
+        return UnavailableError(
+            f"failed to connect: {error.details.removeprefix('failed to connect: ')}", target=target
+        )
     if isinstance(error, ConfigurationError):
-        return TlsError(str(error), target=target)
+        return error
     return connect_error(error, target)
