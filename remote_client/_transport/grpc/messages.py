@@ -44,6 +44,8 @@ RESET_CODES = {
 _PREFIX = struct.Struct(">BL")
 _RESERVED = (b":", b"grpc-", b"content-type")
 _PREFIX_SIZE = 5
+_SMALL = 1024
+"""Parts of fewer bytes are joined: as objects of their own they would take many times their size."""
 
 
 class MessageError(Exception):
@@ -173,7 +175,11 @@ class MessageReader:
     def feed(self, data: bytes) -> None:
         """Add a part of the body."""
         if self.held:
-            self._parts.append(data)
+            parts = self._parts
+            if parts and len(data) < _SMALL and len(parts[-1]) < _SMALL:
+                parts[-1] += data
+            else:
+                parts.append(data)
         else:
             self._buffer, self._position = data, 0
         self.held += len(data)
