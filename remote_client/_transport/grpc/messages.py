@@ -254,8 +254,9 @@ class MessageReader:
             raise MessageError(f"the answer cannot be decompressed: {error}") from None
         if most and len(unpacked) >= most:
             raise MessageError(f"received message larger than max (over {self._limit}, unpacked)", too_large=True)
-        if not unpacker.eof:
-            raise MessageError("the answer cannot be decompressed: it is cut short")
+        if not unpacker.eof or unpacker.unused_data:
+            told = "it has bytes left over" if unpacker.eof else "it is cut short"
+            raise MessageError(f"the answer cannot be decompressed: {told}")
         return unpacked
 
 
