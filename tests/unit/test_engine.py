@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,3 +162,9 @@ def test_both_engines_have_the_same_defaults() -> None:
     known = {key: value for key, value in _OPTIONS.items() if key in OPTIONS}
     assert GrpcOptions.of(info(options=known)) == GrpcOptions.of(info())
     assert unknown_options(_OPTIONS) == ["grpc.service_config_disable_resolution"]
+
+
+def test_the_documentation_has_the_table() -> None:
+    text = (Path(__file__).parent.parent.parent / "docs" / "engines.md").read_text()
+    for key, option in OPTIONS.items():
+        assert f"| `{key}` | {option.meaning} |" in text
