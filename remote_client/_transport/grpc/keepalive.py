@@ -41,17 +41,20 @@ class Keepalive:
     idle_timeout: float | None
     heard: float
     used: float
+    _carried: bool = False
+    """Whether anything was sent since the last look: a call may have come and gone meanwhile."""
     _pinged: float | None = None
     _pings: int = 0
 
     def carried(self) -> None:
         """A frame of ours that carries something was sent."""
         self._pings = 0
+        self._carried = True
 
     def decide(self, now: float, calls: int) -> tuple[Do, float]:
         """Return what to do, and after how many seconds to ask again."""
-        if calls:
-            self.used = now
+        if calls or self._carried:
+            self.used, self._carried = now, False
         if self._pinged is not None:
             if self.heard >= self._pinged:
                 self._pinged = None
