@@ -228,6 +228,7 @@ def test_compressed_messages_among_plain_ones() -> None:
         zlib.compress(b"deflate"),
         gzip.compress(b"x") + b"left over",
     ],
+    ids=["empty", "no gzip", "cut short", "wrong checksum", "deflate", "left over"],
 )
 def test_compressed_messages_that_are_broken(packed: bytes) -> None:
     reader = MessageReader(10_000, "gzip")
