@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 import hpack
+from hpack.huffman_table import decode_huffman
 
 # At DEBUG it writes every header's value, secrets included.
 logging.getLogger("hpack").setLevel(logging.CRITICAL)
@@ -127,6 +128,8 @@ class HeadDecoder:
         self._limit = limit
         self._heads: dict[bytes, Head] = {}
         self._fields: dict[bytes, Field] = {}
+        self._names: dict[bytes, bytes] = {}
+        """Names by the bytes in front of a value."""
         self._stateless = False
 
     def decode(self, block: bytes) -> Head:
@@ -165,13 +168,14 @@ class HeadDecoder:
         known, fields = self._fields, []
         position, size = 0, len(block)
         while position < size:
-            end = _end_of_field(block, position)
-            if end is None or end > size:
+            found = _find_field(block, position)
+            if found is None or found[1] > size:
                 return None
+            value_at, end = found
             data = block[position:end]
             field = known.get(data)
             if field is None:
-                (field,) = self._decode(data)
+                field = self._read_field(data, value_at - position)
                 if len(data) <= _CACHED_BYTES:
                     if len(known) >= _CACHED_FIELDS:
                         known.clear()
@@ -180,12 +184,33 @@ class HeadDecoder:
             position = end
         return fields
 
+    def _read_field(self, data: bytes, value_at: int) -> Field:
+        """Decode one field whose value, or all of it, is new."""
+        name = self._names.get(data[:value_at])
+        if name is None:
+            (field,) = self._decode(data)
+            if len(self._names) >= _CACHED_FIELDS:
+                self._names.clear()
+            if value_at < len(data):
+                self._names[data[:value_at]] = field.name
+            return field
+        value = data[value_at + 1 :]
+        if data[value_at] & 0x80:
+            try:
+                value = decode_huffman(value)
+            except hpack.HPACKDecodingError as error:
+                raise MalformedBlockError(f"{type(error).__name__}: {error}") from None
+        return Field(name, value)
 
-def _end_of_field(block: bytes, position: int) -> int | None:
-    """Return where a field's representation ends (RFC 7541, 6); None for a size update, and where a length is long."""
+
+def _find_field(block: bytes, position: int) -> tuple[int, int] | None:
+    """Return where a field's value begins and where its representation ends (RFC 7541, 6).
+
+    None for a size update, where a length is long, and where the block ends before the field does.
+    """
     kind = block[position]
     if kind & 0x80:
-        return position + 1 if kind != 0xFF else None
+        return (position + 1, position + 1) if kind != 0xFF else None
     if kind & 0xE0 == 0x20:
         return None
     mask = 0x3F if kind & 0x40 else 0x0F
@@ -200,11 +225,10 @@ def _end_of_field(block: bytes, position: int) -> int | None:
             if block[position] & _LONG == _LONG:
                 return None
             position += 1 + (block[position] & _LONG)
-        if block[position] & _LONG == _LONG:
-            return None
-        return position + 1 + (block[position] & _LONG)
+        length = block[position] & _LONG
     except IndexError:
         return None
+    return (position, position + 1 + length) if length != _LONG else None
 
 
 def encode(fields: Iterable[tuple[bytes, bytes]], secret: bool = False) -> bytes:

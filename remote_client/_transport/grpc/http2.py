@@ -94,7 +94,8 @@ class Stream:
         self.state = State.HEAD
         self.send_window = send_window
         self.sent_end = False
-        self.pending: deque[memoryview] = deque()
+        self.pending: deque[memoryview] | None = None
+        """Data that waits for a window or for room."""
         self.pending_end = False
         self.window = self.receive_window = FIRST_WINDOW
         self.window_begun = -1.0
@@ -342,6 +343,8 @@ class Http2:
                 self._sent_end(stream)
             return True
         if size:  # an end alone goes with the last of what waits
+            if stream.pending is None:
+                stream.pending = deque()
             stream.pending.append(memoryview(data))
         stream.pending_end = end
         self._waiting[stream.id] = stream
@@ -404,6 +407,7 @@ class Http2:
 
     def _send_piece(self, stream: Stream) -> bool:
         """Send one frame of a stream's data; returns whether it was the last."""
+        assert stream.pending
         data = stream.pending[0]
         size = min(len(data), self._peer_frame_size, stream.send_window, self._send_window, self._room)
         if size == len(data):
@@ -438,10 +442,12 @@ class Http2:
     def _forget(self, stream: Stream) -> None:
         """Free what a stream that is over holds."""
         stream.state = State.OVER
-        stream.pending.clear()
-        self._waiting.pop(stream.id, None)
-        self._grown -= stream.window - FIRST_WINDOW
-        stream.window = FIRST_WINDOW
+        if stream.pending:
+            stream.pending.clear()
+            self._waiting.pop(stream.id, None)
+        if stream.window != FIRST_WINDOW:
+            self._grown -= stream.window - FIRST_WINDOW
+            stream.window = FIRST_WINDOW
 
     # -- receiving ----------------------------------------------------------------------------------------------------
 
