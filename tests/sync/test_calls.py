@@ -104,11 +104,12 @@ def test_an_item_that_does_not_fit(facade: RemoteClient) -> None:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_back_pressure_and_order(runtime: Runtime, protocol: Protocol) -> None:
     with RemoteClient(target_of(runtime, protocol)) as client:
-        read_in_the_loop = client.model("foo").with_options(metadata=dict)  # as there is somebody to be asked
-        stream = read_in_the_loop.run_sample_stream_out(ADA, count=2000)
+        stream = client.model("foo").run_sample_stream_out(ADA, count=2000)
         greetings = [next(stream).greeting]
         assert stream._pump is not None
         held, limit = stream._pump.items, time.monotonic() + 5
+        while held.qsize() > 8:  # where it goes on
+            greetings.append(next(stream).greeting)
         while held.qsize() < 16 and time.monotonic() < limit:
             time.sleep(0.01)
         time.sleep(0.2)
