@@ -66,7 +66,8 @@ def main() -> None:
             figures.append(figure)
             print(row(figure), file=sys.stderr, flush=True)
     print(table(figures))
-    print("\n".join(f"left out: {name}: {reason}" for name, reason in left_out.items()))
+    for name, reason in left_out.items():
+        print(f"left out: {name}: {reason}")
     if wish.json is not None:
         whole = {"about": told, "effort": asdict(effort), "left out": left_out, "figures": figures}
         wish.json.write_text(json.dumps(whole, indent=1))
