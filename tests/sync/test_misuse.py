@@ -197,6 +197,25 @@ def test_no_thread_is_left_of_streamed_inputs(runtime: Runtime) -> None:
     assert not left
 
 
+def test_a_system_without_eventfd(wire: WireServer) -> None:
+    told = python(
+        """
+import os, sys
+from concurrent.futures import ThreadPoolExecutor
+del os.eventfd
+from remote_client.sync import wrapped
+from remote_client.settings import ConnectionInfo
+from tests.support.wire import raw_module
+
+with wrapped(raw_module(ConnectionInfo(hostname="127.0.0.1", port=int(sys.argv[1])))) as module:
+    with ThreadPoolExecutor(8) as pool:
+        print({*pool.map(module.echo, [b"x"] * 200)}, len(list(module.count(n=100))))
+""",
+        str(wire.port),
+    )
+    assert told == "{b'x'} 100\n"
+
+
 def cancels(wire: ServerProcess) -> int:
     stats = wire.command("stats")
     return sum(stats.get("cancelled", stats.get("cancels", {})).values())
