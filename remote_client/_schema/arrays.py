@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from .fields import INTEGERS, fields_of
+from .fields import INTEGERS, fields_of, is_packed, is_repeated
 
 _T = FieldDescriptor
 ARRAYS: dict[int, str] = {
@@ -36,9 +36,9 @@ def buffers(descriptor: Descriptor) -> dict[str, tuple[int, str]]:
     found: dict[str, tuple[int, str]] = {}
     for field in fields_of(descriptor):
         member = field.members[0]
-        if member.is_repeated and member.is_packed and member.type in BUFFERS:
+        if is_repeated(member) and is_packed(member) and member.type in BUFFERS:
             found[field.name] = (member.number << 3 | 2, BUFFERS[member.type])
-        elif member.type == _T.TYPE_BYTES and not member.is_repeated and not field.union:
+        elif member.type == _T.TYPE_BYTES and not is_repeated(member) and not field.union:
             found[field.name] = (member.number << 3 | 2, BYTES)
     return found
 
@@ -92,7 +92,7 @@ def packed_fields(descriptor: Descriptor) -> dict[int, tuple[str, str]]:
     return {
         each.number << 3 | 2: (each.name, ARRAYS[each.type])
         for each in members
-        if each.is_repeated and each.is_packed and each.type in BUFFERS
+        if is_repeated(each) and is_packed(each) and each.type in BUFFERS
     }
 
 

@@ -18,7 +18,7 @@ from ..settings import Output
 from .arrays import buffers, lift, packed, packed_fields
 from .binding import Binder
 from .convert import Deed
-from .fields import Field, either, fields_of, is_map, map_entry, message_of, sequence_field
+from .fields import Field, either, fields_of, is_map, is_repeated, map_entry, message_of, sequence_field
 from .misfit import Misfit
 from .rpc import OUTPUT_PATH
 from .sources import FIELD, as_source
@@ -41,7 +41,7 @@ class ReflectedCodec:
         fields = fields_of(method.input_type)
         self._name = name
         self._attributes = {field.name: field.attribute for field in fields}
-        self._repeated = {field.attribute for field in fields if not field.union and field.members[0].is_repeated}
+        self._repeated = {field.attribute for field in fields if not field.union and is_repeated(field.members[0])}
         self._request = message_factory.GetMessageClass(method.input_type)
         self._response = message_factory.GetMessageClass(method.output_type)
         self._fill = types.encoder(method.input_type)
@@ -168,7 +168,7 @@ def _file_lists(field: Field, types: Types) -> Callable[[list[str]], Any]:
 
 
 def _is_required(field: Field) -> bool:
-    return not field.union and not field.optional and not field.members[0].is_repeated
+    return not field.union and not field.optional and not is_repeated(field.members[0])
 
 
 def _signature(fields: list[Field], method: MethodDescriptor, types: Types) -> inspect.Signature:
@@ -205,4 +205,4 @@ def _parameter_type(field: Field, types: Types) -> Any:
         key, value = map_entry(member)
         return _DICT[types.one(key), types.one(value)]
     kind = types.one(member)
-    return _LIST[kind] if member.is_repeated else kind
+    return _LIST[kind] if is_repeated(member) else kind

@@ -23,7 +23,18 @@ from pydantic import BaseModel
 from ..errors import SchemaError, kind_of, shown
 from . import values
 from .arrays import ARRAYS, BUFFERS, as_array, pack
-from .fields import SCALARS, Field, fields_of, is_map, map_entry, message_of, python_type, sequence_field
+from .fields import (
+    SCALARS,
+    Field,
+    fields_of,
+    is_map,
+    is_packed,
+    is_repeated,
+    map_entry,
+    message_of,
+    python_type,
+    sequence_field,
+)
 from .misfit import BAD, Misfit, misfit
 from .unions import Chooser
 from .values import WELL_KNOWN, as_items
@@ -151,21 +162,21 @@ class Converters:
                 yield f"        t[{SCALARS[key.type][1]}(k)] = {self._scalar(value)}(x)"
             yield "    except BAD as e:"
             yield "        misfit(e, f'[{k!r}]')"
-        elif member.is_repeated and member.message_type is not None:
+        elif is_repeated(member) and member.message_type is not None:
             yield f"t = {here}"
             yield "for i, x in enumerate(as_items(x)):"
             yield "    try:"
             yield f"        {self._message_setter(member)}(t.add(), x)"
             yield "    except BAD as e:"
             yield "        misfit(e, i)"
-        elif member.is_repeated:
+        elif is_repeated(member):
             exact = "None" if member.type not in SCALARS else f"EXACT_{SCALARS[member.type][0].__name__}"
             if member.type == _FLOAT32:
                 exact = "None"  # each must be looked at for its range
             elif exact != "None":
                 self._space[exact] = frozenset({SCALARS[member.type][0]})
             code = BUFFERS.get(member.type)
-            if code is None or not member.is_packed:
+            if code is None or not is_packed(member):
                 yield f"extend({here}, x, {exact}, {self._scalar(member)})"
             else:
                 yield f"if x.__class__ is list or not pack(m, x, {member.number << 3 | 2}, {code!r}):"
@@ -271,7 +282,7 @@ class Converters:
             item = self._item(deed, map_entry(member)[1])
             return f"dict({here})" if item == "x" else f"{{k: {item} for k, x in {here}.items()}}"
         item = self._item(deed, member)
-        if member.is_repeated:
+        if is_repeated(member):
             if deed == "array" and member.type in ARRAYS:
                 return f"as_array({here}, {ARRAYS[member.type]!r})"
             if deed == "make" and item.startswith("make_"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from .attributes import attributes_of
 from .values import WELL_KNOWN
@@ -71,6 +72,27 @@ def message_of(field: FieldDescriptor) -> Descriptor:
     return field.message_type
 
 
+def is_repeated(field: FieldDescriptor) -> bool:
+    """Whether a field is a list or a map. Before protobuf 6.31 only its label tells."""
+    older: Any = field
+    told = getattr(older, "is_repeated", None)
+    return bool(older.label == older.LABEL_REPEATED) if told is None else bool(told)
+
+
+def is_packed(field: FieldDescriptor) -> bool:
+    """Whether a repeated field's numbers are sent as one run of bytes. Before protobuf 6.31 its file tells."""
+    older: Any = field
+    told = getattr(older, "is_packed", None)
+    if told is not None:
+        return bool(told)
+    options = older.GetOptions()
+    if options.HasField("packed"):
+        return bool(options.packed)
+    file = FileDescriptorProto()
+    older.file.CopyToProto(file)
+    return bool(file.syntax == "proto3")
+
+
 def is_map(field: FieldDescriptor) -> bool:
     """Whether a repeated field is a map."""
     return field.message_type is not None and field.message_type.GetOptions().map_entry
@@ -87,7 +109,7 @@ def sequence_field(descriptor: Descriptor | None) -> FieldDescriptor | None:
     if descriptor is None or len(descriptor.fields) != 1:
         return None
     field = descriptor.fields[0]
-    return field if field.is_repeated and field.name == "values" and not is_map(field) else None
+    return field if is_repeated(field) and field.name == "values" and not is_map(field) else None
 
 
 def python_type(

@@ -16,6 +16,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from ..errors import SchemaError
 from . import names
 from .codec import ReflectedCodec, ReflectedTraining
+from .fields import is_repeated
 from .reflection import WELL_KNOWN_FILES
 from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from .types import Types
@@ -108,7 +109,7 @@ def _trainings(
 
 def _has_parameters(method: MethodDescriptor) -> bool:
     field = method.input_type.fields_by_name.get("parameters")
-    return field is not None and field.message_type is not None and not field.is_repeated
+    return field is not None and field.message_type is not None and not is_repeated(field)
 
 
 def _flags(method: MethodDescriptor) -> tuple[bool, bool]:

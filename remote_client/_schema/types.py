@@ -14,7 +14,7 @@ from .._html import table
 from ..errors import SchemaError
 from .attributes import complete
 from .convert import Converters, Deed
-from .fields import Field, either, fields_of, is_map, map_entry, python_type
+from .fields import Field, either, fields_of, is_map, is_repeated, map_entry, python_type
 
 
 class RemoteMessage(BaseModel):
@@ -119,7 +119,7 @@ class Types:
         if is_map(member):
             key, value = map_entry(member)
             return dict[self.one(key), self._open(self.one(value))]  # type: ignore[misc]
-        if member.is_repeated:
+        if is_repeated(member):
             return list[kinds[0]]  # type: ignore[valid-type]
         return kinds[0] | None if field.optional or member.message_type is not None else kinds[0]
 
@@ -138,7 +138,7 @@ class Types:
         member = field.members[0]
         if is_map(member):
             return options | {"default_factory": dict}
-        if member.is_repeated:
+        if is_repeated(member):
             return options | {"default_factory": list}
         if field.union or field.optional or member.message_type is not None:
             return options | {"default": None}
