@@ -110,7 +110,7 @@ def _processor() -> str:
 
 def _figures(only: str, effort: Effort, program: Program) -> Iterator[dict[str, Any]]:
     for file in FILES:
-        if not file.startswith(only.partition(" ")[0]):
+        if not file.startswith(only.partition(" ")[0].rstrip(":")):
             continue
         if file.startswith("caikit") and _caikit_python() is None:
             yield {"left_out": file, "reason": "RUNTIME_PYTHON names no environment with caikit"}
