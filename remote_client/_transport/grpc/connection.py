@@ -29,15 +29,15 @@ from .http2 import (
 from .keepalive import Do
 
 if TYPE_CHECKING:
+    from .channel import Channel
     from .exchange import Exchange
-    from .transport import GrpcTransport
 
 _CLOSE_TIME = 0.2
 """Seconds that the last bytes and TLS's goodbye may take; then the connection is cut."""
 
 
 class GrpcConnection(asyncio.Protocol):
-    """One connection of a `GrpcTransport`, from its socket's connection to its end.
+    """One connection of a `Channel`, from its socket's connection to its end.
 
     Attributes:
         transport: the socket's transport; None before it is connected and after its end.
@@ -46,13 +46,14 @@ class GrpcConnection(asyncio.Protocol):
         leaving: whether it takes no new calls.
     """
 
-    def __init__(self, owner: GrpcTransport) -> None:
-        loop = owner.loop
+    def __init__(self, owner: Channel) -> None:
+        loop = owner.owner.loop
         self.transport: asyncio.Transport | None = None
         self.settled: asyncio.Future[RemoteCallError | None] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
         self.leaving = False
         self._owner = owner
+        self._transport = owner.owner
         self.loop = loop
         self._http2 = Http2(loop.time, owner.options.max_metadata_size)
         self._paused = False
@@ -73,8 +74,8 @@ class GrpcConnection(asyncio.Protocol):
         self._keepalive.heard = self.loop.time()
         http2 = self._http2
         self._deliver(http2.receive_data(data))
-        if http2.has_output or self.leaving or self._owner.has_waiting:
-            self._owner.schedule(self)
+        if http2.has_output or self.leaving or self._transport.has_waiting:
+            self._transport.schedule(self)
 
     def eof_received(self) -> bool:
         return False  # nothing more can come, so nothing is worth sending
@@ -85,7 +86,7 @@ class GrpcConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._paused = False
         self.flush()
-        self._owner.schedule(self)
+        self._transport.schedule(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
@@ -133,19 +134,19 @@ class GrpcConnection(asyncio.Protocol):
         """Send data of a call; returns False where it has to wait, until the call's `writable` is called."""
         self._keepalive.carried()
         sent = self._http2.send(stream, data, end=end)
-        self._owner.schedule(self)
+        self._transport.schedule(self)
         return sent
 
     def take(self, stream: Stream, size: int) -> None:
         """Acknowledge data that a call's reader took."""
         if self._http2.take(stream, size):
-            self._owner.schedule(self)
+            self._transport.schedule(self)
 
     def release(self, stream: Stream) -> None:
         """A call is over; a stream that is not is cancelled on the server."""
         if stream.id in self._http2.streams:
             self._http2.reset(stream)
-            self._owner.schedule(self)
+            self._transport.schedule(self)
 
     def flush(self) -> None:
         """Write what there is to send, as fast as the socket takes it."""

@@ -1,0 +1,70 @@
+"""The heads of requests, made once for calls that are alike. Pure."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from ... import __version__
+from ...settings import ConnectionInfo
+from ..base import Call, RawMetadata
+from ..engine import GrpcOptions
+from .heads import FIELD_OVERHEAD, encode, encode_request
+from .messages import encode_metadata, encode_timeout
+
+Block = tuple[bytes, int]
+"""A header block, and the size of its header list."""
+_KEPT = 256
+"""Header blocks that are kept."""
+
+
+class RequestHeads:
+    """Makes the header blocks of a server's calls.
+
+    Args:
+        connection: the server.
+        options: what the head says of the client: its authority, user agent and compression.
+    """
+
+    def __init__(self, connection: ConnectionInfo, options: GrpcOptions) -> None:
+        self._scheme = "https" if connection.tls.enabled else "http"
+        self._authority = options.authority or ("localhost" if connection.is_unix else connection.target)
+        agent = (options.primary_user_agent, f"remote-client/{__version__}", options.secondary_user_agent)
+        fixed = [
+            (b"content-type", b"application/grpc"),
+            (b"te", b"trailers"),
+            (b"user-agent", " ".join(filter(None, agent)).encode()),
+            (b"grpc-accept-encoding", b"identity,gzip"),
+        ]
+        if options.compression == "gzip":
+            fixed.append((b"grpc-encoding", b"gzip"))
+        self._fixed = encode(fixed)
+        self._fixed_size = _size(fixed)
+        self._blocks: dict[tuple[str, RawMetadata], Block] = {}
+
+    def block(self, call: Call) -> Block:
+        """Return the header block of a call, without its timeout."""
+        key = (call.path, call.metadata)
+        found = self._blocks.get(key)
+        if found is None:
+            if len(self._blocks) >= _KEPT:
+                self._blocks.clear()  # of metadata that changes with each call
+            found = self._blocks[key] = self._make(call)
+        return found
+
+    def _make(self, call: Call) -> Block:
+        metadata = encode_metadata(call.metadata)
+        pseudo = (":method", "POST", ":scheme", self._scheme, ":path", call.path, ":authority", self._authority)
+        size = sum(map(len, pseudo)) + 4 * FIELD_OVERHEAD + self._fixed_size + _size(metadata)
+        return encode_request(self._scheme, self._authority, call.path) + self._fixed + encode(
+            metadata, secret=True
+        ), size
+
+
+@lru_cache(maxsize=256)
+def timeout_block(seconds: float) -> bytes:
+    """Return the field that tells the server the deadline, to stand behind a call's header block."""
+    return encode(((b"grpc-timeout", encode_timeout(seconds)),))
+
+
+def _size(fields: list[tuple[bytes, bytes]]) -> int:
+    return sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in fields)
