@@ -217,8 +217,8 @@ class ConnectionInfo(Settings):
     """One server (or, with `{}` in the host name, one server per model) and how to talk to it.
 
     Attributes:
-        hostname: DNS name, IPv4 or IPv6 address, or `unix:` and a socket's path. It may hold one `{}`: the model's
-            name, which must then be a DNS label.
+        hostname: DNS name, IPv4 or IPv6 address, `unix:` and a socket's path, or `unix-abstract:` and a socket's name. It
+            may hold one `{}`: the model's name, which must then be a DNS label.
         port: 1 to 65535; without it 443 with TLS and 80 otherwise, as upstream; none for a unix socket.
         tls: see `ConnectionTlsInfo`; off by default.
         timeout: seconds for a call, and between two items of a stream; None for no limit. Default 60.
@@ -274,9 +274,9 @@ class ConnectionInfo(Settings):
         if self.is_unix:
             if self.port is not None:
                 raise ValueError("port: a unix socket has none")
-            path = self.hostname.removeprefix("unix:")
+            path = self.hostname.partition(":")[2]
             if not path or not path.isprintable():
-                raise ValueError("hostname: unix: must be followed by the socket's path")
+                raise ValueError("hostname: unix: or unix-abstract: must be followed by the socket's path or name")
             return self
         if self.port is None:
             object.__setattr__(self, "port", HTTPS_PORT if self.tls.enabled else HTTP_PORT)
@@ -288,8 +288,8 @@ class ConnectionInfo(Settings):
 
     @property
     def is_unix(self) -> bool:
-        """Whether this is a unix socket."""
-        return self.hostname.startswith("unix:")
+        """Whether this is a unix socket, of a path or (`unix-abstract:`, on Linux) of a name alone."""
+        return self.hostname.startswith(("unix:", "unix-abstract:"))
 
     @property
     def is_template(self) -> bool:
@@ -326,12 +326,14 @@ class ConnectionInfo(Settings):
 def parse_target(target: str) -> tuple[ConnectionInfo, Protocol]:
     """The connection and protocol that a target names.
 
-    `host:port` and `grpc://host:port` are gRPC, `grpcs://` is gRPC over TLS, `unix:/path` is gRPC over a socket,
-    `http://` and `https://` are HTTP. An IPv6 address stands in brackets: `[::1]:8085`.
+    `host:port` and `grpc://host:port` are gRPC, `grpcs://` is gRPC over TLS, `unix:/path` and
+    `unix-abstract:name` (Linux) are gRPC over a socket, `http://` and `https://` are HTTP. An IPv6 address stands in brackets: `[::1]:8085`.
 
     Raises:
         ConfigurationError: the target is none of these. The message never repeats user information.
     """
+    if target.startswith("unix-abstract:"):
+        return ConnectionInfo(hostname=target), "grpc"
     if target.startswith("unix:"):
         return ConnectionInfo(hostname="unix:" + target.removeprefix("unix:").removeprefix("//")), "grpc"
     scheme, found, rest = target.partition("://")

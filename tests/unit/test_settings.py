@@ -92,6 +92,7 @@ def test_settings_are_frozen() -> None:
         ("127.0.0.1:1", "127.0.0.1:1", "grpc", False),
         ("unix:/run/x.sock", "unix:/run/x.sock", "grpc", False),
         ("unix:///run/x.sock", "unix:/run/x.sock", "grpc", False),
+        ("unix-abstract:runtime", "unix-abstract:runtime", "grpc", False),
         ("http://h:1", "h:1", "http", False),
         ("https://h", "h:443", "http", True),
         ("xds:1", "xds:1", "grpc", False),

@@ -129,8 +129,8 @@ class Channel:
         info = self._info
         try:
             if info.is_unix:
-                path = info.hostname.removeprefix("unix:")
-                self._place([path])
+                kind, _, path = info.hostname.partition(":")
+                self._place([f"\0{path}" if kind == "unix-abstract" else path])
             else:
                 assert info.port is not None
                 async with asyncio.timeout(self.options.connect_timeout):
