@@ -217,8 +217,8 @@ class ConnectionInfo(Settings):
     """One server (or, with `{}` in the host name, one server per model) and how to talk to it.
 
     Attributes:
-        hostname: DNS name, IPv4 or IPv6 address, `unix:` and a socket's path, or `unix-abstract:` and a socket's name. It
-            may hold one `{}`: the model's name, which must then be a DNS label.
+        hostname: DNS name, IPv4 or IPv6 address, `unix:` and a socket's path, or `unix-abstract:` and a socket's name.
+            It may hold one `{}`: the model's name, which must then be a DNS label.
         port: 1 to 65535; without it 443 with TLS and 80 otherwise, as upstream; none for a unix socket.
         tls: see `ConnectionTlsInfo`; off by default.
         timeout: seconds for a call, and between two items of a stream; None for no limit. Default 60.
@@ -326,8 +326,8 @@ class ConnectionInfo(Settings):
 def parse_target(target: str) -> tuple[ConnectionInfo, Protocol]:
     """The connection and protocol that a target names.
 
-    `host:port` and `grpc://host:port` are gRPC, `grpcs://` is gRPC over TLS, `unix:/path` and
-    `unix-abstract:name` (Linux) are gRPC over a socket, `http://` and `https://` are HTTP. An IPv6 address stands in brackets: `[::1]:8085`.
+    `host:port` and `grpc://host:port` are gRPC, `grpcs://` is gRPC over TLS, `unix:/path` and `unix-abstract:name` (on
+    Linux) are gRPC over a socket, `http://` and `https://` are HTTP. An IPv6 address stands in brackets: `[::1]:8085`.
 
     Raises:
         ConfigurationError: the target is none of these. The message never repeats user information.
