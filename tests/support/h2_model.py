@@ -156,7 +156,10 @@ class Peer:
         self.requests: dict[int, Received] = {}
         self.unread: dict[int, int] = {0: 0}
         self.pings = self.acknowledged = 0
+        self.told = 1
+        """SETTINGS frames sent."""
         self.gone = False
+        self._received = bytearray()
 
     def receive(self, data: bytes) -> None:
         """Take bytes of the client.
@@ -164,8 +167,16 @@ class Peer:
         Raises:
             h2.exceptions.ProtocolError: the client sent what it must not.
         """
-        for event in self.connection.receive_data(data):
-            self._on(event)
+        self._received += data
+        # Frame by frame: in one piece with the acknowledgement of a larger MAX_FRAME_SIZE, h2 refuses larger frames.
+        while len(self._received) >= 9:
+            begun = self._received.startswith(PREFACE[:9])
+            size = len(PREFACE) if begun else 9 + int.from_bytes(self._received[:3])
+            if len(self._received) < size:
+                break
+            whole, self._received = bytes(self._received[:size]), self._received[size:]
+            for event in self.connection.receive_data(whole):
+                self._on(event)
 
     def _on(self, event: h2.events.Event) -> None:
         match event:
@@ -189,8 +200,14 @@ class Peer:
     def data_to_send(self) -> bytes:
         return self.connection.data_to_send()
 
+    @property
+    def settled(self) -> bool:
+        """Whether all settings are acknowledged; h2 mixes up those of several frames that are not."""
+        return self.told == self.acknowledged
+
     def change(self, **values: int) -> None:
         """Send SETTINGS."""
+        self.told += 1
         self.connection.update_settings({SETTING_NAMES[name]: value for name, value in values.items()})
 
     def read(self, stream_id: int, size: int) -> None:
