@@ -193,9 +193,13 @@ def failure_of(call: Call, error: grpc.aio.AioRpcError, target: str) -> RemoteCa
             details += (
                 "; this is the runtime's limit: raise grpc.max_receive_message_length in its runtime.grpc.options"
             )
-    failure = kind(details, method=call.path[1:], target=target)
-    failure.outcome_known = kind is TlsError or not _is_lost(status, details)
     trailers: Any = error.trailing_metadata() or ()
+    shed = status == "CANCELLED" and not trailers and not error.initial_metadata()
+    if shed and not details:
+        details = "the server is overloaded and dropped the call"
+    failure = kind(details, method=call.path[1:], target=target)
+    failure.shed = shed
+    failure.outcome_known = kind is TlsError or not _is_lost(status, details)
     failure.pushback = pushback_ms(dict(trailers).get("grpc-retry-pushback-ms"))
     return because(failure, error, call.metadata, str(trailers))
 
