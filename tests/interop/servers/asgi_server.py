@@ -171,7 +171,11 @@ async def _serve_hypercorn(application: Any, listener: socket.socket, keep_alive
 
 async def main(wish: dict[str, Any]) -> None:
     state = State()
-    listener = socket.create_server(("127.0.0.1", wish.get("port", 0)), backlog=1024)
+    # With its protocol named asyncio sets TCP_NODELAY on what it accepts.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", wish.get("port", 0)))
+    listener.listen(1024)
     port = listener.getsockname()[1]
     application = Application(state, wish["identity"])
     serve = {"uvicorn": _serve_uvicorn, "hypercorn": _serve_hypercorn}[wish["server"]]
