@@ -81,7 +81,6 @@ class GrpcioTransport(Transport):
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> bytes:
         if not isinstance(body, bytes):
             return await self._stream_unary(call, body, answered)
-        # Nothing public tells of the answer's head without a task more, so `answered` stays uncalled here.
         rpc = self._start("unary_unary", call, call.timeout, body)
         ending = self.own(_outcome(rpc))
         try:
@@ -91,7 +90,10 @@ class GrpcioTransport(Transport):
             ending.cancel()
             raise
         self._running.pop(rpc, None)
-        return self._answer(call, ending.result())
+        answer = self._answer(call, ending.result())
+        if answered is not None:  # of the head before it nothing public tells without one more task
+            answered()
+        return answer
 
     def _answer(self, call: Call, outcome: Any) -> bytes:
         if isinstance(outcome, bytes):
