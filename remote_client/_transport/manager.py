@@ -8,8 +8,10 @@ in flight, https://github.com/grpc/grpc/issues/41875).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -32,10 +34,11 @@ MAX_DRAIN = 600.0
 class _Generation:
     """One connection and how many calls use it."""
 
-    __slots__ = ("cut", "expires", "leases", "retired", "transport")
+    __slots__ = ("cut", "expires", "finalizer", "leases", "retired", "transport")
 
-    def __init__(self, transport: Transport, expires: float) -> None:
+    def __init__(self, transport: Transport, expires: float, finalizer: weakref.finalize[Any, Any]) -> None:
         self.transport = transport
+        self.finalizer = finalizer
         self.expires = expires
         self.leases = 0
         self.retired = False
@@ -152,8 +155,11 @@ class ConnectionManager:
     def _rotate(self, loop: asyncio.AbstractEventLoop) -> _Generation:
         """Put a new generation in place of the current one, which ends when its leases do."""
         old = self._current
-        new = _Generation(self._connect(), loop.time() + _lifetime(self._max_age, self._jitter))
-        self._current = new
+        transport = self._connect()
+        # The loop knows the sockets, and so keeps the connections of a client that was dropped without being closed.
+        finalizer = weakref.finalize(self, _abandon, loop, transport, self.born)
+        finalizer.atexit = False
+        self._current = new = _Generation(transport, loop.time() + _lifetime(self._max_age, self._jitter), finalizer)
         self.opened += 1
         if old is not None:
             self._retire(old, loop)
@@ -175,6 +181,7 @@ class ConnectionManager:
         if generation.cut is not None:
             generation.cut.cancel()
         self._draining.discard(generation)
+        generation.finalizer.detach()
         loop = self._loop
         if loop is None or loop.is_closed():
             return
@@ -214,6 +221,24 @@ class ConnectionManager:
             self._close(generation, _closed)
         if self._loop is loop and self._closing:
             await asyncio.wait(self._closing)
+
+
+_ending: set[asyncio.Task[None]] = set()
+"""What closes the connections of clients that were dropped."""
+
+
+def _abandon(loop: asyncio.AbstractEventLoop, transport: Transport, born: int) -> None:
+    """Close the connections of a client that was dropped. Garbage may be found in any thread."""
+    if born != _fork.count:
+        return  # what wakes a parent's loop is the parent's
+    with contextlib.suppress(RuntimeError):  # the loop is closed, and the sockets with it
+        loop.call_soon_threadsafe(_end, loop, transport)
+
+
+def _end(loop: asyncio.AbstractEventLoop, transport: Transport) -> None:
+    task = loop.create_task(transport.aclose(_closed))
+    _ending.add(task)
+    task.add_done_callback(_ending.discard)
 
 
 def open_connections(

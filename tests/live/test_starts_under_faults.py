@@ -20,7 +20,7 @@ from .protocols import Protocol
 
 TRIES = 50
 AT_ONCE = 4
-LONGEST: dict[Protocol, int] = {"grpc": 200, "http": 500}
+LONGEST: dict[Protocol, int] = {"grpc": 500, "http": 500}
 """Bytes of a start, and of its answer; some are shorter, and are not cut."""
 CONFIG = {"config.yml": f"module_id: {SAMPLE_MODELS['foo']}\n".encode()}
 
