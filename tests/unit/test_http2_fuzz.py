@@ -13,7 +13,14 @@ from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame, 
 from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from remote_client._transport.grpc import http2 as module
 from remote_client._transport.grpc.heads import HeadDecoder, MalformedBlockError, encode
@@ -527,7 +534,13 @@ class Conversation(RuleBasedStateMachine):
             initial_window_size=window, max_frame_size=size, max_concurrent_streams=streams, header_table_size=table
         )
 
-    # what must hold in the end
+    # what must hold at any time, and in the end
+
+    @invariant()
+    def each_byte_of_a_window_is_accounted_for(self) -> None:
+        for call in self.open_calls():
+            stream = call.stream
+            assert stream.receive_window + stream.credit + call.untaken == stream.window
 
     def finish(self) -> None:
         """Open all windows and carry everything: all that was said arrives, and both sides agree on what is left."""
