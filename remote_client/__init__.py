@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .settings import ConnectionTlsInfo as ConnectionTlsInfo
     from .settings import FinderConfig as FinderConfig
 
-__version__ = "0.1.0"
+from ._version import __version__
 
 # Loaded at first use: importing the package loads neither grpc nor pydantic.
 _HOMES = {

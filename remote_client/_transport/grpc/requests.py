@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ... import __version__
+from ..._version import __version__
 from ...settings import ConnectionInfo
 from ..base import Call, RawMetadata
 from ..engine import GrpcOptions
