@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import anyio
 import anyio.to_thread
@@ -15,6 +17,10 @@ from .settings import Protocol
 
 if TYPE_CHECKING:
     from ._schema.reflection import ReflectionReader
+
+_descriptions: WeakValueDictionary[bytes, ServiceDescription] = WeakValueDictionary()
+"""The descriptions in use, by what they were made of. Their types are most of a client's memory, and take most of the
+time until its first call: clients of servers that describe themselves alike share them."""
 
 
 async def read_schema(caller: Caller, protocol: Protocol) -> ServiceDescription:
@@ -31,7 +37,7 @@ async def _read_openapi(caller: Caller) -> ServiceDescription:
     from ._schema import openapi
 
     document = await caller.send(openapi.DOCUMENT, b"")
-    return await anyio.to_thread.run_sync(openapi.describe, document)
+    return await _shared([b"OpenAPI", document], lambda: openapi.describe(document))
 
 
 async def _read_files(caller: Caller) -> ServiceDescription:
@@ -42,8 +48,23 @@ async def _read_files(caller: Caller) -> ServiceDescription:
         reader = await _reflect(caller, newest, reflection.ReflectionReader())
     except UnimplementedError:
         reader = await _reflect(caller, older, reflection.ReflectionReader())
-    # Building types takes milliseconds: not in the loop.
-    return await anyio.to_thread.run_sync(reflected.describe, reader.files, reader.services)
+    files, services = reader.files, reader.services
+    parts = [*(file.SerializeToString() for file in files.values()), *(name.encode() for name in services)]
+    return await _shared([b"reflection", *parts], lambda: reflected.describe(files, services))
+
+
+async def _shared(parts: Iterable[bytes], describe: Callable[[], ServiceDescription]) -> ServiceDescription:
+    """Return the description that is made of these parts, or make it."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(b"%d:" % len(part))
+        digest.update(part)
+    found = _descriptions.get(digest.digest())
+    if found is None:
+        # Building types takes milliseconds: not in the loop.
+        made = await anyio.to_thread.run_sync(describe)
+        found = _descriptions.setdefault(digest.digest(), made)
+    return found
 
 
 async def _reflect(caller: Caller, path: str, reader: ReflectionReader) -> ReflectionReader:

@@ -1,6 +1,6 @@
 """File descriptors -> a `ServiceDescription` with pydantic types, in a descriptor pool of its own.
 
-Each server gets its own pool, so that two runtimes may define the same names differently in one process.
+Each description gets its own pool, so that two runtimes may define the same names differently in one process.
 """
 
 from __future__ import annotations
