@@ -1,8 +1,8 @@
 """`make soak`: half an hour of moderate load on a real runtime, and what of it stays behind in this process.
 
 All kinds of call, over both protocols, on connections that are replaced every few seconds; some calls fail, are
-cancelled, or are left before their end. Memory and descriptors are looked at every few seconds; the first quarter is
-for warming up.
+cancelled, or are left before their end. Two more servers are killed and started again all the time. Memory and descriptors
+are looked at every few seconds; the first quarter is for warming up.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from remote_client import ConnectionInfo, RemoteClient
-from remote_client.errors import InputError, InternalError, InvalidArgumentError
+from remote_client.errors import InputError, InternalError, InvalidArgumentError, UnavailableError
+from tests.support.http_wire import HttpWire, http_module
 from tests.support.proc import resident
 from tests.support.runtime import Runtime
+from tests.support.wire import ServerProcess, WireServer, raw_module
 
 WORKERS = 4
 """Calls in flight over each protocol."""
@@ -32,6 +34,8 @@ PAUSE = 0.05
 """Seconds a worker waits, on average, between two calls."""
 SESSION_AGE = 3
 """Seconds until a connection is replaced."""
+RESTART_AGE = 15
+"""Seconds that a server lives which is killed again and again; a tenth of the whole time where that is less."""
 MEMORY_LIMIT = 4.0
 """MiB an hour by which memory may grow: noise of the allocator."""
 HELLO = {"name": "World"}
@@ -131,6 +135,28 @@ async def work(
         await asyncio.sleep(chance.random() * 2 * PAUSE)
 
 
+async def across_restarts(
+    server: ServerProcess, make: Callable[..., Any], until: float, done: collections.Counter[str]
+) -> None:
+    """Unary calls and streams to a server that comes and goes; those that are under way are lost with it."""
+    async with make(server.info(timeout=5, max_session_age=SESSION_AGE)) as module:
+        while time.monotonic() < until:
+            with contextlib.suppress(UnavailableError):
+                assert await module.echo(b"x") == b"x"
+                assert len([item async for item in module.count(n=3, delay=0.02)]) == 3
+                done[across_restarts.__name__] += 1
+            await asyncio.sleep(PAUSE)
+
+
+async def restart(server: ServerProcess, age: float, until: float) -> None:
+    """Kill the server, and start it again at its port."""
+    while time.monotonic() + age < until:
+        await asyncio.sleep(age)
+        await asyncio.to_thread(server.__exit__)
+        await asyncio.sleep(PAUSE)
+        await asyncio.to_thread(server.__enter__)
+
+
 async def soak(runtime: Runtime, seconds: float, every: float) -> tuple[list[Sample], collections.Counter[str]]:
     begun, done, samples = time.monotonic(), collections.Counter[str](), list[Sample]()
     ports = (("grpc", runtime.port, GRPC_DEEDS), ("http", runtime.http_port, HTTP_DEEDS))
@@ -140,6 +166,11 @@ async def soak(runtime: Runtime, seconds: float, every: float) -> tuple[list[Sam
             client = await stack.enter_async_context(RemoteClient(info, protocol=protocol))
             for seed in range(WORKERS):
                 workers.create_task(work(client, deeds, seed, begun + seconds, done))
+        for server, make in ((WireServer(), raw_module), (HttpWire(), http_module)):
+            await asyncio.to_thread(stack.enter_context, server)
+            until = time.monotonic() + seconds - 1
+            workers.create_task(restart(server, min(RESTART_AGE, seconds / 10), until))
+            workers.create_task(across_restarts(server, make, until, done))
         while time.monotonic() < begun + seconds:
             await asyncio.sleep(every)
             samples.append(sample(begun))

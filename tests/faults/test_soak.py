@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.soak import GRPC_DEEDS, MEMORY_LIMIT, Sample, soak, verdict
+from tests.soak import GRPC_DEEDS, MEMORY_LIMIT, Sample, across_restarts, soak, verdict
 from tests.support.runtime import Runtime
 
 
 async def test_all_kinds_of_call_are_made(runtime: Runtime) -> None:
     samples, done = await soak(runtime, seconds=6, every=1)
     assert len(samples) >= 5
-    assert set(done) == {deed.__name__ for deed in GRPC_DEEDS}
+    assert set(done) == {deed.__name__ for deed in (*GRPC_DEEDS, across_restarts)}
 
 
 @pytest.mark.parametrize(
