@@ -1,8 +1,8 @@
 """`make soak`: half an hour of moderate load on a real runtime, and what of it stays behind in this process.
 
 All kinds of call, over both protocols, on connections that are replaced every few seconds; some calls fail, are
-cancelled, or are left before their end. Two more servers are killed and started again all the time. Memory and descriptors
-are looked at every few seconds; the first quarter is for warming up.
+cancelled, or are left before their end. Two more servers are killed and started again all the time. Memory and
+descriptors are looked at every few seconds; the first quarter is for warming up.
 """
 
 from __future__ import annotations
