@@ -39,7 +39,7 @@ _UNSENT = ("failed to connect", "connections to all backends failing", "DNS reso
 """How gRPC begins to tell that there was no connection to send a call on."""
 _TLS_FAILURE = re.compile(
     r"(?is)(failed to connect|all backends failing)"
-    r".*(handshake failed|verification check failed|SSL_ERROR|security handshaker)"
+    r".*(handshake failed|verification check failed|SSL_ERROR|security handshaker|Cannot check peer)"
 )
 _WRITE_FAILED = "Internal error from Core"
 """What grpc.aio tells instead of the server's status where that came before the last message was written (#36066)."""
