@@ -138,8 +138,10 @@ async def test_a_stream_that_is_left(client: RemoteClient) -> None:
     assert (await (await client.model("foo")).run_sample({"name": "on"})).greeting == "Hello on"
 
 
-async def test_rotation_loses_no_call(targets: dict[str, str], protocol: str) -> None:
-    async with RemoteClient(targets[protocol], retries=0, timeout=20, max_session_age=0.1) as client:
+async def test_rotation_loses_no_call(targets: dict[str, str], protocol: str, runtime: Runtime) -> None:
+    # HAProxy closes a connection without an answer where the runtime closes an idle one that it was about to use.
+    retries = int(protocol == "http" and targets[protocol] != runtime.http_target)
+    async with RemoteClient(targets[protocol], retries=retries, timeout=20, max_session_age=0.1) as client:
         model = await client.model("foo")
         end = time.monotonic() + 1
 
