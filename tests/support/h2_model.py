@@ -19,8 +19,10 @@ import h2.settings
 from hpack import Decoder
 from hyperframe.frame import Frame
 
+from remote_client._transport.grpc.events import Event, Stream
+from remote_client._transport.grpc.frames import PREFACE, SETTINGS, frame
 from remote_client._transport.grpc.heads import encode, encode_request
-from remote_client._transport.grpc.http2 import PREFACE, SETTINGS, Event, Http2, Stream, frame
+from remote_client._transport.grpc.http2 import Http2
 
 HEAD = [(b":status", b"200"), (b"content-type", b"application/grpc")]
 TRAILERS = [(b"grpc-status", b"0")]
@@ -143,6 +145,7 @@ class Peer:
         connection: h2's state machine.
         requests: what was received, by stream id.
         unread: bytes of the connection and of each stream that are not acknowledged yet.
+        asked, pings: PINGs of the client, and those of the server's own that it answered.
     """
 
     def __init__(self, **values: int) -> None:
@@ -155,7 +158,7 @@ class Peer:
         self.connection.initiate_connection()
         self.requests: dict[int, Received] = {}
         self.unread: dict[int, int] = {0: 0}
-        self.pings = self.acknowledged = 0
+        self.pings = self.acknowledged = self.asked = 0
         self.told = 1
         """SETTINGS frames sent."""
         self.gone = False
@@ -190,6 +193,8 @@ class Peer:
                 self.requests[event.stream_id].ended = True
             case h2.events.StreamReset():
                 self.requests[event.stream_id].reset = int(event.error_code)
+            case h2.events.PingReceived():
+                self.asked += 1
             case h2.events.PingAckReceived():
                 self.pings += 1
             case h2.events.SettingsAcknowledged():

@@ -6,30 +6,39 @@ import struct
 import time
 from collections.abc import Callable
 
+import hpack
 import pytest
 
 from remote_client._transport.grpc import http2 as module
-from remote_client._transport.grpc.heads import encode
-from remote_client._transport.grpc.http2 import (
+from remote_client._transport.grpc.events import (
+    FIRST_WINDOW,
+    LAST_WINDOW,
+    Broken,
+    DataReceived,
+    DataSent,
+    GoawayReceived,
+    HeadReceived,
+    PingAcknowledged,
+    SettingsReceived,
+    State,
+    Stream,
+    StreamRefused,
+    StreamReset,
+    TrailersReceived,
+)
+from remote_client._transport.grpc.frames import (
     ACK,
     CANCEL,
-    CONNECTION_WINDOW,
     CONTINUATION,
     DATA,
-    DEFAULT_WINDOW,
     END_HEADERS,
     END_STREAM,
     ENHANCE_YOUR_CALM,
-    FIRST_WINDOW,
     FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
     GOAWAY,
-    GROWTH_LIMIT,
     HEADERS,
-    LARGEST_WINDOW,
-    LAST_WINDOW,
     NO_ERROR,
-    OUR_FRAME_SIZE,
     PADDED,
     PING,
     PREFACE,
@@ -38,24 +47,20 @@ from remote_client._transport.grpc.http2 import (
     PROTOCOL_ERROR,
     PUSH_PROMISE,
     REFUSED_STREAM,
-    ROOM,
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
-    Broken,
-    DataReceived,
-    DataSent,
-    GoawayReceived,
-    HeadReceived,
-    Http2,
-    PingAcknowledged,
-    SettingsReceived,
-    State,
-    Stream,
-    StreamRefused,
-    StreamReset,
-    TrailersReceived,
     frame,
+)
+from remote_client._transport.grpc.heads import encode
+from remote_client._transport.grpc.http2 import (
+    CONNECTION_WINDOW,
+    DEFAULT_WINDOW,
+    GROWTH_LIMIT,
+    LARGEST_WINDOW,
+    OUR_FRAME_SIZE,
+    ROOM,
+    Http2,
 )
 from tests.support.h2_model import (
     HEAD,
@@ -429,6 +434,20 @@ def test_nothing_is_sent_beyond_the_streams_window() -> None:
     assert described(http2.data_to_send()) == [("Data", 1, "END_STREAM", bytes(8))]
 
 
+@pytest.mark.parametrize(("size", "first"), [(9, [9]), (10, [10]), (11, [10])])
+def test_what_just_fits_goes_out_and_what_just_does_not_waits(size: int, first: list[int]) -> None:
+    http2 = started(initial_window_size=10)
+    stream = request(http2, None)
+    assert http2.send(stream, bytes(size)) is (size <= 10)
+    assert [sent for _, sent in sizes(http2)] == first
+    http2 = started(initial_window_size=1 << 20)
+    stream, other = request(http2, None), request(http2, None)
+    http2.send(other, bytes(DEFAULT_WINDOW - 10))
+    http2.data_to_send()
+    assert http2.send(stream, bytes(size)) is (size <= 10)
+    assert [sent for _, sent in sizes(http2)] == first
+
+
 def test_nothing_is_sent_beyond_the_connections_window() -> None:
     http2 = started(initial_window_size=1 << 20)
     first, second = request(http2, None), request(http2, None)
@@ -795,19 +814,27 @@ def test_padding_does_not_count_in_the_content_length() -> None:
     assert names(http2.receive_data(received)) == ["HeadReceived", "DataReceived"]
 
 
-def test_block_after_block_decodes_while_the_table_is_in_use() -> None:
-    """Until the server knows that we give its table no room, heads refer to earlier ones."""
-    http2, peer = connected()
-    for number in range(5):
+def test_heads_refer_to_earlier_ones_until_the_server_gives_its_table_up() -> None:
+    """It does so once it has read our settings; from then on equal heads are equal bytes, and decoded once."""
+    http2, encoder, seen = started(), hpack.Encoder(), []
+    for number in range(9):
+        if number == 4:
+            encoder.header_table_size = 0
         stream = request(http2)
-        exchange(http2, peer)
-        peer.head(stream.id, (b"x-number", b"%d" % (number // 2)), (b"x-same", b"same"))
-        peer.trailers(stream.id, (b"x-late", b"late"))
-        first, last = exchange(http2, peer)
+        fields = [*HEAD, (b"x-number", b"%d" % (number // 2)), (b"x-same", b"same")]
+        block, last = encoder.encode(fields), encoder.encode([*TRAILERS, (b"x-late", b"late")])
+        received = frame(HEADERS, END_HEADERS, stream.id, block)
+        received += frame(HEADERS, END_HEADERS | END_STREAM, stream.id, last)
+        first, end = http2.receive_data(received)
         assert isinstance(first, HeadReceived)
-        assert isinstance(last, TrailersReceived)
-        assert (first.head.fields[-2].value, first.head.fields[-1].value) == (b"%d" % (number // 2), b"same")
-        assert last.head.fields[-1].name == b"x-late"
+        assert isinstance(end, TrailersReceived)
+        assert [(each.name, each.value) for each in first.head.fields] == fields
+        assert end.head.fields[-1].name == b"x-late"
+        seen.append((block, first.head, end.head))
+    assert len(seen[1][0]) < len(seen[0][0])  # by references to its table
+    assert seen[6][0] == seen[7][0]
+    assert seen[6][1] is seen[7][1]
+    assert seen[7][2] is seen[8][2]
 
 
 def test_a_block_that_does_not_decode_ends_the_connection() -> None:
@@ -907,16 +934,16 @@ def test_frames_on_streams_that_are_over_are_discarded(end: str) -> None:
 
 
 def test_heads_of_cancelled_calls_keep_the_table_right() -> None:
-    http2, peer = connected()
-    first, second = request(http2), request(http2)
-    exchange(http2, peer)
-    peer.head(first.id, (b"x-new", b"enters the table"))
+    http2, (first, second) = calling(2)
+    encoder = hpack.Encoder()
+    fields = [*HEAD, (b"x-new", b"enters the table")]
+    late, later = encoder.encode(fields), encoder.encode(fields)
+    assert len(later) < len(late)
     http2.reset(first)
-    assert exchange(http2, peer) == []
-    peer.head(second.id, (b"x-new", b"enters the table"))
-    (event,) = exchange(http2, peer)
+    assert http2.receive_data(frame(HEADERS, END_HEADERS, first.id, late)) == []
+    (event,) = http2.receive_data(frame(HEADERS, END_HEADERS, second.id, later))
     assert isinstance(event, HeadReceived)
-    assert event.head.fields[-1].value == b"enters the table"
+    assert [(each.name, each.value) for each in event.head.fields] == fields
 
 
 def test_data_of_cancelled_calls_is_credited_to_the_connection() -> None:
@@ -998,6 +1025,18 @@ def test_the_connections_window_is_credited_on_receipt() -> None:
         credited += sum(each.window_increment for each in sent(http2))
     assert not http2.broken
     assert 0 <= total - credited <= CONNECTION_WINDOW / 2
+
+
+def test_the_connections_window_is_credited_to_the_byte() -> None:
+    http2, _ = calling(200)
+    total, window = 0, CONNECTION_WINDOW
+    for number in range(200):
+        size = 100_000 + number
+        http2.receive_data(head(1 + 2 * number) + data(bytes(size), 1 + 2 * number))
+        total += size
+        window += sum(each.window_increment for each in sent(http2)) - size
+    assert total > CONNECTION_WINDOW
+    assert window == http2._receive_window
 
 
 def test_more_data_than_the_connections_window_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -22,27 +23,34 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from remote_client._transport.grpc import events as event_module
 from remote_client._transport.grpc import http2 as module
-from remote_client._transport.grpc.heads import HeadDecoder, MalformedBlockError, encode
-from remote_client._transport.grpc.http2 import (
-    CANCEL,
-    GOAWAY,
-    OUR_FRAME_SIZE,
-    REFUSED_STREAM,
-    WINDOW_UPDATE,
+from remote_client._transport.grpc.events import (
     Broken,
     DataReceived,
     DataSent,
     Event,
     HeadReceived,
-    Http2,
     Stream,
     StreamRefused,
     StreamReset,
     TrailersReceived,
-    frame,
 )
+from remote_client._transport.grpc.frames import CANCEL, GOAWAY, REFUSED_STREAM, WINDOW_UPDATE, frame
+from remote_client._transport.grpc.heads import HeadDecoder, MalformedBlockError, encode
+from remote_client._transport.grpc.http2 import OUR_FRAME_SIZE, Http2
 from tests.support.h2_model import HEAD, REQUEST, Clock, Peer, exchange, footprint, frames, request, settings, started
+
+
+@contextlib.contextmanager
+def small_limits() -> Iterator[None]:
+    """Limits that a short exchange reaches."""
+    with (
+        mock.patch.multiple(module, CONNECTION_WINDOW=70_000, **SMALL),
+        mock.patch.object(event_module, "FIRST_WINDOW", SMALL["FIRST_WINDOW"]),
+    ):
+        yield
+
 
 QUICK: Any = {"derandomize": True, "deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
 SMALL = {"FIRST_WINDOW": 5000, "LAST_WINDOW": 40_000, "GROWTH_LIMIT": 60_000, "ROOM": 9000}
@@ -51,6 +59,8 @@ SMALL = {"FIRST_WINDOW": 5000, "LAST_WINDOW": 40_000, "GROWTH_LIMIT": 60_000, "R
 names = st.sampled_from([b"x-one", b"x-two", b"date", b"x-bin", b"via"])
 values = st.one_of(st.sampled_from([b"", b"a", b"YQ", b"again"]), st.text("abc ;=", max_size=30).map(str.encode))
 fields = st.lists(st.tuples(names, values), max_size=4)
+FAR = st.sampled_from([0, 1, 2, 2, 2])
+"""How far what was said arrives at once: not at all, at the peer, and what it says to that at the client."""
 
 
 # -- valid exchanges --------------------------------------------------------------------------------------------------
@@ -243,7 +253,7 @@ def endure(pieces: list[bytes], calls: int = 3) -> None:
         received += len(piece)
         assert not ends or not events
         for event in events:
-            assert type(event).__module__ == module.__name__
+            assert type(event).__module__ == event_module.__name__
             ends += isinstance(event, Broken)
         assert not any(isinstance(event, Broken) for event in events[:-1])
         del events
@@ -303,7 +313,7 @@ def test_damaged_exchanges_give_events(data: st.DataObject, made: tuple[int, lis
 def test_any_first_bytes_give_events(data: bytes) -> None:
     http2 = Http2(Clock())
     for event in http2.receive_data(data):
-        assert type(event).__module__ == module.__name__
+        assert type(event).__module__ == event_module.__name__
 
 
 # -- heads ------------------------------------------------------------------------------------------------------------
@@ -372,8 +382,8 @@ class Conversation(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.patch = mock.patch.multiple(module, CONNECTION_WINDOW=70_000, **SMALL)
-        self.patch.start()
+        self.patch = contextlib.ExitStack()
+        self.patch.enter_context(small_limits())
         self.clock = Clock()
         self.http2 = Http2(self.clock)
         self.there, self.back = bytearray(), bytearray()
@@ -390,7 +400,15 @@ class Conversation(RuleBasedStateMachine):
             if hasattr(self, "peer"):
                 self.finish()
         finally:
-            self.patch.stop()
+            self.patch.close()
+
+    def carry(self, far: int) -> None:
+        """Let what was said arrive, most of the time; small pieces of it are for the rules of the network."""
+        if far > 0:
+            self.write()
+            self.arrive_there(1 << 20)
+        if far > 1:
+            self.arrive_back(1 << 20)
 
     # what the client does
 
@@ -404,41 +422,45 @@ class Conversation(RuleBasedStateMachine):
         return [each for each in self.open_calls() if not each.ended]
 
     @precondition(lambda self: self.http2.has_slot)
-    @rule(size=st.one_of(st.none(), st.integers(0, 300), st.integers(0, 30_000)), long=st.integers(0, 9))
-    def call(self, size: int | None, long: int) -> None:
+    @rule(size=st.one_of(st.none(), st.integers(0, 300), st.integers(0, 30_000)), long=st.integers(0, 9), far=FAR)
+    def call(self, size: int | None, long: int, far: int) -> None:
         self.number += 1
         body = None if size is None else bytes((self.number % 256,)) * size
         block = REQUEST + (encode([(b"long", b"v" * 20_000)]) if not long else b"")
         stream = request(self.http2, body, block=block)
         self.calls[stream.id] = Call(stream, bytearray(body or b""), body is not None)
+        self.carry(far)
 
     @precondition(lambda self: self.uploads())
-    @rule(data=st.data(), size=st.one_of(st.integers(0, 300), st.integers(0, 30_000)), end=st.booleans())
-    def send(self, data: st.DataObject, size: int, end: bool) -> None:
+    @rule(data=st.data(), size=st.one_of(st.integers(0, 300), st.integers(0, 30_000)), end=st.booleans(), far=FAR)
+    def send(self, data: st.DataObject, size: int, end: bool, far: int) -> None:
         call = self.pick(data, self.uploads())
         body = bytes((len(call.sent) % 256,)) * size
         self.http2.send(call.stream, body, end=end)
         call.sent += body
         call.ended = end
+        self.carry(far)
 
     @precondition(lambda self: self.open_calls())
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), far=FAR)
+    def cancel(self, data: st.DataObject, far: int) -> None:
         call = self.pick(data, self.open_calls())
         self.http2.reset(call.stream, CANCEL)
         call.cancelled = call.over = True
+        self.carry(far)
 
     @rule(seconds=st.sampled_from([0.01, 0.1, 1.0]))
     def wait(self, seconds: float) -> None:
         self.clock.now += seconds
 
     @precondition(lambda self: [each for each in self.calls.values() if each.untaken])
-    @rule(data=st.data(), share=st.sampled_from([1, 2, 10]))
-    def take(self, data: st.DataObject, share: int) -> None:
+    @rule(data=st.data(), share=st.sampled_from([1, 2, 10]), far=FAR)
+    def take(self, data: st.DataObject, share: int, far: int) -> None:
         call = self.pick(data, [each for each in self.calls.values() if each.untaken])
         size = -(-call.untaken // share)
         call.untaken -= size
         self.http2.take(call.stream, size)
+        self.carry(far)
 
     @precondition(lambda self: self.http2.settled)
     @rule()
@@ -491,8 +513,13 @@ class Conversation(RuleBasedStateMachine):
         return [number for number, each in self.peer.requests.items() if each.open]
 
     @precondition(lambda self: hasattr(self, "peer") and self.running())
-    @rule(data=st.data(), size=st.one_of(st.integers(0, 500), st.integers(0, 16_000)), padding=st.integers(0, 300))
-    def answer(self, data: st.DataObject, size: int, padding: int) -> None:
+    @rule(
+        data=st.data(),
+        size=st.one_of(st.integers(0, 500), st.integers(0, 16_000)),
+        padding=st.integers(0, 500),
+        far=FAR,
+    )
+    def answer(self, data: st.DataObject, size: int, padding: int, far: int) -> None:
         stream = data.draw(st.sampled_from(self.running()))
         if not self.peer.requests[stream].answered:
             self.peer.head(stream, *data.draw(fields))
@@ -503,10 +530,11 @@ class Conversation(RuleBasedStateMachine):
             body = bytes((len(call.answered) % 256,)) * size
             self.peer.data(stream, body, pad)
             call.answered += body
+        self.carry(far)
 
     @precondition(lambda self: hasattr(self, "peer") and self.running())
-    @rule(data=st.data(), code=st.sampled_from([None, None, 0, 2, 7, 8]))
-    def end(self, data: st.DataObject, code: int | None) -> None:
+    @rule(data=st.data(), code=st.sampled_from([None, None, 0, 2, 7, 8]), far=FAR)
+    def end(self, data: st.DataObject, code: int | None, far: int) -> None:
         stream = data.draw(st.sampled_from(self.running()))
         if code is None:
             self.peer.trailers(stream, *data.draw(fields))
@@ -516,11 +544,13 @@ class Conversation(RuleBasedStateMachine):
                 return
             self.peer.reset(stream, code)
             self.calls[stream].end = f"reset {code}"
+        self.carry(far)
 
     @precondition(lambda self: hasattr(self, "peer"))
-    @rule(data=st.data(), size=st.one_of(st.integers(1, 50), st.just(1 << 20)))
-    def read(self, data: st.DataObject, size: int) -> None:
+    @rule(data=st.data(), size=st.one_of(st.integers(1, 50), st.just(1 << 20)), far=FAR)
+    def read(self, data: st.DataObject, size: int, far: int) -> None:
         self.peer.read(data.draw(st.sampled_from(sorted(self.peer.unread))), size)
+        self.carry(far)
 
     @precondition(lambda self: hasattr(self, "peer") and self.peer.settled)
     @rule(
@@ -528,11 +558,13 @@ class Conversation(RuleBasedStateMachine):
         size=st.sampled_from([16_384, 20_000]),
         streams=st.sampled_from([0, 1, 3, 100]),
         table=st.sampled_from([0, 4096, 65_536]),
+        far=FAR,
     )
-    def change(self, window: int, size: int, streams: int, table: int) -> None:
+    def change(self, window: int, size: int, streams: int, table: int, far: int) -> None:
         self.peer.change(
             initial_window_size=window, max_frame_size=size, max_concurrent_streams=streams, header_table_size=table
         )
+        self.carry(far)
 
     # what must hold at any time, and in the end
 
@@ -607,7 +639,7 @@ def test_a_strict_peer_accepts_all_and_nothing_stalls() -> None:
 
 @pytest.mark.parametrize("window", [1, 100, 65_535])
 def test_windows_of_both_sides_agree_after_each_cancel(window: int) -> None:
-    with mock.patch.multiple(module, CONNECTION_WINDOW=70_000, **SMALL):
+    with small_limits():
         http2, peer = Http2(Clock()), Peer(initial_window_size=window)
         exchange(http2, peer)
         for number in range(300):

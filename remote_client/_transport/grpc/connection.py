@@ -8,16 +8,13 @@ import ssl
 from typing import TYPE_CHECKING, cast
 
 from ...errors import RemoteCallError, TlsError, UnavailableError
-from .http2 import (
-    ENHANCE_YOUR_CALM,
-    NO_ERROR,
+from .events import (
     Broken,
     DataReceived,
     DataSent,
     Event,
     GoawayReceived,
     HeadReceived,
-    Http2,
     PingAcknowledged,
     SettingsReceived,
     State,
@@ -26,6 +23,8 @@ from .http2 import (
     StreamReset,
     TrailersReceived,
 )
+from .frames import ENHANCE_YOUR_CALM, NO_ERROR
+from .http2 import Http2
 from .keepalive import Do
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from ...errors import (
 )
 from ..base import Answered, Call
 from ..retry import pushback_ms, retry_after
+from .events import Stream
 from .heads import Head
-from .http2 import Stream
 from .messages import RESET_CODES, MessageError, MessageReader, Status, read_head, read_trailers
 from .requests import Block
 

@@ -9,27 +9,65 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Any
 
+from .events import (
+    FIRST_WINDOW,
+    LAST_WINDOW,
+    Broken,
+    DataReceived,
+    DataSent,
+    Event,
+    GoawayReceived,
+    HeadReceived,
+    PingAcknowledged,
+    SettingsReceived,
+    State,
+    Stream,
+    StreamRefused,
+    StreamReset,
+    TrailersReceived,
+)
+from .frames import (
+    ACK,
+    CANCEL,
+    COMPRESSION_ERROR,
+    CONTINUATION,
+    DATA,
+    ENABLE_PUSH,
+    END_HEADERS,
+    END_STREAM,
+    ENHANCE_YOUR_CALM,
+    FLOW_CONTROL_ERROR,
+    FRAME,
+    FRAME_SIZE_ERROR,
+    GOAWAY,
+    HEADER_TABLE_SIZE,
+    HEADERS,
+    INITIAL_WINDOW_SIZE,
+    MAX_CONCURRENT_STREAMS,
+    MAX_FRAME_SIZE,
+    MAX_HEADER_LIST_SIZE,
+    NO_ERROR,
+    PADDED,
+    PING,
+    PREFACE,
+    PRIORITIZED,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+    RST_STREAM,
+    SETTING,
+    SETTINGS,
+    WINDOW_UPDATE,
+    WORD,
+    frame,
+)
 from .heads import Head, HeadDecoder, MalformedBlockError
-
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
-END_STREAM = ACK = 0x1
-END_HEADERS, PADDED, PRIORITIZED = 0x4, 0x8, 0x20
-NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR = 0x0, 0x1, 0x2, 0x3
-STREAM_CLOSED, FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL, COMPRESSION_ERROR = 0x5, 0x6, 0x7, 0x8, 0x9
-ENHANCE_YOUR_CALM = 0xB
-_HEADER_TABLE_SIZE, _ENABLE_PUSH, _MAX_CONCURRENT_STREAMS, _INITIAL_WINDOW_SIZE = 1, 2, 3, 4
-_MAX_FRAME_SIZE, _MAX_HEADER_LIST_SIZE = 5, 6
 
 DEFAULT_WINDOW = 65_535
 LARGEST_WINDOW = 2**31 - 1
 CONNECTION_WINDOW = 16 << 20
 """Bytes the peer may send on a connection before we acknowledge them, which we do as they arrive."""
-FIRST_WINDOW, LAST_WINDOW = 256 << 10, 8 << 20
-"""Bytes the peer may send on a stream before its reader took them: at first, and for a reader that keeps up."""
 GROWTH_LIMIT = 64 << 20
 """Bytes by which all windows of a connection together may outgrow their first size."""
 _FAST = 0.25
@@ -47,161 +85,6 @@ _UNSENT_REPLIES = 1_000
 """Acknowledgements that wait to be sent, while the peer asks and does not read, until it counts as hostile."""
 _BLOCK_LIMIT = 4
 """A header list of so many times the announced limit ends the connection, not just its stream."""
-
-_FRAME = struct.Struct(">HBBBL")
-_WORD = struct.Struct(">L")
-_SETTING = struct.Struct(">HL")
-
-
-def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
-    """Return a frame."""
-    size = len(payload)
-    return _FRAME.pack(size >> 8, size & 0xFF, kind, flags, stream_id) + payload
-
-
-class State(Enum):
-    """What the peer may send next on a stream."""
-
-    HEAD = auto()
-    """The answer's head, or a 1xx before it."""
-    BODY = auto()
-    """Data, or the trailers."""
-    OVER = auto()
-    """Nothing: it sent END_STREAM, or either side reset the stream."""
-
-
-class Stream:
-    """One call's stream. Its owner keeps what belongs to it in `context`."""
-
-    __slots__ = (
-        "context",
-        "credit",
-        "id",
-        "length",
-        "pending",
-        "pending_end",
-        "receive_window",
-        "send_window",
-        "sent_end",
-        "state",
-        "window",
-        "window_begun",
-    )
-
-    def __init__(self, stream_id: int, send_window: int, context: Any) -> None:
-        self.id = stream_id
-        self.context = context
-        self.state = State.HEAD
-        self.send_window = send_window
-        self.sent_end = False
-        self.pending: deque[memoryview] | None = None
-        """Data that waits for a window or for room."""
-        self.pending_end = False
-        self.window = self.receive_window = FIRST_WINDOW
-        self.window_begun = -1.0
-        """When the current window began to be used; below 0 before."""
-        self.credit = 0
-        """Bytes that were taken and are not yet acknowledged."""
-        self.length = -1
-        """Bytes of the body that its content-length still announces; -1 without one."""
-
-
-class HeadReceived:
-    """The head of an answer arrived; `end` where nothing follows (trailers only)."""
-
-    __slots__ = ("end", "head", "stream")
-
-    def __init__(self, stream: Stream, head: Head, end: bool) -> None:
-        self.stream, self.head, self.end = stream, head, end
-
-
-class DataReceived:
-    """A part of the body arrived; the reader acknowledges `len(data)` with `Http2.take`."""
-
-    __slots__ = ("data", "end", "stream")
-
-    def __init__(self, stream: Stream, data: bytes, end: bool) -> None:
-        self.stream, self.data, self.end = stream, data, end
-
-
-class TrailersReceived:
-    """The trailers arrived: the stream is over."""
-
-    __slots__ = ("head", "stream")
-
-    def __init__(self, stream: Stream, head: Head) -> None:
-        self.stream, self.head = stream, head
-
-
-class StreamReset:
-    """A stream ended early: the peer reset it (`detail` is None), or broke a rule."""
-
-    __slots__ = ("code", "detail", "stream")
-
-    def __init__(self, stream: Stream, code: int, detail: str | None = None) -> None:
-        self.stream, self.code, self.detail = stream, code, detail
-
-
-class StreamRefused:
-    """The peer says that it did not process a stream: the call may be sent again, anywhere."""
-
-    __slots__ = ("stream",)
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-
-
-class DataSent:
-    """All data of a stream that waited for a window has been queued."""
-
-    __slots__ = ("stream",)
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-
-
-class SettingsReceived:
-    """The peer's settings arrived: calls may be sent."""
-
-    __slots__ = ()
-
-
-class PingAcknowledged:
-    """The peer answered a PING of ours."""
-
-    __slots__ = ()
-
-
-class GoawayReceived:
-    """The peer takes no new streams on this connection; those it did not process come as `StreamRefused`."""
-
-    __slots__ = ("code", "text")
-
-    def __init__(self, code: int, text: bytes) -> None:
-        self.code, self.text = code, text
-
-
-class Broken:
-    """The peer broke a rule, and the connection is over once `data_to_send` is sent. Always the last event."""
-
-    __slots__ = ("code", "detail")
-
-    def __init__(self, code: int, detail: str) -> None:
-        self.code, self.detail = code, detail
-
-
-Event = (
-    HeadReceived
-    | DataReceived
-    | TrailersReceived
-    | StreamReset
-    | StreamRefused
-    | DataSent
-    | SettingsReceived
-    | PingAcknowledged
-    | GoawayReceived
-    | Broken
-)
 
 
 class _BrokenError(Exception):
@@ -266,16 +149,16 @@ class Http2:
             self._on_continuation,
         )
         settings = (
-            (_HEADER_TABLE_SIZE, 0),
-            (_ENABLE_PUSH, 0),
-            (_INITIAL_WINDOW_SIZE, FIRST_WINDOW),
-            (_MAX_FRAME_SIZE, OUR_FRAME_SIZE),
-            (_MAX_HEADER_LIST_SIZE, header_list_limit),
+            (HEADER_TABLE_SIZE, 0),
+            (ENABLE_PUSH, 0),
+            (INITIAL_WINDOW_SIZE, FIRST_WINDOW),
+            (MAX_FRAME_SIZE, OUR_FRAME_SIZE),
+            (MAX_HEADER_LIST_SIZE, header_list_limit),
         )
         self._out = [
             PREFACE,
-            frame(SETTINGS, 0, 0, b"".join(_SETTING.pack(*each) for each in settings)),
-            frame(WINDOW_UPDATE, 0, 0, _WORD.pack(CONNECTION_WINDOW - DEFAULT_WINDOW)),
+            frame(SETTINGS, 0, 0, b"".join(SETTING.pack(*each) for each in settings)),
+            frame(WINDOW_UPDATE, 0, 0, WORD.pack(CONNECTION_WINDOW - DEFAULT_WINDOW)),
         ]
 
     # -- sending ------------------------------------------------------------------------------------------------------
@@ -312,7 +195,7 @@ class Http2:
         stream = self.streams[stream_id] = Stream(stream_id, self._peer_window, context)
         size = len(block)
         if size <= self._peer_frame_size:
-            self._out.append(_FRAME.pack(size >> 8, size & 0xFF, HEADERS, END_HEADERS, stream_id))
+            self._out.append(FRAME.pack(size >> 8, size & 0xFF, HEADERS, END_HEADERS, stream_id))
             self._out.append(block)
         else:
             self._send_long_block(stream_id, block)
@@ -336,7 +219,7 @@ class Http2:
         size = len(data)
         fits = size <= stream.send_window and size <= self._send_window and size <= self._room
         if (fits or not size) and size <= self._peer_frame_size and not stream.pending:
-            self._out.append(_FRAME.pack(size >> 8, size & 0xFF, DATA, end, stream.id))
+            self._out.append(FRAME.pack(size >> 8, size & 0xFF, DATA, end, stream.id))
             self._out.append(data)
             self._spend(stream, size)
             if end:
@@ -354,7 +237,7 @@ class Http2:
     def reset(self, stream: Stream, code: int = CANCEL) -> None:
         """End a stream on both sides. Nothing is heard of it any more. Idempotent."""
         if self.streams.pop(stream.id, None) is not None:
-            self._out.append(frame(RST_STREAM, 0, stream.id, _WORD.pack(code)))
+            self._out.append(frame(RST_STREAM, 0, stream.id, WORD.pack(code)))
             self._forget(stream)
 
     def take(self, stream: Stream, size: int) -> bool:
@@ -374,7 +257,7 @@ class Http2:
 
     def goaway(self) -> None:
         """Tell the peer that the connection ends."""
-        self._out.append(frame(GOAWAY, 0, 0, _WORD.pack(0) + _WORD.pack(NO_ERROR)))
+        self._out.append(frame(GOAWAY, 0, 0, WORD.pack(0) + WORD.pack(NO_ERROR)))
 
     def resume(self) -> list[Event]:
         """Queue more of the data that waits for room, since what was queued has been sent."""
@@ -416,7 +299,7 @@ class Http2:
             stream.pending[0] = data[size:]
         last = not stream.pending
         end = last and stream.pending_end
-        self._out.append(_FRAME.pack(size >> 8, size & 0xFF, DATA, end, stream.id))
+        self._out.append(FRAME.pack(size >> 8, size & 0xFF, DATA, end, stream.id))
         self._out.append(data[:size])  # type: ignore[arg-type]
         self._spend(stream, size)
         if end:
@@ -435,7 +318,7 @@ class Http2:
             self._grown += more
             stream.window += more
             stream.credit += more
-        self._out.append(frame(WINDOW_UPDATE, 0, stream.id, _WORD.pack(stream.credit)))
+        self._out.append(frame(WINDOW_UPDATE, 0, stream.id, WORD.pack(stream.credit)))
         stream.receive_window += stream.credit
         stream.credit = 0
 
@@ -459,7 +342,7 @@ class Http2:
         position, size = 0, len(buffer)
         try:
             while size - position >= 9:
-                high, low, kind, flags, stream_id = _FRAME.unpack_from(buffer, position)
+                high, low, kind, flags, stream_id = FRAME.unpack_from(buffer, position)
                 length = (high << 8) | low
                 if not self.settled and (kind != SETTINGS or flags & ACK):
                     raise _BrokenError(PROTOCOL_ERROR, "its first frame is no SETTINGS: it is no HTTP/2 server")
@@ -489,7 +372,7 @@ class Http2:
 
     def _break(self, code: int, detail: str) -> None:
         self.broken = self.leaving = True
-        self._out.append(frame(GOAWAY, 0, 0, _WORD.pack(0) + _WORD.pack(code) + detail.encode()[:200]))
+        self._out.append(frame(GOAWAY, 0, 0, WORD.pack(0) + WORD.pack(code) + detail.encode()[:200]))
         self._events.append(Broken(code, detail))
 
     def _count_useless(self) -> None:
@@ -525,7 +408,7 @@ class Http2:
         # On receipt, dropped streams and padding included: a slow reader must not starve the other streams.
         self._credit += size
         if self._credit >= CONNECTION_WINDOW >> 1:
-            self._out.append(frame(WINDOW_UPDATE, 0, 0, _WORD.pack(self._credit)))
+            self._out.append(frame(WINDOW_UPDATE, 0, 0, WORD.pack(self._credit)))
             self._receive_window += self._credit
             self._credit = 0
         data = _unpadded(payload) if flags & PADDED else payload
@@ -655,7 +538,7 @@ class Http2:
         stream = self.streams.pop(stream_id, None)
         if stream is None:
             return  # it was over: RST_STREAM(NO_ERROR) after END_STREAM asks for no more of the request
-        (code,) = _WORD.unpack(payload)
+        (code,) = WORD.unpack(payload)
         unprocessed = code == REFUSED_STREAM and stream.state is State.HEAD
         self._forget(stream)
         self._events.append(StreamRefused(stream) if unprocessed else StreamReset(stream, code))
@@ -671,24 +554,24 @@ class Http2:
         if len(payload) % 6:
             raise _BrokenError(FRAME_SIZE_ERROR, f"SETTINGS of {len(payload)} bytes")
         # The last value of each counts: thousands of windows in one frame would change those of all streams each time.
-        for name, value in dict(_SETTING.iter_unpack(payload)).items():
+        for name, value in dict(SETTING.iter_unpack(payload)).items():
             self._apply(name, value)
         self._reply(frame(SETTINGS, ACK, 0))
         self.settled = True
         self._events.append(SettingsReceived())
 
     def _apply(self, name: int, value: int) -> None:
-        if name == _ENABLE_PUSH and value != 0:
+        if name == ENABLE_PUSH and value != 0:
             raise _BrokenError(PROTOCOL_ERROR, f"the setting ENABLE_PUSH {value} of a server")
-        if name == _MAX_CONCURRENT_STREAMS:
+        if name == MAX_CONCURRENT_STREAMS:
             self.max_streams = value
-        elif name == _INITIAL_WINDOW_SIZE:
+        elif name == INITIAL_WINDOW_SIZE:
             self._change_windows(value)
-        elif name == _MAX_FRAME_SIZE:
+        elif name == MAX_FRAME_SIZE:
             if not 16_384 <= value <= 0xFFFFFF:
                 raise _BrokenError(PROTOCOL_ERROR, f"the setting MAX_FRAME_SIZE {value}")
             self._peer_frame_size = value
-        elif name == _MAX_HEADER_LIST_SIZE:
+        elif name == MAX_HEADER_LIST_SIZE:
             self.peer_header_list_limit = value
 
     def _change_windows(self, value: int) -> None:
@@ -733,7 +616,7 @@ class Http2:
     def _on_window_update(self, flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise _BrokenError(FRAME_SIZE_ERROR, f"WINDOW_UPDATE of {len(payload)} bytes")
-        more = _WORD.unpack(payload)[0] & LARGEST_WINDOW
+        more = WORD.unpack(payload)[0] & LARGEST_WINDOW
         if not self._waiting:
             self._count_useless()
         if not stream_id:

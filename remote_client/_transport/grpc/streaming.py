@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ...errors import DeadlineExceededError, InvalidResponseError, RemoteCallError
 from ..base import Answered, ByteStream, Call
+from .events import Stream
 from .exchange import Exchange
-from .http2 import Stream
 from .messages import MessageReader, frame_message
 from .requests import Block
 
