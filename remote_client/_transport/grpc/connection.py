@@ -128,6 +128,9 @@ class GrpcConnection(asyncio.Protocol):
         stream = self._http2.request(block, exchange, exchange.body)
         self._keepalive.carried()
         exchange.opened(self, stream)
+        if self._http2.leaving and not self.leaving:  # its stream ids run out
+            self.leaving = True
+            self._owner.left(self)
 
     def send(self, stream: Stream, data: bytes, *, end: bool) -> bool:
         """Send data of a call; returns False where it has to wait, until the call's `writable` is called."""
@@ -224,6 +227,9 @@ class GrpcConnection(asyncio.Protocol):
                 told = f"the server broke the rules of HTTP/2: {detail}"
                 self._failure = UnavailableError(told, target=self._owner.target)
                 self.leaving = True
+                self._owner.left(self)
+                if self._paused:
+                    self.close()  # nothing can be written any more, not even why
             case PingAcknowledged():
                 pass  # that something was heard is what counts
 

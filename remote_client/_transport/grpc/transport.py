@@ -14,6 +14,7 @@ from ..engine import GrpcOptions
 from .channel import Channel, ServerMemory
 from .connection import GrpcConnection
 from .exchange import Exchange, UnaryExchange
+from .heads import FIELD_OVERHEAD
 from .messages import frame_message
 from .requests import RequestHeads, timeout_block
 from .streaming import StreamExchange
@@ -145,12 +146,15 @@ class GrpcTransport(Transport):
     def _open(self, exchange: Exchange, connection: GrpcConnection) -> None:
         """Send a call on a connection."""
         (block, size), limit = exchange.block, connection.header_list_limit
+        seconds = exchange.time_left()
+        if seconds is not None:
+            timeout = timeout_block(seconds)
+            block, size = block + timeout, size + len(timeout) + FIELD_OVERHEAD
         if limit is not None and size > limit:
             told = f"the metadata is larger than the server accepts ({size} vs. {limit} bytes)"
             exchange.fail(_unsent(ResourceExhaustedError(told, method=exchange.call.path[1:], target=self.target)))
             return
-        seconds = exchange.time_left()
-        connection.open(exchange, block if seconds is None else block + timeout_block(seconds))
+        connection.open(exchange, block)
         self._dirty.add(connection)
 
     def _fail_waiting(self, failure: RemoteClientError) -> None:

@@ -31,7 +31,7 @@ async def resolve(host: str, port: int) -> list[Address]:
         OSError: the name has none.
     """
     if _is_literal(host):
-        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+        return _literal(host, port)
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -40,6 +40,16 @@ async def resolve(host: str, port: int) -> list[Address]:
     if not found:
         raise OSError(f"error resolving {host}:{port}: it has no address")
     return list(dict.fromkeys(found))
+
+
+def _literal(host: str, port: int) -> list[Address]:
+    """Return the address that a host name is. Its zone names an interface, not only for link-local addresses."""
+    address, zoned, zone = host.partition("%")
+    found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    if not zoned:
+        return list(found)
+    scope = int(zone) if zone.isdecimal() else socket.if_nametoindex(zone)
+    return [(*each[:4], (*each[4][:3], scope)) for each in found]
 
 
 def _is_literal(host: str) -> bool:
