@@ -24,6 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "own_http(reason): the test does not hold over httpx's transport, and why")
     if HTTP == "httpx":
         over_httpx.install()
+        # It leaves sockets to the garbage collector when calls are cancelled.
+        config.addinivalue_line("filterwarnings", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -33,7 +33,7 @@ def _owning(connection: ConnectionInfo) -> Transport:
             await super().aclose(reason)
             await engine.aclose()
 
-    engine = httpx.AsyncHTTPTransport(
-        verify=tls_context(connection.tls) or False, limits=httpx.Limits(max_connections=1000)
-    )
+    # Without kept connections: one that dies just when it is used fails its call, as httpx does not tell that.
+    limits = httpx.Limits(max_connections=1000, max_keepalive_connections=0)
+    engine = httpx.AsyncHTTPTransport(verify=tls_context(connection.tls) or False, limits=limits)
     return Owning(connection, engine)

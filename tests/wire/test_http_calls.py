@@ -131,6 +131,7 @@ async def test_a_stream_is_read_once(http_wire: Wire, http: Any) -> None:
     assert (stats["requests"], stats["cancels"]) == ({"POST /count": 2}, {})
 
 
+@pytest.mark.own_http("httpx is told to keep no connections, see tests/support/over_httpx.py")
 async def test_a_whole_stream_leaves_its_connection_to_the_next(http_wire: Wire, http: Any) -> None:
     for _ in range(5):
         assert len([item async for item in http.count(n=2)]) == 2

@@ -183,6 +183,7 @@ async def test_a_second_loop_is_told(http_wire: Wire) -> None:
     await module.aclose()
 
 
+@pytest.mark.own_http("it reaches into the client's own engine")
 def test_a_dead_loop_is_told(http_wire: Wire) -> None:
     module = http_module(http_wire.info())
 

@@ -29,6 +29,7 @@ CLASSES = {
 CLASS_OF = {status: name for name, statuses in CLASSES.items() for status in statuses}
 
 
+@pytest.mark.own_http("no call is sent once more on a dead connection")
 async def test_every_status_has_its_error(http: Any) -> None:
     for status in (*range(300, 600), 600, 799, 999):
         for call in (http.fail(status=status), anext(http.script_stream(steps=answer("", status)))):

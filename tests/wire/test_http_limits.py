@@ -235,6 +235,7 @@ async def test_a_connection_that_is_not_made(http_wire: Wire, deaf: int, mute: i
                 await call
 
 
+@pytest.mark.own_http("httpx's own limit is another")
 async def test_a_slot_that_is_not_free(http_wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_pool, "MAX_CONNECTIONS", 1)
     async with http_module(http_wire.info(timeout=0.1)) as module, module.silent():
