@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +13,8 @@ from typing import Any
 import pytest
 
 from remote_client._transport.http import pool as http_pool
-from remote_client._transport.http.exchange import MAX_HELD
 from remote_client._transport.http.pool import Pool
+from remote_client._transport.http.stream import MAX_HELD
 from remote_client.client import RemoteClient
 from remote_client.errors import DeadlineExceededError, InvalidResponseError, RemoteCallError, UnavailableError
 from remote_client.settings import ConnectionTlsInfo
@@ -30,7 +32,7 @@ from tests.support.http_wire import (
     sleep,
 )
 from tests.support.http_wire import HttpWire as Wire
-from tests.support.wire import open_files, settled
+from tests.support.wire import ROOT, open_files, settled
 
 from .test_limits import Took
 
@@ -317,6 +319,29 @@ async def test_a_stream_without_framing_says_so(http_wire: Wire) -> None:
         assert await anext(stream) == b"1"
         with pytest.raises(UnavailableError, match="was lost"):
             await anext(stream)
+
+
+# -- imports ----------------------------------------------------------------------------------------------------------
+
+_CALL = """
+import asyncio, sys
+from remote_client import RemoteClient
+
+async def main():
+    async with RemoteClient(sys.argv[1]) as client:
+        model = await client.model("raw")
+        assert (await model.run_echo("a")).text == "a"
+        assert len([each async for each in model.run_echo_stream_out("a")])
+
+asyncio.run(main())
+print({"aiohttp", "grpc", "httpx"} & set(sys.modules))
+"""
+
+
+def test_calls_import_no_other_engine(http_wire: Wire) -> None:
+    command = [sys.executable, "-c", _CALL, http_wire.target]
+    done = subprocess.run(command, cwd=ROOT, timeout=30, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr
 
 
 # -- loops ------------------------------------------------------------------------------------------------------------

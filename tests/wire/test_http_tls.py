@@ -30,6 +30,7 @@ from tests.support.wire import open_files, settled
 from .test_tls import Authority
 
 Start = Callable[..., Wire]
+pytestmark = pytest.mark.own_http("the TLS of a transport is set by whoever makes it")
 
 
 @pytest.fixture

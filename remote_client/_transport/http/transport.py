@@ -10,10 +10,11 @@ from ...errors import RemoteClientError
 from ...settings import ConnectionInfo
 from ..base import MAX_RESPONSE_SIZE, Answered, ByteStream, Call, RawMetadata, Transport
 from ..deadlines import Deadlines
-from .exchange import EventStream, Exchange, UnaryExchange
+from .exchange import Exchange, UnaryExchange
 from .http1 import encode_head
 from .pool import Pool
 from .requests import content_type, headers_of, quoted, split_path, whole
+from .stream import EventStream
 
 MAX_KEPT_HEADS = 64
 """Heads of requests that a transport keeps made."""
