@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from collections import deque
 from collections.abc import Callable
 
 import hpack
@@ -1135,6 +1136,43 @@ def test_windows_of_a_connection_grow_within_a_limit() -> None:
     late = request(http2)
     http2.receive_data(head(late.id))
     assert reading(http2, late, clock, 0.001, 64 << 20)[-1] > FIRST_WINDOW
+
+
+@pytest.mark.parametrize(
+    ("way", "speed", "least"), [(0.05, 110e6, 105e6), (0.05, 1e9, 125e6), (0.1, 110e6, 70e6), (0.2, 1e9, 35e6)]
+)
+def test_throughput_over_a_long_way(way: float, speed: float, least: float) -> None:
+    """A reader that keeps up, and a sender on a link of some speed: bytes a second, once windows have grown."""
+    clock = Clock()
+    http2 = started(clock)
+    stream = request(http2)
+    http2.receive_data(head())
+    http2.data_to_send()
+    size, begun = 16_384, clock.now
+    windows = {0: CONNECTION_WINDOW, stream.id: FIRST_WINDOW}
+    arriving: deque[float] = deque()  # when frames arrive
+    told: deque[tuple[float, int, int]] = deque()  # when the sender learns of larger windows
+    free = clock.now  # when the sender may send the next frame
+    late = 0
+    while clock.now < begun + 40 * way:
+        while told and told[0][0] <= clock.now:
+            _, key, more = told.popleft()
+            windows[key] += more
+        while arriving and arriving[0] <= clock.now:
+            arriving.popleft()
+            http2.receive_data(data(bytes(size), stream.id))
+            http2.take(stream, size)
+            late += size * (clock.now > begun + 20 * way)
+            told.extend((clock.now + way / 2, each.stream_id, each.window_increment) for each in sent(http2))
+        while min(windows.values()) >= size and free <= clock.now:
+            for key in windows:
+                windows[key] -= size
+            free = max(free, clock.now) + size / speed
+            arriving.append(free + way / 2)
+        times = [queue[0] if queue is arriving else queue[0][0] for queue in (arriving, told) if queue]  # type: ignore[index]
+        clock.now = min(free, *times) if min(windows.values()) >= size else min(times)
+    assert late / (20 * way) >= least
+    assert not http2.broken
 
 
 def test_what_is_taken_of_a_stream_that_is_over_is_not_told() -> None:
