@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-_FIELD = len(b"data: ")
+_USUAL = b"event: message"
+_DATA = b"data: "
+_FIELD = len(_DATA)
 _ENDS = (b"\n", b"\r")
 
 
@@ -50,34 +52,43 @@ class EventReader:
             self._line.clear()
             self._held = 0
         events: list[tuple[bytes, bytes]] = []
+        data = self._data
         for line in lines:
-            if line:
-                self._take(line)
-                if self.too_large:
-                    return events
+            if not line:
+                if data is not None:
+                    events.append((self._name or b"message", bytes(data)))
+                data, self._name = None, b""
+            elif line == _USUAL:
+                self._name = b""
+            elif data is None and line.startswith(_DATA):
+                data = line[_FIELD:]
+                self._size = len(data)
+                self.too_large = self._size > self._limit
             else:
-                if self._data is not None:
-                    events.append((self._name or b"message", bytes(self._data)))
-                self._data, self._name = None, b""
+                data = self._take(line, data)
+            if self.too_large:
+                return events
+        self._data = data
         if rest:
             self._line.append(rest)
             self._held += len(rest)
             self.too_large = self._held > self._limit + _FIELD
         return events
 
-    def _take(self, line: bytes) -> None:
+    def _take(self, line: bytes, data: bytes | bytearray | None) -> bytes | bytearray | None:
+        """Return the event's data with what a line adds to it."""
         field, _, value = line.partition(b":")
-        if field == b"data":
+        if field == b"event":
+            self._name = value.removeprefix(b" ")
+        elif field == b"data":
             value = value.removeprefix(b" ")
-            if self._data is None:
-                self._data = value
-                self._size = len(line) - _FIELD
+            if data is None:
+                data, self._size = value, len(line) - _FIELD
             else:
-                if not isinstance(self._data, bytearray):
-                    self._data = bytearray(self._data)
-                self._data += b"\n"
-                self._data += value
+                if not isinstance(data, bytearray):
+                    data = bytearray(data)
+                data += b"\n"
+                data += value
                 self._size += len(line) + 1
             self.too_large = self._size > self._limit
-        elif field == b"event":
-            self._name = value.removeprefix(b" ")
+        return data
