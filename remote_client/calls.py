@@ -391,9 +391,21 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
 
     async def __anext__(self) -> T:
         take = self._take
-        data = None if take is None or self._busy or self._born != _fork.count else take()
+        if take is None or self._busy or self._born != _fork.count:
+            return await self._begin()
+        data = take()
+        if data is None:
+            assert self._stream is not None
+            self._busy = True
+            try:
+                data = await self._stream.read()
+            except BaseException as error:
+                self._failed(error)
+                raise
+            finally:
+                self._busy = False
         if data is None or len(data) >= LARGE:
-            return await self._next(data)
+            return await self._last_or_large(data)
         try:
             answer: T = self._caller.decode(self._descriptor, data)
         except BaseException as error:
@@ -401,33 +413,37 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             raise
         return answer
 
-    async def _next(self, data: bytes | None) -> T:
-        """Return the next answer where it is not here yet, is the first or the last, or `data`, because it is large."""
+    async def _begin(self) -> T:
+        """Return the first answer, of a call that is begun if need be."""
         if self._busy:
             raise RuntimeError("the stream is already being read by another task")
         if (lease := self._lease) is not None and lease.manager.born != _fork.count:
             lease.check()  # raises
         self._busy = True
         try:
-            stream = self._stream
-            if stream is None or self._unread is not None:
-                if stream is None:
-                    await self._start()
-                data = await self._first()
-            elif data is None:
-                data = await stream.read()
-            if data is None:
-                self._finished(None)
-                await self.aclose()
-                raise StopAsyncIteration
-            descriptor = self._descriptor
-            if len(data) >= LARGE:
-                answer: T = await self._caller.decode_large(descriptor, data)
-            else:
-                answer = self._caller.decode(descriptor, data)
-            return answer
-        except StopAsyncIteration:
+            if self._stream is None:
+                await self._start()
+            data = await self._first()
+        except BaseException as error:
+            self._failed(error)
             raise
+        finally:
+            self._busy = False
+        return await self._last_or_large(data)
+
+    async def _last_or_large(self, data: bytes | None) -> T:
+        """Return an answer that may be large; None for the end of the stream."""
+        if data is None:
+            self._finished(None)
+            await self.aclose()
+            raise StopAsyncIteration
+        self._busy = True
+        try:
+            if len(data) >= LARGE:
+                answer: T = await self._caller.decode_large(self._descriptor, data)
+            else:
+                answer = self._caller.decode(self._descriptor, data)
+            return answer
         except BaseException as error:
             self._failed(error)
             raise

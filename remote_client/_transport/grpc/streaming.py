@@ -93,7 +93,14 @@ class StreamExchange(Exchange, ByteStream):
                 self._raise_failure()
                 return None
             self._in_a_row = 0
-            await self._wait()
+            self._waiter = self._wait()
+            try:
+                await self._waiter
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+            finally:
+                self._waiter = None
         return message
 
     def take(self) -> bytes | None:
@@ -122,20 +129,14 @@ class StreamExchange(Exchange, ByteStream):
         if size > 0 and self.stream is not None and self.connection is not None:
             self.connection.take(self.stream, size)
 
-    async def _wait(self) -> None:
+    def _wait(self) -> asyncio.Future[None]:
+        """Begin to wait for an answer, no longer than the limit between two of them."""
         timeout, loop = self.call.timeout, self.transport.loop
         if timeout is not None:
             self._moved = loop.time()
             if not self._due:
                 self._due = self.transport.deadlines.add(timeout, self)
-        self._waiter = loop.create_future()
-        try:
-            await self._waiter
-        except asyncio.CancelledError:
-            self.cancel()
-            raise
-        finally:
-            self._waiter = None
+        return loop.create_future()
 
     def _raise_failure(self) -> None:
         failure, self.failure = self.failure, None
