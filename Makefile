@@ -16,7 +16,7 @@ demo: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -W error -m tests.demo
 
 test: $(CLIENT)/ready $(RUNTIME)/ready
-	$(CLIENT)/bin/python -m pytest --cov --cov-report=term
+	$(CLIENT)/bin/python -m pytest --ignore tests/interop --cov --cov-report=term
 	REMOTE_CLIENT_ENGINE=grpcio $(CLIENT)/bin/python -m pytest $(SAMPLE)
 
 # Both engines, HTTP over httpx as well, the oldest dependencies, and all peers.
