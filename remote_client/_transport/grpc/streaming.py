@@ -194,7 +194,7 @@ class StreamExchange(Exchange, ByteStream):
             connection.send(stream, data, end=False)
         if self._sent_end:
             connection.send(stream, b"", end=True)
-        if self._upload is None:
+        if self._upload is None and not self._sent_end:
             self._upload = self.transport.own(self._send_all(self.input))
             self._upload.add_done_callback(self._uploaded_all)
         self.writable()
@@ -220,6 +220,10 @@ class StreamExchange(Exchange, ByteStream):
             except BaseException as error:
                 self.fail(error)
                 raise
+            excess = self.transport.excess(self.call, item)
+            if excess is not None:
+                self.fail(excess)
+                return
             if not await self._send(frame_message(item, self.transport.compresses)):
                 return
         self._sent_end = True
@@ -228,25 +232,29 @@ class StreamExchange(Exchange, ByteStream):
 
     async def _send(self, data: bytes) -> bool:
         """Send one message, when the windows allow; returns whether more are wanted."""
+        while self.connection is None and not self.over:
+            await self._until_writable()  # refused just now: what was sent before goes first, once more
+        if self.over:
+            return False
+        self._keep(data)
+        self._uploaded = True
+        assert self.stream is not None and self.connection is not None
+        sent = self.connection.send(self.stream, data, end=False)
+        if self._answered is not None:
+            self.answered()
+        self._moved = self.transport.loop.time()
+        if not sent:
+            await self._until_writable()
+        return not self.over
+
+    def _keep(self, data: bytes) -> None:
+        """Keep a message for the case that the call is refused, as long as that is possible."""
         if self._kept is not None:
             self._kept_size += len(data)
             if self.started or self._kept_size > _REPLAY:
                 self._kept = None
             else:
                 self._kept.append(data)
-        if self.over:
-            return False
-        self._uploaded = True
-        if self.stream is not None and self.connection is not None:
-            sent = self.connection.send(self.stream, data, end=False)
-            if self._answered is not None:
-                self.answered()
-            self._moved = self.transport.loop.time()
-            if not sent:
-                await self._until_writable()
-        else:
-            await self._until_writable()  # refused just now: `opened` sends it anew
-        return not self.over
 
     async def _until_writable(self) -> None:
         self._writable = self.transport.loop.create_future()
@@ -283,7 +291,7 @@ class StreamExchange(Exchange, ByteStream):
 
     async def aclose(self) -> None:
         self.cancel()
-        if self._upload is not None:
+        if self._upload is not None and self._upload is not asyncio.current_task():  # an input may close its stream
             await asyncio.wait((self._upload,))
 
 

@@ -11,6 +11,7 @@ from ...settings import ConnectionInfo
 from ..base import Answered, ByteStream, Call, Transport
 from ..deadlines import Deadlines
 from ..engine import GrpcOptions
+from ..retry import NEVER
 from .channel import Channel, ServerMemory
 from .connection import GrpcConnection
 from .exchange import Exchange, UnaryExchange
@@ -88,10 +89,17 @@ class GrpcTransport(Transport):
     def _check(self, call: Call, body: bytes) -> None:
         if self._reason is not None:
             raise self._reason()
+        excess = self.excess(call, body)
+        if excess is not None:
+            raise _unsent(excess)
+
+    def excess(self, call: Call, message: bytes) -> RemoteCallError | None:
+        """Return the error of a message that is larger than the limit of this client."""
         limit = self.options.max_send_size
-        if limit is not None and len(body) > limit:
-            told = f"the request is larger than the limit of this client ({len(body)} vs. {limit} bytes)"
-            raise _unsent(ResourceExhaustedError(told, method=call.path[1:], target=self.target))
+        if limit is None or len(message) <= limit:
+            return None
+        told = f"the request is larger than the limit of this client ({len(message)} vs. {limit} bytes)"
+        return _final(ResourceExhaustedError(told, method=call.path[1:], target=self.target))
 
     def enqueue(self, exchange: Exchange, *, first: bool = False) -> None:
         """Let a call wait for a connection; calls of one turn of the loop are written together."""
@@ -152,7 +160,8 @@ class GrpcTransport(Transport):
             block, size = block + timeout, size + len(timeout) + FIELD_OVERHEAD
         if limit is not None and size > limit:
             told = f"the metadata is larger than the server accepts ({size} vs. {limit} bytes)"
-            exchange.fail(_unsent(ResourceExhaustedError(told, method=exchange.call.path[1:], target=self.target)))
+            failure = ResourceExhaustedError(told, method=exchange.call.path[1:], target=self.target)
+            exchange.fail(_unsent(_final(failure)))
             return
         connection.open(exchange, block)
         self._dirty.add(connection)
@@ -190,4 +199,9 @@ class GrpcTransport(Transport):
 
 def _unsent(failure: RemoteCallError) -> RemoteCallError:
     failure.outcome_known = True
+    return failure
+
+
+def _final(failure: RemoteCallError) -> RemoteCallError:
+    failure.pushback = NEVER  # it would fail again
     return failure
