@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import ConfigurationError, RemoteCallError, RemoteClientError, TlsError, UnavailableError
 from ...settings import ConnectionInfo
-from ..engine import GrpcOptions
+from ..engine import GrpcOptions, Policy
 from ..net.dial import Address, connect, connect_error, resolve
 from ..net.tls import tls_context
 from .connection import GrpcConnection
@@ -68,7 +68,7 @@ class Channel:
         """Whether something is to be done for the connections while others carry calls, at `_next_try`."""
         self._next_try = 0.0
         self._addresses: list[Address] = []
-        self._policy = options.policy or policy_for(info.hostname, info.is_unix)
+        self._policy: Policy = options.policy or policy_for(info.hostname, info.is_unix)
         self._family: int | None = None
         self._resolving: asyncio.Task[None] | None = None
         self._resolved_at = float("-inf")

@@ -189,19 +189,18 @@ class GrpcConnection(asyncio.Protocol):
 
     def _deliver(self, events: list[Event]) -> None:
         for event in events:
-            kind = type(event)
-            if kind is DataReceived:
-                exchange: Exchange = event.stream.context  # type: ignore[union-attr]
+            if isinstance(event, DataReceived):
+                exchange: Exchange = event.stream.context
                 if not exchange.over:
-                    exchange.on_data(event.data, event.end)  # type: ignore[union-attr]
-            elif kind is HeadReceived:
-                exchange = event.stream.context  # type: ignore[union-attr]
+                    exchange.on_data(event.data, event.end)
+            elif isinstance(event, HeadReceived):
+                exchange = event.stream.context
                 if not exchange.over:
-                    exchange.on_head(event.head, event.end)  # type: ignore[union-attr]
-            elif kind is TrailersReceived:
-                exchange = event.stream.context  # type: ignore[union-attr]
+                    exchange.on_head(event.head, event.end)
+            elif isinstance(event, TrailersReceived):
+                exchange = event.stream.context
                 if not exchange.over:
-                    exchange.on_trailers(event.head)  # type: ignore[union-attr]
+                    exchange.on_trailers(event.head)
             else:
                 self._deliver_rare(event)
 

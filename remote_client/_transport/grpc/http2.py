@@ -155,7 +155,7 @@ class Http2:
             (MAX_FRAME_SIZE, OUR_FRAME_SIZE),
             (MAX_HEADER_LIST_SIZE, header_list_limit),
         )
-        self._out = [
+        self._out: list[bytes | memoryview] = [
             PREFACE,
             frame(SETTINGS, 0, 0, b"".join(SETTING.pack(*each) for each in settings)),
             frame(WINDOW_UPDATE, 0, 0, WORD.pack(CONNECTION_WINDOW - DEFAULT_WINDOW)),
@@ -180,7 +180,7 @@ class Http2:
 
     def data_to_send(self) -> bytes:
         """Return the bytes to send, once."""
-        data = b"".join(self._out) if len(self._out) != 1 else self._out[0]
+        data = b"".join(self._out)
         self._out.clear()
         self._replies = 0
         self._room = ROOM
@@ -300,7 +300,7 @@ class Http2:
         last = not stream.pending
         end = last and stream.pending_end
         self._out.append(FRAME.pack(size >> 8, size & 0xFF, DATA, end, stream.id))
-        self._out.append(data[:size])  # type: ignore[arg-type]
+        self._out.append(data[:size])
         self._spend(stream, size)
         if end:
             self._sent_end(stream)
