@@ -214,18 +214,18 @@ class Http2:
 
         Data for a stream that is over is dropped.
         """
-        if stream.sent_end or stream.id not in self.streams:
+        if stream.sent_end or stream.id not in self.streams or not (data or end):
             return True
         size = len(data)
         fits = size <= stream.send_window and size <= self._send_window and size <= self._room
-        if (fits or not size) and size <= self._peer_frame_size and not stream.pending:
+        if fits and size <= self._peer_frame_size and not stream.pending:
             self._out.append(FRAME.pack(size >> 8, size & 0xFF, DATA, end, stream.id))
             self._out.append(data)
             self._spend(stream, size)
             if end:
                 self._sent_end(stream)
             return True
-        if size:  # an end alone goes with the last of what waits
+        if size or not stream.pending:  # an end alone goes with the last of what waits
             if stream.pending is None:
                 stream.pending = deque()
             stream.pending.append(memoryview(data))
@@ -279,7 +279,8 @@ class Http2:
             for stream in list(self._waiting.values()):
                 if self._send_window <= 0 or self._room <= 0:
                     break
-                if stream.send_window <= 0:
+                assert stream.pending
+                if stream.send_window < min(len(stream.pending[0]), 1):
                     continue
                 progress = True
                 del self._waiting[stream.id]
