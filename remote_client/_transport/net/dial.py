@@ -71,7 +71,7 @@ async def connect(
     """Connect to the first address that answers, and return its protocol, connected.
 
     Args:
-        factory: makes the protocol; its `loop` is the running loop, its `transport` the transport while that is open.
+        factory: makes the protocol; its `transport` holds the transport while that is open, and None otherwise.
         addresses: the candidates; families are raced, the addresses of one tried in order. A str is a unix socket's
             path; a leading NUL names an abstract one.
         tls: the context of a TLS connection; None for one in the clear.

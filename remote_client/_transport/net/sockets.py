@@ -11,8 +11,8 @@ from typing import Any
 
 from ... import _fork
 
-_open: weakref.WeakSet[Any] = weakref.WeakSet()
-"""Protocols whose `transport` is open."""
+_open: weakref.WeakKeyDictionary[Any, asyncio.AbstractEventLoop] = weakref.WeakKeyDictionary()
+"""Protocols whose `transport` is open, and their loops."""
 _ends: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
 """What each running loop calls when it ends."""
 
@@ -26,7 +26,7 @@ def register(protocol: Any) -> None:
         _ends[loop] = end = _abort_at_end(loop)
         with contextlib.suppress(StopIteration):  # at its `yield`
             end.asend(None).send(None)
-    _open.add(protocol)
+    _open[protocol] = loop
 
 
 async def _abort_at_end(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
@@ -39,8 +39,8 @@ async def _abort_at_end(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None,
         yield
     finally:
         _ends.pop(loop, None)
-        for protocol in list(_open):
-            if protocol.transport is not None and protocol.loop is loop:
+        for protocol, its_loop in list(_open.items()):
+            if its_loop is loop and protocol.transport is not None:
                 protocol.transport.abort()
 
 
