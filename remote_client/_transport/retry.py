@@ -50,10 +50,10 @@ def pushback_ms(value: str | bytes | None) -> float | None:
     if value is None:
         return None
     try:
-        milliseconds = int(value)
-    except ValueError:
+        seconds = int(value) / 1000
+    except (ValueError, OverflowError):
         return NEVER
-    return milliseconds / 1000 if milliseconds >= 0 else NEVER
+    return seconds if seconds >= 0 else NEVER
 
 
 def retry_after(value: str | None, now: float) -> float | None:

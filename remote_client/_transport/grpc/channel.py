@@ -139,7 +139,7 @@ class Channel:
                 self._place(list(group(addresses, self._policy, self._family)))
             self._names.succeeded()
             self._stale = False
-        except (OSError, TimeoutError) as error:
+        except Exception as error:
             told = str(error) or f"resolving {self.target} took too long"
             self._failure = connect_error(OSError(told), self.target)
             self._names.failed(monotonic())
@@ -172,7 +172,7 @@ class Channel:
             async with asyncio.timeout(self.options.connect_timeout):
                 connection = await self._open_connection(endpoint)
                 failure = await asyncio.shield(connection.settled)
-        except (OSError, TimeoutError, ConfigurationError, TlsError) as error:
+        except Exception as error:  # ValueError and the like, too: of names and addresses that cannot be used
             failure = _failure_of(error, self.target)
         except BaseException:
             if connection is not None:
@@ -216,9 +216,12 @@ class Channel:
         self._failure = None if failure is None else _failure_of(failure, self.target)
 
     def _connected(self, endpoint: _Endpoint, connection: GrpcConnection) -> None:
-        endpoint.backoff.succeeded()
         if connection.leaving or connection.transport is None:
-            return  # it said GOAWAY at once
+            # Tried again without a pause it may say so without end.
+            told = UnavailableError("the server ended the connection at once", target=self.target)
+            self._not_connected(endpoint, connection, told)
+            return
+        endpoint.backoff.succeeded()
         endpoint.connection = connection
         self._failure = None
         opened = connection.transport.get_extra_info("socket")

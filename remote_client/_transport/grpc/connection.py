@@ -17,7 +17,6 @@ from .events import (
     HeadReceived,
     PingAcknowledged,
     SettingsReceived,
-    State,
     Stream,
     StreamRefused,
     StreamReset,
@@ -94,9 +93,8 @@ class GrpcConnection(asyncio.Protocol):
             self._timer.cancel()
         if not self.settled.done():
             self.settled.set_result(self._lost(exc))
-        for stream in list(self._http2.streams.values()):
-            if stream.state is not State.OVER:
-                cast("Exchange", stream.context).on_lost(self._lost(exc))
+        for exchange in self._transport.calls_on(self):
+            exchange.on_lost(self._lost(exc))
         self._http2.streams.clear()
         self._owner.lost(self)
         if not self.closed.done():
@@ -116,7 +114,10 @@ class GrpcConnection(asyncio.Protocol):
     @property
     def is_free(self) -> bool:
         """Whether one more call can be sent now."""
-        return not self._paused and not self.leaving and self._http2.has_slot
+        if self._paused or self.leaving or not self._http2.has_slot:
+            return False
+        # Its end may have been seen and not told yet: what is sent now would be lost, and nobody could say so.
+        return self.transport is not None and not self.transport.is_closing()
 
     @property
     def header_list_limit(self) -> int | None:
@@ -153,7 +154,7 @@ class GrpcConnection(asyncio.Protocol):
     def flush(self) -> None:
         """Write what there is to send, as fast as the socket takes it."""
         transport = self.transport
-        if transport is None or self._paused:
+        if transport is None or self._paused or transport.is_closing():
             return
         http2 = self._http2
         while True:

@@ -231,7 +231,8 @@ class Http2:
             stream.pending.append(memoryview(data))
         stream.pending_end = end
         self._waiting[stream.id] = stream
-        self._pump(report=False)
+        if len(self._waiting) == 1:  # the others have their turns in `resume`, which tells of them
+            self._pump(report=False)
         return stream.id not in self._waiting
 
     def reset(self, stream: Stream, code: int = CANCEL) -> None:

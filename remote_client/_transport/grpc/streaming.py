@@ -238,7 +238,8 @@ class StreamExchange(Exchange, ByteStream):
             return False
         self._keep(data)
         self._uploaded = True
-        assert self.stream is not None and self.connection is not None
+        assert self.stream is not None
+        assert self.connection is not None
         sent = self.connection.send(self.stream, data, end=False)
         if self._answered is not None:
             self.answered()

@@ -118,6 +118,10 @@ class GrpcTransport(Transport):
         """Whether calls wait for a connection."""
         return bool(self._waiting)
 
+    def calls_on(self, connection: GrpcConnection) -> list[Exchange]:
+        """Return the calls that run on a connection."""
+        return [each for each in self._running if each.connection is connection]
+
     def forget(self, exchange: Exchange) -> None:
         """A call is over."""
         self._running.discard(exchange)
