@@ -244,7 +244,8 @@ class Pool:
             await asyncio.wait([each.closed for each in self._closing])
 
     def __del__(self) -> None:
-        if self._open and not self._closed:
+        # Those that the loop's end closed count as well: the client was forgotten.
+        if self._resolved_at > 0 and not self._closed:
             told = f"HTTP connections to {self._info.target} were not closed: use `async with` or `aclose()`"
             warnings.warn(told, ResourceWarning, source=self, stacklevel=2)
             self.loop.call_exception_handler({"message": told})
