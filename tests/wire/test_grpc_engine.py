@@ -676,3 +676,54 @@ async def test_metadata_over_the_servers_limit_is_not_sent() -> None:
         ]
         assert max(sizes) <= 1000
         assert max(sizes) > 900
+
+
+async def test_calls_that_ended_while_they_waited_keep_nothing() -> None:
+    """One call with a long deadline waits for a stream; those that came after it, and went, are no more."""
+    async with StrictServer(max_concurrent_streams=0) as server, transport_to(server.port) as transport:
+        first = asyncio.ensure_future(transport.unary(CALL, b"x"))
+        await until(lambda: bool(server.connections))
+        forget_peak()
+        before = peak()
+        for number in range(150):
+            call = asyncio.ensure_future(transport.unary(CALL, bytes((number,)) * MIB))
+            await asyncio.sleep(0.001)
+            call.cancel()
+            await asyncio.wait([call])
+        assert peak() - before < 50 * MIB
+        first.cancel()
+        await asyncio.wait([first])
+
+
+@pytest.mark.parametrize("end", ["GOAWAY", "close", "reset"])
+async def test_a_server_that_leaves_at_once_is_not_stormed(end: str) -> None:
+    """Connections that were made and never carried a call count as failed ones: there is a pause between them."""
+
+    def leave(transport: asyncio.Transport) -> None:
+        transport.write(raw.frame(raw.SETTINGS, stream=0))
+        if end == "GOAWAY":
+            transport.write(raw.frame(raw.GOAWAY, bytes(8), stream=0))
+        elif end == "close":
+            transport.close()
+        else:
+            transport.abort()
+
+    class Leaving(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            made.append(transport)
+            leave(transport)
+
+    made: list[asyncio.Transport] = []
+    server = await asyncio.get_running_loop().create_server(Leaving, "127.0.0.1", 0)
+    try:
+        async with transport_to(server.sockets[0].getsockname()[1]) as transport:
+            end_at = time.monotonic() + 2
+            while time.monotonic() < end_at:
+                with pytest.raises(RemoteCallError):
+                    await transport.unary(Call("/a/b", timeout=0.5), b"")
+                await asyncio.sleep(0.01)
+        assert len(made) < 40
+    finally:
+        server.close()
+        for each in made:
+            each.abort()
