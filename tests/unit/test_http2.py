@@ -1343,6 +1343,21 @@ def test_many_calls_are_no_flood() -> None:
     assert not http2.broken
 
 
+def test_uploads_that_wait_cost_other_streams_nothing() -> None:
+    http2 = started(initial_window_size=0)
+    for _ in range(2000):
+        request(http2, bytes(100))
+    http2.data_to_send()
+    begun = time.perf_counter()
+    for _ in range(1000):
+        http2.receive_data(frame(PING, 0, 0, bytes(8)))
+        http2.data_to_send()
+        http2.resume()
+    assert time.perf_counter() - begun < 0.2
+    http2.receive_data(settings(initial_window_size=10))
+    assert sum(size for _, size in sizes(http2)) == 20_000
+
+
 def test_a_settings_frame_of_many_windows_costs_little() -> None:
     http2, _ = calling(1000)
     payload = b"".join(struct.pack(">HL", 4, 1000 + number % 2) for number in range(20_000))

@@ -131,6 +131,8 @@ class Http2:
         self._room = ROOM
         self._waiting: dict[int, Stream] = {}
         """Streams with data that waits for a window or for room, in the order of their turns."""
+        self._blocked = False
+        """Whether a window has to open before any of them can go on."""
         self._block: bytearray | None = None
         self._block_stream = self._block_flags = 0
         self._useless = self._replies = 0
@@ -262,7 +264,7 @@ class Http2:
 
     def resume(self) -> list[Event]:
         """Queue more of the data that waits for room, since what was queued has been sent."""
-        if self._waiting and not self.broken:
+        if self._waiting and not self._blocked and not self.broken:
             self._pump()
         return self._take_events()
 
@@ -289,6 +291,7 @@ class Http2:
                     self._waiting[stream.id] = stream  # behind the others: it had its turn
                 elif report:
                     self._events.append(DataSent(stream))
+        self._blocked = self._room > 0
 
     def _send_piece(self, stream: Stream) -> bool:
         """Send one frame of a stream's data; returns whether it was the last."""
@@ -364,7 +367,7 @@ class Http2:
         except _BrokenError as error:
             self._break(error.code, error.detail)
         self._rest = buffer[position:] if position < size and not self.broken else b""
-        if self._waiting and not self.broken:
+        if self._waiting and not self._blocked and not self.broken:
             self._pump()
         return self._take_events()
 
@@ -580,6 +583,7 @@ class Http2:
         if value > LARGEST_WINDOW:
             raise _BrokenError(FLOW_CONTROL_ERROR, f"the setting INITIAL_WINDOW_SIZE {value}")
         change, self._peer_window = value - self._peer_window, value
+        self._blocked = False
         for stream in self.streams.values():
             stream.send_window += change  # also below zero
             if stream.send_window > LARGEST_WINDOW:
@@ -621,6 +625,7 @@ class Http2:
         more = WORD.unpack(payload)[0] & LARGEST_WINDOW
         if not self._waiting:
             self._count_useless()
+        self._blocked = False
         if not stream_id:
             self._send_window += more
             if not more or self._send_window > LARGEST_WINDOW:
