@@ -11,8 +11,8 @@ from typing import Any
 
 from ... import _fork
 
-_open: weakref.WeakKeyDictionary[Any, asyncio.AbstractEventLoop] = weakref.WeakKeyDictionary()
-"""Protocols whose `transport` is open, and their loops."""
+_open: dict[asyncio.AbstractEventLoop, weakref.WeakSet[Any]] = {}
+"""Protocols whose `transport` is open, by their loop: a set of one thread, which no other changes while it is read."""
 _ends: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
 """What each running loop calls when it ends."""
 
@@ -21,12 +21,15 @@ def register(protocol: Any) -> None:
     """Remember a connected protocol; its `transport` attribute holds the transport, or None once that is closed."""
     loop = asyncio.get_running_loop()
     if loop not in _ends:
-        for each in [each for each in _ends if each.is_closed()]:
-            del _ends[each]
+        for each in list(_ends):  # a copy: other threads have loops that begin and end
+            if each.is_closed():
+                _ends.pop(each, None)
+                _open.pop(each, None)
+        _open[loop] = weakref.WeakSet()
         _ends[loop] = end = _abort_at_end(loop)
         with contextlib.suppress(StopIteration):  # at its `yield`
             end.asend(None).send(None)
-    _open[protocol] = loop
+    _open[loop].add(protocol)
 
 
 async def _abort_at_end(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
@@ -39,8 +42,8 @@ async def _abort_at_end(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None,
         yield
     finally:
         _ends.pop(loop, None)
-        for protocol, its_loop in list(_open.items()):
-            if its_loop is loop and protocol.transport is not None:
+        for protocol in list(_open.pop(loop, ())):
+            if protocol.transport is not None:
                 protocol.transport.abort()
 
 
@@ -50,7 +53,7 @@ def _after_fork() -> None:
     The peer then sees the parent's close while the child lives. Closing them through asyncio would take the parent's
     sockets out of the selector that both processes share.
     """
-    protocols = list(_open)
+    protocols = [protocol for each in _open.values() for protocol in each]
     if not protocols:
         return
     _fork.keep(*_ends.values())
@@ -62,7 +65,8 @@ def _after_fork() -> None:
         if descriptor >= 0:
             os.dup2(null, descriptor)
     os.close(null)
-    _open.clear()
+    for each in _open.values():
+        each.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)
