@@ -100,10 +100,12 @@ class Channel:
         now = monotonic()
         may_resolve = now >= self._resolved_at + self.options.resolve_interval or not self._endpoints
         if self._stale and self._resolving is None and may_resolve and now >= self._names.until:
-            self._resolving = self.owner.own(self._resolve())
+            task = self.owner.own(self._resolve())
+            self._resolving = None if task.done() else task  # eager tasks may be
         for endpoint in self._endpoints:
             if endpoint.connection is None and endpoint.task is None and now >= endpoint.backoff.until:
-                endpoint.task = self.owner.own(self._dial(endpoint))
+                task = self.owner.own(self._dial(endpoint))
+                endpoint.task = None if task.done() else task
         self._note_gaps()
         busy = self._resolving is not None or any(each.task is not None for each in self._endpoints)
         return None if busy or self._ready else self._failure
