@@ -11,6 +11,10 @@ _FINE, _MEDIUM, _COARSE = 1 / 64, 1 / 8, 1.0
 """Seconds that deadlines are rounded up to: below one second, below eight, and beyond."""
 
 
+_FEW = 64
+"""Slots that may be empty."""
+
+
 class Expiring(Protocol):
     """Something with a deadline."""
 
@@ -24,12 +28,14 @@ class Deadlines:
     A timer of asyncio's for each call costs several times as much, and a cancelled one stays in the loop's heap.
     """
 
-    __slots__ = ("_loop", "_order", "_slots", "_timer")
+    __slots__ = ("_loop", "_most", "_order", "_slots", "_timer")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._slots: dict[float, set[Expiring]] = {}
         self._order: list[float] = []
+        self._most = _FEW
+        """How many slots there may be until the empty ones are dropped."""
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, seconds: float, item: Expiring) -> float:
@@ -38,6 +44,8 @@ class Deadlines:
         when = ceil((self._loop.time() + seconds) / tick) * tick
         slot = self._slots.get(when)
         if slot is None:
+            if len(self._order) >= self._most:
+                self._drop_empty()
             slot = self._slots[when] = set()
             heappush(self._order, when)
             if self._order[0] == when:
@@ -50,6 +58,12 @@ class Deadlines:
         slot = self._slots.get(when)
         if slot is not None:
             slot.discard(item)
+
+    def _drop_empty(self) -> None:
+        """Forget the slots that nothing is in any more: those of long deadlines would stay for all that time."""
+        self._slots = {when: slot for when, slot in self._slots.items() if slot}
+        self._order = sorted(self._slots)
+        self._most = max(_FEW, 2 * len(self._order))
 
     def close(self) -> None:
         """Let nothing expire any more."""
