@@ -477,6 +477,8 @@ class CallOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigurationError(f"{name}: must be seconds above 0, or None for no limit, not {value!r}")
+            if value == float("inf"):
+                object.__setattr__(self, name, None)
         if self.output not in get_args(Output):
             raise ConfigurationError(f"output: must be one of {', '.join(get_args(Output))}, not {self.output!r}")
         if self.output == "numpy" and find_spec("numpy") is None:
