@@ -564,6 +564,30 @@ def test_only_so_much_is_queued_at_a_time() -> None:
     assert sum(size for _, size in sizes(http2)) == 5
 
 
+def test_an_upload_that_completes_beside_another_ones_is_told_so() -> None:
+    http2 = started(initial_window_size=LARGEST_WINDOW)
+    http2.receive_data(update(0, LARGEST_WINDOW - DEFAULT_WINDOW))
+    first, second = request(http2, None), request(http2, None)
+    assert not http2.send(first, bytes(ROOM + 10))
+    http2.data_to_send()
+    waits = not http2.send(second, bytes(40_000))
+    told = [event.stream for event in http2.resume() if isinstance(event, DataSent)]
+    assert told == [first, *([second] if waits else [])]
+    assert http2.resume() == []
+
+
+def test_an_upload_without_a_window_holds_no_other_up() -> None:
+    http2 = started(initial_window_size=0)
+    stuck, other = request(http2, bytes(10)), request(http2, None)
+    http2.receive_data(update(other.id, 50_000))
+    http2.data_to_send()
+    assert http2.resume() == []
+    http2.send(other, bytes(40_000))  # in several frames: it has to wait for its turn
+    http2.resume()
+    assert sum(size for stream, size in sizes(http2) if stream == other.id) == 40_000
+    assert stuck.pending
+
+
 def test_no_upload_starves_the_others_of_the_connections_window() -> None:
     http2 = started(initial_window_size=1 << 20)
     streams = [request(http2, None) for _ in range(5)]

@@ -376,6 +376,8 @@ class Call:
     answered: bytearray = field(default_factory=bytearray)
     received: bytearray = field(default_factory=bytearray)
     untaken: int = 0
+    waits: bool = False
+    """Whether it was told to wait until its data is sent."""
     over: bool = False
     end: str = ""
     """How the peer ended it: by trailers or a reset."""
@@ -444,7 +446,7 @@ class Conversation(RuleBasedStateMachine):
     def send(self, which: int, size: int, end: bool, far: int) -> None:
         call = pick(self.uploads(), which)
         body = bytes((len(call.sent) % 256,)) * size
-        self.http2.send(call.stream, body, end=end)
+        call.waits = not self.http2.send(call.stream, body, end=end)
         call.sent += body
         call.ended = end
         self.carry(far)
@@ -481,6 +483,9 @@ class Conversation(RuleBasedStateMachine):
     def write(self) -> None:
         self.there += self.http2.data_to_send()
         self.on(self.http2.resume())
+        if not self.http2.has_output:  # then nothing is left that could go
+            for stream in self.http2.streams.values():
+                assert not stream.pending or not self.http2._send_window or stream.send_window <= 0
 
     @rule(size=st.one_of(st.integers(1, 100), st.just(1 << 20)))
     def arrive_there(self, size: int) -> None:
@@ -502,6 +507,8 @@ class Conversation(RuleBasedStateMachine):
             call = self.calls[stream.id]
             assert not call.over, f"{type(event).__name__} of a call that is over"
             match event:
+                case DataSent():
+                    call.waits = False
                 case DataReceived(data=data):
                     call.received += data
                     call.untaken += len(data)
@@ -593,6 +600,7 @@ class Conversation(RuleBasedStateMachine):
         for number, call in self.calls.items():
             if call.cancelled or call.end:
                 continue
+            assert not call.waits
             got = self.peer.requests[number]
             assert (bytes(got.body), got.ended) == (bytes(call.sent), call.ended)
             self.peer.trailers(number)

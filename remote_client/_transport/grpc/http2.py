@@ -233,6 +233,7 @@ class Http2:
             stream.pending.append(memoryview(data))
         stream.pending_end = end
         self._waiting[stream.id] = stream
+        self._blocked = False
         if len(self._waiting) == 1:  # the others have their turns in `resume`, which tells of them
             self._pump(report=False)
         return stream.id not in self._waiting
