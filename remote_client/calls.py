@@ -349,6 +349,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         self._take: Callable[[], bytes | None] | None = None
         """Gives an answer that is here already, from the second on."""
         self._born = _fork.count
+        self._closed = False
 
     async def _start(self) -> None:
         body, self._body = self._body, None
@@ -356,8 +357,10 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             return
         if not isinstance(body, (bytes, AsyncIterator)):  # the server has to be asked first how it is sent
             self._descriptor, body = await body()
-        self._unread = (self._descriptor, body)
         call = await self._caller.call(self._descriptor.path)
+        if self._closed:  # meanwhile, by another task
+            return
+        self._unread = (self._descriptor, body)
         connections = self._caller.pick()
         connections.budget.calls += 1
         self._attempts = Attempts(self._caller, call, connections, monotonic())
@@ -529,13 +532,18 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         """Cancel the call if it still runs, and wait until nothing of it is left. Idempotent."""
         if self._lease is not None:
             self._lease.check()
+        self._closed = True
         stream = self._end()
         self._finished(None)
         if stream is not None:
             await stream.aclose()
 
     async def __aenter__(self) -> Self:
-        await self._start()
+        try:
+            await self._start()
+        except BaseException as error:
+            self._failed(error)
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

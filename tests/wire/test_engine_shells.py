@@ -15,7 +15,10 @@ import pytest
 from remote_client._transport.base import Call
 from remote_client._transport.grpc import exchange
 from remote_client._transport.grpc.frames import REFUSED_STREAM
-from remote_client.errors import DeadlineExceededError, ResourceExhaustedError, UnavailableError
+from remote_client._transport.manager import open_connections
+from remote_client.calls import Caller, RemoteStream
+from remote_client.errors import ClosedError, DeadlineExceededError, ResourceExhaustedError, UnavailableError
+from remote_client.settings import CallOptions, ConnectionInfo
 from tests.support import http2 as raw
 from tests.support.h2_model import Received
 from tests.support.http2 import Http2Server
@@ -162,13 +165,13 @@ async def test_a_name_that_no_certificate_can_have_is_told(tmp_path: Any) -> Non
     from remote_client._transport.engine import GrpcOptions
     from remote_client._transport.grpc.transport import GrpcTransport
     from remote_client.errors import ClosedError, RemoteCallError
-    from remote_client.settings import ConnectionInfo
+    from remote_client.settings import ConnectionInfo, ConnectionTlsInfo
 
     async with Http2Server() as server:
         connection = ConnectionInfo(
             hostname="127.0.0.1",
             port=server.port,
-            tls={"enabled": True},
+            tls=ConnectionTlsInfo(enabled=True),
             options={"grpc.ssl_target_name_override": "a..b"},
         )
         transport = GrpcTransport(connection, GrpcOptions.of(connection))
@@ -254,6 +257,72 @@ async def test_a_timeout_of_any_length_counts(seconds: float) -> None:
         with contextlib.suppress(DeadlineExceededError):
             stream = transport.stream(Call("/a/b", timeout=seconds, total_timeout=seconds), b"x")
             assert await asyncio.wait_for(read_all(stream), 5) == [b"x"]
+
+
+# -- streams that are closed or fail before they began ---------------------------------------------------------------
+
+
+class Codec:
+    def decode(self, data: bytes, output: str) -> bytes:
+        return data
+
+
+class Method:
+    """What a `RemoteStream` knows of its method."""
+
+    name, path, codec = "Echo", "/test.Test/Echo", Codec()
+
+
+@contextlib.asynccontextmanager
+async def caller_to(port: int, **options: Any) -> AsyncIterator[Caller]:
+    connections = open_connections(ConnectionInfo(hostname="127.0.0.1", port=port), "grpc")
+    try:
+        yield Caller(connections, model_key="model", model=None, options=CallOptions(**options))
+    finally:
+        await connections.aclose()
+
+
+@pytest.mark.parametrize("enter", [False, True])
+@pytest.mark.parametrize("waits_for", ["its metadata", "its method"])
+async def test_a_stream_that_is_closed_before_it_could_begin_sends_nothing(waits_for: str, enter: bool) -> None:
+    gate = asyncio.Event()
+
+    async def metadata() -> dict[str, str]:
+        await gate.wait()
+        return {}
+
+    async def prepare() -> Any:
+        await gate.wait()
+        return Method(), b"x"
+
+    async def read() -> list[bytes]:
+        if enter:
+            await stream.__aenter__()
+        return [item async for item in stream]
+
+    slow = waits_for == "its metadata"
+    async with (
+        StrictServer() as server,
+        caller_to(server.port, metadata=(metadata,) if slow else ()) as caller,
+    ):
+        stream: RemoteStream[bytes] = RemoteStream(caller, Method(), b"x" if slow else prepare)  # type: ignore[arg-type]
+        reading = asyncio.ensure_future(read())
+        await asyncio.sleep(0.02)
+        await stream.aclose()
+        gate.set()
+        assert await asyncio.wait_for(reading, 5) == []
+        assert server.requests == []
+        assert (caller.connections.pending.count, caller.connections.health.in_flight) == (0, 0)
+
+
+async def test_hooks_are_told_of_a_stream_that_could_not_begin() -> None:
+    told: list[Any] = []
+    async with caller_to(1, hooks=(told.append,)) as caller:
+        await caller.connections.aclose()
+        with pytest.raises(ClosedError):
+            async with RemoteStream(caller, Method(), b"x"):  # type: ignore[arg-type]
+                pass
+    assert [type(each.error) for each in told] == [ClosedError]
 
 
 # -- what users do ----------------------------------------------------------------------------------------------------
