@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from .transport import GrpcTransport
 
 
+_USELESS = 2
+"""Connections that may end at once until there is a pause: one may have been made just when the server restarts."""
+
+
 @dataclass(slots=True)
 class ServerMemory:
     """What outlives the connections to a server.
@@ -35,13 +39,15 @@ class ServerMemory:
 class _Endpoint:
     """One connection's place: its addresses, the connection once there is one, and when it may be tried again."""
 
-    __slots__ = ("addresses", "backoff", "connection", "task")
+    __slots__ = ("addresses", "backoff", "connection", "task", "useless")
 
     def __init__(self, addresses: Group | str, backoff: Backoff) -> None:
         self.addresses = addresses
         self.backoff = backoff
         self.connection: GrpcConnection | None = None
         self.task: asyncio.Task[None] | None = None
+        self.useless = 0
+        """Connections in a row that ended before a call was answered."""
 
 
 class Channel:
@@ -223,7 +229,6 @@ class Channel:
             told = UnavailableError("the server ended the connection at once", target=self.target)
             self._not_connected(endpoint, connection, told)
             return
-        endpoint.backoff.succeeded()
         endpoint.connection = connection
         self._failure = None
         opened = connection.transport.get_extra_info("socket")
@@ -289,8 +294,23 @@ class Channel:
             if endpoint.connection is connection:
                 endpoint.connection = None
                 self._stale = True
+                self._judge(endpoint, connection)
         self._note_gaps()
         self.owner.schedule(connection)
+
+    def _judge(self, endpoint: _Endpoint, connection: GrpcConnection) -> None:
+        """Pause before the next try where a connection was of no use: a waiting call would storm the server."""
+        if connection.answered or self.owner.loop.time() - connection.born > self.options.max_backoff:
+            endpoint.useless = 0
+            endpoint.backoff.succeeded()
+            return
+        endpoint.useless += 1
+        if endpoint.useless <= _USELESS:
+            return
+        endpoint.backoff.failed(monotonic())
+        self._failure = UnavailableError(
+            "the server closed the connection before it answered a call", target=self.target
+        )
 
     def _retire(self, connection: GrpcConnection) -> None:
         connection.leaving = True

@@ -42,6 +42,8 @@ class GrpcConnection(asyncio.Protocol):
         settled: done once the server's settings arrived, or the connection failed before.
         closed: done once the socket is closed.
         leaving: whether it takes no new calls.
+        answered: whether the server answered a call on it.
+        born: when it was made.
     """
 
     def __init__(self, owner: Channel) -> None:
@@ -50,9 +52,11 @@ class GrpcConnection(asyncio.Protocol):
         self.settled: asyncio.Future[RemoteCallError | None] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
         self.leaving = False
+        self.answered = False
         self._owner = owner
         self._transport = owner.owner
         self.loop = loop
+        self.born = loop.time()
         self._http2 = Http2(loop.time, owner.options.max_metadata_size)
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -195,6 +199,7 @@ class GrpcConnection(asyncio.Protocol):
                 if not exchange.over:
                     exchange.on_data(event.data, event.end)
             elif isinstance(event, HeadReceived):
+                self.answered = True
                 exchange = event.stream.context
                 if not exchange.over:
                     exchange.on_head(event.head, event.end)

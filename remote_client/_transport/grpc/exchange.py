@@ -62,6 +62,7 @@ class Exchange:
         "connection",
         "failure",
         "over",
+        "queued",
         "reader",
         "started",
         "stream",
@@ -79,6 +80,8 @@ class Exchange:
         self.stream: Stream | None = None
         self.connection: GrpcConnection | None = None
         self.over = False
+        self.queued = False
+        """Whether it waits in the transport's line."""
         self.failure: BaseException | None = None
         self.started = False
         """Whether the head of the answer arrived."""
@@ -213,7 +216,7 @@ class Exchange:
     def finish(self) -> None:
         """Leave nothing behind."""
         self.over = True
-        self._answered = None
+        self.body = self._answered = None
         if self._due:
             self.transport.deadlines.discard(self._due, self)
         connection, stream = self.connection, self.stream

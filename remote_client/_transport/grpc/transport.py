@@ -22,6 +22,9 @@ from .streaming import StreamExchange
 
 __all__ = ["GrpcTransport", "ServerMemory"]
 
+_FEW = 32
+"""Calls that may be over and still wait in line: to look for each costs more than it holds."""
+
 
 class GrpcTransport(Transport):
     """Connections to one server: one for each of its addresses, made when a call needs them. See `Transport`.
@@ -42,6 +45,8 @@ class GrpcTransport(Transport):
         self._heads = RequestHeads(connection, options)
         self._running: set[Exchange] = set()
         self._waiting: deque[Exchange] = deque()
+        self._dead = 0
+        """Calls in `_waiting` that are over."""
         self._scheduled = False
         self._dirty: set[GrpcConnection] = set()
         self._reason: Callable[[], RemoteClientError] | None = None
@@ -107,6 +112,7 @@ class GrpcTransport(Transport):
             exchange.fail(self._reason())
             return
         self._running.add(exchange)
+        exchange.queued = True
         if first:
             self._waiting.appendleft(exchange)
         else:
@@ -125,6 +131,11 @@ class GrpcTransport(Transport):
     def forget(self, exchange: Exchange) -> None:
         """A call is over."""
         self._running.discard(exchange)
+        if exchange.queued:
+            self._dead += 1
+            if self._dead > _FEW and self._dead * 2 > len(self._waiting):
+                self._waiting = deque(each for each in self._waiting if not each.over)
+                self._dead = 0
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
@@ -138,25 +149,26 @@ class GrpcTransport(Transport):
 
     def _pump(self) -> None:
         self._scheduled = False
-        waiting = self._waiting
-        while waiting:
-            if waiting[0].over:
-                waiting.popleft()  # cancelled before anything of it was sent
+        while self._waiting:
+            if self._waiting[0].over:
+                self._waiting.popleft()  # cancelled before anything of it was sent
+                self._dead -= 1
                 continue
             connection = self._channel.pick()
             if connection is None:
                 break
-            self._open(waiting.popleft(), connection)
+            self._open(self._waiting.popleft(), connection)
         dirty, self._dirty = self._dirty, set()
         for connection in dirty:
             connection.flush()
-        if waiting and self._reason is None:
+        if self._waiting and self._reason is None:
             failure = self._channel.connect()
             if failure is not None:
                 self._fail_waiting(failure)
 
     def _open(self, exchange: Exchange, connection: GrpcConnection) -> None:
         """Send a call on a connection."""
+        exchange.queued = False
         (block, size), limit = exchange.block, connection.header_list_limit
         seconds = exchange.time_left()
         if seconds is not None:
@@ -172,8 +184,9 @@ class GrpcTransport(Transport):
 
     def _fail_waiting(self, failure: RemoteClientError) -> None:
         """Fail the calls that wait: none of them was sent."""
-        waiting, self._waiting = self._waiting, deque()
+        waiting, self._waiting, self._dead = self._waiting, deque(), 0
         for exchange in waiting:
+            exchange.queued = False
             if not exchange.over:
                 exchange.fail(self._copy_of(failure, exchange.call))
 
