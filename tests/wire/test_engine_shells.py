@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from remote_client._transport.base import Call
 from remote_client._transport.grpc import exchange
 from remote_client._transport.grpc.frames import REFUSED_STREAM
 from remote_client._transport.manager import open_connections
+from remote_client._transport.net.dial import connect, resolve
+from remote_client._transport.net.tls import tls_context
 from remote_client.calls import Caller, RemoteStream
 from remote_client.errors import ClosedError, DeadlineExceededError, ResourceExhaustedError, UnavailableError
-from remote_client.settings import CallOptions, ConnectionInfo
+from remote_client.settings import CallOptions, ConnectionInfo, ConnectionTlsInfo
 from tests.support import http2 as raw
 from tests.support.h2_model import Received
 from tests.support.http2 import Http2Server
@@ -180,6 +185,51 @@ async def test_a_name_that_no_certificate_can_have_is_told(tmp_path: Any) -> Non
             await transport.unary(Call("/a/b", timeout=3), b"")
         assert time.monotonic() - begun < 1
         await transport.aclose(ClosedError)
+
+
+async def test_connecting_that_is_given_up_as_the_handshake_ends_is_over_at_once(tmp_path: Path) -> None:
+    """The server reads nothing more, and so does not answer TLS's goodbye."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    accepted: list[asyncio.Transport] = []
+
+    class Deaf(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            accepted.append(transport)
+            transport.pause_reading()
+
+    made: list[asyncio.BaseTransport] = []
+
+    class Seen(asyncio.Protocol):
+        """A connection that tells when it is made, and when it is lost."""
+
+        transport: Any = None
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = transport
+            made.append(transport)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            made.remove(self.transport)
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Deaf, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    tls = tls_context(ConnectionTlsInfo(enabled=True, ca_file=str(tmp_path / "ca.pem")), ("h2",))
+    addresses = await resolve("127.0.0.1", port)
+    connecting = asyncio.ensure_future(connect(Seen, addresses, tls=tls, server_hostname="127.0.0.1"))
+    while not made:
+        await asyncio.sleep(0)
+    connecting.cancel()
+    await asyncio.wait([connecting])
+    assert connecting.cancelled()
+    await until(lambda: not made, within=1)
+    server.close()
+    for each in accepted:
+        each.abort()
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")

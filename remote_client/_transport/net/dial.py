@@ -84,15 +84,27 @@ async def connect(
     """
     async with asyncio.timeout(timeout):
         opened = await _open_socket(addresses)
+        made: list[P] = []
+
+        def make() -> P:
+            made.append(factory())
+            return made[0]
+
         try:
             loop = asyncio.get_running_loop()
             if tls is None:
-                _, protocol = await loop.create_connection(factory, sock=opened)
+                _, protocol = await loop.create_connection(make, sock=opened)
             else:
                 _, protocol = await loop.create_connection(
-                    factory, sock=opened, ssl=tls, server_hostname=server_hostname, ssl_handshake_timeout=timeout
+                    make, sock=opened, ssl=tls, server_hostname=server_hostname, ssl_handshake_timeout=timeout
                 )
         except BaseException:
+            # Given up just as it was made, asyncio says goodbye over TLS, which takes 30 seconds with a deaf peer; and
+            # a descriptor that is closed under a transport may be another connection's by the time that ends.
+            for each in made:
+                transport: asyncio.Transport | None = getattr(each, "transport", None)
+                if transport is not None:
+                    transport.abort()
             opened.close()
             raise
     sockets.register(protocol)
