@@ -33,7 +33,7 @@ _TEXT = 1024
 """Bytes that are kept of the body of an answer without gRPC."""
 _NO_WAIT = 0.01
 """Seconds that a call may wait without a change of the timeout that the server is told."""
-_MAX_REFUSALS = 20
+_MAX_REFUSALS = 10
 """How often a call is sent anew that servers did not process."""
 
 

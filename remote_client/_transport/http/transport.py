@@ -40,8 +40,8 @@ class HttpTransport(Transport):
         self._heads: dict[tuple[str, RawMetadata, str, str | None], bytes] = {}
 
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> bytes:
-        head, data = self._request(call, whole(body), "application/json")
-        exchange = UnaryExchange(self, call, head, data, answered)
+        # The head has secrets: in no variable, as some tools show those of a traceback's frames.
+        exchange = UnaryExchange(self, call, *self._request(call, whole(body), "application/json"), answered)
         self._start(exchange)
         try:
             await exchange.done
@@ -53,8 +53,7 @@ class HttpTransport(Transport):
             del exchange  # a traceback would keep it, and it the answer
 
     def stream(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> ByteStream:
-        head, data = self._request(call, whole(body), "text/event-stream")
-        exchange = EventStream(self, call, head, data, answered)
+        exchange = EventStream(self, call, *self._request(call, whole(body), "text/event-stream"), answered)
         self._start(exchange)
         return exchange
 
