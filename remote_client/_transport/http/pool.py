@@ -180,10 +180,11 @@ class Pool:
     def _add(self, connection: HttpConnection) -> None:
         if not connection.is_free:
             connection.close()
-            if self._waiting:  # each try may end like this: without an error they would go on for ever
-                ended = ConnectionResetError("the server ended the connection at once")
-                self._waiting.popleft().on_unsent(connection.error or ended)
-            self._dial_more()
+            if connection.transport is None:
+                self._ended_at_once(connection)
+            else:  # why it ends, as by an alert of TLS, comes with its end
+                self._closing.add(connection)
+                connection.closed.add_done_callback(lambda _: self._ended_at_once(connection))
             return
         self._open.add(connection)
         if self._closed:
@@ -192,6 +193,13 @@ class Pool:
             connection.send(self._waiting.popleft())
         else:
             self.release(connection)
+
+    def _ended_at_once(self, connection: HttpConnection) -> None:
+        """A connection ended before it carried a call."""
+        if self._waiting:  # each try may end like this: without an error they would go on for ever
+            ended = ConnectionResetError("the server ended the connection at once")
+            self._waiting.popleft().on_unsent(connection.error or ended)
+        self._dial_more()
 
     async def _resolve(self) -> list[Address]:
         """Return the server's addresses, each time beginning with another one."""
