@@ -469,8 +469,10 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             try:
                 data = await self._read(stream, timeout)
             except RemoteCallError as error:
-                if error.shed and self._place is not None:
-                    self._place.shed()
+                if self._place is not None:
+                    if error.shed:
+                        self._place.shed()
+                    self._place.free()  # for others, while this call waits for its next attempt
                 again = await attempts.again(error, call, unread[1])
                 if again is None:
                     raise

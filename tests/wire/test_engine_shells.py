@@ -23,9 +23,9 @@ from remote_client._transport.net.dial import connect, resolve
 from remote_client._transport.net.tls import tls_context
 from remote_client.calls import Caller, RemoteStream
 from remote_client.errors import ClosedError, DeadlineExceededError, ResourceExhaustedError, UnavailableError
-from remote_client.settings import CallOptions, ConnectionInfo, ConnectionTlsInfo
+from remote_client.settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, RetryPolicy
 from tests.support import http2 as raw
-from tests.support.h2_model import Received
+from tests.support.h2_model import HEAD, Received
 from tests.support.http2 import Http2Server
 from tests.support.strict_h2 import Connection, StrictServer, message
 from tests.wire.test_grpc_engine import CALL, read_all, transport_to, until
@@ -324,8 +324,8 @@ class Method:
 
 
 @contextlib.asynccontextmanager
-async def caller_to(port: int, **options: Any) -> AsyncIterator[Caller]:
-    connections = open_connections(ConnectionInfo(hostname="127.0.0.1", port=port), "grpc")
+async def caller_to(port: int, max_pending: int = 256, **options: Any) -> AsyncIterator[Caller]:
+    connections = open_connections(ConnectionInfo(hostname="127.0.0.1", port=port, max_pending=max_pending), "grpc")
     try:
         yield Caller(connections, model_key="model", model=None, options=CallOptions(**options))
     finally:
@@ -362,6 +362,28 @@ async def test_a_stream_that_is_closed_before_it_could_begin_sends_nothing(waits
         gate.set()
         assert await asyncio.wait_for(reading, 5) == []
         assert server.requests == []
+        assert (caller.connections.pending.count, caller.connections.health.in_flight) == (0, 0)
+
+
+async def test_a_stream_that_waits_for_its_next_attempt_holds_no_place() -> None:
+    def refuse_streams(connection: Connection, stream: int, request: Received) -> None:
+        if b"stream" in request.body:
+            request.answered = 2
+            status = [(b"grpc-status", b"14"), (b"grpc-retry-pushback-ms", b"3000")]
+            connection.peer.connection.send_headers(stream, [*HEAD, *status], end_stream=True)
+        else:
+            connection.peer.answer(stream, bytes(request.body))
+
+    async with (
+        StrictServer(refuse_streams) as server,
+        caller_to(server.port, max_pending=1, timeout=10, retry=RetryPolicy(retries=3)) as caller,
+    ):
+        stream: RemoteStream[bytes] = RemoteStream(caller, Method(), b"stream")  # type: ignore[arg-type]
+        reading = asyncio.ensure_future(anext(stream))
+        await until(lambda: bool(server.requests))
+        assert await asyncio.wait_for(caller.send("/test.Test/Echo", b"x"), 1) == b"x"
+        reading.cancel()
+        await asyncio.wait([reading])
         assert (caller.connections.pending.count, caller.connections.health.in_flight) == (0, 0)
 
 
