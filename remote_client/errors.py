@@ -117,7 +117,10 @@ class WrongLoopError(RemoteClientError, RuntimeError):
 
 
 class ForkedError(RemoteClientError, RuntimeError):
-    """The client, or gRPC, was in use when the process forked: of no use in the child. Start workers with `spawn`."""
+    """The client was in use when the process forked: make a new one in the child.
+
+    With `engine="grpcio"` no client works in a child of a process that used gRPC: start workers with `spawn`.
+    """
 
 
 class JobError(RemoteClientError):
