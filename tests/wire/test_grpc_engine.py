@@ -137,18 +137,27 @@ async def test_a_large_answer_over_a_long_way(far: int) -> None:
 # -- servers that leave, refuse, or are not ready yet -----------------------------------------------------------------
 
 
+@pytest.mark.parametrize("goodbye", ["after the answer", "before the answer", "long before the answer"])
 @pytest.mark.parametrize("each", [1, 7, 100])
-async def test_goaway_after_each_so_many_requests_loses_no_call(each: int) -> None:
+async def test_goaway_after_each_so_many_requests_loses_no_call(each: int, goodbye: str) -> None:
     answered: Counter[bytes] = Counter()
 
     def leave(connection: Connection, stream: int, request: Received) -> None:
         if (stream + 1) // 2 > each:
             return  # it said so: nobody processes these
         answered[bytes(request.body)] += 1
-        connection.echo(stream)
-        if (stream + 1) // 2 == each:
+        if (stream + 1) // 2 != each:
+            connection.echo(stream)
+            return
+        if goodbye != "after the answer":
             connection.goaway(stream)
-            asyncio.get_running_loop().call_later(0.05, connection.transport.close)
+        if goodbye == "long before the answer":
+            asyncio.get_running_loop().call_later(0.01, connection.echo, stream)
+        else:
+            connection.echo(stream)
+        if goodbye == "after the answer":
+            connection.goaway(stream)
+        asyncio.get_running_loop().call_later(0.05, connection.transport.close)
 
     async with StrictServer(leave) as server, transport_to(server.port) as transport:
         bodies = [b"%d" % number for number in range(20 * each)]

@@ -300,7 +300,7 @@ class Channel:
 
     def _judge(self, endpoint: _Endpoint, connection: GrpcConnection) -> None:
         """Pause before the next try where a connection was of no use: a waiting call would storm the server."""
-        if connection.answered or self.owner.loop.time() - connection.born > self.options.max_backoff:
+        if connection.serves or self.owner.loop.time() - connection.born > self.options.max_backoff:
             endpoint.useless = 0
             endpoint.backoff.succeeded()
             return

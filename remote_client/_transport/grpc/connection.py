@@ -42,7 +42,6 @@ class GrpcConnection(asyncio.Protocol):
         settled: done once the server's settings arrived, or the connection failed before.
         closed: done once the socket is closed.
         leaving: whether it takes no new calls.
-        answered: whether the server answered a call on it.
         born: when it was made.
     """
 
@@ -52,7 +51,6 @@ class GrpcConnection(asyncio.Protocol):
         self.settled: asyncio.Future[RemoteCallError | None] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
         self.leaving = False
-        self.answered = False
         self._owner = owner
         self._transport = owner.owner
         self.loop = loop
@@ -122,6 +120,11 @@ class GrpcConnection(asyncio.Protocol):
             return False
         # Its end may have been seen and not told yet: what is sent now would be lost, and nobody could say so.
         return self.transport is not None and not self.transport.is_closing()
+
+    @property
+    def serves(self) -> bool:
+        """Whether the server answered a call on it, or may yet."""
+        return self._http2.answered or bool(self._http2.streams)
 
     @property
     def header_list_limit(self) -> int | None:
@@ -199,7 +202,6 @@ class GrpcConnection(asyncio.Protocol):
                 if not exchange.over:
                     exchange.on_data(event.data, event.end)
             elif isinstance(event, HeadReceived):
-                self.answered = True
                 exchange = event.stream.context
                 if not exchange.over:
                     exchange.on_head(event.head, event.end)

@@ -34,7 +34,7 @@ _TEXT = 1024
 _NO_WAIT = 0.01
 """Seconds that a call may wait without a change of the timeout that the server is told."""
 _MAX_REFUSALS = 10
-"""How often a call is sent anew that a server did not process, nor any other on the same connection."""
+"""How often a call is sent anew that a server refused; those of connections that end after other calls don't count."""
 
 
 class Exchange:
@@ -168,8 +168,9 @@ class Exchange:
 
     def on_refused(self) -> None:
         """The server did not process the call: it is sent anew, whatever it is."""
-        if self.connection is not None and not self.connection.answered:
-            self._refusals += 1  # where others were answered there is progress
+        connection = self.connection
+        if connection is None or not (connection.leaving and connection.serves):
+            self._refusals += 1  # a connection that ends after others' calls is progress
         self.stream = self.connection = None
         if self._refusals <= _MAX_REFUSALS and self.transport.options.transparent_retries and self.can_replay():
             self.transport.enqueue(self, first=True)

@@ -107,13 +107,14 @@ class Http2:
         settled: whether the peer's settings arrived; no call may be sent before.
         leaving: whether no new stream may be opened: the peer said GOAWAY, or ids run out.
         broken: whether the connection is over.
+        answered: whether the head of an answer arrived.
         max_streams: how many streams the peer allows at a time.
         peer_header_list_limit: bytes of a request's header list that the peer accepts; None where it did not say.
     """
 
     def __init__(self, clock: Callable[[], float], header_list_limit: int = 16 << 10) -> None:
         self.streams: dict[int, Stream] = {}
-        self.settled = self.leaving = self.broken = False
+        self.settled = self.leaving = self.broken = self.answered = False
         self.max_streams = LARGEST_WINDOW
         self.peer_header_list_limit: int | None = None
         self._clock = clock
@@ -510,6 +511,7 @@ class Http2:
             if end or head.status == 101:
                 self._fail(stream, PROTOCOL_ERROR, f"malformed answer: the status {head.status}")
         else:
+            self.answered = True
             stream.state = State.BODY
             stream.length = head.content_length
             if end and stream.length > 0:
