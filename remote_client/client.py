@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 import anyio
 import anyio.to_thread
 
+from ._durations import Duration
 from ._schema.info import ModelInfo, RuntimeInfo
 from ._schema.rpc import ServiceDescription
 from .configuration import remote_finders
@@ -69,7 +70,8 @@ class RemoteClient:
         retries: attempts after the first, of calls that may be sent again: a call of one answer, a stream that gave
             none yet, a streamed input of which nothing was taken. Trainings, jobs and deployments are sent once.
             Default 2; of a `ConnectionInfo` its own.
-        timeout: seconds for a unary call, and between two items of a stream; None for no limit. Default 60.
+        timeout: seconds (or a `timedelta`) for a unary call, and between two items of a stream; None or `math.inf` for
+            no limit. Default 60.
         max_session_age: seconds until a connection is replaced by a new one, without loss; below 0 (the default) never,
             0 a new connection for each call.
         tls: TLS settings; giving them turns TLS on.
@@ -94,8 +96,8 @@ class RemoteClient:
         *,
         protocol: Protocol | None = None,
         retries: int | None = None,
-        timeout: float | EllipsisType | None = ...,
-        max_session_age: float | None = None,
+        timeout: Duration | EllipsisType | None = ...,
+        max_session_age: Duration | None = None,
         tls: ConnectionTlsInfo | Mapping[str, Any] | None = None,
         metadata: MetadataSource | None = None,
         hooks: Iterable[Hook] = (),
@@ -378,8 +380,8 @@ def _connection(
     target: str | ConnectionInfo,
     protocol: Protocol | None,
     retries: int | None,
-    timeout: float | EllipsisType | None,
-    max_session_age: float | None,
+    timeout: Duration | EllipsisType | None,
+    max_session_age: Duration | None,
     tls: ConnectionTlsInfo | Mapping[str, Any] | None,
     engine: Engine | None,
     max_pending: int | None,

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from ._durations import Duration, seconds
 from ._html import table
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
 from .calls import Caller
@@ -123,12 +124,12 @@ class _Job:
         return await self._ask(lambda methods: methods.cancel)
 
     async def wait(
-        self, timeout: float | None = None, *, poll: float | None = None, progress: Progress = False
+        self, timeout: Duration | None = None, *, poll: Duration | None = None, progress: Progress = False
     ) -> JobInfo:
         """Wait until the job is done. Cancelling this leaves the job as it is.
 
         Args:
-            timeout: seconds to wait at most; None for no limit.
+            timeout: seconds (or a `timedelta`) to wait at most; None or `math.inf` for no limit.
             poll: seconds between two questions, at least 0.1; without it they grow from 0.1 to 5.
             progress: True for a line that shows what goes on, in a notebook a line for each state (needs `rich`), or a
                 function, async or not, that gets each status.
@@ -140,10 +141,10 @@ class _Job:
             RemoteCallError: the server could not be asked.
         """
         with _shown(self, progress) as show:
-            limit = asyncio.timeout(timeout)
+            limit = asyncio.timeout(None if timeout is None else seconds(timeout, "timeout"))
             try:
                 async with limit:
-                    info = await self._done(poll, show)
+                    info = await self._done(None if poll is None else seconds(poll, "poll"), show)
             except TimeoutError:
                 if not limit.expired():
                     raise
@@ -239,11 +240,12 @@ class TrainingJob(_Job, Generic[M]):
         """The server's id of the training."""
         return self.id
 
-    async def model(self, timeout: float | None = None, *, progress: Progress = False) -> M:
+    async def model(self, timeout: Duration | None = None, *, progress: Progress = False) -> M:
         """Wait until the training is done and its model can be called; the model's module.
 
         Args:
-            timeout: seconds to wait at most, for both; None for no limit but a minute for the second.
+            timeout: seconds (or a `timedelta`) to wait at most, for both; None for no limit but a
+                minute for the second.
             progress: as in `wait`.
 
         Raises:
@@ -255,7 +257,7 @@ class TrainingJob(_Job, Generic[M]):
         begun = asyncio.get_running_loop().time()
         await self.wait(timeout, progress=progress)
         assert self._home is not None
-        left = 60.0 if timeout is None else begun + timeout - asyncio.get_running_loop().time()
+        left = 60.0 if timeout is None else begun + seconds(timeout, "timeout") - asyncio.get_running_loop().time()
         limit = asyncio.timeout(left)
         try:
             async with limit:

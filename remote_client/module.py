@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Self
 
 from . import jobs
+from ._durations import Duration
 from ._html import table
 from ._schema.caikit_modules import is_caikit_module
 from ._schema.declared import UnboundCodec
@@ -81,8 +82,8 @@ class RemoteModuleBase:
     def with_options(
         self,
         *,
-        timeout: float | object | None = UNSET,
-        total_timeout: float | object | None = UNSET,
+        timeout: Duration | object | None = UNSET,
+        total_timeout: Duration | object | None = UNSET,
         retries: int | None = None,
         metadata: MetadataSource | None = None,
         output: Output | None = None,
@@ -90,8 +91,9 @@ class RemoteModuleBase:
         """A cheap copy with other options; it shares the connection.
 
         Args:
-            timeout: seconds for a unary call, and between two items of a stream; None for no limit.
-            total_timeout: seconds for a whole stream; None for no limit.
+            timeout: seconds (or a `timedelta`) for a unary call, and between two items of a stream; None or `math.inf`
+                for no limit.
+            total_timeout: the same for a whole stream.
             retries: attempts after the first, of calls that may be sent again; 0 for none.
             metadata: sent in addition to what is sent already; the same key overrides.
             output: `"pydantic"`, `"dict"`, `"numpy"` for dicts with the repeated numbers as arrays, `"proto"` for the

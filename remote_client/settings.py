@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from ._durations import Limit, Seconds, limit, seconds
 from .errors import ConfigurationError, InputError
 from .hooks import Hook
 
@@ -138,39 +139,40 @@ class RetryPolicy(Settings):
 
     Attributes:
         retries: attempts after the first.
-        initial_backoff: seconds; the limit of the first pause, which is a random part of it.
-        max_backoff: seconds; the limit of the longest pause.
+        initial_backoff: seconds or a `timedelta`; the limit of the first pause, which is a random part of it.
+        max_backoff: seconds or a `timedelta`; the limit of the longest pause.
         multiplier: how the limit grows from pause to pause.
         codes: names of gRPC statuses that are retried; None for UNAVAILABLE and RESOURCE_EXHAUSTED.
         http_statuses: HTTP statuses that are retried; None for 429, 502, 503 and 504.
     """
 
     retries: int = Field(default=2, ge=0)
-    initial_backoff: float = Field(default=0.1, ge=0)
-    max_backoff: float = Field(default=5, ge=0)
+    initial_backoff: Seconds = Field(default=0.1, ge=0)
+    max_backoff: Seconds = Field(default=5, ge=0)
     multiplier: float = Field(default=2, ge=1)
     codes: frozenset[str] | None = None
     http_statuses: frozenset[int] | None = None
 
 
-def _seconds(value: Any) -> float:
-    return float(str(value).removesuffix("s"))
+def _grpc_duration(value: Any) -> float:
+    """Return the seconds of a duration as service configs write it, `0.1s`, or as a number or `timedelta`."""
+    return float(value.removesuffix("s")) if isinstance(value, str) else seconds(value)
 
 
 ONCE = RetryPolicy(retries=0)
 """Every call is sent once."""
 _GRPC_RETRY: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "maxAttempts": ("retries", lambda value: int(value) - 1),
-    "initialBackoff": ("initial_backoff", _seconds),
-    "maxBackoff": ("max_backoff", _seconds),
+    "initialBackoff": ("initial_backoff", _grpc_duration),
+    "maxBackoff": ("max_backoff", _grpc_duration),
     "backoffMultiplier": ("multiplier", float),
     "retryableStatusCodes": ("codes", lambda value: frozenset(str(each).upper() for each in value)),
 }
 """gRPC's retry policy (service config) -> ours."""
 _URLLIB3_RETRY: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "total": ("retries", int),
-    "backoff_factor": ("initial_backoff", float),
-    "backoff_max": ("max_backoff", float),
+    "backoff_factor": ("initial_backoff", seconds),
+    "backoff_max": ("max_backoff", seconds),
     "status_forcelist": ("http_statuses", lambda value: frozenset(map(int, value))),
 }
 _URLLIB3_UNUSED = (
@@ -221,7 +223,8 @@ class ConnectionInfo(Settings):
             It may hold one `{}`: the model's name, which must then be a DNS label.
         port: 1 to 65535; without it 443 with TLS and 80 otherwise, as upstream; none for a unix socket.
         tls: see `ConnectionTlsInfo`; off by default.
-        timeout: seconds for a call, and between two items of a stream; None for no limit. Default 60.
+        timeout: seconds (or a `timedelta`) for a call, and between two items of a stream; None or `math.inf` for no
+            limit. Default 60.
         options: gRPC channel arguments, added to and overriding this client's own. One of them counts over HTTP too:
             `grpc.max_receive_message_length`, bytes of the largest answer (64 MiB).
         retries: attempts after the first, of calls that may be sent again. Default 1, as upstream's.
@@ -237,13 +240,13 @@ class ConnectionInfo(Settings):
     hostname: str
     port: int | None = Field(default=None, ge=1, le=65535, strict=True)
     tls: ConnectionTlsInfo = ConnectionTlsInfo()
-    timeout: float | None = Field(default=60, gt=0)
+    timeout: Limit = 60
     options: Mapping[str, str | int | float] = Field(default_factory=dict, repr=False)
     retries: int | None = Field(default=1, ge=0)
     retry_options: Mapping[str, Any] = Field(default_factory=dict, repr=False)
     engine: Engine | None = None
     max_pending: int = Field(default=256, ge=1)
-    max_session_age: float = -1
+    max_session_age: Seconds = -1
 
     @model_validator(mode="before")
     @classmethod
@@ -409,7 +412,7 @@ class FinderConfig(Settings):
     model_key: str = "mm-model-id"
     protocol: Protocol = "grpc"
     engine: Engine | None = None
-    min_poll_time: float = Field(default=30, ge=0)
+    min_poll_time: Seconds = Field(default=30, ge=0)
     discover_models: bool = True
     supported_models: Mapping[str, SupportedModel] = Field(default_factory=dict)
 
@@ -456,8 +459,9 @@ class CallOptions:
     """What `with_options` sets for calls.
 
     Attributes:
-        timeout: seconds for a unary call, and between two items of a stream in either direction; None for no limit.
-        total_timeout: seconds for a whole stream, sent to the server as its deadline; None (the default) for no limit.
+        timeout: seconds (or a `timedelta`) for a unary call, and between two items of a stream in either direction;
+            None or `math.inf` for no limit.
+        total_timeout: the same for a whole stream, sent to the server as its deadline. Default None.
         metadata: sources of the metadata sent, later ones override earlier ones.
         output: what answers are: pydantic models, dicts, dicts with arrays of numpy's (over gRPC), protobuf messages
             (over gRPC), or caikit's data objects (of a module that was made of a caikit class).
@@ -474,11 +478,7 @@ class CallOptions:
 
     def __post_init__(self) -> None:
         for name in ("timeout", "total_timeout"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigurationError(f"{name}: must be seconds above 0, or None for no limit, not {value!r}")
-            if value == float("inf"):
-                object.__setattr__(self, name, None)
+            object.__setattr__(self, name, limit(getattr(self, name), name))
         if self.output not in get_args(Output):
             raise ConfigurationError(f"output: must be one of {', '.join(get_args(Output))}, not {self.output!r}")
         if self.output == "numpy" and find_spec("numpy") is None:

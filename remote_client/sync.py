@@ -25,6 +25,7 @@ from . import finder as _finder
 from . import initializer as _initializer
 from . import jobs as _jobs
 from . import module as _module
+from ._durations import Duration
 from ._loop_thread import loop_thread, run
 from ._mirror import Blocking, RemoteStream, blocking, fed, held, off_loop
 from ._schema.info import ModelInfo, RuntimeInfo
@@ -102,8 +103,8 @@ class RemoteModuleBase(Blocking):
     def with_options(
         self,
         *,
-        timeout: float | object | None = UNSET,
-        total_timeout: float | object | None = UNSET,
+        timeout: Duration | object | None = UNSET,
+        total_timeout: Duration | object | None = UNSET,
         retries: int | None = None,
         metadata: MetadataSource | None = None,
         output: Output | None = None,
@@ -147,7 +148,9 @@ class _Job(Blocking):
     status = blocking(_jobs.PredictionJob.status)
     cancel = blocking(_jobs.PredictionJob.cancel)
 
-    def wait(self, timeout: float | None = None, *, poll: float | None = None, progress: Progress = False) -> JobInfo:
+    def wait(
+        self, timeout: Duration | None = None, *, poll: Duration | None = None, progress: Progress = False
+    ) -> JobInfo:
         """Wait until the job is done; see `remote_client.PredictionJob.wait`."""
         info: JobInfo = run(self._twin.wait, timeout, poll=poll, progress=_progress(progress))
         return info
@@ -173,7 +176,7 @@ class TrainingJob(_Job, Generic[M]):
         name: str | None = self._twin.model_name
         return name
 
-    def model(self, timeout: float | None = None, *, progress: Progress = False) -> M:
+    def model(self, timeout: Duration | None = None, *, progress: Progress = False) -> M:
         """Wait until the training is done and its model can be called; see `remote_client.TrainingJob.model`."""
         module: M = wrapped(run(self._twin.model, timeout, progress=_progress(progress)))
         return module
@@ -249,8 +252,8 @@ class RemoteClient(Blocking):
         *,
         protocol: Protocol | None = None,
         retries: int | None = None,
-        timeout: float | EllipsisType | None = ...,
-        max_session_age: float | None = None,
+        timeout: Duration | EllipsisType | None = ...,
+        max_session_age: Duration | None = None,
         tls: ConnectionTlsInfo | Mapping[str, Any] | None = None,
         metadata: MetadataSource | None = None,
         hooks: Iterable[Hook] = (),
