@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Coroutine, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Any, Generic, Self, TypeVar
@@ -13,7 +13,7 @@ from typing import Any, Generic, Self, TypeVar
 from . import _fork
 from ._schema.rpc import RemoteRPCDescriptor
 from ._transport.balance import Balancer, Health
-from ._transport.base import ByteStream, Call, resolve_metadata
+from ._transport.base import Answered, ByteStream, Call, Transport, resolve_metadata
 from ._transport.manager import ConnectionManager, Lease
 from ._transport.pending import Place
 from ._transport.retry import may_retry, pause
@@ -30,7 +30,8 @@ from .hooks import AttemptFailed, CallEnded, tell
 from .settings import CallOptions
 
 T = TypeVar("T")
-Prepared = tuple[RemoteRPCDescriptor, bytes | AsyncIterator[bytes]]
+Body = bytes | AsyncIterator[bytes]
+Prepared = tuple[RemoteRPCDescriptor, Body]
 LARGE = 64 * 1024
 """Bytes of an answer that is decoded by another thread: of small nested messages they take 4 ms."""
 _END = object()
@@ -112,17 +113,17 @@ class Caller:
                 self._calls[path] = call
         return call
 
-    async def send(self, path: str, body: bytes | AsyncIterator[bytes], *, idempotent: bool = True) -> bytes:
+    async def send(self, path: str, body: Body | Exchange, *, idempotent: bool = True) -> bytes:
         """Make a call of one answer, bytes out and in; again where that is allowed.
 
         Raises:
             RemoteCallError: the call failed.
         """
+        begun = monotonic()
         # Looked up here too: a coroutine costs more than that.
         call = (self._calls.get(path) if idempotent else None) or await self.call(path, idempotent=idempotent)
         connections = self.connections if self._balancer is None else self.pick()
         connections.budget.calls += 1
-        begun = monotonic()
         # A call that works at once, with nobody listening, needs no record of its attempts.
         attempts = Attempts(self, call, connections, begun) if self.options.hooks else None
         while True:
@@ -147,7 +148,20 @@ class Caller:
                     attempts.ended(None)
                 return data
 
-    async def _attempt(self, call: Call, body: bytes | AsyncIterator[bytes], connections: ConnectionManager) -> bytes:
+    async def exchange(self, path: str, messages: Sequence[bytes], max_size: int) -> list[bytes]:
+        """Call a bidirectional method that answers each message with one; again, from the start, where that is allowed.
+
+        Returns:
+            The answers, fewer than the messages where they exceed `max_size` bytes or the server ends the call early.
+
+        Raises:
+            RemoteCallError: the call failed.
+        """
+        exchange = Exchange(messages, max_size)
+        await self.replace(total_timeout=self.options.timeout).send(path, exchange)
+        return exchange.answers
+
+    async def _attempt(self, call: Call, body: Body | Exchange, connections: ConnectionManager) -> bytes:
         """Send a call once, when its turn has come."""
         health, place = connections.health, connections.pending.enter()
         health.in_flight += 1
@@ -156,6 +170,8 @@ class Caller:
                 place, call = await wait_for_turn(connections, call)
             lease = connections.lease()
             try:
+                if isinstance(body, Exchange):
+                    return await body.make(lease.transport, call, place.answered)
                 return await lease.transport.unary(call, body, place.answered)
             except RemoteCallError as error:
                 if error.shed:
@@ -168,14 +184,14 @@ class Caller:
             if place is not None:
                 place.free()
 
-    def _as_probe(self, call: Call, body: bytes | AsyncIterator[bytes], connections: ConnectionManager) -> Call:
+    def _as_probe(self, call: Call, body: Body | Exchange, connections: ConnectionManager) -> Call:
         """The call, with half of its time where its server was given up: the other half is for another server."""
         may = call.idempotent and isinstance(body, bytes) and self.options.retry.retries
         if not may or not connections.health.until or call.timeout is None:
             return call
         return replace(call, timeout=call.timeout / 2)
 
-    async def unary(self, descriptor: RemoteRPCDescriptor, body: bytes | AsyncIterator[bytes]) -> Any:
+    async def unary(self, descriptor: RemoteRPCDescriptor, body: Body) -> Any:
         """Make a call of one answer."""
         data = await self.send(descriptor.path, body)
         return self.decode(descriptor, data) if len(data) < LARGE else await self.decode_large(descriptor, data)
@@ -320,6 +336,35 @@ class Attempts:
             tell(hooks, CallEnded(method, target, self._caller.model, attempts, seconds, error))
 
 
+class Exchange:
+    """Messages to a bidirectional method that answers each with one; each attempt sends all of them.
+
+    Attributes:
+        answers: those of the last attempt.
+    """
+
+    def __init__(self, messages: Sequence[bytes], max_size: int) -> None:
+        self.answers: list[bytes] = []
+        self._messages = messages
+        self._max_size = max_size
+
+    async def make(self, transport: Transport, call: Call, answered: Answered) -> bytes:
+        """Make an attempt of the call. It keeps its place until the server answers, not just until it is sent."""
+        self.answers, size = [], 0
+        stream = transport.stream(call, _Ready(self._messages))
+        try:
+            while len(self.answers) < len(self._messages) and size <= self._max_size:
+                data = await stream.read()
+                if data is None:
+                    break
+                answered()
+                size += len(data)
+                self.answers.append(data)
+        finally:
+            await stream.aclose()
+        return b""
+
+
 class RemoteStream(AsyncIterator[T], Generic[T]):
     """The answers of one call: an async iterator, and an async context manager.
 
@@ -332,11 +377,11 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         self,
         caller: Caller,
         descriptor: RemoteRPCDescriptor,
-        body: bytes | AsyncIterator[bytes] | Callable[[], Coroutine[Any, Any, Prepared]],
+        body: Body | Callable[[], Coroutine[Any, Any, Prepared]],
     ) -> None:
         self._caller = caller
         self._descriptor = descriptor
-        self._body: bytes | AsyncIterator[bytes] | Callable[[], Coroutine[Any, Any, Prepared]] | None = body
+        self._body: Body | Callable[[], Coroutine[Any, Any, Prepared]] | None = body
         self._stream: ByteStream | None = None
         self._lease: Lease | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
@@ -366,7 +411,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         self._attempts = Attempts(self._caller, call, connections, monotonic())
         await self._open(call, body)
 
-    async def _open(self, call: Call, body: bytes | AsyncIterator[bytes]) -> None:
+    async def _open(self, call: Call, body: Body) -> None:
         assert self._attempts is not None
         connections = self._attempts.connections
         place = connections.pending.enter()
@@ -590,7 +635,7 @@ class _Ready(AsyncIterator[bytes]):
     taken = False
     """Whether a message was taken: then the call may not be made again."""
 
-    def __init__(self, frames: list[bytes]) -> None:
+    def __init__(self, frames: Iterable[bytes]) -> None:
         self._frames = iter(frames)
 
     async def __anext__(self) -> bytes:

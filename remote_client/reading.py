@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -45,9 +45,9 @@ async def _read_files(caller: Caller) -> ServiceDescription:
 
     newest, older = reflection.PATHS
     try:
-        reader = await _reflect(caller, newest, reflection.ReflectionReader())
+        reader = await _reflect(caller, newest)
     except UnimplementedError:
-        reader = await _reflect(caller, older, reflection.ReflectionReader())
+        reader = await _reflect(caller, older)
     files, services = reader.files, reader.services
     parts = [*(file.SerializeToString() for file in files.values()), *(name.encode() for name in services)]
     return await _shared([b"reflection", *parts], lambda: reflected.describe(files, services))
@@ -67,30 +67,14 @@ async def _shared(parts: Iterable[bytes], describe: Callable[[], ServiceDescript
     return found
 
 
-async def _reflect(caller: Caller, path: str, reader: ReflectionReader) -> ReflectionReader:
+async def _reflect(caller: Caller, path: str) -> ReflectionReader:
+    from ._schema.reflection import MAX_BYTES, ReflectionReader
+
+    reader = ReflectionReader()
     while requests := reader.requests():
-        await _exchange(caller, path, requests, reader.feed)
+        answers = await caller.exchange(path, requests, MAX_BYTES)
+        for answer in answers:
+            reader.feed(answer)
+        if len(answers) < len(requests):
+            raise SchemaError(f"{caller.target} ended its reflection too early")
     return reader
-
-
-async def _exchange(caller: Caller, path: str, requests: list[bytes], feed: Callable[[bytes], None]) -> None:
-    """Send messages to a bidirectional method, which answers each with one."""
-    call = await caller.call(path)
-    lease = caller.connections.lease()
-    try:
-        stream = lease.transport.stream(call, _each(requests))
-        try:
-            for _ in requests:
-                data = await stream.read()
-                if data is None:
-                    raise SchemaError(f"{caller.target} ended its reflection too early")
-                feed(data)
-        finally:
-            await stream.aclose()
-    finally:
-        lease.release()
-
-
-async def _each(items: list[bytes]) -> AsyncIterator[bytes]:
-    for item in items:
-        yield item

@@ -16,7 +16,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2
 
 from .obey import obey
 from .proc import open_sockets
@@ -25,6 +25,7 @@ from .wire_runtime import GetModelsInfo, GetRuntimeInfo, sample_handlers
 
 Context = grpc.aio.ServicerContext
 FOREVER = 3600
+_HEALTH = health.aio.HealthServicer()
 
 
 class State:
@@ -51,13 +52,18 @@ class State:
         }
 
     def track(self, name: str, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        """Count the calls of a handler, and those that the client cancelled."""
+        """Count the calls of a handler, and those that the client cancelled.
+
+        The fault `refuse` (method -> statuses) fails the method's next calls, one for each status.
+        """
 
         async def run(request: Any, context: Context) -> Any:
             self.started[name] += 1
             self.running[name] += 1
             self.peers.add(context.peer())
             try:
+                if refused := self.faults.get("refuse", {}).get(name):
+                    await context.abort(grpc.StatusCode[refused.pop(0)])
                 answer = await handler(request, context)
                 # A cancel ends a streamed request like an ordinary end of it, and comes a moment later: whoever counts
                 # cancels sets `lag`.
@@ -78,6 +84,12 @@ class State:
 
 async def echo(request: bytes, context: Context) -> bytes:
     return request
+
+
+async def check(request: bytes, context: Context) -> bytes:
+    answer = await _HEALTH.Check(health_pb2.HealthCheckRequest.FromString(request), context)
+    data: bytes = answer.SerializeToString()
+    return data
 
 
 async def sleep(request: bytes, context: Context) -> bytes:
@@ -177,8 +189,8 @@ async def serve(wish: dict[str, Any]) -> None:
 
     unary, bidi = (False, False), (True, True)
     info = {"GetModelsInfo": (GetModelsInfo(state), unary), "GetRuntimeInfo": (GetRuntimeInfo(state), unary)}
-    health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
     added = [
+        handlers(state, "grpc.health.v1.Health", {"Check": (check, unary)}),
         handlers(state, "test.Test", PLAIN),
         handlers(state, "test.Identity", {"Get": (identity, unary)}),
         handlers(state, "caikit.runtime.info.InfoService", info),

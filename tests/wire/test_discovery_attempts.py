@@ -1,0 +1,148 @@
+"""Discovery is made of calls like others: they are sent again, hooks hear of them, and they have their deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from remote_client import RemoteClient, sync
+from remote_client.errors import (
+    DeadlineExceededError,
+    PermissionDeniedError,
+    UnavailableError,
+)
+from remote_client.hooks import AttemptFailed, CallEnded
+from tests.support.http_wire import RESET, HttpWire
+from tests.support.wire import WireServer
+
+Refused = Callable[..., Any]
+REFLECTION = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+BUSY = [{"status": 429, "body": ""}, {"status": 503, "body": ""}, {"steps": [RESET]}]
+"""Three ways of refusing a request over HTTP."""
+TRANSIENT = ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"]
+"""Three ways of refusing a call over gRPC; the last is a full queue's."""
+
+
+async def _deed(client: RemoteClient, name: str) -> Any:
+    return await (client.model("foo") if name == "model" else getattr(client, name)())
+
+
+@pytest.mark.parametrize("status", TRANSIENT)
+@pytest.mark.parametrize("deed", ["models", "model", "describe", "healthy", "runtime_info"])
+async def test_what_a_server_refused_is_asked_again(wire: WireServer, deed: str, status: str) -> None:
+    names = ("ServerReflectionInfo", "GetModelsInfo", "GetRuntimeInfo", "Check")
+    await wire.faults(refuse={name: [status] for name in names})
+    async with RemoteClient(wire.target) as client:
+        assert await _deed(client, deed)
+
+
+@pytest.mark.parametrize("fault", BUSY, ids=["429", "503", "reset"])
+@pytest.mark.parametrize("deed", ["models", "model", "describe", "healthy", "runtime_info"])
+async def test_what_a_server_refused_over_http_is_asked_again(
+    http_wire: HttpWire, deed: str, fault: dict[str, Any]
+) -> None:
+    routes = ("GET /openapi.json", "GET /info/models", "GET /info/version", "GET /health")
+    await http_wire.faults({route: [fault] for route in routes})
+    async with RemoteClient(http_wire.target) as client:
+        found = client.model("raw") if deed == "model" else getattr(client, deed)()
+        assert await found
+
+
+async def test_no_more_attempts_than_retries(wire: WireServer) -> None:
+    await wire.faults(refuse={"ServerReflectionInfo": ["UNAVAILABLE"] * 9})
+    async with RemoteClient(wire.target, retries=3) as client:
+        with pytest.raises(UnavailableError, match="in attempt 4") as caught:
+            await client.describe()
+    assert len(caught.value.previous) == 3
+    assert (await wire.stats())["started"]["ServerReflectionInfo"] == 4
+
+
+async def test_what_is_no_overload_is_not_asked_again(wire: WireServer) -> None:
+    await wire.faults(refuse={"ServerReflectionInfo": ["PERMISSION_DENIED"] * 2})
+    async with RemoteClient(wire.target) as client:
+        with pytest.raises(PermissionDeniedError):
+            await client.describe()
+    assert (await wire.stats())["started"]["ServerReflectionInfo"] == 1
+
+
+async def test_hooks_hear_of_discovery(wire: WireServer) -> None:
+    events: list[Any] = []
+    await wire.faults(reflection_versions=["v1"], refuse={"ServerReflectionInfo": ["UNAVAILABLE"]})
+    async with RemoteClient(wire.target, hooks=[events.append]) as client:
+        await client.model("foo")
+        await client.healthy()
+    reflection = REFLECTION.replace("v1alpha", "v1")
+    assert [(each.method, each.attempt) for each in events if isinstance(each, AttemptFailed)] == [(reflection, 1)]
+    ended = Counter(each.method for each in events if isinstance(each, CallEnded))
+    assert ended.keys() == {
+        reflection,
+        "caikit.runtime.info.InfoService/GetModelsInfo",
+        "grpc.health.v1.Health/Check",
+    }
+    assert {each.target for each in events} == {wire.target}
+
+
+async def test_a_refusal_for_load_makes_discovery_wait_its_turn(wire: WireServer) -> None:
+    await wire.faults(refuse={"ServerReflectionInfo": ["CANCELLED"]})
+    async with RemoteClient(wire.target, max_pending=64) as client:
+        await client.describe()
+        assert client._finder.servers[0].caller.connections.pending.limit < 64
+
+
+async def test_reflection_has_one_deadline_over_all_attempts(wire: WireServer) -> None:
+    await wire.faults(reflection_hang=True)
+    async with RemoteClient(wire.target, timeout=0.3, retries=8) as client:
+        with pytest.raises(DeadlineExceededError):
+            await client.describe()
+    assert (await wire.stats())["started"]["reflection v1"] == 1
+
+
+# -- a server that comes up late --------------------------------------------------------------------------------------
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("deed", ["models", "model", "describe", "healthy"])
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_a_client_starts_before_its_server(
+    start_wire: Callable[..., WireServer], start_http: Callable[..., HttpWire], protocol: str, deed: str
+) -> None:
+    port, refused = _free_port(), asyncio.Event()
+    start, scheme, name = (start_wire, "grpc", "foo") if protocol == "grpc" else (start_http, "http", "raw")
+
+    def hook(event: Any) -> None:
+        if isinstance(event, AttemptFailed):
+            refused.set()
+
+    async with RemoteClient(f"{scheme}://127.0.0.1:{port}", retries=8, hooks=[hook]) as client:
+        found = asyncio.ensure_future(client.model(name) if deed == "model" else getattr(client, deed)())
+        async with asyncio.timeout(5):
+            await refused.wait()
+        await asyncio.to_thread(start, port=port)
+        assert await found
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_a_blocking_client_starts_before_its_server(
+    start_wire: Callable[..., WireServer], start_http: Callable[..., HttpWire], protocol: str
+) -> None:
+    port, started = _free_port(), []
+    start, scheme, name = (start_wire, "grpc", "foo") if protocol == "grpc" else (start_http, "http", "raw")
+
+    def hook(event: Any) -> None:
+        if isinstance(event, AttemptFailed) and not started:  # in the loop's thread: the next attempt waits for it
+            started.append(start(port=port))
+
+    with sync.RemoteClient(f"{scheme}://127.0.0.1:{port}", retries=8, hooks=[hook]) as client:
+        assert client.model(name)
+    assert started
