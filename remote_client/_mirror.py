@@ -73,6 +73,7 @@ def off_loop(function: Callable[..., Any]) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(function):
         return function
 
+    @functools.wraps(function)
     async def call(*args: Any) -> Any:
         result = await anyio.to_thread.run_sync(function, *args)
         return await result if inspect.isawaitable(result) else result

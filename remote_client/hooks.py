@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from .errors import RemoteClientError
+from .errors import ConfigurationError, RemoteClientError
 
 logger = logging.getLogger("remote_client")
 
@@ -54,6 +56,58 @@ class CallEnded:
 Event = AttemptFailed | CallEnded
 Hook = Callable[[Event], None]
 """Called in the event loop, so it must not block. What it raises is logged and goes no further."""
+
+
+_NEVER_RUN = {
+    "a coroutine function": inspect.iscoroutinefunction,
+    "an async generator function": inspect.isasyncgenfunction,
+    "a generator function": inspect.isgeneratorfunction,
+}
+"""Kinds of functions whose body does not run when they are called."""
+
+
+def check_hooks(hooks: Any) -> tuple[Hook, ...]:
+    """Return hooks as a tuple.
+
+    Raises:
+        ConfigurationError: they are no iterable, or one of them could never run.
+    """
+    try:
+        given = tuple(hooks)
+    except TypeError:
+        name = name_of(hooks)
+        raise ConfigurationError(f"hooks: give a list of functions, as in hooks=[{name}], not {name}") from None
+    for hook in given:
+        if not callable(hook):
+            raise ConfigurationError(f"hooks: {name_of(hook)} cannot be called; a hook is a function of one event")
+        runs: Any = getattr(hook, "__call__", None)  # noqa: B004  # of an object, what its class defines
+        for kind, recognise in _NEVER_RUN.items():
+            if recognise(hook) or recognise(runs):
+                raise ConfigurationError(
+                    f"hooks: {name_of(hook)} is {kind}, which a hook cannot be: its body would never run. Give a plain "
+                    "function; it runs in the event loop, and can create tasks or put events into a queue"
+                )
+        if not can_take(hook, None):
+            raise ConfigurationError(f"hooks: {name_of(hook)} cannot be called with one event")
+    return given
+
+
+def can_take(function: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether a callable takes these positional arguments; True where nothing tells."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some of those that are written in C
+        return True
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def name_of(value: Any) -> str:
+    """A function's name, for error messages, or the beginning of another object's `repr`."""
+    return str(getattr(value, "__qualname__", None) or f"{value!r:.80}")
 
 
 def tell(hooks: tuple[Hook, ...], event: Event) -> None:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 
 from ._durations import Limit, Seconds, limit, seconds
 from .errors import ConfigurationError, InputError
-from .hooks import Hook
+from .hooks import Hook, can_take, check_hooks, name_of
 
 Protocol = Literal["grpc", "http"]
 Engine = Literal["asyncio", "grpcio"]
@@ -454,6 +454,26 @@ def check_protocol(connection: ConnectionInfo, protocol: Protocol) -> None:
         raise ConfigurationError("hostname: a unix socket is spoken to over gRPC only")
 
 
+def check_metadata(source: Any) -> None:
+    """Refuse metadata that can never be sent. Values are not looked at before a call, and never shown.
+
+    Raises:
+        ConfigurationError: it is no mapping of text keys, and no callable without arguments.
+    """
+    if callable(source):
+        if not can_take(source):
+            raise ConfigurationError(f"metadata: {name_of(source)} must be callable without arguments")
+    elif not isinstance(source, Mapping):
+        raise ConfigurationError(
+            f"metadata: expected a mapping, as in {{'authorization': 'Bearer ...'}}, or a callable that returns one, "
+            f"not {type(source).__name__}"
+        )
+    else:
+        for key in source:
+            if not isinstance(key, str):
+                raise ConfigurationError(f"metadata: keys must be text, not {type(key).__name__}")
+
+
 @dataclass(frozen=True, slots=True)
 class CallOptions:
     """What `with_options` sets for calls.
@@ -477,6 +497,11 @@ class CallOptions:
     hooks: tuple[Hook, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
+        check_hooks(self.hooks)
+        if not isinstance(self.metadata, tuple):
+            raise ConfigurationError("metadata: expected a tuple of sources, as in (source,)")
+        for source in self.metadata:
+            check_metadata(source)
         for name in ("timeout", "total_timeout"):
             object.__setattr__(self, name, limit(getattr(self, name), name))
         if self.output not in get_args(Output):

@@ -45,6 +45,7 @@ from .settings import (
     MetadataSource,
     Output,
     Protocol,
+    check_metadata,
 )
 
 if TYPE_CHECKING:
@@ -386,6 +387,9 @@ def _method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _metadata(source: MetadataSource | None) -> Any:
+    if source is None:
+        return None
+    check_metadata(source)
     return off_loop(source) if callable(source) else source
 
 

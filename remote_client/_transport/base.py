@@ -8,12 +8,13 @@ import os
 import re
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .. import _fork
 from ..errors import InputError, RemoteClientError
+from ..hooks import name_of
 from ..settings import MetadataSource
 
 RawMetadata = tuple[tuple[str, str | bytes], ...]
@@ -155,25 +156,29 @@ async def resolve_metadata(sources: tuple[MetadataSource, ...], reserved: str | 
     """Ask the sources, in order, and merge what they give; keys are sent in lower case.
 
     Raises:
-        InputError: a key or value that gRPC cannot send, or the key `reserved` for the model's name. Values are
-            never repeated in the message: they may be secret.
+        InputError: a source gives no mapping, a key or value that gRPC cannot send, or the key `reserved` for the
+            model's name. Values are never repeated in the message: they may be secret.
     """
     merged: dict[str, str | bytes] = {}
     for source in sources:
         given = source() if callable(source) else source
         if inspect.isawaitable(given):
             given = await given
+        if not isinstance(given, Mapping):
+            told = f"{name_of(source)} must return a mapping, not {type(given).__name__}"
+            del sources, source, given, merged  # a traceback shows a frame's variables, where it is asked to
+            raise InputError(f"metadata: {told}")
         for name, value in given.items():
-            key = name.lower()
+            key = name.lower() if isinstance(name, str) else ""
             wrong = _wrong(name, key, value, reserved)
             if wrong is not None:
-                del sources, source, given, value, merged  # a traceback shows a frame's variables, where it is asked to
+                del sources, source, given, value, merged  # as above
                 raise InputError(f"metadata: {wrong}")
             merged[key] = value
     return tuple(merged.items())
 
 
-def _wrong(name: str, key: str, value: object, reserved: str | None) -> str | None:
+def _wrong(name: object, key: str, value: object, reserved: str | None) -> str | None:
     if not _KEY.fullmatch(key) or key.startswith("grpc-") or key in _OURS or key == reserved:
         return f"the key {name!r} cannot be used"
     if key.endswith("-bin"):
