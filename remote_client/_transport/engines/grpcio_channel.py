@@ -13,9 +13,10 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from ...errors import ConfigurationError, ForkedError
+from ...errors import ConfigurationError, ForkedError, TlsError
 from ...settings import ConnectionInfo, ConnectionTlsInfo
 from ..base import MAX_RESPONSE_SIZE
+from ..net.tls import trust_store_version, trusted_certificates
 
 _OPTIONS: dict[str, str | int] = {
     # Without it channels with equal arguments share one connection, and rotation opens none (#20985).
@@ -64,6 +65,12 @@ def open_channel(connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -
     return grpc.aio.secure_channel(target, _credentials(connection.tls), **more)
 
 
+def is_instrumented() -> bool:
+    """Whether something else than grpc.aio opens its channels: a tracing agent, that adds its interceptors to them."""
+    openers = (grpc.aio.insecure_channel, grpc.aio.secure_channel)
+    return any(hasattr(each, "__wrapped__") or not each.__module__.startswith("grpc.") for each in openers)
+
+
 def _options(connection: ConnectionInfo) -> dict[str, str | int]:
     # gRPC ignores what is no int and no str; of JSON and YAML a number may come as a float.
     given = {key: value if isinstance(value, str) else int(value) for key, value in connection.options.items()}
@@ -104,7 +111,7 @@ def _credentials(tls: ConnectionTlsInfo) -> grpc.ChannelCredentials:
     try:
         for _ in range(3):
             changed = _changed(files)
-            made = _make_credentials(*files, changed)
+            made = _make_credentials(*files, changed, () if tls.ca_file else trust_store_version())
             if _changed(files) == changed:
                 return made
     except (OSError, ConfigurationError) as error:
@@ -121,10 +128,22 @@ def _changed(files: tuple[str | None, ...]) -> tuple[tuple[int, ...], ...]:
 
 @lru_cache(maxsize=64)
 def _make_credentials(
-    ca_file: str | None, key_file: str | None, cert_file: str | None, changed: tuple[tuple[int, ...], ...]
+    ca_file: str | None,
+    key_file: str | None,
+    cert_file: str | None,
+    changed: tuple[tuple[int, ...], ...],
+    trust_store: tuple[object, ...],
 ) -> grpc.ChannelCredentials:
     # Checked anew: of a file that has become empty gRPC aborts the whole process.
     ConnectionTlsInfo(enabled=True, ca_file=ca_file, key_file=key_file, cert_file=cert_file)
-    return grpc.ssl_channel_credentials(
-        *(Path(file).read_bytes() if file else None for file in (ca_file, key_file, cert_file))
-    )
+    authorities = Path(ca_file).read_bytes() if ca_file else _system_authorities()
+    key, cert = (Path(file).read_bytes() if file else None for file in (key_file, cert_file))
+    return grpc.ssl_channel_credentials(authorities, key, cert)
+
+
+def _system_authorities() -> bytes:
+    """Return whom the system trusts: by itself gRPC trusts a list of its own."""
+    certificates = trusted_certificates()
+    if not certificates:
+        raise TlsError("the system trusts no authority; give ca_file, or set SSL_CERT_FILE")
+    return certificates.encode()
