@@ -28,6 +28,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names that hold an address: workers of pytest-xdist must collect the same ones."""
+    odd = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if odd:
+        raise pytest.UsageError("\n".join(["parametrize these without ids=str or ids=repr:", *odd]))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what holds on another engine only; docs/engines.md lists it."""
     for mark in item.iter_markers("only_engine"):

@@ -67,7 +67,6 @@ CLIENTS = pytest.mark.parametrize("client", [RemoteClient, sync.RemoteClient], i
         ([lambda *, event: None], "cannot be called with one event"),
         ([print, lambda: None], "cannot be called with one event"),
     ],
-    ids=str,
 )
 def test_hooks_that_would_never_run(client: Any, hooks: Any, told: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^hooks: .*{told}"):
@@ -116,7 +115,7 @@ WRONG_SOURCES: list[Any] = [
 
 
 @CLIENTS
-@pytest.mark.parametrize("source", WRONG_SOURCES, ids=repr)
+@pytest.mark.parametrize("source", WRONG_SOURCES)
 @pytest.mark.filterwarnings("ignore:coroutine 'pairs' was never awaited")
 def test_metadata_that_cannot_be_sent_is_refused_where_it_is_set(client: Any, source: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^metadata: "):
@@ -156,7 +155,6 @@ def test_metadata_that_can_be_sent(client: Any) -> None:
 @pytest.mark.parametrize(
     "given",
     [None, [("a", "s3cr3t")], "s3cr3t", 5, {1: "s3cr3t"}, {None: "s3cr3t"}, {b"a": "s3cr3t"}, iter(())],
-    ids=repr,
 )
 async def test_what_a_function_returns_is_refused_where_it_is_called(given: Any) -> None:
     async def asynchronous() -> Any:
