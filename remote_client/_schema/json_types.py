@@ -33,6 +33,7 @@ from pydantic import Field as PydanticField
 from .._html import table
 from ..errors import SchemaError, clean, kind_of, shown
 from .attributes import attributes_of, complete
+from .json_schemas import Schemas, is_any_object, is_null, members_of, outline_of
 
 FILE = "caikit_data_model.common.File"
 """The type that a multipart request sends as a file."""
@@ -165,7 +166,7 @@ class _OneOf:
         return schema
 
 
-class JsonTypes:
+class JsonTypes(Schemas):
     """The types of one document, each made once.
 
     Args:
@@ -173,29 +174,12 @@ class JsonTypes:
     """
 
     def __init__(self, components: Mapping[str, Any]) -> None:
+        super().__init__(components)
         self.by_name: dict[str, type[Any]] = {}
-        self.unknown: set[str] = set()
-        """References that lead nowhere: what they stand for is open."""
-        self._components = components
         self._making: dict[str, str] = {}
         self._incomplete: list[type[BaseModel]] = []
         self._outlines: dict[str, Any] = {}
         self._known: dict[str, Any] = {}
-
-    def resolve(self, schema: Any) -> tuple[str, Mapping[str, Any] | None]:
-        """A schema, or what it refers to, and the name it goes by; None where that is unknown."""
-        name = ""
-        for _ in range(32):
-            if not isinstance(schema, Mapping):
-                return name, None
-            reference = schema.get("$ref")
-            if not isinstance(reference, str):
-                return name, schema
-            name = reference.rpartition("/")[2]
-            schema = self._components.get(name)
-            if schema is None:
-                self.unknown.add(name)
-        raise SchemaError(f"the schema {name} refers to itself")
 
     def of(self, schema: Any) -> Any:
         """The type of a schema."""
@@ -212,7 +196,7 @@ class JsonTypes:
         return self._known[name]
 
     def _of(self, name: str, schema: Mapping[str, Any]) -> Any:
-        members = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
+        members = members_of(schema) or schema.get("allOf")
         if isinstance(members, list):
             return self._union(members)
         if isinstance(schema.get("enum"), list):
@@ -232,7 +216,7 @@ class JsonTypes:
         return _SCALARS.get(str(kind), OPEN)
 
     def _union(self, schemas: list[Any]) -> Any:
-        if any(_is_any_object(each) for each in schemas):
+        if any(is_any_object(each) for each in schemas):
             return OPEN  # caikit's JSON values: a list of what one level of them may be
         members = [self.of(each) for each in schemas]
         optional = None in members
@@ -252,7 +236,7 @@ class JsonTypes:
     def model(self, name: str, schema: Mapping[str, Any]) -> Any:
         """The model of an object with properties; inside its own making a forward reference."""
         properties = schema["properties"]
-        full_name = self._full_name(name, schema, _outline(properties))
+        full_name = self._full_name(name, schema, outline_of(properties))
         if full_name in self.by_name:
             return self.by_name[full_name]
         if full_name in self._making:
@@ -300,11 +284,10 @@ class JsonTypes:
 
     def _lists(self, schema: Any) -> bool | None:
         """For a union: whether all its members are lists. None for anything else."""
-        _, schema = self.resolve(schema)
-        members = (schema.get("anyOf") or schema.get("oneOf")) if schema else None
-        if not isinstance(members, list) or any(_is_any_object(each) for each in members):
+        members = members_of(self.resolve(schema)[1])
+        if any(is_any_object(each) for each in members):
             return None
-        members = [each for each in members if isinstance(each, Mapping) and each.get("type") != "null"]
+        members = [each for each in members if isinstance(each, Mapping) and not is_null(each)]
         return all(each.get("type") == "array" for each in members) if len(members) > 1 else None
 
 
@@ -314,18 +297,6 @@ class _Closed(JsonMessage):
 
 class _Opened(JsonMessage):
     model_config = ConfigDict(extra="allow")
-
-
-def _outline(schema: Any) -> Any:
-    """What makes a type another one: not its words, nor where it is, nor how a version of FastAPI spells bytes."""
-    if isinstance(schema, Mapping):
-        told = {key: _outline(each) for key, each in schema.items() if key not in ("title", "description")}
-        if isinstance(told.get("$ref"), str):
-            told["$ref"] = told["$ref"].rpartition("/")[2]
-        if told.pop("contentMediaType", None) is not None:
-            told["format"] = "binary"
-        return told
-    return [_outline(each) for each in schema] if isinstance(schema, list) else schema
 
 
 def _default(kind: Any, schema: Any) -> Any:
@@ -377,10 +348,6 @@ def _choice(values: list[Any]) -> Any:
         return int(value) if isinstance(value, int) else value
 
     return Annotated[int | str if numbers else str, BeforeValidator(check)]
-
-
-def _is_any_object(schema: Any) -> bool:
-    return isinstance(schema, Mapping) and schema.get("type") == "object" and schema.get("additionalProperties") is True
 
 
 def _either(one: Any, other: Any) -> Any:

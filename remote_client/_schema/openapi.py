@@ -48,7 +48,7 @@ def describe(document: bytes) -> ServiceDescription:
     try:
         told = from_json(document)
     except ValueError as error:
-        raise SchemaError(f"the server's OpenAPI document is no JSON: {error}") from None
+        raise SchemaError(f"the server's /openapi.json is no JSON: {error}") from None
     return read(told)
 
 
@@ -63,6 +63,15 @@ def read(told: Any) -> ServiceDescription:
         return _Reader(schemas if isinstance(schemas, dict) else {}).read(paths)
     except RecursionError:
         raise SchemaError("the server's types are nested too deeply") from None
+
+
+def usual(method: str) -> RemoteRPCDescriptor | None:
+    """Return a method that tells something of the runtime, at the route where runtimes have it; None for any other."""
+    for (verb, route), (name, parameters) in _MANAGEMENT.items():
+        if name == method and route.startswith("/info/"):
+            codec, path = QueryCodec(name, parameters), f"{verb.upper()} {route}"
+            return RemoteRPCDescriptor(codec.signature, "", "", name, name=name, path=path, codec=codec)
+    return None
 
 
 class _Reader:
@@ -156,12 +165,14 @@ class _Reader:
             request, answer = _request(operation), self._answer(operation)
             schemas = _properties(request)
             parameters = self._types.of(schemas["parameters"])
-            inner = _properties(self._types.resolve(schemas["parameters"])[1] or {})
+            inner = _properties(self._types.beside_null(schemas["parameters"])[1] or {})
             attributes = attributes_of(inner)
             codec = TrainingCodec(
                 "train",
                 parameters=parameters if isinstance(parameters, type) else OPEN,
-                optional={attributes[each]: shape["default"] for each, shape in inner.items() if _has_default(shape)},
+                optional={
+                    attributes[each]: _default(shape) for each, shape in inner.items() if self._is_optional(shape)
+                },
                 sources={
                     attributes[each]: rows for each, shape in inner.items() if (rows := self._source(shape)) is not OPEN
                 },
@@ -182,9 +193,13 @@ class _Reader:
             )
         return described
 
+    def _is_optional(self, schema: Any) -> bool:
+        """Whether a training runs without the parameter. The document shows a default of None as a type with null."""
+        return (isinstance(schema, Mapping) and "default" in schema) or self._types.allows_null(schema)
+
     def _source(self, schema: Any) -> Any:
         """The model of a training's rows, None where that is unknown; OPEN for what is no training data."""
-        properties = _properties(self._types.resolve(schema)[1] or {})
+        properties = _properties(self._types.beside_null(schema)[1] or {})
         if list(properties) != [FIELD]:
             return OPEN
         union = self._types.resolve(properties[FIELD])[1] or {}
@@ -207,7 +222,7 @@ class _Reader:
         """The type of the required inputs, and each of them where they are several."""
         if schema is None:
             return None, {}
-        name, resolved = self._types.resolve(schema)
+        name, resolved = self._types.beside_null(schema)
         if name.endswith("RequestInputs"):
             # caikit's own message around several inputs. A route may show the one of the task's other method.
             own = f"{rpc_name}RequestInputs"
@@ -229,7 +244,7 @@ class _Reader:
             return self._types.of({"$ref": own})
         if schema is None:
             return None
-        name, resolved = self._types.resolve(schema)
+        name, resolved = self._types.beside_null(schema)
         merged = not _text(request.get("title")).endswith(f".{rpc_name}RequestHttpRequest")
         if (merged or name.startswith("ServerStreaming")) and name != own:
             return OPEN if self._types.unknown else None
@@ -245,17 +260,18 @@ class _Reader:
         if "application/json" not in content:
             return None
         media = content["application/json"]
-        return self._types.of(media.get("schema") if isinstance(media, Mapping) else None)
+        # caikit 0.26 leaves out the step `schema`.
+        return self._types.of(media.get("schema", media) if isinstance(media, Mapping) else None)
 
     def _file_paths(self, properties: Mapping[str, Any], path: Path) -> Iterator[Path]:
         attributes = attributes_of(properties)
         for name, schema in properties.items():
             here: Path = (*path, (name, attributes[name]))
-            _, resolved = self._types.resolve(schema)
+            _, resolved = self._types.beside_null(schema)
             if resolved is None or len(here) > _MAX_DEPTH:
                 continue
             if resolved.get("type") == "array":
-                _, resolved = self._types.resolve(resolved.get("items"))
+                _, resolved = self._types.beside_null(resolved.get("items"))
                 if resolved is not None and resolved.get("title") == FILE:
                     yield here
                 continue
@@ -293,8 +309,8 @@ def _job(route: str, answer: Any) -> JobMethods:
     )
 
 
-def _has_default(schema: Any) -> bool:
-    return isinstance(schema, Mapping) and "default" in schema
+def _default(schema: Any) -> Any:
+    return schema.get("default") if isinstance(schema, Mapping) else None
 
 
 def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -107,7 +107,7 @@ class RemoteRPCDescriptor:
 
     def __str__(self) -> str:
         # Types by their last name: what a reader wants, and what `ServiceDescription.type` takes.
-        return self.name + re.sub(r"(?:\w+\.)+(\w+)", r"\1", str(self.signature))
+        return self.name + re.sub(r"\b(?:[^\W\d]\w*\.)+(\w+)", r"\1", str(self.signature))
 
 
 def training_job(management: Mapping[str, RemoteRPCDescriptor]) -> JobMethods | None:

@@ -173,8 +173,10 @@ ROWS = [{"name": "a"}, {"name": "b"}]
         ({"union_list": ["x"], "shuffle": False}, {"shuffle": "false"}),
         ({"union_list": ["x"], "note": ""}, {"note": "''"}),
         ({"union_list": ["x"]}, {"batch_size": "64", "ratio": "0.5", "shuffle": "true", "note": "none"}),
+        ({"union_list": ["x"], "oom_exit_code": None, "note": None}, {"oom_exit_code": "null", "note": "none"}),
+        ({"union_list": ["x"], "oom_exit_code": 137}, {"oom_exit_code": "137"}),
     ],
-    ids=["int", "float", "bool", "str", "defaults"],
+    ids=["int", "float", "bool", "str", "defaults", "none", "without a default"],
 )
 async def test_arguments_arrive(
     runtime: Runtime, client: RemoteClient, arguments: dict[str, Any], recorded: dict[str, Any]

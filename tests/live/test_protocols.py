@@ -193,6 +193,9 @@ async def test_the_tasks_that_both_have_differ_in_their_single_input_only(
             same = methods[method.name]
             assert same.rpc_name == method.rpc_name
             theirs = list(same.signature.parameters)
+            if name == "RerankTask":  # over gRPC nothing tells that a list is required: it comes last
+                assert {first, *others} == {*theirs}
+                continue
             assert first == (theirs[0] if name == "PairTask" else "inputs")
             assert sorted(others) == sorted(theirs[1:])
 

@@ -228,6 +228,13 @@ async def test_positional_is_the_same_as_keyword(client: RemoteClient, protocol:
     assert await model.run(*[given[name] for name in order]) == await model.run(**given)
 
 
+async def test_a_list_of_json_objects_is_one_of_two_inputs(client: RemoteClient) -> None:
+    model = await client.model("rerank")
+    documents = [{"text": "a", "tags": [{"n": 1.0}]}, {}]
+    answer = await model.run_rerank(documents=documents, query="q", top_n=0)
+    assert json.loads(answer.received) == {"documents": documents, "query": "q", "top_n": 0}
+
+
 EMPTY: dict[str, Any] = {
     "optional_text": "",
     "optional_number": 0,

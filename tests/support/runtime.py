@@ -41,6 +41,7 @@ SAMPLE_MODELS = {
     "tagged": f"{_ID}1a",
     "text": f"{_ID}1b",
     "numbers": f"{_ID}1c",
+    "rerank": f"{_ID}1d",
 }
 OTHER_MODELS = {"foo": "11110203-0405-0607-0809-0a0b02dd0e0f"}
 

@@ -9,6 +9,8 @@ from typing import Any
 _HERE = Path(__file__).parent.parent / "support" / "openapi"
 COMPLETE = (_HERE / "complete.json").read_bytes()
 DANGLING = (_HERE / "dangling.json").read_bytes()
+CAIKIT_026 = (_HERE / "caikit-0.26.json").read_bytes()
+"""Of caikit 0.26.34 with pydantic 2.7.4 and fastapi 0.115, serving `tests/runtime/sample_lib`."""
 
 
 def document(

@@ -141,6 +141,11 @@ class NumbersTask(TaskBase):
     """Gives numbers back, JSON's and others."""
 
 
+@task(unary_parameters={"documents": List[JsonDict], "query": str}, unary_output_type=Report)
+class RerankTask(TaskBase):
+    """Two required inputs, of which one is a list of JSON objects."""
+
+
 @module(id="00110203-0405-0607-0809-0a0b02dd0e0f", name="SampleModule", version="0.1.0", task=SampleTask)
 class SampleModule(ModuleBase):
     """Greets; every kind of method, and a training."""
@@ -203,6 +208,7 @@ class SampleModule(ModuleBase):
         note: str = "none",
         fail: bool = False,
         seconds: float = 0.0,
+        oom_exit_code: Optional[int] = None,
     ) -> "SampleModule":
         """Remembers what it was trained with."""
         if fail:
@@ -217,6 +223,7 @@ class SampleModule(ModuleBase):
                 "ratio": ratio,
                 "shuffle": shuffle,
                 "note": note,
+                "oom_exit_code": oom_exit_code,
             }
         )
 
@@ -549,3 +556,17 @@ class NumbersModule(ModuleBase):
     def run(self, numbers: List[float]) -> Numbers:
         """The numbers, their sum, and nothing else."""
         return Numbers(numbers=numbers, total=sum(numbers))
+
+
+@module(id="00110203-0405-0607-0809-0a0b02dd0e1d", name="RerankModule", version="0.1.0", task=RerankTask)
+class RerankModule(ModuleBase):
+    """Reports its inputs."""
+
+    @classmethod
+    def load(cls, model_path, **_):
+        return cls()
+
+    @RerankTask.taskmethod()
+    def run(self, documents: List[JsonDict], query: str, top_n: Optional[int] = None) -> Report:
+        """Reports what it got, as JSON text."""
+        return _report(documents=documents, query=query, top_n=top_n)
