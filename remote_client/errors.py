@@ -7,6 +7,7 @@ anything was sent.
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -85,8 +86,62 @@ def shown(value: object) -> str:
         return kind_of(value)
 
 
+_CAUSES, _NO_CONTEXT = "__causes__", "__suppress_context__"
+
+
+def _remake(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    """An unpickled exception, without calling `__init__`: that may have other arguments."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
+
+
+def _causes_of(error: BaseException) -> Iterator[BaseException]:
+    """What caused an error, what caused that, and so on, each once."""
+    seen = [error]
+    for cause in causes(error.__cause__):
+        if any(cause is each for each in seen):
+            return
+        seen.append(cause)
+        yield cause
+
+
+def _parts(cause: BaseException) -> Any:
+    """A cause as it is pickled: one of ours in parts, so that it does not bring its own causes a second time.
+
+    One that cannot be unpickled would break the pool of processes that the error travels in: it is told in words.
+    """
+    parts = (type(cause), cause.args, dict(vars(cause))) if isinstance(cause, RemoteClientError) else cause
+    try:
+        pickle.loads(pickle.dumps(parts))  # noqa: S301 - what was dumped in this moment
+    except Exception:
+        return RemoteClientError, (clean(f"{kind_of(cause)}: {cause}"),), {}
+    return parts
+
+
+def _whole(parts: Any) -> BaseException:
+    if isinstance(parts, BaseException):
+        return parts
+    kind, args, attributes = parts
+    error = _remake(kind, args)
+    vars(error).update(attributes)
+    return error
+
+
 class RemoteClientError(Exception):
-    """The base of all exceptions of this package."""
+    """The base of all exceptions of this package. They can be pickled, with what caused them."""
+
+    def __reduce__(self) -> Any:
+        state = {**vars(self), _CAUSES: tuple(map(_parts, _causes_of(self))), _NO_CONTEXT: self.__suppress_context__}
+        return _remake, (type(self), self.args), state
+
+    def __setstate__(self, state: Any) -> None:
+        state = dict(state)
+        error: BaseException = self
+        for cause in state.pop(_CAUSES, ()):
+            error.__cause__ = _whole(cause)
+            error = error.__cause__
+        super().__setstate__(state)
 
     def _repr_html_(self) -> str:
         return table(type(self).__name__, [("message", str(self))])
@@ -106,6 +161,10 @@ class InputError(RemoteClientError, TypeError, ValueError):
 
 class UnsupportedError(RemoteClientError):
     """The protocol or the runtime at hand cannot do this; the message says which can."""
+
+
+class PicklingError(RemoteClientError, pickle.PicklingError, TypeError):
+    """An object cannot go to another process, as it holds credentials or is in use here. The message names the way."""
 
 
 class ClosedError(RemoteClientError, RuntimeError):
