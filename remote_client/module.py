@@ -6,10 +6,12 @@ import copy
 import difflib
 import inspect
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
+import sys
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Hashable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 from . import jobs
 from ._durations import Duration
@@ -280,7 +282,18 @@ class _NoStreamedInputError(UnsupportedError, AttributeError):
 
 
 def construct_remote_module_class(model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
-    """A class with the methods of the model's tasks, `run_<task>`; of a single task they have their short names too."""
+    """A class with the methods of the model's tasks, `run_<task>`; of a single task they have their short names too.
+
+    Equal configurations have one class.
+    """
+    key = model_config.class_key
+    return _classes.get(key) or _classes.setdefault(key, _module_class(model_config))
+
+
+_classes: WeakValueDictionary[Hashable, type[RemoteModuleBase]] = WeakValueDictionary()
+
+
+def _module_class(model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
     declared = None if model_config.declaration is None else model_config.declaration.module
     words = re.findall(r"[A-Za-z0-9]+", model_config.module_name if declared is None else declared.__name__)
     name = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789") or "RemoteModule"
@@ -321,6 +334,18 @@ async def _held(value: Any) -> Any:
     return list(value) if isinstance(value, Iterator) else value
 
 
+def mark_coroutine_function(function: Any) -> None:
+    """Make `inspect` and `asyncio` see a coroutine function in a function that returns a coroutine.
+
+    Frameworks decide by that whether to await. An `async def` would check its arguments when it is awaited, not called.
+    """
+    if sys.version_info >= (3, 12):
+        inspect.markcoroutinefunction(function)
+    else:  # CPython 3.11 itself goes by the code's instructions, and never by this flag
+        code = function.__code__
+        function.__code__ = code.replace(co_flags=code.co_flags | inspect.CO_COROUTINE)
+
+
 def _train_method(config: RemoteModuleConfig, class_name: str) -> Any:
     async def train(self: RemoteModuleBase, /, *args: Any, **kwargs: Any) -> TrainingJob[RemoteModuleBase]:
         return await self._train(*args, **kwargs)
@@ -347,6 +372,8 @@ def _method(rpc: RemoteRPCDescriptor, name: str, class_name: str) -> Any:
         parameters=parameters, return_annotation=result
     )
     method.__name__, method.__qualname__ = name, f"{class_name}.{name}"
+    if not rpc.output_streaming:
+        mark_coroutine_function(method)
     kind = "each answer is" if rpc.output_streaming else "the answer is"
     method.__doc__ = f"Calls {rpc.rpc_name} of {rpc.task}; {kind} a {rpc.response_dm_name}.\n\n{rpc}"
     return method

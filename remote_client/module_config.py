@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ._schema.caikit_modules import declaration_of_caikit, is_caikit_module, module_of_id
-from ._schema.declared import bind, unbound, unbound_method
+from ._schema.declared import UnboundCodec, bind, server_codec, unbound, unbound_method
 from ._schema.declared_http import description_of
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .declare import Declaration, declaration_of, registry
@@ -103,6 +104,26 @@ class RemoteModuleConfig:
         self.declaration = declaration
         self.tasks_known = self.bound = True
         self.module_name = self.module_name or declaration.name
+
+    @property
+    def class_key(self) -> Hashable:
+        """What a module's class depends on: modules of configurations that agree in it are of one class."""
+        return (
+            self.connection.target,
+            self.model_path,
+            self.module_name,
+            self.tasks_known,
+            self.declaration and self.declaration.module,
+            tuple((task, tuple(map(_identity, methods))) for task, methods in self.task_methods),
+            self.train_method and _identity(self.train_method),
+            tuple(map(_identity, self.trainings)),
+        )
+
+
+def _identity(rpc: RemoteRPCDescriptor) -> Hashable:
+    """What a method is known by. Two servers may mean different things by one name: the codec tells them apart."""
+    codec = server_codec(rpc.codec)
+    return rpc.name, rpc.path, rpc.task, rpc.module, str(rpc.signature) if isinstance(codec, UnboundCodec) else codec
 
 
 def _declaration(reference: Any) -> Declaration:

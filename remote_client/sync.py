@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, get_args, get_origin, overload
+from weakref import WeakValueDictionary
 
 from . import FileResponse, __version__, errors
 from . import client as _client
@@ -352,7 +353,17 @@ _TWINS: dict[type, Any] = {
 
 
 def _twin_class(module_class: type[_module.RemoteModuleBase], config: RemoteModuleConfig) -> type[RemoteModuleBase]:
-    """The blocking class of an asynchronous module's."""
+    """The blocking class of an asynchronous module's class, which has one."""
+    found: type[RemoteModuleBase] | None = _twin_classes.get(module_class)
+    return found or _twin_classes.setdefault(module_class, _made_twin_class(module_class, config))
+
+
+_twin_classes: WeakValueDictionary[type, type[RemoteModuleBase]] = WeakValueDictionary()
+
+
+def _made_twin_class(
+    module_class: type[_module.RemoteModuleBase], config: RemoteModuleConfig
+) -> type[RemoteModuleBase]:
     bases: tuple[type, ...] = (RemoteModuleBase,)
     declared = None if config.declaration is None else config.declaration.module
     if declared is not None and issubclass(declared, RemoteModuleBase):
@@ -375,7 +386,8 @@ def _method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         kwargs = {each: held(value) for each, value in kwargs.items()}  # a training
         return wrapped(run(getattr(self._twin, name), *map(held, args), **kwargs))
 
-    functools.update_wrapper(call, method)
+    functools.update_wrapper(call, method, updated=())  # its attributes mark a coroutine function
+    call.rpc = rpc  # type: ignore[attr-defined]  # pyright: ignore
     signature = inspect.signature(method)
     result = signature.return_annotation
     if get_origin(result) is AsyncIterator:

@@ -236,6 +236,13 @@ class DeclaredCodec(DeclaredAnswer):
         return self._codec.frame(constants, {name: plain(item) for name, item in items.items()}, index)
 
 
+def server_codec(codec: Codec) -> Codec:
+    """The codec that the server's description gave a method, below the one of a declaration."""
+    while isinstance(codec, DeclaredAnswer):
+        codec = codec._codec
+    return codec
+
+
 def _names(method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> dict[str, str]:
     """Declared parameters that have another name on the server: over HTTP a single input is called `inputs`."""
     theirs = rpc.signature.parameters

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import AsyncIterable, Iterable, Mapping
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
+from weakref import WeakKeyDictionary
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
@@ -32,7 +33,14 @@ def description_of(declaration: Declaration) -> ServiceDescription:
     Raises:
         ConfigurationError: a type cannot be told in JSON.
     """
-    return read(_Document().of(declaration))
+    found = _descriptions.get(declaration.module)
+    if found is None:
+        found = _descriptions[declaration.module] = read(_Document().of(declaration))
+    return found
+
+
+_descriptions: WeakKeyDictionary[type, ServiceDescription] = WeakKeyDictionary()
+"""By declared class. Modules that are made of equal configurations share their methods, and so their class."""
 
 
 class _Document:
