@@ -14,9 +14,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, I
 from queue import SimpleQueue
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-import anyio.to_thread
 from pydantic import BaseModel
 
+from . import _threads
 from ._loop_thread import END_TIME, LoopThread, closers, loop_thread, run
 from .errors import ClosedError, ForkedError
 
@@ -69,13 +69,16 @@ def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> C
 
 
 def off_loop(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A user's function as a coroutine function that runs it in a thread, where it may block. Async ones stay."""
+    """A user's function as a coroutine function that runs it in a thread, where it may block. Async ones stay.
+
+    One that never returns holds up neither a call that is over, nor the end of the process.
+    """
     if inspect.iscoroutinefunction(function):
         return function
 
     @functools.wraps(function)
     async def call(*args: Any) -> Any:
-        result = await anyio.to_thread.run_sync(function, *args)
+        result = await _threads.aside(function, *args)
         return await result if inspect.isawaitable(result) else result
 
     return call

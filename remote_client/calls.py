@@ -13,7 +13,7 @@ from typing import Any, Generic, Self, TypeVar
 from . import _fork
 from ._schema.rpc import RemoteRPCDescriptor
 from ._transport.balance import Balancer, Health
-from ._transport.base import Answered, ByteStream, Call, Transport, resolve_metadata
+from ._transport.base import Answered, ByteStream, Call, RawMetadata, Transport, resolve_metadata
 from ._transport.manager import ConnectionManager, Lease
 from ._transport.pending import Place
 from ._transport.retry import may_retry, pause
@@ -102,16 +102,39 @@ class Caller:
         return self.connections if self._balancer is None else self._balancer.pick(monotonic(), tried)
 
     async def call(self, path: str, *, idempotent: bool = True) -> Call:
-        """The record of a call that is to be made."""
+        """Return the record of a call that is to be made.
+
+        Raises:
+            DeadlineExceededError: a function did not give its metadata within the call's time. Nothing was sent.
+        """
         call = self._calls.get(path) if idempotent else None
         if call is None:
-            metadata = await resolve_metadata(self.options.metadata, reserved=self._model_key)
-            if self.model is not None:
-                metadata = ((self._model_key, self.model), *metadata)
+            changing, begun = any(map(callable, self.options.metadata)), monotonic()
+            metadata = await (self._metadata_in_time(path) if changing else self._metadata())
             call = Call(path, metadata, self.options.timeout, self.options.total_timeout, idempotent)
-            if idempotent and not any(map(callable, self.options.metadata)):
+            if changing:
+                return _shortened(call, monotonic() - begun)
+            if idempotent:
                 self._calls[path] = call
         return call
+
+    async def _metadata(self) -> RawMetadata:
+        metadata = await resolve_metadata(self.options.metadata, reserved=self._model_key)
+        return metadata if self.model is None else ((self._model_key, self.model), *metadata)
+
+    async def _metadata_in_time(self, path: str) -> RawMetadata:
+        seconds = _shortest(self.options)
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await self._metadata()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            told = f"no metadata within {seconds} seconds: its function did not return"
+            raise _unsent(told, path, self.connections, self.model) from None
+        finally:
+            del limit  # see `RemoteStream._read`
 
     async def send(self, path: str, body: Body | Exchange, *, idempotent: bool = True) -> bytes:
         """Make a call of one answer, bytes out and in; again where that is allowed.
@@ -230,19 +253,31 @@ async def wait_for_turn(connections: ConnectionManager, call: Call) -> tuple[Pla
     Raises:
         DeadlineExceededError: its turn did not come within the call's time. Nothing was sent.
     """
-    begun = monotonic()
-    limits = [each for each in (call.timeout, call.total_timeout) if each is not None]
-    place = await connections.pending.wait(min(limits, default=None))
+    begun, limit = monotonic(), _shortest(call)
+    place = await connections.pending.wait(limit)
     if place is None:
-        told = f"no answer within {min(limits)} seconds: too many calls wait for the server (max_pending)"
-        failure = DeadlineExceededError(told, method=call.path.removeprefix("/"), target=connections.target)
-        failure.outcome_known = True
-        raise failure
-    waited = monotonic() - begun
+        told = f"no answer within {limit} seconds: too many calls wait for the server (max_pending)"
+        raise _unsent(told, call.path, connections)
+    return place, _shortened(call, monotonic() - begun)
+
+
+def _shortest(limits: Call | CallOptions) -> float | None:
+    """Return the seconds a call may take before its first answer."""
+    return min((each for each in (limits.timeout, limits.total_timeout) if each is not None), default=None)
+
+
+def _shortened(call: Call, passed: float) -> Call:
+    """Return a call with the time that is left after so many seconds."""
     timeout, total = (
-        None if each is None else max(each - waited, 0.001) for each in (call.timeout, call.total_timeout)
+        None if each is None else max(each - passed, 0.001) for each in (call.timeout, call.total_timeout)
     )
-    return place, replace(call, timeout=timeout, total_timeout=total)
+    return replace(call, timeout=timeout, total_timeout=total)
+
+
+def _unsent(told: str, path: str, connections: ConnectionManager, model: str | None = None) -> DeadlineExceededError:
+    failure = DeadlineExceededError(told, method=path.removeprefix("/"), target=connections.target, model=model)
+    failure.outcome_known = True
+    return failure
 
 
 class Attempts:
@@ -402,13 +437,16 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             return
         if not isinstance(body, (bytes, AsyncIterator)):  # the server has to be asked first how it is sent
             self._descriptor, body = await body()
+        begun = monotonic()
         call = await self._caller.call(self._descriptor.path)
+        if call.timeout != self._caller.options.timeout:  # less what its metadata took: here it is between two answers
+            call = replace(call, timeout=self._caller.options.timeout)
         if self._closed:  # meanwhile, by another task
             return
         self._unread = (self._descriptor, body)
         connections = self._caller.pick()
         connections.budget.calls += 1
-        self._attempts = Attempts(self._caller, call, connections, monotonic())
+        self._attempts = Attempts(self._caller, call, connections, begun)
         await self._open(call, body)
 
     async def _open(self, call: Call, body: Body) -> None:

@@ -32,7 +32,6 @@ from .initializer import RemoteModelInitializer
 from .jobs import Home, PredictionJob, TrainingJob, has_model, start
 from .module import RemoteModuleBase
 from .settings import (
-    ONCE,
     CallOptions,
     ConnectionInfo,
     ConnectionTlsInfo,
@@ -332,14 +331,17 @@ class RemoteClient:
         return servers[0]
 
     async def healthy(self) -> bool:
-        """Whether every server answers that it serves. Unreachable ones do not; other errors are raised."""
+        """Whether every server answers that it serves. Unreachable ones do not; other errors are raised.
+
+        A server that cannot be reached or refuses is asked again, as other calls are made again (`retries`).
+        """
         answers: list[bool] = []
         errors: list[Exception] = []
 
         async def ask(server: Server) -> None:
             method, serving = _HEALTH[self._finder.of(server).config.protocol]
             try:
-                answers.append(await server.caller.replace(retry=ONCE).send(method, b"") == serving)
+                answers.append(await server.caller.send(method, b"") == serving)
             except (UnavailableError, DeadlineExceededError, UnimplementedError):
                 answers.append(False)
             except Exception as error:  # raised below: out of the task group it would come as a group

@@ -13,7 +13,7 @@ import anyio
 from ._schema.info import ModelInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from ._transport.balance import Balancer
-from ._transport.engine import choose_engine
+from ._transport.engine import AsyncTransport, check_transport, choose_engine
 from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller
 from .declare import registry
@@ -23,14 +23,17 @@ from .errors import (
     InvalidResponseError,
     RemoteCallError,
     RemoteClientError,
+    SchemaError,
     UnsupportedError,
 )
 from .flights import Flights
 from .module_config import RemoteModuleConfig
-from .reading import read_schema
+from .reading import read_schema, usual_method
 from .settings import CallOptions, ConnectionInfo, FinderConfig
 
 logger = logging.getLogger("remote_client")
+PATIENCE = 2.0
+"""Seconds that what works without a server's description waits for it."""
 
 
 class Server:
@@ -79,13 +82,15 @@ class RemoteModelFinder:
         instance_name: str = "remote",
         *,
         options: CallOptions | None = None,
-        transport: Any = None,
+        transport: AsyncTransport | None = None,
         interceptors: Sequence[Any] = (),
     ) -> None:
         self.config = config if isinstance(config, FinderConfig) else FinderConfig(**config)
         self.instance_name = instance_name
-        if transport is not None and self.config.protocol != "http":
-            raise ConfigurationError("transport: an httpx transport is for HTTP; the protocol here is gRPC")
+        if transport is not None:
+            check_transport(transport)
+            if self.config.protocol != "http":
+                raise ConfigurationError("transport: an httpx transport is for HTTP; the protocol here is gRPC")
         self._options = options
         self._transport = transport
         self._interceptors = tuple(interceptors)
@@ -226,10 +231,20 @@ class RemoteModelFinder:
     async def management(self, server: Server, method: str) -> RemoteRPCDescriptor:
         """One of the runtime's own methods.
 
+        Over HTTP those that list models and versions need no description: a server that does not give its own, or not
+        soon, is asked at the usual routes.
+
         Raises:
             UnsupportedError: the server does not have it.
         """
-        rpc = (await self.describe(server)).management.get(method)
+        usual = usual_method(self.config.protocol, method)
+        try:
+            async with asyncio.timeout(PATIENCE if usual else None):
+                rpc = (await self.describe(server)).management.get(method)
+        except (SchemaError, TimeoutError):
+            if usual is None:
+                raise
+            return usual
         if rpc is None:
             raise UnsupportedError(f"the server at {server.connection.target} has no {method}; is it a caikit runtime?")
         return rpc
@@ -244,7 +259,7 @@ class RemoteModelFinder:
         self._closed = True
         for server in self.servers:
             await server.caller.connections.aclose()
-        await self._flights.landed()
+        await self._flights.aclose()
 
     # -- polls ------------------------------------------------------------------------------------------------------
 
@@ -371,11 +386,11 @@ class Finders:
 
     async def locate(self, model_path: str) -> tuple[Server, RemoteModuleConfig] | None:
         """See `RemoteModelFinder.locate`. One that cannot be asked does not keep the others from being asked."""
-        errors: list[RemoteCallError] = []
+        errors: list[RemoteCallError | SchemaError] = []
         for finder in self._finders:
             try:
                 found = await finder.locate(model_path)
-            except RemoteCallError as error:
+            except (RemoteCallError, SchemaError) as error:
                 errors.append(error)
             else:
                 if found is not None:
@@ -386,12 +401,12 @@ class Finders:
 
     async def discover(self) -> dict[str, ModelInfo]:
         """See `RemoteModelFinder.discover`."""
-        errors: list[RemoteCallError] = []
+        errors: list[RemoteCallError | SchemaError] = []
         models: dict[str, ModelInfo] = {}
         for finder in self._finders:
             try:
                 models = await finder.discover() | models
-            except RemoteCallError as error:
+            except (RemoteCallError, SchemaError) as error:
                 errors.append(error)
         if len(errors) == len(self._finders):
             raise errors[0]

@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine, Hashable
 from functools import partial
 from typing import Any, TypeVar
 
+from .errors import ClosedError
+
 T = TypeVar("T")
 
 
@@ -15,14 +17,21 @@ class Flights:
 
     def __init__(self) -> None:
         self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
+        self._closed = False
 
     async def join(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Wait for the task of a key, started if there is none."""
+        """Wait for the task of a key, started if there is none.
+
+        Raises:
+            ClosedError: `aclose` ended it.
+        """
         task = self._tasks.get(key)
         if task is None:
             task = self._tasks[key] = asyncio.get_running_loop().create_task(start())
             task.add_done_callback(partial(self._land, key))
         await asyncio.wait((task,))
+        if self._closed and task.cancelled():
+            raise ClosedError("it was closed meanwhile")
         result: T = task.result()
         return result
 
@@ -31,7 +40,12 @@ class Flights:
         if not task.cancelled():
             task.exception()  # looked at, even if every waiter was cancelled
 
-    async def landed(self) -> None:
-        """Wait until none is under way."""
-        if self._tasks:
-            await asyncio.wait(list(self._tasks.values()))
+    async def aclose(self) -> None:
+        """Cancel the tasks under way, and wait for their end. Idempotent."""
+        self._closed = True
+        loop = asyncio.get_running_loop()
+        tasks = [task for task in self._tasks.values() if task.get_loop() is loop]  # those of a dead loop are over
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

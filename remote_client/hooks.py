@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from asyncio import CancelledError
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -115,5 +116,5 @@ def tell(hooks: tuple[Hook, ...], event: Event) -> None:
     for hook in hooks:
         try:
             hook(event)
-        except Exception:
+        except (Exception, CancelledError):  # nobody cancelled the call
             logger.exception("the hook %r failed", hook)

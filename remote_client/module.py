@@ -212,7 +212,7 @@ class RemoteModuleBase:
         """Close the connection, if it is the module's own. Calls still in flight raise a ClosedError. Idempotent."""
         if self._owned:
             await self._caller.connections.aclose()
-            await self._binding.flights.landed()
+            await self._binding.flights.aclose()
 
     async def __aenter__(self) -> Self:
         return self

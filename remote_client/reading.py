@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import os
+import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-import anyio
-import anyio.to_thread
-
-from ._schema.rpc import ServiceDescription
+from . import _threads
+from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .calls import Caller
-from .errors import SchemaError, UnimplementedError
+from .errors import DeadlineExceededError, RemoteCallError, SchemaError, UnimplementedError
 from .settings import Protocol
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 _descriptions: WeakValueDictionary[bytes, ServiceDescription] = WeakValueDictionary()
 """The descriptions in use, by what they were made of. Their types are most of a client's memory, and take most of the
 time until its first call: clients of servers that describe themselves alike share them."""
+_builds: dict[bytes, Future[ServiceDescription]] = {}
+"""The descriptions that are being made."""
+_lock = threading.Lock()
 
 
 async def read_schema(caller: Caller, protocol: Protocol) -> ServiceDescription:
@@ -33,10 +38,34 @@ async def read_schema(caller: Caller, protocol: Protocol) -> ServiceDescription:
     return await (_read_openapi(caller) if protocol == "http" else _read_files(caller))
 
 
+def usual_method(protocol: Protocol, name: str) -> RemoteRPCDescriptor | None:
+    """Return one of the runtime's own methods that can be called without the server's description; None for others."""
+    if protocol != "http":
+        return None
+    from ._schema import openapi
+
+    return openapi.usual(name)
+
+
+class LateDescriptionError(SchemaError, DeadlineExceededError):
+    """The server did not describe itself in time."""
+
+
+def reached(error: RemoteCallError) -> bool:
+    """Whether a call that failed may have reached the server."""
+    return error.http_status is not None or not error.outcome_known
+
+
 async def _read_openapi(caller: Caller) -> ServiceDescription:
     from ._schema import openapi
 
-    document = await caller.send(openapi.DOCUMENT, b"")
+    try:
+        document = await caller.send(openapi.DOCUMENT, b"")
+    except RemoteCallError as error:
+        if not reached(error):
+            raise
+        kind = LateDescriptionError if isinstance(error, DeadlineExceededError) else SchemaError
+        raise kind(f"{caller.target} does not give its OpenAPI document ({openapi.DOCUMENT}): {error}") from error
     return await _shared([b"OpenAPI", document], lambda: openapi.describe(document))
 
 
@@ -54,17 +83,40 @@ async def _read_files(caller: Caller) -> ServiceDescription:
 
 
 async def _shared(parts: Iterable[bytes], describe: Callable[[], ServiceDescription]) -> ServiceDescription:
-    """Return the description that is made of these parts, or make it."""
+    """Return the description that is made of these parts, or make it; once for any number of clients, in any loop."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(b"%d:" % len(part))
         digest.update(part)
-    found = _descriptions.get(digest.digest())
-    if found is None:
-        # Building types takes milliseconds: not in the loop.
-        made = await anyio.to_thread.run_sync(describe)
-        found = _descriptions.setdefault(digest.digest(), made)
-    return found
+    key = digest.digest()
+    found = _descriptions.get(key)
+    return found if found is not None else await asyncio.wrap_future(_building(key, describe))
+
+
+def _building(key: bytes, describe: Callable[[], ServiceDescription]) -> Future[ServiceDescription]:
+    """Return the making of a description, begun if need be. It takes milliseconds: not in a loop."""
+
+    def make() -> ServiceDescription:
+        try:
+            return _descriptions.setdefault(key, describe())
+        finally:
+            with _lock:
+                del _builds[key]
+
+    with _lock:
+        if key not in _builds:
+            _builds[key] = _threads.start(make)
+        return _builds[key]
+
+
+def _after_fork() -> None:
+    """Forget in a child what its parent's threads were making."""
+    global _lock
+    _lock = threading.Lock()
+    _builds.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 async def _reflect(caller: Caller, path: str) -> ReflectionReader:

@@ -161,9 +161,7 @@ async def resolve_metadata(sources: tuple[MetadataSource, ...], reserved: str | 
     """
     merged: dict[str, str | bytes] = {}
     for source in sources:
-        given = source() if callable(source) else source
-        if inspect.isawaitable(given):
-            given = await given
+        given = await _given_by(source) if callable(source) else source
         if not isinstance(given, Mapping):
             told = f"{name_of(source)} must return a mapping, not {type(given).__name__}"
             del sources, source, given, merged  # a traceback shows a frame's variables, where it is asked to
@@ -176,6 +174,18 @@ async def resolve_metadata(sources: tuple[MetadataSource, ...], reserved: str | 
                 raise InputError(f"metadata: {wrong}")
             merged[key] = value
     return tuple(merged.items())
+
+
+async def _given_by(source: Callable[[], Any]) -> Any:
+    try:
+        given = source()
+        return await given if inspect.isawaitable(given) else given
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody cancelled this call: it would end as if somebody had, and a task group would not even tell.
+        raise InputError(f"metadata: {name_of(source)} raised CancelledError") from None
 
 
 def _wrong(name: object, key: str, value: object, reserved: str | None) -> str | None:

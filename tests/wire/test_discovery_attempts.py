@@ -14,10 +14,12 @@ from remote_client import RemoteClient, sync
 from remote_client.errors import (
     DeadlineExceededError,
     PermissionDeniedError,
+    SchemaError,
     UnavailableError,
 )
 from remote_client.hooks import AttemptFailed, CallEnded
 from tests.support.http_wire import RESET, HttpWire
+from tests.support.http_wire import models as http_models
 from tests.support.wire import WireServer
 
 Refused = Callable[..., Any]
@@ -146,3 +148,68 @@ def test_a_blocking_client_starts_before_its_server(
     with sync.RemoteClient(f"{scheme}://127.0.0.1:{port}", retries=8, hooks=[hook]) as client:
         assert client.model(name)
     assert started
+
+
+# -- an OpenAPI document that cannot be had ---------------------------------------------------------------------------
+
+NO_DOCUMENT: dict[str, dict[str, Any]] = {
+    "404": {"status": 404, "body": {"detail": "Not Found"}},
+    "403": {"status": 403, "body": "no"},
+    "500": {"status": 500, "body": "x"},
+    "503": {"status": 503, "body": "x"},
+    "lost": {"steps": [RESET]},
+    "late": {"delay": 60},
+    "HTML": {"body": "<html></html>"},
+}
+
+
+@pytest.mark.parametrize("fault", NO_DOCUMENT.values(), ids=NO_DOCUMENT)
+async def test_what_needs_no_document_works_without(http_wire: HttpWire, fault: dict[str, Any]) -> None:
+    await http_wire.faults({"GET /openapi.json": fault})
+    async with RemoteClient(http_wire.target, timeout=1) as client:
+        assert await client.healthy()
+        assert [each.name for each in await client.models()] == ["raw"]
+        assert (await client.runtime_info()).runtime_version == "1.2.3"
+        for needs in (client.model("raw"), client.describe(), client.deploy_model("m", {"config.yml": b""})):
+            with pytest.raises(SchemaError, match=r"openapi\.json"):
+                await needs
+
+
+async def test_a_late_document_is_a_timeout_too(http_wire: HttpWire) -> None:
+    await http_wire.faults({"GET /openapi.json": {"delay": 60}})
+    async with RemoteClient(http_wire.target, timeout=0.2) as client:
+        with pytest.raises(TimeoutError) as caught:
+            await client.describe()
+    assert isinstance(caught.value, SchemaError)
+
+
+async def test_a_client_without_patience_for_the_document_finds_models(http_wire: HttpWire) -> None:
+    await http_wire.faults({"GET /openapi.json": {"delay": 60}})
+    async with RemoteClient(http_wire.target) as client:
+        async with asyncio.timeout(10):  # much less than a call's 60 seconds
+            assert await client.models()
+
+
+async def test_a_server_that_was_not_reached_is_asked_once(http_wire: HttpWire) -> None:
+    events: list[Any] = []
+    port = _free_port()
+    async with RemoteClient(f"http://127.0.0.1:{port}", retries=0, hooks=[events.append]) as client:
+        with pytest.raises(UnavailableError):
+            await client.models()
+    assert [each.method for each in events if isinstance(each, CallEnded)] == ["GET /openapi.json"]
+
+
+async def test_a_finder_without_a_document_keeps_no_other_from_being_asked(
+    http_wire: HttpWire, wire: WireServer
+) -> None:
+    await http_wire.faults({"GET /openapi.json": {"status": 404}, "GET /info/models": {"body": http_models("foo")}})
+    finders = {
+        name: {
+            "type": "REMOTE",
+            "config": {"protocol": protocol, "connection": {"hostname": "127.0.0.1", "port": port}},
+        }
+        for name, protocol, port in (("first", "http", http_wire.port), ("second", "grpc", wire.port))
+    }
+    async with RemoteClient.from_config({"model_management": {"finders": finders}}) as client:
+        model = await client.model("foo", task="SampleTask")
+        assert model.config.connection.port == wire.port
