@@ -74,15 +74,6 @@ def usual(method: str) -> RemoteRPCDescriptor | None:
     return None
 
 
-def usual(method: str) -> RemoteRPCDescriptor | None:
-    """Return a method that tells something of the runtime, at the route where runtimes have it; None for any other."""
-    for (verb, route), (name, parameters) in _MANAGEMENT.items():
-        if name == method and route.startswith("/info/"):
-            codec, path = QueryCodec(name, parameters), f"{verb.upper()} {route}"
-            return RemoteRPCDescriptor(codec.signature, "", "", name, name=name, path=path, codec=codec)
-    return None
-
-
 class _Reader:
     def __init__(self, schemas: Mapping[str, Any]) -> None:
         self._schemas = schemas
