@@ -14,6 +14,7 @@ import anyio.to_thread
 from ._durations import Duration
 from ._schema.info import ModelInfo, RuntimeInfo
 from ._schema.rpc import ServiceDescription
+from ._transport.engine import AsyncTransport
 from .configuration import remote_finders
 from .deployment import check_name, checked_files, read_folder
 from .errors import (
@@ -27,7 +28,7 @@ from .errors import (
     UnsupportedError,
 )
 from .finder import Finders, RemoteModelFinder, Server
-from .hooks import Hook
+from .hooks import Hook, check_hooks
 from .initializer import RemoteModelInitializer
 from .jobs import Home, PredictionJob, TrainingJob, has_model, start
 from .module import RemoteModuleBase
@@ -44,7 +45,6 @@ from .settings import (
 )
 
 if TYPE_CHECKING:
-    import httpx
     from grpc.aio import ClientInterceptor
 
 M = TypeVar("M")
@@ -77,8 +77,8 @@ class RemoteClient:
         metadata: sent with every call: a mapping, or a sync or async callable that gives one (for tokens that
             change). Over HTTP they are headers.
         hooks: functions that get the events of `remote_client.hooks`: each attempt that failed, each call's end.
-        transport: an httpx transport for HTTP to use instead of its own: `httpx.MockTransport`, a respx router's, or
-            any other. `aclose()` closes it.
+        transport: a transport for HTTP to use instead of its own: `httpx.MockTransport`, a respx router's, httpx2's, or
+            any other object with httpx's interface of transports for asyncio. `aclose()` closes it.
         engine: what speaks gRPC: `"asyncio"` (this package) or `"grpcio"` (grpc.aio). Without it the connection's, then
             the environment's `REMOTE_CLIENT_ENGINE`; then `"asyncio"`, unless an option or `interceptors` need grpcio.
         interceptors: grpc.aio's client interceptors; grpcio calls them.
@@ -100,7 +100,7 @@ class RemoteClient:
         tls: ConnectionTlsInfo | Mapping[str, Any] | None = None,
         metadata: MetadataSource | None = None,
         hooks: Iterable[Hook] = (),
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: AsyncTransport | None = None,
         engine: Engine | None = None,
         interceptors: Sequence[ClientInterceptor] = (),
         max_pending: int | None = None,
@@ -113,7 +113,7 @@ class RemoteClient:
             raise ConfigurationError("target: give at least one, and all of one protocol")
         connections = tuple(connection for connection, _ in parsed)
         self._metadata = () if metadata is None else (metadata,)
-        self._hooks = tuple(hooks)
+        self._hooks = check_hooks(hooks)
         finder = RemoteModelFinder(
             FinderConfig(remote_connections=connections[:-1], connection=connections[-1], protocol=parsed[0][1]),
             options=CallOptions(timeout=connections[0].timeout, metadata=self._metadata, hooks=self._hooks),

@@ -31,6 +31,7 @@ from ._loop_thread import loop_thread, run
 from ._mirror import Blocking, RemoteStream, blocking, fed, held, off_loop
 from ._schema.info import ModelInfo, RuntimeInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription, TaskDescription
+from ._transport.engine import AsyncTransport
 from .calls import RemoteStream as _RemoteStream
 from .errors import RemoteCallError, RemoteClientError
 from .hooks import Hook
@@ -50,7 +51,6 @@ from .settings import (
 )
 
 if TYPE_CHECKING:
-    import httpx
     from grpc.aio import ClientInterceptor
 
 __all__ = [
@@ -193,7 +193,7 @@ class RemoteModelFinder(Blocking):
         instance_name: str = "remote",
         *,
         options: CallOptions | None = None,
-        transport: Any = None,
+        transport: AsyncTransport | None = None,
         interceptors: Sequence[ClientInterceptor] = (),
     ) -> None:
         made = _finder.RemoteModelFinder(
@@ -259,7 +259,7 @@ class RemoteClient(Blocking):
         tls: ConnectionTlsInfo | Mapping[str, Any] | None = None,
         metadata: MetadataSource | None = None,
         hooks: Iterable[Hook] = (),
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: AsyncTransport | None = None,
         engine: Engine | None = None,
         interceptors: Sequence[ClientInterceptor] = (),
         max_pending: int | None = None,

@@ -1,4 +1,4 @@
-"""Which engine carries the calls to a server, and what the own gRPC engine takes from gRPC's channel options.
+"""Which engine carries the calls to a server, and what engines take: gRPC's channel options, httpx's transports.
 
 Decisions only: no engine is imported or made here.
 """
@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, Self, get_args
+from typing import Protocol as Interface
 
 from ..errors import ConfigurationError
 from ..settings import ConnectionInfo, Engine, Protocol
@@ -19,6 +20,35 @@ ENVIRONMENT = "REMOTE_CLIENT_ENGINE"
 
 Policy = Literal["round_robin", "pick_first"]
 Value = str | int | float
+
+
+class AsyncTransport(Interface):
+    """httpx's interface of transports for asyncio; httpx2 has it too."""
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """Send a request, and return the response with its head and a stream of its body."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+
+
+def check_transport(transport: Any) -> None:
+    """Refuse what cannot carry calls.
+
+    Raises:
+        ConfigurationError: it has not httpx's interface of transports for asyncio.
+    """
+    name = f"{type(transport).__module__}.{type(transport).__qualname__}"
+    if isinstance(transport, type):
+        raise ConfigurationError(f"transport: {transport.__name__} is a class; give an object of it")
+    if all(callable(getattr(transport, method, None)) for method in ("handle_async_request", "aclose")):
+        return
+    if callable(getattr(transport, "handle_request", None)):
+        raise ConfigurationError(f"transport: {name} blocks; give one for asyncio, such as httpx.AsyncHTTPTransport()")
+    raise ConfigurationError(
+        f"transport: {name} is no transport for asyncio: it needs the coroutine methods handle_async_request and "
+        "aclose, as httpx.AsyncHTTPTransport() has them"
+    )
 
 
 @dataclass(frozen=True, slots=True)

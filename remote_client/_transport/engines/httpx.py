@@ -1,4 +1,4 @@
-"""HTTP over an httpx transport that a user gives: respx's, `httpx.MockTransport`, or httpx's own.
+"""HTTP over a transport that a user gives: httpx's own, `httpx.MockTransport`, respx's, or what works like them.
 
 Time limits are this file's own, one for a whole call: an engine's limits count from byte to byte, and a slow drip would
 never meet them.
@@ -11,12 +11,11 @@ import contextlib
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, NoReturn, Self
 
-import httpx
-
 from ...errors import (
+    ConfigurationError,
     DeadlineExceededError,
     RemoteCallError,
     RemoteClientError,
@@ -29,16 +28,13 @@ from ...errors import (
 )
 from ...settings import ConnectionInfo
 from ..base import Answered, ByteStream, Call, Transport
+from ..engine import AsyncTransport
 from ..http.errors import MAX_ERROR_SIZE, late, late_as_a_whole, problem, too_large, unreadable
 from ..http.requests import as_answer, content_type, headers_of, is_compressed, is_event_stream, split_path, whole
 from ..http.sse import EventReader
 from ..http.transport import answer_limit
 from ..retry import retry_after
-
-_SLICE = 256 * 1024
-"""Bytes of a body that are sent at once."""
-_FAILURES = (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError)
-"""What an engine raises where a call did not work; UnicodeError of a host name that can be none."""
+from .httpx_library import library_of
 
 
 class HttpxTransport(Transport):
@@ -46,11 +42,12 @@ class HttpxTransport(Transport):
 
     Args:
         connection: the server.
-        engine: the httpx transport.
+        engine: the httpx transport, or what has its interface.
     """
 
-    def __init__(self, connection: ConnectionInfo, engine: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, connection: ConnectionInfo, engine: AsyncTransport) -> None:
         super().__init__()
+        self.library = library_of(engine)
         self.target = connection.target
         self.limit = answer_limit(connection)
         self.reason: Callable[[], RemoteClientError] | None = None
@@ -82,13 +79,13 @@ class HttpxTransport(Transport):
         """A stream is over."""
         self._streams.discard(stream)
 
-    async def send(self, call: Call, body: bytes, accept: str, answered: Answered | None) -> httpx.Response:
+    async def send(self, call: Call, body: bytes, accept: str, answered: Answered | None) -> Any:
         """Send a request, and return the answer with its head if that is a success."""
         if self.reason is not None:
             raise self.reason()
         try:
             answer = await self._exchange(call, body, accept)
-        except _FAILURES as error:
+        except self.library.failures as error:
             failure = self.failure(call, error)
         else:
             if answered is not None:
@@ -104,25 +101,31 @@ class HttpxTransport(Transport):
         finally:
             del failure  # no reference leads from an exception back to it
 
-    async def _exchange(self, call: Call, body: bytes, accept: str) -> httpx.Response:
+    async def _exchange(self, call: Call, body: bytes, accept: str) -> Any:
         verb, target, content = split_path(call.path, body)
         headers = headers_of(call.metadata, accept, content_type(content))
-        sliced: bytes | _Slices = content
-        if len(content) > _SLICE:
-            headers["content-length"] = str(len(content))
-            sliced = _Slices(content)
-        request = httpx.Request(verb, httpx.URL(self._base + target), headers=headers, content=sliced)
-        return await self._engine.handle_async_request(request)
+        return await self._engine.handle_async_request(
+            self.library.request(verb, self._base + target, headers, content)
+        )
 
-    async def _check(self, call: Call, answer: httpx.Response) -> None:
+    async def _check(self, call: Call, answer: Any) -> None:
         if not 200 <= answer.status_code < 300:
-            failure = problem(answer.status_code, await _error_body(answer), call, self.target)
+            failure = problem(answer.status_code, await self._error_body(answer), call, self.target)
             failure.pushback = retry_after(answer.headers.get("retry-after"), time.time())
             raise failure
         if is_compressed(headers_in(answer)):
             raise unreadable("it is compressed, though nothing but identity was accepted", call, self.target)
 
-    async def _read(self, call: Call, answer: httpx.Response, headers: dict[bytes, bytes]) -> bytes:
+    async def _error_body(self, answer: Any) -> bytes:
+        held = bytearray()
+        with contextlib.suppress(*self.library.failures):  # what there is of it
+            async for chunk in _chunks(answer):
+                held += chunk[: MAX_ERROR_SIZE - len(held)]
+                if len(held) >= MAX_ERROR_SIZE:
+                    break
+        return bytes(held)
+
+    async def _read(self, call: Call, answer: Any, headers: dict[bytes, bytes]) -> bytes:
         announced = headers.get(b"content-length", b"")
         if announced.isdigit() and int(announced) > self.limit:
             raise too_large(self.limit, call, self.target)
@@ -134,7 +137,7 @@ class HttpxTransport(Transport):
                 if size > self.limit:
                     raise too_large(self.limit, call, self.target)
                 held.append(chunk)
-        except _FAILURES as error:
+        except self.library.failures as error:
             failure = self.failure(call, error)
         else:
             return b"".join(held)
@@ -151,11 +154,11 @@ class HttpxTransport(Transport):
         kind: type[RemoteCallError] = UnavailableError
         if any(isinstance(each, ssl.SSLError) for each in found):
             kind = TlsError
-        elif isinstance(error, httpx.TimeoutException) and len(found) == 1:
+        elif isinstance(error, self.library.timeouts) and len(found) == 1:
             kind = DeadlineExceededError  # a limit of the engine's own
         told = next((str(each) for each in found if str(each)), type(found[-1]).__name__)
         failure = kind(redacted(told, call.metadata), method=call.path, target=self.target)
-        failure.outcome_known = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, UnicodeError))
+        failure.outcome_known = isinstance(error, self.library.unsent)
         error.__traceback__ = None  # an engine may keep the error, which would keep these frames, and they the call
         return because(failure, error, call.metadata)
 
@@ -238,7 +241,7 @@ class _HttpxStream(ByteStream):
         self._until = None if call.total_timeout is None else transport.loop.time() + call.total_timeout
         self._reader = EventReader(transport.limit)
         self._events: deque[tuple[bytes, bytes]] = deque()
-        self._answer: httpx.Response | None = None
+        self._answer: Any | None = None
         self._chunks: AsyncIterator[bytes] | None = None
         self._waiting: _Limit | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -286,7 +289,7 @@ class _HttpxStream(ByteStream):
                         self._finish()
                         return
                     self._take(chunk)
-        except _FAILURES as error:
+        except transport.library.failures as error:
             if self._over:
                 return  # ended by somebody else, while this one waited
             if isinstance(error, RemoteClientError):
@@ -321,7 +324,7 @@ class _HttpxStream(ByteStream):
         if head.cancelled():
             raise (self._transport.reason or (lambda: unreadable("it was given up", call, target)))()
         try:
-            answer: httpx.Response = head.result()
+            answer: Any = head.result()
             self._answer = answer
         finally:
             del head
@@ -378,32 +381,12 @@ class _HttpxStream(ByteStream):
             await asyncio.wait((self._closing,))
 
 
-class _Slices(httpx.AsyncByteStream):
-    """A large body, piece by piece: written at once it would hold up the loop."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self._body), _SLICE):
-            yield self._body[start : start + _SLICE]
-
-
-def headers_in(answer: httpx.Response) -> dict[bytes, bytes]:
+def headers_in(answer: Any) -> dict[bytes, bytes]:
     """Return an answer's headers, by their names in lower case."""
     return {name.lower(): value for name, value in answer.headers.raw}
 
 
-def _chunks(answer: httpx.Response) -> AsyncIterator[bytes]:
-    assert isinstance(answer.stream, httpx.AsyncByteStream)
+def _chunks(answer: Any) -> AsyncIterator[bytes]:
+    if not isinstance(answer.stream, AsyncIterable):
+        raise ConfigurationError("transport: it answers with a blocking stream; give one for asyncio")
     return aiter(answer.stream)
-
-
-async def _error_body(answer: httpx.Response) -> bytes:
-    held = bytearray()
-    with contextlib.suppress(*_FAILURES):  # what there is of it
-        async for chunk in _chunks(answer):
-            held += chunk[: MAX_ERROR_SIZE - len(held)]
-            if len(held) >= MAX_ERROR_SIZE:
-                break
-    return bytes(held)

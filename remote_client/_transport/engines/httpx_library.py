@@ -1,0 +1,95 @@
+"""The library that a user's transport belongs to: httpx, or one with httpx's names, as httpx2.
+
+None is imported before a transport needs it: httpx 1.0 has other names, and nothing may break where it is installed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from ...errors import ConfigurationError
+
+_KNOWN = ("httpx", "httpx2")
+_NAMES = (
+    "AsyncBaseTransport",
+    "AsyncByteStream",
+    "ConnectError",
+    "ConnectTimeout",
+    "HTTPError",
+    "InvalidURL",
+    "Request",
+    "TimeoutException",
+    "URL",
+)
+
+
+SLICE = 256 * 1024
+"""Bytes of a body that are sent at once."""
+
+
+class _Slices:
+    """A large body, piece by piece: written at once it would hold up the loop."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._body), SLICE):
+            yield self._body[start : start + SLICE]
+
+
+class Library:
+    """What calls use of a library.
+
+    Attributes:
+        failures: what transports raise where a call did not work; UnicodeError for a host name that can be none.
+        timeouts: what they raise for time limits of their own.
+        unsent: what they raise where nothing was sent.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.failures: tuple[type[Exception], ...] = (module.HTTPError, module.InvalidURL, OSError, UnicodeError)
+        self.timeouts: type[Exception] = module.TimeoutException
+        self.unsent: tuple[type[Exception], ...] = (module.ConnectError, module.ConnectTimeout, UnicodeError)
+        self._module = module
+        self._slices = type("Slices", (_Slices, module.AsyncByteStream), {})
+
+    def request(self, verb: str, url: str, headers: dict[str, str], body: bytes) -> Any:
+        """Return a request, as the library's transports take it."""
+        content: Any = body
+        if len(body) > SLICE:
+            headers["content-length"] = str(len(body))
+            content = self._slices(body)
+        return self._module.Request(verb, self._module.URL(url), headers=headers, content=content)
+
+
+def library_of(transport: Any) -> Library:
+    """Return the library of a transport: that of its class, or of a transport it wraps; else the one that is there.
+
+    Raises:
+        ConfigurationError: none is installed.
+    """
+    for owner in (transport, *getattr(transport, "__dict__", {}).values()):
+        if hasattr(owner, "handle_async_request"):
+            for kind in type(owner).__mro__:
+                module = sys.modules.get(kind.__module__.partition(".")[0])
+                if _is_usable(module):
+                    return Library(module)
+    for name in sorted(_KNOWN, key=lambda name: name not in sys.modules):
+        try:
+            module = import_module(name)
+        except ImportError:
+            continue
+        if _is_usable(module):
+            return Library(module)
+    raise ConfigurationError(
+        "transport: its requests are httpx's or httpx2's, and neither can be used: pip install httpx"
+    )
+
+
+def _is_usable(module: ModuleType | None) -> bool:
+    return module is not None and all(hasattr(module, name) for name in _NAMES)
