@@ -18,6 +18,7 @@ from . import names
 from .attributes import attributes_of
 from .json_codec import FileResponse, JsonCodec, QueryCodec, TaskCodec, TrainingCodec, fields_of, signature_of
 from .json_types import BYTES, FILE, OPEN, JsonTypes
+from .learned import making
 from .multipart import Multipart, Path
 from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from .sources import FIELD
@@ -60,7 +61,8 @@ def read(told: Any) -> ServiceDescription:
     components = told.get("components")
     schemas = components.get("schemas") if isinstance(components, dict) else None
     try:
-        return _Reader(schemas if isinstance(schemas, dict) else {}).read(paths)
+        with making():
+            return _Reader(schemas if isinstance(schemas, dict) else {}).read(paths)
     except RecursionError:
         raise SchemaError("the server's types are nested too deeply") from None
 

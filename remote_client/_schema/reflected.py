@@ -17,6 +17,7 @@ from ..errors import SchemaError
 from . import names
 from .codec import ReflectedCodec, ReflectedTraining
 from .fields import is_repeated
+from .learned import making
 from .reflection import WELL_KNOWN_FILES
 from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from .types import Types
@@ -35,16 +36,14 @@ def describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str]) 
         SchemaError: the files do not fit together, or hold what cannot be a Python type.
     """
     try:
-        return _describe(files, services)
+        with making():
+            return _describe(files, services)
     except RecursionError:
         raise SchemaError("the server's types are nested too deeply") from None
 
 
 def _describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str]) -> ServiceDescription:
-    pool = descriptor_pool.DescriptorPool()
-    added: set[str] = set()
-    for name in files:
-        _add_file(pool, files, name, added)
+    pool = pool_of(files)
     types = Types()
     tasks: dict[str, list[MethodDescriptor]] = {}
     jobs: dict[str, dict[str, MethodDescriptor]] = {}
@@ -114,6 +113,19 @@ def _has_parameters(method: MethodDescriptor) -> bool:
 
 def _flags(method: MethodDescriptor) -> tuple[bool, bool]:
     return method.client_streaming, method.server_streaming
+
+
+def pool_of(files: Mapping[str, FileDescriptorProto]) -> descriptor_pool.DescriptorPool:
+    """A pool of the files.
+
+    Raises:
+        SchemaError: they do not fit together.
+    """
+    pool = descriptor_pool.DescriptorPool()
+    added: set[str] = set()
+    for name in files:
+        _add_file(pool, files, name, added)
+    return pool
 
 
 def _add_file(

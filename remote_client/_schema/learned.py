@@ -1,0 +1,151 @@
+"""Learned types: a process has one class for each schema, and objects travel to other processes with the schema."""
+
+from __future__ import annotations
+
+import copyreg
+import enum
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakValueDictionary
+
+from pydantic import BaseModel
+
+_RECIPE = "__remote_recipe__"
+_classes: WeakValueDictionary[bytes, type[Any]] = WeakValueDictionary()
+"""By the digests of their recipes. Descriptions of different servers share the classes that they describe alike."""
+_recent: deque[type[Any]] = deque(maxlen=128)
+"""Classes that came with unpickled objects: the next object's need not be made anew if this one is gone by then."""
+
+
+class Part(NamedTuple):
+    """A named part of a schema. In a pickle each is there once, however many types are made of it.
+
+    Attributes:
+        name: a message's or an enum's full name, or a component's name.
+        data: its definition.
+        file: of protobuf, the head of the file that it stands in.
+        imports: of protobuf, the files that it needs.
+    """
+
+    name: str
+    data: bytes
+    file: bytes = b""
+    imports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recipe:
+    """What a learned class is made of.
+
+    Attributes:
+        make: makes the class of the name and the parts; a function that can be imported.
+        name: the type's name in its schema.
+        parts: the type's own part and all that it refers to.
+        digest: what tells this recipe from others.
+    """
+
+    make: Callable[[str, tuple[Part, ...]], type[Any]]
+    name: str
+    parts: tuple[Part, ...]
+    digest: bytes
+
+    def find(self) -> type[Any] | None:
+        """The class, if it lives."""
+        return _classes.get(self.digest)
+
+    def kind(self) -> type[Any]:
+        """The class: the one that lives, or a new one."""
+        found = self.find()
+        if found is None:
+            with making():
+                found = self.find() or self.make(self.name, self.parts)
+                _recent.append(found)
+        return found
+
+
+class Unfinished:
+    """Classes that are being made. They are found by others once all of them are complete."""
+
+    def __init__(self) -> None:
+        self._made: list[type[Any]] = []
+
+    def add(self, made: type[Any], recipe: Recipe) -> None:
+        """Note what a class is made of."""
+        setattr(made, _RECIPE, recipe)
+        self._made.append(made)
+
+    def publish(self) -> None:
+        """Let others find the classes."""
+        for made in self._made:
+            _classes[vars(made)[_RECIPE].digest] = made
+        self._made.clear()
+
+
+_lock = threading.RLock()
+
+
+def making() -> threading.RLock:
+    """Held by who makes types: two threads that make the same would get two classes."""
+    return _lock
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+# -- pickling ---------------------------------------------------------------------------------------------------------
+
+if TYPE_CHECKING:
+    _LearnedType = type(BaseModel)
+else:
+
+    class _LearnedType(type(BaseModel)):
+        """The type of learned models' classes, by which `pickle` knows them."""
+
+
+class _LearnedEnumType(enum.EnumType):
+    """The type of learned enums' classes."""
+
+
+class LearnedModel(BaseModel, metaclass=_LearnedType):  # type: ignore[metaclass]
+    """The base of learned models: they are pickled with their type's schema."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        recipe = vars(type(self)).get(_RECIPE)
+        if recipe is None:  # a class of the user's own, which has this one as a base
+            return super().__reduce_ex__(protocol)
+        # Not of its class: cloudpickle would take that for one of a script's, and copy all that it refers to.
+        return _blank, (recipe,), self.__getstate__()
+
+
+class LearnedEnum(enum.IntEnum, metaclass=_LearnedEnumType):
+    """The base of learned enums."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _member, (vars(type(self))[_RECIPE], int(self))
+
+
+def _blank(recipe: Recipe) -> Any:
+    kind: Any = recipe.kind()
+    return kind.__new__(kind)
+
+
+def _member(recipe: Recipe, value: int) -> Any:
+    return recipe.kind()(value)
+
+
+def _reduce_class(kind: type[Any]) -> Any:
+    recipe = vars(kind).get(_RECIPE)
+    return kind.__qualname__ if recipe is None else (Recipe.kind, (recipe,))
+
+
+copyreg.pickle(_LearnedType, _reduce_class)
+copyreg.pickle(_LearnedEnumType, _reduce_class)

@@ -1,0 +1,78 @@
+"""The parts of an OpenAPI document: what an object's type needs to be made elsewhere, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .json_schemas import outline_of
+from .learned import Part, Recipe
+
+
+class Parts:
+    """The parts of one document's types.
+
+    Args:
+        components: the document's shared schemas.
+    """
+
+    def __init__(self, components: Mapping[str, Any]) -> None:
+        self._components = components
+        self._parts: dict[str, Part] = {}
+        self._digests: dict[str, bytes] = {}
+        self._references: dict[str, set[str]] = {}
+
+    def recipe(self, name: str, base: str, schema: Mapping[str, Any]) -> Recipe:
+        """What the class of an object is made of.
+
+        Args:
+            name: the component's name; empty for a schema inside of another.
+            base: the type's full name, as long as no other type has it.
+            schema: the object's schema.
+        """
+        names = sorted(self._closure(set(_references(schema))))
+        digest = hashlib.sha256(b"OpenAPI:" + json.dumps([base, outline_of(schema)], sort_keys=True).encode())
+        for each in names:
+            digest.update(self._digests[each])
+        parts = (Part("", json.dumps(schema).encode()), *(self._parts[each] for each in names))
+        return Recipe(make, name, parts, digest.digest())
+
+    def _closure(self, waiting: set[str]) -> set[str]:
+        found: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name not in found and name in self._components:
+                found.add(name)
+                if name not in self._parts:
+                    self._add(name)
+                waiting |= self._references[name]
+        return found
+
+    def _add(self, name: str) -> None:
+        schema = self._components[name]
+        self._parts[name] = Part(name, json.dumps(schema).encode())
+        self._digests[name] = hashlib.sha256(json.dumps([name, outline_of(schema)], sort_keys=True).encode()).digest()
+        self._references[name] = set(_references(schema))
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"].rpartition("/")[2]
+        for each in schema.values():
+            yield from _references(each)
+    elif isinstance(schema, list):
+        for each in schema:
+            yield from _references(each)
+
+
+def make(name: str, parts: tuple[Part, ...]) -> type[Any]:
+    """The class of an object, of its recipe."""
+    from .json_types import JsonTypes  # it makes recipes
+
+    schema, *components = parts
+    types = JsonTypes({each.name: json.loads(each.data) for each in components})
+    found: type[Any] = types.model(name, json.loads(schema.data))
+    return found

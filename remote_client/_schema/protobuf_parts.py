@@ -1,0 +1,128 @@
+"""The parts of a protobuf schema: what a message or an enum needs to be made elsewhere, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorProto
+
+from .learned import Part, Recipe
+from .reflection import WELL_KNOWN_FILES
+
+_HEAD = {"name", "package", "syntax", "edition", "options"}
+"""What of a file its types need."""
+Type = Descriptor | EnumDescriptor
+
+
+class Parts:
+    """The parts of one pool's types, each made once. A nested type's part is that of the type around it."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, Part] = {}
+        self._digests: dict[str, bytes] = {}
+        self._references: dict[str, list[Type]] = {}
+        self._heads: dict[str, bytes] = {}
+
+    def recipe(self, kind: Type) -> Recipe:
+        """What the class of a message or an enum is made of."""
+        names = sorted(self._closure(_outermost(kind)))
+        digest = hashlib.sha256(b"protobuf:" + kind.full_name.encode())
+        for name in names:
+            digest.update(self._digests[name])
+        return Recipe(make, kind.full_name, tuple(self._parts[name] for name in names), digest.digest())
+
+    def _closure(self, start: Type) -> set[str]:
+        found: set[str] = set()
+        waiting = [start]
+        while waiting:
+            kind = waiting.pop()
+            if kind.full_name not in found:
+                found.add(kind.full_name)
+                if kind.full_name not in self._parts:
+                    self._add(kind)
+                waiting += self._references[kind.full_name]
+        return found
+
+    def _add(self, kind: Type) -> None:
+        references = {each.full_name: each for each in _references(kind)}
+        imports = {each.file.name for each in references.values()} - {kind.file.name}
+        own = [each for each in references.values() if each.file.name not in WELL_KNOWN_FILES]
+        part = Part(kind.full_name, _definition(kind), self._head(kind), tuple(sorted(imports)))
+        self._parts[kind.full_name] = part
+        self._references[kind.full_name] = own
+        self._digests[kind.full_name] = hashlib.sha256(repr(part).encode()).digest()
+
+    def _head(self, kind: Type) -> bytes:
+        name = kind.file.name
+        if name not in self._heads:
+            whole: Any = FileDescriptorProto()
+            kind.file.CopyToProto(whole)
+            for field in {each.name for each in whole.DESCRIPTOR.fields} - _HEAD:
+                whole.ClearField(field)
+            self._heads[name] = whole.SerializeToString()
+        return self._heads[name]
+
+
+def _definition(kind: Type) -> bytes:
+    """A file that has the one type: such files, one after the other, are a file that has them all."""
+    if isinstance(kind, EnumDescriptor):
+        enum = EnumDescriptorProto()
+        kind.CopyToProto(enum)
+        return FileDescriptorProto(enum_type=[enum]).SerializeToString()
+    message = DescriptorProto()
+    kind.CopyToProto(message)
+    _clear_extensions(message)
+    return FileDescriptorProto(message_type=[message]).SerializeToString()
+
+
+def _clear_extensions(message: DescriptorProto) -> None:
+    """Extensions may be of types that are not needed."""
+    message.ClearField("extension")
+    for each in message.nested_type:
+        _clear_extensions(each)
+
+
+def _outermost(kind: Any) -> Type:
+    while kind.containing_type is not None:
+        kind = kind.containing_type
+    found: Type = kind
+    return found
+
+
+def _references(kind: Type) -> Iterator[Type]:
+    """The outermost types that a message's fields have, and those of its nested messages."""
+    if isinstance(kind, EnumDescriptor):
+        return
+    for field in kind.fields:
+        if (used := _type_of(field)) is not None:
+            yield _outermost(used)
+    for each in kind.nested_types:
+        yield from _references(each)
+
+
+def _type_of(field: FieldDescriptor) -> Type | None:
+    return field.message_type if field.message_type is not None else field.enum_type
+
+
+def make(name: str, parts: tuple[Part, ...]) -> type[Any]:
+    """The class of a message or an enum, of its recipe."""
+    from .reflected import pool_of  # they make recipes
+    from .types import Types
+
+    files: dict[str, FileDescriptorProto] = {}
+    for part in parts:
+        head = FileDescriptorProto.FromString(part.file)
+        file = files.setdefault(head.name, head)
+        file.MergeFromString(part.data)
+        file.dependency.extend(each for each in part.imports if each not in file.dependency)
+    pool, types = pool_of(files), Types()
+    try:
+        message = pool.FindMessageTypeByName(name)
+    except KeyError:
+        found: type[Any] = types.enum(pool.FindEnumTypeByName(name))
+    else:
+        found = types.model(message)
+    return found
