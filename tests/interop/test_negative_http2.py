@@ -99,7 +99,7 @@ async def test_rst_after_header_by_every_code(strict: Peer, strict_module: Any, 
 
 async def test_refused_streams_are_sent_anew(strict: Peer, strict_module: Any) -> None:
     """REFUSED_STREAM: the server did not look at the call."""
-    await strict.faults(refuse=1)
+    await strict.faults(unseen=1)
     assert await strict_module.echo(b"again") == b"again"
     assert (await strict.stats())["started"] == {"Echo": 1}
 

@@ -10,7 +10,7 @@ Faults, which count for what begins after they were set:
     connection_window: bytes by which the connection's window is larger than 65,535.
     goaway: the number of requests after which a connection takes no more of them (GOAWAY, by the last one's id).
     goaway_twice: true says at first that all streams are served, and 50 ms later by a second GOAWAY which are.
-    refuse: the number of requests that are refused (REFUSED_STREAM), from now on.
+    unseen: the number of requests that are refused (REFUSED_STREAM), from now on.
     rst: `after_header`, `during_data` or `after_data`, and the name of an error code: where a stream is reset.
     ping: true sends PINGs when a request arrived, after the head, after all data, before the trailers.
     data: bytes of the largest DATA frame; pad: bytes of the longest padding, which all of them then have.

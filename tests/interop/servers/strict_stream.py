@@ -67,8 +67,8 @@ class StrictState(State):
 
     def refused(self) -> bool:
         """Whether the next request is refused unseen."""
-        left = self.faults.get("refuse", 0)
-        self.faults["refuse"] = max(0, left - 1)
+        left = self.faults.get("unseen", 0)
+        self.faults["unseen"] = max(0, left - 1)
         return bool(left)
 
 
