@@ -19,6 +19,7 @@ from .arrays import buffers, lift, packed, packed_fields
 from .binding import Binder
 from .convert import Deed
 from .fields import Field, either, fields_of, is_map, is_repeated, map_entry, message_of, sequence_field
+from .foreign import is_row
 from .misfit import Misfit
 from .rpc import OUTPUT_PATH
 from .sources import FIELD, as_source
@@ -42,6 +43,7 @@ class ReflectedCodec:
         self._name = name
         self._attributes = {field.name: field.attribute for field in fields}
         self._repeated = {field.attribute for field in fields if not field.union and is_repeated(field.members[0])}
+        self._messages = {field.attribute for field in fields if any(each.message_type for each in field.members)}
         self._request = message_factory.GetMessageClass(method.input_type)
         self._response = message_factory.GetMessageClass(method.output_type)
         self._fill = types.encoder(method.input_type)
@@ -95,7 +97,7 @@ class ReflectedCodec:
         return self._serialize(constants), {self._attributes.get(name, name): each for name, each in streams.items()}
 
     def _is_stream(self, name: str, value: Any) -> bool:
-        if value is None or isinstance(value, _CONSTANTS):
+        if value is None or isinstance(value, _CONSTANTS) or (name in self._messages and is_row(value)):
             return False
         if name in self._repeated and isinstance(value, (list, tuple)):
             # A list is one value of such a parameter; a list of lists is a stream of values.

@@ -8,7 +8,6 @@ Names from the server get into the source as `repr`s of strings, or checked to b
 
 from __future__ import annotations
 
-import enum
 import keyword
 import threading
 from collections import deque
@@ -35,9 +34,10 @@ from .fields import (
     python_type,
     sequence_field,
 )
+from .foreign import candidates, fields_given, row_of, text
 from .misfit import BAD, Misfit, misfit
-from .unions import Chooser
-from .values import WELL_KNOWN, as_items
+from .unions import Chooser, Chosen, ChosenName
+from .values import WELL_KNOWN, as_items, set_struct
 
 Deed = Literal["make", "read", "array"]
 _FLOAT32 = FieldDescriptor.TYPE_FLOAT
@@ -75,8 +75,6 @@ class Converters:
             "extend": _extend,
             "pack": pack,
             "as_array": as_array,
-            "Mapping": Mapping,
-            "kind_of": kind_of,
             "new": object.__new__,
             "repeat": repeat,
             "run": deque(maxlen=0).extend,
@@ -151,10 +149,8 @@ class Converters:
             yield f"{name}(m, x)"
         elif is_map(member):
             key, value = map_entry(member)
-            yield "if not isinstance(x, Mapping):"
-            yield "    raise TypeError(f'expected a mapping, not {kind_of(x)}')"
             yield f"t = {here}"
-            yield "for k, x in x.items():"
+            yield "for k, x in as_mapping(x).items():"
             yield "    try:"
             if value.message_type is not None:
                 yield f"        {self._message_setter(value)}(t[{SCALARS[key.type][1]}(k)], x)"
@@ -299,7 +295,7 @@ class Converters:
         if field.enum_type is not None:
             name = _slug("enum", field.enum_type.full_name)
             self._space[name] = self._enum_type(field.enum_type)
-            return f"{name}(x)"
+            return f"{name}(x)" if deed == "make" else f"{name}(x).name"
         if field.message_type is None:
             return "x"
         if field.message_type.full_name in WELL_KNOWN:
@@ -313,13 +309,19 @@ class Converters:
             if field.enum_type is None:
                 return lambda message: getattr(message, name)
             kind = self._enum_type(field.enum_type)
-            return lambda message: kind(getattr(message, name))
+            if deed == "make":
+                return lambda message: kind(getattr(message, name))
+            return lambda message: ChosenName(name, kind(getattr(message, name)).name)
         if message_type.full_name in WELL_KNOWN:
             read = WELL_KNOWN[message_type.full_name][2]
+            if WELL_KNOWN[message_type.full_name][1] is set_struct:
+                return lambda message: Chosen(name, read(getattr(message, name)))
             return lambda message: read(getattr(message, name))
         # Looked up at the call: the type may refer to itself.
         space, convert = self._space, self._add(deed, message_type)
-        return lambda message: space[convert](getattr(message, name))
+        if deed == "make":
+            return lambda message: space[convert](getattr(message, name))
+        return lambda message: Chosen(name, space[convert](getattr(message, name)))
 
 
 def _attribute(name: str) -> str:
@@ -348,7 +350,7 @@ def _union_reader(oneof: str, getters: Mapping[str, Callable[[Any], Any]]) -> Ca
 
 def _fill(message: Any, value: Any, descriptor: Descriptor, names: dict[str, str]) -> Mapping[str, Any]:
     """The fields to set, by attribute, from anything but the type's own model. A protobuf message is merged at once."""
-    given: Mapping[str, Any]
+    given: Mapping[Any, Any] | None
     if isinstance(value, Mapping):
         given = value
     elif isinstance(value, Message):
@@ -358,9 +360,8 @@ def _fill(message: Any, value: Any, descriptor: Descriptor, names: dict[str, str
         type(message).MergeFromString(message, type(value).SerializeToString(value))
         return {}
     elif isinstance(value, BaseModel):
-        told = vars(value)  # without what `model_construct` left out
-        given = {name: told[name] for name in type(value).model_fields if name in told}
-    else:
+        given = fields_given(value)
+    elif (given := row_of(value, names)) is None:
         raise TypeError(f"expected {descriptor.name} or a mapping, not {kind_of(value)}")
     attributes = names.values()
     for name in given:
@@ -387,17 +388,18 @@ def _extend(target: Any, value: Any, exact: frozenset[type] | None, convert: Cal
             misfit(error, index)
 
 
-def enum_checker(kind: type[enum.IntEnum]) -> Callable[[Any], int]:
-    """Takes a member, a member's name, or a member's number."""
+def enum_checker(kind: Any) -> Callable[[Any], int]:
+    """Takes a member, a member's name, or a member's number, and the members of other enums that have these."""
     numbers = {int(each) for each in kind}
 
     def as_enum(value: Any) -> int:
         if isinstance(value, kind):
             return int(value)
-        if isinstance(value, str) and value in kind.__members__:
-            return int(kind[value])
-        if isinstance(value, int) and not isinstance(value, bool) and value in numbers:
-            return int(value)
+        for each in candidates(value):
+            if isinstance(each, str) and (member := kind.named(text(each))) is not None:
+                return int(member)
+            if isinstance(each, int) and not isinstance(each, bool) and each in numbers:
+                return int(each)
         raise ValueError(f"expected one of {', '.join(kind.__members__)}, not {shown(value)}")
 
     return as_enum

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial, reduce
 from operator import or_
 from types import UnionType
@@ -18,7 +19,8 @@ from .._body import Body
 from ..errors import InputError, InvalidResponseError, UnsupportedError, kind_of, shown
 from ..settings import Output
 from .binding import Binder
-from .json_types import OPEN, JsonMessage, bare, plain
+from .json_types import OPEN, JsonMessage, bare
+from .json_values import JsonAnswer, plain, validated
 from .multipart import Multipart, to_json
 from .rpc import OUTPUT_PATH
 from .sources import as_source
@@ -79,11 +81,7 @@ class JsonCodec:
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         try:
-            values = self._values(model, self._binder.bind(args, kwargs))
-            try:
-                request = self._request.model_validate(values)
-            except (ValidationError, AttributeError):  # protobuf's Struct is a mapping that has no `get`
-                request = self._request.model_validate(plain(values))
+            request = validated(self._request, self._values(model, self._binder.bind(args, kwargs)))
             return self._multipart.body(request) or to_json(request)
         except ValidationError as error:
             raise InputError(f"{self._name}(): {self._told(error)}") from None
@@ -125,7 +123,8 @@ class JsonCodec:
             return _file(data, output)
         try:
             if output == "dict" or self._answer is None:
-                return from_json(data)
+                answer = from_json(data)
+                return JsonAnswer(answer) if isinstance(answer, dict) else answer
             return self._answer.model_validate_json(data)
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
@@ -241,7 +240,7 @@ class TrainingCodec(JsonCodec):
         if model is None:
             return {"data": rows}
         try:
-            return model.model_validate({"data": plain(rows)})
+            return validated(model, {"data": rows})
         except ValidationError as error:  # here, because a union would not tell the row
             problem = error.errors(include_url=False)[0]
             raise InputError(f"{self._name}(): {name}.{path_of(problem['loc'])}: {_message(problem)}") from None
@@ -258,7 +257,7 @@ class QueryCodec(JsonCodec):
         super().__init__(name, JsonMessage, signature, answer=answer, multipart=Multipart([]))
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        values = self._binder.bind(args, kwargs)
+        values = plain(self._binder.bind(args, kwargs))
         try:
             return urlencode(values, doseq=True).encode()
         except (ValueError, RecursionError):  # text that has no UTF-8 form, a number too long to be written
@@ -277,6 +276,9 @@ def _message(problem: Any) -> str:
     kind, given = problem["type"], problem["input"]
     if kind in _KINDS:
         return f"expected {_KINDS[kind]}, not {kind_of(given)}"
+    if kind == "double":
+        inexact = isinstance(given, (int, Decimal)) and not isinstance(given, bool)
+        return f"{shown(given)} is not exact as a double" if inexact else f"expected float, not {kind_of(given)}"
     if kind == "model_type":
         return f"expected {problem['ctx']['class_name']} or a mapping, not {kind_of(given)}"
     if kind == "extra_forbidden":

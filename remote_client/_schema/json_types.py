@@ -29,17 +29,23 @@ from pydantic import (
     model_validator,
 )
 from pydantic import Field as PydanticField
+from pydantic_core import core_schema
 
 from .._html import table
 from ..errors import SchemaError, clean, kind_of, shown
 from .attributes import attributes_of, complete
+from .foreign import EXACT_INTEGER, candidates
+from .foreign import text as text_of
 from .json_schemas import Schemas, is_any_object, is_null, members_of, outline_of
+from .json_values import ARGUMENT, plain
+from .learned import LearnedModel, Unfinished
+from .openapi_parts import Parts
 
 FILE = "caikit_data_model.common.File"
 """The type that a multipart request sends as a file."""
 
 
-class JsonMessage(BaseModel):
+class JsonMessage(LearnedModel):
     """The base of the pydantic models made from a server's JSON schemas. Bytes are base64 in JSON."""
 
     model_config = ConfigDict(
@@ -55,46 +61,14 @@ class JsonMessage(BaseModel):
         return table(type(self).__name__, self)
 
 
-def plain(value: Any, *, text: bool = False) -> Any:
-    """A value in terms of JSON's types: objects of other pydantic types as mappings, numpy's as Python's.
-
-    Bytes and times stay, or become text where nothing tells that they are meant.
-    """
-    if value is None or isinstance(value, (str, bool, int, float)):
-        return value
-    if isinstance(value, BaseModel):
-        return {name: plain(each, text=text) for name, each in vars(value).items() if each is not None}
-    if isinstance(value, Mapping):
-        return {_key(key): plain(each, text=text) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(each, text=text) for each in value]
-    if hasattr(value, "tolist") and hasattr(value, "dtype"):
-        return plain(value.tolist(), text=text)
-    if hasattr(type(value), "__iter__") and not isinstance(value, (bytes, bytearray, memoryview)):
-        return [plain(each, text=text) for each in value]
-    if text and isinstance(value, (bytes, bytearray, memoryview)):
-        return base64.b64encode(bytes(value)).decode()
-    if text and isinstance(value, (datetime, date, time)):
-        return value.isoformat()
-    if text:
-        raise ValueError(f"expected a JSON value, not {kind_of(value)}")
-    return value
-
-
-def _key(key: Any) -> str:
-    if isinstance(key, int) and not isinstance(key, bool):
-        return str(key)  # JSON has no other keys, and OpenAPI does not tell what they stand for
-    if isinstance(key, str):
-        return key
-    raise ValueError(f"expected str keys in JSON, not {kind_of(key)}")
-
-
 def _from_json(kind: type[Any], read: Callable[[str], Any], info: ValidationInfo, value: Any) -> Any:
     """A value of a type that JSON only has as text: in JSON it is text, in Python nothing but the type itself."""
     if info.mode == "json":
         if isinstance(value, str):
             return read(value)
     elif isinstance(value, kind) and not (kind is date and isinstance(value, datetime)):
+        if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):  # pandas has them
+            raise ValueError("expected whole microseconds: more digits would be lost in JSON")
         return value
     raise ValueError(f"expected {kind.__name__}, not {kind_of(value)}")
 
@@ -136,9 +110,34 @@ BYTES: Any = Annotated[
 OPEN: Any = Annotated[Any, BeforeValidator(_open)]
 """Any JSON value."""
 _INTEGER: Any = Annotated[int, Strict(), PydanticField(ge=-(2**63), le=2**64 - 1)]
+
+
+def _large_double(value: Any) -> float:
+    if value.__class__ is int and float(value) == value:
+        return float(value)
+    raise ValueError
+
+
+class _Exact:
+    """Takes floats, and the integers that are one: pydantic's strict float rounds whatever has a `__float__`."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        number = core_schema.float_schema(strict=True)
+        small = core_schema.int_schema(strict=True, ge=-EXACT_INTEGER, le=EXACT_INTEGER)
+        members: list[Any] = [
+            core_schema.chain_schema([core_schema.is_instance_schema(float), number]),
+            core_schema.chain_schema([small, number]),
+            core_schema.no_info_plain_validator_function(_large_double),
+        ]
+        python = core_schema.union_schema(
+            members, mode="left_to_right", custom_error_type="double", custom_error_message="expected float"
+        )
+        return core_schema.json_or_python_schema(json_schema=number, python_schema=python, serialization=None)
+
+
 _SCALARS: dict[str, Any] = {
     "integer": _INTEGER,
-    "number": Annotated[float, Strict()],
+    "number": Annotated[float, _Exact()],
     "boolean": Annotated[bool, Strict()],
     "string": Annotated[str, Strict()],
     "null": None,
@@ -178,6 +177,8 @@ class JsonTypes(Schemas):
         self.by_name: dict[str, type[Any]] = {}
         self._making: dict[str, str] = {}
         self._incomplete: list[type[BaseModel]] = []
+        self._unfinished = Unfinished()
+        self._parts = Parts(components)
         self._outlines: dict[str, Any] = {}
         self._known: dict[str, Any] = {}
 
@@ -236,11 +237,15 @@ class JsonTypes(Schemas):
     def model(self, name: str, schema: Mapping[str, Any]) -> Any:
         """The model of an object with properties; inside its own making a forward reference."""
         properties = schema["properties"]
-        full_name = self._full_name(name, schema, outline_of(properties))
+        plain_name = _base_name(name, schema)
+        full_name = self._full_name(plain_name, outline_of(properties))
         if full_name in self.by_name:
             return self.by_name[full_name]
         if full_name in self._making:
             return ForwardRef(self._making[full_name])
+        recipe = self._parts.recipe(name, plain_name, schema)
+        if (known := recipe.find()) is not None:
+            return self._adopt(full_name, properties, known)
         self._making[full_name] = f"_type_{len(self._making)}"  # no attribute is called so: they have no underscore
         attributes = attributes_of(properties)
         fields = {attributes[each]: self._field(each, attributes[each], inner) for each, inner in properties.items()}
@@ -261,14 +266,21 @@ class JsonTypes(Schemas):
         except Exception as error:
             raise SchemaError(f"{full_name} cannot be a pydantic model: {error}") from error
         self.by_name[full_name] = made
+        self._unfinished.add(made, recipe)
         self._incomplete.append(made)
         complete(self._incomplete, self._making, self.by_name)
+        if not self._incomplete:
+            self._unfinished.publish()
         return made
 
-    def _full_name(self, name: str, schema: Mapping[str, Any], outline: Any) -> str:
-        """The name of an object's type: the schema's title, as caikit gives it, or else the component's name."""
-        title = _text(schema.get("title"))
-        full_name = title if "." in title else name or title or "Object"
+    def _adopt(self, full_name: str, properties: Mapping[str, Any], known: type[Any]) -> type[Any]:
+        """Take over a model that is there already, and all types that it has."""
+        self.by_name[full_name] = known
+        for schema in properties.values():
+            self.of(schema)
+        return known
+
+    def _full_name(self, full_name: str, outline: Any) -> str:
         while self._outlines.setdefault(full_name, outline) != outline:
             full_name += "_"  # one name for two types
         return full_name
@@ -289,6 +301,12 @@ class JsonTypes(Schemas):
             return None
         members = [each for each in members if isinstance(each, Mapping) and not is_null(each)]
         return all(each.get("type") == "array" for each in members) if len(members) > 1 else None
+
+
+def _base_name(name: str, schema: Mapping[str, Any]) -> str:
+    """The name of an object's type: the schema's title, as caikit gives it, or else the component's name."""
+    title = _text(schema.get("title"))
+    return title if "." in title else name or title or "Object"
 
 
 class _Closed(JsonMessage):
@@ -341,11 +359,13 @@ def _choice(values: list[Any]) -> Any:
     numbers = [each for each in values if isinstance(each, int)]
 
     def check(value: Any, info: ValidationInfo) -> Any:
-        if info.mode == "json" and isinstance(value, str):
+        if info.mode == "json" and info.context is not ARGUMENT and isinstance(value, str):
             return value
-        if isinstance(value, bool) or value not in values:
-            raise ValueError(f"expected one of {expected}, not {shown(value)}")
-        return int(value) if isinstance(value, int) else value
+        for each in candidates(value):
+            if not isinstance(each, bool) and each in values:
+                return int(each) if isinstance(each, int) else text_of(each)
+        hint = ": the server's document does not tell the names' numbers" if numbers and isinstance(value, str) else ""
+        raise ValueError(f"expected one of {expected}, not {shown(value)}{hint}")
 
     return Annotated[int | str if numbers else str, BeforeValidator(check)]
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from .foreign import table_rows
+
 FIELD = "data_stream"
 """The one field of such a message, a union."""
 
@@ -13,8 +15,9 @@ FIELD = "data_stream"
 def as_source(value: Any, files: Callable[[list[str]], Any], rows: Callable[[list[Any]], Any]) -> Any:
     """A training's data as the message it is sent in.
 
-    A text or a path with a suffix is a file, a path without one a directory, a list of paths a list of files; any other
-    iterable has the rows. Messages and mappings (`{"dirname", "extension"}`, or S3's `{"bucket", "files", ...}`) stay.
+    A text or a path with a suffix is a file, a path without one a directory, a list of paths a list of files. A table
+    of pandas, polars or Arrow has the rows, and so has any other iterable. Messages and mappings stay
+    (`{"dirname", "extension"}`, or S3's `{"bucket", "files", ...}`).
 
     Args:
         value: what was given.
@@ -27,6 +30,8 @@ def as_source(value: Any, files: Callable[[list[str]], Any], rows: Callable[[lis
         return {FIELD: {"filename": str(value)} if value.suffix else {"dirname": str(value)}}
     if isinstance(value, Mapping):
         return value if FIELD in value else {FIELD: value}
+    if (table := table_rows(value)) is not None:
+        return {FIELD: rows(table)}
     if isinstance(value, (bytes, bytearray)) or not isinstance(value, Iterable):
         return value  # refused where it is converted
     if hasattr(type(value), "model_fields") or hasattr(value, "DESCRIPTOR"):

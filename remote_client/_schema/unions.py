@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -13,10 +14,38 @@ from pydantic import BaseModel
 
 from ..errors import kind_of
 from .fields import SCALARS, fields_of, message_of, sequence_field
+from .foreign import fields_given, is_row, own, row_of
 from .misfit import BAD
 from .values import WELL_KNOWN
 
 Setter = Callable[[Any, Any], None]
+
+
+class Chosen(dict[str, Any]):
+    """A union's member in an answer as a dict. Handed back as an argument, it is the same member again."""
+
+    __slots__ = ("member",)
+
+    def __init__(self, member: str, items: Mapping[str, Any]) -> None:
+        super().__init__(items)
+        self.member = member
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.member, dict(self))
+
+
+class ChosenName(str):
+    """As `Chosen`, of a member that is an enum: its name."""
+
+    member: str
+
+    def __new__(cls, member: str, name: str) -> ChosenName:
+        made = super().__new__(cls, name)
+        made.member = member
+        return made
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.member, str(self))
 
 
 class Chooser:
@@ -39,12 +68,22 @@ class Chooser:
         self._kind = kind
         self._by_name: dict[str, Setter] = {}
         self._by_type: dict[type, Setter] | None = None
+        self._twins: set[type] = set()
 
     def __call__(self, message: Any, value: Any) -> None:
         setters = self._prepare() if self._by_type is None else self._by_type
         setter = setters.get(type(value))
-        if setter is not None:
+        if setter is not None and type(value) not in self._twins:
             setter(message, value)
+        elif isinstance(value, (Chosen, ChosenName)) and value.member in self._by_name:
+            self._by_name[value.member](message, value)
+        else:
+            self._choose(message, value if isinstance(value, enum.Enum) else own(value), setters)
+
+    def _choose(self, message: Any, value: Any, setters: Mapping[type, Setter]) -> None:
+        """Set the member for a value of another type, or of one that several members have."""
+        if type(value) in setters and type(value) not in self._twins:
+            setters[type(value)](message, value)
         else:
             type(message).MergeFrom(message, self._try(value))
 
@@ -54,13 +93,15 @@ class Chooser:
         for member in self._members:
             self._by_name[member.name] = setter = self._setter(member)
             kind = self._kind(member)
-            if isinstance(kind, type):
-                exact.setdefault(kind, setter)
+            if isinstance(kind, type) and exact.setdefault(kind, setter) is not setter:
+                self._twins.add(kind)  # integers of two sizes: the value decides
         self._by_type = exact
         return exact
 
     def _try(self, value: Any) -> Message:
         """A message with the one member set that takes the value."""
+        if is_row(value) and any(each.message_type and not sequence_field(each.message_type) for each in self._members):
+            value = row_of(value)
         fitting: list[tuple[FieldDescriptor, Message]] = []
         errors: list[Exception] = []
         for member in self._candidates(value):
@@ -115,5 +156,5 @@ def _is(field: FieldDescriptor, full_name: str) -> bool:
 def _has_fields(descriptor: Descriptor, value: Any) -> bool:
     """Whether the message has all fields that are given."""
     names = {name for field in fields_of(descriptor) for name in (field.name, field.attribute)}
-    given = value if isinstance(value, Mapping) else type(value).model_fields
+    given = value if isinstance(value, Mapping) else fields_given(value)
     return all(name in names for name in given)

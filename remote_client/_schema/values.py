@@ -14,16 +14,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf import struct_pb2
+from pydantic import BaseModel
 
 from ..errors import kind_of, shown
+from .foreign import EXACT_INTEGER, exact_double, fields_given, is_exact_float32, is_row, items_of, own, row_of, text
 
 FLOAT32_MAX = 3.4028235677973366e38  # the largest double that rounds to a finite float
-EXACT_INTEGER = 2**53  # integers beyond are not exact as a double, which is all JSON numbers are over gRPC
+EXACT_INTEGER32 = 2**24  # as EXACT_INTEGER, of float32
+_JSON = frozenset({type(None), bool, str, int, float, dict, list})
 
 
 def as_bool(value: Any) -> bool:
     if isinstance(value, bool) or kind_of(value) in ("bool_", "bool"):  # numpy's is called bool_, since 2.0 bool
         return bool(value)
+    if isinstance(found := own(value), bool):
+        return found
     raise TypeError(f"expected bool, not {kind_of(value)}")
 
 
@@ -33,34 +38,46 @@ def as_int(value: Any) -> int:
             return operator.index(value)
         except TypeError:
             pass
+        found = own(value)
+        if isinstance(found, int) and not isinstance(found, bool):
+            return found
     raise TypeError(f"expected int, not {kind_of(value)}")
 
 
 def as_float(value: Any) -> float:
-    if isinstance(value, (str, bytes, bytearray, bool)) or not hasattr(value, "__float__"):
-        raise TypeError(f"expected float, not {kind_of(value)}")
-    try:
+    if value.__class__ is int and -EXACT_INTEGER <= value <= EXACT_INTEGER:
         return float(value)
-    except OverflowError:
-        raise ValueError(f"{kind_of(value)} is too large for a double") from None
+    try:
+        return exact_double(value)
+    except TypeError:
+        raise TypeError(f"expected float, not {kind_of(value)}") from None
+    except ValueError as error:
+        raise ValueError(f"{shown(value)} {error}") from None
 
 
 def as_float32(value: Any) -> float:
-    number = as_float(value)
-    if math.isfinite(number) and abs(number) >= FLOAT32_MAX:
-        raise ValueError(f"{number!r} is out of the range of float32")
+    if value.__class__ is int and -EXACT_INTEGER32 <= value <= EXACT_INTEGER32:
+        return float(value)
+    number: float = value if value.__class__ is float else as_float(value)
+    if math.isfinite(number):
+        if abs(number) >= FLOAT32_MAX:
+            raise ValueError(f"{number!r} is out of the range of float32")
+        if number is not value and not is_exact_float32(value, number):
+            raise ValueError(f"{shown(value)} is not exact as float32")
     return number
 
 
 def as_str(value: Any) -> str:
-    if isinstance(value, str):
-        return str(value)
+    found = value if isinstance(value, str) else own(value)
+    if isinstance(found, str):
+        return text(found)
     raise TypeError(f"expected str, not {kind_of(value)}")
 
 
 def as_bytes(value: Any) -> bytes:
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
+    for found in (value, own(value)):
+        if isinstance(found, (bytes, bytearray, memoryview)):
+            return bytes(found)
     raise TypeError(f"expected bytes, not {kind_of(value)}")
 
 
@@ -68,19 +85,29 @@ def as_items(value: Any) -> Any:
     """The items of a repeated field: any iterable but text, bytes and mappings; an array as its list."""
     if isinstance(value, (list, tuple)):
         return value
-    if hasattr(value, "tolist") and hasattr(value, "dtype"):
-        value = value.tolist()
+    value = items_of(own(value))
     if isinstance(value, (str, bytes, bytearray, Mapping)) or not hasattr(type(value), "__iter__"):
         raise TypeError(f"expected a list, not {kind_of(value)}")
     return list(value)
 
 
+def as_mapping(value: Any) -> Mapping[Any, Any]:
+    """The items of a map: a mapping, or a table's row."""
+    found = value if isinstance(value, Mapping) else row_of(value)
+    if found is None:
+        raise TypeError(f"expected a mapping, not {kind_of(value)}")
+    return found
+
+
 def set_timestamp(message: Any, value: Any) -> None:
-    if not isinstance(value, datetime):
+    found = value if isinstance(value, datetime) else own(value)
+    if not isinstance(found, datetime):
         raise TypeError(f"expected datetime, not {kind_of(value)}")
-    if value.utcoffset() is None:
+    if found.utcoffset() is None:
         raise ValueError("expected a datetime with a time zone, as datetime.now(timezone.utc) gives")
-    message.FromDatetime(value)
+    message.FromDatetime(found)
+    if more := getattr(found, "nanosecond", 0):  # of pandas: those below the microsecond
+        message.FromNanoseconds(message.ToNanoseconds() + more)
 
 
 def get_timestamp(message: Any) -> datetime:
@@ -89,9 +116,12 @@ def get_timestamp(message: Any) -> datetime:
 
 
 def set_duration(message: Any, value: Any) -> None:
-    if not isinstance(value, timedelta):
+    found = value if isinstance(value, timedelta) else own(value)
+    if not isinstance(found, timedelta):
         raise TypeError(f"expected timedelta, not {kind_of(value)}")
-    message.FromTimedelta(value)
+    message.FromTimedelta(found)
+    if more := getattr(found, "nanoseconds", 0):
+        message.FromNanoseconds(message.ToNanoseconds() + more)
 
 
 def get_duration(message: Any) -> timedelta:
@@ -100,42 +130,54 @@ def get_duration(message: Any) -> timedelta:
 
 
 def set_struct(message: Any, value: Any) -> None:
-    if not isinstance(value, Mapping):
+    found = value if isinstance(value, Mapping) else (row_of(value) or _json_value(value))
+    if not isinstance(found, Mapping):
         raise TypeError(f"expected a mapping of JSON values, not {kind_of(value)}")
-    for key, item in value.items():
-        if not isinstance(key, str):
+    for key, item in found.items():
+        name = key if isinstance(key, str) else own(key)
+        if not isinstance(name, str):
             raise TypeError(f"expected str keys in JSON, not {kind_of(key)}")
-        set_value(message.fields[key], item)
+        set_value(message.fields[text(name)], item)
 
 
 def set_list(message: Any, value: Any) -> None:
-    if not isinstance(value, (list, tuple)):
+    found = items_of(value)
+    if not isinstance(found, (list, tuple)):
         raise TypeError(f"expected a list of JSON values, not {kind_of(value)}")
-    for item in value:
+    for item in found:
         set_value(message.values.add(), item)
 
 
 def set_value(message: Any, value: Any) -> None:
     """Any JSON value. An integer that a double cannot hold is refused: it would arrive as another number."""
-    if value is None:
+    found = value if value.__class__ in _JSON else _json_value(value)
+    if found is None:
         message.null_value = struct_pb2.NULL_VALUE
-    elif isinstance(value, bool):
-        message.bool_value = value
-    elif isinstance(value, str):
-        message.string_value = value
-    elif isinstance(value, Mapping):
+    elif isinstance(found, bool):
+        message.bool_value = found
+    elif isinstance(found, str):
+        message.string_value = text(found)
+    elif isinstance(found, Mapping):
         message.struct_value.SetInParent()
-        set_struct(message.struct_value, value)
-    elif isinstance(value, (list, tuple)):
+        set_struct(message.struct_value, found)
+    elif isinstance(found, (list, tuple)):
         message.list_value.SetInParent()
-        set_list(message.list_value, value)
+        set_list(message.list_value, found)
     else:
-        if isinstance(value, int) and abs(value) > EXACT_INTEGER:
+        if isinstance(found, int) and abs(found) > EXACT_INTEGER:
             raise ValueError(f"{shown(value)} is not exact as a JSON number over gRPC; send it as a string")
         try:
-            message.number_value = as_float(value)
+            message.number_value = as_float(found)
         except TypeError:
             raise TypeError(f"expected a JSON value, not {kind_of(value)}") from None
+
+
+def _json_value(value: Any) -> Any:
+    """A value of another library as one that JSON has."""
+    if isinstance(value, BaseModel):
+        return {name: each for name, each in fields_given(value).items() if each is not None}
+    found = row_of(value) if is_row(value) else items_of(own(value))
+    return bool(found) if kind_of(found) == "bool_" else found
 
 
 def get_struct(message: Any) -> dict[str, Any]:
