@@ -205,6 +205,7 @@ class RemoteClient:
             options=options,
             balancer=await self._finder.servers_of(name, server),
             changed=server.forget,
+            expect=self._finder.of(server).expect,
         )
 
     def _not_found(self, name: str) -> ModelNotFoundError:
@@ -254,7 +255,10 @@ class RemoteClient:
             files = await anyio.to_thread.run_sync(read_folder, files)
         rpc = await self._finder.management(self._first, "DeployModel")
         body = rpc.codec.encode("", (), {"model_id": name, "model_files": checked_files(files)})
-        answer = await start(self._first.caller, rpc, body, name)
+        try:
+            answer = await start(self._first.caller, rpc, body, name)
+        finally:  # where its outcome is unknown too
+            self._finder.of(self._first).changed()
         return ModelInfo(**{key: value for key, value in answer.items() if value is not None})
 
     async def undeploy_model(self, name: str) -> None:
@@ -266,7 +270,10 @@ class RemoteClient:
         """
         check_name(name)
         rpc = await self._finder.management(self._first, "UndeployModel")
-        await start(self._first.caller, rpc, rpc.codec.encode("", (), {"model_id": name}), name)
+        try:
+            await start(self._first.caller, rpc, rpc.codec.encode("", (), {"model_id": name}), name)
+        finally:
+            self._finder.of(self._first).changed()
         self._first.models.pop(name, None)
 
     def prediction_job(self, task: str, prediction_id: str) -> PredictionJob:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -96,6 +96,10 @@ class RemoteModelFinder:
         self._interceptors = tuple(interceptors)
         self._flights = Flights()
         self._polled: dict[str | None, float] = {}
+        self._changes = 0
+        """How often this client gave a server a model or took one: a poll from before a change is out of date."""
+        self._trainings: dict[str, Callable[[], Awaitable[bool]]] = {}
+        """The models whose trainings were started here, until they are found: what asks whether a server has it."""
         self._closed = False
         # Upstream's order: of two servers that list the same model the first is used.
         fixed = [*self.config.remote_connections, self.config.connection]
@@ -152,6 +156,8 @@ class RemoteModelFinder:
         self._check()
         found = self._lookup(model_path)
         if found is None and self.config.discover_models:
+            if await self._is_trained(model_path):
+                self.changed()
             await self._poll_for(model_path)
             found = self._lookup(model_path)
         if found is None:
@@ -179,6 +185,28 @@ class RemoteModelFinder:
         if info.module_id in registry:
             config.declare(registry[info.module_id], description)
         return server, config
+
+    def expect(self, name: str, is_served: Callable[[], Awaitable[bool]]) -> None:
+        """Note a model whose training was started: its server lists it late, or when it is called first.
+
+        Args:
+            name: the model.
+            is_served: asks whether the server has it, which makes the server list it.
+        """
+        self._trainings[name] = is_served
+
+    async def _is_trained(self, name: str) -> bool:
+        is_served = self._trainings.get(name)
+        try:
+            return is_served is not None and await is_served()
+        except RemoteCallError as error:
+            logger.debug("finder %s: is %s trained? %s", self.instance_name, name, error)
+            return False
+
+    def changed(self) -> None:
+        """Note that a server's models are others by now: what was polled before, or is being polled, does not count."""
+        self._changes += 1
+        self._polled.clear()
 
     def _training_of(
         self, server: Server, info: ModelInfo, description: ServiceDescription
@@ -318,11 +346,12 @@ class RemoteModelFinder:
             raise servers[0].error
 
     async def _poll(self, servers: list[Server], key: str | None) -> None:
+        changes = self._changes
         async with anyio.create_task_group() as group:
             for server in servers:
                 group.start_soon(self._ask, server)
         self._rebalance()
-        if not all(server.error for server in servers):
+        if changes == self._changes and not all(server.error for server in servers):
             # A poll that reached nobody tells nothing, so the next caller may try again at once.
             now = asyncio.get_running_loop().time()
             recent = {each: at for each, at in self._polled.items() if now - at < self.config.min_poll_time}
@@ -330,8 +359,13 @@ class RemoteModelFinder:
 
     async def _ask(self, server: Server) -> None:
         try:
-            server.models = await self._list_models(server)
-            server.error = None
+            changes = -1
+            while changes != self._changes:
+                changes = self._changes
+                models = await self._list_models(server)
+            server.models, server.error = models, None
+            for name in models:
+                self._trainings.pop(name, None)
             if self._balancers:
                 await self._try_describe(server)
         except Exception as error:  # kept for who asked: out of the task group it would come as a group

@@ -46,6 +46,7 @@ class RemoteModuleBase:
         options: what calls use unless `with_options` says otherwise.
         balancer: chooses the connections of each call, where several servers have the model.
         changed: called when an answer shows that the server's interface is another than the one that was read.
+        expect: called with a model whose training was started, and with what asks whether the server has it.
     """
 
     _rpcs: tuple[RemoteRPCDescriptor, ...] = ()
@@ -58,6 +59,7 @@ class RemoteModuleBase:
         options: CallOptions | None = None,
         balancer: Balancer[ConnectionManager] | None = None,
         changed: Callable[[], None] | None = None,
+        expect: Callable[[str, Callable[[], Awaitable[bool]]], None] | None = None,
     ) -> None:
         check_protocol(model_config.connection, model_config.protocol)
         name = model_config.model_path
@@ -65,6 +67,7 @@ class RemoteModuleBase:
             raise InputError(f"model: {name!r} cannot be sent: metadata takes printable ASCII names only")
         self._config = model_config
         self._owned = connections is None
+        self._expect = expect
         self._binding = _Binding(model_config)
         self._caller = Caller(
             connections or open_connections(model_config.connection, model_config.protocol),
@@ -185,28 +188,33 @@ class RemoteModuleBase:
         assert training.job is not None
         caller = self._caller.pinned()
         answer = await jobs.start(caller, training, body, model_name)
+        name = answer.get("model_name") or model_name
+        if self._expect is not None and name:
+            self._expect(name, partial(self._is_served, training.task, name, Home(caller, training.job)))
         return TrainingJob(
             jobs.job_of(answer, training.job.key, training),
             _homes(caller, training.job),
-            model_name=answer.get("model_name") or model_name,
+            model_name=name,
             find=partial(self._trained, training.task),
         )
 
     async def _trained(self, task: str, name: str, home: Home) -> RemoteModuleBase | None:
         """The module of a model that was trained, once it can be called."""
-        bound = await self._binding.config(self._caller)
-        runs = [
-            rpc
-            for each, methods in bound.task_methods
-            for rpc in methods
-            if each == task and not (rpc.input_streaming or rpc.output_streaming or rpc.job)
-        ]
-        if not await jobs.has_model(home, name, runs[0] if runs else None):
+        if not await self._is_served(task, name, home):
             return None
-        config = replace(bound, model_path=name, module_id="", module_name="")
+        config = replace(await self._binding.config(self._caller), model_path=name, module_id="", module_name="")
         return construct_remote_module_class(config)(
             config, connections=home.caller.connections, options=self._caller.options
         )
+
+    async def _is_served(self, task: str, name: str, home: Home) -> bool:
+        runs = [
+            rpc
+            for each, methods in (await self._binding.config(self._caller)).task_methods
+            for rpc in methods
+            if each == task and not (rpc.input_streaming or rpc.output_streaming or rpc.job)
+        ]
+        return await jobs.has_model(home, name, runs[0] if runs else None)
 
     async def aclose(self) -> None:
         """Close the connection, if it is the module's own. Calls still in flight raise a ClosedError. Idempotent."""

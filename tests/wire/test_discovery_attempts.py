@@ -202,7 +202,7 @@ async def test_a_server_that_was_not_reached_is_asked_once(http_wire: HttpWire) 
 async def test_a_finder_without_a_document_keeps_no_other_from_being_asked(
     http_wire: HttpWire, wire: WireServer
 ) -> None:
-    await http_wire.faults({"GET /openapi.json": {"status": 404}, "GET /info/models": {"body": http_models("foo")}})
+    await http_wire.faults({"GET /openapi.json": {"status": 404}, "GET /info/models": http_models("foo")})
     finders = {
         name: {
             "type": "REMOTE",
