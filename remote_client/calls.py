@@ -14,9 +14,11 @@ from . import _fork
 from ._schema.rpc import RemoteRPCDescriptor
 from ._transport.balance import Balancer, Health
 from ._transport.base import Answered, ByteStream, Call, RawMetadata, Transport, resolve_metadata
+from ._transport.fetch import fetch
 from ._transport.manager import ConnectionManager, Lease
 from ._transport.pending import Place
 from ._transport.retry import may_retry, pause
+from .auth import Credentials
 from .errors import (
     DeadlineExceededError,
     InputError,
@@ -24,6 +26,7 @@ from .errors import (
     RemoteCallError,
     TlsError,
     UnavailableError,
+    UnauthenticatedError,
     UnimplementedError,
 )
 from .hooks import AttemptFailed, CallEnded, tell
@@ -119,8 +122,26 @@ class Caller:
         return call
 
     async def _metadata(self) -> RawMetadata:
-        metadata = await resolve_metadata(self.options.metadata, reserved=self._model_key)
+        metadata = await resolve_metadata(self.options.metadata, reserved=self._model_key, fetch=fetch)
         return metadata if self.model is None else ((self._model_key, self.model), *metadata)
+    def refuse(self, call: Call) -> tuple[Credentials, ...]:
+        """Tell credentials that a server refused them."""
+        credentials = tuple(each for each in self.options.metadata if isinstance(each, Credentials))
+        sent = dict(call.metadata) if credentials else {}
+        for each in credentials:
+            each.refused(sent)
+        return credentials
+
+    async def renewed(self, call: Call) -> Call | None:
+        """Return a call with other credentials than the refused ones; None where there are none."""
+        credentials = self.refuse(call)
+        if not credentials:
+            return None
+        fresh = await self.call(call.path, idempotent=call.idempotent)
+        # Other sources may give something new each time, and the server would refuse the call just so.
+        own = await resolve_metadata(credentials, fetch=fetch)
+        return None if set(own) <= set(call.metadata) else fresh
+
 
     async def _metadata_in_time(self, path: str) -> RawMetadata:
         seconds = _shortest(self.options)
@@ -283,10 +304,11 @@ def _unsent(told: str, path: str, connections: ConnectionManager, model: str | N
 class Attempts:
     """The attempts of one call: whether there is another, when, and where; and what hooks are told.
 
-    The rules are those of `_transport.retry`. All attempts and pauses are inside of the call's one deadline.
+    The rules are those of `_transport.retry`, and one attempt more for fresh credentials. All attempts and pauses are
+    inside of the call's one deadline.
     """
 
-    __slots__ = ("_begun", "_caller", "_path", "_previous", "_tried", "connections")
+    __slots__ = ("_begun", "_caller", "_path", "_previous", "_renewals", "_tried", "connections")
 
     def __init__(self, caller: Caller, call: Call, connections: ConnectionManager, begun: float) -> None:
         self.connections = connections
@@ -297,6 +319,7 @@ class Attempts:
         self._tried: list[ConnectionManager] = []
 
     async def again(self, error: RemoteCallError, call: Call, body: Any, probing: bool = False) -> Call | None:
+        self._renewals = 0
         """Wait until the next attempt may begin, and the call that it is; None where there is none: raise the error.
 
         With `probing` the attempt had just a part of the call's time, and that it passed is not the end.
@@ -306,6 +329,10 @@ class Attempts:
         following = self._caller.pick([*self._tried, self.connections])
         expired = probing and isinstance(error, DeadlineExceededError)
         wait = self._wait(error, call, body, following, expired)
+        if isinstance(error, UnauthenticatedError) and not self._renewals:
+            fresh = await self._renewed(error, call, body)
+            if fresh is not None:
+                return self._in_time(fresh)
         self._tell(error, wait)
         if wait is None:
             self._caller.check_interface(error)
@@ -323,13 +350,48 @@ class Attempts:
         return replace(call, timeout=self._left("timeout"), total_timeout=self._left("total_timeout"))
 
     def _left(self, name: str) -> float | None:
+        return self._in_time(call)
+
+    async def _renewed(self, error: UnauthenticatedError, call: Call, body: Any) -> Call | None:
+        """Return the call with fresh credentials, if there are any and nothing of its input is gone.
+
+        It is one attempt outside of `retries`, of calls that are sent once too: the server refused to do anything.
+        """
+        if getattr(body, "taken", False):
+            self._caller.refuse(call)
+            return None
+        limit = asyncio.timeout(self._shortest_left())
+        try:
+            async with limit:
+                fresh = await self._caller.renewed(call)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return None
+        except BaseException as failure:
+            self._tell(error, None)
+            self.ended(failure)
+            raise
+        finally:
+            del limit  # see `RemoteStream._read`
+        if fresh is not None:
+            self._tell(error, 0.0)
+            self._previous.append(error.with_traceback(None))
+            self._renewals = 1
+        return fresh
+
+    def _in_time(self, call: Call) -> Call:
         limit: float | None = getattr(self._caller.options, name)
         return None if limit is None else max(limit - (monotonic() - self._begun), 0.001)
+    def _shortest_left(self) -> float | None:
+        left = [each for each in (self._left("timeout"), self._left("total_timeout")) if each is not None]
+        return min(left, default=None)
+
 
     def _wait(
         self, error: RemoteCallError, call: Call, body: Any, following: ConnectionManager, expired: bool
     ) -> float | None:
-        policy, failed = self._caller.options.retry, len(self._previous) + 1
+        policy, failed = self._caller.options.retry, len(self._previous) + 1 - self._renewals
         if not call.idempotent or failed > policy.retries or getattr(body, "taken", False):
             return None
         if not expired and not may_retry(error, policy):
@@ -337,8 +399,8 @@ class Attempts:
         # Another server was not asked to do anything yet.
         elsewhere = following is not self.connections and following not in self._tried
         wait = 0.0 if elsewhere else pause(error, policy, failed)
-        limits = [each for each in (self._left("timeout"), self._left("total_timeout")) if each is not None]
-        if limits and wait >= min(limits):
+        left = self._shortest_left()
+        if left is not None and wait >= left:
             return None
         return wait if following.budget.spend(monotonic()) else None
 

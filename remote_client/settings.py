@@ -22,17 +22,16 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from ._durations import Limit, Seconds, limit, seconds
-from .errors import ConfigurationError, InputError
+from .auth import Credentials, Metadata
+from .errors import ConfigurationError, InputError, PicklingError
 from .hooks import Hook, can_take, check_hooks, name_of
 
 Protocol = Literal["grpc", "http"]
 Engine = Literal["asyncio", "grpcio"]
 """What speaks gRPC: this package on `asyncio.Protocol`, or grpc.aio."""
 Output = Literal["pydantic", "proto", "dict", "numpy", "caikit"]
-Metadata = Mapping[str, str | bytes]
-"""gRPC metadata or HTTP headers: lower-case keys; values are printable ASCII, or bytes where the key ends in `-bin`."""
-MetadataSource = Metadata | Callable[[], Metadata | Awaitable[Metadata]]
-"""Metadata, or a sync or async callable that gives it anew for each call (for tokens that change)."""
+MetadataSource = Metadata | Callable[[], Metadata | Awaitable[Metadata]] | Credentials
+"""Metadata, or a sync or async callable that gives it anew for each call, or credentials of `remote_client.auth`."""
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _HOSTNAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
@@ -458,12 +457,18 @@ def check_metadata(source: Any) -> None:
     """Refuse metadata that can never be sent. Values are not looked at before a call, and never shown.
 
     Raises:
-        ConfigurationError: it is no mapping of text keys, and no callable without arguments.
+        ConfigurationError: it is no mapping of text keys, no callable without arguments, and no `Credentials`.
     """
     if callable(source):
         if not can_take(source):
             raise ConfigurationError(f"metadata: {name_of(source)} must be callable without arguments")
     elif not isinstance(source, Mapping):
+    if isinstance(source, Credentials):
+        if not can_take(source, None):
+            raise ConfigurationError(
+                f"metadata: {name_of(source)} must be callable with one argument, as Credentials are"
+            )
+        return
         raise ConfigurationError(
             f"metadata: expected a mapping, as in {{'authorization': 'Bearer ...'}}, or a callable that returns one, "
             f"not {type(source).__name__}"

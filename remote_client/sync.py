@@ -32,6 +32,7 @@ from ._mirror import Blocking, RemoteStream, blocking, fed, held, off_loop
 from ._schema.info import ModelInfo, RuntimeInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription, TaskDescription
 from ._transport.engine import AsyncTransport
+from .auth import Credentials
 from .calls import RemoteStream as _RemoteStream
 from .errors import RemoteCallError, RemoteClientError
 from .hooks import Hook
@@ -402,6 +403,8 @@ def _metadata(source: MetadataSource | None) -> Any:
     if source is None:
         return None
     check_metadata(source)
+    if isinstance(source, Credentials):
+        return source
     return off_loop(source) if callable(source) else source
 
 

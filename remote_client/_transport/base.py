@@ -10,9 +10,11 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from .. import _fork
+from ..auth import Credentials, Fetch
 from ..errors import InputError, RemoteClientError
 from ..hooks import name_of
 from ..settings import MetadataSource
@@ -152,8 +154,15 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-async def resolve_metadata(sources: tuple[MetadataSource, ...], reserved: str | None = None) -> RawMetadata:
+async def resolve_metadata(
+    sources: tuple[MetadataSource, ...], reserved: str | None = None, fetch: Fetch | None = None
+) -> RawMetadata:
     """Ask the sources, in order, and merge what they give; keys are sent in lower case.
+
+    Args:
+        sources: what the options have.
+        reserved: a key that is not theirs.
+        fetch: sends the requests of credentials.
 
     Raises:
         InputError: a source gives no mapping, a key or value that gRPC cannot send, or the key `reserved` for the
@@ -161,7 +170,10 @@ async def resolve_metadata(sources: tuple[MetadataSource, ...], reserved: str | 
     """
     merged: dict[str, str | bytes] = {}
     for source in sources:
-        given = await _given_by(source) if callable(source) else source
+        if isinstance(source, Credentials):
+            given: Any = await _given_by(partial(source, cast("Fetch", fetch)))
+        else:
+            given = await _given_by(source) if callable(source) else source
         if not isinstance(given, Mapping):
             told = f"{name_of(source)} must return a mapping, not {type(given).__name__}"
             del sources, source, given, merged  # a traceback shows a frame's variables, where it is asked to

@@ -8,7 +8,8 @@ Options: `identity`, `host`, `port`, `tls` (`key`, `cert`, and `ca` to ask clien
 
 Faults: "METHOD /path" -> what happens instead of the route's own deed, or a list of such, one for each request, after
 which the route is itself again (None in a list is the route itself). "ACCEPT" is done before a connection's first
-request. A fault is an object of
+request. "only" is a list: all requests but those to /token are refused with 401 if their `authorization` is not in it,
+which is repeated to them. A fault is an object of
     steps: a script, see `run_script`; without "keep" at its end the connection is closed.
     status, body, headers: a plain answer. A body that is no string is sent as JSON.
     delay: seconds before anything else; alone, the route's own deed follows.
@@ -484,6 +485,7 @@ class Counts:
         self.peak = 0
         self.requests: Counter[str] = Counter()
         self.cancels: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
         self.last: Request | None = None
 
 
@@ -509,6 +511,7 @@ class State:
             "requests": counts.requests,
             "running": +self.running,
             "cancels": counts.cancels,
+            "refused": counts.refused,
             "peak": counts.peak,
             "last": counts.last and counts.last.stats(),
         }
@@ -523,7 +526,11 @@ class State:
 
     async def perform(self, request: Request, fault: dict[str, Any], out: Out) -> None:
         await asyncio.sleep(fault.get("delay", 0))
-        if "steps" in fault:
+        sent = request.header("authorization")
+        if request.key != "POST /token" and sent not in self.faults.get("only", [sent]):
+            self.counts.refused[request.key] += 1
+            await out.answer(as_json({"details": f"nobody knows {sent}"}), 401)
+        elif "steps" in fault:
             await run_script(fault["steps"], out)
         elif "status" in fault or "body" in fault:
             await out.answer(as_body(fault.get("body", "")), fault.get("status", 200), fault.get("headers"))

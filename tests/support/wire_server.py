@@ -39,6 +39,7 @@ class State:
     def reset(self) -> None:
         self.started: Counter[str] = Counter()
         self.cancelled: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
         self.peers: set[str] = set()
         self.faults: dict[str, Any] = {}
 
@@ -46,6 +47,7 @@ class State:
         return {
             "started": self.started,
             "cancelled": self.cancelled,
+            "refused": self.refused,
             "running": +self.running,
             "connections": len(self.peers),
             "sockets": open_sockets(),
@@ -54,7 +56,8 @@ class State:
     def track(self, name: str, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """Count the calls of a handler, and those that the client cancelled.
 
-        The fault `refuse` (method -> statuses) fails the method's next calls, one for each status.
+        The fault `refuse` (method -> statuses) fails the method's next calls, one for each status; the fault `only`
+        refuses all whose `authorization` is not in it, and repeats it to them.
         """
 
         async def run(request: Any, context: Context) -> Any:
@@ -62,6 +65,10 @@ class State:
             self.running[name] += 1
             self.peers.add(context.peer())
             try:
+                sent = dict(context.invocation_metadata() or ()).get("authorization")
+                if "only" in self.faults and sent not in self.faults["only"]:
+                    self.refused[name] += 1
+                    await context.abort(grpc.StatusCode.UNAUTHENTICATED, f"nobody knows {sent}")
                 if refused := self.faults.get("refuse", {}).get(name):
                     await context.abort(grpc.StatusCode[refused.pop(0)])
                 answer = await handler(request, context)

@@ -25,6 +25,8 @@ from ...errors import (
 from ..base import Call
 from ..net.dial import connect_error
 
+_DETAILS = ("details", "detail", "error_description", "message", "error")
+"""Where an error's words are: caikit's name, FastAPI's, OAuth's, and those that gateways use."""
 MAX_ERROR_SIZE = 64 * 1024
 """Bytes that are read of an answer that reports an error."""
 
@@ -32,7 +34,8 @@ MAX_ERROR_SIZE = 64 * 1024
 def problem(status: int | None, body: bytes, call: Call, target: str) -> RemoteCallError:
     """Return the typed error of an answer that reports one. Without a status the body tells it, as in an `error` event.
 
-    The body is caikit's `{details, code, id, additional_info}`, FastAPI's `{detail}`, or any text.
+    The body is caikit's `{details, code, id, additional_info}`, FastAPI's `{detail}`, another with words in one of
+    `_DETAILS`, or any text.
     """
     try:
         # Error ids differ each time: kept, as short texts are by default, thousands would never be asked for again.
@@ -46,7 +49,7 @@ def problem(status: int | None, body: bytes, call: Call, target: str) -> RemoteC
         code = told.get("code")
         status = code if isinstance(code, int) and 400 <= code < 600 else 500
     info = told.get("additional_info")
-    details = _paths(info) or _paths(told.get("detail")) or told.get("details") or told.get("detail")
+    details = _paths(info) or _paths(told.get("detail")) or next(filter(None, map(told.get, _DETAILS)), None)
     if 300 <= status < 400:
         details = "the server answered with a redirect, which is not followed: calls carry credentials"
     error_id = told.get("id")

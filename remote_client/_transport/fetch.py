@@ -1,0 +1,51 @@
+"""Single requests to any server, for credentials that a server gives out. See `remote_client.auth.Fetch`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from .._body import Body
+from ..errors import ConfigurationError
+from ..settings import ConnectionInfo, ConnectionTlsInfo
+from .base import Call
+from .manager import open_connections
+
+_TIMEOUT = 30.0
+"""Seconds for a request, its connection included."""
+_FORM = "application/x-www-form-urlencoded"
+
+
+async def fetch(
+    url: str, body: bytes | None = None, *, headers: Mapping[str, str] | None = None, ca_file: str | None = None
+) -> bytes:
+    """Send a request on a connection of its own, and return the answer's body."""
+    connection, target = _server_of(url, ca_file)
+    sent = {name.lower(): value for name, value in (headers or {}).items()}
+    kind = sent.pop("content-type", _FORM)
+    call = Call(f"{'GET' if body is None else 'POST'} {target}", tuple(sent.items()), _TIMEOUT)
+    del headers, sent  # a traceback shows a frame's variables, where it is asked to
+    connections = open_connections(connection, "http")
+    try:
+        lease = connections.lease()
+        try:
+            return await lease.transport.unary(call, b"" if body is None else Body(body, kind))
+        finally:
+            lease.release()
+    finally:
+        await connections.aclose()
+
+
+def _server_of(url: str, ca_file: str | None) -> tuple[ConnectionInfo, str]:
+    """Return the server of an address, and the request's target there."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise ConfigurationError("fetch: the address must be https://host/path or http://host/path, without a user")
+    secure = parts.scheme == "https"
+    connection = ConnectionInfo(
+        hostname=parts.hostname,
+        port=parts.port,
+        tls=ConnectionTlsInfo(enabled=secure, ca_file=ca_file if secure else None),
+        options={"grpc.max_receive_message_length": 1024 * 1024},
+    )
+    return connection, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
