@@ -224,7 +224,7 @@ async def test_rotation_loses_no_call(peer: Peer, age: float) -> None:
 
     async def load(module: Any) -> None:
         nonlocal answered
-        while time.monotonic() < end:
+        while time.monotonic() < end or module._caller.connections.opened <= 5:
             assert await module.echo(b"x") == b"x"
             assert [item async for item in module.count(n=3, delay=0.01)] == [b"0", b"1", b"2"]
             assert await module.sum([b"1", b"2"]) == b"3"
@@ -233,7 +233,6 @@ async def test_rotation_loses_no_call(peer: Peer, age: float) -> None:
 
     async with interop_module(peer.info(max_session_age=age)) as module:
         await asyncio.gather(*(load(module) for _ in range(4)))
-        assert module._caller.connections.opened > 5
     stats = await peer.stats()
     assert answered > 20
     assert stats["cancelled"] == {}

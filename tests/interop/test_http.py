@@ -53,12 +53,9 @@ async def test_events(http: Any) -> None:
 
 async def test_events_come_as_they_are_sent(http: Any) -> None:
     """Nobody on the way keeps them until the answer is whole."""
-    begun = time.monotonic()
-    async with http.count(count=3, delay=0.3) as stream:
+    async with http.count(count=2, delay=0.1, hang=True) as stream, asyncio.timeout(10):
         await anext(stream)
-        assert time.monotonic() - begun < 0.25
         await anext(stream)
-        assert 0.25 < time.monotonic() - begun < 0.55
 
 
 async def test_many_events(http: Any) -> None:
@@ -165,13 +162,12 @@ async def test_rotation_loses_no_call(web: Peer, age: float) -> None:
     end = time.monotonic() + 0.7
 
     async def load(module: Any) -> None:
-        while time.monotonic() < end:
+        while time.monotonic() < end or module._caller.connections.opened <= 5:
             assert await module.echo(b"x") == b"x"
             assert len([item async for item in module.count(count=3, delay=0.01)]) == 3
 
     async with http_module(web.info(max_session_age=age)) as module:
         await asyncio.gather(*(load(module) for _ in range(4)))
-        assert module._caller.connections.opened > 5
     assert not (await web.stats())["cancels"].get("POST /count")
 
 
