@@ -25,8 +25,8 @@ from .errors import (
     InvalidResponseError,
     RemoteCallError,
     TlsError,
-    UnavailableError,
     UnauthenticatedError,
+    UnavailableError,
     UnimplementedError,
 )
 from .hooks import AttemptFailed, CallEnded, tell
@@ -121,9 +121,6 @@ class Caller:
                 self._calls[path] = call
         return call
 
-    async def _metadata(self) -> RawMetadata:
-        metadata = await resolve_metadata(self.options.metadata, reserved=self._model_key, fetch=fetch)
-        return metadata if self.model is None else ((self._model_key, self.model), *metadata)
     def refuse(self, call: Call) -> tuple[Credentials, ...]:
         """Tell credentials that a server refused them."""
         credentials = tuple(each for each in self.options.metadata if isinstance(each, Credentials))
@@ -142,6 +139,9 @@ class Caller:
         own = await resolve_metadata(credentials, fetch=fetch)
         return None if set(own) <= set(call.metadata) else fresh
 
+    async def _metadata(self) -> RawMetadata:
+        metadata = await resolve_metadata(self.options.metadata, reserved=self._model_key, fetch=fetch)
+        return metadata if self.model is None else ((self._model_key, self.model), *metadata)
 
     async def _metadata_in_time(self, path: str) -> RawMetadata:
         seconds = _shortest(self.options)
@@ -316,23 +316,23 @@ class Attempts:
         self._path = call.path
         self._begun = begun
         self._previous: list[RemoteCallError] = []
+        self._renewals = 0
         self._tried: list[ConnectionManager] = []
 
     async def again(self, error: RemoteCallError, call: Call, body: Any, probing: bool = False) -> Call | None:
-        self._renewals = 0
         """Wait until the next attempt may begin, and the call that it is; None where there is none: raise the error.
 
         With `probing` the attempt had just a part of the call's time, and that it passed is not the end.
         """
         error.model = self._caller.model
         self._note(error)
-        following = self._caller.pick([*self._tried, self.connections])
-        expired = probing and isinstance(error, DeadlineExceededError)
-        wait = self._wait(error, call, body, following, expired)
         if isinstance(error, UnauthenticatedError) and not self._renewals:
             fresh = await self._renewed(error, call, body)
             if fresh is not None:
                 return self._in_time(fresh)
+        following = self._caller.pick([*self._tried, self.connections])
+        expired = probing and isinstance(error, DeadlineExceededError)
+        wait = self._wait(error, call, body, following, expired)
         self._tell(error, wait)
         if wait is None:
             self._caller.check_interface(error)
@@ -347,9 +347,6 @@ class Attempts:
             self.ended(cancelled)
             raise
         self.connections = following
-        return replace(call, timeout=self._left("timeout"), total_timeout=self._left("total_timeout"))
-
-    def _left(self, name: str) -> float | None:
         return self._in_time(call)
 
     async def _renewed(self, error: UnauthenticatedError, call: Call, body: Any) -> Call | None:
@@ -381,12 +378,15 @@ class Attempts:
         return fresh
 
     def _in_time(self, call: Call) -> Call:
-        limit: float | None = getattr(self._caller.options, name)
-        return None if limit is None else max(limit - (monotonic() - self._begun), 0.001)
+        return replace(call, timeout=self._left("timeout"), total_timeout=self._left("total_timeout"))
+
     def _shortest_left(self) -> float | None:
         left = [each for each in (self._left("timeout"), self._left("total_timeout")) if each is not None]
         return min(left, default=None)
 
+    def _left(self, name: str) -> float | None:
+        limit: float | None = getattr(self._caller.options, name)
+        return None if limit is None else max(limit - (monotonic() - self._begun), 0.001)
 
     def _wait(
         self, error: RemoteCallError, call: Call, body: Any, following: ConnectionManager, expired: bool

@@ -459,16 +459,16 @@ def check_metadata(source: Any) -> None:
     Raises:
         ConfigurationError: it is no mapping of text keys, no callable without arguments, and no `Credentials`.
     """
-    if callable(source):
-        if not can_take(source):
-            raise ConfigurationError(f"metadata: {name_of(source)} must be callable without arguments")
-    elif not isinstance(source, Mapping):
     if isinstance(source, Credentials):
         if not can_take(source, None):
             raise ConfigurationError(
                 f"metadata: {name_of(source)} must be callable with one argument, as Credentials are"
             )
         return
+    if callable(source):
+        if not can_take(source):
+            raise ConfigurationError(f"metadata: {name_of(source)} must be callable without arguments")
+    elif not isinstance(source, Mapping):
         raise ConfigurationError(
             f"metadata: expected a mapping, as in {{'authorization': 'Bearer ...'}}, or a callable that returns one, "
             f"not {type(source).__name__}"
