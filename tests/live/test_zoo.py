@@ -121,6 +121,7 @@ async def returns_equal(client: RemoteClient, protocol: Protocol, field: str, va
     # Over HTTP that is the answer's JSON as it came.
     read = type(sent)(**plain) if protocol == "grpc" else type(sent).model_validate_json(json.dumps(plain))
     assert read == from_object
+    assert await zoo.run(plain) == from_object
 
 
 async def test_nan_stays_nan(client: RemoteClient) -> None:
