@@ -69,11 +69,11 @@ class HeadReceived:
 
 
 class DataReceived:
-    """A part of the body arrived; the reader acknowledges `len(data)` with `Http2.take`."""
+    """A part of the body arrived, a large one as a view; the reader acknowledges `len(data)` with `Http2.take`."""
 
     __slots__ = ("data", "end", "stream")
 
-    def __init__(self, stream: Stream, data: bytes, end: bool) -> None:
+    def __init__(self, stream: Stream, data: bytes | memoryview, end: bool) -> None:
         self.stream, self.data, self.end = stream, data, end
 
 

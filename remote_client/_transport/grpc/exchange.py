@@ -117,7 +117,7 @@ class Exchange:
         else:
             self._foreign = answer.status
 
-    def on_data(self, data: bytes, end: bool) -> None:
+    def on_data(self, data: bytes | memoryview, end: bool) -> None:
         """A part of the body arrived."""
         if self._foreign is not None:
             self._take_text(data, end)
@@ -132,7 +132,7 @@ class Exchange:
         if end:
             self.end(Status("UNKNOWN", "the server ended the call without a status"))
 
-    def _take_text(self, data: bytes, end: bool) -> None:
+    def _take_text(self, data: bytes | memoryview, end: bool) -> None:
         self._text += data[: _TEXT - len(self._text)]
         if end or len(self._text) >= _TEXT:
             self._end_foreign()

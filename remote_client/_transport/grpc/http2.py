@@ -74,6 +74,8 @@ _FAST = 0.125
 """Seconds: a window of which a quarter is used up in less limits the throughput over a long way, and is doubled."""
 OUR_FRAME_SIZE = 128 << 10
 """Bytes of the largest frame we accept; with 16 KiB, the default, large answers cost eight times as many turns."""
+_LARGE = 8 << 10
+"""Bytes of data that are handed on as a view of what was received, or in parts as they come, rather than copied."""
 ROOM = 256 << 10
 """Bytes of DATA that are queued at most until they are fetched."""
 LAST_STREAM_ID = 2**30
@@ -122,6 +124,8 @@ class Http2:
         self._decoder = HeadDecoder(header_list_limit * _BLOCK_LIMIT)
         self._events: list[Event] = []
         self._rest = b""
+        self._data_left = self._data_flags = self._data_stream = 0
+        """What is still to come of a DATA frame whose first part was handed on."""
         self._next_id = 1
         self._peer_frame_size = 16_384
         self._peer_window = DEFAULT_WINDOW
@@ -348,6 +352,8 @@ class Http2:
         buffer = self._rest + data if self._rest else data
         position, size = 0, len(buffer)
         try:
+            if self._data_left:
+                position = self._receive_rest(buffer)
             while size - position >= 9:
                 high, low, kind, flags, stream_id = FRAME.unpack_from(buffer, position)
                 length = (high << 8) | low
@@ -357,11 +363,16 @@ class Http2:
                     raise _BrokenError(FRAME_SIZE_ERROR, f"a frame of {length} bytes")
                 start = position + 9
                 end = start + length
-                if end > size:
+                if end > size and (kind != DATA or size - start < _LARGE or flags & PADDED):
                     break
                 if self._block is not None and kind != CONTINUATION:
                     raise _BrokenError(PROTOCOL_ERROR, "a header block is interrupted by another frame")
-                if kind <= CONTINUATION:
+                if end > size:
+                    self._data_left, self._data_flags, self._data_stream = length, flags, stream_id & 0x7FFFFFFF
+                    end = start + self._receive_rest(memoryview(buffer)[start:])
+                elif length >= _LARGE and kind == DATA:
+                    self._on_data(flags, stream_id & 0x7FFFFFFF, memoryview(buffer)[start:end])
+                elif kind <= CONTINUATION:
                     self._handlers[kind](flags, stream_id & 0x7FFFFFFF, buffer[start:end])
                 else:
                     self._count_useless()
@@ -372,6 +383,14 @@ class Http2:
         if self._waiting and not self._blocked and not self.broken:
             self._pump()
         return self._take_events()
+
+    def _receive_rest(self, buffer: bytes | memoryview) -> int:
+        """Take the next part of a DATA frame, with its flags if it is the last; returns its size."""
+        part = memoryview(buffer)[: self._data_left]
+        self._data_left -= len(part)
+        flags = self._data_flags & ~END_STREAM if self._data_left else self._data_flags
+        self._on_data(flags, self._data_stream, part if len(part) >= _LARGE else bytes(part))
+        return len(part)
 
     def _take_events(self) -> list[Event]:
         events, self._events = self._events, []
@@ -407,7 +426,7 @@ class Http2:
         if not stream_id & 1 or stream_id >= self._next_id:
             raise _BrokenError(PROTOCOL_ERROR, f"{what} on the idle stream {stream_id}")
 
-    def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
+    def _on_data(self, flags: int, stream_id: int, payload: bytes | memoryview) -> None:
         size = len(payload)
         self._receive_window -= size
         if self._receive_window < 0:
@@ -418,7 +437,7 @@ class Http2:
             self._out.append(frame(WINDOW_UPDATE, 0, 0, WORD.pack(self._credit)))
             self._receive_window += self._credit
             self._credit = 0
-        data = _unpadded(payload) if flags & PADDED else payload
+        data = _unpadded(bytes(payload)) if flags & PADDED else payload
         if data:
             self._useless = 0
         elif not flags & END_STREAM:
@@ -435,7 +454,7 @@ class Http2:
         else:
             self._receive_body(stream, data, size, bool(flags & END_STREAM))
 
-    def _receive_body(self, stream: Stream, data: bytes, size: int, end: bool) -> None:
+    def _receive_body(self, stream: Stream, data: bytes | memoryview, size: int, end: bool) -> None:
         if stream.length >= 0:
             stream.length -= len(data)
             if stream.length < 0 or (end and stream.length):

@@ -154,9 +154,9 @@ class MessageReader:
         self.ready = False
         self.held = 0
         self._limit = limit
-        self._buffer = b""
+        self._buffer: bytes | memoryview = b""
         self._position = 0
-        self._parts: deque[bytes] = deque()
+        self._parts: deque[bytes | memoryview] = deque()
         """What follows the buffer."""
         self._length = -1
         """Bytes of the next message; -1 as long as its prefix is not here."""
@@ -172,12 +172,12 @@ class MessageReader:
         """Whether something follows the first message."""
         return 0 <= self._length < self.held - _PREFIX_SIZE
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """Add a part of the body."""
         if self.held:
             parts = self._parts
             if parts and len(data) < _SMALL and len(parts[-1]) < _SMALL:
-                parts[-1] += data
+                parts[-1] = b"".join((parts[-1], data))
             else:
                 parts.append(data)
         else:
@@ -198,7 +198,7 @@ class MessageReader:
         if end > len(self._buffer):
             data = self._gather(start, length)
         else:
-            data = self._buffer[start:end]
+            data = bytes(self._buffer[start:end])
             self._position = end
         self.held -= length + _PREFIX_SIZE
         packed = self._packed
@@ -217,7 +217,8 @@ class MessageReader:
         if self.held < _PREFIX_SIZE:
             return
         while len(self._buffer) - self._position < _PREFIX_SIZE:
-            self._buffer, self._position = self._buffer[self._position :] + self._parts.popleft(), 0
+            self._buffer = b"".join((self._buffer[self._position :], self._parts.popleft()))
+            self._position = 0
         packed, length = _PREFIX.unpack_from(self._buffer, self._position)
         if packed or (self._limit is not None and length > self._limit):
             self._check(packed, length)
@@ -236,7 +237,7 @@ class MessageReader:
         """Return a message that does not end in the buffer: its one copy, however many parts it came in."""
         pieces = [self._buffer[start:]]
         missing = length - len(pieces[0])
-        part = b""
+        part: bytes | memoryview = b""
         while missing > 0:
             part = self._parts.popleft()
             pieces.append(part if len(part) <= missing else part[:missing])
