@@ -26,7 +26,7 @@ from remote_client.errors import (
     FailedPreconditionError,
     InternalError,
 )
-from tests.support.wire import WireServer, raw_module
+from tests.support.wire import WireServer, open_files, raw_module, settled
 
 from .kinds import HANGING, Deed
 
@@ -183,6 +183,32 @@ async def test_closing_ends_what_is_in_flight(wire: WireServer, wrapped: Any, de
     await wrapped._caller.connections.aclose()
     with pytest.raises(ClosedError):
         await task
+
+
+@pytest.mark.parametrize("name", ["sum", "chat"])
+async def test_a_call_that_ends_while_its_input_waits_leaves_no_task(wrapped: Any, name: str) -> None:
+    async def waits() -> AsyncIterator[bytes]:
+        yield b"fail"
+        await asyncio.Event().wait()
+
+    with pytest.raises(FailedPreconditionError):
+        if name == "sum":
+            await wrapped.sum(waits())
+        else:
+            await anext(wrapped.chat(waits()))
+    # The fixture `no_task_left` looks for it.
+
+
+async def test_rotated_connections_close_without_the_collector(wire: WireServer, no_gc: None) -> None:
+    info = wire.info(max_session_age=0)
+    async with raw_module(info, open_connections(info, "grpc", None, PASSING)) as module:
+        await module.echo(b"")
+        files = open_files()
+        for _ in range(5):
+            await module.echo(b"")
+            await module.sum([b"1"])
+            assert [item async for item in module.count(n=1)] == [b"0"]
+        assert await settled(open_files, files) <= files
 
 
 async def test_a_clients_interceptors_are_called(wire: WireServer) -> None:

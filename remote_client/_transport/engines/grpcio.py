@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextvars import ContextVar
 from typing import Any
 
 import grpc
@@ -34,6 +33,7 @@ from ..base import Answered, ByteStream, Call, Transport
 from ..deadlines import Deadlines
 from ..retry import pushback_ms
 from .grpcio_channel import open_channel
+from .grpcio_interceptors import inner_calls, innermost
 
 _UNSENT = ("failed to connect", "connections to all backends failing", "DNS resolution failed")
 """How gRPC begins to tell that there was no connection to send a call on."""
@@ -43,21 +43,6 @@ _TLS_FAILURE = re.compile(
 )
 _WRITE_FAILED = "Internal error from Core"
 """What grpc.aio tells instead of the server's status where that came before the last message was written (#36066)."""
-
-
-_inner: ContextVar[list[Any] | None] = ContextVar("_inner", default=None)
-"""Where the innermost calls of the call being made are kept."""
-
-
-class _Innermost(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]
-    """Keeps the call itself: interceptors that wait for its code, such as OpenTelemetry's, pass no cancel on."""
-
-    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        call = await continuation(client_call_details, request)
-        inner = _inner.get()
-        if inner is not None:
-            inner.append(call)
-        return call
 
 
 class GrpcioTransport(Transport):
@@ -71,7 +56,7 @@ class GrpcioTransport(Transport):
     def __init__(self, connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -> None:
         super().__init__()
         self._target = connection.target
-        self._channel = open_channel(connection, (*interceptors, _Innermost()) if interceptors else ())
+        self._channel = open_channel(connection, (*interceptors, *innermost(interceptors)))
         self.deadlines = Deadlines(self.loop)
         self._methods: dict[tuple[str, str], Any] = {}
         self._running: dict[Any, list[Any]] = {}
@@ -89,7 +74,7 @@ class GrpcioTransport(Transport):
             self.end(rpc)
             ending.cancel()
             raise
-        self._running.pop(rpc, None)
+        self._forget(rpc)
         answer = self._answer(call, ending.result())
         if answered is not None:  # of the head before it nothing public tells without one more task
             answered()
@@ -129,16 +114,24 @@ class GrpcioTransport(Transport):
                 raise self._reason()
             method = self._methods[kind, call.path] = getattr(self._channel, kind)(call.path)
         inner: list[Any] = []
-        token = _inner.set(inner)
-        rpc = method(*request, timeout=timeout, metadata=call.metadata)
-        _inner.reset(token)
+        token = inner_calls.set(inner)
+        try:
+            rpc = method(*request, timeout=timeout, metadata=call.metadata)
+        finally:
+            inner_calls.reset(token)
         self._running[rpc] = inner
         return rpc
 
     def end(self, rpc: Any) -> None:
         """Cancel a call if it is still running, and forget it."""
-        for each in (rpc, *self._running.pop(rpc, ())):
+        for each in (rpc, *self._running.get(rpc, ())):
             cancel(each)
+        self._forget(rpc)
+
+    def _forget(self, rpc: Any) -> None:
+        # A call's tasks know their context, and that the list: with the call in it they would wait for the garbage
+        # collector, and the channel's socket with them.
+        self._running.pop(rpc, []).clear()
 
     def wind_up(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task that `aclose` waits for and does not cancel: it ends with its call."""
@@ -275,14 +268,14 @@ class _Upload:
     grpc.aio's own way of taking an iterator turns that into a bare CancelledError (#28613).
     """
 
-    __slots__ = ("_answered", "_body", "_idle", "_over", "_rpc", "_writing", "failure", "status")
+    __slots__ = ("_answered", "_body", "_idle", "_over", "_rpc", "_writing", "failure", "half_closed", "status")
 
     def __init__(self, rpc: Any, body: AsyncIterator[bytes], idle: _Idle, answered: Answered) -> None:
         self._rpc = rpc
         self._body = body
         self._idle = idle
         self._answered = answered
-        self._over = self._writing = False
+        self._over = self._writing = self.half_closed = False
         self.failure: BaseException | None = None
         self.status: grpc.aio.AioRpcError | None = None
         """The server's status, kept before a failing write puts its own in its place."""
@@ -319,6 +312,11 @@ class _Upload:
             self._answered()
             self._idle.progress()
         self._writing = True
+        await self.done()
+
+    async def done(self) -> None:
+        """Tell gRPC that no message follows; its interceptors must hear it even if the call is over."""
+        self.half_closed = True
         with contextlib.suppress(Exception):  # the call is over; its reader is told why
             await self._rpc.done_writing()
 
@@ -468,6 +466,9 @@ class _GrpcStream(ByteStream):
             self._upload.cancel(self._ending[0])
         if self._answers is not None:
             self._ending.append(self._transport.wind_up(_drain(self._answers, self._ending[-1])))
+        if self._upload is not None and not self._upload.half_closed:
+            # Without it a task that grpc.aio makes for interceptors waits for the next message for ever.
+            self._ending.append(self._transport.wind_up(self._upload.done()))
 
     async def aclose(self) -> None:
         self.cancel()

@@ -65,12 +65,6 @@ def open_channel(connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -
     return grpc.aio.secure_channel(target, _credentials(connection.tls), **more)
 
 
-def is_instrumented() -> bool:
-    """Whether something else than grpc.aio opens its channels: a tracing agent, that adds its interceptors to them."""
-    openers = (grpc.aio.insecure_channel, grpc.aio.secure_channel)
-    return any(hasattr(each, "__wrapped__") or not each.__module__.startswith("grpc.") for each in openers)
-
-
 def _options(connection: ConnectionInfo) -> dict[str, str | int]:
     # gRPC ignores what is no int and no str; of JSON and YAML a number may come as a float.
     given = {key: value if isinstance(value, str) else int(value) for key, value in connection.options.items()}
