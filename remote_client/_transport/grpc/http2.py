@@ -635,7 +635,8 @@ class Http2:
         self.leaving = True
         self._last_processed = min(self._last_processed, last & 0x7FFFFFFF)
         self._events.append(GoawayReceived(code, payload[8:200]))
-        for each in [stream for number, stream in self.streams.items() if number > self._last_processed]:
+        # The last first: each goes to the head of the line of the calls that wait.
+        for each in [stream for number, stream in reversed(self.streams.items()) if number > self._last_processed]:
             del self.streams[each.id]
             unprocessed = each.state is State.HEAD
             self._forget(each)
