@@ -240,6 +240,11 @@ def loop_thread() -> LoopThread:
     return thread
 
 
+def is_current() -> bool:
+    """Whether this is the process's loop thread."""
+    return _thread is not None and threading.get_ident() == _thread.ident
+
+
 def run(method: Callable[..., Coroutine[Any, Any, R]], *args: Any, **kwargs: Any) -> R:
     """Call a coroutine function and wait for what it returns; arguments are checked in the caller's own thread."""
     thread = loop_thread()

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from . import _threads
 from ._loop_thread import END_TIME, LoopThread, closers, loop_thread, run
-from .errors import ClosedError, ForkedError
+from .errors import ClosedError, ForkedError, PicklingError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,10 +50,17 @@ class Blocking:
     def __repr__(self) -> str:
         return repr(self._twin)
 
+    def __reduce__(self) -> Any:
+        return _remade, (type(self), self._twin)
+
     def _repr_html_(self) -> str | None:
         show = getattr(self._twin, "_repr_html_", None)
         shown: str | None = None if show is None else show()
         return shown
+
+
+def _remade(kind: type[Blocking], twin: Any) -> Any:
+    return kind._of(twin)
 
 
 def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[Any, P], R]:
@@ -69,19 +76,26 @@ def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> C
 
 
 def off_loop(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A user's function as a coroutine function that runs it in a thread, where it may block. Async ones stay.
+    """A user's function as one that runs it in a thread, where it may block, and returns a coroutine. Async ones stay.
 
     One that never returns holds up neither a call that is over, nor the end of the process.
     """
-    if inspect.iscoroutinefunction(function):
-        return function
+    return function if inspect.iscoroutinefunction(function) else _OffLoop(function)
 
-    @functools.wraps(function)
-    async def call(*args: Any) -> Any:
-        result = await _threads.aside(function, *args)
+
+class _OffLoop:
+    """See `off_loop`. It can be pickled if the function can."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        functools.update_wrapper(self, function)
+
+    async def __call__(self, *args: Any) -> Any:
+        result = await _threads.aside(self._function, *args)
         return await result if inspect.isawaitable(result) else result
 
-    return call
+    def __reduce__(self) -> Any:
+        return _OffLoop, (self._function,)
 
 
 # -- streams ----------------------------------------------------------------------------------------------------------
@@ -181,6 +195,9 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
     _pump: _Pump | None = None
     _over = False
     _finalizer: weakref.finalize[Any, Any] | None = None
+
+    def __reduce__(self) -> Any:
+        raise PicklingError("a stream belongs to its process: give the other one the method, or a list of the answers")
 
     def __iter__(self) -> RemoteStream[T]:
         return self

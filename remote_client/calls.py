@@ -23,6 +23,7 @@ from .errors import (
     DeadlineExceededError,
     InputError,
     InvalidResponseError,
+    PicklingError,
     RemoteCallError,
     TlsError,
     UnauthenticatedError,
@@ -90,15 +91,17 @@ class Caller:
         return self if self._balancer is None else self._copy(connections=self.pick(), balancer=None)
 
     def _copy(self, **changes: Any) -> Caller:
-        fields: dict[str, Any] = {
+        return Caller(**{**self.fields(), "changed": self._changed, **changes})
+
+    def fields(self) -> dict[str, Any]:
+        """What it was made of, without `changed`."""
+        return {
             "connections": self.connections,
             "model_key": self._model_key,
             "model": self.model,
             "options": self.options,
             "balancer": self._balancer,
-            "changed": self._changed,
         }
-        return Caller(**{**fields, **changes})
 
     def pick(self, tried: Collection[ConnectionManager] = ()) -> ConnectionManager:
         """The server for the next attempt."""
@@ -695,6 +698,9 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    def __reduce__(self) -> Any:
+        raise PicklingError("a stream belongs to its process: give the other one the method, or a list of the answers")
 
     def __repr__(self) -> str:
         state = "not started" if self._body is not None else "over" if self._stream is None else "running"

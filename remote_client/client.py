@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 import anyio
 import anyio.to_thread
 
+from ._copies import Handle
 from ._durations import Duration
 from ._schema.info import ModelInfo, RuntimeInfo
 from ._schema.rpc import ServiceDescription
@@ -56,7 +58,7 @@ _HEALTH: dict[Protocol, tuple[str, bytes]] = {
 }
 
 
-class RemoteClient:
+class RemoteClient(Handle):
     """A client of one or several caikit runtimes.
 
     Nothing is dialled before the first call. Use it in one event loop, as an async context manager or with `aclose()`.
@@ -283,18 +285,7 @@ class RemoteClient:
             task: the task's name, such as `SampleTask`.
             prediction_id: the job's `id`.
         """
-
-        async def homes() -> list[Home]:
-            found = []
-            for server in self._finder.servers:
-                tasks = (await self._finder.describe(server)).tasks
-                jobs = [each.job for each in tasks[task].methods if each.job] if task in tasks else []
-                found += [Home(server.caller.replace(output="pydantic"), each) for each in jobs]
-            if not found:
-                raise InputError(f"task: no server has prediction jobs of a task {task!r}")
-            return found
-
-        return PredictionJob(prediction_id, homes)
+        return PredictionJob(prediction_id, _PredictionHomes(self._finder, task))
 
     def training(self, training_id: str, model_name: str | None = None) -> TrainingJob[RemoteModuleBase]:
         """A handle of a training by its id, as another process may have started it. Sends nothing.
@@ -303,18 +294,14 @@ class RemoteClient:
             training_id: the training's `training_id`.
             model_name: the name of the model it makes, for `TrainingJob.model()`.
         """
+        return TrainingJob(training_id, _TrainingHomes(self._finder), model_name=model_name, find=self._trained)
 
-        async def homes() -> list[Home]:
-            described = [(server, await self._finder.describe(server)) for server in self._finder.servers]
-            return [Home(server.caller, each.training_job) for server, each in described if each.training_job]
-
-        async def find(name: str, home: Home) -> RemoteModuleBase | None:
-            if not await has_model(home, name, None):
-                return None
-            await self._finder.discover()
-            return await self.model(name)
-
-        return TrainingJob(training_id, homes, model_name=model_name, find=find)
+    async def _trained(self, name: str, home: Home) -> RemoteModuleBase | None:
+        """The module of a model that was trained, once it can be called."""
+        if not await has_model(home, name, None):
+            return None
+        await self._finder.discover()
+        return await self.model(name)
 
     async def runtime_info(self) -> RuntimeInfo:
         """The versions of the (first) runtime."""
@@ -379,6 +366,35 @@ class RemoteClient:
         servers = self._finder.servers
         opened = sum(server.caller.connections.opened for server in servers)
         return f"<RemoteClient of {', '.join(each.connection.target for each in servers)}: {opened} connections opened>"
+
+
+@dataclass(frozen=True)
+class _PredictionHomes:
+    """The servers that may have a prediction job of a task."""
+
+    finders: Finders
+    task: str
+
+    async def __call__(self) -> list[Home]:
+        found = []
+        for server in self.finders.servers:
+            tasks = (await self.finders.describe(server)).tasks
+            jobs = [each.job for each in tasks[self.task].methods if each.job] if self.task in tasks else []
+            found += [Home(server.caller.replace(output="pydantic"), each) for each in jobs]
+        if not found:
+            raise InputError(f"task: no server has prediction jobs of a task {self.task!r}")
+        return found
+
+
+@dataclass(frozen=True)
+class _TrainingHomes:
+    """The servers that may have a training."""
+
+    finders: Finders
+
+    async def __call__(self) -> list[Home]:
+        described = [(server, await self.finders.describe(server)) for server in self.finders.servers]
+        return [Home(server.caller, each.training_job) for server, each in described if each.training_job]
 
 
 def _timeout(config: FinderConfig) -> float | None:

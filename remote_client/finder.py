@@ -10,8 +10,10 @@ from typing import Any
 
 import anyio
 
+from ._copies import Handle
 from ._schema.info import ModelInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
+from ._shared import described, forget, shared_connections
 from ._transport.balance import Balancer
 from ._transport.engine import AsyncTransport, check_transport, choose_engine
 from ._transport.manager import ConnectionManager, open_connections
@@ -21,6 +23,7 @@ from .errors import (
     ClosedError,
     ConfigurationError,
     InvalidResponseError,
+    PicklingError,
     RemoteCallError,
     RemoteClientError,
     SchemaError,
@@ -28,7 +31,7 @@ from .errors import (
 )
 from .flights import Flights
 from .module_config import RemoteModuleConfig
-from .reading import read_schema, usual_method
+from .reading import usual_method
 from .settings import CallOptions, ConnectionInfo, FinderConfig
 
 logger = logging.getLogger("remote_client")
@@ -57,9 +60,10 @@ class Server:
     def forget(self) -> None:
         """Read anew what it can do when that is next needed: an answer showed that it is something else."""
         self.description = None
+        forget(self.caller.connections)
 
 
-class RemoteModelFinder:
+class RemoteModelFinder(Handle):
     """Finds models on one or several servers. Nothing is dialled before it is asked for something.
 
     Polls are shared: any number of callers that wait for one cause one. A poll that fails loses no model, and models
@@ -75,6 +79,8 @@ class RemoteModelFinder:
     Raises:
         ConfigurationError: the configuration is wrong.
     """
+
+    _unpickled = False
 
     def __init__(
         self,
@@ -311,12 +317,22 @@ class RemoteModelFinder:
     def _server(self, connection: ConnectionInfo) -> Server:
         options = self._options or CallOptions(timeout=connection.timeout)
         caller = Caller(
-            open_connections(connection, self.config.protocol, self._transport, self._interceptors),
+            self._connections(connection),
             model_key=self.config.model_key,
             model=None,
             options=replace(options, output="dict", retry=connection.retry_policy),
         )
         return Server(connection, caller)
+
+    def _connections(self, connection: ConnectionInfo) -> ConnectionManager:
+        if self._unpickled:
+            return shared_connections(connection, self.config.protocol, self._interceptors)
+        return open_connections(connection, self.config.protocol, self._transport, self._interceptors)
+
+    def __reduce__(self) -> Any:
+        if self._transport is not None:
+            raise PicklingError("transport: it belongs to this process; make a client in the other one")
+        return _remade, (type(self), self.config, self.instance_name, self._options, self._interceptors)
 
     def _rendered(self, name: str) -> Server:
         if name not in self._by_model and self._template is not None:
@@ -385,10 +401,19 @@ class RemoteModelFinder:
             ) from None
 
     async def _read_schema(self, server: Server) -> ServiceDescription:
-        description = await read_schema(server.caller, self.config.protocol)
+        description = await described(server.caller, self.config.protocol)
         for note in description.notes:
             logger.warning("finder %s: %s: %s", self.instance_name, server.connection.target, note)
         return description
+
+
+def _remade(
+    kind: type[RemoteModelFinder], config: FinderConfig, name: str, options: CallOptions | None, interceptors: Any
+) -> RemoteModelFinder:
+    finder = kind.__new__(kind)
+    finder._unpickled = True
+    RemoteModelFinder.__init__(finder, config, name, options=options, interceptors=interceptors)
+    return finder
 
 
 def _are_alike(one: Server, other: Server, name: str) -> bool:

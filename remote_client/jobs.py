@@ -188,6 +188,9 @@ class _Job:
                 return answer
         raise NotFoundError(f"no server has {self._kind}s")
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_home": None}
+
     @property
     def _kind(self) -> str:
         return "job"

@@ -8,25 +8,26 @@ import inspect
 import re
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Hashable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from . import jobs
+from ._copies import Handle
 from ._durations import Duration
 from ._html import table
 from ._schema.caikit_modules import is_caikit_module
 from ._schema.declared import UnboundCodec
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
+from ._shared import described
 from ._transport.balance import Balancer
 from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller, RemoteStream, frames
-from .errors import InputError, UnsupportedError
+from .errors import InputError, SchemaError, UnsupportedError
 from .flights import Flights
 from .jobs import Home, PredictionJob, TrainingJob
 from .module_config import RemoteModuleConfig
-from .reading import read_schema
 from .settings import CallOptions, MetadataSource, Output, RetryPolicy, check_protocol
 from .training import choose, doc_of, signature_of
 
@@ -34,7 +35,7 @@ UNSET = object()
 _STREAMED_INPUT = re.compile(r"run_(\w+_)?(stream_in|bidi_stream)")
 
 
-class RemoteModuleBase:
+class RemoteModuleBase(Handle):
     """A model on a server. Subclasses, made by `construct_remote_module_class`, have its methods.
 
     A method of one answer returns a coroutine; a method of many returns a `RemoteStream`. Arguments are checked and
@@ -163,23 +164,36 @@ class RemoteModuleBase:
             return frames(descriptor, constants, streams)
         return codec.encode(self._config.model_path, args, kwargs)
 
-    async def _rpc(self, unbound: RemoteRPCDescriptor) -> RemoteRPCDescriptor:
-        methods = dict((await self._binding.config(self._caller)).task_methods)[unbound.task]
-        return next(each for each in methods if each.name == unbound.name)
+    async def bound(self, rpc: RemoteRPCDescriptor) -> RemoteRPCDescriptor:
+        """A method, as the server describes it.
+
+        Raises:
+            SchemaError: the server has no such method.
+        """
+        if not isinstance(rpc.codec, UnboundCodec):
+            return rpc
+        config = await self._binding.config(self._caller)
+        if rpc.module:
+            found = {each.rpc_name: each for each in config.trainings}.get(rpc.rpc_name)
+        else:
+            found = {each.name: each for each in dict(config.task_methods).get(rpc.task, ())}.get(rpc.name)
+        if found is None:
+            raise SchemaError(f"the server at {self._caller.target} has no method {rpc.name} of {rpc.task}")
+        return found
 
     async def _request_bound(self, unbound: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return await self.remote_method_request(await self._rpc(unbound), *args, **kwargs)
+        return await self.remote_method_request(await self.bound(unbound), *args, **kwargs)
 
     async def _prepared(
         self, unbound: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[RemoteRPCDescriptor, bytes | AsyncIterator[bytes]]:
-        rpc = await self._rpc(unbound)
+        rpc = await self.bound(unbound)
         return rpc, self._body(rpc, args, kwargs)
 
     async def _start(self, descriptor: RemoteRPCDescriptor, body: Any, job: JobMethods) -> PredictionJob:
         caller = self._caller.pinned()
         answer = await jobs.start(caller, descriptor, body)
-        return PredictionJob(jobs.job_of(answer, job.key, descriptor), _homes(caller, job))
+        return PredictionJob(jobs.job_of(answer, job.key, descriptor), _Started(self, caller, descriptor))
 
     async def _train(self, *args: Any, **kwargs: Any) -> TrainingJob[RemoteModuleBase]:
         args = tuple([await _held(each) for each in args])
@@ -193,7 +207,7 @@ class RemoteModuleBase:
             self._expect(name, partial(self._is_served, training.task, name, Home(caller, training.job)))
         return TrainingJob(
             jobs.job_of(answer, training.job.key, training),
-            _homes(caller, training.job),
+            _Started(self, caller, training),
             model_name=name,
             find=partial(self._trained, training.task),
         )
@@ -228,6 +242,9 @@ class RemoteModuleBase:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    def __reduce__(self) -> Any:
+        return _unpickled, (self._config, self._caller, self._owned)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
@@ -255,13 +272,30 @@ class RemoteModuleBase:
         return table(f"{type(self).__name__} {config.model_path!r} at {config.connection.target}{which}", rows)
 
 
-def _homes(caller: Caller, job: JobMethods) -> Callable[[], Awaitable[list[Home]]]:
-    """The one server that has a job: the one it was started on."""
+def _unpickled(config: RemoteModuleConfig, caller: Caller, owned: bool) -> RemoteModuleBase:
+    module = construct_remote_module_class(config)(config, connections=caller.connections)
+    module._caller, module._owned = caller, owned
+    return module
 
-    async def homes() -> list[Home]:
-        return [Home(caller, job)]
 
-    return homes
+@dataclass(frozen=True)
+class _Started:
+    """The one server that has a job: the one it was started on.
+
+    Attributes:
+        module: the module that started it.
+        caller: calls that server.
+        rpc: the method that started it.
+    """
+
+    module: RemoteModuleBase
+    caller: Caller
+    rpc: RemoteRPCDescriptor
+
+    async def __call__(self) -> list[Home]:
+        rpc = await self.module.bound(self.rpc)
+        assert rpc.job is not None
+        return [Home(self.caller, rpc.job)]
 
 
 class _Binding:
@@ -278,10 +312,12 @@ class _Binding:
 
     async def _read(self, caller: Caller) -> RemoteModuleConfig:
         config = replace(self._config)
-        assert config.declaration is not None
-        description = await read_schema(caller.for_model(None).replace(output="dict"), config.protocol)
+        description = await described(caller.for_model(None).replace(output="dict"), config.protocol)
         config.trainings = list(description.trainings.values())
-        config.bind(config.declaration, description)
+        if config.declaration is None:
+            config.bind_learned(description)
+        else:
+            config.bind(config.declaration, description)
         return config
 
 

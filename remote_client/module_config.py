@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from ._schema.caikit_modules import declaration_of_caikit, is_caikit_module, module_of_id
@@ -34,6 +34,7 @@ class RemoteModuleConfig:
         tasks_known: whether `task_methods` are the module's own, and not all that the runtime has.
         bound: whether the server's own description of its methods is known; a module reads it at its first call
             otherwise.
+        declared_only: whether the methods are the declaration's alone, and no server is ever asked for them.
     """
 
     connection: ConnectionInfo
@@ -48,6 +49,7 @@ class RemoteModuleConfig:
     declaration: Declaration | None = field(default=None, repr=False)
     tasks_known: bool = False
     bound: bool = True
+    declared_only: bool = field(default=False, repr=False)
 
     @classmethod
     def load_from_module(
@@ -79,9 +81,7 @@ class RemoteModuleConfig:
         config = cls(connection_info, protocol, model_key, unbound(declaration), model_path)
         config.module_id, config.module_name = declaration.id, declaration.name
         if protocol == "http":
-            description = description_of(declaration)
-            config.trainings = list(description.trainings.values())
-            config.bind(declaration, description)
+            config.bind_declared(declaration)
             return config
         if declaration.train is not None:
             config.train_method = unbound_method(declaration.train, declaration.module.__name__)
@@ -96,6 +96,34 @@ class RemoteModuleConfig:
             ConfigurationError: the class is not declared.
         """
         self.bind(_declaration(declared), description)
+
+    def bind_declared(self, declaration: Declaration) -> None:
+        """As `declare`, over HTTP, where the declaration tells all that the server could."""
+        description = description_of(declaration)
+        self.trainings = list(description.trainings.values())
+        self.bind(declaration, description)
+        self.declared_only = True
+
+    def bind_learned(self, description: ServiceDescription) -> None:
+        """Take the methods of the tasks, which are known by name, from what the server offers."""
+        self.task_methods = [
+            (name, list(description.tasks[name].methods)) for name, _ in self.task_methods if name in description.tasks
+        ]
+        if self.train_method is not None:
+            self.train_method = description.trainings.get(self.train_method.rpc_name)
+        self.bound = True
+
+    def __copy__(self) -> Self:
+        return replace(self)
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        methods = [(task, list(each)) for task, each in self.task_methods]
+        return replace(self, task_methods=methods, trainings=list(self.trainings))
+
+    def __reduce__(self) -> Any:
+        # Without the types: whoever uses it asks the server.
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "declaration"}
+        return _unpickled, (type(self), values, self.declaration and self.declaration.module)
 
     def bind(self, declaration: Declaration, description: ServiceDescription) -> None:
         """As `declare`, of what a class declares."""
@@ -118,6 +146,14 @@ class RemoteModuleConfig:
             self.train_method and _identity(self.train_method),
             tuple(map(_identity, self.trainings)),
         )
+
+
+def _unpickled(kind: type[RemoteModuleConfig], values: dict[str, Any], declared: type | None) -> RemoteModuleConfig:
+    declaration = None if declared is None else _declaration(declared)
+    config = kind(**values | {"declaration": declaration, "bound": False})
+    if config.declared_only and declaration is not None:
+        config.bind_declared(declaration)
+    return config
 
 
 def _identity(rpc: RemoteRPCDescriptor) -> Hashable:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import copyreg
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from . import _threads
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .calls import Caller
-from .errors import DeadlineExceededError, RemoteCallError, SchemaError, UnimplementedError
+from .errors import DeadlineExceededError, PicklingError, RemoteCallError, SchemaError, UnimplementedError
 from .settings import Protocol
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ async def _read_openapi(caller: Caller) -> ServiceDescription:
             raise
         kind = LateDescriptionError if isinstance(error, DeadlineExceededError) else SchemaError
         raise kind(f"{caller.target} does not give its OpenAPI document ({openapi.DOCUMENT}): {error}") from error
-    return await _shared([b"OpenAPI", document], lambda: openapi.describe(document))
+    return await _shared((openapi.describe, document))
 
 
 async def _read_files(caller: Caller) -> ServiceDescription:
@@ -78,27 +79,58 @@ async def _read_files(caller: Caller) -> ServiceDescription:
     except UnimplementedError:
         reader = await _reflect(caller, older)
     files, services = reader.files, reader.services
-    parts = [*(file.SerializeToString() for file in files.values()), *(name.encode() for name in services)]
-    return await _shared([b"reflection", *parts], lambda: reflected.describe(files, services))
+    told = tuple(file.SerializeToString() for file in files.values())
+    return await _shared((reflected.describe_told, told, tuple(services)))
 
 
-async def _shared(parts: Iterable[bytes], describe: Callable[[], ServiceDescription]) -> ServiceDescription:
-    """Return the description that is made of these parts, or make it; once for any number of clients, in any loop."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(b"%d:" % len(part))
-        digest.update(part)
-    key = digest.digest()
+_Source = tuple[Any, ...]
+"""What makes a description, and what the server told."""
+
+
+async def _shared(source: _Source) -> ServiceDescription:
+    """Return the description of what a server told, or make it; once for any number of clients, in any loop."""
+    key = _key_of(source)
     found = _descriptions.get(key)
-    return found if found is not None else await asyncio.wrap_future(_building(key, describe))
+    return found if found is not None else await asyncio.wrap_future(_building(key, source))
 
 
-def _building(key: bytes, describe: Callable[[], ServiceDescription]) -> Future[ServiceDescription]:
+def _key_of(source: _Source) -> bytes:
+    describe, *told = source
+    digest = hashlib.sha256(describe.__name__.encode())
+    for part in told:
+        for each in (part,) if isinstance(part, bytes) else part:
+            data = each if isinstance(each, bytes) else each.encode()
+            digest.update(b"%d:" % len(data))
+            digest.update(data)
+    return digest.digest()
+
+
+def _make(key: bytes, source: _Source) -> ServiceDescription:
+    describe, *told = source
+    return _descriptions.setdefault(key, replace(describe(*told), source=source))
+
+
+def _unpickled(source: _Source) -> ServiceDescription:
+    """A description that comes from another process."""
+    key = _key_of(source)
+    return _descriptions.get(key) or _make(key, source)
+
+
+def _reduce(description: ServiceDescription) -> Any:
+    if description.source is None:
+        raise PicklingError("only what a server told of itself can be pickled")
+    return _unpickled, (description.source,)
+
+
+copyreg.pickle(ServiceDescription, _reduce)
+
+
+def _building(key: bytes, source: _Source) -> Future[ServiceDescription]:
     """Return the making of a description, begun if need be. It takes milliseconds: not in a loop."""
 
     def make() -> ServiceDescription:
         try:
-            return _descriptions.setdefault(key, describe())
+            return _make(key, source)
         finally:
             with _lock:
                 del _builds[key]

@@ -12,7 +12,7 @@ import ipaddress
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from http.client import HTTP_PORT, HTTPS_PORT
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from ._copies import Immutable
 from ._durations import Limit, Seconds, limit, seconds
 from .auth import Credentials, Metadata
 from .errors import ConfigurationError, InputError, PicklingError
@@ -123,10 +124,13 @@ class ConnectionTlsInfo(Settings):
         """The key's password in the clear, for `SSLContext.load_cert_chain`."""
         return None if self.key_password is None else self.key_password.get_secret_value()
 
-    def __reduce__(self) -> Any:
+    def __reduce_ex__(self, protocol: Any) -> Any:
         if self.key_password is not None:
-            raise TypeError("tls.key_password: a secret is never pickled; give it anew in the other process")
-        return super().__reduce__()
+            raise PicklingError(
+                "tls.key_password: secrets are not pickled. Give the other process the path of a key_file without a "
+                "password, which only its user can read, or make the client there"
+            )
+        return super().__reduce_ex__(protocol)
 
 
 def _refuse_encrypted_key() -> str:
@@ -480,7 +484,7 @@ def check_metadata(source: Any) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class CallOptions:
+class CallOptions(Immutable):
     """What `with_options` sets for calls.
 
     Attributes:
@@ -513,3 +517,12 @@ class CallOptions:
             raise ConfigurationError(f"output: must be one of {', '.join(get_args(Output))}, not {self.output!r}")
         if self.output == "numpy" and find_spec("numpy") is None:
             raise ConfigurationError('output: "numpy" needs numpy: pip install remote-client[numpy]')
+
+    def __reduce__(self) -> Any:
+        if any(isinstance(source, Mapping) and source for source in self.metadata):
+            raise PicklingError(
+                "metadata: the values of a mapping are not pickled, as they may be credentials. Give a function that "
+                "the other process can import, remote_client.auth.BearerToken(env=...) with the name of an environment "
+                "variable, or BearerToken(file=...) with a file's path"
+            )
+        return CallOptions, tuple(getattr(self, each.name) for each in fields(self))

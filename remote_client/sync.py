@@ -30,7 +30,7 @@ from ._durations import Duration
 from ._loop_thread import loop_thread, run
 from ._mirror import Blocking, RemoteStream, blocking, fed, held, off_loop
 from ._schema.info import ModelInfo, RuntimeInfo
-from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription, TaskDescription
+from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription, Spelled, TaskDescription
 from ._transport.engine import AsyncTransport
 from .auth import Credentials
 from .calls import RemoteStream as _RemoteStream
@@ -134,6 +134,9 @@ class RemoteModuleBase(Blocking):
 
     def __exit__(self, *_: object) -> None:
         self.aclose()
+
+    def __reduce__(self) -> Any:
+        return wrapped, (self._twin,)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -393,6 +396,8 @@ def _method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     result = signature.return_annotation
     if get_origin(result) is AsyncIterator:
         result = _ITERATOR[get_args(result)]
+    elif isinstance(result, Spelled):
+        result = Spelled(result.replace("AsyncIterator", "Iterator"))
     call.__signature__ = signature.replace(  # type: ignore[attr-defined]
         return_annotation=_TWINS.get(result, result) if isinstance(result, type) else result
     )

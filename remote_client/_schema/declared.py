@@ -106,6 +106,18 @@ class UnboundCodec(QueryCodec):
             raise InputError(f"{self._name}(): {error}") from None
 
 
+class _LateCodec(UnboundCodec):
+    """Of an unpickled method, whose types are not known before the server is asked: then arguments are checked."""
+
+    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        return
+
+
+def unpickled(told: dict[str, Any], signature: inspect.Signature) -> RemoteRPCDescriptor:
+    """A method that comes from another process. The server is asked anew how it is called."""
+    return RemoteRPCDescriptor(signature=signature, codec=_LateCodec(told["name"], signature), **told)
+
+
 def _find(method: DeclaredMethod, description: ServiceDescription) -> RemoteRPCDescriptor | str:
     """The server's method, or why there is none."""
     task = description.tasks.get(method.task)

@@ -42,6 +42,12 @@ def describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str]) 
         raise SchemaError("the server's types are nested too deeply") from None
 
 
+def describe_told(files: Iterable[bytes], services: Iterable[str]) -> ServiceDescription:
+    """As `describe`, of files as the server sent them."""
+    told = [FileDescriptorProto.FromString(each) for each in files]
+    return describe({each.name: each for each in told}, services)
+
+
 def _describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str]) -> ServiceDescription:
     pool = pool_of(files)
     types = Types()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from .._copies import Immutable
 from ..errors import SchemaError
 from ..settings import Output
 from .names import short_method_name
@@ -51,7 +52,7 @@ class Codec(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class JobMethods:
+class JobMethods(Immutable):
     """What can be asked about a job by its id. A prediction's has a result, a training's has none.
 
     Attributes:
@@ -67,7 +68,7 @@ class JobMethods:
 
 
 @dataclass(frozen=True, eq=False)
-class RemoteRPCDescriptor:
+class RemoteRPCDescriptor(Immutable):
     """One method of a remote module.
 
     Attributes:
@@ -105,9 +106,38 @@ class RemoteRPCDescriptor:
             return "start_job"
         return short_method_name(self.input_streaming, self.output_streaming)
 
+    def __reduce__(self) -> Any:
+        from .declared import unpickled  # which is made of descriptors
+
+        told = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("signature", "codec")}
+        return unpickled, (told, _spelled(self.signature))
+
     def __str__(self) -> str:
         # Types by their last name: what a reader wants, and what `ServiceDescription.type` takes.
-        return self.name + re.sub(r"\b(?:[^\W\d]\w*\.)+(\w+)", r"\1", str(self.signature))
+        return self.name + _by_last_names(str(self.signature))
+
+
+def _by_last_names(told: str) -> str:
+    return re.sub(r"\b(?:[^\W\d]\w*\.)+(\w+)", r"\1", told)
+
+
+class Spelled(str):
+    """A type in words, as a signature shows it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _spelled(signature: inspect.Signature) -> inspect.Signature:
+    """A signature with types in words."""
+
+    def words(kind: Any) -> Any:
+        return kind if kind is inspect.Parameter.empty else Spelled(_by_last_names(inspect.formatannotation(kind)))
+
+    parameters = [each.replace(annotation=words(each.annotation)) for each in signature.parameters.values()]
+    return inspect.Signature(parameters, return_annotation=words(signature.return_annotation))
 
 
 def training_job(management: Mapping[str, RemoteRPCDescriptor]) -> JobMethods | None:
@@ -119,7 +149,7 @@ def training_job(management: Mapping[str, RemoteRPCDescriptor]) -> JobMethods | 
 
 
 @dataclass(frozen=True, eq=False)
-class TaskDescription:
+class TaskDescription(Immutable):
     """A task: its class's name and its methods."""
 
     name: str
@@ -130,7 +160,7 @@ class TaskDescription:
 
 
 @dataclass(frozen=True, eq=False)
-class ServiceDescription:
+class ServiceDescription(Immutable):
     """Everything a server offers. `print()` shows it.
 
     Attributes:
@@ -140,6 +170,7 @@ class ServiceDescription:
         types: full name of a type on the server -> pydantic model or enum. See also `type()`.
         management: the runtime's own methods that this client uses, by their name over gRPC.
         notes: what the server's description lacks.
+        source: what the server told, by which the description is made anew in another process.
     """
 
     tasks: Mapping[str, TaskDescription]
@@ -148,6 +179,7 @@ class ServiceDescription:
     notes: tuple[str, ...] = ()
     trainings: Mapping[str, RemoteRPCDescriptor] = field(default_factory=dict)
     training_job: JobMethods | None = None
+    source: tuple[Any, ...] | None = field(default=None, repr=False)
 
     def type(self, name: str) -> type[BaseModel]:
         """The pydantic model of a type, by its full name or, where that is unique, its last part.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 FIRST_EJECTION, LAST_EJECTION = 1.0, 30.0
 """Seconds that a failing server gets no calls, at first and at most; they double with each failure."""
@@ -69,6 +69,9 @@ class Balancer(Generic[S]):
     def __init__(self, servers: Sequence[S], choose: Callable[[Sequence[S], int], list[S]] = random.sample) -> None:
         self.servers = servers
         self._choose = choose
+
+    def __reduce__(self) -> Any:
+        return Balancer, (self.servers,)
 
     def pick(self, now: float, tried: Collection[S] = ()) -> S:
         """The server for the next call; one that this call has not tried yet, if there is one that is well.

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from .. import _fork
+from .._copies import Immutable
 from ..errors import ClosedError, ForkedError, RemoteClientError, UnavailableError, WrongLoopError
 from ..settings import ConnectionInfo, Protocol
 from .balance import Health
@@ -67,7 +68,7 @@ class Lease:
             self.manager._close(generation, _drained)
 
 
-class ConnectionManager:
+class ConnectionManager(Immutable):
     """Leases connections to one server, in the event loop of its first use.
 
     Args:
@@ -109,6 +110,8 @@ class ConnectionManager:
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
         self._aside: ThreadPoolExecutor | None = None
+        self.opened_with: tuple[ConnectionInfo, Protocol, Any, tuple[Any, ...]] | None = None
+        """What `open_connections` was given."""
         self.opened = 0
         """How many connections were made so far."""
         self.born = _fork.count
@@ -263,12 +266,14 @@ def open_connections(
         connect = partial(_connect_grpcio, connection, tuple(interceptors))
     else:
         connect = _connecting(connection)
-    return ConnectionManager(
+    manager = ConnectionManager(
         connect,
         max_session_age=connection.max_session_age,
         target=connection.target,
         max_pending=connection.max_pending,
     )
+    manager.opened_with = (connection, protocol, transport, tuple(interceptors))
+    return manager
 
 
 # Imports inside: importing this package must load neither grpc nor httpx.
