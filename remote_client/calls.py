@@ -278,7 +278,7 @@ async def wait_for_turn(connections: ConnectionManager, call: Call) -> tuple[Pla
         DeadlineExceededError: its turn did not come within the call's time. Nothing was sent.
     """
     begun, limit = monotonic(), _shortest(call)
-    place = await connections.pending.wait(limit)
+    place = await connections.turn(limit)
     if place is None:
         told = f"no answer within {limit} seconds: too many calls wait for the server (max_pending)"
         raise _unsent(told, call.path, connections)

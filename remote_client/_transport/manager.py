@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 import weakref
@@ -24,7 +25,7 @@ from ..settings import ConnectionInfo, Protocol
 from .balance import Health
 from .base import Transport
 from .engine import GrpcOptions, choose_engine
-from .pending import MAX_PENDING, Pending
+from .pending import MAX_PENDING, Joining, Pending, Place, shared
 from .retry import Budget
 
 T = TypeVar("T")
@@ -78,7 +79,7 @@ class ConnectionManager(Immutable):
         max_drain: seconds an old connection may go on for the calls that still use it.
         jitter: gives a number from 0 to 1.
         target: the server's address as error messages show it.
-        max_pending: calls that wait for an answer at most; see `pending`.
+        max_pending: calls that wait for an answer at most, of all clients of the loop; see `pending`.
 
     Attributes:
         health: what calls have told about the server.
@@ -97,7 +98,8 @@ class ConnectionManager(Immutable):
         max_pending: float = MAX_PENDING,
     ) -> None:
         self.target = target
-        self.pending = Pending(max_pending)
+        self.pending: Pending = Joining(self._join)
+        self._max_pending = max_pending
         self.health = Health()
         self.budget = Budget(time.monotonic())
         self._connect = connect
@@ -120,6 +122,14 @@ class ConnectionManager(Immutable):
     def check(self) -> None:
         """Raise what `lease` would: a ClosedError, WrongLoopError or ForkedError."""
         self._check(asyncio.get_running_loop())
+
+    def _join(self) -> Pending:
+        self.pending = shared(self.target, self._max_pending)
+        return self.pending
+
+    async def turn(self, seconds: float | None) -> Place | None:
+        """Wait until fewer calls wait for the server; see `Pending.wait`."""
+        return await self.pending.wait(seconds, self)
 
     def lease(self) -> Lease:
         """The current connection, made or replaced if need be. Must be called in a running event loop.
@@ -215,7 +225,8 @@ class ConnectionManager(Immutable):
         if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
             raise WrongLoopError("this client is used in another event loop; close it there")
         self._closed = True
-        self.pending.close()
+        self.pending.close(self)
+        self.pending = Pending(math.inf)
         if self._aside is not None:
             self._aside.shutdown(wait=False)
         left = [*self._draining, *([self._current] if self._current else [])]

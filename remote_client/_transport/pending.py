@@ -1,14 +1,16 @@
-"""The limit on a client's calls that wait for a server's answer: the rest wait here, first come first served.
+"""The limit on the calls that wait for a server's answer: the rest wait here, first come first served.
 
-A runtime drops calls beyond about a thousand that wait, of all its clients together, with a bare CANCELLED. A client
-that sees one halves its limit, and lets it grow by one with each round trip, as TCP does.
+A runtime drops calls beyond about a thousand that wait, of all its clients together, with a bare CANCELLED. So the
+clients of an event loop share a server's limit; at a CANCELLED it is halved, and grows by one with each round trip then,
+as TCP's does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
+from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 from .deadlines import Deadlines
 
@@ -48,10 +50,11 @@ class Place:
 class _Waiter:
     """A call that waits for its turn."""
 
-    __slots__ = ("turn",)
+    __slots__ = ("owner", "turn")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: object) -> None:
         self.turn: asyncio.Future[bool] = loop.create_future()
+        self.owner = owner
 
     def expire(self) -> None:
         if not self.turn.done():
@@ -59,7 +62,7 @@ class _Waiter:
 
 
 class Pending:
-    """The calls of one client and server that wait for an answer.
+    """The calls to one server that wait for an answer.
 
     Args:
         most: how many at most.
@@ -69,7 +72,7 @@ class Pending:
         count: how many there are.
     """
 
-    __slots__ = ("_deadlines", "_epoch", "_most", "_waiting", "count", "limit")
+    __slots__ = ("__weakref__", "_deadlines", "_epoch", "_most", "_waiting", "count", "limit")
 
     def __init__(self, most: float = MAX_PENDING) -> None:
         self.limit = self._most = float(most)
@@ -86,10 +89,10 @@ class Pending:
         self.count += 1
         return Place(self, self._epoch)
 
-    async def wait(self, seconds: float | None) -> Place | None:
-        """Wait for a turn and return the place; None where it did not come in time."""
+    async def wait(self, seconds: float | None, owner: object = None) -> Place | None:
+        """Wait for a turn and return the place; None where it did not come in time. See `close` for the owner."""
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(loop)
+        waiter = _Waiter(loop, owner)
         self._waiting.append(waiter)
         due = 0.0
         if seconds is not None:
@@ -121,11 +124,14 @@ class Pending:
             self._epoch += 1
             self.limit = max(self.limit / 2, min(LEAST, self._most))
 
-    def close(self) -> None:
-        """Give all that wait their turn: the connections are closed, and will tell them."""
-        self.limit = self._most = math.inf
-        self._admit()
-        if self._deadlines is not None:
+    def close(self, owner: object = None) -> None:
+        """Let an owner's calls wait no more: its connections are closed, and will tell them."""
+        for waiter in self._waiting:
+            if waiter.owner is owner and not waiter.turn.done():
+                self.count += 1
+                waiter.turn.set_result(True)
+        self._waiting = deque(each for each in self._waiting if not each.turn.done())
+        if not self._waiting and self._deadlines is not None:
             self._deadlines.close()
 
     def _admit(self) -> None:
@@ -134,3 +140,29 @@ class Pending:
             if not waiter.turn.done():
                 self.count += 1
                 waiter.turn.set_result(True)
+
+
+class Joining(Pending):
+    """Stands in until a client's first call tells the event loop whose clients share the limit.
+
+    Args:
+        join: puts what they share in its place, and returns it.
+    """
+
+    __slots__ = ("_join",)
+
+    def __init__(self, join: Callable[[], Pending]) -> None:
+        super().__init__()
+        self._join = join
+
+    def enter(self) -> Place | None:
+        return self._join().enter()
+
+
+_of_loops: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str, float], Pending] = WeakValueDictionary()
+
+
+def shared(target: str, most: float) -> Pending:
+    """The calls to a server that wait in the running loop, of all clients with this limit."""
+    key = (asyncio.get_running_loop(), target, most)
+    return _of_loops.get(key) or _of_loops.setdefault(key, Pending(most))

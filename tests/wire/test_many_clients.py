@@ -1,0 +1,102 @@
+"""Clients of one event loop share what they can: a server's limit of waiting calls, and what it tells of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+from typing import Any
+
+import pytest
+
+from remote_client import RemoteClient, sync
+from remote_client.errors import ClosedError
+from tests.support.http_wire import HttpWire, http_module
+from tests.support.wire import WireServer, raw_module
+
+Server = WireServer | HttpWire
+
+
+@pytest.fixture(params=["grpc", "http"])
+def server(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue("wire" if request.param == "grpc" else "http_wire")
+
+
+@pytest.fixture
+def many_files() -> Any:
+    """Sockets for a thousand clients."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"a process may open {hard} files only")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def module_of(server: Server, **changes: Any) -> Any:
+    make = raw_module if isinstance(server, WireServer) else http_module
+    return make(server.info(**changes))
+
+
+async def test_they_share_a_servers_limit(server: Server) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        modules = [await stack.enter_async_context(module_of(server, max_pending=5)) for _ in range(10)]
+        calls = [asyncio.ensure_future(each.sleep(seconds=0.2)) for each in modules for _ in range(2)]
+        most = 0
+        while not all(each.done() for each in calls):
+            most = max(most, sum((await server.stats())["running"].values()))
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*calls)
+    assert 1 <= most <= 5
+
+
+async def test_one_that_closes_frees_its_calls_alone(server: Server) -> None:
+    async with module_of(server, max_pending=1) as first, module_of(server, max_pending=1) as other:
+        closing = module_of(server, max_pending=1)
+        holds_the_place = asyncio.ensure_future(first.sleep(seconds=0.5))
+        await asyncio.sleep(0)
+        waits, goes_on = (asyncio.ensure_future(each.echo(b'"x"')) for each in (closing, other))
+        await asyncio.sleep(0)
+        await closing.aclose()
+        with pytest.raises(ClosedError):
+            await waits
+        assert not holds_the_place.done()
+        with pytest.raises(ClosedError):  # at once, not when its turn comes
+            await closing.echo(b"")
+        assert not holds_the_place.done()
+        assert await goes_on == b'"x"'
+        await holds_the_place
+
+
+async def test_no_server_sheds_for_many_clients_of_many_calls(wire: WireServer, many_files: None) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        modules = [await stack.enter_async_context(raw_module(wire.info())) for _ in range(300)]
+        answers = await asyncio.gather(*(each.sleep(seconds=0.3) for each in modules for _ in range(5)))
+    assert answers == [b"slept"] * 1500
+
+
+async def test_a_thousand_clients_find_their_model_and_call_it(server: Server, many_files: None) -> None:
+    grpc = isinstance(server, WireServer)
+    target = server.target
+
+    async def use(client: RemoteClient) -> str:
+        model = await client.model("foo" if grpc else "raw")
+        answer = await (model.run_sample({"name": "x"}) if grpc else model.run_echo("Hello x"))
+        said: str = answer.greeting if grpc else answer.text
+        return said
+
+    clients = [RemoteClient(target) for _ in range(1000)]
+    try:
+        assert await asyncio.gather(*map(use, clients)) == ["Hello x"] * 1000
+    finally:
+        await asyncio.gather(*(each.aclose() for each in clients))
+
+
+def test_blocking_clients_share_too(wire: WireServer) -> None:
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(sync.RemoteClient(wire.target)) for _ in range(3)]
+        for each in clients:
+            each.models()
+        twins = [each._twin._finder.servers[0].caller.connections for each in clients]
+        assert len({id(each.pending) for each in twins}) == 1
