@@ -1,8 +1,7 @@
 """The limit on the calls that wait for a server's answer: the rest wait here, first come first served.
 
 A runtime drops calls beyond about a thousand that wait, of all its clients together, with a bare CANCELLED. So the
-clients of an event loop share a server's limit; at a CANCELLED it is halved, and grows by one with each round trip then,
-as TCP's does.
+clients of an event loop share a server's limit. A CANCELLED halves it; with each round trip it grows by one, as TCP's.
 """
 
 from __future__ import annotations
