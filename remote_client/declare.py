@@ -17,7 +17,7 @@ import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NewType, NotRequired, Required, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import ConfigurationError
 
@@ -185,9 +185,29 @@ def _method(module: type, method: Callable[..., Any], task: str) -> DeclaredMeth
     )
 
 
+def stripped(kind: Any) -> Any:
+    """A type without its marks (`Annotated`, `Required`) and without names for it (`NewType`, `type X = ...`)."""
+    while True:
+        origin = get_origin(kind) or kind
+        if origin in (Annotated, Required, NotRequired) or getattr(origin, "__name__", "") == "ReadOnly":
+            kind = get_args(kind)[0]
+        elif isinstance(kind, NewType):
+            kind = kind.__supertype__
+        elif hasattr(origin, "__value__") and hasattr(origin, "__type_params__"):
+            kind = origin.__value__ if origin is kind else origin.__value__[get_args(kind)]
+        else:
+            return kind
+
+
+def members_of(kind: Any) -> tuple[Any, ...]:
+    """The members of a union; anything else is its own only one."""
+    kind = stripped(kind)
+    return tuple(map(stripped, get_args(kind))) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
 def _item(kind: Any, streams: tuple[Any, ...]) -> Any:
     """The type of a stream's items; None for what is no stream. Of a union one member must be one of `streams`."""
-    members = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    members = members_of(kind)
     if not any(get_origin(each) in streams for each in members):
         return None
     return next(get_args(each)[0] for each in members if get_origin(each) in (*_STREAMS, Iterable, Iterator, list))
@@ -195,6 +215,7 @@ def _item(kind: Any, streams: tuple[Any, ...]) -> Any:
 
 def _answers(kind: Any) -> Any:
     """The type of each of many answers; None where there is one."""
+    kind = stripped(kind)
     origin = get_origin(kind)
     if isinstance(origin, type) and issubclass(origin, (AsyncIterable, Iterator)):
         return get_args(kind)[0]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import inspect
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
-from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ..declare import Declaration, DeclaredMethod
 from ..errors import InputError, InvalidResponseError, SchemaError
 from ..settings import Output, Protocol
 from .caikit_modules import is_data_object_class
+from .declared_answers import shaper, unwrapped
+from .declared_types import UnusableTypeError, adapter, core, fields_of, is_union, item_of, shape, shown_type
+from .foreign import fields_given, is_row
 from .json_codec import JsonCodec, QueryCodec
 from .rpc import OUTPUT_PATH, Codec, RemoteRPCDescriptor, ServiceDescription
 from .sources import FIELD
@@ -46,8 +47,13 @@ def bind(
         if isinstance(found, str):
             wrong.append(f"{method.name}: {found}")
             continue
-        wrong += [f"{method.name}: {each}" for each in _differences(method, found)]
-        methods.setdefault(method.task, []).append(_bound(method, found))
+        differences = [*_differences(method, found)]
+        wrong += [f"{method.name}: {each}" for each in differences]
+        if not differences:
+            try:
+                methods.setdefault(method.task, []).append(_bound(method, found))
+            except UnusableTypeError as error:
+                wrong.append(f"{method.name}: {error}")
     for task, bound in methods.items():
         known = description.tasks[task].methods if task in description.tasks else ()
         bound += [_start(each, declaration, task) for each in known if each.job is not None]
@@ -172,8 +178,10 @@ class DeclaredAnswer:
         self._name = method.name
         self._codec: Codec = rpc.codec
         # Where anything may come the server's own types do.
-        open_ended = rpc.job is not None or method.result is Any
-        self._answer: TypeAdapter[Any] | None = None if open_ended else TypeAdapter(method.result)
+        open_ended = rpc.job is not None or method.result in (Any, object)
+        self._answer = None if open_ended else adapter(method.result)
+        result = rpc.signature.return_annotation
+        self._shaped = shaper(method.result, _stream_item(result) if rpc.output_streaming else result)
         self._data_object = None if rpc.job else method.data_object
         self.signature = rpc.signature
 
@@ -210,7 +218,8 @@ class DeclaredAnswer:
         if output != "pydantic" or self._answer is None:
             return answer
         try:
-            return self._answer.validate_python(_unwrapped(answer))
+            told = unwrapped(answer)
+            return self._answer.validate_python(self._shaped(told) if self._shaped else told)
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
             where = ".".join(map(str, problem["loc"]))
@@ -225,7 +234,6 @@ class DeclaredCodec(DeclaredAnswer):
     def __init__(self, method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> None:
         super().__init__(method, rpc)
         self._names = _names(method, rpc)
-        self._numbers = isinstance(rpc.codec, JsonCodec)
         self.signature = method.signature
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -235,7 +243,7 @@ class DeclaredCodec(DeclaredAnswer):
         except TypeError as error:
             raise InputError(f"{self._name}(): {error}") from None
         bound.apply_defaults()
-        given = {name: plain(value, self._numbers) for name, value in bound.arguments.items() if value is not None}
+        given = {name: plain(value) for name, value in bound.arguments.items() if value is not None}
         return {self._names.get(name, name): value for name, value in given.items()} | more
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -272,36 +280,18 @@ def _required(signature: inspect.Signature) -> list[str]:
     ]
 
 
-def plain(value: Any, numbers: bool = False) -> Any:
-    """A value in terms that every codec takes: dataclasses as mappings, enums of the user's by name.
-
-    Args:
-        value: what the user gave.
-        numbers: enums by number, where they have one: what HTTP takes.
-    """
+def plain(value: Any) -> Any:
+    """A value in terms that every codec takes: dataclasses and pydantic objects as mappings."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        told = {each.name: plain(getattr(value, each.name), numbers) for each in dataclasses.fields(value)}
+        told = {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
         # One of caikit's sequences, a message only because protobuf has no unions of lists, is given as the list.
         return told["values"] if list(told) == ["values"] and is_data_object_class(type(value)) else told
-    if isinstance(value, enum.Enum) and not isinstance(value, int):
-        return value.value if numbers and isinstance(value.value, int) else value.name
     if isinstance(value, BaseModel):
-        return {name: plain(each, numbers) for name, each in vars(value).items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(each, numbers) for each in value]
+        return {name: plain(each) for name, each in fields_given(value).items()}
+    if isinstance(value, (list, tuple)) and not is_row(value):
+        return [plain(each) for each in value]
     if isinstance(value, dict):
-        return {key: plain(each, numbers) for key, each in value.items()}
-    return value
-
-
-def _unwrapped(value: Any) -> Any:
-    """An answer without the server's own types."""
-    if isinstance(value, BaseModel):
-        return {name: _unwrapped(each) for name, each in vars(value).items() if each is not None}
-    if isinstance(value, list):
-        return [_unwrapped(each) for each in value]
-    if isinstance(value, dict):
-        return {key: _unwrapped(each) for key, each in value.items()}
+        return {key: plain(each) for key, each in value.items()}
     return value
 
 
@@ -343,77 +333,27 @@ def _stream_item(kind: Any) -> Any:
 
 def _mismatch(own: Any, served: Any, where: str, depth: int = 0) -> Iterable[str]:
     """Where a declared type and the server's look different on the wire."""
-    own, served = _core(own), _core(served)
-    if Any in (own, served) or depth > _MAX_DEPTH or isinstance(own, (str, type(None))):
+    own, served = core(own), core(served)
+    if Any in (own, served) or own is object or depth > _MAX_DEPTH or isinstance(own, (str, type(None))):
         return
-    mine, other = _fields(own), _fields(served)
+    mine, other = fields_of(own), fields_of(served)
     if other is not None and list(other) == [FIELD]:
         return  # a training's data, which may be many things
+    looks, theirs = shape(own), shape(served)
     if mine is not None and other is not None:
         for name, kind in mine.items():
             if name not in other:
                 yield f"{where} has no field {name}; it has {', '.join(other)}"
             else:
                 yield from _mismatch(kind, other[name], f"{where}.{name}", depth + 1)
-    elif get_origin(own) in (Union, UnionType) or get_origin(served) in (Union, UnionType):
+    elif is_union(own) or is_union(served) or "any" in (looks, theirs):
         return  # which member is meant shows with the value
-    elif _shape(own) != _shape(served) and not _is_enum(_shape(own), _shape(served)):
-        yield f"{where} is {_shown(served)} on the server, not {_shown(own)}"
-    elif get_origin(own) in (list, dict) and get_origin(served) in (list, dict):
-        yield from _mismatch(get_args(own)[-1], get_args(served)[-1], f"{where}[]", depth + 1)
+    elif looks != theirs and not _is_enum(looks, theirs) and (looks, theirs) != ("mapping", "message"):
+        yield f"{where} is {shown_type(served)} on the server, not {shown_type(own)}"
+    elif looks == theirs and looks in ("list", "mapping"):
+        yield from _mismatch(item_of(own), item_of(served), f"{where}[]", depth + 1)
 
 
 def _is_enum(*shapes: str) -> bool:
     """Whether one is an enum and the other what an enum may be: a number, or a name over HTTP."""
     return "enum" in shapes and {*shapes} <= {"enum", "number", "text"}
-
-
-def _core(kind: Any) -> Any:
-    """A type without its marks, and without None."""
-    while get_origin(kind) is Annotated:
-        kind = get_args(kind)[0]
-    if get_origin(kind) in (Union, UnionType):
-        members = [each for each in get_args(kind) if each is not NoneType]
-        if len(members) == 1:
-            return _core(members[0])
-    return kind
-
-
-def _fields(kind: Any) -> Mapping[str, Any] | None:
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        kind.model_rebuild(raise_errors=False)  # it may name types that were defined after it
-        return {name: each.annotation for name, each in kind.model_fields.items()}
-    if dataclasses.is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return {each.name: hints[each.name] for each in dataclasses.fields(kind)}
-    return None
-
-
-def _shape(kind: Any) -> str:
-    """What a value of a type looks like on the wire."""
-    origin = get_origin(kind) or kind
-    if _fields(kind) is not None:
-        return "message"
-    if not isinstance(origin, type):
-        return "any"
-    for shape, kinds in _SHAPES.items():
-        if issubclass(origin, kinds):
-            return shape
-    return str(origin)
-
-
-_SHAPES: dict[str, tuple[type, ...]] = {
-    "bool": (bool,),
-    "enum": (enum.Enum,),
-    "number": (int,),
-    "float": (float,),
-    "text": (str,),
-    "bytes": (bytes,),
-    "time": (datetime, date, time, timedelta),
-    "mapping": (Mapping,),
-    "list": (list, tuple, set, AsyncIterator, Iterable),
-}
-
-
-def _shown(kind: Any) -> str:
-    return str(kind) if get_args(kind) else getattr(kind, "__name__", str(kind))

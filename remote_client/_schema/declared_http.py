@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterable, Iterable, Mapping
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args, get_origin
 from weakref import WeakKeyDictionary
 
-from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
-from ..declare import Declaration, DeclaredMethod
-from ..errors import ConfigurationError
+from ..declare import Declaration, DeclaredMethod, members_of
 from . import names
+from .declared_types import UnusableTypeError, adapter, shown_type
 from .openapi import read
 from .rpc import ServiceDescription
 from .sources import FIELD
@@ -31,7 +29,7 @@ def description_of(declaration: Declaration) -> ServiceDescription:
     """What the runtime of a declared module offers of it. Sends nothing.
 
     Raises:
-        ConfigurationError: a type cannot be told in JSON.
+        SchemaError: a type cannot be told in JSON.
     """
     found = _descriptions.get(declaration.module)
     if found is None:
@@ -119,9 +117,9 @@ class _Document:
 
     def _schema(self, kind: Any) -> Schema:
         try:
-            schema = TypeAdapter(kind).json_schema(ref_template="#/components/schemas/{model}")
-        except (PydanticUserError, TypeError) as error:
-            raise ConfigurationError(f"{kind} cannot be told in JSON: {error}") from None
+            schema: Schema = adapter(kind).json_schema(ref_template="#/components/schemas/{model}")
+        except (PydanticUserError, TypeError):
+            raise UnusableTypeError(f"{shown_type(kind)} cannot be told in JSON, which HTTP has") from None
         self._components |= schema.pop("$defs", {})
         return schema
 
@@ -132,6 +130,5 @@ def _closed(properties: Mapping[str, Schema]) -> Schema:
 
 def _rows(kind: Any) -> Any:
     """The type of a training's rows; None for what is no training data."""
-    members = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-    found = [get_args(each)[0] for each in members if get_origin(each) in (Iterable, AsyncIterable)]
+    found = [get_args(each)[0] for each in members_of(kind) if get_origin(each) in (Iterable, AsyncIterable)]
     return found[0] if found else None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, Literal, NewType, TypedDict
 
 import pytest
 from pydantic import BaseModel
@@ -198,6 +198,7 @@ class Zoo(BaseModel):
     flag: bool | None = None
     uint64: int | None = None
     blob: bytes | None = None
+    color: Shade | None = None
     place: Spot | None = None
     places: list[Spot] | None = None
     counts: dict[str, int] | None = None
@@ -222,6 +223,7 @@ async def test_types_of_ones_own_return_equal(client: RemoteClient) -> None:
         flag=True,
         uint64=2**64 - 1,
         blob=bytes(range(256)),
+        color=Shade.BLUE,
         place=spot,
         places=[spot, spot],
         counts={"a": 1},
@@ -231,7 +233,54 @@ async def test_types_of_ones_own_return_equal(client: RemoteClient) -> None:
         optional_text="",
     )
     model = await client.model("zoo", Echo)
-    assert await model.run(zoo) == zoo
+    answer = await model.run(zoo)
+    assert answer == zoo
+    assert await model.run(answer) == zoo
+
+
+Label = NewType("Label", str)
+
+
+class Mode(enum.StrEnum):
+    GREEDY = "greedy"
+
+
+class Point(TypedDict, total=False):
+    label: Label
+    lat: Annotated[float, "degrees"]
+
+
+class Things(TypedDict, total=False):
+    text: Literal["x", "greedy"]
+    texts: Sequence[Label]
+    counts: Mapping[str, int]
+    place: Point | None
+    places: Sequence[Point]
+    color: Shade
+
+
+@module(task="ZooTask")
+class EchoThings(RemoteModuleBase):
+    @taskmethod()
+    async def run(self, zoo: Things) -> Things:
+        raise NotImplementedError
+
+
+async def test_forms_of_types_return_equal(client: RemoteClient) -> None:
+    things: Things = {
+        "text": "x",
+        "texts": [Label("a")],
+        "counts": {"a": 2**60 + 1},
+        "place": {"label": Label("x"), "lat": 1.5},
+        "places": [{"label": Label("y"), "lat": 0.5}],
+        "color": Shade.GREEN,
+    }
+    model = await client.model("zoo", EchoThings)
+    answer = await model.run(things)
+    assert answer == things
+    assert await model.run(answer) == things
+    sent = await model.run({**things, "text": Mode.GREEDY, "texts": [Label(Mode.GREEDY)]})  # type: ignore[typeddict-item]
+    assert (sent["text"], sent["texts"]) == ("greedy", ["greedy"])
 
 
 async def test_an_answer_of_another_task_is_no_object(grpc_client: RemoteClient) -> None:

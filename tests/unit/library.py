@@ -168,6 +168,8 @@ DESCRIPTION = described()
 METHODS: dict[str, RemoteRPCDescriptor] = {rpc.name: rpc for rpc in DESCRIPTION.tasks["EchoTask"].methods}
 ECHO = METHODS["run_echo"]
 Zoo: Any = DESCRIPTION.type("Zoo")
+ZOO = ECHO.codec.decode(b"", "proto").DESCRIPTOR
+REQUEST: Any = GetMessageClass(ZOO.file.message_types_by_name["EchoTaskRequest"])
 
 
 def encode(zoo: Any) -> bytes:
@@ -177,6 +179,4 @@ def encode(zoo: Any) -> bytes:
 
 def echo(zoo: Any, output: Any = "pydantic") -> Any:
     """What a server that answers with its input would answer: out and back through the codec."""
-    message = ECHO.codec.decode(b"", "proto")
-    request_class = GetMessageClass(message.DESCRIPTOR.file.message_types_by_name["EchoTaskRequest"])
-    return ECHO.codec.decode(request_class.FromString(encode(zoo)).zoo.SerializeToString(), output)
+    return ECHO.codec.decode(REQUEST.FromString(encode(zoo)).zoo.SerializeToString(), output)

@@ -17,7 +17,7 @@ from remote_client._schema.fields import is_map, is_repeated, map_entry
 from remote_client._schema.openapi import describe
 
 from .documents import COMPLETE
-from .library import ECHO, INTEGERS, encode
+from .library import ECHO, INTEGERS, REQUEST, ZOO, encode
 
 HTTP = describe(COMPLETE).tasks["ZooTask"].methods[0].codec
 T = FieldDescriptor
@@ -79,10 +79,6 @@ def _fill(draw: st.DrawFn, message: Any, field: FieldDescriptor, depth: int) -> 
         getattr(message, field.name).extend(draw(st.lists(SCALARS[field.type], max_size=3)))
     else:
         setattr(message, field.name, draw(SCALARS[field.type]))
-
-
-ZOO = ECHO.codec.decode(b"", "proto").DESCRIPTOR
-REQUEST = GetMessageClass(ZOO.file.message_types_by_name["EchoTaskRequest"])
 
 
 @pytest.mark.parametrize("output", ["pydantic", "dict", "numpy", "proto"])
