@@ -211,7 +211,7 @@ class Connection(asyncio.Protocol):
         self.check_head(headers)
         self._requests += 1
         self.state.heads.append(headers)
-        if self.state.refused():
+        if self.state.refuses_unseen():
             self.h2.reset_stream(event.stream_id, ErrorCodes.REFUSED_STREAM)
             return
         self._streams[event.stream_id] = Stream(self, event.stream_id, headers)

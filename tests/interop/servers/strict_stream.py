@@ -65,7 +65,7 @@ class StrictState(State):
             connection.change(settings)
             connection.flush()
 
-    def refused(self) -> bool:
+    def refuses_unseen(self) -> bool:
         """Whether the next request is refused unseen."""
         left = self.faults.get("unseen", 0)
         self.faults["unseen"] = max(0, left - 1)
