@@ -12,6 +12,7 @@ import pytest_asyncio
 from remote_client.declare import registry
 
 from .support import over_httpx
+from .support.clock import Stopwatch
 from .support.runtime import Runtime
 from .support.wire import WireServer
 
@@ -59,12 +60,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 async def no_task_left() -> AsyncIterator[None]:
     """Fail a test whose tasks outlive it by more than a second."""
     yield
-    for _ in range(100):
+    watch = Stopwatch()
+    while True:
         left = {task for task in asyncio.all_tasks() if task is not asyncio.current_task() and not _grpcs_own(task)}
         if not left:
             return
+        if watch.seconds > 1:
+            pytest.fail(f"tasks left: {left}")
         await asyncio.sleep(0.01)
-    pytest.fail(f"tasks left: {left}")
 
 
 def _grpcs_own(task: asyncio.Task[Any]) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
+from collections.abc import Awaitable
 from pathlib import Path
+from typing import Any
 
 
 class Stopwatch:
@@ -34,6 +37,17 @@ class Stopwatch:
         now = _waits()
         waited = sum(total - self._waits.get(thread, 0.0) for thread, total in now.items())
         return self.wall - waited - (_stolen() - self._stolen)
+
+
+async def longest_stall(deed: Awaitable[Any]) -> float:
+    """Await a deed; return for how many seconds at most its loop did nothing else."""
+    task, longest = asyncio.ensure_future(deed), 0.0
+    while not task.done():
+        watch = Stopwatch()
+        await asyncio.sleep(0.005)
+        longest = max(longest, watch.seconds)
+    await task
+    return longest
 
 
 def _waits() -> dict[str, float]:

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -26,6 +25,8 @@ from remote_client._transport.manager import ConnectionManager
 from remote_client.module import RemoteModuleBase, construct_remote_module_class
 from remote_client.module_config import RemoteModuleConfig
 from remote_client.settings import CallOptions, ConnectionInfo, Protocol
+
+from .clock import Stopwatch
 
 ROOT = Path(__file__).parent.parent.parent
 Stats = dict[str, Any]
@@ -112,8 +113,8 @@ class ServerProcess(ABC):
 
     async def until(self, wanted: Callable[[Stats], bool], within: float = 1.0) -> Stats:
         """The first statistics that are as wanted, or the last ones when the time is over."""
-        end = time.monotonic() + within
-        while not wanted(stats := await self.stats()) and time.monotonic() < end:
+        watch = Stopwatch()
+        while not wanted(stats := await self.stats()) and watch.seconds < within:
             await asyncio.sleep(0.02)
         return stats
 
@@ -221,7 +222,7 @@ def open_files() -> int:
 
 async def settled(measure: Callable[[], int], at_most: int, within: float = 3.0) -> int:
     """The first measurement that is small enough, or the last one when the time is over."""
-    end = time.monotonic() + within
-    while (value := measure()) > at_most and time.monotonic() < end:
+    watch = Stopwatch()
+    while (value := measure()) > at_most and watch.seconds < within:
         await asyncio.sleep(0.02)
     return value

@@ -1,5 +1,6 @@
 """The fixtures of tests/live, through the blocking client: from a thread, and from inside a running loop."""
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,14 @@ from remote_client import sync
 from ..live.protocols import PROTOCOLS, Protocol, target_of
 from ..support.runtime import Runtime
 from .unblocked import Unblocked
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C interrupts, though it is ignored where a shell runs the tests in its background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(params=PROTOCOLS)

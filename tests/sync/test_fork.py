@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from ..conftest import ENGINE
+from ..support.clock import Stopwatch
 from ..support.http_wire import HttpWire
 from ..support.script import python
 from ..support.wire import ROOT, ServerProcess, WireServer
@@ -20,6 +21,7 @@ from concurrent.futures import ProcessPoolExecutor
 from remote_client.errors import ForkedError
 from remote_client.settings import ConnectionInfo
 from remote_client.sync import wrapped
+from tests.support.clock import Stopwatch
 from tests.support.http_wire import http_module
 from tests.support.wire import raw_module
 
@@ -43,11 +45,11 @@ async def fresh_in_a_loop():
         assert len([each async for each in module.count(n=3)]) == 3
 
 def tried(deed, *arguments):
-    begun = time.monotonic()
+    watch = Stopwatch()
     try:
         deed(*arguments)
     except ForkedError:
-        return "forked" if time.monotonic() - begun < 0.5 else "forked late"
+        return "forked" if watch.seconds < 0.5 else "forked late"
     return "works"
 
 def both(_=None):
@@ -169,8 +171,8 @@ sys.stdin.read()
         connected = sockets(server)
         print(file=parent.stdin, flush=True)
         assert parent.stdout.readline() == "closed\n"
-        end = time.monotonic() + 3
-        while sockets(server) == connected and time.monotonic() < end:
+        watch = Stopwatch()
+        while sockets(server) == connected and watch.seconds < 3:
             time.sleep(0.02)
         assert sockets(server) < connected
 

@@ -6,7 +6,6 @@ import asyncio
 import copy
 import inspect
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from remote_client._schema import openapi
 from remote_client.client import RemoteClient
 from remote_client.errors import InputError, InvalidResponseError, RemoteClientError, SchemaError
 from tests.support import http_server
+from tests.support.clock import Stopwatch, longest_stall
 from tests.support.http_wire import HttpWire as Wire
 
 ROUTE = "/api/v1/task/echo"
@@ -57,11 +57,11 @@ async def describe(wire: Wire, body: Any, within: float = 10) -> Any:
     """What the client makes of a server with this document."""
     await wire.faults({"GET /openapi.json": {"body": body if isinstance(body, str) else json.dumps(body)}})
     async with RemoteClient(wire.target) as client:
-        begun = time.monotonic()
+        watch = Stopwatch()
         try:
             described = await client.describe()
         finally:
-            assert time.monotonic() - begun < within
+            assert watch.seconds < within
         model = await client.model("raw") if described.tasks else None
         for each in (each for task in described.tasks.values() for each in task.methods):
             assert inspect.signature(getattr(model, each.name)).parameters
@@ -227,23 +227,9 @@ LARGE: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", LARGE)
 async def test_large_documents(http_wire: Wire, name: str) -> None:
     """In time, and nothing else has to wait for long."""
-    longest = 0.0
-
-    async def watch() -> None:
-        nonlocal longest
-        while True:
-            before = time.monotonic()
-            await asyncio.sleep(0.01)
-            longest = max(longest, time.monotonic() - before)
-
-    watcher = asyncio.create_task(watch())
-    try:
-        method = _method(await describe(http_wire, LARGE[name], within=1.5 if "doubling" in name else 5))
-    finally:
-        watcher.cancel()
-        await asyncio.wait((watcher,))
-    assert method.codec.encode("raw", ("a",), {})
-    assert longest < 1
+    describing = asyncio.ensure_future(describe(http_wire, LARGE[name], within=1.5 if "doubling" in name else 5))
+    assert await longest_stall(describing) < 1
+    assert _method(describing.result()).codec.encode("raw", ("a",), {})
 
 
 async def test_many_routes(http_wire: Wire) -> None:
