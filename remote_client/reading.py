@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import copyreg
 import hashlib
 import os
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from . import _threads
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .calls import Caller
-from .errors import DeadlineExceededError, PicklingError, RemoteCallError, SchemaError, UnimplementedError
-from .settings import Protocol
+from .errors import ClosedError, DeadlineExceededError, PicklingError, RemoteCallError, SchemaError, UnimplementedError
+from .settings import CallOptions, ConnectionInfo, Protocol
 
 if TYPE_CHECKING:
     from ._schema.reflection import ReflectionReader
@@ -29,13 +31,65 @@ _builds: dict[bytes, Future[ServiceDescription]] = {}
 _lock = threading.Lock()
 
 
+@dataclass(frozen=True)
+class _Question:
+    """Two clients that ask the same server for its description, in one loop, in the same way and as the same user."""
+
+    loop: asyncio.AbstractEventLoop
+    connection: ConnectionInfo
+    protocol: Protocol
+    options: CallOptions
+
+    def __hash__(self) -> int:
+        return hash((self.loop, self.connection.target))
+
+
+_readings: WeakValueDictionary[_Question, asyncio.Task[ServiceDescription]] = WeakValueDictionary()
+"""What is being read."""
+
+
 async def read_schema(caller: Caller, protocol: Protocol) -> ServiceDescription:
     """Everything the caller's server offers: by reflection over gRPC, of its OpenAPI document over HTTP.
+
+    Clients that ask the same at the same time ask once.
 
     Raises:
         SchemaError: the server's description of itself cannot be used.
         RemoteCallError: the server could not be asked.
     """
+    question = _question_of(caller)
+    if question is None:
+        return await _read(caller, protocol)
+    while (other := _readings.get(question)) is not None:
+        await asyncio.wait((other,))
+        caller.connections.check()
+        failure = None if other.cancelled() else other.exception()
+        if not other.cancelled() and not isinstance(failure, ClosedError):  # else the other client was closed
+            if failure is not None:
+                raise _again(failure)
+            return other.result()
+    reading = _readings[question] = asyncio.create_task(_read(caller, protocol))
+    reading.add_done_callback(lambda _: _readings.pop(question, None))
+    return await reading
+
+
+def _again(failure: BaseException) -> BaseException:
+    """Return an error once more: raised by all clients, one would collect the tracebacks of all."""
+    again = copy.copy(failure)
+    again.__cause__ = failure.__cause__
+    return again.with_traceback(failure.__traceback__)
+
+
+def _question_of(caller: Caller) -> _Question | None:
+    """Return what another client may ask as well; None where hooks, functions or a user's transport take part."""
+    options, opened_with = caller.options, caller.connections.opened_with
+    if options.hooks or opened_with is None or not all(isinstance(each, Mapping) for each in options.metadata):
+        return None
+    connection, protocol, transport, interceptors = opened_with
+    return None if transport or interceptors else _Question(asyncio.get_running_loop(), connection, protocol, options)
+
+
+async def _read(caller: Caller, protocol: Protocol) -> ServiceDescription:
     return await (_read_openapi(caller) if protocol == "http" else _read_files(caller))
 
 

@@ -131,7 +131,10 @@ async def test_aclose_waits_for_no_schema_build(
         go_on.wait(60)
 
     monkeypatch.setattr(reading, "_descriptions", type(reading._descriptions)())
-    monkeypatch.setattr(reflected if protocol == "grpc" else openapi, "describe", describe)
+    if protocol == "grpc":
+        monkeypatch.setattr(reflected, "describe_told", describe)
+    else:
+        monkeypatch.setattr(openapi, "describe", describe)
     client = RemoteClient(wire.target if protocol == "grpc" else http_wire.target)
     waiting = asyncio.ensure_future(client.describe())
     try:
@@ -146,14 +149,14 @@ async def test_aclose_waits_for_no_schema_build(
 
 async def test_clients_share_a_schema_build(wire: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[int] = []
-    describe = reflected.describe
+    describe = reflected.describe_told
 
     def counted(*given: Any) -> Any:
         built.append(1)
         return describe(*given)
 
     monkeypatch.setattr(reading, "_descriptions", type(reading._descriptions)())
-    monkeypatch.setattr(reflected, "describe", counted)
+    monkeypatch.setattr(reflected, "describe_told", counted)
 
     async def use() -> Any:
         async with RemoteClient(wire.target) as client:

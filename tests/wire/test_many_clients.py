@@ -100,3 +100,69 @@ def test_blocking_clients_share_too(wire: WireServer) -> None:
             each.models()
         twins = [each._twin._finder.servers[0].caller.connections for each in clients]
         assert len({id(each.pending) for each in twins}) == 1
+
+
+# -- a server's description -------------------------------------------------------------------------------------------
+
+
+async def described(count: int, *targets: Any, **settings: Any) -> list[Any]:
+    """What clients of these targets that ask at the same time learn."""
+    clients = [RemoteClient(each, **settings) for each in targets for _ in range(count)]
+    try:
+        return await asyncio.gather(*(each.describe() for each in clients))
+    finally:
+        await asyncio.gather(*(each.aclose() for each in clients))
+
+
+async def asked(server: Server) -> int:
+    """How often the server was asked to describe itself."""
+    stats = await server.stats()
+    found: int = (
+        stats["started"].get("reflection v1", 0)
+        if isinstance(server, WireServer)
+        else stats["requests"].get("GET /openapi.json", 0)
+    )
+    return found
+
+
+@pytest.mark.parametrize("settings", [{}, {"metadata": {"x-api-key": "mine"}}], ids=["", "metadata"])
+async def test_who_asks_the_same_at_the_same_time_asks_once(server: Server, settings: Any) -> None:
+    assert len({id(each) for each in await described(20, server.target, **settings)}) == 1
+    assert await asked(server) == 1
+
+
+async def test_who_asks_as_somebody_else_asks_by_himself(server: Server) -> None:
+    users = [described(1, server.target, metadata={"x-api-key": each}) for each in ("mine", "yours")]
+    await asyncio.gather(*users, described(1, server.target), described(1, server.target, timeout=50))
+    assert await asked(server) == 4
+
+
+async def test_who_has_hooks_or_functions_asks_by_himself(server: Server) -> None:
+    heard: list[Any] = []
+    await described(3, server.target, hooks=[heard.append])
+    await described(3, server.target, metadata=dict)
+    assert await asked(server) == 6
+
+
+async def test_who_asked_is_closed(server: Server) -> None:
+    slow: dict[str, Any] = {"reflection_hang": True} if isinstance(server, WireServer) else {}
+    await server.faults({"GET /openapi.json": [{"delay": 60}]} | slow)
+    asking, waiting = RemoteClient(server.target), RemoteClient(server.target)
+    first, second = asyncio.ensure_future(asking.describe()), asyncio.ensure_future(waiting.describe())
+    await server.until(lambda seen: seen["running"])
+    await server.faults(reflection_hang=False)
+    await asking.aclose()
+    with pytest.raises(ClosedError):
+        await first
+    assert (await second).tasks
+    await waiting.aclose()
+
+
+async def test_who_asked_fails(server: Server) -> None:
+    refused = ["PERMISSION_DENIED"] * 9
+    await server.faults({"GET /openapi.json": {"status": 403}, "refuse": {"ServerReflectionInfo": refused}})
+    clients = [RemoteClient(server.target) for _ in range(5)]
+    errors = await asyncio.gather(*(each.describe() for each in clients), return_exceptions=True)
+    assert len({type(each) for each in errors}) == 1
+    assert len({id(each) for each in errors}) == 5
+    await asyncio.gather(*(each.aclose() for each in clients))
