@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
@@ -21,7 +21,8 @@ _recent: deque[type[Any]] = deque(maxlen=128)
 """Classes that came with unpickled objects: the next object's need not be made anew if this one is gone by then."""
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Part:
     """A named part of a schema. In a pickle each is there once, however many types are made of it.
 
     Attributes:
@@ -35,6 +36,16 @@ class Part(NamedTuple):
     data: bytes
     file: bytes = b""
     imports: tuple[str, ...] = ()
+
+    def __reduce__(self) -> Any:
+        return Part, (self.name, self.data, self.file, self.imports)
+
+    def shared(self, digest: bytes) -> Part:
+        """The part of this digest that all descriptions share."""
+        return _parts.setdefault(digest, self)
+
+
+_parts: WeakValueDictionary[bytes, Part] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

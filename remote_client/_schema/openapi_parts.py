@@ -32,12 +32,14 @@ class Parts:
             base: the type's full name, as long as no other type has it.
             schema: the object's schema.
         """
-        names = sorted(self._closure(set(_references(schema))))
+        is_component = self._components.get(name) is schema
+        names = sorted(self._closure({name} if is_component else set(_references(schema))))
         digest = hashlib.sha256(b"OpenAPI:" + json.dumps([base, outline_of(schema)], sort_keys=True).encode())
         for each in names:
             digest.update(self._digests[each])
-        parts = (Part("", json.dumps(schema).encode()), *(self._parts[each] for each in names))
-        return Recipe(make, name, parts, digest.digest())
+        parts = tuple(self._parts[each] for each in names)
+        own = () if is_component else (Part("", json.dumps(schema).encode()),)
+        return Recipe(make, name, own + parts, digest.digest())
 
     def _closure(self, waiting: set[str]) -> set[str]:
         found: set[str] = set()
@@ -52,8 +54,9 @@ class Parts:
 
     def _add(self, name: str) -> None:
         schema = self._components[name]
-        self._parts[name] = Part(name, json.dumps(schema).encode())
-        self._digests[name] = hashlib.sha256(json.dumps([name, outline_of(schema)], sort_keys=True).encode()).digest()
+        told = json.dumps(["component", name, outline_of(schema)], sort_keys=True)
+        digest = self._digests[name] = hashlib.sha256(told.encode()).digest()
+        self._parts[name] = Part(name, json.dumps(schema).encode()).shared(digest)
         self._references[name] = set(_references(schema))
 
 
@@ -72,7 +75,7 @@ def make(name: str, parts: tuple[Part, ...]) -> type[Any]:
     """The class of an object, of its recipe."""
     from .json_types import JsonTypes  # it makes recipes
 
-    schema, *components = parts
-    types = JsonTypes({each.name: json.loads(each.data) for each in components})
-    found: type[Any] = types.model(name, json.loads(schema.data))
+    schemas = {each.name: json.loads(each.data) for each in parts}
+    own = schemas.pop("", None)
+    found: type[Any] = JsonTypes(schemas).model(name, schemas[name] if own is None else own)
     return found

@@ -51,9 +51,9 @@ class Parts:
         imports = {each.file.name for each in references.values()} - {kind.file.name}
         own = [each for each in references.values() if each.file.name not in WELL_KNOWN_FILES]
         part = Part(kind.full_name, _definition(kind), self._head(kind), tuple(sorted(imports)))
-        self._parts[kind.full_name] = part
+        digest = self._digests[kind.full_name] = hashlib.sha256(repr(part).encode()).digest()
+        self._parts[kind.full_name] = part.shared(digest)
         self._references[kind.full_name] = own
-        self._digests[kind.full_name] = hashlib.sha256(repr(part).encode()).digest()
 
     def _head(self, kind: Type) -> bytes:
         name = kind.file.name
