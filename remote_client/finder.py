@@ -35,8 +35,9 @@ from .reading import usual_method
 from .settings import CallOptions, ConnectionInfo, FinderConfig
 
 logger = logging.getLogger("remote_client")
-PATIENCE = 2.0
-"""Seconds that what works without a server's description waits for it."""
+PATIENCE = 5.5
+"""Seconds that what works without a server's description waits for it: longer than connecting may take, so that one is
+not tried twice."""
 
 
 class Server:
@@ -272,16 +273,30 @@ class RemoteModelFinder(Handle):
             UnsupportedError: the server does not have it.
         """
         usual = usual_method(self.config.protocol, method)
-        try:
-            async with asyncio.timeout(PATIENCE if usual else None):
-                rpc = (await self.describe(server)).management.get(method)
-        except (SchemaError, TimeoutError):
-            if usual is None:
-                raise
+        description = await (self.describe(server) if usual is None else self._describe_soon(server))
+        if description is None:
+            assert usual is not None
             return usual
+        rpc = description.management.get(method)
         if rpc is None:
             raise UnsupportedError(f"the server at {server.connection.target} has no {method}; is it a caikit runtime?")
         return rpc
+
+    async def _describe_soon(self, server: Server) -> ServiceDescription | None:
+        """What a server can do; None where it can be reached, but does not tell, or not soon."""
+        for patience in (PATIENCE, None):
+            limit = asyncio.timeout(patience)
+            try:
+                async with limit:
+                    return await self.describe(server)
+            except SchemaError:
+                return None
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+            if not server.caller.connections.health.ailing:
+                return None
+        return None
 
     @property
     def servers(self) -> list[Server]:

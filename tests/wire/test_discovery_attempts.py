@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from remote_client import RemoteClient, sync
+from remote_client import RemoteClient, finder, sync
 from remote_client.errors import (
     DeadlineExceededError,
     PermissionDeniedError,
@@ -18,6 +18,8 @@ from remote_client.errors import (
     UnavailableError,
 )
 from remote_client.hooks import AttemptFailed, CallEnded
+from remote_client.jobs import JobStatus
+from tests.support import http_server
 from tests.support.http_wire import RESET, HttpWire
 from tests.support.http_wire import models as http_models
 from tests.support.wire import WireServer
@@ -183,17 +185,21 @@ async def test_a_late_document_is_a_timeout_too(http_wire: HttpWire) -> None:
     assert isinstance(caught.value, SchemaError)
 
 
-async def test_a_client_without_patience_for_the_document_finds_models(http_wire: HttpWire) -> None:
+async def test_a_late_document_holds_up_no_list_of_models(http_wire: HttpWire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finder, "PATIENCE", 0.1)
     await http_wire.faults({"GET /openapi.json": {"delay": 60}})
     async with RemoteClient(http_wire.target) as client:
         async with asyncio.timeout(10):  # much less than a call's 60 seconds
             assert await client.models()
 
 
-async def test_a_server_that_was_not_reached_is_asked_once(http_wire: HttpWire) -> None:
+@pytest.mark.parametrize("patience", [0.01, 10.0])
+async def test_a_server_that_is_not_reached_is_not_asked_another_way(
+    monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    monkeypatch.setattr(finder, "PATIENCE", patience)
     events: list[Any] = []
-    port = _free_port()
-    async with RemoteClient(f"http://127.0.0.1:{port}", retries=0, hooks=[events.append]) as client:
+    async with RemoteClient(f"http://127.0.0.1:{_free_port()}", retries=3, hooks=[events.append]) as client:
         with pytest.raises(UnavailableError):
             await client.models()
     assert [each.method for each in events if isinstance(each, CallEnded)] == ["GET /openapi.json"]
@@ -213,3 +219,19 @@ async def test_a_finder_without_a_document_keeps_no_other_from_being_asked(
     async with RemoteClient.from_config({"model_management": {"finders": finders}}) as client:
         model = await client.model("foo", task="SampleTask")
         assert model.config.connection.port == wire.port
+
+
+# -- jobs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", BUSY, ids=["429", "503", "reset"])
+async def test_a_refused_question_about_a_job_is_asked_again(http_wire: HttpWire, fault: dict[str, Any]) -> None:
+    document, route = http_server.openapi(), "/api/v1/task/echo/job"
+    answer = {"responses": {"200": {"content": {"application/json": {"schema": {}}}}}}
+    document["paths"][route] = dict.fromkeys(("post", "get", "delete"), answer)
+    states = [{"body": {"state": each}} for each in ("RUNNING", "COMPLETED")]
+    polls = [fault, states[0], fault, states[1]]
+    await http_wire.faults({"GET /openapi.json": {"body": document}, f"GET {route}": polls})
+    async with RemoteClient(http_wire.target) as client:
+        assert (await client.prediction_job("EchoTask", "id").wait()).state is JobStatus.COMPLETED
+    assert (await http_wire.stats())["requests"][f"GET {route}"] == 4
