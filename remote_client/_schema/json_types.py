@@ -363,7 +363,7 @@ def _choice(values: list[Any]) -> Any:
             return value
         for each in candidates(value):
             if not isinstance(each, bool) and each in values:
-                return int(each) if isinstance(each, int) else text_of(each)
+                return int(each) if isinstance(each, int) else text_of(each) if isinstance(each, str) else each
         hint = ": the server's document does not tell the names' numbers" if numbers and isinstance(value, str) else ""
         raise ValueError(f"expected one of {expected}, not {shown(value)}{hint}")
 

@@ -34,7 +34,7 @@ class Parts:
         """
         is_component = self._components.get(name) is schema
         names = sorted(self._closure({name} if is_component else set(_references(schema))))
-        digest = hashlib.sha256(b"OpenAPI:" + json.dumps([base, outline_of(schema)], sort_keys=True).encode())
+        digest = hashlib.sha256(b"OpenAPI:" + json.dumps([base, outline_of(schema)]).encode())
         for each in names:
             digest.update(self._digests[each])
         parts = tuple(self._parts[each] for each in names)
@@ -54,7 +54,7 @@ class Parts:
 
     def _add(self, name: str) -> None:
         schema = self._components[name]
-        told = json.dumps(["component", name, outline_of(schema)], sort_keys=True)
+        told = json.dumps(["component", name, outline_of(schema)])
         digest = self._digests[name] = hashlib.sha256(told.encode()).digest()
         self._parts[name] = Part(name, json.dumps(schema).encode()).shared(digest)
         self._references[name] = set(_references(schema))
