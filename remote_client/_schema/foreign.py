@@ -5,6 +5,7 @@ They are recognised by what they can do, never by their library, and looked at o
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import numbers
 import operator
@@ -96,18 +97,23 @@ def is_exact_float32(value: Any, number: float) -> bool:
 
 
 def row_of(value: Any, known: Mapping[str, Any] | None = None) -> Mapping[Any, Any] | None:
-    """Return a table's row as a mapping: a named tuple, a row of pandas (a `Series`). None for anything else.
+    """Return a table's row (a named tuple, a `Series` of pandas) or a dataclass's object as a mapping; None for others.
 
     Args:
         value: what may be one.
         known: the fields to fill. Without an `Index` among them, that of pandas' `itertuples` is left out.
     """
-    as_dict = getattr(value, "_asdict" if isinstance(value, tuple) else "to_dict", None)
-    if as_dict is None or not (isinstance(value, tuple) or is_series(value)):
+    row: dict[Any, Any]
+    if hasattr(value, "_asdict"):
+        row = value._asdict()
+        if next(iter(row), None) == "Index" and "Index" not in (known or ()):
+            del row["Index"]
+    elif is_series(value):
+        row = value.to_dict()
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        row = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+    else:
         return None
-    row: dict[Any, Any] = as_dict()
-    if isinstance(value, tuple) and next(iter(row), None) == "Index" and "Index" not in (known or ()):
-        del row["Index"]
     return {key: None if type(each).__name__ in ("NAType", "NaTType") else each for key, each in row.items()}
 
 
@@ -117,10 +123,10 @@ def is_series(value: Any) -> bool:
 
 
 def is_row(value: Any) -> bool:
-    """Whether this is a table's row, which is iterable but one value."""
+    """Whether `row_of` has a mapping for a value, and it is no column."""
     if is_series(value):
         return all(isinstance(each, str) for each in value.index)
-    return isinstance(value, tuple) and hasattr(value, "_asdict")
+    return hasattr(value, "_asdict") or (dataclasses.is_dataclass(value) and not isinstance(value, type))
 
 
 def table_rows(value: Any) -> list[Any] | None:

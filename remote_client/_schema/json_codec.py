@@ -53,6 +53,10 @@ class FileResponse:
     content_type: str
     data: bytes
 
+    def _asdict(self) -> dict[str, Any]:
+        # Handed back as an argument it is caikit's `File`.
+        return {"data": self.data, "filename": self.filename, "type": self.content_type}
+
     def __repr__(self) -> str:
         return f"FileResponse(filename={self.filename!r}, content_type={self.content_type!r}, {len(self.data)} bytes)"
 

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas
+import pyarrow
 import pytest
 
 from remote_client import JobStatus, PredictionJob, RemoteClient, RemoteModelFinder, RemoteModelInitializer, TrainingJob
@@ -206,8 +208,22 @@ async def rows_of_an_async_iterable() -> Any:
         lambda folder: [folder / "rows.json", folder / "more.json"],
         lambda folder: {"dirname": str(folder / "rows"), "extension": "json"},
         lambda folder: {"data_stream": {"filename": str(folder / "rows.json")}},
+        lambda folder: pandas.DataFrame(ROWS),
+        lambda folder: pandas.DataFrame(ROWS).itertuples(),
+        lambda folder: pyarrow.Table.from_pylist(ROWS),
     ],
-    ids=["iterator", "async iterable", "path", "text", "list of files", "directory", "as sent"],
+    ids=[
+        "iterator",
+        "async iterable",
+        "path",
+        "text",
+        "list of files",
+        "directory",
+        "as sent",
+        "frame",
+        "rows",
+        "Arrow",
+    ],
 )
 async def test_training_data(runtime: Runtime, client: RemoteClient, source: Any, tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text(json.dumps(ROWS))

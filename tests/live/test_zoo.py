@@ -264,6 +264,12 @@ async def test_file_of_a_megabyte(client: RemoteClient, protocol: Protocol, form
     assert (answer.file.filename or "", answer.file.type or "") == (told.get("filename", ""), told.get("type", ""))
 
 
+async def test_a_file_that_was_an_answer_is_an_argument(http_client: RemoteClient) -> None:
+    bundle = await (await http_client.model("bundle")).run_bundle("a.zip", size=100_000)
+    answer = await (await http_client.model("file")).run_file(bundle)
+    assert (answer.size, answer.file.data, answer.file.filename) == (100_000, bundle.data, "a.zip")
+
+
 # The runtime escapes what is not ASCII in its JSON, so U+2028 as such comes in tests/wire only.
 NASTY = [
     "data: x",

@@ -6,6 +6,7 @@ import enum
 import json
 from collections import namedtuple
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -19,7 +20,7 @@ from remote_client._schema.openapi import describe
 from remote_client.errors import InputError
 
 from .documents import COMPLETE
-from .library import ECHO, Zoo, echo, encode
+from .library import ECHO, METHODS, REQUEST, Zoo, echo, encode
 
 # Not among the oldest dependencies.
 pandas: Any = pytest.importorskip("pandas")
@@ -299,6 +300,13 @@ def test_extra_fields_that_the_server_does_not_know_are_refused() -> None:
 
 # -- tables -----------------------------------------------------------------------------------------------------------
 
+
+@dataclass
+class Spot:
+    label: str
+    lat: float
+
+
 FRAME = pandas.DataFrame({"label": ["x", "y"], "lat": [1.5, 2.5]})
 Point = namedtuple("Point", "label lat")
 ROWS = {
@@ -307,6 +315,7 @@ ROWS = {
     "itertuples without index": next(FRAME.itertuples(index=False)),
     "records": FRAME.to_dict("records")[0],
     "namedtuple": Point("x", 1.5),
+    "dataclass": Spot("x", 1.5),
     "polars": polars.DataFrame(FRAME.to_dict("list")).row(0, named=True),
     "polars struct": polars.DataFrame(FRAME.to_dict("list")).to_struct()[0],
     "Arrow": pyarrow.RecordBatch.from_pandas(FRAME).to_pylist()[0],
@@ -342,6 +351,19 @@ def test_a_column_stays_a_list() -> None:
         assert echo({"many_double": column, "sequence": column}).many_double == [0.5, 1.5]
         assert body("NumbersTask", column)["inputs"] == [0.5, 1.5]
     assert body("NumbersTask", Point(1.0, 2.0))["inputs"] == [1.0, 2.0]
+
+
+def test_rows_are_the_items_of_a_stream_and_may_be_its_constants() -> None:
+    codec = METHODS["run_echo_stream_in"].codec
+    rows = FRAME.rename(columns={"label": "a_string", "lat": "a_double"})
+    for frame in (rows.itertuples(), [row for _, row in rows.iterrows()], iter(rows.to_dict("records"))):
+        constants, streams = codec.split((), {"zoo": frame, "count": numpy.int64(3)})
+        frames = [codec.frame(constants, {"zoo": each}, index) for index, each in enumerate(streams["zoo"])]
+        told = [REQUEST.FromString(each) for each in frames]
+        assert [(each.zoo.a_string, each.zoo.a_double, each.count) for each in told] == [("x", 1.5, 3), ("y", 2.5, 3)]
+    constants, streams = codec.split((), {"zoo": rows.iloc[0], "count": iter([1, 2])})
+    assert list(streams) == ["count"]
+    assert REQUEST.FromString(constants).zoo.a_string == "x"
 
 
 def test_what_is_missing_in_a_row_is_not_given() -> None:

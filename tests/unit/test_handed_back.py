@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
+from remote_client._body import Body
 from remote_client._schema.fields import is_map, is_repeated, map_entry
 from remote_client._schema.openapi import describe
 
@@ -134,3 +135,10 @@ def test_over_http(answer: Any) -> None:
         assert first == second
         again = HTTP.decode(json.dumps(json.loads(first)["inputs"]).encode(), "pydantic")
         assert repr(again) == repr(told)  # NaN is not equal to itself
+
+
+def test_a_file_over_http() -> None:
+    methods = describe(COMPLETE).tasks
+    answer = methods["BundleTask"].methods[0].codec.decode(Body(b"\x00" * 5, "application/zip", "a.zip"), "pydantic")
+    sent = methods["FileTask"].methods[0].codec.encode("m", (answer,), {})
+    assert b'name="inputs"; filename="a.zip"\r\nContent-Type: application/zip\r\n\r\n\x00\x00' in sent
