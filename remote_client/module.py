@@ -243,7 +243,7 @@ class RemoteModuleBase(Handle):
         await self.aclose()
 
     def __reduce__(self) -> Any:
-        return _unpickled, (self._config, self._caller, self._owned)
+        return _unpickled, (self._config, self._caller)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -272,9 +272,9 @@ class RemoteModuleBase(Handle):
         return table(f"{type(self).__name__} {config.model_path!r} at {config.connection.target}{which}", rows)
 
 
-def _unpickled(config: RemoteModuleConfig, caller: Caller, owned: bool) -> RemoteModuleBase:
+def _unpickled(config: RemoteModuleConfig, caller: Caller) -> RemoteModuleBase:
     module = construct_remote_module_class(config)(config, connections=caller.connections)
-    module._caller, module._owned = caller, owned
+    module._caller, module._owned = caller, True  # it shares them, and gives its share back
     return module
 
 

@@ -146,7 +146,7 @@ async def test_mocks_of_a_method_are_awaited(methods: tuple[Any, Any]) -> None:
     mock = create_autospec(unary, return_value="mocked")
     assert await mock(INPUT) == "mocked"
     with pytest.raises(TypeError):
-        mock(1, 2, 3, 4, 5, 6)
+        await mock(1, 2, 3, 4, 5, 6)
 
 
 def test_blocking_methods_are_plain_functions(runtime: Runtime, protocol: Protocol) -> None:
