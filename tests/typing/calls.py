@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import assert_type
+from typing import Annotated, Literal, NewType, TypedDict, assert_type
 
 from remote_client import JobInfo, RemoteClient, RemoteModuleBase, RemoteStream, TrainingJob
 from remote_client.declare import module, taskmethod
@@ -46,6 +46,36 @@ class SampleModule(RemoteModuleBase):
     async def train(self, training_data: Iterable[Who], batch_size: int = 64) -> TrainingJob[SampleModule]:
         """A training."""
         raise NotImplementedError
+
+
+Label = NewType("Label", str)
+
+
+class Spot(TypedDict, total=False):
+    """What is sent and answered."""
+
+    label: Label
+    tags: Sequence[Annotated[str, "a mark"]]
+    color: Literal["RED", "GREEN"]
+
+
+@module(task="PlaceTask")
+class PlaceModule(RemoteModuleBase):
+    """Declared with other forms of types."""
+
+    @taskmethod()
+    async def run(self, spots: Mapping[str, Spot], label: Label = Label("x")) -> Spot:
+        """Takes and gives typed dicts."""
+        raise NotImplementedError
+
+
+async def forms(client: RemoteClient, spot: Spot) -> None:
+    """Their types arrive."""
+    model = await client.model("foo", PlaceModule)
+    assert_type(await model.run({"a": spot}), Spot)
+    assert_type((await model.run({"a": {"color": "RED"}}, Label("y"))).get("label"), Label | None)
+    await model.run({"a": {"color": "BLUE"}})  # type: ignore[typeddict-item]  # pyright: ignore[reportArgumentType]
+    await model.run({}, "y")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def right(client: RemoteClient, who: Who, many: AsyncIterable[Who]) -> None:
