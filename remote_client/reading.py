@@ -106,9 +106,11 @@ class LateDescriptionError(SchemaError, DeadlineExceededError):
     """The server did not describe itself in time."""
 
 
-def reached(error: RemoteCallError) -> bool:
-    """Whether a call that failed may have reached the server."""
-    return error.http_status is not None or not error.outcome_known
+def _is_answer(error: RemoteCallError) -> bool:
+    """Whether it is the server that does not tell; else it was not reached, or the target is another one."""
+    if error.http_status is not None:
+        return not 300 <= error.http_status < 400
+    return not error.outcome_known
 
 
 async def _read_openapi(caller: Caller) -> ServiceDescription:
@@ -117,7 +119,7 @@ async def _read_openapi(caller: Caller) -> ServiceDescription:
     try:
         document = await caller.send(openapi.DOCUMENT, b"")
     except RemoteCallError as error:
-        if not reached(error):
+        if not _is_answer(error):
             raise
         kind = LateDescriptionError if isinstance(error, DeadlineExceededError) else SchemaError
         raise kind(f"{caller.target} does not give its OpenAPI document ({openapi.DOCUMENT}): {error}") from error
