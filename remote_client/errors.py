@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ._html import table
 
@@ -134,6 +134,12 @@ class RemoteClientError(Exception):
     def __reduce__(self) -> Any:
         state = {**vars(self), _CAUSES: tuple(map(_parts, _causes_of(self))), _NO_CONTEXT: self.__suppress_context__}
         return _remake, (type(self), self.args), state
+
+    def __copy__(self) -> Self:
+        made: Any = _remake(type(self), self.args)
+        vars(made).update(vars(self))
+        made.__cause__, made.__suppress_context__ = self.__cause__, self.__suppress_context__
+        return made  # type: ignore[no-any-return]
 
     def __setstate__(self, state: Any) -> None:
         state = dict(state)

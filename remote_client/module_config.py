@@ -139,6 +139,7 @@ class RemoteModuleConfig:
         return (
             self.connection.target,
             self.model_path,
+            self.module_id,
             self.module_name,
             self.tasks_known,
             self.declaration and self.declaration.module,

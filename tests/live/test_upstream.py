@@ -159,7 +159,8 @@ async def test_modules_of_one_name_and_module_id_live_side_by_side(runtime: Runt
     async with made(config) as first, made(config) as second:
         config.module_id = "another"
         async with made(config) as third:
-            assert type(first) is not type(second)
+            assert type(first) is type(second)
+            assert type(first) is not type(third)
             for module in (first, second, third):
                 await says_hello(module)
 

@@ -89,6 +89,7 @@ def test_what_differs_has_a_class_of_its_own(make: Any) -> None:
     others = [
         replace(config, model_path="bar"),
         replace(config, module_name="Other"),
+        replace(config, module_id="other"),
         replace(config, connection=CONNECTION.replace(port=2)),
         replace(config, task_methods=[("SampleTask", config.task_methods[0][1][:1])]),
         replace(config, tasks_known=True),

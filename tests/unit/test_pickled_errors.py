@@ -90,6 +90,13 @@ def test_causes_survive(protocol: int) -> None:
     assert found.model_name == "m"
 
 
+def test_a_copy_keeps_its_cause() -> None:
+    error = chained()
+    found = copy.copy(error)
+    assert found.__cause__ is error.__cause__
+    assert list(map(str, errors.causes(copy.deepcopy(error)))) == list(map(str, errors.causes(error)))
+
+
 def test_a_suppressed_context_stays_suppressed() -> None:
     try:
         try:
