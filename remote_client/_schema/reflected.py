@@ -138,7 +138,7 @@ def _add_file(
     pool: descriptor_pool.DescriptorPool, files: Mapping[str, FileDescriptorProto], name: str, added: set[str]
 ) -> None:
     """Add a file after those it depends on; protobuf's own come from protobuf."""
-    waiting = [name]
+    waiting, begun = [name], set[str]()
     while waiting:
         name = waiting[-1]
         file = files.get(name)
@@ -155,9 +155,10 @@ def _add_file(
                     pool.AddSerializedFile(file.SerializeToString())
                 except TypeError as error:
                     raise SchemaError(f"the server's file {name} is not valid: {error}") from None
-        elif any(each in waiting for each in missing):
+        elif name in begun:  # all that it needs was to be added before it comes again
             raise SchemaError(f"the server's files depend on each other in a circle, at {name}")
         else:
+            begun.add(name)
             waiting.extend(missing)
 
 

@@ -1,5 +1,6 @@
 """The reflection protocol and the making of a schema, without a server."""
 
+import itertools
 from collections.abc import Iterable
 
 import pytest
@@ -111,6 +112,14 @@ def test_circular_files() -> None:
     }
     with pytest.raises(SchemaError, match="in a circle"):
         describe(circle, [])
+
+
+def test_files_that_two_others_need_are_no_circle() -> None:
+    """As older runtimes have them: a request's file depends on two, of which one depends on the other."""
+    dependencies = {"request": ["leaf", "zoo"], "zoo": ["leaf"], "leaf": [], "other": ["zoo", "leaf", "request"]}
+    files = {name: FileDescriptorProto(name=name, dependency=each) for name, each in dependencies.items()}
+    for order in itertools.permutations(files):
+        assert not describe({name: files[name] for name in order}, []).tasks
 
 
 def test_invalid_files() -> None:
