@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import contextvars
 import functools
-import inspect
 import os
 import threading
 import weakref
@@ -16,7 +15,6 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from pydantic import BaseModel
 
-from . import _threads
 from ._loop_thread import END_TIME, LoopThread, closers, loop_thread, run
 from .errors import ClosedError, ForkedError, PicklingError
 
@@ -73,29 +71,6 @@ def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> C
 
     functools.update_wrapper(twin, method)
     return twin
-
-
-def off_loop(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A user's function as one that runs it in a thread, where it may block, and returns a coroutine. Async ones stay.
-
-    One that never returns holds up neither a call that is over, nor the end of the process.
-    """
-    return function if inspect.iscoroutinefunction(function) else _OffLoop(function)
-
-
-class _OffLoop:
-    """See `off_loop`. It can be pickled if the function can."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-        functools.update_wrapper(self, function)
-
-    async def __call__(self, *args: Any) -> Any:
-        result = await _threads.aside(self._function, *args)
-        return await result if inspect.isawaitable(result) else result
-
-    def __reduce__(self) -> Any:
-        return _OffLoop, (self._function,)
 
 
 # -- streams ----------------------------------------------------------------------------------------------------------

@@ -317,6 +317,13 @@ class RemoteClient(Handle):
         """All tasks of the (first) runtime, their methods with signatures, and their types. `print()` shows it."""
         return await self._finder.describe(self._first)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # In options: they know how metadata travels.
+        return {**vars(self), "_metadata": CallOptions(metadata=self._metadata)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({**state, "_metadata": state["_metadata"].metadata})
+
     @property
     def _first(self) -> Server:
         servers = self._finder.servers

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from ._callables import WAYS, ByName, OffLoop
 from ._copies import Immutable
 from ._durations import Limit, Seconds, limit, seconds
 from .auth import Credentials, Metadata
@@ -520,10 +521,16 @@ class CallOptions(Immutable):
             raise ConfigurationError('output: "numpy" needs numpy: pip install remote-client[numpy]')
 
     def __reduce__(self) -> Any:
-        if any(isinstance(source, Mapping) and source for source in self.metadata):
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return CallOptions, tuple((values | {"metadata": tuple(map(_travelling, self.metadata))}).values())
+
+
+def _travelling(source: MetadataSource) -> Any:
+    """A source of metadata as it is pickled."""
+    if isinstance(source, Mapping):
+        if source:
             raise PicklingError(
-                "metadata: the values of a mapping are not pickled, as they may be credentials. Give a function that "
-                "the other process can import, remote_client.auth.BearerToken(env=...) with the name of an environment "
-                "variable, or BearerToken(file=...) with a file's path"
+                f"metadata: the values of a mapping are not pickled, as they may be credentials. {WAYS}"
             )
-        return CallOptions, tuple(getattr(self, each.name) for each in fields(self))
+        return source
+    return source if isinstance(source, (Credentials, OffLoop)) else ByName(source, "metadata")

@@ -26,9 +26,10 @@ from . import finder as _finder
 from . import initializer as _initializer
 from . import jobs as _jobs
 from . import module as _module
+from ._callables import off_loop
 from ._durations import Duration
 from ._loop_thread import loop_thread, run
-from ._mirror import Blocking, RemoteStream, blocking, fed, held, off_loop
+from ._mirror import Blocking, RemoteStream, blocking, fed, held
 from ._schema.info import ModelInfo, RuntimeInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription, Spelled, TaskDescription
 from ._transport.engine import AsyncTransport

@@ -329,6 +329,47 @@ async def test_no_secret_is_in_a_pickle(
             await found.aclose()
 
 
+class Tokens:
+    """What has a secret, and methods that give it."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self) -> dict[str, str]:
+        return {"authorization": self._token}
+
+    def headers(self) -> dict[str, str]:
+        return {"authorization": self._token}
+
+    @classmethod
+    def of_the_class(cls) -> dict[str, str]:
+        return {}
+
+
+def headers(token: str) -> dict[str, str]:
+    return {"authorization": token}
+
+
+@pytest.mark.parametrize("kind", [RemoteClient, blocking.RemoteClient])
+def test_functions_that_hold_values_refuse(kind: Any) -> None:
+    secret = SECRET
+    holders = [lambda: {"authorization": secret}, partial(headers, SECRET), Tokens(SECRET), Tokens(SECRET).headers]
+    for source in holders:
+        client = kind("localhost:1", metadata=source)
+        for dumps in (pickle.dumps, cloudpickle.dumps):
+            with pytest.raises(Exception, match=r"function .*import.*environment.*file") as caught:
+                dumps(client)
+            assert SECRET not in str(caught.value)
+    assert pickle.loads(pickle.dumps(kind("localhost:1", metadata=Tokens.of_the_class)))
+
+
+def test_a_function_that_cannot_be_imported_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pickled = pickle.dumps(RemoteClient("localhost:1", metadata=tokens))
+    monkeypatch.delattr(f"{__name__}.tokens")
+    with pytest.raises(PicklingError, match="tokens cannot be imported here"):
+        pickle.loads(pickled)
+
+
 def test_a_transport_refuses(runtime: Runtime) -> None:
     client = RemoteClient(runtime.http_target, transport=httpx.AsyncHTTPTransport())
     with pytest.raises(PicklingError, match="transport"):
