@@ -128,7 +128,7 @@ class ConnectionTlsInfo(Settings):
     def __reduce_ex__(self, protocol: Any) -> Any:
         if self.key_password is not None:
             raise PicklingError(
-                "tls.key_password: secrets are not pickled. Give the other process the path of a key_file without a "
+                "tls.key_password: a secret is never pickled. Give the other process the path of a key_file without a "
                 "password, which only its user can read, or make the client there"
             )
         return super().__reduce_ex__(protocol)
