@@ -45,8 +45,10 @@ class _Server:
         return found
 
     def _forget_ended_loops(self) -> None:
-        for loop in [each for each in self.managers if each.is_closed()]:
-            del self.managers[loop], self.flights[loop]
+        for loop in list(self.managers):  # at once: other threads have loops, too
+            if loop.is_closed():
+                self.managers.pop(loop, None)
+                self.flights.pop(loop, None)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""

@@ -280,6 +280,34 @@ def test_a_handle_is_made_where_no_loop_runs(runtime: Runtime, protocol: Protoco
         asyncio.run(use())
 
 
+async def test_what_was_unpickled_travels_on(client: RemoteClient, travel: Travel) -> None:
+    model: Any = await client.model("foo")
+    once = pickle.loads(pickle.dumps(model))
+    for unused in (True, False):
+        found = travel(once)
+        assert (await found.run_sample(INPUT)).greeting == HELLO
+        assert inspect.signature(found.run_sample) == inspect.signature(once.run_sample)
+        if unused:
+            await once.run_sample(INPUT)
+
+
+async def test_clients_of_several_servers_and_of_a_configuration_travel(runtime: Runtime, travel: Travel) -> None:
+    config = {
+        "model_management": {
+            "finders": {"r": {"type": "REMOTE", "config": {"connection": connection_of(runtime, "grpc")}}}
+        }
+    }
+    two = RemoteClient([runtime.target, runtime.target.replace("localhost", "127.0.0.1")], metadata=tokens)
+    for client in (two, RemoteClient.from_config(config)):
+        async with client:
+            model: Any = travel(await client.model("foo"))
+            for _ in range(4):
+                assert (await model.run_sample(INPUT)).greeting == HELLO
+            found = travel(client)
+            other: Any = await found.model("foo")
+            assert (await other.run_sample(INPUT)).greeting == HELLO
+
+
 async def test_a_model_that_is_gone_is_told(client: RemoteClient) -> None:
     with pytest.raises(ModelNotFoundError):
         await pickle.loads(pickle.dumps(client)).model("nope")
