@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -193,3 +194,22 @@ async def test_metadata_that_raises_cancelled_error_hides_nothing(
         for deed in (client.models, client.healthy):
             with pytest.raises(InputError, match="raised CancelledError"):
                 await deed()
+
+
+def test_a_blocking_client_closes_while_its_metadata_never_comes(wire: WireServer) -> None:
+    called, never = threading.Event(), threading.Event()
+
+    def metadata() -> dict[str, str]:
+        called.set()
+        never.wait(60)
+        return {}
+
+    client = sync.RemoteClient(wire.target, timeout=None, metadata=metadata)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.models)
+        assert called.wait(10)
+        client.close()
+        with pytest.raises(ClosedError):
+            waiting.result(10)
+        assert not never.is_set()
+    never.set()
