@@ -164,7 +164,7 @@ class RemoteModuleBase(Handle):
             return frames(descriptor, constants, streams)
         return codec.encode(self._config.model_path, args, kwargs)
 
-    async def bound(self, rpc: RemoteRPCDescriptor) -> RemoteRPCDescriptor:
+    async def _bound(self, rpc: RemoteRPCDescriptor) -> RemoteRPCDescriptor:
         """A method, as the server describes it.
 
         Raises:
@@ -182,12 +182,12 @@ class RemoteModuleBase(Handle):
         return found
 
     async def _request_bound(self, unbound: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return await self.remote_method_request(await self.bound(unbound), *args, **kwargs)
+        return await self.remote_method_request(await self._bound(unbound), *args, **kwargs)
 
     async def _prepared(
         self, unbound: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[RemoteRPCDescriptor, bytes | AsyncIterator[bytes]]:
-        rpc = await self.bound(unbound)
+        rpc = await self._bound(unbound)
         return rpc, self._body(rpc, args, kwargs)
 
     async def _start(self, descriptor: RemoteRPCDescriptor, body: Any, job: JobMethods) -> PredictionJob:
@@ -293,7 +293,7 @@ class _Started:
     rpc: RemoteRPCDescriptor
 
     async def __call__(self) -> list[Home]:
-        rpc = await self.module.bound(self.rpc)
+        rpc = await self.module._bound(self.rpc)
         assert rpc.job is not None
         return [Home(self.caller, rpc.job)]
 
