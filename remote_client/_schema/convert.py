@@ -150,7 +150,7 @@ class Converters:
         elif is_map(member):
             key, value = map_entry(member)
             yield f"t = {here}"
-            yield "for k, x in as_mapping(x).items():"
+            yield "for k, x in (x if x.__class__ is dict else as_mapping(x)).items():"
             yield "    try:"
             if value.message_type is not None:
                 yield f"        {self._message_setter(value)}(t[{SCALARS[key.type][1]}(k)], x)"
@@ -390,9 +390,12 @@ def _extend(target: Any, value: Any, exact: frozenset[type] | None, convert: Cal
 
 def enum_checker(kind: Any) -> Callable[[Any], int]:
     """Takes a member, a member's name, or a member's number, and the members of other enums that have these."""
-    numbers = {int(each) for each in kind}
+    names = {name: int(each) for name, each in kind.__members__.items()}
+    numbers = {*names.values()}
 
     def as_enum(value: Any) -> int:
+        if value.__class__ is str and value in names:
+            return names[value]
         if isinstance(value, kind):
             return int(value)
         for each in candidates(value):

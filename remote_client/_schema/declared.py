@@ -288,7 +288,7 @@ def plain(value: Any) -> Any:
         return told["values"] if list(told) == ["values"] and is_data_object_class(type(value)) else told
     if isinstance(value, BaseModel):
         return {name: plain(each) for name, each in fields_given(value).items()}
-    if isinstance(value, (list, tuple)) and not is_row(value):
+    if isinstance(value, list) or (isinstance(value, tuple) and not is_row(value)):
         return [plain(each) for each in value]
     if isinstance(value, dict):
         return {key: plain(each) for key, each in value.items()}

@@ -124,15 +124,17 @@ class _Exact:
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
         number = core_schema.float_schema(strict=True)
         small = core_schema.int_schema(strict=True, ge=-EXACT_INTEGER, le=EXACT_INTEGER)
-        members: list[Any] = [
-            core_schema.chain_schema([core_schema.is_instance_schema(float), number]),
-            core_schema.chain_schema([small, number]),
-            core_schema.no_info_plain_validator_function(_large_double),
-        ]
+        large = core_schema.no_info_plain_validator_function(_large_double)
+        integer = core_schema.union_schema([core_schema.chain_schema([small, number]), large], mode="left_to_right")
+        # A smart union is done at a first member that fits as it is: lists of floats cost as much as without it.
         python = core_schema.union_schema(
-            members, mode="left_to_right", custom_error_type="double", custom_error_message="expected float"
+            [core_schema.is_instance_schema(float), integer],
+            custom_error_type="double",
+            custom_error_message="expected float",
         )
-        return core_schema.json_or_python_schema(json_schema=number, python_schema=python, serialization=None)
+        return core_schema.json_or_python_schema(
+            json_schema=number, python_schema=python, serialization=core_schema.simple_ser_schema("float")
+        )
 
 
 _SCALARS: dict[str, Any] = {

@@ -68,12 +68,11 @@ class Chooser:
         self._kind = kind
         self._by_name: dict[str, Setter] = {}
         self._by_type: dict[type, Setter] | None = None
-        self._twins: set[type] = set()
 
     def __call__(self, message: Any, value: Any) -> None:
         setters = self._prepare() if self._by_type is None else self._by_type
         setter = setters.get(type(value))
-        if setter is not None and type(value) not in self._twins:
+        if setter is not None:
             setter(message, value)
         elif isinstance(value, (Chosen, ChosenName)) and value.member in self._by_name:
             self._by_name[value.member](message, value)
@@ -82,7 +81,7 @@ class Chooser:
 
     def _choose(self, message: Any, value: Any, setters: Mapping[type, Setter]) -> None:
         """Set the member for a value of another type, or of one that several members have."""
-        if type(value) in setters and type(value) not in self._twins:
+        if type(value) in setters:
             setters[type(value)](message, value)
         else:
             type(message).MergeFrom(message, self._try(value))
@@ -90,13 +89,14 @@ class Chooser:
     def _prepare(self) -> dict[type, Setter]:
         """Done at the first use: a type may hold a union of itself."""
         exact: dict[type, Setter] = {}
+        twins: set[type] = set()
         for member in self._members:
             self._by_name[member.name] = setter = self._setter(member)
             kind = self._kind(member)
             if isinstance(kind, type) and exact.setdefault(kind, setter) is not setter:
-                self._twins.add(kind)  # integers of two sizes: the value decides
-        self._by_type = exact
-        return exact
+                twins.add(kind)  # integers of two sizes: the value decides
+        self._by_type = {kind: setter for kind, setter in exact.items() if kind not in twins}
+        return self._by_type
 
     def _try(self, value: Any) -> Message:
         """A message with the one member set that takes the value."""

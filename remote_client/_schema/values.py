@@ -21,7 +21,6 @@ from .foreign import EXACT_INTEGER, exact_double, fields_given, is_exact_float32
 
 FLOAT32_MAX = 3.4028235677973366e38  # the largest double that rounds to a finite float
 EXACT_INTEGER32 = 2**24  # as EXACT_INTEGER, of float32
-_JSON = frozenset({type(None), bool, str, int, float, dict, list})
 
 
 def as_bool(value: Any) -> bool:
@@ -68,6 +67,8 @@ def as_float32(value: Any) -> float:
 
 
 def as_str(value: Any) -> str:
+    if value.__class__ is str:
+        return value
     found = value if isinstance(value, str) else own(value)
     if isinstance(found, str):
         return text(found)
@@ -134,10 +135,7 @@ def set_struct(message: Any, value: Any) -> None:
     if not isinstance(found, Mapping):
         raise TypeError(f"expected a mapping of JSON values, not {kind_of(value)}")
     for key, item in found.items():
-        name = key if isinstance(key, str) else own(key)
-        if not isinstance(name, str):
-            raise TypeError(f"expected str keys in JSON, not {kind_of(key)}")
-        set_value(message.fields[text(name)], item)
+        set_value(message.fields[key if key.__class__ is str else _json_key(key)], item)
 
 
 def set_list(message: Any, value: Any) -> None:
@@ -150,34 +148,55 @@ def set_list(message: Any, value: Any) -> None:
 
 def set_value(message: Any, value: Any) -> None:
     """Any JSON value. An integer that a double cannot hold is refused: it would arrive as another number."""
-    found = value if value.__class__ in _JSON else _json_value(value)
-    if found is None:
+    kind = value.__class__
+    if kind is str:
+        message.string_value = value
+    elif kind is float:
+        message.number_value = value
+    elif value is None:
         message.null_value = struct_pb2.NULL_VALUE
-    elif isinstance(found, bool):
-        message.bool_value = found
-    elif isinstance(found, str):
-        message.string_value = text(found)
-    elif isinstance(found, Mapping):
+    elif kind is bool:
+        message.bool_value = value
+    elif isinstance(value, Mapping):
         message.struct_value.SetInParent()
-        set_struct(message.struct_value, found)
-    elif isinstance(found, (list, tuple)):
+        set_struct(message.struct_value, value)
+    elif kind is list or kind is tuple:
         message.list_value.SetInParent()
-        set_list(message.list_value, found)
-    else:
-        if isinstance(found, int) and abs(found) > EXACT_INTEGER:
+        set_list(message.list_value, value)
+    elif kind is int:
+        if abs(value) > EXACT_INTEGER:
             raise ValueError(f"{shown(value)} is not exact as a JSON number over gRPC; send it as a string")
-        try:
-            message.number_value = as_float(found)
-        except TypeError:
-            raise TypeError(f"expected a JSON value, not {kind_of(value)}") from None
+        message.number_value = value
+    else:
+        set_value(message, _json_value(value))
+
+
+def _json_key(key: Any) -> str:
+    name = own(key)
+    if not isinstance(name, str):
+        raise TypeError(f"expected str keys in JSON, not {kind_of(key)}")
+    return text(name)
 
 
 def _json_value(value: Any) -> Any:
-    """A value of another library as one that JSON has."""
+    """A value of another library as one of Python's own that JSON has."""
     if isinstance(value, BaseModel):
         return {name: each for name, each in fields_given(value).items() if each is not None}
     found = row_of(value) if is_row(value) else items_of(own(value))
-    return bool(found) if kind_of(found) == "bool_" else found
+    if isinstance(found, str):
+        return text(found)
+    if isinstance(found, (list, tuple)):
+        return [*found]
+    if isinstance(found, (dict, bool)) or found is None:
+        return found
+    if kind_of(found) == "bool_":
+        return bool(found)
+    if isinstance(found, int):
+        return int(found)
+    try:
+        return as_float(found)
+    except TypeError:
+        raise TypeError(f"expected a JSON value, not {kind_of(value)}") from None
 
 
 def get_struct(message: Any) -> dict[str, Any]:
