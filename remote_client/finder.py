@@ -390,12 +390,8 @@ class RemoteModelFinder(Handle):
 
     async def _ask(self, server: Server) -> None:
         try:
-            changes = -1
-            while changes != self._changes:
-                changes = self._changes
-                models = await self._list_models(server)
-            server.models, server.error = models, None
-            for name in models:
+            server.models, server.error = await self._list_models_now(server), None
+            for name in server.models:
                 self._trainings.pop(name, None)
             if self._balancers:
                 await self._try_describe(server)
@@ -403,6 +399,13 @@ class RemoteModelFinder(Handle):
             server.error = error
             if not isinstance(error, ClosedError):
                 logger.warning("finder %s: %s did not answer: %s", self.instance_name, server.connection.target, error)
+
+    async def _list_models_now(self, server: Server) -> dict[str, ModelInfo]:
+        while True:
+            changes = self._changes
+            models = await self._list_models(server)
+            if changes == self._changes:
+                return models
 
     async def _list_models(self, server: Server) -> dict[str, ModelInfo]:
         answer = await self.call(server, "GetModelsInfo")

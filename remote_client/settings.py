@@ -236,9 +236,9 @@ class ConnectionInfo(Settings):
             `backoffMultiplier`, `retryableStatusCodes`) or of urllib3's `Retry` (`total`, `backoff_factor`,
             `backoff_max`, `status_forcelist`), over either protocol.
         engine: what speaks gRPC: `asyncio` (this package), or `grpcio`; None to decide, see docs/engines.md.
-        max_pending: calls that may wait for the server's first answer at a time; further ones wait in the client. Clients
-            of one event loop with the same target and limit share it.
-            Default 256: a runtime refuses calls beyond about 1,000 waiting ones of all its clients.
+        max_pending: calls that may wait for the server's first answer at a time; further ones wait in the client.
+            Clients of one event loop with the same target and limit share it. Default 256: a runtime refuses calls
+            beyond about 1,000 waiting ones of all its clients.
         max_session_age: seconds until a connection is replaced; below 0 never, 0 a new connection for each call.
     """
 

@@ -79,7 +79,12 @@ async def test_the_time_for_metadata_is_the_calls_own(wire: WireServer) -> None:
 
 def test_a_blocking_call_ends_though_its_metadata_never_comes(wire: WireServer) -> None:
     never = threading.Event()
-    with sync.RemoteClient(wire.target, timeout=0.2, metadata=never.wait) as client:  # type: ignore[arg-type]
+
+    def metadata() -> dict[str, str]:
+        never.wait(60)
+        return {}
+
+    with sync.RemoteClient(wire.target, timeout=0.2, metadata=metadata) as client:
         with pytest.raises(DeadlineExceededError, match="no metadata within"):
             client.models()
     never.set()
