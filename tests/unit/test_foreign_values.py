@@ -13,6 +13,9 @@ from fractions import Fraction
 from typing import Any
 
 import numpy
+import pandas
+import polars
+import pyarrow
 import pytest
 from pydantic import BaseModel, ConfigDict
 
@@ -21,11 +24,6 @@ from remote_client.errors import InputError
 
 from .documents import COMPLETE
 from .library import ECHO, METHODS, REQUEST, Zoo, echo, encode
-
-# Not among the oldest dependencies.
-pandas: Any = pytest.importorskip("pandas")
-polars: Any = pytest.importorskip("polars")
-pyarrow: Any = pytest.importorskip("pyarrow")
 
 HTTP = describe(COMPLETE)
 LARGE = 2**60 + 1
