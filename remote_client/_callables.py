@@ -74,5 +74,11 @@ class OffLoop(Immutable):
         result = await _threads.aside(self._function, *args)
         return await result if inspect.isawaitable(result) else result
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OffLoop) and other._function == self._function
+
+    def __hash__(self) -> int:
+        return hash((OffLoop, self._function))
+
     def __reduce__(self) -> Any:
         return OffLoop, (ByName(self._function, "metadata"),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copyreg
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
@@ -17,7 +17,7 @@ from .calls import Caller
 from .errors import ClosedError, PicklingError
 from .flights import Flights
 from .reading import read_schema
-from .settings import ConnectionInfo, Protocol
+from .settings import ConnectionInfo, MetadataSource, Protocol
 
 
 class _Server:
@@ -26,7 +26,8 @@ class _Server:
     def __init__(self, connection: ConnectionInfo, protocol: Protocol, interceptors: tuple[Any, ...]) -> None:
         self.settings = (connection, protocol, interceptors)
         self.handles: WeakSet[SharedConnections] = WeakSet()
-        self.description: ServiceDescription | None = None
+        self.descriptions: dict[tuple[MetadataSource, ...], ServiceDescription] = {}
+        """By whom they were told, as a server may tell others something else."""
         self.flights: dict[asyncio.AbstractEventLoop, Flights] = {}
         self.managers: dict[asyncio.AbstractEventLoop, ConnectionManager] = {}
 
@@ -90,17 +91,19 @@ class SharedConnections(Immutable):
         return sum(each.opened for each in self._server.managers.values())
 
     async def describe(self, caller: Caller, protocol: Protocol) -> ServiceDescription:
-        """The server's description, read at most once for all handles."""
-        server = self._server
-        if server.description is None:
-            self.check()
+        """The server's description, read at most once for all handles with the same sources of metadata."""
+        server, sources = self._server, caller.options.metadata
+        self.check()
+        if any(isinstance(each, Mapping) for each in sources):
+            return await read_schema(caller, protocol)
+        if sources not in server.descriptions:
             flights = server.flights[asyncio.get_running_loop()]
-            server.description = await flights.join(None, partial(read_schema, caller, protocol))
-        return server.description
+            server.descriptions[sources] = await flights.join(sources, partial(read_schema, caller, protocol))
+        return server.descriptions[sources]
 
     def forget(self) -> None:
         """Read the description anew when it is next needed."""
-        self._server.description = None
+        self._server.descriptions.clear()
 
     async def aclose(self) -> None:
         """Close the connections, unless another handle may use them. Idempotent."""
@@ -126,6 +129,7 @@ def shared_connections(
 async def described(caller: Caller, protocol: Protocol) -> ServiceDescription:
     """The description of a caller's server. See `read_schema`."""
     connections: Any = caller.connections
+    caller = Caller(**caller.fields())  # one that does not take an older reflection for another interface
     if isinstance(connections, SharedConnections):
         return await connections.describe(caller, protocol)
     return await read_schema(caller, protocol)

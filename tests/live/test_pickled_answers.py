@@ -16,7 +16,7 @@ from typing import Any
 import cloudpickle
 import joblib
 import pytest
-from pydantic import BaseModel
+from pydantic import VERSION, BaseModel
 
 from remote_client import RemoteClient
 from remote_client.declare import module, taskmethod
@@ -195,6 +195,7 @@ async def test_answers_go_through_joblib(client: RemoteClient) -> None:
     assert found == [(answer, named(answer))] * 3
 
 
+@pytest.mark.skipif(VERSION.startswith("2.11"), reason="pydantic loses the fields of classes that cloudpickle copies")
 async def test_types_in_a_scripts_function_travel_by_cloudpickle(client: RemoteClient) -> None:
     kind = (await client.describe()).type("SampleInputType")
 
