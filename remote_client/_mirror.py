@@ -299,9 +299,14 @@ def _give(future: asyncio.Future[Any], result: Any, error: BaseException | None)
 
 def fed(value: Any) -> Any:
     """An argument of a method with streamed inputs: iterables are taken in a thread of their own."""
-    return _Feeder(value) if isinstance(value, Iterable) and not isinstance(value, _WHOLE) else value
+    return _Feeder(value) if _is_taken(value) else value
 
 
 def held(value: Any) -> Any:
     """An argument of a training: iterables are taken now, in the caller's thread."""
-    return list(value) if isinstance(value, Iterable) and not isinstance(value, _WHOLE) else value
+    return list(value) if _is_taken(value) else value
+
+
+def _is_taken(value: Any) -> bool:
+    """Whether to iterate an argument in a thread that it may hold up. Arrays and tables (`shape`) are in memory."""
+    return isinstance(value, Iterable) and not isinstance(value, _WHOLE) and not hasattr(value, "shape")

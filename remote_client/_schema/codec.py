@@ -19,7 +19,7 @@ from .arrays import buffers, lift, packed, packed_fields
 from .binding import Binder
 from .convert import Deed
 from .fields import Field, either, fields_of, is_map, is_repeated, map_entry, message_of, sequence_field
-from .foreign import is_row
+from .foreign import is_row, table_rows
 from .misfit import Misfit
 from .rpc import OUTPUT_PATH
 from .sources import FIELD, as_source
@@ -86,7 +86,8 @@ class ReflectedCodec:
         return b"" if self._lacks_message else None
 
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-        values = self._binder.bind(args, kwargs)
+        given = self._binder.bind(args, kwargs)
+        values = {name: value if (rows := table_rows(value)) is None else rows for name, value in given.items()}
         streams = {name: value for name, value in values.items() if self._is_stream(name, value)}
         if not streams:
             raise InputError(
