@@ -94,6 +94,20 @@ async def test_others_are_told_by_the_server_itself(server: Server) -> None:
         assert await asked(server) == before + 1
 
 
+class Unhashable:
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(self) -> dict[str, str]:
+        return {}
+
+
+@pytest.mark.parametrize("more", [{"x-token": "static"}, Unhashable()], ids=["static", "unhashable"])
+async def test_an_unpickled_handle_takes_any_metadata(server: Server, more: Any) -> None:
+    async with RemoteClient(server.target) as client:
+        found = again(await model_of(client, server)).with_options(metadata=more)
+        assert await say(found) == "Hello x"
+
+
 async def test_handles_that_are_gone_leave_nothing(server: Server) -> None:
     async with RemoteClient(server.target) as client:
         model = await model_of(client, server)
