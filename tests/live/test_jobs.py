@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import json
 import sys
 import uuid
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pandas
 import pyarrow
 import pytest
@@ -121,6 +124,7 @@ async def test_a_job_of_another_process(runtime: Runtime, protocol: Protocol, cl
     target = target_of(runtime, protocol)
     code = f"""
 import asyncio
+import enum
 from remote_client import RemoteClient
 async def main():
     async with RemoteClient({target!r}) as client:
@@ -167,6 +171,10 @@ async def test_arguments_of_a_job_are_checked(client: RemoteClient) -> None:
 ROWS = [{"name": "a"}, {"name": "b"}]
 
 
+class Mode(enum.Enum):
+    FAST = "fast"
+
+
 @pytest.mark.parametrize(
     ("arguments", "recorded"),
     [
@@ -177,8 +185,12 @@ ROWS = [{"name": "a"}, {"name": "b"}]
         ({"union_list": ["x"]}, {"batch_size": "64", "ratio": "0.5", "shuffle": "true", "note": "none"}),
         ({"union_list": ["x"], "oom_exit_code": None, "note": None}, {"oom_exit_code": "null", "note": "none"}),
         ({"union_list": ["x"], "oom_exit_code": 137}, {"oom_exit_code": "137"}),
+        (
+            {"union_list": [Mode.FAST], "note": Mode.FAST, "batch_size": numpy.int64(5), "ratio": Decimal("0.1")},
+            {"union_list": ["fast"], "note": "fast", "batch_size": "5", "ratio": "0.1"},
+        ),
     ],
-    ids=["int", "float", "bool", "str", "defaults", "none", "without a default"],
+    ids=["int", "float", "bool", "str", "defaults", "none", "without a default", "of other libraries"],
 )
 async def test_arguments_arrive(
     runtime: Runtime, client: RemoteClient, arguments: dict[str, Any], recorded: dict[str, Any]
