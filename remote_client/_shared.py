@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copyreg
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
@@ -94,7 +94,7 @@ class SharedConnections(Immutable):
         """The server's description, read at most once for all handles with the same sources of metadata."""
         server, sources = self._server, caller.options.metadata
         self.check()
-        if not all(isinstance(each, Hashable) and not isinstance(each, Mapping) for each in sources):
+        if not all(callable(each) and type(each).__hash__ for each in sources):
             return await read_schema(caller, protocol)
         if sources not in server.descriptions:
             flights = server.flights[asyncio.get_running_loop()]
