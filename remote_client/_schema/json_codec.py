@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from operator import or_
 from types import UnionType
 from typing import Any, NoReturn, Union, get_args, get_origin
@@ -19,7 +19,7 @@ from .._body import Body
 from ..errors import InputError, InvalidResponseError, UnsupportedError, kind_of, shown
 from ..settings import Output
 from .binding import Binder
-from .json_types import OPEN, JsonMessage, bare
+from .json_types import OPEN, JsonMessage, bare, is_plain
 from .json_values import JsonAnswer, plain, validated
 from .multipart import Multipart, to_json
 from .rpc import OUTPUT_PATH
@@ -83,6 +83,10 @@ class JsonCodec:
         self.signature = signature
         self._binder = Binder(name, signature, {})
 
+    @cached_property
+    def _marks_answers(self) -> bool:
+        return self._answer is not None and not is_plain(self._answer)
+
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         try:
             request = validated(self._request, self._values(model, self._binder.bind(args, kwargs)))
@@ -128,7 +132,7 @@ class JsonCodec:
         try:
             if output == "dict" or self._answer is None:
                 answer = from_json(data)
-                return JsonAnswer(answer) if isinstance(answer, dict) else answer
+                return JsonAnswer(answer) if isinstance(answer, dict) and self._marks_answers else answer
             return self._answer.model_validate_json(data)
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]

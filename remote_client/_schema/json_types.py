@@ -392,6 +392,20 @@ def bare(kind: Any) -> Any:
     return get_origin(kind)[tuple(arguments)]
 
 
+def is_plain(kind: Any, begun: frozenset[Any] = frozenset()) -> bool:
+    """Whether a value of a type is the same in JSON and in Python: no text stands for bytes or times, and no name in
+    front of it tells a union's member.
+    """
+    kind = bare(kind)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        fields = () if kind in begun else kind.model_fields.values()
+        return all(is_plain(each.annotation, begun | {kind}) for each in fields)
+    members = [each for each in get_args(kind) if each is not type(None)]
+    if get_origin(kind) in (Union, UnionType) and len(members) > 1:
+        return False
+    return all(is_plain(each, begun) for each in members) if members else kind in (str, int, float, bool, Any)
+
+
 def spelled(kind: Any) -> str:
     """A type's name in an error message."""
     kind = bare(kind)

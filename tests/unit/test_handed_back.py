@@ -142,3 +142,10 @@ def test_a_file_over_http() -> None:
     answer = methods["BundleTask"].methods[0].codec.decode(Body(b"\x00" * 5, "application/zip", "a.zip"), "pydantic")
     sent = methods["FileTask"].methods[0].codec.encode("m", (answer,), {})
     assert b'name="inputs"; filename="a.zip"\r\nContent-Type: application/zip\r\n\r\n\x00\x00' in sent
+
+
+def test_only_what_json_cannot_say_is_marked() -> None:
+    methods = describe(COMPLETE).tasks
+    assert type(methods["SampleTask"].methods[0].codec.decode(b'{"greeting": "x"}', "dict")) is dict
+    assert type(methods["NumbersTask"].methods[0].codec.decode(b'{"total": 1.5}', "dict")) is dict
+    assert type(HTTP.decode(b'{"blob": "AA=="}', "dict")) is not dict

@@ -126,6 +126,20 @@ def test_a_training_with_a_parameter_of_that_name() -> None:
     }
 
 
+def test_optional_data_takes_rows_too() -> None:
+    told = json.loads(COMPLETE)
+    parameters = told["components"]["schemas"]["SampleTaskSamplePrimitiveModuleTrainParameters"]["properties"]
+    source = {"$ref": "#/components/schemas/DataStreamSourceSampleInputType"}
+    parameters["more_data"] = {"anyOf": [source, {"type": "null"}]}
+    parameters["limit"] = {"type": ["integer", "null"]}
+    own = config(json.dumps(told).encode(), "SampleTaskSamplePrimitiveModuleTrain")
+    for more in ({}, {"more_data": None, "limit": None}):
+        assert chosen({"name": "x"}, of=own, **more)[1]["parameters"] == {"sample_input": {"name": "x"}}
+    assert chosen({"name": "x"}, more_data=iter(ROWS), of=own)[1]["parameters"]["more_data"] == {
+        "data_stream": {"data": ROWS}
+    }
+
+
 def test_where_the_document_lacks_the_parameters() -> None:
     _, request = chosen(
         training_data={"data_stream": {"data": ROWS}}, any=1, module="SampleModule", of=config(DANGLING)
