@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from ._copies import Handle
 from ._durations import Duration
-from ._schema.info import ModelInfo, RuntimeInfo
+from ._schema.info import ModelInfo, RuntimeInfo, why
 from ._schema.rpc import ServiceDescription
 from ._transport.engine import AsyncTransport
 from .configuration import remote_finders
@@ -309,9 +309,10 @@ class RemoteClient(Handle):
         try:
             return RuntimeInfo(**answer)
         except ValueError as error:
-            raise InvalidResponseError(
-                f"GetRuntimeInfo did not answer with versions: {error}", target=self._first.caller.target
-            ) from None
+            told = why(error)
+        raise InvalidResponseError(  # here, without the server's values
+            f"GetRuntimeInfo did not answer with versions: {told}", target=self._first.caller.target
+        )
 
     async def describe(self) -> ServiceDescription:
         """All tasks of the (first) runtime, their methods with signatures, and their types. `print()` shows it."""

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from ._copies import Handle
-from ._schema.info import ModelInfo
+from ._schema.info import ModelInfo, why
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from ._shared import described, forget, shared_connections
 from ._transport.balance import Balancer
@@ -28,6 +28,7 @@ from .errors import (
     RemoteClientError,
     SchemaError,
     UnsupportedError,
+    kind_of,
 )
 from .flights import Flights
 from .module_config import RemoteModuleConfig
@@ -260,7 +261,7 @@ class RemoteModelFinder(Handle):
         rpc = await self.management(server, method)
         answer = await server.caller.unary(rpc, rpc.codec.encode("", (), kwargs))
         if not isinstance(answer, dict):
-            raise InvalidResponseError(f"the answer is no object, but {answer!r:.80}", target=server.caller.target)
+            raise InvalidResponseError(f"the answer is no object, but a {kind_of(answer)}", target=server.caller.target)
         return answer
 
     async def management(self, server: Server, method: str) -> RemoteRPCDescriptor:
@@ -414,9 +415,9 @@ class RemoteModelFinder(Handle):
             given = [{key: value for key, value in each.items() if value is not None} for each in answer["models"]]
             return {each["name"]: ModelInfo(**each) for each in given}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InvalidResponseError(
-                f"GetModelsInfo did not answer with models: {error}", target=server.connection.target
-            ) from None
+            told = why(error)
+        # Raised here, so that the error, which holds the server's values, is no context of it.
+        raise InvalidResponseError(f"GetModelsInfo did not answer with models: {told}", target=server.connection.target)
 
     async def _read_schema(self, server: Server) -> ServiceDescription:
         description = await described(server.caller, self.config.protocol)

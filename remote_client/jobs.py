@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from ._durations import Duration, seconds
 from ._html import table
+from ._schema.info import why
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
 from .calls import Caller
 from .errors import (
@@ -31,6 +32,7 @@ from .errors import (
     OutcomeUnknownError,
     RemoteCallError,
     clean,
+    kind_of,
 )
 
 M = TypeVar("M")
@@ -171,7 +173,8 @@ class _Job:
         try:
             return JobInfo.model_validate(answer)
         except ValidationError as error:
-            raise InvalidResponseError(f"the answer is no job's status: {error.errors()[0]['msg']}") from None
+            told = why(error)
+        raise InvalidResponseError(f"the answer is no job's status: {told}")  # here, without the server's values
 
     async def _call(self, which: Callable[[JobMethods], RemoteRPCDescriptor], **options: Any) -> Any:
         homes = [self._home] if self._home else await self._homes()
@@ -312,7 +315,7 @@ async def start(caller: Caller, rpc: RemoteRPCDescriptor, body: bytes, model_nam
         data = await caller.send(rpc.path, body, idempotent=False)
         answer = caller.replace(output="dict").decode(rpc, data)
         if not isinstance(answer, dict):
-            raise InvalidResponseError(f"the answer is no object, but {answer!r:.80}")
+            raise InvalidResponseError(f"the answer is no object, but a {kind_of(answer)}")
     except (RemoteCallError, ClosedError) as error:
         if isinstance(error, RemoteCallError) and error.outcome_known:
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .._html import table
 
@@ -55,3 +55,11 @@ class RuntimeInfo(_Info):
 
     runtime_version: str = ""
     python_packages: Mapping[str, str] = Field(default_factory=dict)
+
+
+def why(error: Exception) -> str:
+    """Why an answer is none of these, without its values: they may repeat a credential."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False)[0]
+        return f"{first['loc'][0]}: {first['msg']}"
+    return type(error).__name__

@@ -135,11 +135,14 @@ async def test_http_streams(http_wire: HttpWire, ear: Ear, script: str) -> None:
 
 @pytest.mark.parametrize("document", ["{", json.dumps({"openapi": ECHO}), json.dumps(ECHO)])
 async def test_a_description_that_cannot_be_used(http_wire: HttpWire, document: str) -> None:
-    await http_wire.faults({"GET /openapi.json": {"body": document}, "GET /info/models": {"body": json.dumps(ECHO)}})
-    async with RemoteClient(http_wire.target, metadata=METADATA) as client:
-        await silent_about_it(client.describe())
-        await silent_about_it(client.models())
-        await silent_about_it(client.runtime_info())
+    for told in (ECHO, {"models": [{"name": "a", "size": ECHO}], "runtime_version": {ECHO: ECHO}}):
+        answer = {"body": json.dumps(told)}
+        routes = {"GET /info/models": answer, "GET /info/version": answer}
+        await http_wire.faults({"GET /openapi.json": {"body": document}, **routes})
+        async with RemoteClient(http_wire.target, metadata=METADATA) as client:
+            await silent_about_it(client.describe())
+            await silent_about_it(client.models())
+            await silent_about_it(client.runtime_info())
 
 
 async def test_variables_of_frames(wire: WireServer, http_wire: HttpWire) -> None:
