@@ -104,6 +104,8 @@ class _Pump:
                     await self._wait()
             items.put((END, None))
         except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                error.__traceback__ = None  # of a stream that was dropped: it leads here, and waits for the collector
             if not self.thread.ending:  # else a daemon thread waits, and would print a traceback
                 items.put((END, error))
         finally:

@@ -8,10 +8,10 @@ in flight, https://github.com/grpc/grpc/issues/41875).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import random
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +25,7 @@ from ..settings import ConnectionInfo, Protocol
 from .balance import Health
 from .base import Transport
 from .engine import GrpcOptions, choose_engine
+from .net import sockets
 from .pending import MAX_PENDING, Joining, Pending, Place, shared
 from .retry import Budget
 
@@ -114,6 +115,8 @@ class ConnectionManager(Immutable):
         self._aside: ThreadPoolExecutor | None = None
         self.opened_with: tuple[ConnectionInfo, Protocol, Any, tuple[Any, ...]] | None = None
         """What `open_connections` was given."""
+        self._untold = [f"the client of {target} was dropped with connections open: use `async with` or `aclose()`"]
+        """What is told in debug mode, once, of a client that nobody closed."""
         self.opened = 0
         """How many connections were made so far."""
         self.born = _fork.count
@@ -170,7 +173,7 @@ class ConnectionManager(Immutable):
         old = self._current
         transport = self._connect()
         # The loop knows the sockets, and so keeps the connections of a client that was dropped without being closed.
-        finalizer = weakref.finalize(self, _abandon, loop, transport, self.born)
+        finalizer = weakref.finalize(self, _abandon, loop, transport, self.born, self._untold)
         finalizer.atexit = False
         self._current = new = _Generation(transport, loop.time() + _lifetime(self._max_age, self._jitter), finalizer)
         self.opened += 1
@@ -241,12 +244,17 @@ _ending: set[asyncio.Task[None]] = set()
 """What closes the connections of clients that were dropped."""
 
 
-def _abandon(loop: asyncio.AbstractEventLoop, transport: Transport, born: int) -> None:
+def _abandon(loop: asyncio.AbstractEventLoop, transport: Transport, born: int, untold: list[str]) -> None:
     """Close the connections of a client that was dropped. Garbage may be found in any thread."""
     if born != _fork.count:
         return  # what wakes a parent's loop is the parent's
-    with contextlib.suppress(RuntimeError):  # the loop is closed, and the sockets with it
+    try:
         loop.call_soon_threadsafe(_end, loop, transport)
+    except RuntimeError:  # the loop is closed
+        if sockets.end_left_ones():
+            return  # asyncio tells of these
+    if loop.get_debug() and untold:
+        warnings.warn(untold.pop(), ResourceWarning, stacklevel=2)
 
 
 def _end(loop: asyncio.AbstractEventLoop, transport: Transport) -> None:

@@ -31,6 +31,7 @@ from ...errors import (
 from ...settings import ConnectionInfo
 from ..base import Answered, ByteStream, Call, Transport
 from ..deadlines import Deadlines
+from ..net.sockets import close_at_end
 from ..retry import pushback_ms
 from .grpcio_channel import open_channel
 from .grpcio_interceptors import inner_calls, innermost
@@ -56,6 +57,7 @@ class GrpcioTransport(Transport):
     def __init__(self, connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -> None:
         super().__init__()
         self._target = connection.target
+        close_at_end(self)
         self._channel = open_channel(connection, (*interceptors, *innermost(interceptors)))
         self.deadlines = Deadlines(self.loop)
         self._methods: dict[tuple[str, str], Any] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -250,10 +249,3 @@ class Pool:
             connection.close()
         if self._closing:
             await asyncio.wait([each.closed for each in self._closing])
-
-    def __del__(self) -> None:
-        # Those that the loop's end closed count as well: the client was forgotten.
-        if self._resolved_at > 0 and not self._closed:
-            told = f"HTTP connections to {self._info.target} were not closed: use `async with` or `aclose()`"
-            warnings.warn(told, ResourceWarning, source=self, stacklevel=2)
-            self.loop.call_exception_handler({"message": told})

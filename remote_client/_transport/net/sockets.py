@@ -1,18 +1,22 @@
-"""The process's open sockets: what becomes of them when it forks, and when their event loop ends without a goodbye."""
+"""The process's open connections: what becomes of them when it forks, and when their event loop ends before them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import socket
 import weakref
 from collections.abc import AsyncGenerator
 from typing import Any
 
 from ... import _fork
+from ...errors import ClosedError
 
 _open: dict[asyncio.AbstractEventLoop, weakref.WeakSet[Any]] = {}
 """Protocols whose `transport` is open, by their loop: a set of one thread, which no other changes while it is read."""
+_others: dict[asyncio.AbstractEventLoop, weakref.WeakSet[Any]] = {}
+"""Transports whose connections are another library's."""
 _ends: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
 """What each running loop calls when it ends."""
 
@@ -20,20 +24,28 @@ _ends: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
 def register(protocol: Any) -> None:
     """Remember a connected protocol; its `transport` attribute holds the transport, or None once that is closed."""
     loop = asyncio.get_running_loop()
-    if loop not in _ends:
-        for each in list(_ends):  # a copy: other threads have loops that begin and end
-            if each.is_closed():
-                _ends.pop(each, None)
-                _open.pop(each, None)
-        _open[loop] = weakref.WeakSet()
-        _ends[loop] = end = _abort_at_end(loop)
-        with contextlib.suppress(StopIteration):  # at its `yield`
-            end.asend(None).send(None)
+    _watch(loop)
     _open[loop].add(protocol)
 
 
-async def _abort_at_end(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
-    """Close the sockets of a loop's clients that nobody closed.
+def close_at_end(transport: Any) -> None:
+    """Close a transport when the running loop ends, if it still exists: the other library would not."""
+    loop = asyncio.get_running_loop()
+    _watch(loop)
+    _others[loop].add(transport)
+
+
+def _watch(loop: asyncio.AbstractEventLoop) -> None:
+    if loop not in _ends:
+        end_left_ones()
+        _open[loop], _others[loop] = weakref.WeakSet(), weakref.WeakSet()
+        _ends[loop] = end = _close_at_end(loop)
+        with contextlib.suppress(StopIteration):  # at its `yield`
+            end.asend(None).send(None)
+
+
+async def _close_at_end(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
+    """Close what a loop's clients left open.
 
     `asyncio.run` closes the asynchronous generators that are left, and that is the one thing it lets others do at its
     end. Without it each such socket would stay open until the garbage collector complains about its transport.
@@ -45,6 +57,30 @@ async def _abort_at_end(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None,
         for protocol in list(_open.pop(loop, ())):
             if protocol.transport is not None:
                 protocol.transport.abort()
+        for transport in list(_others.pop(loop, ())):
+            await transport.aclose(lambda: ClosedError("its event loop has ended"))
+
+
+def end_left_ones() -> bool:
+    """End the connections of loops that were closed without letting others close anything; whether there was one."""
+    found = False
+    for loop in list(_ends):  # a copy: other threads have loops that begin and end
+        if loop.is_closed():
+            _ends.pop(loop, None)
+            _others.pop(loop, None)
+            for protocol in list(_open.pop(loop, ())):
+                found = _shut_down(protocol.transport) or found
+    return found
+
+
+def _shut_down(transport: asyncio.Transport | None) -> bool:
+    """End a connection without its loop. asyncio closes the socket when it collects the transport, and tells of it."""
+    opened = None if transport is None else transport.get_extra_info("socket")
+    if opened is None:
+        return False
+    with contextlib.suppress(OSError):
+        opened.shutdown(socket.SHUT_RDWR)
+    return True
 
 
 def _after_fork() -> None:
