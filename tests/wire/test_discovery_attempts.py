@@ -20,8 +20,9 @@ from remote_client.errors import (
 from remote_client.hooks import AttemptFailed, CallEnded
 from remote_client.jobs import JobStatus
 from tests.support import http_server
-from tests.support.http_wire import RESET, HttpWire
+from tests.support.http_wire import RESET, HttpWire, answer
 from tests.support.http_wire import models as http_models
+from tests.support.proxy import Proxy
 from tests.support.wire import WireServer
 
 Refused = Callable[..., Any]
@@ -104,6 +105,23 @@ async def test_reflection_has_one_deadline_over_all_attempts(wire: WireServer) -
         with pytest.raises(DeadlineExceededError):
             await client.describe()
     assert (await wire.stats())["started"]["reflection v1"] == 1
+
+
+async def test_a_reflection_that_is_lost_midway_is_asked_again(wire: WireServer) -> None:
+    await wire.faults(reflection_hang=True)
+    async with Proxy(wire.port) as proxy, RemoteClient(f"127.0.0.1:{proxy.port}") as client:
+        described = asyncio.ensure_future(client.describe())
+        await wire.until(lambda seen: seen["running"], 5)
+        await wire.faults(reflection_hang=False)
+        proxy.cut()
+        assert (await described).tasks
+
+
+async def test_a_document_that_is_cut_is_asked_for_again(http_wire: HttpWire) -> None:
+    cut = {"steps": [*answer('{"paths": ', headers={"content-length": 100}), RESET]}
+    await http_wire.faults({"GET /openapi.json": [cut]})
+    async with RemoteClient(http_wire.target) as client:
+        assert (await client.describe()).tasks
 
 
 # -- a server that comes up late --------------------------------------------------------------------------------------
@@ -227,8 +245,8 @@ async def test_a_finder_without_a_document_keeps_no_other_from_being_asked(
 @pytest.mark.parametrize("fault", BUSY, ids=["429", "503", "reset"])
 async def test_a_refused_question_about_a_job_is_asked_again(http_wire: HttpWire, fault: dict[str, Any]) -> None:
     document, route = http_server.openapi(), "/api/v1/task/echo/job"
-    answer = {"responses": {"200": {"content": {"application/json": {"schema": {}}}}}}
-    document["paths"][route] = dict.fromkeys(("post", "get", "delete"), answer)
+    operation = {"responses": {"200": {"content": {"application/json": {"schema": {}}}}}}
+    document["paths"][route] = dict.fromkeys(("post", "get", "delete"), operation)
     states = [{"body": {"state": each}} for each in ("RUNNING", "COMPLETED")]
     polls = [fault, states[0], fault, states[1]]
     await http_wire.faults({"GET /openapi.json": {"body": document}, f"GET {route}": polls})
