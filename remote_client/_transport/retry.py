@@ -41,7 +41,10 @@ def pause(
     """Seconds to wait after `failed` attempts: what the server asks for, or a random part of a growing limit."""
     if error.pushback is not None:
         return error.pushback
-    limit = min(policy.initial_backoff * policy.multiplier ** (failed - 1), policy.max_backoff)
+    try:
+        limit = min(policy.initial_backoff * policy.multiplier ** (failed - 1), policy.max_backoff)
+    except OverflowError:  # after a thousand attempts
+        limit = policy.max_backoff if policy.initial_backoff else 0.0
     return limit * jitter()
 
 

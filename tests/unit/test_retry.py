@@ -109,6 +109,8 @@ def test_pauses() -> None:
     assert [pause(error, POLICY, count, lambda: 1.0) for count in range(1, 9)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5]
     assert pause(error, POLICY, 3, lambda: 0.0) == 0
     assert pause(failed(UnavailableError, pushback=7.0), POLICY, 1) == 7.0
+    assert pause(error, POLICY, 5000, lambda: 1.0) == 5
+    assert pause(error, RetryPolicy(initial_backoff=0), 5000, lambda: 1.0) == 0
     assert not may_retry(failed(UnavailableError, pushback=NEVER), POLICY)
 
 
