@@ -49,6 +49,7 @@ class ReflectedCodec:
         self._fill = types.encoder(method.input_type)
         self._converter: Callable[[Deed], Callable[[Any], Any]] = cache(partial(types.decoder, method.output_type))
         self._make = self._converter("make")
+        self._let_travel = cache(partial(types.let_travel, method.output_type))
         self._packed = packed_fields(method.output_type)
         self._buffers = {
             self._attributes[name]: (tag, code) for name, (tag, code) in buffers(method.input_type).items()
@@ -126,6 +127,7 @@ class ReflectedCodec:
                 # A runtime answers a call of a task the model does not have with what the model's own task gives.
                 raise ValueError("it has fields that this type has not; is the model of another task?")
             if output == "proto":
+                self._let_travel()
                 return message
             if output == "dict":
                 return self._converter("read")(message)

@@ -9,11 +9,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
 
+T = TypeVar("T")
 _RECIPE = "__remote_recipe__"
 _classes: WeakValueDictionary[bytes, type[Any]] = WeakValueDictionary()
 """By the digests of their recipes. Descriptions of different servers share the classes that they describe alike."""
@@ -73,9 +74,14 @@ class Recipe:
         found = self.find()
         if found is None:
             with making():
-                found = self.find() or self.make(self.name, self.parts)
-                _recent.append(found)
+                found = keep(self.find() or self.make(self.name, self.parts))
         return found
+
+
+def keep(kind: type[T]) -> type[T]:
+    """Keep a class that came with an unpickled object for a while, as more such objects may come."""
+    _recent.append(kind)
+    return kind
 
 
 class Unfinished:

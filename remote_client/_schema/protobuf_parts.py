@@ -107,18 +107,23 @@ def _type_of(field: FieldDescriptor) -> Type | None:
     return field.message_type if field.message_type is not None else field.enum_type
 
 
-def make(name: str, parts: tuple[Part, ...]) -> type[Any]:
-    """The class of a message or an enum, of its recipe."""
-    from .reflected import pool_of  # they make recipes
-    from .types import Types
-
+def files_of(parts: tuple[Part, ...]) -> dict[str, FileDescriptorProto]:
+    """The files that the parts stand in, without all else."""
     files: dict[str, FileDescriptorProto] = {}
     for part in parts:
         head = FileDescriptorProto.FromString(part.file)
         file = files.setdefault(head.name, head)
         file.MergeFromString(part.data)
         file.dependency.extend(each for each in part.imports if each not in file.dependency)
-    pool, types = pool_of(files), Types()
+    return files
+
+
+def make(name: str, parts: tuple[Part, ...]) -> type[Any]:
+    """The class of a message or an enum, of its recipe."""
+    from .reflected import pool_of  # they make recipes
+    from .types import Types
+
+    pool, types = pool_of(files_of(parts)), Types()
     try:
         message = pool.FindMessageTypeByName(name)
     except KeyError:

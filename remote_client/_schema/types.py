@@ -17,6 +17,7 @@ from .convert import Converters, Deed
 from .fields import Field, either, fields_of, is_map, is_repeated, map_entry, python_type
 from .foreign import candidates
 from .learned import LearnedEnum, LearnedModel, Unfinished
+from .messages import let_travel
 from .protobuf_parts import Parts
 
 
@@ -149,6 +150,10 @@ class Types:
     def decoder(self, descriptor: Descriptor, deed: Deed) -> Callable[[Any], Any]:
         """See `Converters.decoder`."""
         return self._converters.decoder(descriptor, deed)
+
+    def let_travel(self, descriptor: Descriptor) -> None:
+        """See `messages.let_travel`."""
+        let_travel(descriptor, self._parts)
 
     def one(self, field: FieldDescriptor) -> Any:
         """The type of one value of a field."""

@@ -96,6 +96,17 @@ async def test_answers_of_declared_types_and_of_other_forms_travel(grpc_client: 
     assert pickle.loads(pickle.dumps(await numbers.with_options(output="dict").run_zoo(ZOO)))
 
 
+async def test_protobuf_messages_travel(grpc_client: RemoteClient) -> None:
+    model: Any = (await grpc_client.model("zoo")).with_options(output="proto")
+    message = await model.run_zoo(ZOO)
+    assert pickle.loads(pickle.dumps(message)) == message
+    assert pickle.loads(cloudpickle.dumps(message.place)) == message.place
+    script = "import pickle, sys; made = pickle.load(sys.stdin.buffer); sys.stdout.buffer.write(pickle.dumps(made))"
+    done = subprocess.run([sys.executable, "-c", script], input=pickle.dumps(message), capture_output=True, timeout=60)
+    assert not done.returncode, done.stderr.decode()
+    assert pickle.loads(done.stdout).SerializeToString() == message.SerializeToString()
+
+
 CHILD = """
 import pickle, sys
 made = [pickle.loads(each) for each in pickle.load(sys.stdin.buffer)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import pickle
 import pickletools
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from remote_client._schema import learned, openapi, reflected
 from remote_client._schema.rpc import ServiceDescription
 from tests.support.wire_library import INFO_SERVICE, SERVICE, add_field, library_files
 
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 PROTOCOLS = range(2, pickle.HIGHEST_PROTOCOL + 1)
 
 
@@ -178,6 +181,31 @@ def test_a_file_of_another_syntax_and_of_several_files_travels() -> None:
     learned._recent.clear()
     gc.collect()
     assert pickle.loads(pickled).inner.text == "a"
+
+
+@pytest.mark.parametrize("number", PROTOCOLS)
+def test_protobufs_messages_travel_too(number: int) -> None:
+    description = described(one_file())
+    codec = description.tasks["OneTask"].methods[0].codec
+    data = codec.encode(
+        "", (), {"inner": {"text": "in"}, "mood": "WILD", "other": {"outer": [{}]}, "outer": {}, "at": NOW}
+    )
+    message = codec.decode(data, "proto")
+    for each in (message, message.inner, message.other):
+        found = pickle.loads(pickle.dumps(each, number))
+        assert found.SerializeToString() == each.SerializeToString()
+        assert type(found).DESCRIPTOR.full_name == type(each).DESCRIPTOR.full_name
+        assert copy.deepcopy(each) == copy.copy(each) == each
+    pickled = pickle.dumps([message, message.inner], number)
+    assert b"secret_name" not in pickled
+    told = message.SerializeToString()
+    del description, codec, message, each, found
+    learned._recent.clear()
+    gc.collect()
+    one, other = pickle.loads(pickled)[0], pickle.loads(pickled)[0]
+    assert one == other
+    assert one.SerializeToString() == told
+    assert pickle.loads(pickle.dumps(one.inner)) == one.inner
 
 
 def test_a_class_of_the_users_own_is_pickled_as_any_other() -> None:
