@@ -76,8 +76,8 @@ class RemoteClient(Handle):
         max_session_age: seconds until a connection is replaced by a new one, without loss; below 0 (the default) never,
             0 a new connection for each call.
         tls: TLS settings; giving them turns TLS on.
-        metadata: sent with every call: a mapping, or a sync or async callable that gives one (for tokens that
-            change). Over HTTP they are headers.
+        metadata: sent with every call: a mapping, a sync or async callable that gives one (for tokens that change), or
+            credentials of `remote_client.auth`. Over HTTP they are headers.
         hooks: functions that get the events of `remote_client.hooks`: each attempt that failed, each call's end.
         transport: a transport for HTTP to use instead of its own: `httpx.MockTransport`, a respx router's, httpx2's, or
             any other object with httpx's interface of transports for asyncio. `aclose()` closes it.
