@@ -64,9 +64,9 @@ class RemoteClient(Handle):
     Nothing is dialled before the first call. Use it in one event loop, as an async context manager or with `aclose()`.
 
     Args:
-        target: `host:port` or `grpc://host:port`, `grpcs://host:port` (TLS), `unix:/path`; `http://host:port`,
-            `https://host:port`; a `ConnectionInfo`; or a list of these, for several servers: of two that list the same
-            model the first is used.
+        target: `host:port` or `grpc://host:port`, `grpcs://host:port` (TLS), `unix:/path`, `xds:///service`;
+            `http://host:port`, `https://host:port`; a `ConnectionInfo`; or a list of these, for several servers: of two
+            that list the same model the first is used.
         protocol: `"grpc"` or `"http"`, for targets that do not name it; the default is gRPC.
         retries: attempts after the first, of calls that may be sent again: a call of one answer, a stream that gave
             none yet, a streamed input of which nothing was taken. Trainings, jobs and deployments are sent once.
@@ -82,7 +82,8 @@ class RemoteClient(Handle):
         transport: a transport for HTTP to use instead of its own: `httpx.MockTransport`, a respx router's, httpx2's, or
             any other object with httpx's interface of transports for asyncio. `aclose()` closes it.
         engine: what speaks gRPC: `"asyncio"` (this package) or `"grpcio"` (grpc.aio). Without it the connection's, then
-            the environment's `REMOTE_CLIENT_ENGINE`; then `"asyncio"`, unless an option or `interceptors` need grpcio.
+            the environment's `REMOTE_CLIENT_ENGINE`; then `"asyncio"`, unless `xds:///`, an option or `interceptors`
+            need grpcio.
         interceptors: grpc.aio's client interceptors; grpcio calls them.
         max_pending: calls to a server that may wait for its first answer at a time; further ones wait in the client.
             Default 256.

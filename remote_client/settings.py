@@ -38,6 +38,7 @@ MetadataSource = Metadata | Callable[[], Metadata | Awaitable[Metadata]] | Crede
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _HOSTNAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _ZONE = re.compile(r"[A-Za-z0-9_.-]+")
+_XDS = re.compile(r"xds://[A-Za-z0-9_.-]*/[A-Za-z0-9_.~:/%-]+")
 _SCHEMES: dict[str, tuple[Protocol, bool]] = {
     "grpc": ("grpc", False),
     "grpcs": ("grpc", True),
@@ -223,9 +224,10 @@ class ConnectionInfo(Settings):
     """One server (or, with `{}` in the host name, one server per model) and how to talk to it.
 
     Attributes:
-        hostname: DNS name, IPv4 or IPv6 address, `unix:` and a socket's path, or `unix-abstract:` and a socket's name.
-            It may hold one `{}`: the model's name, which must then be a DNS label.
-        port: 1 to 65535; without it 443 with TLS and 80 otherwise, as upstream; none for a unix socket.
+        hostname: DNS name, IPv4 or IPv6 address, `unix:` and a socket's path, `unix-abstract:` and a socket's name, or
+            `xds:///` and a service's name, for an xDS control plane to resolve (needs grpcio, see docs/engines.md). It
+            may hold one `{}`: the model's name, which must then be a DNS label.
+        port: 1 to 65535; without it 443 with TLS and 80 otherwise, as upstream; none for a unix socket or `xds:///`.
         tls: see `ConnectionTlsInfo`; off by default.
         timeout: seconds (or a `timedelta`) for a call, and between two items of a stream; None or `math.inf` for no
             limit. Default 60.
@@ -286,11 +288,18 @@ class ConnectionInfo(Settings):
             if not path or not path.isprintable():
                 raise ValueError("hostname: unix: or unix-abstract: must be followed by the socket's path or name")
             return self
+        if self.is_xds:
+            if self.port is not None:
+                raise ValueError("port: an xDS target has none; one that the service's name ends with belongs there")
+            if not _XDS.fullmatch(self.hostname.replace("{}", "x", 1)):
+                raise ValueError("hostname: must be xds:///<service>, with at most one {} for the model's name")
+            return self
         if self.port is None:
             object.__setattr__(self, "port", HTTPS_PORT if self.tls.enabled else HTTP_PORT)
         if not _is_ipv6(self.hostname) and not _HOSTNAME.fullmatch(self.hostname.replace("{}", "x", 1)):
             raise ValueError(
-                "hostname: must be a DNS name, an IP address or unix:<path>, with at most one {} for the model's name"
+                "hostname: must be a DNS name, an IP address, unix:<path> or xds:///<service>, with at most one {} for "
+                "the model's name"
             )
         return self
 
@@ -300,14 +309,19 @@ class ConnectionInfo(Settings):
         return self.hostname.startswith(("unix:", "unix-abstract:"))
 
     @property
+    def is_xds(self) -> bool:
+        """Whether this is a service whose servers an xDS control plane tells."""
+        return self.hostname.startswith("xds://")
+
+    @property
     def is_template(self) -> bool:
         """Whether the host name depends on the model's name."""
         return not self.is_unix and "{}" in self.hostname
 
     @property
     def target(self) -> str:
-        """`host:port`, `[v6]:port` or `unix:path`: how errors name the server."""
-        if self.is_unix:
+        """`host:port`, `[v6]:port`, `unix:path` or `xds:///service`: how errors name the server."""
+        if self.is_unix or self.is_xds:
             return self.hostname
         return f"[{self.hostname}]:{self.port}" if ":" in self.hostname else f"{self.hostname}:{self.port}"
 
@@ -335,7 +349,8 @@ def parse_target(target: str) -> tuple[ConnectionInfo, Protocol]:
     """The connection and protocol that a target names.
 
     `host:port` and `grpc://host:port` are gRPC, `grpcs://` is gRPC over TLS, `unix:/path` and `unix-abstract:name` (on
-    Linux) are gRPC over a socket, `http://` and `https://` are HTTP. An IPv6 address stands in brackets: `[::1]:8085`.
+    Linux) are gRPC over a socket, `xds:///service` is gRPC to what an xDS control plane tells, `http://` and `https://`
+    are HTTP. An IPv6 address stands in brackets: `[::1]:8085`.
 
     Raises:
         ConfigurationError: the target is none of these. The message never repeats user information.
@@ -344,12 +359,14 @@ def parse_target(target: str) -> tuple[ConnectionInfo, Protocol]:
         return ConnectionInfo(hostname=target), "grpc"
     if target.startswith("unix:"):
         return ConnectionInfo(hostname="unix:" + target.removeprefix("unix:").removeprefix("//")), "grpc"
+    if target.startswith("xds://"):
+        return ConnectionInfo(hostname=target), "grpc"
     scheme, found, rest = target.partition("://")
     if not found:
         scheme, rest = "grpc", target
     if scheme not in _SCHEMES:
         # What stands before "://" may hold a user and a password: it is never repeated.
-        raise ConfigurationError(f"target: unknown scheme; known are {', '.join(_SCHEMES)} and unix:/path")
+        raise ConfigurationError(f"target: unknown scheme; known are {', '.join(_SCHEMES)}, xds and unix:/path")
     if any(mark in rest for mark in "@?#\\ ") or not rest.isprintable() or rest.rstrip("/").count("/"):
         raise ConfigurationError(
             "target: only a host and a port are allowed, no user, path or query; pass credentials as metadata="
@@ -457,6 +474,8 @@ def check_protocol(connection: ConnectionInfo, protocol: Protocol) -> None:
         )
     if protocol == "http" and connection.is_unix:
         raise ConfigurationError("hostname: a unix socket is spoken to over gRPC only")
+    if protocol == "http" and connection.is_xds:
+        raise ConfigurationError(f"hostname: {connection.target}: xDS is spoken over gRPC only")
 
 
 def check_metadata(source: Any) -> None:
@@ -485,6 +504,12 @@ def check_metadata(source: Any) -> None:
                 raise ConfigurationError(f"metadata: keys must be text, not {type(key).__name__}")
 
 
+class _Checked(tuple[Any, ...]):
+    """Hooks or sources of metadata that were checked: `with_options` is called for each call by some."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class CallOptions(Immutable):
     """What `with_options` sets for calls.
@@ -508,11 +533,14 @@ class CallOptions(Immutable):
     hooks: tuple[Hook, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        check_hooks(self.hooks)
-        if not isinstance(self.metadata, tuple):
-            raise ConfigurationError("metadata: expected a tuple of sources, as in (source,)")
-        for source in self.metadata:
-            check_metadata(source)
+        if not isinstance(self.hooks, _Checked):
+            object.__setattr__(self, "hooks", _Checked(check_hooks(self.hooks)))
+        if not isinstance(self.metadata, _Checked):
+            if not isinstance(self.metadata, tuple):
+                raise ConfigurationError("metadata: expected a tuple of sources, as in (source,)")
+            for source in self.metadata:
+                check_metadata(source)
+            object.__setattr__(self, "metadata", _Checked(self.metadata))
         for name in ("timeout", "total_timeout"):
             object.__setattr__(self, name, limit(getattr(self, name), name))
         if self.output not in get_args(Output):

@@ -248,7 +248,7 @@ def choose_engine(
     """Decide which engine carries the calls.
 
     The connection's `engine` counts first, then the environment's. Without either the own engine is taken, unless
-    something is asked for that only grpcio has: an option, or interceptors.
+    something is asked for that only grpcio has: an xDS target, an option, or interceptors.
 
     Args:
         connection: the server.
@@ -263,16 +263,23 @@ def choose_engine(
     if protocol == "http":
         _check_http(asked, interceptors)
         return "asyncio"
-    foreign = unknown_options(connection.options)
+    needed = _needs_grpcio(connection, interceptors)
     if asked is None:
-        asked = "grpcio" if foreign or interceptors else "asyncio"
-    elif asked == "asyncio" and foreign:
-        raise ConfigurationError(f'options: {foreign[0]}: only engine="grpcio" knows it, and {source} is "asyncio"')
-    elif asked == "asyncio" and interceptors:
-        raise ConfigurationError(f'interceptors: only engine="grpcio" calls them, and {source} is "asyncio"')
+        asked = "grpcio" if needed else "asyncio"
+    elif asked == "asyncio" and needed:
+        raise ConfigurationError(f'{needed}, and {source} is "asyncio"')
     if asked == "grpcio" and connection.tls.enabled and connection.tls.key_password is not None:
         raise ConfigurationError("tls.key_password: grpcio takes unencrypted keys only; decrypt key_file for it")
     return asked
+
+
+def _needs_grpcio(connection: ConnectionInfo, interceptors: Sequence[Any]) -> str | None:
+    """What is asked for that only grpcio has, as an error begins to tell it; None if nothing is."""
+    if connection.is_xds:
+        return f'hostname: {connection.target}: only engine="grpcio" speaks xDS'
+    if foreign := unknown_options(connection.options):
+        return f'options: {foreign[0]}: only engine="grpcio" knows it'
+    return 'interceptors: only engine="grpcio" calls them' if interceptors else None
 
 
 def _asked(connection: ConnectionInfo, environment: Mapping[str, str] | None) -> tuple[Engine | None, str]:

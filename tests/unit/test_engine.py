@@ -10,6 +10,7 @@ import pytest
 from remote_client import ConnectionInfo, FinderConfig, RemoteClient, RemoteModelFinder
 from remote_client._transport.engine import OPTIONS, GrpcOptions, choose_engine, unknown_options
 from remote_client._transport.engines.grpcio_channel import _OPTIONS
+from remote_client._transport.engines.grpcio_channel import _options as channel_options
 from remote_client.errors import ConfigurationError
 from remote_client.sync import RemoteClient as BlockingClient
 
@@ -63,6 +64,30 @@ def test_options_choose(options: dict[str, Any], expected: str) -> None:
 
 def test_interceptors_choose_grpcio() -> None:
     assert choose_engine(info(), "grpc", [object()], {}) == "grpcio"
+
+
+def test_an_xds_target_needs_grpcio() -> None:
+    xds = ConnectionInfo(hostname="xds:///svc")
+    told = 'xds:///svc: only engine="grpcio" speaks xDS, and {} is "asyncio"'
+    assert choose_engine(xds, "grpc", environment={}) == "grpcio"
+    with pytest.raises(ConfigurationError, match=told.format("engine")):
+        choose_engine(xds.replace(engine="asyncio"), "grpc", environment={})
+    with pytest.raises(ConfigurationError, match=told.format("REMOTE_CLIENT_ENGINE")):
+        choose_engine(xds, "grpc", environment={"REMOTE_CLIENT_ENGINE": "asyncio"})
+
+
+@pytest.mark.parametrize("hostname", ["xds:///svc", "xds:///{}.svc"])
+def test_finders_of_xds_targets(hostname: str) -> None:
+    RemoteModelFinder({"connection": {"hostname": hostname}})
+    with pytest.raises(ConfigurationError, match="xDS is spoken over gRPC only"):
+        RemoteModelFinder({"connection": {"hostname": hostname}, "protocol": "http"})
+    with pytest.raises(ConfigurationError, match=r"only engine=.grpcio. speaks xDS"):
+        RemoteModelFinder({"connection": {"hostname": hostname}, "engine": "asyncio"})
+
+
+@pytest.mark.parametrize(("hostname", "policy"), [("h", "round_robin"), ("xds:///svc", None), ("127.0.0.1", None)])
+def test_how_calls_are_spread_over_a_service_is_its_control_planes_to_say(hostname: str, policy: str | None) -> None:
+    assert channel_options(ConnectionInfo(hostname=hostname)).get("grpc.lb_policy_name") == policy
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,13 @@ def test_nulls_of_a_configuration_file() -> None:
         ({"hostname": "h", "port": "80"}, "port: "),
         ({"hostname": "unix:/x", "port": 80}, "port: a unix socket has none"),
         ({"hostname": "unix:"}, "must be followed by the socket's path"),
+        ({"hostname": "xds:///svc", "port": 80}, "port: an xDS target has none"),
+        ({"hostname": "xds:///"}, "hostname: must be xds:///<service>"),
+        ({"hostname": "xds:svc"}, "hostname: must be a DNS name"),
+        ({"hostname": "xds://svc"}, "hostname: must be xds:///<service>"),
+        ({"hostname": "xds:///user@svc"}, "hostname: must be xds:///<service>"),
+        ({"hostname": "xds:///svc?a"}, "hostname: must be xds:///<service>"),
+        ({"hostname": "xds:///{}.{}"}, "hostname: must be xds:///<service>"),
         ({"hostname": "h", "timeout": 0}, "timeout: "),
         ({"hostname": "h", "timeout": -1}, "timeout: "),
         ({"hostname": "h", "retries": -1}, "retries: "),
@@ -96,6 +103,9 @@ def test_settings_are_frozen() -> None:
         ("http://h:1", "h:1", "http", False),
         ("https://h", "h:443", "http", True),
         ("xds:1", "xds:1", "grpc", False),
+        ("xds:///svc", "xds:///svc", "grpc", False),
+        ("xds:///svc.ns:8085", "xds:///svc.ns:8085", "grpc", False),
+        ("xds://authority/svc", "xds://authority/svc", "grpc", False),
     ],
 )
 def test_targets(target: str, dials: str, protocol: str, secure: bool) -> None:
@@ -120,6 +130,8 @@ def test_targets(target: str, dials: str, protocol: str, secure: bool) -> None:
         "::1:1",
         "a b:1",
         "ftp://h:1",
+        "xds://user:SECRET@h/svc",
+        "xds:///svc?token=SECRET",
         "ipv4:127.0.0.1:1,127.0.0.2:1",
         "h\n:1",
         "[::1:1",
@@ -148,6 +160,7 @@ def test_template() -> None:
     assert template.for_model("foo-1") == ConnectionInfo(hostname="foo-1.models.svc", port=1, timeout=5)
     plain = ConnectionInfo(hostname="h", port=1)
     assert plain.for_model("anything/at all") is plain
+    assert ConnectionInfo(hostname="xds:///{}.svc:8085").for_model("foo-1").target == "xds:///foo-1.svc:8085"
 
 
 class Pem:
@@ -281,6 +294,7 @@ def test_client_settings() -> None:
         (["a:1", "http://b:1"], {}, "one protocol"),
         ("grpc://h:1", {"protocol": "http"}, "the target names grpc"),
         ("unix:/x", {"protocol": "http"}, "the target names grpc"),
+        ("xds:///svc", {"protocol": "http"}, "the target names grpc"),
         ("grpcs://h:1", {"tls": {"enabled": False}}, "turns it off"),
         ("h:1", {"tls": {"insecure_verify": True}}, "insecure_verify"),
         ("h:1", {"timeout": 0}, "timeout"),

@@ -36,7 +36,13 @@ from ..retry import pushback_ms
 from .grpcio_channel import open_channel
 from .grpcio_interceptors import inner_calls, innermost
 
-_UNSENT = ("failed to connect", "connections to all backends failing", "DNS resolution failed")
+_UNSENT = (
+    "failed to connect",
+    "connections to all backends failing",
+    "DNS resolution failed",
+    "empty address list",
+    "Failed to create XdsClient",
+)
 """How gRPC begins to tell that there was no connection to send a call on."""
 _TLS_FAILURE = re.compile(
     r"(?is)(failed to connect|all backends failing)"

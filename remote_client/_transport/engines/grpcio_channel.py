@@ -40,6 +40,8 @@ _OPTIONS: dict[str, str | int] = {
     "grpc.http2.ping_timeout_ms": 10_000,
     "grpc.keepalive_permit_without_calls": 0,
 }
+_BOOTSTRAP = ("GRPC_XDS_BOOTSTRAP", "GRPC_XDS_BOOTSTRAP_CONFIG")
+"""The environment variables where gRPC finds the control plane: a file's path, or what is in it."""
 _used = False
 _hangs = False
 
@@ -56,13 +58,25 @@ def open_channel(connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -
     """Return a channel that dials what the connection says: a scheme in front, so that no host name is one."""
     if _hangs:
         raise ForkedError("gRPC was in use when this process was forked, and hangs: start workers with `spawn`")
+    if connection.is_xds:
+        _check_bootstrap(connection.target)
     global _used
     _used = True
-    target = connection.target if connection.is_unix else f"dns:///{connection.target}"
+    as_it_is = connection.is_unix or connection.is_xds
+    target = connection.target if as_it_is else f"dns:///{connection.target}"
     more: dict[str, Any] = {"options": list(_options(connection).items()), "interceptors": tuple(interceptors)}
     if not connection.tls.enabled:
         return grpc.aio.insecure_channel(target, **more)
-    return grpc.aio.secure_channel(target, _credentials(connection.tls), **more)
+    credentials = _credentials(connection.tls)
+    if connection.is_xds:  # the control plane's TLS, or else ours
+        credentials = grpc.xds_channel_credentials(credentials)
+    return grpc.aio.secure_channel(target, credentials, **more)
+
+
+def _check_bootstrap(target: str) -> None:
+    """Tell what is missing: of gRPC it would be an UNAVAILABLE, which is sent again."""
+    if not any(os.environ.get(each) for each in _BOOTSTRAP):
+        raise ConfigurationError(f"hostname: {target}: xDS needs a bootstrap: set {' or '.join(_BOOTSTRAP)}")
 
 
 def _options(connection: ConnectionInfo) -> dict[str, str | int]:
@@ -72,7 +86,12 @@ def _options(connection: ConnectionInfo) -> dict[str, str | int]:
         given.setdefault("grpc.http2.ping_timeout_ms", given["grpc.keepalive_timeout_ms"])
     if isinstance(config := given.get("grpc.service_config"), str):
         given["grpc.service_config"] = _without_retries(config)
-    policy = {"grpc.lb_policy_name": "round_robin"} if _is_name(connection.hostname) else {}
+    policy: dict[str, str | int] = {}
+    if connection.is_xds:
+        # An xDS route's retry policy would send trainings and jobs twice. Balancing is the control plane's.
+        policy = {"grpc.enable_retries": 0}
+    elif _is_name(connection.hostname):
+        policy = {"grpc.lb_policy_name": "round_robin"}
     return {**_OPTIONS, **policy, **given}
 
 
