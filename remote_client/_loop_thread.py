@@ -6,18 +6,20 @@ import asyncio
 import atexit
 import contextlib
 import contextvars
+import logging
 import os
 import sys
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from . import _fork
 from .errors import ClosedError, ForkedError, WrongLoopError
 
 R = TypeVar("R")
+logger = logging.getLogger("remote_client")
 
 END_TIME = 0.3
 """Seconds that a call which was broken off, as by Ctrl-C, may take to be cancelled on the server."""
@@ -28,10 +30,17 @@ closers: weakref.WeakSet[Any] = weakref.WeakSet()
 """Objects with connections, whose `aclose` is awaited at exit if nobody closed them before."""
 
 
+class Waiter(Protocol):
+    """Something in the loop that a thread waits for."""
+
+    def fail(self, error: BaseException) -> None:
+        """Tell the thread that the loop has ended. From any thread."""
+
+
 class _Call:
     """A coroutine in the loop, for which a thread waits."""
 
-    __slots__ = ("_context", "_task", "_thread", "_work", "done", "error", "result")
+    __slots__ = ("_begun", "_broken_off", "_context", "_task", "_thread", "_work", "done", "error", "result")
 
     def __init__(self, thread: LoopThread, work: Coroutine[Any, Any, Any]) -> None:
         self.done = threading.Lock()
@@ -42,12 +51,17 @@ class _Call:
         self._work = work
         self._context = contextvars.copy_context()
         self._task: asyncio.Task[None] | None = None
+        self._begun = self._broken_off = False
 
     def start(self) -> None:
         self._task = self._thread.spawn(self._run(), self._context)
 
     async def _run(self) -> None:
+        self._begun = True
         try:
+            if self._broken_off:
+                self._work.close()
+                raise asyncio.CancelledError
             self.result = await self._work
         except BaseException as error:  # whatever a user's callback raises must not end everybody's loop
             self.error = error
@@ -56,10 +70,16 @@ class _Call:
             self.done.release()
 
     def cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-        else:  # Ctrl-C came before it was posted
+        self._broken_off = True
+        if self._task is None:  # Ctrl-C came before it was posted
             self._work.close()
+        elif self._begun:  # cancelled before, it would never run, and tell nobody
+            self._task.cancel()
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+        with contextlib.suppress(RuntimeError):  # it was over just now
+            self.done.release()
 
 
 class LoopThread:
@@ -69,7 +89,10 @@ class LoopThread:
         self.loop = asyncio.new_event_loop()
         self.ending = False
         self.forked = False
+        self.waiting: set[Waiter] = set()
+        """Those to tell when the loop ends before they do."""
         self._stopped = False
+        self._failure: BaseException | None = None
         self._posted: deque[Callable[[], object]] = deque()
         self._awake = False
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) if hasattr(os, "eventfd") else None
@@ -78,6 +101,12 @@ class LoopThread:
         self.ident = self._thread.ident
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:
+            self._fail(error)
+
+    def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
         if self._bell is not None:
             self.loop.add_reader(self._bell, self._answer, self._bell)
@@ -86,6 +115,24 @@ class LoopThread:
             # A KeyboardInterrupt or SystemExit that a user's coroutine raises leaves the loop; it is everybody's.
             with contextlib.suppress(KeyboardInterrupt, SystemExit):
                 self.loop.run_forever()
+
+    def _fail(self, error: BaseException) -> None:
+        """Tell all who wait what left the loop itself, as when its selector was closed. Later calls get a new loop."""
+        global _thread
+        logger.error("the loop of the blocking client ended", exc_info=error)
+        self._failure = error  # first: who begins to wait from now on is told by `post`
+        with _lock:
+            if _thread is self:
+                _thread = None
+        with contextlib.suppress(Exception):
+            self.loop.close()
+        for each in list(self.waiting):
+            each.fail(self._ended())
+
+    def _ended(self) -> ClosedError:
+        failure = ClosedError("the loop of the blocking client ended: make a new client")
+        failure.__cause__ = self._failure
+        return failure
 
     def check(self) -> None:
         """Raise if this thread must not wait for the loop's.
@@ -105,11 +152,13 @@ class LoopThread:
         """Run a function that does not raise in the loop, soon. From any thread, and from finalizers.
 
         Raises:
-            ClosedError: the process is at its end.
+            ClosedError: the process is at its end, or the loop is.
             ForkedError: the thread is that of a parent process.
         """
         if self._stopped:
             raise ClosedError("the process is at its end")
+        if self._failure is not None:
+            raise self._ended()
         if self.forked:
             raise ForkedError(_INHERITED)
         self._posted.append(deed)
@@ -133,18 +182,23 @@ class LoopThread:
     def _take(self) -> None:
         self._awake = False  # first: what is posted from now on wakes the loop again
         posted = self._posted
-        while posted:
-            posted.popleft()()
+        try:
+            while posted:
+                posted.popleft()()
+        finally:
+            if posted:  # one raised: the others were posted by threads that wait
+                self.loop.call_soon(self._take)
 
     def spawn(self, work: Coroutine[Any, Any, R], context: contextvars.Context) -> asyncio.Task[R]:
         """Start a task; in the loop's thread."""
         if sys.version_info >= (3, 12):
             return asyncio.Task(work, loop=self.loop, context=context, eager_start=True)
-        return self.loop.create_task(work, context=context)
+        return asyncio.Task(work, loop=self.loop, context=context)
 
     def call(self, work: Coroutine[Any, Any, R]) -> R:
         """Run a coroutine and wait for it. If the waiting is broken off, it is cancelled."""
         call = _Call(self, work)
+        self.waiting.add(call)
         try:
             self.post(call.start)
             call.done.acquire()
@@ -156,6 +210,8 @@ class LoopThread:
                 self.post(call.cancel)
                 call.done.acquire(timeout=END_TIME)
             raise
+        finally:
+            self.waiting.discard(call)
         if call.error is None:
             result: R = call.result
             return result
@@ -186,7 +242,7 @@ class LoopThread:
 async def _close_all(closed: threading.Lock) -> None:
     try:
         for each in list(closers):
-            with contextlib.suppress(ForkedError):
+            with contextlib.suppress(ForkedError, WrongLoopError):  # of a parent, or of a loop that ended
                 await each.aclose()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:

@@ -86,18 +86,29 @@ class _Pump:
         self.thread = thread
         self._room: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._reading = self._broken_off = False
         self._ended = threading.Event()
+        self.failure: BaseException | None = None
+        """What was raised as the stream was closed."""
 
     def start(self) -> None:
         """Begin the call. Called once."""
+        self.thread.waiting.add(self)
         self.thread.post(functools.partial(self._begin, contextvars.copy_context()))
 
     def _begin(self, context: contextvars.Context) -> None:
         self._task = self.thread.spawn(self._run(), context)
 
     async def _run(self) -> None:
+        await self._read()
+        await self._close()
+
+    async def _read(self) -> None:
         items = self.items
+        self._reading = True
         try:
+            if self._broken_off:
+                raise asyncio.CancelledError
             async for item in self.stream:
                 items.put((item, None))
                 if items.qsize() >= _AHEAD:
@@ -109,9 +120,21 @@ class _Pump:
             if not self.thread.ending:  # else a daemon thread waits, and would print a traceback
                 items.put((END, error))
         finally:
+            self._reading = False
+
+    async def _close(self) -> None:
+        try:
             with contextlib.suppress(ForkedError):  # what the reader is told already
                 await self.stream.aclose()
-            self._ended.set()
+        except BaseException as error:
+            self.failure = error
+        self.thread.waiting.discard(self)
+        self._ended.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Tell the reader that the loop has ended."""
+        self.items.put((END, error))
+        self._ended.set()
 
     async def _wait(self) -> None:
         self._room = self.thread.loop.create_future()
@@ -142,7 +165,9 @@ class _Pump:
             self._ended.set()
 
     def _stop(self) -> None:
-        if self._task is not None:
+        self._broken_off = True
+        # Cancelled before it reads, the task would never run, and afterwards it would not close: nobody would be told.
+        if self._task is not None and self._reading:
             self._task.cancel()
 
     def wait(self, timeout: float | None = None) -> None:
@@ -230,6 +255,12 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
         pump.thread.check()
         pump.cancel()
         pump.wait()
+        failure, pump.failure = pump.failure, None
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            failure = None  # its traceback has this frame
 
     close = aclose
 
