@@ -265,9 +265,9 @@ class QueryCodec(JsonCodec):
         super().__init__(name, JsonMessage, signature, answer=answer, multipart=Multipart([]))
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        values = plain(self._binder.bind(args, kwargs))
+        values = self._binder.bind(args, kwargs)
         try:
-            return urlencode(values, doseq=True).encode()
+            return urlencode(plain(values), doseq=True).encode()
         except (ValueError, RecursionError):  # text that has no UTF-8 form, a number too long to be written
             raise InputError(f"{self._name}(): {', '.join(values)}: cannot be part of a query") from None
 

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from functools import reduce
 from operator import or_
@@ -113,8 +114,9 @@ _INTEGER: Any = Annotated[int, Strict(), PydanticField(ge=-(2**63), le=2**64 - 1
 
 
 def _large_double(value: Any) -> float:
-    if value.__class__ is int and float(value) == value:
-        return float(value)
+    with suppress(OverflowError):
+        if value.__class__ is int and float(value) == value:
+            return float(value)
     raise ValueError
 
 

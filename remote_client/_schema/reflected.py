@@ -40,6 +40,8 @@ def describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str]) 
             return _describe(files, services)
     except RecursionError:
         raise SchemaError("the server's types are nested too deeply") from None
+    except UnicodeDecodeError:
+        raise SchemaError("the server's files have names that are no UTF-8") from None
 
 
 def describe_told(files: Iterable[bytes], services: Iterable[str]) -> ServiceDescription:
