@@ -104,7 +104,8 @@ async def test_protobuf_messages_travel(grpc_client: RemoteClient) -> None:
     script = "import pickle, sys; made = pickle.load(sys.stdin.buffer); sys.stdout.buffer.write(pickle.dumps(made))"
     done = subprocess.run([sys.executable, "-c", script], input=pickle.dumps(message), capture_output=True, timeout=60)
     assert not done.returncode, done.stderr.decode()
-    assert pickle.loads(done.stdout).SerializeToString() == message.SerializeToString()
+    one, other = pickle.loads(done.stdout), message  # maps have no order of their own
+    assert one.SerializeToString(deterministic=True) == other.SerializeToString(deterministic=True)
 
 
 CHILD = """
