@@ -1,0 +1,40 @@
+"""Processes with a tracing agent: every kind of call, on either engine and protocol, from a loop and from a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.http_wire import HttpWire
+from tests.support.instrumented import AGENTS
+from tests.support.wire import ROOT, WireServer
+
+
+@pytest.mark.parametrize("engine", ["asyncio", "grpcio"])
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_calls_under_an_agent(wire: WireServer, http_wire: HttpWire, agent: str, engine: str) -> None:
+    command = [sys.executable, "-m", "tests.support.instrumented", agent, str(wire.port), str(http_wire.port)]
+    environment = {**os.environ, "REMOTE_CLIENT_ENGINE": engine}
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, env=environment, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    parts = 0
+    try:
+        async with asyncio.timeout(50):  # who waits longer waits for ever
+            while await asyncio.to_thread(process.stdout.readline) == "over\n":
+                for server in (wire, http_wire):
+                    left = await server.until(lambda seen: not any(seen["running"].values()), 3.0)
+                    assert not any(left["running"].values())
+                parts += 1
+                process.stdin.write("on\n")
+                process.stdin.flush()
+    finally:
+        if parts < 8:
+            process.kill()
+        _, told = await asyncio.to_thread(process.communicate)
+    assert (process.returncode, parts) == (0, 8), told[-3000:]
