@@ -106,7 +106,7 @@ def test_what_a_coroutine_raises(pool: ThreadPoolExecutor, kind: type[BaseExcept
     assert pool.submit(run, asyncio.sleep, 0, "on").result(WITHIN) == "on"
 
 
-@pytest.mark.parametrize("kind", RAISED)
+@pytest.mark.parametrize("kind", [*RAISED, StopIteration])
 def test_what_metadata_of_the_users_raises(
     wire: WireServer, pool: ThreadPoolExecutor, kind: type[BaseException]
 ) -> None:
