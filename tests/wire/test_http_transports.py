@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from remote_client import ConnectionInfo, RemoteClient, RemoteModelFinder, sync
 from remote_client._transport.manager import open_connections
 from remote_client.errors import ConfigurationError, DeadlineExceededError, UnavailableError
 from tests.support.http_wire import HttpWire, http_module
+from tests.support.packages import main_only
 from tests.support.runtime import free_port
 
 LIBRARIES = ["httpx", "httpx2"]
@@ -82,11 +82,9 @@ class Handmade:
 
 @pytest.fixture(params=LIBRARIES)
 def library(request: pytest.FixtureRequest) -> Any:
-    if importlib.util.find_spec(request.param) is None:
-        pytest.skip(f"{request.param} is not installed")
     if request.param == "httpx2" and ANYIO < [4, 10]:
         pytest.skip("httpx2 wants anyio 4.10")
-    return importlib.import_module(request.param)
+    return main_only(request.param)
 
 
 def _module(http_wire: HttpWire, transport: Any, **settings: Any) -> Any:
@@ -232,6 +230,8 @@ NEITHER = """
 @pytest.mark.skipif(ANYIO < [4, 10], reason="httpx2 wants anyio 4.10")
 @pytest.mark.parametrize("more", [HTTPX2, NEITHER], ids=["httpx2", "neither"])
 def test_an_httpx_of_other_names(http_wire: HttpWire, more: str) -> None:
+    if more is HTTPX2:
+        main_only("httpx2")
     script = OTHER_NAMES.replace("{more}", more.strip())
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script, http_wire.target], capture_output=True, text=True, timeout=30
