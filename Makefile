@@ -7,6 +7,8 @@ PYTHON ?= python3
 CLIENT := .venv
 RUNTIME := .venv-runtime
 export RUNTIME_PYTHON := $(CURDIR)/$(RUNTIME)/bin/python
+# The workers and the servers of the tests share compiled modules, even where the environment says that nobody may.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := -m pip install --quiet --disable-pip-version-check
 
 # Half of the time of the tests is waiting, so two cores keep four workers busy. Each has servers of its own.

@@ -11,12 +11,14 @@ import pytest
 
 from tests.support.http_wire import HttpWire
 from tests.support.instrumented import AGENTS
+from tests.support.packages import needs
 from tests.support.wire import ROOT, WireServer
 
 
 @pytest.mark.parametrize("engine", ["asyncio", "grpcio"])
 @pytest.mark.parametrize("agent", AGENTS)
 async def test_calls_under_an_agent(wire: WireServer, http_wire: HttpWire, agent: str, engine: str) -> None:
+    needs({"OpenTelemetry": "opentelemetry"}.get(agent, agent.replace("-", "_")))
     command = [sys.executable, "-m", "tests.support.instrumented", agent, str(wire.port), str(http_wire.port)]
     environment = {**os.environ, "REMOTE_CLIENT_ENGINE": engine}
     pipe = subprocess.PIPE
