@@ -725,7 +725,7 @@ def test_a_pickled_token_works_in_another_process(http_wire: HttpWire, file: Pat
 def test_without_fork_problems(http_wire: HttpWire, tokens: Tokens) -> None:
     """A child of a process that is just asking asks itself."""
     script = """
-import os, sys, threading
+import encodings.idna, os, sys, threading
 import remote_client._transport.http.transport  # a child cannot go on with what a parent's thread is importing
 from remote_client.auth import OAuthClientCredentials
 from remote_client.sync import RemoteClient
