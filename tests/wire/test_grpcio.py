@@ -199,6 +199,10 @@ async def test_a_call_that_ends_while_its_input_waits_leaves_no_task(wrapped: An
     # The fixture `no_task_left` looks for it.
 
 
+@pytest.mark.skipif(
+    tuple(map(int, grpc.__version__.split(".")[:2])) < (1, 85),
+    reason="grpcio before 1.85 holds intercepted calls in cycles of its own",
+)
 async def test_rotated_connections_close_without_the_collector(wire: WireServer, no_gc: None) -> None:
     info = wire.info(max_session_age=0)
     async with raw_module(info, open_connections(info, "grpc", None, PASSING)) as module:
