@@ -178,7 +178,11 @@ class Seen:
                 case TrailersReceived(stream=stream, head=head):
                     told = ("trailers", tuple((each.name, each.value) for each in head.fields))
                 case DataReceived(stream=stream, data=data, end=end):
-                    told = ("data", bytes(data), end)
+                    before = self.streams.get(stream.id, [])
+                    if before and before[-1][0] == "data":  # a large frame may come in parts
+                        told = ("data", before.pop()[1] + bytes(data), end)
+                    else:
+                        told = ("data", bytes(data), end)
                 case StreamReset(stream=stream, code=code, detail=detail):
                     told = ("reset", code, detail)
                 case StreamRefused(stream=stream):
