@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-import grpc
 import grpc.aio
 import pytest
 import pytest_asyncio
@@ -28,33 +26,8 @@ from remote_client.errors import (
 )
 from tests.support.wire import WireServer, open_files, raw_module, settled
 
+from .intercepting import Bidi, StreamOut, Unary, intercepted
 from .kinds import HANGING, Deed
-
-
-class Unary(grpc.aio.UnaryUnaryClientInterceptor):
-    """Calls a function around unary calls; gRPC takes an interceptor for one kind of call only."""
-
-    def __init__(self, around: Any) -> None:
-        self._around = around
-
-    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await self._around(continuation, client_call_details, request)
-
-
-class StreamOut(grpc.aio.UnaryStreamClientInterceptor):
-    def __init__(self, around: Any) -> None:
-        self._around = around
-
-    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await self._around(continuation, client_call_details, request)
-
-
-class Bidi(grpc.aio.StreamStreamClientInterceptor):
-    def __init__(self, around: Any) -> None:
-        self._around = around
-
-    async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await self._around(continuation, client_call_details, request_iterator)
 
 
 async def passing(continuation: Any, details: Any, request: Any) -> Any:
@@ -104,13 +77,6 @@ INTERCEPTORS: dict[str, Callable[[], Sequence[Any]]] = {
     "both": lambda: (*WRAPPING, *PASSING),
     "OpenTelemetry": lambda: Traced().interceptors,
 }
-
-
-@contextlib.asynccontextmanager
-async def intercepted(wire: WireServer, interceptors: Sequence[Any]) -> AsyncIterator[Any]:
-    connections = open_connections(wire.info(), "grpc", None, interceptors)
-    yield raw_module(wire.info(), connections)
-    await connections.aclose()
 
 
 @pytest_asyncio.fixture(params=INTERCEPTORS.values(), ids=INTERCEPTORS)

@@ -48,6 +48,8 @@ _TLS_FAILURE = re.compile(
     r"(?is)(failed to connect|all backends failing)"
     r".*(handshake failed|verification check failed|SSL_ERROR|security handshaker|Cannot check peer)"
 )
+WIND_UP = 1.0
+"""Seconds that what is left of a cancelled stream may take to end: an interceptor's iterator may never do so."""
 _WRITE_FAILED = "Internal error from Core"
 """What grpc.aio tells instead of the server's status where that came before the last message was written (#36066)."""
 
@@ -63,36 +65,43 @@ class GrpcioTransport(Transport):
     def __init__(self, connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -> None:
         super().__init__()
         self._target = connection.target
-        close_at_end(self)
-        self._channel = open_channel(connection, (*interceptors, *innermost(interceptors)))
+        interceptors = (*interceptors, *innermost(interceptors))
+        self._channel = open_channel(connection, interceptors)
+        self.is_intercepted = bool(interceptors)
         self.deadlines = Deadlines(self.loop)
         self._methods: dict[tuple[str, str], Any] = {}
         self._running: dict[Any, list[Any]] = {}
         self._winding_up: set[asyncio.Task[Any]] = set()
         self._reason: Callable[[], RemoteClientError] | None = None
+        close_at_end(self)  # last: it closes what is complete only
 
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> bytes:
         if not isinstance(body, bytes):
             return await self._stream_unary(call, body, answered)
         rpc = self._start("unary_unary", call, call.timeout, body)
         ending = self.own(_outcome(rpc))
+        # gRPC's own limit does not reach an interceptor that waits.
+        limit = _Idle(self.deadlines, call.timeout if self.is_intercepted else None, rpc)
+        limit.start(ending)
         try:
             await asyncio.wait((ending,))
         except asyncio.CancelledError:
             self.end(rpc)
             ending.cancel()
             raise
+        finally:
+            limit.stop()
         self._forget(rpc)
-        answer = self._answer(call, ending.result())
+        answer = self._answer(call, ending.result(), limit.expired)
         if answered is not None:  # of the head before it nothing public tells without one more task
             answered()
         return answer
 
-    def _answer(self, call: Call, outcome: Any) -> bytes:
+    def _answer(self, call: Call, outcome: Any, expired: bool) -> bytes:
         if isinstance(outcome, bytes):
             return outcome
         try:
-            raise self._not_one(call, "no answer") if outcome is None else self.failure(call, outcome)
+            raise self._not_one(call, "no answer") if outcome is None else self.failure(call, outcome, expired)
         finally:
             del outcome  # no reference leads from an exception back to it
 
@@ -142,11 +151,19 @@ class GrpcioTransport(Transport):
         self._running.pop(rpc, []).clear()
 
     def wind_up(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """A task that `aclose` waits for and does not cancel: it ends with its call."""
+        """A task that `aclose` waits for and does not cancel at once: it ends with its call."""
         task = self.own(coroutine)
         self._winding_up.add(task)
         task.add_done_callback(self._winding_up.discard)
         return task
+
+    async def wound_up(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        """Wait for the tasks of a cancelled stream, and cancel what an interceptor keeps from ending."""
+        _, left = await asyncio.wait(tasks, timeout=WIND_UP)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=WIND_UP)
 
     async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
         if self._reason is not None:
@@ -158,10 +175,9 @@ class GrpcioTransport(Transport):
             self.end(rpc)
         self.deadlines.close()
         # Closing while cancelled calls still wind up leaks the socket (#42125).
-        for _ in range(100):
-            if not self._tasks:
-                break
-            for task in self._tasks - self._winding_up:
+        late = self.loop.time() + WIND_UP
+        while self._tasks and self.loop.time() < late + WIND_UP:
+            for task in self._tasks - self._winding_up if self.loop.time() < late else self._tasks:
                 task.cancel()
             await asyncio.sleep(0.01)
         await self._channel.close(None)
@@ -237,19 +253,21 @@ class _Once:
 
 
 class _Idle:
-    """Cancels a call when a wait lasts longer than its timeout."""
+    """Cancels a call, and the task that waits for it, when a wait lasts longer than its timeout."""
 
-    __slots__ = ("_deadlines", "_key", "_rpc", "_timeout", "expired")
+    __slots__ = ("_deadlines", "_key", "_rpc", "_task", "_timeout", "expired")
 
     def __init__(self, deadlines: Deadlines, timeout: float | None, rpc: Any) -> None:
         self._deadlines = deadlines
         self._timeout = timeout
         self._rpc = rpc
         self._key: float | None = None
+        self._task: asyncio.Task[Any] | None = None
         self.expired = False
 
-    def start(self) -> None:
-        """A wait begins."""
+    def start(self, task: asyncio.Task[Any] | None = None) -> None:
+        """A wait begins, in a task that is ours."""
+        self._task = task
         if self._timeout is not None:
             self._key = self._deadlines.add(self._timeout, self)
 
@@ -258,16 +276,20 @@ class _Idle:
         if self._key is not None:
             self._deadlines.discard(self._key, self)
             self._key = None
+        self._task = None
 
     def progress(self) -> None:
         """Something moved; counts only during a wait."""
         if self._key is not None:
+            task = self._task
             self.stop()
-            self.start()
+            self.start(task)
 
     def expire(self) -> None:
         self.expired = True
         cancel(self._rpc)
+        if self._task is not None:
+            self._task.cancel()
 
 
 class _Upload:
@@ -368,6 +390,7 @@ class _GrpcStream(ByteStream):
         "_ending",
         "_idle",
         "_over",
+        "_reading",
         "_rpc",
         "_transport",
         "_upload",
@@ -387,6 +410,7 @@ class _GrpcStream(ByteStream):
         self._answered = answered
         self._answers: AsyncIterator[Any] | None = None
         self._over = False
+        self._reading: asyncio.Task[Any] | None = None
         self._ending: list[asyncio.Task[Any]] = []
         self._idle = _Idle(transport.deadlines, call.timeout, rpc)
         self._upload: _Upload | None = None
@@ -397,7 +421,8 @@ class _GrpcStream(ByteStream):
     async def read(self) -> bytes | None:
         if self._over:
             return None
-        self._idle.start()
+        if not self._transport.is_intercepted:
+            self._idle.start()
         try:
             outcome = await self._next()
         except asyncio.CancelledError:
@@ -420,7 +445,11 @@ class _GrpcStream(ByteStream):
     async def _next(self) -> Any:
         """Return the next answer, or the exception that ends the call; raise only where this task is cancelled."""
         if self._answers is None:
-            return await self._first()
+            # Iterated, not read: `read` takes no answer any more once a write has failed.
+            self._answers = aiter(self._rpc)
+            return await self._apart(self._answers)
+        if self._transport.is_intercepted:
+            return await self._apart(self._answers)
         before = _cancelling()
         try:
             return await anext(self._answers)
@@ -431,14 +460,17 @@ class _GrpcStream(ByteStream):
         except Exception as error:
             return error
 
-    async def _first(self) -> Any:
-        """The first read waits for a task of grpc.aio's, which must not see who awaits it being cancelled."""
-        # Iterated, not read: `read` takes no answer any more once a write has failed.
-        self._answers = aiter(self._rpc)
-        first = self._transport.own(_outcome(anext(self._answers)))
-        self._ending.append(first)
-        await asyncio.wait((first,))
-        return first.result()
+    async def _apart(self, answers: AsyncIterator[Any]) -> Any:
+        """Return the next answer, read in a task of our own.
+
+        The first read waits for a task of grpc.aio's, which must not see who awaits it being cancelled. An interceptor
+        may wait for anything at any item, and cancelling the call does not end that.
+        """
+        self._reading = self._transport.own(_outcome(anext(answers)))
+        if self._transport.is_intercepted:
+            self._idle.start(self._reading)
+        await asyncio.wait((self._reading,))
+        return self._reading.result()
 
     def _is_cut_short(self, outcome: Any) -> bool:
         """Whether grpc.aio tells that a message could not be written, and not why."""
@@ -472,8 +504,10 @@ class _GrpcStream(ByteStream):
         self._transport.end(self._rpc)
         if self._upload is not None:
             self._upload.cancel(self._ending[0])
-        if self._answers is not None:
-            self._ending.append(self._transport.wind_up(_drain(self._answers, self._ending[-1])))
+        if self._answers is not None and self._reading is not None:
+            if self._transport.is_intercepted:
+                self._reading.cancel()
+            self._ending += (self._reading, self._transport.wind_up(_drain(self._answers, self._reading)))
         if self._upload is not None and not self._upload.half_closed:
             # Without it a task that grpc.aio makes for interceptors waits for the next message for ever.
             self._ending.append(self._transport.wind_up(self._upload.done()))
@@ -482,14 +516,17 @@ class _GrpcStream(ByteStream):
         self.cancel()
         tasks, self._ending = self._ending, []
         if tasks:
-            await asyncio.wait(tasks)
+            await self._transport.wound_up(tasks)
 
 
-async def _drain(answers: AsyncIterator[Any], first: asyncio.Task[Any]) -> None:
+async def _drain(answers: AsyncIterator[Any], reading: asyncio.Task[Any]) -> None:
     """Take what is left: the iterator and its call refer to each other until it has come to its end."""
-    await asyncio.wait((first,))
-    while isinstance(await _outcome(anext(answers)), bytes):
-        pass
+    late = reading.get_loop().time() + WIND_UP
+    await asyncio.wait((reading,))
+    while reading.get_loop().time() < late:
+        if not isinstance(await _outcome(anext(answers)), bytes):
+            break
+        await asyncio.sleep(0)  # an interceptor's iterator may have no end, and wait for nothing
 
 
 async def _status(rpc: Any) -> grpc.aio.AioRpcError:
@@ -506,6 +543,6 @@ def _cancelling() -> int:
 
 
 def cancel(rpc: Any) -> None:
-    """Cancel a call. What interceptors return may have no way to: it then ends when nobody refers to it."""
-    with contextlib.suppress(AttributeError, NotImplementedError):
+    """Cancel a call. What interceptors return may have no way to, or raise: it ends when nobody refers to it."""
+    with contextlib.suppress(Exception):
         rpc.cancel()
