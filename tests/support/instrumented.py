@@ -1,6 +1,7 @@
-"""Calls of each kind under a tracing agent, run as `python -m tests.support.instrumented AGENT GRPC_PORT HTTP_PORT`.
+"""Calls of each kind under a tracing agent or an unusual loop.
 
-Agents change the whole process, so each has one of its own. The engine is that of `REMOTE_CLIENT_ENGINE`. Where all
+Run as `python -m tests.support.instrumented AGENT GRPC_PORT HTTP_PORT`. Both change the whole process, so each has one
+of its own. The engine is that of `REMOTE_CLIENT_ENGINE`. Where all
 calls are over it writes a line and waits for one, so that its parent can look at the servers.
 """
 
@@ -62,6 +63,48 @@ AGENTS: dict[str, Callable[[], None]] = {
     "OpenTelemetry": open_telemetry,
     "ddtrace": datadog,
     "sentry-sdk": sentry,
+}
+
+
+def uvloop() -> None:
+    import uvloop as imported
+
+    asyncio.set_event_loop_policy(imported.EventLoopPolicy())
+
+
+def nested_loops() -> None:
+    import nest_asyncio2
+
+    nest_asyncio2.apply()
+
+
+def debug_mode() -> None:
+    os.environ["PYTHONASYNCIODEBUG"] = "1"
+
+
+def task_factory() -> None:
+    """Make the tasks of each new loop as tracing libraries do: by a factory that wraps their coroutines."""
+
+    def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **more: Any) -> asyncio.Task[Any]:
+        async def run() -> Any:
+            return await coroutine
+
+        return asyncio.Task(run(), loop=loop, **more)
+
+    class Policy(asyncio.DefaultEventLoopPolicy):
+        def new_event_loop(self) -> asyncio.AbstractEventLoop:
+            loop = super().new_event_loop()
+            loop.set_task_factory(factory)
+            return loop
+
+    asyncio.set_event_loop_policy(Policy())
+
+
+LOOPS: dict[str, Callable[[], None]] = {
+    "uvloop": uvloop,
+    "nest_asyncio2": nested_loops,
+    "debug mode": debug_mode,
+    "task factory": task_factory,
 }
 
 
@@ -127,7 +170,7 @@ def over() -> None:
 
 
 def main(agent: str, grpc_port: str, http_port: str) -> None:
-    AGENTS[agent]()
+    {**AGENTS, **LOOPS}[agent]()
     from remote_client.settings import ConnectionInfo
     from remote_client.sync import wrapped
     from tests.support.http_wire import http_module
