@@ -178,6 +178,53 @@ def test_what_they_raise_reaches_a_blocking_caller(wire: WireServer, when: str, 
         pool.shutdown(wait=False)
 
 
+BLOCKING: dict[str, Callable[[Any], Any]] = {
+    "Sleep": lambda module: module.sleep(seconds=3600),
+    "Count": lambda module: list(module.count(n=2, hang=True)),
+    "Sum": lambda module: module.sum([b"hang"]),
+    "Chat": lambda module: list(module.chat([b"hang"])),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKING)
+def test_a_blocking_callers_deadline_holds_where_they_wait(wire: WireServer, name: str) -> None:
+    pool = ThreadPoolExecutor(1)
+    try:
+        with wrapped(intercepted_module(wire, waiting("after"))) as module:
+            error = pool.submit(BLOCKING[name], module.with_options(timeout=0.1)).exception(WITHIN)
+            assert isinstance(error, DeadlineExceededError)
+    finally:
+        pool.shutdown(wait=False)
+
+
+@pytest.mark.parametrize("around", [as_deputy, endless, deaf])
+async def test_a_blocking_caller_leaves_a_stream_that_never_ends(
+    wire: WireServer, monkeypatch: pytest.MonkeyPatch, around: Any
+) -> None:
+    def leave() -> None:
+        with wrapped(intercepted_module(wire, [StreamOut(around)])) as module:
+            for _ in module.count(n=2, hang=True):
+                break
+
+    monkeypatch.setattr(grpcio, "WIND_UP", 0.1)
+    await asyncio.wait_for(asyncio.to_thread(leave), WITHIN)
+    assert not (await wire.until(lambda seen: not any(seen["running"].values())))["running"]
+
+
+@pytest.mark.parametrize("around", [as_deputy, endless, deaf])
+async def test_rotation_leaves_nothing_of_what_never_ends(
+    wire: WireServer, monkeypatch: pytest.MonkeyPatch, around: Any
+) -> None:
+    monkeypatch.setattr(grpcio, "WIND_UP", 0.1)
+    streaming = [StreamOut(around), Bidi(around)]
+    async with asyncio.timeout(WITHIN), intercepted(wire, streaming, max_session_age=0) as module:
+        for _ in range(3):
+            async with module.count(n=2, hang=True) as stream:
+                await anext(stream)
+            assert await module.echo(b"on") == b"on"
+        assert not (await wire.until(lambda seen: not any(seen["running"].values())))["running"]
+
+
 @every_call
 async def test_their_blocking_code_delays_calls_only(wire: WireServer, name: str) -> None:
     async with intercepted(wire, around_all(blocking), max_session_age=0.05) as module:
