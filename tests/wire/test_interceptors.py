@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from remote_client import RemoteClient
-from remote_client._transport.engines import grpcio
+from remote_client._transport.engines import grpcio, grpcio_stream
 from remote_client.errors import ClosedError, DeadlineExceededError
 from remote_client.sync import wrapped
 from tests.support.wire import WireServer
@@ -158,6 +158,13 @@ async def blocking(continuation: Any, details: Any, request: Any) -> Any:
     return await continuation(details, request)
 
 
+@pytest.fixture
+def soon_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of a cancelled stream gets little time to end."""
+    for each in (grpcio, grpcio_stream):
+        monkeypatch.setattr(each, "WIND_UP", 0.1)
+
+
 @every_call
 @pytest.mark.parametrize("when", ["before", "after", "in mid-stream"])
 async def test_what_they_raise_reaches_the_caller(wire: WireServer, when: str, name: str) -> None:
@@ -199,23 +206,19 @@ def test_a_blocking_callers_deadline_holds_where_they_wait(wire: WireServer, nam
 
 @pytest.mark.parametrize("around", [as_deputy, endless, deaf])
 async def test_a_blocking_caller_leaves_a_stream_that_never_ends(
-    wire: WireServer, monkeypatch: pytest.MonkeyPatch, around: Any
+    wire: WireServer, soon_over: None, around: Any
 ) -> None:
     def leave() -> None:
         with wrapped(intercepted_module(wire, [StreamOut(around)])) as module:
             for _ in module.count(n=2, hang=True):
                 break
 
-    monkeypatch.setattr(grpcio, "WIND_UP", 0.1)
     await asyncio.wait_for(asyncio.to_thread(leave), WITHIN)
     assert not (await wire.until(lambda seen: not any(seen["running"].values())))["running"]
 
 
 @pytest.mark.parametrize("around", [as_deputy, endless, deaf])
-async def test_rotation_leaves_nothing_of_what_never_ends(
-    wire: WireServer, monkeypatch: pytest.MonkeyPatch, around: Any
-) -> None:
-    monkeypatch.setattr(grpcio, "WIND_UP", 0.1)
+async def test_rotation_leaves_nothing_of_what_never_ends(wire: WireServer, soon_over: None, around: Any) -> None:
     streaming = [StreamOut(around), Bidi(around)]
     async with asyncio.timeout(WITHIN), intercepted(wire, streaming, max_session_age=0) as module:
         for _ in range(3):
@@ -257,10 +260,7 @@ async def test_closing_ends_calls_where_they_wait(wire: WireServer, name: str, w
 
 @pytest.mark.parametrize("around", [as_deputy, endless, deaf])
 @pytest.mark.parametrize("name", ["count", "chat"])
-async def test_streams_left_early_that_never_end(
-    wire: WireServer, monkeypatch: pytest.MonkeyPatch, name: str, around: Any
-) -> None:
-    monkeypatch.setattr(grpcio, "WIND_UP", 0.1)
+async def test_streams_left_early_that_never_end(wire: WireServer, soon_over: None, name: str, around: Any) -> None:
     streaming = [StreamOut(around), Bidi(around)]
     async with asyncio.timeout(WITHIN), intercepted(wire, streaming) as module:
         async with module.count(n=2, hang=True) if name == "count" else module.chat([b"a", b"b"]) as stream:

@@ -9,9 +9,8 @@ ways to await, iterate and write.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 import grpc
@@ -35,6 +34,7 @@ from ..net.sockets import close_at_end
 from ..retry import pushback_ms
 from .grpcio_channel import open_channel
 from .grpcio_interceptors import inner_calls, innermost
+from .grpcio_stream import WIND_UP, GrpcStream, Idle, Once, cancel, outcome_of
 
 _UNSENT = (
     "failed to connect",
@@ -48,10 +48,6 @@ _TLS_FAILURE = re.compile(
     r"(?is)(failed to connect|all backends failing)"
     r".*(handshake failed|verification check failed|SSL_ERROR|security handshaker|Cannot check peer)"
 )
-WIND_UP = 1.0
-"""Seconds that what is left of a cancelled stream may take to end: an interceptor's iterator may never do so."""
-_WRITE_FAILED = "Internal error from Core"
-"""What grpc.aio tells instead of the server's status where that came before the last message was written (#36066)."""
 
 
 class GrpcioTransport(Transport):
@@ -79,9 +75,9 @@ class GrpcioTransport(Transport):
         if not isinstance(body, bytes):
             return await self._stream_unary(call, body, answered)
         rpc = self._start("unary_unary", call, call.timeout, body)
-        ending = self.own(_outcome(rpc))
+        ending = self.own(outcome_of(rpc))
         # gRPC's own limit does not reach an interceptor that waits.
-        limit = _Idle(self.deadlines, call.timeout if self.is_intercepted else None, rpc)
+        limit = Idle(self.deadlines, call.timeout if self.is_intercepted else None, rpc)
         limit.start(ending)
         try:
             await asyncio.wait((ending,))
@@ -118,11 +114,11 @@ class GrpcioTransport(Transport):
         return answer
 
     def stream(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> ByteStream:
-        once = _Once(answered)
+        once = Once(answered)
         if isinstance(body, bytes):
-            return _GrpcStream(self, self._start("unary_stream", call, call.total_timeout, body), call, once)
+            return GrpcStream(self, self._start("unary_stream", call, call.total_timeout, body), call, once)
         rpc = self._start("stream_stream", call, call.total_timeout)
-        return _GrpcStream(self, rpc, call, once, body)
+        return GrpcStream(self, rpc, call, once, body)
 
     def _start(self, kind: str, call: Call, timeout: float | None, *request: bytes) -> Any:
         method = self._methods.get((kind, call.path))
@@ -228,321 +224,3 @@ def _is_lost(status: str, details: str) -> bool:
     if status == "UNAVAILABLE":
         return not details.startswith(_UNSENT)
     return status in ("CANCELLED", "DEADLINE_EXCEEDED", "UNKNOWN") or "RST_STREAM" in details
-
-
-async def _outcome(awaited: Awaitable[Any]) -> Any:
-    """Return what is awaited, or the exception it raises: raised through a task it would wait for the collector."""
-    try:
-        return await awaited
-    except (Exception, asyncio.CancelledError) as error:
-        return error
-
-
-class _Once:
-    """Calls a function the first time it is called itself."""
-
-    __slots__ = ("_function",)
-
-    def __init__(self, function: Answered | None) -> None:
-        self._function = function
-
-    def __call__(self) -> None:
-        if self._function is not None:
-            function, self._function = self._function, None
-            function()
-
-
-class _Idle:
-    """Cancels a call, and the task that waits for it, when a wait lasts longer than its timeout."""
-
-    __slots__ = ("_deadlines", "_key", "_rpc", "_task", "_timeout", "expired")
-
-    def __init__(self, deadlines: Deadlines, timeout: float | None, rpc: Any) -> None:
-        self._deadlines = deadlines
-        self._timeout = timeout
-        self._rpc = rpc
-        self._key: float | None = None
-        self._task: asyncio.Task[Any] | None = None
-        self.expired = False
-
-    def start(self, task: asyncio.Task[Any] | None = None) -> None:
-        """A wait begins, in a task that is ours."""
-        self._task = task
-        if self._timeout is not None:
-            self._key = self._deadlines.add(self._timeout, self)
-
-    def stop(self) -> None:
-        """The wait is over."""
-        if self._key is not None:
-            self._deadlines.discard(self._key, self)
-            self._key = None
-        self._task = None
-
-    def progress(self) -> None:
-        """Something moved; counts only during a wait."""
-        if self._key is not None:
-            task = self._task
-            self.stop()
-            self.start(task)
-
-    def expire(self) -> None:
-        self.expired = True
-        cancel(self._rpc)
-        if self._task is not None:
-            self._task.cancel()
-
-
-class _Upload:
-    """Writes the messages of an iterator to an rpc, in a task of its own, and keeps what the iterator raised.
-
-    grpc.aio's own way of taking an iterator turns that into a bare CancelledError (#28613).
-    """
-
-    __slots__ = ("_answered", "_body", "_idle", "_over", "_rpc", "_writing", "failure", "half_closed", "status")
-
-    def __init__(self, rpc: Any, body: AsyncIterator[bytes], idle: _Idle, answered: Answered) -> None:
-        self._rpc = rpc
-        self._body = body
-        self._idle = idle
-        self._answered = answered
-        self._over = self._writing = self.half_closed = False
-        self.failure: BaseException | None = None
-        self.status: grpc.aio.AioRpcError | None = None
-        """The server's status, kept before a failing write puts its own in its place."""
-        with contextlib.suppress(AttributeError, NotImplementedError):
-            rpc.add_done_callback(self._done)
-
-    def _done(self, rpc: Any) -> None:
-        told = _status(rpc)
-        try:
-            told.send(None)  # of a call that is over nothing has to be waited for
-        except StopIteration as done:
-            if done.value.details() != _WRITE_FAILED:
-                self.status = done.value
-        told.close()
-
-    def cancel(self, task: asyncio.Task[None]) -> None:
-        """End `run`, which is in that task: the call was cancelled."""
-        self._over = True
-        if not self._writing:  # a write ends with the call; cancelled, it would lose for good what it waits for
-            task.cancel()
-
-    async def run(self) -> None:
-        while True:
-            try:
-                item = await anext(self._body)
-            except StopAsyncIteration:
-                break
-            except BaseException as error:
-                if self._keep(error):
-                    return
-                raise
-            if not await self._send(item):
-                return
-            self._answered()
-            self._idle.progress()
-        self._writing = True
-        await self.done()
-
-    async def done(self) -> None:
-        """Tell gRPC that no message follows; its interceptors must hear it even if the call is over."""
-        self.half_closed = True
-        with contextlib.suppress(Exception):  # the call is over; its reader is told why
-            await self._rpc.done_writing()
-
-    def _keep(self, error: BaseException) -> bool:
-        """Keep what the iterator raised; whether that is all. Not where it is this task that is being cancelled.
-
-        Nothing is raised here: this frame knows the error, and both would wait for the garbage collector, and the call
-        with them.
-        """
-        if isinstance(error, asyncio.CancelledError) and _cancelling():
-            return False
-        self.failure = error
-        cancel(self._rpc)
-        return isinstance(error, (Exception, asyncio.CancelledError))
-
-    async def _send(self, item: bytes) -> bool:
-        """Whether the message was taken."""
-        try:
-            await self._rpc.wait_for_connection()
-            self._writing = True
-            await self._rpc.write(item)
-        except asyncio.CancelledError:
-            if _cancelling():
-                raise
-            return False  # the rpc was cancelled, not this task
-        except Exception:  # the call is over; its reader is told why
-            return False
-        finally:
-            self._writing = False
-        return not self._over
-
-
-class _GrpcStream(ByteStream):
-    """See `ByteStream`. No reference leads from an exception back to it, so that nothing waits for the collector."""
-
-    __slots__ = (
-        "__weakref__",
-        "_answered",
-        "_answers",
-        "_call",
-        "_ending",
-        "_idle",
-        "_over",
-        "_reading",
-        "_rpc",
-        "_transport",
-        "_upload",
-    )
-
-    def __init__(
-        self,
-        transport: GrpcioTransport,
-        rpc: Any,
-        call: Call,
-        answered: _Once,
-        body: AsyncIterator[bytes] | None = None,
-    ) -> None:
-        self._transport = transport
-        self._rpc = rpc
-        self._call = call
-        self._answered = answered
-        self._answers: AsyncIterator[Any] | None = None
-        self._over = False
-        self._reading: asyncio.Task[Any] | None = None
-        self._ending: list[asyncio.Task[Any]] = []
-        self._idle = _Idle(transport.deadlines, call.timeout, rpc)
-        self._upload: _Upload | None = None
-        if body is not None:
-            self._upload = _Upload(rpc, body, self._idle, answered)
-            self._ending.append(transport.own(self._upload.run()))
-
-    async def read(self) -> bytes | None:
-        if self._over:
-            return None
-        if not self._transport.is_intercepted:
-            self._idle.start()
-        try:
-            outcome = await self._next()
-        except asyncio.CancelledError:
-            self.cancel()
-            raise
-        if isinstance(outcome, bytes):
-            self._idle.stop()
-            self._answered()
-            return outcome
-        if self._is_cut_short(outcome):
-            outcome = await self._verdict(self._upload)
-        self.cancel()
-        if isinstance(outcome, StopAsyncIteration):
-            return None
-        try:
-            raise self._failure(outcome)
-        finally:
-            del outcome
-
-    async def _next(self) -> Any:
-        """Return the next answer, or the exception that ends the call; raise only where this task is cancelled."""
-        if self._answers is None:
-            # Iterated, not read: `read` takes no answer any more once a write has failed.
-            self._answers = aiter(self._rpc)
-            return await self._apart(self._answers)
-        if self._transport.is_intercepted:
-            return await self._apart(self._answers)
-        before = _cancelling()
-        try:
-            return await anext(self._answers)
-        except asyncio.CancelledError as error:
-            if _cancelling() > before:
-                raise
-            return error
-        except Exception as error:
-            return error
-
-    async def _apart(self, answers: AsyncIterator[Any]) -> Any:
-        """Return the next answer, read in a task of our own.
-
-        The first read waits for a task of grpc.aio's, which must not see who awaits it being cancelled. An interceptor
-        may wait for anything at any item, and cancelling the call does not end that.
-        """
-        self._reading = self._transport.own(_outcome(anext(answers)))
-        if self._transport.is_intercepted:
-            self._idle.start(self._reading)
-        await asyncio.wait((self._reading,))
-        return self._reading.result()
-
-    def _is_cut_short(self, outcome: Any) -> bool:
-        """Whether grpc.aio tells that a message could not be written, and not why."""
-        return isinstance(outcome, grpc.aio.AioRpcError) and outcome.details() == _WRITE_FAILED
-
-    async def _verdict(self, upload: _Upload | None) -> Exception:
-        """Return what the server's own status says, which is there soon if it is not yet."""
-        status = (upload and upload.status) or await _status(self._rpc)
-        for _ in range(100):
-            if status.details() != _WRITE_FAILED:
-                break
-            await asyncio.sleep(0.01)
-            status = await _status(self._rpc)
-        return StopAsyncIteration() if status.code() is grpc.StatusCode.OK else status
-
-    def _failure(self, outcome: BaseException) -> BaseException:
-        if (
-            isinstance(outcome, asyncio.CancelledError)
-            and self._upload is not None
-            and self._upload.failure is not None
-        ):
-            failure, self._upload.failure = self._upload.failure, None
-            return failure
-        return self._transport.failure(self._call, outcome, self._idle.expired)
-
-    def cancel(self) -> None:
-        if self._over:
-            return
-        self._over = True
-        self._idle.stop()
-        self._transport.end(self._rpc)
-        if self._upload is not None:
-            self._upload.cancel(self._ending[0])
-        if self._answers is not None and self._reading is not None:
-            if self._transport.is_intercepted:
-                self._reading.cancel()
-            self._ending += (self._reading, self._transport.wind_up(_drain(self._answers, self._reading)))
-        if self._upload is not None and not self._upload.half_closed:
-            # Without it a task that grpc.aio makes for interceptors waits for the next message for ever.
-            self._ending.append(self._transport.wind_up(self._upload.done()))
-
-    async def aclose(self) -> None:
-        self.cancel()
-        tasks, self._ending = self._ending, []
-        if tasks:
-            await self._transport.wound_up(tasks)
-
-
-async def _drain(answers: AsyncIterator[Any], reading: asyncio.Task[Any]) -> None:
-    """Take what is left: the iterator and its call refer to each other until it has come to its end."""
-    late = reading.get_loop().time() + WIND_UP
-    await asyncio.wait((reading,))
-    while reading.get_loop().time() < late:
-        if not isinstance(await _outcome(anext(answers)), bytes):
-            break
-        await asyncio.sleep(0)  # an interceptor's iterator may have no end, and wait for nothing
-
-
-async def _status(rpc: Any) -> grpc.aio.AioRpcError:
-    """Return how a call ended, as an error even where that is none."""
-    return grpc.aio.AioRpcError(
-        await rpc.code(), grpc.aio.Metadata(), await rpc.trailing_metadata(), await rpc.details(), None
-    )
-
-
-def _cancelling() -> int:
-    """How often the current task is being cancelled."""
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
-
-
-def cancel(rpc: Any) -> None:
-    """Cancel a call. What interceptors return may have no way to, or raise: it ends when nobody refers to it."""
-    with contextlib.suppress(Exception):
-        rpc.cancel()
