@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import grpc.aio
 
+from remote_client._loop_thread import run
 from remote_client._transport.manager import open_connections
+from remote_client.sync import wrapped
 from tests.support.wire import WireServer, raw_module
 
 
@@ -41,16 +43,26 @@ def around_all(unary: Any, streaming: Any | None = None) -> list[Any]:
     return [Unary(unary), StreamOut(streaming or unary), Bidi(streaming or unary)]
 
 
-def intercepted_module(wire: WireServer, interceptors: Sequence[Any], **changes: Any) -> Any:
-    """A module of the grpcio engine; the caller closes its connections."""
+def _module(wire: WireServer, interceptors: Sequence[Any], **changes: Any) -> Any:
     info = wire.info(**changes)
     return raw_module(info, open_connections(info, "grpc", None, interceptors))
 
 
 @contextlib.asynccontextmanager
 async def intercepted(wire: WireServer, interceptors: Sequence[Any], **changes: Any) -> AsyncIterator[Any]:
-    module = intercepted_module(wire, interceptors, **changes)
+    """A module of the grpcio engine."""
+    module = _module(wire, interceptors, **changes)
     try:
         yield module
     finally:
         await module._caller.connections.aclose()
+
+
+@contextlib.contextmanager
+def intercepted_in_a_thread(wire: WireServer, interceptors: Sequence[Any]) -> Iterator[Any]:
+    """As `intercepted`, blocking."""
+    module = _module(wire, interceptors)
+    try:
+        yield wrapped(module)
+    finally:
+        run(module._caller.connections.aclose)

@@ -15,10 +15,9 @@ import pytest
 from remote_client import RemoteClient
 from remote_client._transport.engines import grpcio, grpcio_stream
 from remote_client.errors import ClosedError, DeadlineExceededError
-from remote_client.sync import wrapped
 from tests.support.wire import WireServer
 
-from .intercepting import Bidi, StreamOut, around_all, intercepted, intercepted_module
+from .intercepting import Bidi, StreamOut, around_all, intercepted, intercepted_in_a_thread
 from .kinds import ONE_OF_EACH, Deed
 
 WITHIN = 10.0
@@ -167,11 +166,14 @@ def soon_over(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @every_call
 @pytest.mark.parametrize("when", ["before", "after", "in mid-stream"])
-async def test_what_they_raise_reaches_the_caller(wire: WireServer, when: str, name: str) -> None:
+async def test_what_they_raise_reaches_the_caller(
+    wire: WireServer, caplog: pytest.LogCaptureFixture, when: str, name: str
+) -> None:
     async with asyncio.timeout(WITHIN), intercepted(wire, raising(when)) as module:
         with pytest.raises(LookupError, match=when):
             await CALLS[name][0](module)
         assert not (await wire.until(lambda seen: not any(seen["running"].values())))["running"]
+    assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == []
 
 
 @every_call
@@ -179,7 +181,7 @@ async def test_what_they_raise_reaches_the_caller(wire: WireServer, when: str, n
 def test_what_they_raise_reaches_a_blocking_caller(wire: WireServer, when: str, name: str) -> None:
     pool = ThreadPoolExecutor(1)
     try:
-        with wrapped(intercepted_module(wire, raising(when))) as module:
+        with intercepted_in_a_thread(wire, raising(when)) as module:
             assert isinstance(pool.submit(CALLS[name][1], module).exception(WITHIN), LookupError)
     finally:
         pool.shutdown(wait=False)
@@ -197,7 +199,7 @@ BLOCKING: dict[str, Callable[[Any], Any]] = {
 def test_a_blocking_callers_deadline_holds_where_they_wait(wire: WireServer, name: str) -> None:
     pool = ThreadPoolExecutor(1)
     try:
-        with wrapped(intercepted_module(wire, waiting("after"))) as module:
+        with intercepted_in_a_thread(wire, waiting("after")) as module:
             error = pool.submit(BLOCKING[name], module.with_options(timeout=0.1)).exception(WITHIN)
             assert isinstance(error, DeadlineExceededError)
     finally:
@@ -209,7 +211,7 @@ async def test_a_blocking_caller_leaves_a_stream_that_never_ends(
     wire: WireServer, soon_over: None, around: Any
 ) -> None:
     def leave() -> None:
-        with wrapped(intercepted_module(wire, [StreamOut(around)])) as module:
+        with intercepted_in_a_thread(wire, [StreamOut(around)]) as module:
             for _ in module.count(n=2, hang=True):
                 break
 

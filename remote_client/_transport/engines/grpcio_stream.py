@@ -114,6 +114,8 @@ class _Upload:
         except StopIteration as done:
             if done.value.details() != _WRITE_FAILED:
                 self.status = done.value
+        except Exception:  # an interceptor's; the reader is told
+            return
         told.close()
 
     def cancel(self, task: asyncio.Task[None]) -> None:
