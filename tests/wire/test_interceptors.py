@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import grpc
 import pytest
 
 from remote_client import RemoteClient
@@ -20,6 +20,8 @@ from tests.support.wire import WireServer
 from .intercepting import Bidi, StreamOut, around_all, intercepted, intercepted_in_a_thread
 from .kinds import ONE_OF_EACH, Deed
 
+OLD_GRPC = tuple(map(int, grpc.__version__.split(".")[:2])) < (1, 85)
+"""This grpc.aio raises again, into the loop's log, what an interceptor raised."""
 WITHIN = 10.0
 """Seconds that nothing here may take: who waits longer waits for ever."""
 
@@ -173,7 +175,8 @@ async def test_what_they_raise_reaches_the_caller(
         with pytest.raises(LookupError, match=when):
             await CALLS[name][0](module)
         assert not (await wire.until(lambda seen: not any(seen["running"].values())))["running"]
-    assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == []
+    if not OLD_GRPC:
+        assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == []
 
 
 @every_call
@@ -277,10 +280,11 @@ async def test_the_end_of_a_loop_with_a_wrong_interceptor(wire: WireServer) -> N
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
         async with RemoteClient(wire.info(engine="grpcio"), interceptors=[object()]) as client:  # type: ignore[list-item]
-            with pytest.raises(ValueError, match="must be") as caught:
+            try:
                 await client.models()
-            kept.append(caught)
+            except ValueError as error:
+                kept.append(error)  # and with its traceback the transport
 
     await asyncio.to_thread(asyncio.run, main())
-    gc.collect()
+    assert [type(each) for each in kept] == [ValueError]
     assert not said
