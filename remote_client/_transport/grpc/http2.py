@@ -367,11 +367,9 @@ class Http2:
                     break
                 if self._block is not None and kind != CONTINUATION:
                     raise _BrokenError(PROTOCOL_ERROR, "a header block is interrupted by another frame")
-                if end > size:
+                if length >= _LARGE and kind == DATA:
                     self._data_left, self._data_flags, self._data_stream = length, flags, stream_id & 0x7FFFFFFF
                     end = start + self._receive_rest(memoryview(buffer)[start:])
-                elif length >= _LARGE and kind == DATA:
-                    self._on_data(flags, stream_id & 0x7FFFFFFF, memoryview(buffer)[start:end])
                 elif kind <= CONTINUATION:
                     self._handlers[kind](flags, stream_id & 0x7FFFFFFF, buffer[start:end])
                 else:

@@ -198,7 +198,8 @@ class MessageReader:
         if end > len(self._buffer):
             data = self._gather(start, length)
         else:
-            data = bytes(self._buffer[start:end])
+            part = self._buffer[start:end]
+            data = part if isinstance(part, bytes) else bytes(part)
             self._position = end
         self.held -= length + _PREFIX_SIZE
         packed = self._packed
