@@ -57,10 +57,12 @@ class SharedFlight(Generic[T]):
 
 
 class _Work(Generic[T]):
-    """Attributes:
-    waiting: how many wait.
-    result: the result, once there is one.
-    failure: what it raised; neither, where it was cancelled.
+    """Work under way.
+
+    Attributes:
+        waiting: how many wait.
+        result: the result, once there is one.
+        failure: what it raised; neither, where it was cancelled.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:

@@ -16,7 +16,7 @@ import grpc.aio
 from ...errors import ConfigurationError, ForkedError, TlsError
 from ...settings import ConnectionInfo, ConnectionTlsInfo
 from ..base import MAX_RESPONSE_SIZE
-from ..net.tls import trust_store_version, trusted_certificates
+from ..net.tls import Versions, made_of, trust_store_version, trusted_certificates
 
 _OPTIONS: dict[str, str | int] = {
     # Without it channels with equal arguments share one connection, and rotation opens none (#20985).
@@ -121,22 +121,11 @@ def _is_name(hostname: str) -> bool:
 def _credentials(tls: ConnectionTlsInfo) -> grpc.ChannelCredentials:
     """The credentials of a TLS setting. Its files are read and checked once, until they change."""
     files = (tls.ca_file, tls.key_file, tls.cert_file)
-    try:
-        for _ in range(3):
-            changed = _changed(files)
-            made = _make_credentials(*files, changed, () if tls.ca_file else trust_store_version())
-            if _changed(files) == changed:
-                return made
-    except (OSError, ConfigurationError) as error:
-        told = ", ".join(file for file in files if file)
-        raise ConfigurationError(f"tls: {told}: cannot be used any more: {error}") from None
-    raise ConfigurationError(f"tls: {', '.join(file for file in files if file)}: they change all the time")
 
+    def make(versions: Versions) -> grpc.ChannelCredentials:
+        return _make_credentials(*files, versions, () if tls.ca_file else trust_store_version())
 
-def _changed(files: tuple[str | None, ...]) -> tuple[tuple[int, ...], ...]:
-    """What is another where a file was written or replaced: a file may come with an old time."""
-    told = [os.stat(file) for file in files if file]
-    return tuple((each.st_mtime_ns, each.st_ino, each.st_size) for each in told)
+    return made_of(files, make)
 
 
 @lru_cache(maxsize=64)
@@ -144,7 +133,7 @@ def _make_credentials(
     ca_file: str | None,
     key_file: str | None,
     cert_file: str | None,
-    changed: tuple[tuple[int, ...], ...],
+    versions: Versions,
     trust_store: tuple[object, ...],
 ) -> grpc.ChannelCredentials:
     # Checked anew: of a file that has become empty gRPC aborts the whole process.

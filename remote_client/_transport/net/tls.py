@@ -7,13 +7,17 @@ import os
 import re
 import ssl
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from ...errors import ConfigurationError
 from ...settings import ConnectionTlsInfo
 
+T = TypeVar("T")
+Versions = tuple[tuple[int, ...], ...]
+"""What differs once one of some files was written or replaced."""
 _ATTEMPTS = 3
 """How often files that change while they are read are read again."""
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\s.*?-----END CERTIFICATE-----", re.DOTALL)
@@ -37,15 +41,29 @@ def tls_context(tls: ConnectionTlsInfo, alpn: tuple[str, ...] = ()) -> ssl.SSLCo
     if not tls.enabled:
         return None
     files = (tls.ca_file, tls.cert_file, tls.key_file)
+
+    def make(versions: Versions) -> ssl.SSLContext:
+        store = () if tls.ca_file else trust_store_version()
+        return _make_context(*files, _password(tls), tls.insecure_verify, alpn, versions, store)
+
+    return made_of(files, make)
+
+
+def made_of(files: tuple[str | None, ...], make: Callable[[Versions], T]) -> T:
+    """Return what a function makes of files, given their versions; made anew where one changes meanwhile.
+
+    A file that was replaced between its first and its last read would give a key of another certificate.
+
+    Raises:
+        ConfigurationError: a file cannot be used any more.
+    """
     names = ", ".join(file for file in files if file)
     try:
         for _ in range(_ATTEMPTS):
             versions = _versions(files)
-            store = () if tls.ca_file else trust_store_version()
-            context = _make_context(*files, _password(tls), tls.insecure_verify, alpn, versions, store)
-            # A file that was replaced between its first and its last read would give a key of another certificate.
+            made = make(versions)
             if _versions(files) == versions:
-                return context
+                return made
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"tls: {names}: cannot be used any more: {error}") from None
     raise ConfigurationError(f"tls: {names}: they change all the time")
@@ -56,7 +74,7 @@ def _password(tls: ConnectionTlsInfo) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
-def _versions(files: tuple[str | None, ...]) -> tuple[tuple[int, ...], ...]:
+def _versions(files: tuple[str | None, ...]) -> Versions:
     """Return what differs once a file was written or replaced: a replacement may come with an old time."""
     return tuple(_version(file) for file in files if file)
 
@@ -119,7 +137,7 @@ def _make_context(
     password: str | None,
     insecure: bool,
     alpn: tuple[str, ...],
-    versions: tuple[tuple[int, ...], ...],
+    versions: Versions,
     trust_store: tuple[object, ...],
 ) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_file)
