@@ -195,6 +195,11 @@ class LoopThread:
             return asyncio.Task(work, loop=self.loop, context=context, eager_start=True)
         return asyncio.Task(work, loop=self.loop, context=context)
 
+    def keep_daemons(self) -> None:
+        """Hold a daemon thread that comes after the loop's end: told of it, it would print a traceback at exit."""
+        if self._stopped and threading.current_thread().daemon:
+            threading.Event().wait()
+
     def call(self, work: Coroutine[Any, Any, R]) -> R:
         """Run a coroutine and wait for it. If the waiting is broken off, it is cancelled."""
         call = _Call(self, work)
@@ -204,6 +209,7 @@ class LoopThread:
             call.done.acquire()
         except (ClosedError, ForkedError):  # it was not posted
             work.close()
+            self.keep_daemons()
             raise
         except BaseException:
             with contextlib.suppress(ClosedError):

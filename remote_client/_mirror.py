@@ -206,10 +206,14 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
 
     def _first(self) -> _Pump:
         thread = loop_thread()
-        with _lock:
-            if self._over:
-                raise StopIteration
-            return self._pump or self._begin(_Pump(thread, self._twin))
+        try:
+            with _lock:
+                if self._over:
+                    raise StopIteration
+                return self._pump or self._begin(_Pump(thread, self._twin))
+        except ClosedError:
+            thread.keep_daemons()
+            raise
 
     def _begin(self, pump: _Pump) -> _Pump:
         pump.start()
@@ -229,6 +233,7 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
         try:
             item, error = pump.take()
         except BaseException:
+            pump.thread.keep_daemons()
             pump.cancel()
             pump.wait(END_TIME)
             self._over = True

@@ -13,7 +13,9 @@ from tests.support.wire import ROOT
 KINDS = ["grpc by asyncio", "grpc by grpcio", "http"]
 
 SCRIPT = """
-import asyncio, gc, sys, threading
+import asyncio, atexit, gc, sys, threading, time
+at_last = []
+atexit.register(lambda: [each() for each in at_last])  # before the client's own, so it runs after it
 from remote_client import RemoteClient
 from remote_client.sync import RemoteClient as BlockingClient
 
@@ -136,6 +138,23 @@ def calling():
 for _ in range(2):
     threading.Thread(target=calling, daemon=True).start()
 begun.wait(); settle()
+""",
+    "in daemon threads that call after the end": """
+client, module, stream = blocking_stream()
+over = threading.Event()
+late = [
+    lambda: getattr(module, method)(arguments),
+    lambda: next(getattr(module, method + "_stream_out")(arguments)),
+    lambda: list(stream),
+    client.models,
+]
+def calling(call):
+    over.wait()
+    call()
+for call in late:
+    threading.Thread(target=calling, args=(call,), daemon=True).start()
+at_last.append(lambda: (over.set(), time.sleep(0.3)))
+settle()
 """,
 }
 
