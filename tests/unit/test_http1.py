@@ -183,6 +183,16 @@ def test_bytes_before_a_request() -> None:
     assert connection.receive_data(b"SH") == []
 
 
+@pytest.mark.parametrize("start", [b"\0\0\x18\4\0\0\0\0\0" + bytes(24), b"\x15\x03\x01\x00\x02\x02\x46", b"\x15"])
+def test_how_it_begins_is_kept_of_what_is_no_answer(start: bytes) -> None:
+    """Before a request and after it: a server of HTTP/2 says its settings without being asked."""
+    for connection in (Http1(), asked()):
+        assert [each.start for each in connection.receive_data(start) if isinstance(each, Malformed)] == [start]
+    later = asked().receive_data(OK + b"content-length: x\r\n\r\n")[-1]
+    assert isinstance(later, Malformed)
+    assert later.start == b""
+
+
 def test_an_answer_to_half_a_request() -> None:
     connection = asked(5)
     connection.send_body(b"1234")

@@ -191,6 +191,18 @@ def test_no_call_may_go_before_the_servers_settings() -> None:
 def test_a_peer_that_does_not_begin_with_settings_speaks_no_http2(first: bytes) -> None:
     http2 = Http2(Clock())
     assert broken(http2, first).code == PROTOCOL_ERROR
+    assert http2.first == first
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 7])
+def test_an_alert_of_tls_is_shorter_than_a_frames_head(pieces: int) -> None:
+    """And no more comes of it: without a look at it the connection would wait until its time is over."""
+    alert = b"\x15\x03\x01\x00\x02\x02\x46"
+    http2 = Http2(Clock())
+    events = [event for start in range(0, 7, pieces) for event in http2.receive_data(alert[start : start + pieces])]
+    assert [type(each) for each in events] == [Broken]
+    assert http2.first == alert[:pieces]
+    assert not started().first
 
 
 def test_each_settings_frame_is_acknowledged_once() -> None:

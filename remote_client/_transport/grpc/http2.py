@@ -85,6 +85,9 @@ _USELESS_FRAMES, _USELESS_TIME = 10_000, 60.0
 hostile peer sends."""
 _UNSENT_REPLIES = 1_000
 """Acknowledgements that wait to be sent, while the peer asks and does not read, until it counts as hostile."""
+_FIRST = 1024
+"""Bytes that are kept of what a peer says that speaks no HTTP/2."""
+_NO_HTTP2 = "its first frame is no SETTINGS: it is no HTTP/2 server"
 _BLOCK_LIMIT = 4
 """A header list of so many times the announced limit ends the connection, not just its stream."""
 
@@ -110,6 +113,7 @@ class Http2:
         leaving: whether no new stream may be opened: the peer said GOAWAY, or ids run out.
         broken: whether the connection is over.
         answered: whether the head of an answer arrived.
+        first: how a peer began that speaks no HTTP/2; empty for any other.
         max_streams: how many streams the peer allows at a time.
         peer_header_list_limit: bytes of a request's header list that the peer accepts; None where it did not say.
     """
@@ -117,6 +121,7 @@ class Http2:
     def __init__(self, clock: Callable[[], float], header_list_limit: int = 16 << 10) -> None:
         self.streams: dict[int, Stream] = {}
         self.settled = self.leaving = self.broken = self.answered = False
+        self.first = b""
         self.max_streams = LARGEST_WINDOW
         self.peer_header_list_limit: int | None = None
         self._clock = clock
@@ -357,8 +362,9 @@ class Http2:
             while size - position >= 9:
                 high, low, kind, flags, stream_id = FRAME.unpack_from(buffer, position)
                 length = (high << 8) | low
-                if not self.settled and (kind != SETTINGS or flags & ACK):
-                    raise _BrokenError(PROTOCOL_ERROR, "its first frame is no SETTINGS: it is no HTTP/2 server")
+                if not self.settled and (kind != SETTINGS or flags & ACK or buffer[0]):
+                    self.first = buffer[:_FIRST]
+                    raise _BrokenError(PROTOCOL_ERROR, _NO_HTTP2)
                 if length > OUR_FRAME_SIZE:
                     raise _BrokenError(FRAME_SIZE_ERROR, f"a frame of {length} bytes")
                 start = position + 9
@@ -378,6 +384,9 @@ class Http2:
         except _BrokenError as error:
             self._break(error.code, error.detail)
         self._rest = buffer[position:] if position < size and not self.broken else b""
+        if self._rest and not self.settled and buffer[0]:  # fewer bytes than a frame's head has, as an alert of TLS
+            self.first = buffer
+            self._break(PROTOCOL_ERROR, _NO_HTTP2)
         if self._waiting and not self._blocked and not self.broken:
             self._pump()
         return self._take_events()

@@ -20,6 +20,8 @@ MAX_FRAMING = 16 * 1024
 _HEAD_END = b"\r\n\r\n"
 _VERSIONS = (b"HTTP/1.1", b"HTTP/1.0")
 _TAIL = 6
+_START = 64
+"""Bytes that are kept of what is no answer."""
 
 
 @dataclass(slots=True)
@@ -49,9 +51,15 @@ class End(enum.Enum):
 
 @dataclass(slots=True)
 class Malformed:
-    """What arrived is no answer. The connection must be closed."""
+    """What arrived is no answer. The connection must be closed.
+
+    Attributes:
+        detail: why not.
+        start: how it began, where it does not begin as an answer does.
+    """
 
     detail: str
+    start: bytes = b""
 
 
 @dataclass(slots=True)
@@ -162,7 +170,7 @@ class Http1:
             case _State.LENGTH | _State.CHUNKS | _State.UNTIL_EOF:
                 return self._receive_body(data)
             case _State.IDLE:
-                return self._malformed("the server sent something that nobody asked for")
+                return self._malformed("the server sent something that nobody asked for", data)
         return []
 
     def receive_eof(self) -> list[Event]:
@@ -173,9 +181,10 @@ class Http1:
             return [End.CLOSE]
         return [] if state in (_State.IDLE, _State.OVER) else [Cut()]
 
-    def _malformed(self, detail: str) -> list[Event]:
+    def _malformed(self, detail: str, start: bytes | bytearray = b"") -> list[Event]:
+        malformed = Malformed(detail, bytes(start[:_START]))
         self._finish()
-        return [Malformed(detail)]
+        return [malformed]
 
     def _finish(self) -> None:
         """Nothing is read any more. Without its parser no cycle waits for the garbage collector."""
@@ -202,7 +211,7 @@ class Http1:
             if end + self._interim > MAX_HEAD:
                 return self._malformed(f"its head is larger than {MAX_HEAD} bytes")
             if not data.startswith(_VERSIONS):
-                return self._malformed(f"it begins with {data[: len(_VERSIONS[0])]!r}, not with HTTP/1.1")
+                return self._malformed(f"it begins with {data[: len(_VERSIONS[0])]!r}, not with HTTP/1.1", data)
             detail = self._parse(data[:end] if len(data) > end else data)
             if self._status != 101:  # where llhttp stops
                 detail = detail or self._wrong_head()
@@ -224,7 +233,7 @@ class Http1:
             return self._malformed(f"its head is larger than {MAX_HEAD} bytes")
         start = bytes(held[: len(_VERSIONS[0])])
         if not any(version.startswith(start) for version in _VERSIONS):
-            return self._malformed(f"it begins with {start!r}, not with HTTP/1.1")
+            return self._malformed(f"it begins with {start!r}, not with HTTP/1.1", held)
         if held.find(b"\n\n", searched) >= 0:
             return self._malformed("its lines end with LF alone")
         return []

@@ -1,0 +1,225 @@
+"""What a failed connection says about the server, by its first bytes and by the words of a TLS library."""
+
+from __future__ import annotations
+
+import pickle
+import ssl
+import struct
+
+import pytest
+
+from remote_client._transport.net.diagnosis import (
+    Speaks,
+    again,
+    closed_early,
+    dial_error,
+    no_http2,
+    speaks_http1,
+    spoken,
+    tls_error,
+    tls_words,
+    wants_tls,
+    wrong_peer,
+)
+from remote_client._transport.retry import NEVER, may_retry
+from remote_client.errors import RemoteCallError, TlsError, UnavailableError
+from remote_client.settings import ConnectionInfo, ConnectionTlsInfo, Protocol, RetryPolicy
+
+SETTINGS = b"\0\0\x18\4\0\0\0\0\0" + bytes(24)
+NGINX = (
+    b"HTTP/1.1 400 Bad Request\r\nServer: nginx/1.22.1\r\nContent-Type: text/html\r\n\r\n<html>\r\n<head><title>400 "
+    b"The plain HTTP request was sent to HTTPS port</title></head>"
+)
+GO = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
+
+
+def info(protocol: Protocol = "grpc", secure: bool = False, **more: object) -> ConnectionInfo:
+    tls = ConnectionTlsInfo(enabled=secure)
+    return ConnectionInfo(**{"hostname": "host", "port": 8085, "tls": tls} | more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("first", "found"),
+    [
+        (SETTINGS, Speaks.HTTP2),
+        (b"\0\0\0\4\0\0\0\0\0", Speaks.HTTP2),
+        (b"\0\0\4\4\0\0\0\0\0", Speaks.HTTP2),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", Speaks.HTTP1),
+        (b"HTTP/1.0 200 OK\r\n", Speaks.HTTP1),
+        (b"<html>\r\n<head><title>400 Bad Request</title>", Speaks.HTTP1),
+        (b"<!DOCTYPE html>", Speaks.HTTP1),
+        (ALERT, Speaks.TLS),
+        (b"\x15", Speaks.TLS),
+        (b"\x16\x03\x03\x04\x00", Speaks.TLS),
+        (NGINX, Speaks.TLS),
+        (GO, Speaks.TLS),
+        (b"", None),
+        (b"\0\0\x18\4\1\0\0\0\0", None),
+        (b"\0\0\x18\4\0\0\0\0\1", None),
+        (b"\0\0\x18\6\0\0\0\0\0", None),
+        (bytes(9), None),
+        (b"220 mail ESMTP\r\n", None),
+        (b"SSH-2.0-OpenSSH_9\r\n", None),
+        (b"-ERR unknown command\r\n", None),
+        (b"\x15\x02", None),
+        (b"HTTP/2 200", None),
+    ],
+)
+def test_the_first_bytes_tell_what_a_server_speaks(first: bytes, found: Speaks | None) -> None:
+    assert spoken(first) is found
+
+
+@pytest.mark.parametrize(
+    ("protocol", "secure", "first", "told"),
+    [
+        ("http", False, SETTINGS, "the server speaks HTTP/2 (gRPC), not HTTP/1.1: try grpc://host:8085"),
+        ("http", True, SETTINGS, "the server speaks HTTP/2 (gRPC), not HTTP/1.1: try grpcs://host:8085"),
+        ("http", False, ALERT, "the server speaks TLS: try https://host:8085"),
+        ("grpc", False, b"HTTP/1.1 400 ", "the server speaks HTTP/1.1, not HTTP/2 (gRPC): try http://host:8085"),
+        ("grpc", True, b"HTTP/1.1 400 ", "the server speaks HTTP/1.1, not HTTP/2 (gRPC): try https://host:8085"),
+        ("grpc", False, ALERT, "the server speaks TLS: try grpcs://host:8085"),
+        ("grpc", False, NGINX, "the server speaks TLS: try grpcs://host:8085"),
+    ],
+)
+def test_the_error_names_the_target_to_try(protocol: Protocol, secure: bool, first: bytes, told: str) -> None:
+    error = wrong_peer(first, info(secure=secure), protocol)
+    assert error is not None
+    assert (error.details, error.target) == (told, "host:8085")
+    assert (error.outcome_known, error.pushback) == (True, NEVER)
+    assert not may_retry(error, RetryPolicy(retries=5, codes=frozenset({"UNAVAILABLE"})))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "first"),
+    [("grpc", SETTINGS), ("http", b"HTTP/1.1 200 OK\r\n"), ("grpc", b""), ("http", b""), ("http", b"220 mail\r\n")],
+)
+def test_what_is_right_or_not_known_is_no_mismatch(protocol: Protocol, first: bytes) -> None:
+    assert wrong_peer(first, info(), protocol) is None
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_an_edge_without_a_server_may_have_one_soon(status: int) -> None:
+    for error in (
+        wrong_peer(b"HTTP/1.0 %d Away\r\n" % status, info(), "grpc"),
+        speaks_http1(str(status), info()),
+    ):
+        assert error is not None
+        assert f"HTTP/1.1, not HTTP/2 (gRPC), at least for now (HTTP status {status})" in str(error)
+        assert may_retry(error, RetryPolicy(retries=1))
+        assert error.outcome_known
+
+
+def test_a_page_that_asks_for_tls() -> None:
+    page = NGINX.partition(b"\r\n\r\n")[2]
+    for protocol, scheme in (("http", "https"), ("grpc", "grpcs")):
+        error = wants_tls(page, info(), protocol)  # type: ignore[arg-type]
+        assert error is not None
+        assert error.details == f"the server speaks TLS: try {scheme}://host:8085"
+    assert wants_tls(b"<title>400 Bad Request</title>", info(), "http") is None
+
+
+def test_a_unix_socket_has_no_other_target() -> None:
+    connection = ConnectionInfo(hostname="unix:/tmp/x")
+    error = wrong_peer(ALERT, connection, "grpc")
+    assert error is not None
+    assert error.details == "the server speaks TLS: set tls.enabled to True"
+    error = wrong_peer(b"HTTP/1.1 400 ", connection, "grpc")
+    assert error is not None
+    assert error.details == "the server speaks HTTP/1.1, not HTTP/2 (gRPC)"
+
+
+def test_ipv6_targets_keep_their_brackets() -> None:
+    error = wrong_peer(SETTINGS, info(hostname="::1"), "http")
+    assert error is not None
+    assert error.details.endswith("try grpc://[::1]:8085")
+
+
+def test_a_connection_that_ends_at_once_may_be_another_protocols() -> None:
+    assert closed_early(info(), "http") == "; if it speaks TLS: try https://host:8085"
+    assert closed_early(info(), "grpc") == "; if it speaks TLS: try grpcs://host:8085"
+    assert closed_early(info(secure=True), "http") == "; if it speaks HTTP/2 (gRPC): try grpcs://host:8085"
+    assert closed_early(info(secure=True), "grpc") == ""
+
+
+# -- TLS --------------------------------------------------------------------------------------------------------------
+
+GRPCIO = "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: "
+FAILED = (
+    f"{GRPCIO}Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:1000007d:SSL routines:OPENSSL_internal:"
+)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", "the server does not speak TLS: try grpc://host:8085"),
+        ("[SSL: RECORD_LAYER_FAILURE] record layer failure", "the server does not speak TLS: try grpc://host:8085"),
+        (f"{FAILED}WRONG_VERSION_NUMBER: Invalid", "the server does not speak TLS: try grpc://host:8085"),
+        (f"{GRPCIO}Cannot check peer: missing selected ALPN property.", "the server offers no HTTP/2 over TLS"),
+        ("[SSL] tlsv1 alert no application protocol", "the server offers no HTTP/2 over TLS"),
+        (f"{FAILED}TLSV1_ALERT_NO_APPLICATION_PROTOCOL: Invalid", "the server offers no HTTP/2 over TLS"),
+        ("Hostname mismatch, certificate is not valid for 'host'.", "certificate is not for host: connect by a name"),
+        ("IP address mismatch, certificate is not valid for '::1'.", "certificate is not for host: connect by a name"),
+        (f"{GRPCIO}UNAUTHENTICATED: Hostname Verification Check failed.", "certificate is not for host: connect by a"),
+        ("unable to get local issuer certificate", "no authority in the system's trust store signed"),
+        (f"{FAILED}CERTIFICATE_VERIFY_FAILED: self signed certificate: OK", "no authority in the system's trust store"),
+        (f"{FAILED}CERTIFICATE_VERIFY_FAILED: certificate has expired: OK", "the server's certificate has expired"),
+        ("certificate is not yet valid", "not valid yet: look at this machine's clock"),
+        ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED]", "set tls.cert_file and tls.key_file"),
+        ("[SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca", "does not know the authority of the client's"),
+    ],
+)
+def test_words_for_what_tls_libraries_say(told: str, words: str) -> None:
+    shown = tls_words(told, info(secure=True), "grpc")
+    assert words in shown
+    assert shown.endswith(f" ({told})")
+
+
+def test_what_is_not_known_is_told_as_it_is() -> None:
+    assert tls_words("[SSL: BAD_ECPOINT] bad ecpoint", info(secure=True), "grpc") == "[SSL: BAD_ECPOINT] bad ecpoint"
+
+
+def test_the_words_name_what_was_set() -> None:
+    override = info(secure=True, options={"grpc.ssl_target_name_override": "other"})
+    mismatch = "Hostname mismatch, certificate is not valid for 'other'."
+    assert "not for other: connect by a name that it has, or set the option" in tls_words(mismatch, override, "grpc")
+    assert "not for host: connect by a name that it has (" in tls_words(mismatch, override, "http")
+    assert "try https://host:8085" in no_http2(override)
+    assert "try grpcs://host:8085" in tls_words("tlsv1 alert no application protocol", info(secure=True), "http")
+
+
+@pytest.mark.parametrize("kind", [ssl.SSLEOFError, ssl.SSLZeroReturnError])
+def test_an_end_of_the_handshake_may_be_a_restart(kind: type[ssl.SSLError]) -> None:
+    error = tls_error(kind("TLS/SSL connection has been closed (EOF)"), info(secure=True), "grpc")
+    assert type(error) is UnavailableError
+    assert may_retry(error, RetryPolicy(retries=1))
+    assert error.outcome_known
+
+
+def test_what_becomes_of_a_failure_to_connect() -> None:
+    wrong = dial_error(ssl.SSLError("[SSL: WRONG_VERSION_NUMBER] wrong version number"), info(secure=True), "http")
+    assert isinstance(wrong, TlsError)
+    assert "try http://host:8085" in str(wrong)
+    ended = dial_error(ConnectionResetError(), info(secure=True), "http")
+    assert isinstance(ended, ConnectionResetError)
+    assert str(ended).endswith("during the TLS handshake; if it does not speak TLS: try http://host:8085")
+    refused = ConnectionRefusedError("no")
+    assert dial_error(refused, info(secure=True), "http") is refused
+    plain = ConnectionResetError("reset")
+    assert dial_error(plain, info(), "http") is plain
+
+
+def test_each_call_has_an_error_of_its_own() -> None:
+    error = wrong_peer(SETTINGS, info(), "http")
+    assert error is not None
+    one, two = again(error, "GET /a"), again(error, "GET /b")
+    assert [each.method for each in (error, one, two)] == [None, "GET /a", "GET /b"]
+    assert {each.pushback for each in (one, two)} == {NEVER}
+    copied: RemoteCallError = pickle.loads(pickle.dumps(one))
+    assert (str(copied), copied.pushback) == (str(one), NEVER)
+
+
+def test_any_bytes_are_something_or_nothing() -> None:
+    for seed in range(2000):
+        spoken(struct.pack(">LLL", seed * 2654435761 % 2**32, seed, seed * 40503 % 2**32)[: seed % 13])
