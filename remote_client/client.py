@@ -65,8 +65,8 @@ class RemoteClient(Handle):
 
     Args:
         target: `host:port` or `grpc://host:port`, `grpcs://host:port` (TLS), `unix:/path`, `xds:///service`;
-            `http://host:port`, `https://host:port`; a `ConnectionInfo`; or a list of these, for several servers: of two
-            that list the same model the first is used.
+            `http://host:port`, `https://host:port/base/path`; a `ConnectionInfo`; or a list of these, for several
+            servers: of two that list the same model the first is used. docs/targets.md has all forms.
         protocol: `"grpc"` or `"http"`, for targets that do not name it; the default is gRPC.
         retries: attempts after the first, of calls that may be sent again: a call of one answer, a stream that gave
             none yet, a streamed input of which nothing was taken. Trainings, jobs and deployments are sent once.
@@ -108,7 +108,8 @@ class RemoteClient(Handle):
         interceptors: Sequence[ClientInterceptor] = (),
         max_pending: int | None = None,
     ) -> None:
-        targets = [target] if isinstance(target, (str, ConnectionInfo)) else target
+        is_one = isinstance(target, (str, bytes, ConnectionInfo)) or not isinstance(target, Iterable)
+        targets: Iterable[Any] = [target] if is_one else target
         parsed = [
             _connection(each, protocol, retries, timeout, max_session_age, tls, engine, max_pending) for each in targets
         ]
@@ -330,7 +331,7 @@ class RemoteClient(Handle):
     def _first(self) -> Server:
         servers = self._finder.servers
         if not servers:
-            raise UnsupportedError("the host name depends on the model's name: no server is known before a model is")
+            raise UnsupportedError("the server's address depends on the model's name: none is known before a model is")
         return servers[0]
 
     async def healthy(self) -> bool:
@@ -423,12 +424,12 @@ def _connection(
     """A target with the client's own settings over it."""
     if isinstance(target, ConnectionInfo):
         connection, speaks = target, protocol or "grpc"
+    elif isinstance(target, str):
+        connection, speaks = parse_target(target, protocol)
     else:
-        connection, speaks = parse_target(target)
-        if protocol is not None and protocol != speaks:
-            if "://" in target or connection.is_unix:
-                raise ConfigurationError(f"protocol: the target names {speaks}, not {protocol}")
-            speaks = protocol
+        raise ConfigurationError(
+            f"target: expected text, ConnectionInfo or a list of them, not {type(target).__name__}"
+        )
     changes: dict[str, Any] = {}
     if not isinstance(timeout, EllipsisType):
         changes["timeout"] = timeout

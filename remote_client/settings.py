@@ -6,9 +6,7 @@ Names, defaults and rules of `ConnectionInfo` and `ConnectionTlsInfo` are those 
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import ipaddress
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,13 +15,13 @@ from http.client import HTTP_PORT, HTTPS_PORT
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from ._callables import WAYS, ByName, OffLoop
 from ._copies import Immutable
 from ._durations import Limit, Seconds, limit, seconds
+from ._targets import NO_PATH, check_host, check_socket, is_number, is_segment, normal_host, normal_path, read_target
 from .auth import Credentials, Metadata
 from .errors import ConfigurationError, InputError, PicklingError
 from .hooks import Hook, can_take, check_hooks, name_of
@@ -36,15 +34,7 @@ MetadataSource = Metadata | Callable[[], Metadata | Awaitable[Metadata]] | Crede
 """Metadata, or a sync or async callable that gives it anew for each call, or credentials of `remote_client.auth`."""
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_HOSTNAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
-_ZONE = re.compile(r"[A-Za-z0-9_.-]+")
 _XDS = re.compile(r"xds://[A-Za-z0-9_.-]*/[A-Za-z0-9_.~:/%-]+")
-_SCHEMES: dict[str, tuple[Protocol, bool]] = {
-    "grpc": ("grpc", False),
-    "grpcs": ("grpc", True),
-    "http": ("http", False),
-    "https": ("http", True),
-}
 
 
 class Settings(BaseModel):
@@ -55,9 +45,11 @@ class Settings(BaseModel):
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
+            return
         except ValidationError as error:
             problems = "; ".join(self._problem(each) for each in error.errors(include_input=False))
-            raise ConfigurationError(f"{type(self).__name__}: {problems}") from None
+        del values  # a traceback shows a frame's variables, where it is asked to
+        raise ConfigurationError(f"{type(self).__name__}: {problems}")  # here: pydantic's error has the values
 
     @classmethod
     def _problem(cls, error: Mapping[str, Any]) -> str:
@@ -224,10 +216,12 @@ class ConnectionInfo(Settings):
     """One server (or, with `{}` in the host name, one server per model) and how to talk to it.
 
     Attributes:
-        hostname: DNS name, IPv4 or IPv6 address, `unix:` and a socket's path, `unix-abstract:` and a socket's name, or
-            `xds:///` and a service's name, for an xDS control plane to resolve (needs grpcio, see docs/engines.md). It
-            may hold one `{}`: the model's name, which must then be a DNS label.
+        hostname: DNS name, IPv4 or IPv6 address (with its zone, `fe80::1%eth0`), `unix:` and a socket's path,
+            `unix-abstract:` and a socket's name, or `xds:///` and a service's name, for an xDS control plane to resolve
+            (needs grpcio, see docs/engines.md). It may hold one `{}`: the model's name, which must then be a DNS label.
         port: 1 to 65535; without it 443 with TLS and 80 otherwise, as upstream; none for a unix socket or `xds:///`.
+        base_path: what a gateway puts before every route of the runtime, as in `/team/caikit` (HTTP only). It may hold
+            one `{}`: the model's name, which must then have no character that needs an escape, nor a dot in front.
         tls: see `ConnectionTlsInfo`; off by default.
         timeout: seconds (or a `timedelta`) for a call, and between two items of a stream; None or `math.inf` for no
             limit. Default 60.
@@ -246,6 +240,7 @@ class ConnectionInfo(Settings):
 
     hostname: str
     port: int | None = Field(default=None, ge=1, le=65535, strict=True)
+    base_path: str = ""
     tls: ConnectionTlsInfo = ConnectionTlsInfo()
     timeout: Limit = 60
     options: Mapping[str, str | int | float] = Field(default_factory=dict, repr=False)
@@ -261,13 +256,18 @@ class ConnectionInfo(Settings):
         if not isinstance(values, Mapping):
             return values
         # Upstream allows an explicit null for these, and configuration files have it.
-        filled = {
-            name: value for name, value in values.items() if name in ("port", "timeout", "retries") or value is not None
-        }
-        hostname = filled.get("hostname")
-        if isinstance(hostname, str) and hostname.startswith("[") and hostname.endswith("]"):
-            filled["hostname"] = hostname[1:-1]
+        filled = {name: value for name, value in values.items() if name in ("timeout", "retries") or value is not None}
+        match filled.get("hostname"):
+            case str(hostname):
+                filled["hostname"] = normal_host(hostname)
+            case [str(address)]:  # an IPv6 address in brackets is a list to YAML
+                filled["hostname"] = normal_host(address)
         return filled
+
+    @field_validator("base_path")
+    @classmethod
+    def _check_path(cls, path: str) -> str:
+        return normal_path(path)
 
     @property
     def retry_policy(self) -> RetryPolicy:
@@ -281,12 +281,12 @@ class ConnectionInfo(Settings):
 
     @model_validator(mode="after")
     def _check_host(self) -> Self:
+        if (self.is_unix or self.is_xds) and self.base_path:
+            raise ValueError(f"base_path: {NO_PATH}")
         if self.is_unix:
             if self.port is not None:
                 raise ValueError("port: a unix socket has none")
-            path = self.hostname.partition(":")[2]
-            if not path or not path.isprintable():
-                raise ValueError("hostname: unix: or unix-abstract: must be followed by the socket's path or name")
+            _told("hostname", check_socket, self.hostname)
             return self
         if self.is_xds:
             if self.port is not None:
@@ -295,12 +295,9 @@ class ConnectionInfo(Settings):
                 raise ValueError("hostname: must be xds:///<service>, with at most one {} for the model's name")
             return self
         if self.port is None:
-            object.__setattr__(self, "port", HTTPS_PORT if self.tls.enabled else HTTP_PORT)
-        if not _is_ipv6(self.hostname) and not _HOSTNAME.fullmatch(self.hostname.replace("{}", "x", 1)):
-            raise ValueError(
-                "hostname: must be a DNS name, an IP address, unix:<path> or xds:///<service>, with at most one {} for "
-                "the model's name"
-            )
+            # Not as a field that was set: with TLS turned on later it is another one.
+            vars(self)["port"] = HTTPS_PORT if self.tls.enabled else HTTP_PORT
+        _told("hostname", check_host, self.hostname)
         return self
 
     @property
@@ -315,86 +312,90 @@ class ConnectionInfo(Settings):
 
     @property
     def is_template(self) -> bool:
-        """Whether the host name depends on the model's name."""
-        return not self.is_unix and "{}" in self.hostname
+        """Whether the host name or the base path depends on the model's name."""
+        return not self.is_unix and ("{}" in self.hostname or "{}" in self.base_path)
 
     @property
     def target(self) -> str:
-        """`host:port`, `[v6]:port`, `unix:path` or `xds:///service`: how errors name the server."""
+        """`host:port`, `[v6]:port`, `unix:path` or `xds:///service`, and the base path: how errors name the server."""
         if self.is_unix or self.is_xds:
             return self.hostname
-        return f"[{self.hostname}]:{self.port}" if ":" in self.hostname else f"{self.hostname}:{self.port}"
+        return _joined(self.hostname, self.port) + self.base_path
+
+    @property
+    def authority(self) -> str:
+        """How the server is named to itself, in `:authority`: a zone means something on this machine alone."""
+        return self.hostname if self.is_xds else "localhost" if self.is_unix else _joined(self.tls_name, self.port)
+
+    @property
+    def tls_name(self) -> str:
+        """The name that the server's certificate must hold: without the dot that only resolvers know, or a zone."""
+        return "localhost" if self.is_unix else self.hostname.partition("%")[0].removesuffix(".")
 
     def for_model(self, name: str) -> ConnectionInfo:
-        """The connection for a model: `{}` in the host name replaced by `name`, nothing else ever interpreted.
+        """The connection for a model: `{}` in the host name and the base path replaced by `name`, nothing else ever
+        interpreted.
 
         Raises:
-            InputError: the name is no DNS label, so it could send the call, with its credentials, elsewhere.
+            InputError: the name could send the call, with its credentials, elsewhere.
         """
         if not self.is_template:
             return self
-        if not _DNS_LABEL.fullmatch(name):
+        hostname = self.hostname.replace("{}", name)
+        if "{}" in self.hostname and (not _DNS_LABEL.fullmatch(name) or is_number(hostname)):
             raise InputError(
                 f"model {name!r}: its name becomes part of the host name {self.hostname!r}, so it must be a DNS label: "
-                "at most 63 lower-case letters, digits and hyphens, no hyphen at either end"
+                "at most 63 lower-case letters, digits and hyphens, no hyphen at either end, and nothing that makes it "
+                "an IP address"
             )
-        return self.replace(hostname=self.hostname.replace("{}", name))
+        if "{}" in self.base_path and not is_segment(name):
+            raise InputError(
+                f"model {name!r}: its name becomes part of the base path {self.base_path!r}, so it must be of letters, "
+                "digits, '-', '.', '_' and '~', without a dot in front"
+            )
+        return self.replace(hostname=hostname, base_path=self.base_path.replace("{}", name))
 
     def replace(self, **changes: Any) -> ConnectionInfo:
-        """A copy with some fields changed, checked like a new one."""
-        return ConnectionInfo(**{name: getattr(self, name) for name in type(self).model_fields} | changes)
+        """A copy with some fields changed, checked like a new one. A port that nobody gave follows `tls`."""
+        kept = {name: getattr(self, name) for name in type(self).model_fields}
+        if "port" not in self.model_fields_set:
+            del kept["port"]
+        return ConnectionInfo(**kept | changes)
 
 
-def parse_target(target: str) -> tuple[ConnectionInfo, Protocol]:
-    """The connection and protocol that a target names.
+def _joined(host: str, port: int | None) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    `host:port` and `grpc://host:port` are gRPC, `grpcs://` is gRPC over TLS, `unix:/path` and `unix-abstract:name` (on
-    Linux) are gRPC over a socket, `xds:///service` is gRPC to what an xDS control plane tells, `http://` and `https://`
-    are HTTP. An IPv6 address stands in brackets: `[::1]:8085`.
+
+def _told(field: str, check: Callable[[str], None], value: str) -> None:
+    try:
+        check(value)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from None
+
+
+def parse_target(target: str, protocol: Protocol | None = None) -> tuple[ConnectionInfo, Protocol]:
+    """The connection and protocol that a target names. docs/targets.md has all forms.
+
+    Args:
+        target: the target.
+        protocol: of a target that names none; gRPC without it.
 
     Raises:
-        ConfigurationError: the target is none of these. The message never repeats user information.
+        ConfigurationError: it is none, or names another protocol. The message never repeats user information.
     """
-    if target.startswith("unix-abstract:"):
-        return ConnectionInfo(hostname=target), "grpc"
-    if target.startswith("unix:"):
-        return ConnectionInfo(hostname="unix:" + target.removeprefix("unix:").removeprefix("//")), "grpc"
-    if target.startswith("xds://"):
-        return ConnectionInfo(hostname=target), "grpc"
-    scheme, found, rest = target.partition("://")
-    if not found:
-        scheme, rest = "grpc", target
-    if scheme not in _SCHEMES:
-        # What stands before "://" may hold a user and a password: it is never repeated.
-        raise ConfigurationError(f"target: unknown scheme; known are {', '.join(_SCHEMES)}, xds and unix:/path")
-    if any(mark in rest for mark in "@?#\\ ") or not rest.isprintable() or rest.rstrip("/").count("/"):
-        raise ConfigurationError(
-            "target: only a host and a port are allowed, no user, path or query; pass credentials as metadata="
-        )
-    if rest.count(":") > 1 and not rest.startswith("["):
-        raise ConfigurationError(f"target: write an IPv6 address in brackets, as in [{'::1'}]:8085")
-    protocol, secure = _SCHEMES[scheme]
-    hostname: str | None = None
-    port: int | None = None
-    with contextlib.suppress(ValueError):  # it repeats the target, so it must not be the context of ours
-        parts = urlsplit(f"//{rest.rstrip('/')}")
-        port = parts.port
-        hostname = parts.netloc.removesuffix(f":{port}") if port else parts.netloc
-    if hostname is None:
-        raise ConfigurationError("target: must be host:port, with a port from 0 to 65535")
-    if not hostname:
-        raise ConfigurationError("target: the host is missing; write host:port")
-    return ConnectionInfo(hostname=hostname.rstrip(":"), port=port, tls=ConnectionTlsInfo(enabled=secure)), protocol
-
-
-def _is_ipv6(host: str) -> bool:
-    address, zoned, zone = host.partition("%")
-    if zoned and not _ZONE.fullmatch(zone):
-        return False  # `ipaddress` takes anything there, a user and another host too
     try:
-        return ipaddress.ip_address(address).version == 6
-    except ValueError:
-        return False
+        read, problem = read_target(target, "http" if protocol == "http" else "grpc"), ""
+    except ValueError as error:
+        read, problem = None, str(error)
+    if read is None:
+        del target  # a traceback shows a frame's variables, where it is asked to
+        raise ConfigurationError(f"target: {problem}")
+    if protocol is not None and read.protocol != protocol:
+        raise ConfigurationError(f"protocol: the target names {read.protocol}, not {protocol}")
+    tls = ConnectionTlsInfo(enabled=read.secure)
+    info = ConnectionInfo(hostname=read.hostname, port=read.port, base_path=read.base_path, tls=tls)
+    return info, read.protocol
 
 
 class SupportedModel(Settings):
@@ -448,7 +449,7 @@ class FinderConfig(Settings):
             for name in self.supported_models:
                 self.connection.for_model(name)
         if any(each.is_template for each in self.remote_connections):
-            raise ValueError("remote_connections: only connection may have {} in its host name")
+            raise ValueError("remote_connections: only connection may have {} in its host name or base path")
         if not re.fullmatch(r"[0-9a-z_.-]+", self.model_key) or self.model_key.startswith("grpc-"):
             raise ValueError("model_key: must be a metadata key: lower-case letters, digits, '_', '.' and '-'")
         for each in (self.connection, *self.remote_connections):
@@ -472,6 +473,8 @@ def check_protocol(connection: ConnectionInfo, protocol: Protocol) -> None:
         raise ConfigurationError(
             "tls.insecure_verify: gRPC cannot skip the verification of the server; give its certificate as ca_file"
         )
+    if protocol == "grpc" and connection.base_path:
+        raise ConfigurationError(f"base_path: {NO_PATH}")
     if protocol == "http" and connection.is_unix:
         raise ConfigurationError("hostname: a unix socket is spoken to over gRPC only")
     if protocol == "http" and connection.is_xds:
