@@ -522,7 +522,32 @@ def test_any_target(target: str) -> None:
         return
     assert isinstance(info, ConnectionInfo)
     assert protocol in ("grpc", "http")
-    assert info.is_unix or not set(info.target) & set("@/?#\\ \n\x00")
+    assert info.is_unix or not set(info.target.removesuffix(info.base_path)) & set("@/?#\\ \n\x00")
+    assert not info.base_path or protocol == "http"
+    assert_harmless(info.base_path)
+
+
+def assert_harmless(path: str) -> None:
+    """A path that no server and no proxy reads as another one than what is there to be seen."""
+    assert path.isascii()
+    assert path.isprintable()
+    assert not set(path) & set("@?#\\ ")
+    assert path == "".join(f"/{each}" for each in path.split("/")[1:] if each)
+    assert not {".", ".."} & set(unquote(path).split("/")[1:])
+
+
+@fuzz(240)
+@given(
+    st.text(max_size=12)
+    | st.lists(TARGET_PARTS | st.sampled_from(["%2e", "%", "%41", "..", "a"]), max_size=6).map("".join)
+)
+def test_any_base_path(path: str) -> None:
+    try:
+        info = ConnectionInfo(hostname="h", port=5, base_path=path)
+    except ConfigurationError:
+        return
+    assert_harmless(info.base_path)
+    assert info.replace(base_path=info.base_path) == info
 
 
 @fuzz(300)
