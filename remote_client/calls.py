@@ -329,7 +329,8 @@ class Attempts:
         """
         error.model = self._caller.model
         self._note(error)
-        if isinstance(error, UnauthenticatedError) and not self._renewals:
+        # Who answers 407 is a proxy, and these credentials are not its.
+        if isinstance(error, UnauthenticatedError) and error.http_status != 407 and not self._renewals:
             fresh = await self._renewed(error, call, body)
             if fresh is not None:
                 return self._in_time(fresh)

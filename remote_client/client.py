@@ -87,6 +87,9 @@ class RemoteClient(Handle):
         interceptors: grpc.aio's client interceptors; grpcio calls them.
         max_pending: calls to a server that may wait for its first answer at a time; further ones wait in the client.
             Default 256.
+        proxy: the URL of a proxy that all connections go through, `http://user:password@host:port` or `https://...`;
+            `"env"` for the one that the environment names (`HTTPS_PROXY`, `grpc_proxy`, ...), if it does. By default
+            the environment's is not used.
 
     Raises:
         ConfigurationError: something of that is wrong.
@@ -107,11 +110,13 @@ class RemoteClient(Handle):
         engine: Engine | None = None,
         interceptors: Sequence[ClientInterceptor] = (),
         max_pending: int | None = None,
+        proxy: str | None = None,
     ) -> None:
         is_one = isinstance(target, (str, bytes, ConnectionInfo)) or not isinstance(target, Iterable)
         targets: Iterable[Any] = [target] if is_one else target
         parsed = [
-            _connection(each, protocol, retries, timeout, max_session_age, tls, engine, max_pending) for each in targets
+            _connection(each, protocol, retries, timeout, max_session_age, tls, engine, max_pending, proxy)
+            for each in targets
         ]
         if len({speaks for _, speaks in parsed}) != 1:
             raise ConfigurationError("target: give at least one, and all of one protocol")
@@ -420,6 +425,7 @@ def _connection(
     tls: ConnectionTlsInfo | Mapping[str, Any] | None,
     engine: Engine | None,
     max_pending: int | None,
+    proxy: str | None,
 ) -> tuple[ConnectionInfo, Protocol]:
     """A target with the client's own settings over it."""
     if isinstance(target, ConnectionInfo):
@@ -435,7 +441,13 @@ def _connection(
         changes["timeout"] = timeout
     if retries is None and not isinstance(target, ConnectionInfo):
         retries = RetryPolicy().retries
-    more = {"retries": retries, "max_session_age": max_session_age, "engine": engine, "max_pending": max_pending}
+    more = {
+        "retries": retries,
+        "max_session_age": max_session_age,
+        "engine": engine,
+        "max_pending": max_pending,
+        "proxy": proxy,
+    }
     changes |= {name: value for name, value in more.items() if value is not None}
     if tls is not None:
         given: dict[str, Any] = dict(tls) if isinstance(tls, Mapping) else tls.model_dump(exclude_unset=True)

@@ -99,6 +99,8 @@ class RemoteModelFinder(Handle):
             check_transport(transport)
             if self.config.protocol != "http":
                 raise ConfigurationError("transport: an httpx transport is for HTTP; the protocol here is gRPC")
+            if any(each.proxy for each in (self.config.connection, *self.config.remote_connections) if each):
+                raise ConfigurationError("proxy: an httpx transport has its own; give that the proxy")
         self._options = options
         self._transport = transport
         self._interceptors = tuple(interceptors)

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from ._callables import WAYS, ByName, OffLoop
 from ._copies import Immutable
 from ._durations import Limit, Seconds, limit, seconds
+from ._proxy import ProxySetting
 from ._targets import NO_PATH, check_host, check_socket, is_number, is_segment, normal_host, normal_path, read_target
 from .auth import Credentials, Metadata
 from .errors import ConfigurationError, InputError, PicklingError
@@ -235,6 +236,8 @@ class ConnectionInfo(Settings):
         max_pending: calls that may wait for the server's first answer at a time; further ones wait in the client.
             Clients of one event loop with the same target and limit share it. Default 256: a runtime refuses calls
             beyond about 1,000 waiting ones of all its clients.
+        proxy: the URL of a proxy to go through, `http://user:password@host:port` or `https://...`; `"env"` for the one
+            that the environment names, if it does; None, the default, for none. It shows itself without credentials.
         max_session_age: seconds until a connection is replaced; below 0 never, 0 a new connection for each call.
     """
 
@@ -248,6 +251,7 @@ class ConnectionInfo(Settings):
     retry_options: Mapping[str, Any] = Field(default_factory=dict, repr=False)
     engine: Engine | None = None
     max_pending: int = Field(default=256, ge=1)
+    proxy: ProxySetting = None
     max_session_age: Seconds = -1
 
     @model_validator(mode="before")
@@ -277,6 +281,13 @@ class ConnectionInfo(Settings):
     @model_validator(mode="after")
     def _check_retries(self) -> Self:
         retry_policy(self.retries, self.retry_options)
+        return self
+
+    @model_validator(mode="after")
+    def _check_proxy(self) -> Self:
+        if self.proxy is not None and (self.is_unix or self.is_xds):
+            kind = "a unix socket" if self.is_unix else "an xDS target"
+            raise ValueError(f"proxy: {kind} is never reached through one")
         return self
 
     @model_validator(mode="after")

@@ -268,6 +268,7 @@ class RemoteClient(Blocking):
         engine: Engine | None = None,
         interceptors: Sequence[ClientInterceptor] = (),
         max_pending: int | None = None,
+        proxy: str | None = None,
     ) -> None:
         self._adopt(
             _client.RemoteClient(
@@ -283,6 +284,7 @@ class RemoteClient(Blocking):
                 engine=engine,
                 interceptors=interceptors,
                 max_pending=max_pending,
+                proxy=proxy,
             )
         )
 

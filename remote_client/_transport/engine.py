@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, Self, get_args
 from typing import Protocol as Interface
 
+from .._proxy import Proxy
 from ..errors import ConfigurationError
 from ..settings import ConnectionInfo, Engine, Protocol
 from .base import MAX_RESPONSE_SIZE
@@ -160,6 +161,10 @@ def _no_proxy(value: Value) -> Any:
     return _UNKNOWN if _flag(value) else False
 
 
+def _local_pool(value: Value) -> Any:
+    return True if _flag(value) else _UNKNOWN
+
+
 def _compression(value: Value) -> Any:
     return {0: None, 2: "gzip"}.get(_integer(value), _UNKNOWN)
 
@@ -203,11 +208,13 @@ OPTIONS: dict[str, Option] = {
     "grpc.absolute_max_metadata_size": Option(
         "max_metadata_size", _integer, "the same; goes before `grpc.max_metadata_size`"
     ),
-    "grpc.use_local_subchannel_pool": Option(_UNUSED, _flag, "no effect: connections are never shared"),
+    "grpc.use_local_subchannel_pool": Option(
+        _UNUSED, _local_pool, "1, the default: connections are never shared (0: grpcio)"
+    ),
     "grpc.enable_retries": Option(
         "transparent_retries", _flag, "0: do not send calls again that the server surely did not process"
     ),
-    "grpc.enable_http_proxy": Option(_UNUSED, _no_proxy, "0, the default: no proxy from the environment (1: grpcio)"),
+    "grpc.enable_http_proxy": Option(_UNUSED, _no_proxy, "0, the default: no proxy but `proxy=` (1: grpcio)"),
     "grpc.lb_policy_name": Option("policy", _policy, "`round_robin` or `pick_first` (others: grpcio)"),
     "grpc.dns_min_time_between_resolutions_ms": Option(
         "resolve_interval", _seconds, "pause between two resolutions of a name, at least"
@@ -220,6 +227,13 @@ OPTIONS: dict[str, Option] = {
     ),
 }
 """The options that the own engine honours. A later one of two that set the same field wins."""
+
+_ONLY_WITH = {
+    "grpc.http_proxy": "grpc.enable_http_proxy",
+    "grpc.address_http_proxy": "grpc.address_http_proxy_enabled_addresses",
+    "grpc.address_http_proxy_enabled_addresses": "grpc.address_http_proxy",
+}
+"""Options to which gRPC pays no attention without another one."""
 
 
 def _read(options: Mapping[str, Value]) -> Iterator[tuple[str, Any]]:
@@ -260,6 +274,7 @@ def choose_engine(
         ConfigurationError: the engine cannot do what is asked for.
     """
     asked, source = _asked(connection, {} if protocol == "http" else environment)
+    _check_options(connection)
     if protocol == "http":
         _check_http(asked, interceptors)
         return "asyncio"
@@ -270,7 +285,22 @@ def choose_engine(
         raise ConfigurationError(f'{needed}, and {source} is "asyncio"')
     if asked == "grpcio" and connection.tls.enabled and connection.tls.key_password is not None:
         raise ConfigurationError("tls.key_password: grpcio takes unencrypted keys only; decrypt key_file for it")
+    if asked == "grpcio" and isinstance(connection.proxy, Proxy) and connection.proxy.secure:
+        raise ConfigurationError(f"proxy: {connection.proxy}: grpcio speaks to proxies without TLS only, http://")
     return asked
+
+
+def _check_options(connection: ConnectionInfo) -> None:
+    """Refuse options that have no effect: somebody counts on it."""
+    options = connection.options
+    for key, other in _ONLY_WITH.items():
+        if key in options and not options.get(other):
+            hint = "; use proxy= instead" if key == "grpc.http_proxy" else ""
+            raise ConfigurationError(f"options: {key}: it has no effect without {other}{hint}")
+    if "grpc.ssl_target_name_override" in options and not connection.tls.enabled:
+        raise ConfigurationError("options: grpc.ssl_target_name_override: it has no effect without TLS")
+    if options.get("grpc.enable_http_proxy") and connection.proxy is not None:
+        raise ConfigurationError("options: grpc.enable_http_proxy: leave it out where proxy= says what is to be used")
 
 
 def _needs_grpcio(connection: ConnectionInfo, interceptors: Sequence[Any]) -> str | None:

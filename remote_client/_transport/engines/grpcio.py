@@ -30,6 +30,8 @@ from ...errors import (
 from ...settings import ConnectionInfo
 from ..base import Answered, ByteStream, Call, Transport
 from ..deadlines import Deadlines
+from ..net.dial import proxy_refusal
+from ..net.proxy import hint
 from ..net.sockets import close_at_end
 from ..retry import pushback_ms
 from .grpcio_channel import open_channel
@@ -44,6 +46,7 @@ _UNSENT = (
     "Failed to create XdsClient",
 )
 """How gRPC begins to tell that there was no connection to send a call on."""
+_PROXY_ANSWER = re.compile(r"HTTP proxy returned response code (\d{3})")
 _TLS_FAILURE = re.compile(
     r"(?is)(failed to connect|all backends failing)"
     r".*(handshake failed|verification check failed|SSL_ERROR|security handshaker|Cannot check peer)"
@@ -61,6 +64,7 @@ class GrpcioTransport(Transport):
     def __init__(self, connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -> None:
         super().__init__()
         self._target = connection.target
+        self._connection = connection
         interceptors = (*interceptors, *innermost(interceptors))
         self._channel = open_channel(connection, interceptors)
         self.is_intercepted = bool(interceptors)
@@ -184,7 +188,7 @@ class GrpcioTransport(Transport):
     def failure(self, call: Call, error: BaseException, expired: bool = False) -> BaseException:
         """Return the typed error for what a call ended with; what an interceptor raised stays as it is."""
         if isinstance(error, grpc.aio.AioRpcError):
-            return failure_of(call, error, self._target)
+            return failure_of(call, error, self._target, hint(self._connection, "grpc"))
         if not isinstance(error, asyncio.CancelledError):
             return error
         if self._reason is not None:
@@ -195,12 +199,26 @@ class GrpcioTransport(Transport):
         return kind(told, method=call.path[1:], target=self._target)
 
 
-def failure_of(call: Call, error: grpc.aio.AioRpcError, target: str) -> RemoteCallError:
-    """Return the typed error for what gRPC reports."""
+def failure_of(call: Call, error: grpc.aio.AioRpcError, target: str, hint: str = "") -> RemoteCallError:
+    """Return the typed error for what gRPC reports.
+
+    Args:
+        call: the call.
+        error: what grpc.aio raised.
+        target: the server.
+        hint: what is added where it could not be reached.
+    """
     status, details = error.code().name, redacted(error.details() or "", call.metadata)
     kind = error_class(status)
+    refused = _PROXY_ANSWER.search(details) if status == "UNAVAILABLE" else None
+    refusal = None if refused is None else proxy_refusal(int(refused[1]))
     if status == "UNAVAILABLE" and _TLS_FAILURE.search(details):
         kind = TlsError
+    elif refused is not None:
+        kind = refusal or kind
+        details += "; give the proxy's credentials in its URL, http://user:password@host:port" * (refused[1] == "407")
+    elif status == "UNAVAILABLE" and details.startswith(_UNSENT):
+        details += hint
     elif status == "RESOURCE_EXHAUSTED" and "larger than max" in details:
         if "CLIENT:" in details:
             kind = ResponseTooLargeError
@@ -212,7 +230,8 @@ def failure_of(call: Call, error: grpc.aio.AioRpcError, target: str) -> RemoteCa
     shed = status == "CANCELLED" and not trailers and not error.initial_metadata()
     if shed and not details:
         details = "the server is overloaded and dropped the call"
-    failure = kind(details, method=call.path[1:], target=target)
+    http_status = int(refused[1]) if refused is not None and refusal is not None else None
+    failure = kind(details, method=call.path[1:], target=target, http_status=http_status)
     failure.shed = shed
     failure.outcome_known = kind is TlsError or not _is_lost(status, details)
     failure.pushback = pushback_ms(dict(trailers).get("grpc-retry-pushback-ms"))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import grpc.aio
@@ -16,6 +17,7 @@ import grpc.aio
 from ...errors import ConfigurationError, ForkedError, TlsError
 from ...settings import ConnectionInfo, ConnectionTlsInfo
 from ..base import MAX_RESPONSE_SIZE
+from ..net.proxy import grpc_core_exception, proxy_for
 from ..net.tls import Versions, made_of, trust_store_version, trusted_certificates
 
 _OPTIONS: dict[str, str | int] = {
@@ -42,6 +44,9 @@ _OPTIONS: dict[str, str | int] = {
 }
 _BOOTSTRAP = ("GRPC_XDS_BOOTSTRAP", "GRPC_XDS_BOOTSTRAP_CONFIG")
 """The environment variables where gRPC finds the control plane: a file's path, or what is in it."""
+_VERSION = tuple(map(int, grpc.__version__.split(".")[:2]))
+_PROXY_AT = (1, 78)
+"""The first version that was seen to take an @ in a proxy's credentials; 1.71 does not."""
 _used = False
 _hangs = False
 
@@ -92,7 +97,34 @@ def _options(connection: ConnectionInfo) -> dict[str, str | int]:
         policy = {"grpc.enable_retries": 0}
     elif _is_name(connection.hostname):
         policy = {"grpc.lb_policy_name": "round_robin"}
-    return {**_OPTIONS, **policy, **given}
+    return {**_OPTIONS, **policy, **given, **_proxy_options(connection)}
+
+
+def _proxy_options(connection: ConnectionInfo) -> dict[str, str | int]:
+    """Return the options that lead through the connection's proxy, if it has one.
+
+    Raises:
+        ConfigurationError: gRPC cannot use the proxy, or would go past it.
+    """
+    proxy = proxy_for(connection, "grpc")
+    if proxy is None:
+        return {}
+    if proxy.secure:
+        raise ConfigurationError(f"proxy: {proxy}: grpcio speaks to proxies without TLS only, http://")
+    if proxy.credentials is not None and "@" in proxy.credentials and _VERSION < _PROXY_AT:
+        # It then finds no proxy in the URL, and connects without one.
+        raise ConfigurationError("proxy: this grpcio takes no @ in a user or password: update it to 1.78")
+    excepted = grpc_core_exception(connection.hostname)
+    if excepted is not None:
+        raise ConfigurationError(
+            f"proxy: the environment's {excepted} keeps grpcio from using it for {connection.hostname}; the engine "
+            '"asyncio" uses it'
+        )
+    user, _, password = (proxy.credentials or "").partition(":")
+    shown = f"{quote(user, safe='')}:{quote(password, safe='')}@" if proxy.credentials else ""
+    # Behind one address of the proxy are all of the server's.
+    policy = {"grpc.lb_policy_name": "pick_first"}
+    return {**policy, "grpc.enable_http_proxy": 1, "grpc.http_proxy": f"http://{shown}{proxy.address}"}
 
 
 def _without_retries(config: str) -> str:

@@ -11,8 +11,17 @@ from typing import Any, TypeVar
 
 import aiohappyeyeballs
 
-from ...errors import RemoteCallError, TlsError, UnavailableError
+from ...errors import (
+    PermissionDeniedError,
+    RemoteCallError,
+    ResourceExhaustedError,
+    TlsError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from . import sockets
+from .proxy import ProxyError, Route
+from .tunnel import open_tunnel, proxy_tls, proxy_tls_error
 
 CONNECT_TIMEOUT = 5.0
 """Seconds that resolving a name and connecting to one of its addresses may take, TLS handshake included."""
@@ -67,6 +76,7 @@ async def connect(
     tls: ssl.SSLContext | None = None,
     server_hostname: str | None = None,
     timeout: float = CONNECT_TIMEOUT,
+    route: Route | None = None,
 ) -> P:
     """Connect to the first address that answers, and return its protocol, connected.
 
@@ -77,37 +87,60 @@ async def connect(
         tls: the context of a TLS connection; None for one in the clear.
         server_hostname: the name that the server's certificate must have.
         timeout: seconds.
+        route: the way to the server, where a proxy may be on it: the addresses are then the proxy's.
 
     Raises:
         TimeoutError: it took too long.
+        ProxyError: the proxy opened no tunnel.
+        TlsError: the proxy's own TLS failed.
         OSError: no address could be connected to; `ssl.SSLError` where the handshake failed.
     """
     async with asyncio.timeout(timeout):
         opened = await _open_socket(addresses)
-        made: list[P] = []
-
-        def make() -> P:
-            made.append(factory())
-            return made[0]
-
-        try:
-            loop = asyncio.get_running_loop()
-            if tls is None:
-                _, protocol = await loop.create_connection(make, sock=opened)
-            else:
-                _, protocol = await loop.create_connection(
-                    make, sock=opened, ssl=tls, server_hostname=server_hostname, ssl_handshake_timeout=timeout
-                )
-        except BaseException:
-            # Given up just as it was made, asyncio says goodbye over TLS, which takes 30 seconds with a deaf peer; and
-            # a descriptor that is closed under a transport may be another connection's by the time that ends.
-            for each in made:
-                transport: asyncio.Transport | None = getattr(each, "transport", None)
-                if transport is not None:
-                    transport.abort()
-            opened.close()
-            raise
+        if route is None or route.proxy is None:
+            protocol = await _start(factory, opened, tls, server_hostname, timeout)
+        elif route.is_tunnel:
+            protocol = await open_tunnel(factory, opened, route, tls, server_hostname, timeout)
+        else:
+            try:
+                protocol = await _start(factory, opened, proxy_tls(route.proxy), route.proxy.host, timeout)
+            except ssl.SSLError as error:
+                raise proxy_tls_error(error, route.proxy) from None
     sockets.register(protocol)
+    return protocol
+
+
+async def _start(
+    factory: Callable[[], P],
+    opened: socket.socket,
+    tls: ssl.SSLContext | None,
+    server_hostname: str | None,
+    timeout: float,
+) -> P:
+    """Return a protocol that is connected by a socket. Closes the socket where that fails."""
+    made: list[P] = []
+
+    def make() -> P:
+        made.append(factory())
+        return made[0]
+
+    try:
+        loop = asyncio.get_running_loop()
+        if tls is None:
+            _, protocol = await loop.create_connection(make, sock=opened)
+        else:
+            _, protocol = await loop.create_connection(
+                make, sock=opened, ssl=tls, server_hostname=server_hostname, ssl_handshake_timeout=timeout
+            )
+    except BaseException:
+        # Given up just as it was made, asyncio says goodbye over TLS, which takes 30 seconds with a deaf peer; and
+        # a descriptor that is closed under a transport may be another connection's by the time that ends.
+        for each in made:
+            transport: asyncio.Transport | None = getattr(each, "transport", None)
+            if transport is not None:
+                transport.abort()
+        opened.close()
+        raise
     return protocol
 
 
@@ -130,12 +163,31 @@ async def _open_socket(addresses: Sequence[Address] | str) -> socket.socket:
     return opened
 
 
-def connect_error(error: BaseException, target: str, method: str | None = None) -> RemoteCallError:
+def connect_error(
+    error: BaseException, target: str, method: str | None = None, route: Route | None = None
+) -> RemoteCallError:
     """Return the typed error of a connection that could not be made: nothing was sent on it."""
     if isinstance(error, ssl.SSLError):
         failure: RemoteCallError = TlsError(f"TLS handshake failed: {error}", method=method, target=target)
+    elif isinstance(error, TlsError):
+        failure = TlsError(error.details, method=method, target=target)
+    elif isinstance(error, ProxyError) and (kind := proxy_refusal(error.status)) is not None:
+        failure = kind(f"failed to connect: {error}", method=method, target=target, http_status=error.status)
     else:
         told = str(error) or ("it took too long" if isinstance(error, TimeoutError) else type(error).__name__)
-        failure = UnavailableError(f"failed to connect: {told}", method=method, target=target)
+        words, hint = ("", "") if route is None or isinstance(error, ProxyError) else (route.words, route.hint)
+        failure = UnavailableError(f"failed to connect{words}: {told}{hint}", method=method, target=target)
     failure.outcome_known = True
     return failure
+
+
+def proxy_refusal(status: int | None) -> type[RemoteCallError] | None:
+    """Return the error class of a proxy that does not want to open a tunnel; None for one that cannot just now.
+
+    The latter is a connection that failed, whatever the status: tried again as such, and without an `http_status`.
+    """
+    if status == 407:
+        return UnauthenticatedError
+    if status == 429:
+        return ResourceExhaustedError
+    return PermissionDeniedError if status is not None and 400 <= status < 500 and status != 408 else None
