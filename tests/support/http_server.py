@@ -666,7 +666,8 @@ class Listener:
         self._tls = _tls_context(wish["tls"]) if "tls" in wish else None
         self._tasks: set[asyncio.Task[None]] = set()
         address = wish.get("host", "127.0.0.1"), wish.get("port", 0)
-        self._socket = socket.create_server(address, backlog=1024)
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._socket = socket.create_server(address, family=family, backlog=1024)
         self._socket.setblocking(False)
         self.port: int = self._socket.getsockname()[1]
 

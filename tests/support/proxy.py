@@ -44,11 +44,14 @@ class Proxy:
         self.accepted += 1
         await asyncio.sleep(self.delay)
         there, back = await asyncio.open_connection("127.0.0.1", self._to)
-        for source, sink in ((reader, back), (there, writer)):
+        for way, source, sink in ((self._forward, reader, back), (self._pass, there, writer)):
             self._writers.add(sink)
-            task = asyncio.create_task(self._pass(source, sink))
+            task = asyncio.create_task(way(source, sink))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        await self._pass(source, sink)
 
     async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:

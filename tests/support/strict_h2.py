@@ -143,6 +143,9 @@ class StrictServer:
     async def __aenter__(self) -> Self:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         loop = asyncio.get_running_loop()
+        if self.host.startswith(("/", "\0")):  # a unix socket's path, or an abstract one's name
+            self._server = await loop.create_unix_server(lambda: Connection(self), self.host)
+            return self
         self._server = await loop.create_server(lambda: Connection(self), self.host, 0, family=family)
         self.port = self._server.sockets[0].getsockname()[1]
         return self

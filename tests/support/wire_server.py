@@ -207,7 +207,8 @@ async def serve(wish: dict[str, Any]) -> None:
         reflection = {"ServerReflectionInfo": (reflect(state, version), bidi)}
         added.append(handlers(state, f"grpc.reflection.{version}.ServerReflection", reflection))
     server.add_generic_rpc_handlers(tuple(added))
-    address = f"{wish.get('host', '127.0.0.1')}:{wish.get('port', 0)}"
+    host = wish.get("host", "127.0.0.1")
+    address = f"[{host}]:{wish.get('port', 0)}" if ":" in host else f"{host}:{wish.get('port', 0)}"
     port = server.add_secure_port(address, _credentials(wish)) if "tls" in wish else server.add_insecure_port(address)
     await server.start()
     print(json.dumps({"port": port, "identity": wish["identity"]}), flush=True)

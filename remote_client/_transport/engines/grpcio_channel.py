@@ -67,8 +67,7 @@ def open_channel(connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -
         _check_bootstrap(connection.target)
     global _used
     _used = True
-    as_it_is = connection.is_unix or connection.is_xds
-    target = connection.target if as_it_is else f"dns:///{connection.target}"
+    target = _target(connection)
     more: dict[str, Any] = {"options": list(_options(connection).items()), "interceptors": tuple(interceptors)}
     if not connection.tls.enabled:
         return grpc.aio.insecure_channel(target, **more)
@@ -76,6 +75,16 @@ def open_channel(connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -
     if connection.is_xds:  # the control plane's TLS, or else ours
         credentials = grpc.xds_channel_credentials(credentials)
     return grpc.aio.secure_channel(target, credentials, **more)
+
+
+def _target(connection: ConnectionInfo) -> str:
+    """Return the target in gRPC's name syntax, a URI: it would read an escape into the path of a socket."""
+    if connection.is_xds:
+        return connection.target
+    if connection.is_unix:
+        scheme, _, path = connection.hostname.partition(":")
+        return f"{scheme}:{quote(path)}"
+    return f"dns:///{quote(connection.target, safe=':[]')}"
 
 
 def _check_bootstrap(target: str) -> None:
@@ -97,6 +106,8 @@ def _options(connection: ConnectionInfo) -> dict[str, str | int]:
         policy = {"grpc.enable_retries": 0}
     elif _is_name(connection.hostname):
         policy = {"grpc.lb_policy_name": "round_robin"}
+    if not connection.is_unix and connection.authority != connection.target:
+        policy["grpc.default_authority"] = connection.authority
     return {**_OPTIONS, **policy, **given, **_proxy_options(connection)}
 
 

@@ -30,7 +30,16 @@ from ...settings import ConnectionInfo
 from ..base import Answered, ByteStream, Call, Transport
 from ..engine import AsyncTransport
 from ..http.errors import MAX_ERROR_SIZE, late, late_as_a_whole, problem, too_large, unreadable
-from ..http.requests import as_answer, content_type, headers_of, is_compressed, is_event_stream, split_path, whole
+from ..http.requests import (
+    as_answer,
+    content_type,
+    headers_of,
+    host_of,
+    is_compressed,
+    is_event_stream,
+    split_path,
+    whole,
+)
 from ..http.sse import EventReader
 from ..http.transport import answer_limit
 from ..retry import retry_after
@@ -53,6 +62,7 @@ class HttpxTransport(Transport):
         self.reason: Callable[[], RemoteClientError] | None = None
         self.limits: set[_Limit] = set()
         self._base = f"http{'s' if connection.tls.enabled else ''}://{connection.target}"
+        self._host = host_of(connection)
         self._engine = engine
         self._streams: set[_HttpxStream] = set()
         self.nothing: asyncio.Future[None] = self.loop.create_future()
@@ -103,7 +113,7 @@ class HttpxTransport(Transport):
 
     async def _exchange(self, call: Call, body: bytes, accept: str) -> Any:
         verb, target, content = split_path(call.path, body)
-        headers = headers_of(call.metadata, accept, content_type(content))
+        headers = {"host": self._host, **headers_of(call.metadata, accept, content_type(content))}
         return await self._engine.handle_async_request(
             self.library.request(verb, self._base + target, headers, content)
         )

@@ -250,8 +250,7 @@ class Channel:
         self.connect()
 
     def _tls_name(self) -> str:
-        info = self._info
-        return self.options.tls_name or ("localhost" if info.is_unix else info.hostname.partition("%")[0])
+        return self.options.tls_name or self._info.tls_name
 
     def _check_alpn(self, connection: GrpcConnection) -> None:
         """The server must have agreed to HTTP/2: one that did not would read our first bytes as something else."""

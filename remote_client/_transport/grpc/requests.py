@@ -27,7 +27,7 @@ class RequestHeads:
 
     def __init__(self, connection: ConnectionInfo, options: GrpcOptions) -> None:
         self._scheme = "https" if connection.tls.enabled else "http"
-        self._authority = options.authority or ("localhost" if connection.is_unix else connection.target)
+        self._authority = options.authority or connection.authority
         agent = (options.primary_user_agent, f"remote-client/{__version__}", options.secondary_user_agent)
         fixed = [
             (b"content-type", b"application/grpc"),

@@ -158,7 +158,7 @@ class Pool:
                 lambda: HttpConnection(self),
                 addresses,
                 tls=tls,
-                server_hostname=None if tls is None else self._info.hostname.partition("%")[0],
+                server_hostname=None if tls is None else self._info.tls_name,
             )
 
     def _dialled(self, task: asyncio.Task[HttpConnection]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 from email.message import Message
+from http.client import HTTP_PORT, HTTPS_PORT
 from urllib.parse import quote
 
 from ..._body import Body
 from ...errors import UnsupportedError
+from ...settings import ConnectionInfo
 from ..base import RawMetadata
 
 _JSON = "application/json"
@@ -41,6 +43,12 @@ def split_path(path: str, body: bytes) -> tuple[str, str, bytes]:
 def quoted(target: str) -> str:
     """Return a target as it may be sent: everything but printable ASCII is escaped, what is escaped already stays."""
     return quote(target, safe=_UNQUOTED)
+
+
+def host_of(connection: ConnectionInfo) -> str:
+    """Return the Host header, without the scheme's own port: gateways compare it with a name alone."""
+    port = HTTPS_PORT if connection.tls.enabled else HTTP_PORT
+    return connection.authority.removesuffix(f":{port}") if connection.port == port else connection.authority
 
 
 def headers_of(metadata: RawMetadata, accept: str, kind: str | None) -> dict[str, str]:

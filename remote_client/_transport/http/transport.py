@@ -13,7 +13,7 @@ from ..deadlines import Deadlines
 from .exchange import Exchange, UnaryExchange
 from .http1 import encode_head
 from .pool import Pool
-from .requests import content_type, headers_of, quoted, split_path, whole
+from .requests import content_type, headers_of, host_of, quoted, split_path, whole
 from .stream import EventStream
 
 MAX_KEPT_HEADS = 64
@@ -33,7 +33,8 @@ class HttpTransport(Transport):
         self.limit = answer_limit(connection)
         self.deadlines = Deadlines(self.loop)
         self.pool = Pool(connection)
-        self._host = _host(connection)
+        self._host = host_of(connection)
+        self._prefix = connection.base_path
         self._running: set[Exchange] = set()
         """Calls that are not over, and streams that are not read to their end."""
         self._reason: Callable[[], RemoteClientError] | None = None
@@ -85,7 +86,7 @@ class HttpTransport(Transport):
 
     def _make_head(self, verb: str, target: str, metadata: RawMetadata, accept: str, kind: str | None) -> bytes:
         headers = [("host", self._host), *headers_of(metadata, accept, kind).items()]
-        return encode_head(verb, quoted(target), headers)
+        return encode_head(verb, self._prefix + quoted(target), headers)
 
     async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
         if self._reason is None:
@@ -100,9 +101,3 @@ def answer_limit(connection: ConnectionInfo) -> int:
     """Return the bytes of the largest answer that is accepted, by gRPC's option for that: -1 for any."""
     limit = int(connection.options.get("grpc.max_receive_message_length", MAX_RESPONSE_SIZE))
     return limit if limit >= 0 else sys.maxsize
-
-
-def _host(connection: ConnectionInfo) -> str:
-    """Return the Host header: a zone means something on this machine alone."""
-    name, _, _ = connection.hostname.partition("%")
-    return f"[{name}]:{connection.port}" if ":" in name else f"{name}:{connection.port}"
