@@ -19,7 +19,7 @@ _SCHEMES: dict[str, tuple[Literal["grpc", "http"], bool]] = {
 _SOCKETS = ("unix", "unix-abstract")
 _GRPC_NAMES = ("dns", "ipv4", "ipv6", "passthrough", "vsock")
 """Schemes of gRPC's name syntax, which need no slashes."""
-_NAME = re.compile(r"(?=.{1,254}$)(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+_NAME = re.compile(r"(?=.{1,254}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 """The last label of what resolvers read as an IPv4 address, in one of its many forms."""
 _ZONE = re.compile(r"[A-Za-z0-9_.-]+")
