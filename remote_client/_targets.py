@@ -219,8 +219,8 @@ def is_address(host: str) -> int:
 
 
 def is_number(host: str) -> bool:
-    """Whether resolvers may take a name for an IPv4 address: its last label is a number (WHATWG's URL standard)."""
-    return bool(_NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2].lower()))
+    """Whether a resolver may read an IPv4 address that is in no usual form: the last label is a number (WHATWG)."""
+    return bool(_NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2].lower())) and not is_address(host)
 
 
 # -- paths ------------------------------------------------------------------------------------------------------------

@@ -356,8 +356,8 @@ class ConnectionInfo(Settings):
         if "{}" in self.hostname and (not _DNS_LABEL.fullmatch(name) or is_number(hostname)):
             raise InputError(
                 f"model {name!r}: its name becomes part of the host name {self.hostname!r}, so it must be a DNS label: "
-                "at most 63 lower-case letters, digits and hyphens, no hyphen at either end, and nothing that makes it "
-                "an IP address"
+                "at most 63 lower-case letters, digits and hyphens, no hyphen at either end, and no number that is an "
+                "address"
             )
         if "{}" in self.base_path and not is_segment(name):
             raise InputError(

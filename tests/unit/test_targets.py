@@ -379,3 +379,4 @@ def test_a_model_is_no_address(name: str) -> None:
     with pytest.raises(InputError, match="address"):
         ConnectionInfo(hostname="{}", port=1).for_model(name)
     assert ConnectionInfo(hostname="{}.svc", port=1).for_model(name).hostname == f"{name}.svc"
+    assert ConnectionInfo(hostname="127.0.0.{}", port=1).for_model("1").hostname == "127.0.0.1"
