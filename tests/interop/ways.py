@@ -1,0 +1,157 @@
+"""Calls on both protocols alike, through a proxy that has settings of a test's own, and what reached the servers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from remote_client.settings import CallOptions, ConnectionInfo
+from remote_client.sync import wrapped
+from tests.support.http_wire import http_module
+from tests.support.wire import ServerProcess
+
+from .methods import interop_module
+from .peers import Peers
+from .proxies import Proxy
+
+
+class Way:
+    """The way to a server, over one protocol.
+
+    Attributes:
+        protocol: `grpc` or `http`.
+        port: where calls go to.
+        server: who counts them.
+        proxy: the proxy on the way; None where that is something else.
+    """
+
+    def __init__(self, protocol: str, server: ServerProcess, port: int, proxy: Proxy | None = None) -> None:
+        self.protocol, self.server, self.port, self.proxy = protocol, server, port, proxy
+
+    def info(self, **changes: Any) -> ConnectionInfo:
+        return self.server.info(**{"hostname": "127.0.0.1", "port": self.port} | changes)
+
+    def module(self, *, options: CallOptions | None = None, **changes: Any) -> Any:
+        """The servers' plain methods, on connections of their own; retries are off unless they are asked for."""
+        make = http_module if self.protocol == "http" else interop_module
+        return make(self.info(**changes), options=options)
+
+    async def begun(self) -> Counter[str]:
+        """How often each method began at the server."""
+        stats = await self.server.stats()
+        if self.protocol == "grpc":
+            return Counter({name.lower(): count for name, count in stats["started"].items()})
+        return Counter({key.rpartition("/")[2]: count for key, count in stats["requests"].items()})
+
+    async def until_running(self) -> None:
+        await self.server.until_running(1)
+
+
+@contextlib.contextmanager
+def through(peers: Peers, kind: type[Proxy], protocol: str, **settings: str) -> Iterator[Way]:
+    """The way through a proxy that is started for this test alone."""
+    server, web = peers.server("asyncio"), peers.server("wire")
+    with kind(server, web, settings=settings) as proxy:
+        for each in (server, web):
+            each.command("reset")
+        yield Way(protocol, web if protocol == "http" else server, proxy.ports[protocol], proxy)
+
+
+@dataclass
+class Load:
+    """Calls and streams of a few workers at a time; what was answered, and the errors of the rest."""
+
+    way: Way
+    answered: Counter[str] = field(default_factory=Counter)
+    lost: list[Exception] = field(default_factory=list)
+
+    async def run(self, deed: Callable[[], Awaitable[Any]], *, workers: int = 8, retries: int = 0) -> None:
+        """Run until the deed is done, and a few calls longer.
+
+        Args:
+            deed: what happens meanwhile.
+            workers: how many call at a time.
+            retries: those of every call.
+        """
+        over = asyncio.Event()
+        async with self.way.module(retries=retries) as module:
+            loads = [asyncio.ensure_future(self._work(module, over)) for _ in range(workers)]
+            try:
+                await deed()
+            finally:
+                over.set()
+                await asyncio.gather(*loads)
+
+    async def run_blocking(self, deed: Callable[[], Awaitable[Any]], *, workers: int = 4, retries: int = 0) -> None:
+        """As `run`, by a blocking client and threads."""
+        over = asyncio.Event()
+        module = wrapped(self.way.module(retries=retries))
+        loads = [asyncio.ensure_future(self._work(Threads(module), over)) for _ in range(workers)]
+        try:
+            await deed()
+        finally:
+            over.set()
+            await asyncio.gather(*loads)
+            await asyncio.to_thread(module.close)
+
+    async def _work(self, module: Any, over: asyncio.Event) -> None:
+        left = 5
+        while left:
+            left -= over.is_set()
+            await self._one("echo", module.echo(b"x"))
+            await self._one("count", _all(module.count(n=3, delay=0.005)))
+
+    async def _one(self, name: str, call: Awaitable[Any]) -> None:
+        try:
+            answer = await call
+        except Exception as error:
+            self.lost.append(error)
+        else:
+            assert answer == b"x" or len(answer) == 3, answer
+            self.answered[name] += 1
+
+    async def check(self, at_least: int = 50) -> None:
+        """Check that no call was lost, and that each began at the server exactly once."""
+        begun = await self.way.begun()
+        assert not self.lost, f"{len(self.lost)} lost, {self.answered} answered; {begun} began; {self.lost[0]!r}"
+        assert self.answered.total() >= at_least
+        assert self.answered == begun
+
+
+class Threads:
+    """A blocking client's module, called from threads."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    async def echo(self, body: bytes) -> Any:
+        return await asyncio.to_thread(self._module.echo, body)
+
+    async def count(self, **wish: Any) -> AsyncIterator[Any]:
+        stream, end = self._module.count(**wish), object()
+        while (item := await asyncio.to_thread(next, stream, end)) is not end:
+            yield item
+
+
+async def _all(stream: Any) -> list[Any]:
+    return [item async for item in stream]
+
+
+async def gathered(module: Any, count: int) -> list[Any]:
+    """What became of so many calls at once: an answer or an error for each."""
+    return await asyncio.gather(*(module.echo(b"%d" % number) for number in range(count)), return_exceptions=True)
+
+
+async def lose_none(way: Way, count: int, **changes: Any) -> None:
+    """Make so many calls at once, and check that each was answered with its own, and began exactly once."""
+    async with way.module(**{"timeout": 60} | changes) as module:
+        answers = await gathered(module, count)
+    begun = await way.begun()
+    lost = [each for each in answers if isinstance(each, BaseException)]
+    assert not lost, f"{len(lost)} of {count} calls are lost, {begun} began: {lost[0]!r}"
+    assert answers == [b"%d" % number for number in range(count)]
+    assert begun["echo"] == count
