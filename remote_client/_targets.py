@@ -22,6 +22,8 @@ _GRPC_NAMES = ("dns", "ipv4", "ipv6", "passthrough", "vsock")
 _NAME = re.compile(r"(?=.{1,254}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 """The last label of what resolvers read as an IPv4 address, in one of its many forms."""
+_SOCKET = 107
+"""Bytes of a unix socket's path on Linux, which has the longest ones."""
 _ZONE = re.compile(r"[A-Za-z0-9_.-]+")
 _SEGMENT = re.compile(r"([A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2}|\{\})*")
 _EXPECTED = (
@@ -107,8 +109,6 @@ def _grpc_name(scheme: str, rest: str, slashes: bool) -> Target:
         server, _, rest = rest.partition("/")
         if server:
             raise ValueError(f"no name server can be chosen; write {scheme}:///host:port, with three slashes")
-    if "," in rest:
-        raise ValueError("it has several addresses; give a list of targets")
     authority, _, path = rest.partition("/")
     if path:
         raise ValueError(NO_PATH)
@@ -121,6 +121,8 @@ def _grpc_name(scheme: str, rest: str, slashes: bool) -> Target:
 
 
 def _host_and_port(authority: str, *, is_url: bool) -> tuple[str, int | None]:
+    if "," in authority:
+        raise ValueError("it has several hosts; give a list of targets")
     host, colon, port = authority.partition(":")
     if authority.startswith("["):
         host, bracket, end = authority.partition("]")
@@ -202,6 +204,8 @@ def check_socket(hostname: str) -> None:
     path = hostname.partition(":")[2]
     if not path or not path.isprintable():
         raise ValueError("unix: or unix-abstract: must be followed by the socket's path or name")
+    if len(path.encode()) > _SOCKET:
+        raise ValueError(f"a unix socket's path or name has at most {_SOCKET} bytes")
     if path.startswith("//"):
         raise ValueError("write a unix socket with three slashes or none, unix:///path or unix:path")
 

@@ -264,7 +264,7 @@ class ConnectionInfo(Settings):
         match filled.get("hostname"):
             case str(hostname):
                 filled["hostname"] = normal_host(hostname)
-            case [str(address)]:  # an IPv6 address in brackets is a list to YAML
+            case [str(address)] if ":" in address:  # an IPv6 address in brackets is a list to YAML
                 filled["hostname"] = normal_host(address)
         return filled
 

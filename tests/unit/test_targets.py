@@ -136,6 +136,10 @@ REFUSED = [
     ("unix:", "unix"),
     ("unix://", "unix"),
     ("unix-abstract:", "unix"),
+    ("unix:/" + "x" * 107, "at most 107 bytes"),
+    ("unix-abstract:" + "\u00fc" * 54, "at most 107 bytes"),
+    ("a:1,b:1", "list of targets"),
+    ("http://a,b/team", "list of targets"),
     ("http:/h:1", "http://"),
     ("https://https://h", "second scheme"),
     ("https:h/x", "https://"),
@@ -308,10 +312,11 @@ def test_sockets_and_services_have_no_path(kind: str) -> None:
         ("fe80::1%251", "fe80::1%251"),
         ("unix:///Run/x", "unix:/Run/x"),
         ("UNIX:/Run/x", "unix:/Run/x"),
+        (["fe80::1%eth0"], "fe80::1%eth0"),  # as YAML reads it without quotes
         ("XDS:///Svc", "xds:///Svc"),
     ],
 )
-def test_hostnames(hostname: str, kept: str) -> None:
+def test_hostnames(hostname: Any, kept: str) -> None:
     assert ConnectionInfo(hostname=hostname).hostname == kept
 
 
@@ -324,10 +329,12 @@ def test_hostnames(hostname: str, kept: str) -> None:
         ("gateway:8080", "port"),
         ("b\u00fccher.example", "punycode"),
         ("10.0.0.256", "IPv4"),
+        (["gateway"], "hostname"),
+        (5, "hostname"),
         ("[fe80::1%eth0", "IPv6"),
     ],
 )
-def test_hostnames_refused(hostname: str, told: str) -> None:
+def test_hostnames_refused(hostname: Any, told: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         ConnectionInfo(hostname=hostname, port=1)
     assert told in str(caught.value)

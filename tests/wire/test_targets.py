@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import httpx
 import pytest
-import trustme
 
 from remote_client import RemoteClient
 from remote_client._transport.http.requests import host_of
@@ -22,6 +23,8 @@ from tests.support.gateway import Gateway
 from tests.support.http_wire import HttpWire, http_module
 from tests.support.strict_h2 import StrictServer
 from tests.support.wire import WireServer, raw_module
+
+from .test_tls import Authority
 
 ENGINES = ["asyncio", "grpcio"]
 PREFIXES = ["/team/caikit", "/a%20b/%2Fc", "/caf%C3%A9"]
@@ -210,17 +213,54 @@ async def test_a_certificate_names_no_zone(
 ) -> None:
     if protocol == "http" and engine == "grpcio":
         pytest.skip("engines are gRPC's")
-    authority = trustme.CA()
-    issued = authority.issue_cert("::1")
-    key, cert, ca = (str(tmp_path / name) for name in ("key", "cert", "ca"))
-    issued.private_key_pem.write_to_path(key)
-    issued.cert_chain_pems[0].write_to_path(cert)
-    authority.cert_pem.write_to_path(ca)
+    authority = Authority(tmp_path, "::1")
     start, make = (start_wire, raw_module) if protocol == "grpc" else (start_http, http_module)
-    server: Any = start(host="::1", tls={"key": key, "cert": cert})
-    info = ConnectionInfo(hostname="[::1%25lo]", port=server.port, tls={"enabled": True, "ca_file": ca}, engine=engine)
+    server: Any = start(host="::1", tls=authority.tls())
+    info = ConnectionInfo(
+        hostname="[::1%25lo]", port=server.port, tls={"enabled": True, "ca_file": authority.ca}, engine=engine
+    )
     async with make(info) as module:
         assert await module.echo(b'"x"') == b'"x"'
+
+
+@pytest.mark.parametrize(("protocol", "engine"), [("grpc", "asyncio"), ("grpc", "grpcio"), ("http", None)])
+async def test_a_dot_at_the_end_is_the_resolvers_alone(
+    start_wire: Callable[..., WireServer],
+    start_http: Callable[..., HttpWire],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    protocol: str,
+    engine: Any,
+) -> None:
+    asked = resolve_here(monkeypatch)
+    authority = Authority(tmp_path, "runtime.test")
+    start, make = (start_wire, raw_module) if protocol == "grpc" else (start_http, http_module)
+    server: Any = start(tls=authority.tls())
+    tls = {"enabled": True, "ca_file": authority.ca}
+    async with make(server.info(hostname="Runtime.Test.", tls=tls, engine=engine)) as module:
+        assert await module.echo(b'"x"') == b'"x"'
+    assert set(asked) == {"runtime.test."}
+
+
+def resolve_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let names of .test. be this machine, to Python's resolver and to gRPC's own; which were asked for."""
+    asked: list[str] = []
+    look_up, secure_channel = socket.getaddrinfo, grpc.aio.secure_channel
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if str(host).endswith(".test."):
+            asked.append(host)
+            host = "127.0.0.1"
+        return look_up(host, *args, **kwargs)
+
+    def channel(target: str, *args: Any, **kwargs: Any) -> Any:
+        host, _, port = target.removeprefix("dns:///").rpartition(":")
+        asked.append(host)
+        return secure_channel(f"ipv4:127.0.0.1:{port}", *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(grpc.aio, "secure_channel", channel)
+    return asked
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
