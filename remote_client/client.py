@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -21,19 +22,18 @@ from .configuration import remote_finders
 from .deployment import check_name, checked_files, read_folder
 from .errors import (
     ConfigurationError,
-    DeadlineExceededError,
     InputError,
     InvalidResponseError,
     ModelNotFoundError,
-    UnavailableError,
-    UnimplementedError,
-    UnsupportedError,
+    NotFoundError,
 )
-from .finder import Finders, RemoteModelFinder, Server
+from .finder import RemoteModelFinder
+from .finders import Finders
 from .hooks import Hook, check_hooks
 from .initializer import RemoteModelInitializer
-from .jobs import Home, PredictionJob, TrainingJob, has_model, start
+from .jobs import FindHome, Home, PredictionJob, TrainingJob, has_model, start
 from .module import RemoteModuleBase
+from .polls import Server
 from .settings import (
     CallOptions,
     ConnectionInfo,
@@ -50,12 +50,6 @@ if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
 
 M = TypeVar("M")
-
-_HEALTH: dict[Protocol, tuple[str, bytes]] = {
-    # what is asked, and what a healthy server answers
-    "grpc": ("/grpc.health.v1.Health/Check", b"\x08\x01"),  # HealthCheckResponse{status: SERVING}
-    "http": ("GET /health", b"OK"),
-}
 
 
 class RemoteClient(Handle):
@@ -231,17 +225,21 @@ class RemoteClient(Handle):
     async def models(self, ids: Iterable[str] | None = None) -> list[ModelInfo]:
         """The models of all servers, as they are now. Of a model that several list, the first server's.
 
+        Once a server has answered, the silent ones have six seconds, or one where their last question failed. Of those
+        that take longer the models they listed before are returned; what they list then is known the next time.
+
         Args:
-            ids: the names of those that are wanted; all without it.
+            ids: the names of those that are wanted; all without it. A name that no server lists is not given up before
+                all have answered or failed.
 
         Raises:
             ModelNotFoundError: no server lists one of the names.
             RemoteCallError: no server could be asked.
         """
-        models = await self._finder.discover()
+        names = [] if ids is None else [ids] if isinstance(ids, str) else list(ids)
+        models = await self._finder.discover(names)
         if ids is None:
             return list(models.values())
-        names = [ids] if isinstance(ids, str) else list(ids)
         for name in names:
             if name not in models:
                 raise self._not_found(name)
@@ -262,12 +260,13 @@ class RemoteClient(Handle):
         check_name(name)
         if not isinstance(files, Mapping):
             files = await anyio.to_thread.run_sync(read_folder, files)
-        rpc = await self._finder.management(self._first, "DeployModel")
+        first = self._finder.first
+        rpc = await self._finder.management(first, "DeployModel")
         body = rpc.codec.encode("", (), {"model_id": name, "model_files": checked_files(files)})
         try:
-            answer = await start(self._first.caller, rpc, body, name)
+            answer = await start(first.caller, rpc, body, name)
         finally:  # where its outcome is unknown too
-            self._finder.of(self._first).changed()
+            self._finder.of(first).changed()
         return ModelInfo(**{key: value for key, value in answer.items() if value is not None})
 
     async def undeploy_model(self, name: str) -> None:
@@ -278,12 +277,13 @@ class RemoteClient(Handle):
             OutcomeUnknownError: the call was lost on the way, and nobody knows whether it has it still.
         """
         check_name(name)
-        rpc = await self._finder.management(self._first, "UndeployModel")
+        first = self._finder.first
+        rpc = await self._finder.management(first, "UndeployModel")
         try:
-            await start(self._first.caller, rpc, rpc.codec.encode("", (), {"model_id": name}), name)
+            await start(first.caller, rpc, rpc.codec.encode("", (), {"model_id": name}), name)
         finally:
-            self._finder.of(self._first).changed()
-        self._first.models.pop(name, None)
+            self._finder.of(first).changed()
+        first.models.pop(name, None)
 
     def prediction_job(self, task: str, prediction_id: str) -> PredictionJob:
         """A handle of a prediction job by its id, as another process may have started it. Sends nothing.
@@ -307,23 +307,29 @@ class RemoteClient(Handle):
         """The module of a model that was trained, once it can be called."""
         if not await has_model(home, name, None):
             return None
-        await self._finder.discover()
+        await self._finder.discover([name])
         return await self.model(name)
 
     async def runtime_info(self) -> RuntimeInfo:
-        """The versions of the (first) runtime."""
-        answer = await self._finder.call(self._first, "GetRuntimeInfo")
+        """The versions of the first runtime that can be asked."""
+        return await self._finder.first_answer(self._info_of)
+
+    async def _info_of(self, server: Server) -> RuntimeInfo:
+        answer = await self._finder.call(server, "GetRuntimeInfo")
         try:
             return RuntimeInfo(**answer)
         except ValueError as error:
             told = why(error)
         raise InvalidResponseError(  # here, without the server's values
-            f"GetRuntimeInfo did not answer with versions: {told}", target=self._first.caller.target
+            f"GetRuntimeInfo did not answer with versions: {told}", target=server.caller.target
         )
 
     async def describe(self) -> ServiceDescription:
-        """All tasks of the (first) runtime, their methods with signatures, and their types. `print()` shows it."""
-        return await self._finder.describe(self._first)
+        """All tasks of the first runtime that can be asked, their methods with signatures, and their types.
+
+        `print()` shows it. Where a runtime cannot be reached, or is silent for a second, the next one is asked.
+        """
+        return await self._finder.first_answer(self._finder.describe)
 
     def __getstate__(self) -> dict[str, Any]:
         # In options: they know how metadata travels.
@@ -332,36 +338,13 @@ class RemoteClient(Handle):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update({**state, "_metadata": state["_metadata"].metadata})
 
-    @property
-    def _first(self) -> Server:
-        servers = self._finder.servers
-        if not servers:
-            raise UnsupportedError("the server's address depends on the model's name: none is known before a model is")
-        return servers[0]
-
     async def healthy(self) -> bool:
         """Whether every server answers that it serves. Unreachable ones do not; other errors are raised.
 
-        A server that cannot be reached or refuses is asked again, as other calls are made again (`retries`).
+        A server that cannot be reached or refuses is asked again, as other calls are made again (`retries`). One that
+        is silent for six seconds while all others serve does not serve.
         """
-        answers: list[bool] = []
-        errors: list[Exception] = []
-
-        async def ask(server: Server) -> None:
-            method, serving = _HEALTH[self._finder.of(server).config.protocol]
-            try:
-                answers.append(await server.caller.send(method, b"") == serving)
-            except (UnavailableError, DeadlineExceededError, UnimplementedError):
-                answers.append(False)
-            except Exception as error:  # raised below: out of the task group it would come as a group
-                errors.append(error)
-
-        async with anyio.create_task_group() as group:
-            for server in self._finder.servers:
-                group.start_soon(ask, server)
-        if errors:
-            raise errors[0]
-        return all(answers)
+        return await self._finder.healthy()
 
     async def aclose(self) -> None:
         """Close all connections, for good. Calls still in flight raise a ClosedError. Idempotent."""
@@ -385,20 +368,20 @@ class RemoteClient(Handle):
 
 @dataclass(frozen=True)
 class _PredictionHomes:
-    """The servers that may have a prediction job of a task."""
+    """The servers that may have a prediction job of a task. An error that one has none is told if none has any."""
 
     finders: Finders
     task: str
 
-    async def __call__(self) -> list[Home]:
-        found = []
-        for server in self.finders.servers:
-            tasks = (await self.finders.describe(server)).tasks
-            jobs = [each.job for each in tasks[self.task].methods if each.job] if self.task in tasks else []
-            found += [Home(server.caller.replace(output="pydantic"), each) for each in jobs]
-        if not found:
-            raise InputError(f"task: no server has prediction jobs of a task {self.task!r}")
-        return found
+    def __call__(self) -> list[FindHome]:
+        return [partial(self._home, each) for each in self.finders.servers]
+
+    async def _home(self, server: Server) -> Home:
+        task = (await self.finders.describe(server)).tasks.get(self.task)
+        for each in task.methods if task else ():
+            if each.job:
+                return Home(server.caller.replace(output="pydantic"), each.job)
+        raise InputError(f"task: no server has prediction jobs of a task {self.task!r}")
 
 
 @dataclass(frozen=True)
@@ -407,9 +390,14 @@ class _TrainingHomes:
 
     finders: Finders
 
-    async def __call__(self) -> list[Home]:
-        described = [(server, await self.finders.describe(server)) for server in self.finders.servers]
-        return [Home(server.caller, each.training_job) for server, each in described if each.training_job]
+    def __call__(self) -> list[FindHome]:
+        return [partial(self._home, each) for each in self.finders.servers]
+
+    async def _home(self, server: Server) -> Home:
+        job = (await self.finders.describe(server)).training_job
+        if job is None:
+            raise NotFoundError("no server has trainings")
+        return Home(server.caller, job)
 
 
 def _timeout(config: FinderConfig) -> float | None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
-
-import anyio
 
 from ._copies import Handle
 from ._schema.info import ModelInfo, why
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
-from ._shared import described, forget, shared_connections
+from ._shared import described, shared_connections
 from ._transport.balance import Balancer
 from ._transport.engine import AsyncTransport, check_transport, choose_engine
 from ._transport.manager import ConnectionManager, open_connections
@@ -25,44 +24,22 @@ from .errors import (
     InvalidResponseError,
     PicklingError,
     RemoteCallError,
-    RemoteClientError,
     SchemaError,
     UnsupportedError,
     kind_of,
 )
 from .flights import Flights
 from .module_config import RemoteModuleConfig
+from .patience import SHORT, first, wait
+from .polls import Poll, Server, gather
 from .reading import usual_method
 from .settings import CallOptions, ConnectionInfo, FinderConfig
 
 logger = logging.getLogger("remote_client")
-PATIENCE = 5.5
+_Located = tuple[Server, ServiceDescription]
+PATIENCE = 5.25
 """Seconds that what works without a server's description waits for it: longer than connecting may take, so that one is
-not tried twice."""
-
-
-class Server:
-    """One server: its connections, and what was learned from it.
-
-    Attributes:
-        connection: how it is reached.
-        caller: calls its methods, for no model.
-        models: the models it listed when it last answered.
-        error: why it did not answer the last poll; None if it did.
-        description: what it can do, once that was read.
-    """
-
-    def __init__(self, connection: ConnectionInfo, caller: Caller) -> None:
-        self.connection = connection
-        self.caller = caller
-        self.models: dict[str, ModelInfo] = {}
-        self.error: Exception | None = None
-        self.description: ServiceDescription | None = None
-
-    def forget(self) -> None:
-        """Read anew what it can do when that is next needed: an answer showed that it is something else."""
-        self.description = None
-        forget(self.caller.connections)
+not tried twice, and shorter than others wait for this server (see `patience`)."""
 
 
 class RemoteModelFinder(Handle):
@@ -126,20 +103,16 @@ class RemoteModelFinder(Handle):
     async def servers_of(self, name: str, first: Server) -> Balancer[ConnectionManager] | None:
         """The servers that have a model just as the first one has it; None where there can be no other.
 
-        What is returned is kept up to date by polls.
+        What is returned is kept up to date by polls, and by what servers tell late.
         """
         if len(self._fixed) < 2 or name not in first.models:
             return None
-        await asyncio.gather(*map(self._try_describe, self._fixed))
         balancer = self._balancers.setdefault(name, Balancer([]))
+        having = [each for each in self._fixed if name in each.models]
+        until = asyncio.get_running_loop().time() + SHORT
+        await wait([self._begin_to_describe(each) for each in having if each.description is None], lambda: until)
         self._rebalance()
         return balancer if len(balancer.servers) else None
-
-    async def _try_describe(self, server: Server) -> None:
-        try:
-            await self.describe(server)
-        except RemoteClientError as error:
-            logger.debug("finder %s: %s: %s", self.instance_name, server.connection.target, error)
 
     def _rebalance(self) -> None:
         for name, balancer in self._balancers.items():
@@ -164,18 +137,21 @@ class RemoteModelFinder(Handle):
     async def locate(self, model_path: str) -> tuple[Server, RemoteModuleConfig] | None:
         """As `find_model`, with the server, whose connections may be shared."""
         self._check()
-        found = self._lookup(model_path)
-        if found is None and self.config.discover_models:
+        having = self._having(model_path)
+        if not having and self.config.discover_models:
             if await self._is_trained(model_path):
                 self.changed()
-            await self._poll_for(model_path)
-            found = self._lookup(model_path)
-        if found is None:
-            return None
-        server, info = found
+            found = await self._poll_for(model_path)
+        else:
+            found = await self._first_of(having, self._described)
+        return None if found is None else (found[0], self._config_of(model_path, *found))
+
+    def _config_of(self, model_path: str, server: Server, description: ServiceDescription) -> RemoteModuleConfig:
         supported = self.config.supported_models.get(model_path)
         chosen = supported.tasks if supported else None
-        description = await self.describe(server)
+        info = server.models.get(model_path) or ModelInfo(
+            name=model_path, module_id=supported.module_id if supported else ""
+        )
         config = RemoteModuleConfig(
             connection=server.connection,
             protocol=self.config.protocol,
@@ -194,7 +170,7 @@ class RemoteModelFinder(Handle):
         )
         if info.module_id in registry:
             config.declare(registry[info.module_id], description)
-        return server, config
+        return config
 
     def expect(self, name: str, is_served: Callable[[], Awaitable[bool]]) -> None:
         """Note a model whose training was started: its server lists it late, or when it is called first.
@@ -229,17 +205,33 @@ class RemoteModelFinder(Handle):
     async def discover(self, name: str | None = None) -> dict[str, ModelInfo]:
         """Ask the servers now, and return all models known then: listed now or before, or configured.
 
+        Once one has answered, the others have `patience.LONG` seconds; what they list later is known the next time.
+
         Args:
             name: with a `{}` in the host name, the model whose server is asked too.
 
         Raises:
             RemoteCallError: no server could be asked.
         """
+        poll = self.poll(name)
+        await gather([poll])
+        return self.known(poll)
+
+    def poll(self, name: str | None = None) -> Poll:
+        """Begin to ask the servers for their models."""
         self._check()
         servers = self._candidates(name)
-        await self._flights.join(self._poll_key(name), lambda: self._poll(servers, self._poll_key(name)))
-        if servers and all(server.error for server in servers) and servers[0].error:
-            raise servers[0].error
+        return Poll(
+            {each: self._flights.begin((each, "models"), partial(self._ask, each)) for each in servers},
+            [each for each in servers if each.is_ailing],
+            name if self._template else None,
+            self._changes,
+            self.config.supported_models,
+        )
+
+    def known(self, poll: Poll) -> dict[str, ModelInfo]:
+        """All models known after a poll: listed by a server when it last answered, or configured."""
+        self._note(poll)
         models: dict[str, ModelInfo] = {}
         for server in self.servers:
             models = server.models | models
@@ -250,8 +242,11 @@ class RemoteModelFinder(Handle):
     async def describe(self, server: Server) -> ServiceDescription:
         """What a server can do; asked for once."""
         if server.description is None:
-            server.description = await self._flights.join(server, lambda: self._read_schema(server))
+            return await self._flights.join(server, lambda: self._read_schema(server))
         return server.description
+
+    def _begin_to_describe(self, server: Server) -> asyncio.Task[ServiceDescription]:
+        return self._flights.begin(server, lambda: self._read_schema(server))
 
     async def call(self, server: Server, method: str, **kwargs: Any) -> dict[str, Any]:
         """Call one of the runtime's own methods, such as `GetModelsInfo`; the answer is a dict.
@@ -321,16 +316,14 @@ class RemoteModelFinder(Handle):
         for server in self.servers:
             server.caller.connections.check()
 
-    def _lookup(self, name: str) -> tuple[Server, ModelInfo] | None:
-        for server in [*filter(None, [self._by_model.get(name)]), *self._fixed]:
-            if name in server.models:
-                return server, server.models[name]
-        supported = self.config.supported_models.get(name)
-        if supported is None:
-            return None
+    def _having(self, name: str) -> list[Server]:
+        """The servers that list a model; the one it is configured for where none does."""
+        own = self._by_model.get(name)
+        having = [each for each in (own, *self._fixed) if each is not None and name in each.models]
+        if having or name not in self.config.supported_models:
+            return having
         # Without a template the configuration's connection is the last of the fixed ones.
-        server = self._rendered(name) if self._template else self._fixed[-1]
-        return server, ModelInfo(name=name, module_id=supported.module_id)
+        return [self._rendered(name) if self._template else self._fixed[-1]]
 
     def _server(self, connection: ConnectionInfo) -> Server:
         options = self._options or CallOptions(timeout=connection.timeout)
@@ -362,46 +355,60 @@ class RemoteModelFinder(Handle):
         own = [self._rendered(name)] if name is not None and self._template else []
         return [*own, *self._fixed]
 
-    def _poll_key(self, name: str | None) -> str | None:
-        return name if self._template else None
+    async def _first_of(
+        self, servers: Iterable[Server], look: Callable[[Server], Coroutine[Any, Any, _Located | None]]
+    ) -> _Located | None:
+        """The first server that has what is looked for; see `patience`."""
+        asked = list(servers)
+        found, errors = await first([partial(look, each) for each in asked], ailing=[each.is_ailing for each in asked])
+        if found is None and errors:
+            raise errors[0]
+        return found
 
-    async def _poll_for(self, name: str) -> None:
+    async def _described(self, server: Server) -> _Located:
+        return server, await self.describe(server)
+
+    async def _poll_for(self, name: str) -> _Located | None:
         """Poll for a missing model, unless that was done just now."""
-        key = self._poll_key(name)
         now = asyncio.get_running_loop().time()
-        if now - self._polled.get(key, float("-inf")) < self.config.min_poll_time:
-            return
-        servers = self._candidates(name)
-        await self._flights.join(key, lambda: self._poll(servers, key))
-        missing = self._lookup(name) is None
-        if missing and self._template and name in self._by_model:
-            await self._by_model.pop(name).caller.connections.aclose()
-        if missing and all(server.error for server in servers) and servers[0].error:
-            raise servers[0].error
+        if now - self._polled.get(name if self._template else None, float("-inf")) < self.config.min_poll_time:
+            return None
+        poll = self.poll(name)
 
-    async def _poll(self, servers: list[Server], key: str | None) -> None:
-        changes = self._changes
-        async with anyio.create_task_group() as group:
-            for server in servers:
-                group.start_soon(self._ask, server)
-        self._rebalance()
-        if changes == self._changes and not all(server.error for server in servers):
-            # A poll that reached nobody tells nothing, so the next caller may try again at once.
+        async def look(server: Server) -> _Located | None:
+            await asyncio.wait((poll.tasks[server],))
+            self._check()
+            return await self._described(server) if name in server.models else None
+
+        found = await self._first_of(poll.tasks, look)
+        self._note(poll)
+        if found is None:
+            if self._template and name in self._by_model:
+                await self._by_model.pop(name).caller.connections.aclose()
+            if poll.error is not None:
+                raise poll.error
+        return found
+
+    def _note(self, poll: Poll) -> None:
+        """Note when servers were asked. What reached nobody tells nothing, so the next caller may try again at once."""
+        if poll.changes == self._changes and poll.is_over and poll.error is None:
             now = asyncio.get_running_loop().time()
             recent = {each: at for each, at in self._polled.items() if now - at < self.config.min_poll_time}
-            self._polled = {**recent, key: now}
+            self._polled = {**recent, poll.key: now}
 
     async def _ask(self, server: Server) -> None:
         try:
             server.models, server.error = await self._list_models_now(server), None
-            for name in server.models:
-                self._trainings.pop(name, None)
-            if self._balancers:
-                await self._try_describe(server)
-        except Exception as error:  # kept for who asked: out of the task group it would come as a group
+        except Exception as error:
             server.error = error
             if not isinstance(error, ClosedError):
                 logger.warning("finder %s: %s did not answer: %s", self.instance_name, server.connection.target, error)
+            return
+        for name in server.models:
+            self._trainings.pop(name, None)
+        if self._balancers and server.description is None:
+            self._begin_to_describe(server)
+        self._rebalance()
 
     async def _list_models_now(self, server: Server) -> dict[str, ModelInfo]:
         while True:
@@ -425,6 +432,8 @@ class RemoteModelFinder(Handle):
         description = await described(server.caller, self.config.protocol)
         for note in description.notes:
             logger.warning("finder %s: %s: %s", self.instance_name, server.connection.target, note)
+        server.description = description
+        self._rebalance()
         return description
 
 
@@ -447,68 +456,3 @@ def _are_alike(one: Server, other: Server, name: str) -> bool:
 def _interface(server: Server) -> dict[str, str]:
     tasks = server.description.tasks.values() if server.description else ()
     return {rpc.path: str(rpc.signature) for task in tasks for rpc in task.methods}
-
-
-class Finders:
-    """Several finders as one: of two that find the same model the first is used."""
-
-    def __init__(self, finders: Sequence[RemoteModelFinder]) -> None:
-        self._finders = finders
-
-    @property
-    def servers(self) -> list[Server]:
-        """The servers known so far, in the order they are asked."""
-        return [server for finder in self._finders for server in finder.servers]
-
-    def of(self, server: Server) -> RemoteModelFinder:
-        """The finder that a server belongs to."""
-        return next(finder for finder in self._finders if server in finder.servers)
-
-    async def locate(self, model_path: str) -> tuple[Server, RemoteModuleConfig] | None:
-        """See `RemoteModelFinder.locate`. One that cannot be asked does not keep the others from being asked."""
-        errors: list[RemoteCallError | SchemaError] = []
-        for finder in self._finders:
-            try:
-                found = await finder.locate(model_path)
-            except (RemoteCallError, SchemaError) as error:
-                errors.append(error)
-            else:
-                if found is not None:
-                    return found
-        if len(errors) == len(self._finders):
-            raise errors[0]
-        return None
-
-    async def discover(self) -> dict[str, ModelInfo]:
-        """See `RemoteModelFinder.discover`."""
-        errors: list[RemoteCallError | SchemaError] = []
-        models: dict[str, ModelInfo] = {}
-        for finder in self._finders:
-            try:
-                models = await finder.discover() | models
-            except (RemoteCallError, SchemaError) as error:
-                errors.append(error)
-        if len(errors) == len(self._finders):
-            raise errors[0]
-        return models
-
-    async def servers_of(self, name: str, first: Server) -> Balancer[ConnectionManager] | None:
-        """See `RemoteModelFinder.servers_of`."""
-        return await self.of(first).servers_of(name, first)
-
-    async def describe(self, server: Server) -> ServiceDescription:
-        """See `RemoteModelFinder.describe`."""
-        return await self.of(server).describe(server)
-
-    async def management(self, server: Server, method: str) -> RemoteRPCDescriptor:
-        """See `RemoteModelFinder.management`."""
-        return await self.of(server).management(server, method)
-
-    async def call(self, server: Server, method: str, **kwargs: Any) -> dict[str, Any]:
-        """See `RemoteModelFinder.call`."""
-        return await self.of(server).call(server, method, **kwargs)
-
-    async def aclose(self) -> None:
-        """Close all connections, for good."""
-        for finder in self._finders:
-            await finder.aclose()

@@ -25,15 +25,20 @@ class Flights:
         Raises:
             ClosedError: `aclose` ended it.
         """
-        task = self._tasks.get(key)
-        if task is None:
-            task = self._tasks[key] = asyncio.get_running_loop().create_task(start())
-            task.add_done_callback(partial(self._land, key))
+        task = self.begin(key, start)
         await asyncio.wait((task,))
         if self._closed and task.cancelled():
             raise ClosedError("it was closed meanwhile")
         result: T = task.result()
         return result
+
+    def begin(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
+        """Return the task of a key, started if there is none. Nobody has to wait for it: `aclose` ends it."""
+        task = self._tasks.get(key)
+        if task is None:
+            task = self._tasks[key] = asyncio.get_running_loop().create_task(start())
+            task.add_done_callback(partial(self._land, key))
+        return task
 
     def _land(self, key: Hashable, task: asyncio.Task[Any]) -> None:
         del self._tasks[key]

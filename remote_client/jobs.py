@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
@@ -31,9 +32,11 @@ from .errors import (
     NotFoundError,
     OutcomeUnknownError,
     RemoteCallError,
+    SchemaError,
     clean,
     kind_of,
 )
+from .patience import first, for_any
 
 M = TypeVar("M")
 """The class of a trained model's module."""
@@ -98,15 +101,19 @@ class Home:
     methods: JobMethods
 
 
+FindHome = Callable[[], Awaitable[Home]]
+"""Asks one server whether it may have a job; it raises where the server has no jobs of the kind."""
+
+
 class _Job:
     """What both kinds of job have in common.
 
     Args:
         id: the server's id of it.
-        homes: gives the servers that may have it; several where it is not known which.
+        homes: gives the servers that may have it, all of which are asked; several where it is not known which.
     """
 
-    def __init__(self, id: str, homes: Callable[[], Awaitable[list[Home]]]) -> None:
+    def __init__(self, id: str, homes: Callable[[], list[FindHome]]) -> None:
         if not isinstance(id, str) or not id:
             raise InputError(f"id: expected the id of a job, not {id!r}")
         self.id = id
@@ -177,19 +184,27 @@ class _Job:
         raise InvalidResponseError(f"the answer is no job's status: {told}")  # here, without the server's values
 
     async def _call(self, which: Callable[[JobMethods], RemoteRPCDescriptor], **options: Any) -> Any:
-        homes = [self._home] if self._home else await self._homes()
-        for index, home in enumerate(homes):
-            method = which(home.methods)
-            body = method.codec.encode("", (), {home.methods.key: self.id})
-            try:
-                answer = await home.caller.replace(**options).unary(method, body)
-            except NotFoundError:
-                if index == len(homes) - 1:
-                    raise
-            else:
-                self._home = home
-                return answer
-        raise NotFoundError(f"no server has {self._kind}s")
+        if self._home is not None:
+            return await self._call_at(self._home, which, options)
+
+        async def look(find: FindHome) -> tuple[Home, Any]:
+            home = await find()
+            return home, await self._call_at(home, which, options)
+
+        looks = [partial(look, each) for each in self._homes()]
+        found, errors = await first(looks, for_any, failures=(RemoteCallError, SchemaError, InputError))
+        if found is None:
+            raise min(errors, key=_certainty)
+        self._home, answer = found
+        return answer
+
+    async def _call_at(
+        self, home: Home, which: Callable[[JobMethods], RemoteRPCDescriptor], options: dict[str, Any]
+    ) -> Any:
+        method = which(home.methods)
+        return await home.caller.replace(**options).unary(
+            method, method.codec.encode("", (), {home.methods.key: self.id})
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_home": None}
@@ -232,7 +247,7 @@ class TrainingJob(_Job, Generic[M]):
     def __init__(
         self,
         id: str,
-        homes: Callable[[], Awaitable[list[Home]]],
+        homes: Callable[[], list[FindHome]],
         *,
         model_name: str | None = None,
         find: Callable[[str, Home], Awaitable[M | None]],
@@ -289,6 +304,11 @@ class TrainingJob(_Job, Generic[M]):
 
     def _repr_html_(self) -> str:
         return table(type(self).__name__, [("id", self.id), ("model_name", self.model_name)])
+
+
+def _certainty(error: Exception) -> int:
+    """How sure an error makes it that a server has no such job: the least sure one is told."""
+    return 2 if isinstance(error, InputError) else 1 if isinstance(error, NotFoundError) else 0
 
 
 def _result_of(methods: JobMethods) -> RemoteRPCDescriptor:

@@ -26,7 +26,7 @@ from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller, RemoteStream, frames
 from .errors import InputError, SchemaError, UnsupportedError
 from .flights import Flights
-from .jobs import Home, PredictionJob, TrainingJob
+from .jobs import FindHome, Home, PredictionJob, TrainingJob
 from .module_config import RemoteModuleConfig
 from .settings import CallOptions, MetadataSource, Output, RetryPolicy, check_protocol
 from .training import choose, doc_of, signature_of
@@ -292,10 +292,13 @@ class _Started:
     caller: Caller
     rpc: RemoteRPCDescriptor
 
-    async def __call__(self) -> list[Home]:
+    def __call__(self) -> list[FindHome]:
+        return [self._home]
+
+    async def _home(self) -> Home:
         rpc = await self.module._bound(self.rpc)
         assert rpc.job is not None
-        return [Home(self.caller, rpc.job)]
+        return Home(self.caller, rpc.job)
 
 
 class _Binding:

@@ -47,8 +47,10 @@ def test_every_twin_has_the_same_members(name: str) -> None:
             "changed",
             "describe",
             "expect",
+            "known",
             "locate",
             "management",
+            "poll",
             "servers",
             "servers_of",
         }  # of a server: parts for the client

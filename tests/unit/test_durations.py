@@ -79,7 +79,7 @@ def test_settings_hold_seconds() -> None:
 
 
 async def test_waiting_for_a_job() -> None:
-    async def nowhere() -> Any:
+    def nowhere() -> Any:
         raise AssertionError("nothing is asked")
 
     job = PredictionJob("id", nowhere)

@@ -25,8 +25,12 @@ ESCAPED = "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;&amp;"
 JSON_TYPES = describe(COMPLETE)
 
 
-async def homes() -> Any:
+def homes() -> Any:
     return []
+
+
+async def nothing() -> Any:
+    return None
 
 
 def html(value: Any) -> str:
@@ -59,7 +63,7 @@ def config(name: str = "foo", module: str = "SampleModule", trainings: bool = Fa
         RuntimeInfo(python_packages={"caikit": EVIL}),
         JobInfo(state=JobStatus.ERRORED, reasons=(EVIL,)),
         PredictionJob(EVIL, homes),
-        TrainingJob("id", homes, model_name=EVIL, find=lambda *_: homes()),
+        TrainingJob("id", homes, model_name=EVIL, find=lambda *_: nothing()),
         Zoo(a_string=EVIL),
         Zoo(by_str={EVIL: 1}),
         Zoo(tree={"left": {"left": EVIL}}),

@@ -1,0 +1,145 @@
+"""Several finders as one, and what is asked of all their servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from ._schema.info import ModelInfo
+from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
+from ._transport.balance import Balancer
+from ._transport.manager import ConnectionManager
+from .errors import (
+    DeadlineExceededError,
+    UnavailableError,
+    UnimplementedError,
+    UnsupportedError,
+)
+from .finder import RemoteModelFinder
+from .module_config import RemoteModuleConfig
+from .patience import Said, first, for_all, wait
+from .polls import Server, gather
+from .settings import Protocol
+
+T = TypeVar("T")
+_HEALTH: dict[Protocol, tuple[str, bytes]] = {
+    # what is asked, and what a healthy server answers
+    "grpc": ("/grpc.health.v1.Health/Check", b"\x08\x01"),  # HealthCheckResponse{status: SERVING}
+    "http": ("GET /health", b"OK"),
+}
+
+
+class Finders:
+    """Several finders as one: of two that find the same model the first is used."""
+
+    def __init__(self, finders: Sequence[RemoteModelFinder]) -> None:
+        self._finders = finders
+
+    @property
+    def servers(self) -> list[Server]:
+        """The servers known so far, in the order they are asked."""
+        return [server for finder in self._finders for server in finder.servers]
+
+    def of(self, server: Server) -> RemoteModelFinder:
+        """The finder that a server belongs to."""
+        return next(finder for finder in self._finders if server in finder.servers)
+
+    @property
+    def first(self) -> Server:
+        """The first server.
+
+        Raises:
+            UnsupportedError: no server is known before a model is.
+        """
+        servers = self.servers
+        if not servers:
+            raise UnsupportedError("the host name depends on the model's name: no server is known before a model is")
+        return servers[0]
+
+    async def first_answer(self, ask: Callable[[Server], Awaitable[T]]) -> T:
+        """What the first server says; where it cannot be reached or is silent, the next one."""
+        asks = [partial(ask, each) for each in (self.first, *self.servers[1:])]
+        answer, errors = await first(
+            asks,
+            ailing=[each.is_ailing for each in self.servers],
+            stagger=True,
+            failures=(UnavailableError, DeadlineExceededError),
+        )
+        if answer is None:
+            raise errors[0]
+        return answer
+
+    async def locate(self, model_path: str) -> tuple[Server, RemoteModuleConfig] | None:
+        """See `RemoteModelFinder.locate`. One that cannot be asked does not keep the others from being asked."""
+        found, errors = await first([partial(each.locate, model_path) for each in self._finders], stagger=True)
+        if len(errors) == len(self._finders):
+            raise errors[0]
+        return found
+
+    async def discover(self, names: Collection[str] = ()) -> dict[str, ModelInfo]:
+        """See `RemoteModelFinder.discover`. With names it waits only for the servers that may have these."""
+        polls = [finder.poll() for finder in self._finders]
+        await gather(polls, names)
+        models: dict[str, ModelInfo] = {}
+        for finder, poll in zip(self._finders, polls, strict=True):
+            models = finder.known(poll) | models
+        return models
+
+    async def healthy(self) -> bool:
+        """See `RemoteClient.healthy`."""
+        servers, ailing = self.servers, [each.is_ailing for each in self.servers]
+        begun = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._serves(each)) for each in servers]
+
+            def until() -> float:
+                said = [_said(*each) for each in zip(tasks, ailing, strict=True)]
+                return begun if Said.NO in said else begun + for_all(said)
+
+            await wait(tasks, until)
+            answers = [each.result() if each.done() else False for each in tasks]
+            for each in tasks:
+                each.cancel()
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return all(answers)
+
+    async def _serves(self, server: Server) -> bool | Exception:
+        """Whether a server serves; what is raised, as a task group would end all others for it."""
+        method, serving = _HEALTH[self.of(server).config.protocol]
+        try:
+            return await server.caller.send(method, b"") == serving
+        except (UnavailableError, DeadlineExceededError, UnimplementedError):
+            return False
+        except Exception as error:
+            return error
+
+    async def servers_of(self, name: str, first: Server) -> Balancer[ConnectionManager] | None:
+        """See `RemoteModelFinder.servers_of`."""
+        return await self.of(first).servers_of(name, first)
+
+    async def describe(self, server: Server) -> ServiceDescription:
+        """See `RemoteModelFinder.describe`."""
+        return await self.of(server).describe(server)
+
+    async def management(self, server: Server, method: str) -> RemoteRPCDescriptor:
+        """See `RemoteModelFinder.management`."""
+        return await self.of(server).management(server, method)
+
+    async def call(self, server: Server, method: str, **kwargs: Any) -> dict[str, Any]:
+        """See `RemoteModelFinder.call`."""
+        return await self.of(server).call(server, method, **kwargs)
+
+    async def aclose(self) -> None:
+        """Close all connections, for good."""
+        for finder in self._finders:
+            await finder.aclose()
+
+
+def _said(task: asyncio.Task[bool | Exception], ailing: bool) -> Said:
+    if not task.done():
+        return Said.AILING if ailing else Said.NOTHING
+    return Said.YES if task.result() is True else Said.NO

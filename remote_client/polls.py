@@ -1,0 +1,120 @@
+"""Servers, and what they tell when all are asked for their models at once. `finder` asks them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from ._schema.info import ModelInfo
+from ._schema.rpc import ServiceDescription
+from ._shared import forget
+from .calls import Caller
+from .errors import DeadlineExceededError
+from .patience import Said, for_all, for_first, wait
+from .settings import ConnectionInfo
+
+
+class Server:
+    """One server: its connections, and what was learned from it.
+
+    Attributes:
+        connection: how it is reached.
+        caller: calls its methods, for no model.
+        models: the models it listed when it last answered.
+        error: why it did not answer the last poll, or not in time; None if it did.
+        description: what it can do, once that was read.
+    """
+
+    def __init__(self, connection: ConnectionInfo, caller: Caller) -> None:
+        self.connection = connection
+        self.caller = caller
+        self.models: dict[str, ModelInfo] = {}
+        self.error: Exception | None = None
+        self.description: ServiceDescription | None = None
+
+    @property
+    def is_ailing(self) -> bool:
+        """Whether it failed when it was last asked: nobody waits for it long."""
+        return self.error is not None or self.caller.connections.health.ailing
+
+    def forget(self) -> None:
+        """Read anew what it can do when that is next needed: an answer showed that it is something else."""
+        self.description = None
+        forget(self.caller.connections)
+
+
+@dataclass(frozen=True)
+class Poll:
+    """Questions for models under way.
+
+    Attributes:
+        tasks: the servers, in their order, and the task that asks each: it puts what comes into the server.
+        ailing: those of them that had failed when they were last asked before.
+        key: what they are asked for.
+        changes: how often the client had changed the servers' models when they were asked.
+        configured: the names of models that need not be listed.
+    """
+
+    tasks: dict[Server, asyncio.Task[None]]
+    ailing: Collection[Server]
+    key: str | None
+    changes: int
+    configured: Collection[str]
+
+    @property
+    def error(self) -> Exception | None:
+        """Why nobody could be asked; None where somebody was."""
+        errors = [each.error for each in self.tasks]
+        return errors[0] if all(errors) and errors else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no server is silent any more."""
+        return all(each.done() for each in self.tasks.values())
+
+    def said(self, name: str | None) -> list[Said]:
+        """What the servers have said so far: whether they have a model, or without a name whether they answered."""
+        return [self._said(server, task, name) for server, task in self.tasks.items()]
+
+    def _said(self, server: Server, task: asyncio.Task[None], name: str | None) -> Said:
+        if not task.done():
+            return Said.AILING if server in self.ailing else Said.NOTHING
+        has = server.error is None and (name is None or name in server.models)
+        return Said.YES if has else Said.NO
+
+    def knows(self, name: str) -> bool:
+        """Whether a model is listed now, or was before."""
+        return name in self.configured or any(name in each.models for each in self.tasks)
+
+    def give_up(self, seconds: float) -> None:
+        """Note who was silent for so long."""
+        for server, task in self.tasks.items():
+            if not task.done():
+                told = f"it has not answered for {seconds:.3g} seconds"
+                server.error = server.error or DeadlineExceededError(told, target=server.connection.target)
+
+
+async def gather(polls: Sequence[Poll], names: Collection[str] = ()) -> None:
+    """Wait until the servers have listed their models, or those that are wanted, as long as `patience` says.
+
+    Raises:
+        Exception: no server of any poll could be asked.
+    """
+
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+
+    def until() -> float:
+        if not all(any(poll.knows(name) for poll in polls) for name in names):
+            return inf
+        wanted = [for_first([said for poll in polls for said in poll.said(name)]) for name in names]
+        return begun + min(for_all([said for poll in polls for said in poll.said(None)]), max(wanted, default=inf))
+
+    await wait([task for poll in polls for task in poll.tasks.values()], until)
+    for poll in polls:
+        poll.give_up(loop.time() - begun)
+    errors = [poll.error for poll in polls]
+    if errors[0] is not None and all(errors):
+        raise errors[0]
