@@ -13,16 +13,16 @@ from remote_client._transport.net.diagnosis import (
     again,
     closed_early,
     dial_error,
+    is_tls_failure,
     no_http2,
     speaks_http1,
     spoken,
-    tls_error,
     tls_words,
     wants_tls,
     wrong_peer,
 )
 from remote_client._transport.retry import NEVER, may_retry
-from remote_client.errors import RemoteCallError, TlsError, UnavailableError
+from remote_client.errors import RemoteCallError, TlsError
 from remote_client.settings import ConnectionInfo, ConnectionTlsInfo, Protocol, RetryPolicy
 
 SETTINGS = b"\0\0\x18\4\0\0\0\0\0" + bytes(24)
@@ -34,7 +34,10 @@ GO = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS s
 ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
 
 
-def info(protocol: Protocol = "grpc", secure: bool = False, **more: object) -> ConnectionInfo:
+OR_TLS = "or grpcs://host:8085 if the port is one for TLS"
+
+
+def info(secure: bool = False, **more: object) -> ConnectionInfo:
     tls = ConnectionTlsInfo(enabled=secure)
     return ConnectionInfo(**{"hostname": "host", "port": 8085, "tls": tls} | more)  # type: ignore[arg-type]
 
@@ -76,7 +79,12 @@ def test_the_first_bytes_tell_what_a_server_speaks(first: bytes, found: Speaks |
         ("http", False, SETTINGS, "the server speaks HTTP/2 (gRPC), not HTTP/1.1: try grpc://host:8085"),
         ("http", True, SETTINGS, "the server speaks HTTP/2 (gRPC), not HTTP/1.1: try grpcs://host:8085"),
         ("http", False, ALERT, "the server speaks TLS: try https://host:8085"),
-        ("grpc", False, b"HTTP/1.1 400 ", "the server speaks HTTP/1.1, not HTTP/2 (gRPC): try http://host:8085"),
+        (
+            "grpc",
+            False,
+            b"HTTP/1.1 400 ",
+            f"the server speaks HTTP/1.1, not HTTP/2 (gRPC): try http://host:8085, {OR_TLS}",
+        ),
         ("grpc", True, b"HTTP/1.1 400 ", "the server speaks HTTP/1.1, not HTTP/2 (gRPC): try https://host:8085"),
         ("grpc", False, ALERT, "the server speaks TLS: try grpcs://host:8085"),
         ("grpc", False, NGINX, "the server speaks TLS: try grpcs://host:8085"),
@@ -121,12 +129,15 @@ def test_a_page_that_asks_for_tls() -> None:
 
 def test_a_unix_socket_has_no_other_target() -> None:
     connection = ConnectionInfo(hostname="unix:/tmp/x")
-    error = wrong_peer(ALERT, connection, "grpc")
-    assert error is not None
-    assert error.details == "the server speaks TLS: set tls.enabled to True"
-    error = wrong_peer(b"HTTP/1.1 400 ", connection, "grpc")
-    assert error is not None
-    assert error.details == "the server speaks HTTP/1.1, not HTTP/2 (gRPC)"
+    for first, told in (
+        (ALERT, "the server speaks TLS"),
+        (b"HTTP/1.1 400 ", "the server speaks HTTP/1.1, not HTTP/2 (gRPC)"),
+    ):
+        error = wrong_peer(first, connection, "grpc")
+        assert error is not None
+        assert error.details == told
+    assert closed_early(connection, "grpc") == ""
+    assert "try" not in no_http2(connection)
 
 
 def test_ipv6_targets_keep_their_brackets() -> None:
@@ -135,11 +146,17 @@ def test_ipv6_targets_keep_their_brackets() -> None:
     assert error.details.endswith("try grpc://[::1]:8085")
 
 
-def test_a_connection_that_ends_at_once_may_be_another_protocols() -> None:
-    assert closed_early(info(), "http") == "; if it speaks TLS: try https://host:8085"
-    assert closed_early(info(), "grpc") == "; if it speaks TLS: try grpcs://host:8085"
-    assert closed_early(info(secure=True), "http") == "; if it speaks HTTP/2 (gRPC): try grpcs://host:8085"
-    assert closed_early(info(secure=True), "grpc") == ""
+@pytest.mark.parametrize(
+    ("protocol", "secure", "told"),
+    [
+        ("http", False, "; it may speak TLS (try https://host:8085) or gRPC (try grpc://host:8085)"),
+        ("http", True, "; it may speak gRPC (try grpcs://host:8085)"),
+        ("grpc", False, "; it may speak TLS (try grpcs://host:8085)"),
+        ("grpc", True, ""),
+    ],
+)
+def test_a_server_that_closes_at_once_may_speak_another_protocol(protocol: Protocol, secure: bool, told: str) -> None:
+    assert closed_early(info(secure=secure), protocol) == told
 
 
 # -- TLS --------------------------------------------------------------------------------------------------------------
@@ -189,12 +206,13 @@ def test_the_words_name_what_was_set() -> None:
     assert "try grpcs://host:8085" in tls_words("tlsv1 alert no application protocol", info(secure=True), "http")
 
 
-@pytest.mark.parametrize("kind", [ssl.SSLEOFError, ssl.SSLZeroReturnError])
-def test_an_end_of_the_handshake_may_be_a_restart(kind: type[ssl.SSLError]) -> None:
-    error = tls_error(kind("TLS/SSL connection has been closed (EOF)"), info(secure=True), "grpc")
-    assert type(error) is UnavailableError
-    assert may_retry(error, RetryPolicy(retries=1))
-    assert error.outcome_known
+@pytest.mark.parametrize("kind", [ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError])
+def test_an_end_of_the_handshake_may_be_a_restart(kind: type[OSError]) -> None:
+    error = kind(8, "TLS/SSL connection has been closed (EOF)")
+    assert not is_tls_failure(error)
+    failure = dial_error(error, info(secure=True), "grpc")
+    assert isinstance(failure, ConnectionResetError)
+    assert str(failure).endswith("(EOF); it may speak no TLS (try grpc://host:8085)")
 
 
 def test_what_becomes_of_a_failure_to_connect() -> None:
@@ -203,7 +221,7 @@ def test_what_becomes_of_a_failure_to_connect() -> None:
     assert "try http://host:8085" in str(wrong)
     ended = dial_error(ConnectionResetError(), info(secure=True), "http")
     assert isinstance(ended, ConnectionResetError)
-    assert str(ended).endswith("during the TLS handshake; if it does not speak TLS: try http://host:8085")
+    assert str(ended).endswith("during the TLS handshake; it may speak no TLS (try http://host:8085)")
     refused = ConnectionRefusedError("no")
     assert dial_error(refused, info(secure=True), "http") is refused
     plain = ConnectionResetError("reset")

@@ -30,6 +30,7 @@ from ...errors import (
 from ...settings import ConnectionInfo
 from ..base import Answered, ByteStream, Call, Transport
 from ..deadlines import Deadlines
+from ..net.diagnosis import closed_early, speaks_http1, tls_words
 from ..net.dial import proxy_refusal
 from ..net.proxy import hint
 from ..net.sockets import close_at_end
@@ -47,8 +48,11 @@ _UNSENT = (
 )
 """How gRPC begins to tell that there was no connection to send a call on."""
 _PROXY_ANSWER = re.compile(r"HTTP proxy returned response code (\d{3})")
+_HTTP1 = re.compile(r"Trying to connect an http1\.x server(?: \(HTTP status (\d{3})\))?")
+_CLOSED = re.compile(r"Socket closed|before receiving SETTINGS")
 _TLS_FAILURE = re.compile(
-    r"(?is)(failed to connect|all backends failing)"
+    r"(?is)(?!.*SSL_ERROR_ZERO_RETURN)"  # a server that ends in mid-handshake
+    r"(failed to connect|all backends failing)"
     r".*(handshake failed|verification check failed|SSL_ERROR|security handshaker|Cannot check peer)"
 )
 
@@ -188,7 +192,7 @@ class GrpcioTransport(Transport):
     def failure(self, call: Call, error: BaseException, expired: bool = False) -> BaseException:
         """Return the typed error for what a call ended with; what an interceptor raised stays as it is."""
         if isinstance(error, grpc.aio.AioRpcError):
-            return failure_of(call, error, self._target, hint(self._connection, "grpc"))
+            return failure_of(call, error, self._connection)
         if not isinstance(error, asyncio.CancelledError):
             return error
         if self._reason is not None:
@@ -199,26 +203,19 @@ class GrpcioTransport(Transport):
         return kind(told, method=call.path[1:], target=self._target)
 
 
-def failure_of(call: Call, error: grpc.aio.AioRpcError, target: str, hint: str = "") -> RemoteCallError:
-    """Return the typed error for what gRPC reports.
-
-    Args:
-        call: the call.
-        error: what grpc.aio raised.
-        target: the server.
-        hint: what is added where it could not be reached.
-    """
+def failure_of(call: Call, error: grpc.aio.AioRpcError, connection: ConnectionInfo) -> RemoteCallError:
+    """Return the typed error for what gRPC reports."""
     status, details = error.code().name, redacted(error.details() or "", call.metadata)
-    kind = error_class(status)
+    kind, lost, pushback = error_class(status), _is_lost(status, details), None
     refused = _PROXY_ANSWER.search(details) if status == "UNAVAILABLE" else None
     refusal = None if refused is None else proxy_refusal(int(refused[1]))
     if status == "UNAVAILABLE" and _TLS_FAILURE.search(details):
-        kind = TlsError
+        kind, details = TlsError, tls_words(details, connection, "grpc")
     elif refused is not None:
         kind = refusal or kind
         details += "; give the proxy's credentials in its URL, http://user:password@host:port" * (refused[1] == "407")
     elif status == "UNAVAILABLE" and details.startswith(_UNSENT):
-        details += hint
+        details, pushback = _unconnected(details, connection)
     elif status == "RESOURCE_EXHAUSTED" and "larger than max" in details:
         if "CLIENT:" in details:
             kind = ResponseTooLargeError
@@ -231,11 +228,22 @@ def failure_of(call: Call, error: grpc.aio.AioRpcError, target: str, hint: str =
     if shed and not details:
         details = "the server is overloaded and dropped the call"
     http_status = int(refused[1]) if refused is not None and refusal is not None else None
-    failure = kind(details, method=call.path[1:], target=target, http_status=http_status)
+    failure = kind(details, method=call.path[1:], target=connection.target, http_status=http_status)
     failure.shed = shed
-    failure.outcome_known = kind is TlsError or not _is_lost(status, details)
-    failure.pushback = pushback_ms(dict(trailers).get("grpc-retry-pushback-ms"))
+    failure.outcome_known = kind is TlsError or not lost
+    failure.pushback = pushback or pushback_ms(dict(trailers).get("grpc-retry-pushback-ms"))
     return because(failure, error, call.metadata, str(trailers))
+
+
+def _unconnected(details: str, connection: ConnectionInfo) -> tuple[str, float | None]:
+    """Return the words for a connection that gRPC could not make, and whether to try again, as a pushback tells it."""
+    found = _HTTP1.search(details)
+    if found is not None:
+        failure = speaks_http1(found[1] or "", connection)
+        return f"failed to connect: {failure.details} ({details})", failure.pushback
+    if _CLOSED.search(details):
+        return f"{details}{closed_early(connection, 'grpc')}", None
+    return f"{details}{hint(connection, 'grpc')}", None
 
 
 def _is_lost(status: str, details: str) -> bool:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from ...errors import ConfigurationError, RemoteCallError, RemoteClientError, TlsError, UnavailableError
 from ...settings import ConnectionInfo
 from ..engine import GrpcOptions, Policy
+from ..net.diagnosis import dial_error, no_http2
 from ..net.dial import Address, connect, connect_error, resolve
+from ..net.proxy import Route
 from ..net.tls import tls_context
 from .connection import GrpcConnection
 from .endpoints import Backoff, Group, group, policy_for
@@ -74,15 +76,25 @@ class Channel:
         """Whether something is to be done for the connections while others carry calls, at `_next_try`."""
         self._next_try = 0.0
         self._addresses: list[Address] = []
-        self._policy: Policy = options.policy or policy_for(info.hostname, info.is_unix)
+        self._route = Route.to(info, "grpc")
+        # Of a proxy one address is enough: behind it are all of the server's.
+        balanced = self._route.proxy is None
+        self._policy: Policy = (options.policy or policy_for(info.hostname, info.is_unix)) if balanced else "pick_first"
         self._family: int | None = None
         self._resolving: asyncio.Task[None] | None = None
         self._resolved_at = float("-inf")
         self._stale = True
         """Whether the name is to be resolved anew before the next connection is made."""
         self._names = Backoff(options.initial_backoff, options.max_backoff)
+        self.has_served = False
+        """Whether the server ever spoke HTTP/2."""
         self._failure: RemoteClientError | None = None
         """Why the last try to connect failed; None after one that worked."""
+
+    @property
+    def info(self) -> ConnectionInfo:
+        """The server."""
+        return self._info
 
     @property
     def target(self) -> str:
@@ -140,16 +152,15 @@ class Channel:
                 kind, _, path = info.hostname.partition(":")
                 self._place([f"\0{path}" if kind == "unix-abstract" else path])
             else:
-                assert info.port is not None
                 async with asyncio.timeout(self.options.connect_timeout):
-                    addresses = await resolve(info.hostname, info.port)
+                    addresses = await resolve(*self._route.first)
                 self._addresses = addresses
                 self._place(list(group(addresses, self._policy, self._family)))
             self._names.succeeded()
             self._stale = False
         except Exception as error:
             told = str(error) or f"resolving {self.target} took too long"
-            self._failure = connect_error(OSError(told), self.target)
+            self._failure = connect_error(OSError(told), self.target, route=self._route)
             self._names.failed(monotonic())
         finally:
             self._resolved_at = monotonic()
@@ -181,7 +192,7 @@ class Channel:
                 connection = await self._open_connection(endpoint)
                 failure = await asyncio.shield(connection.settled)
         except Exception as error:  # ValueError and the like, too: of names and addresses that cannot be used
-            failure = _failure_of(error, self.target)
+            failure = _failure_of(error, self.target, self._route)
         except BaseException:
             if connection is not None:
                 connection.close()
@@ -197,13 +208,17 @@ class Channel:
 
     async def _open_connection(self, endpoint: _Endpoint) -> GrpcConnection:
         tls = tls_context(self._info.tls, ("h2",))
-        connection = await connect(
-            partial(GrpcConnection, self),
-            endpoint.addresses,
-            tls=tls,
-            server_hostname=None if tls is None else self._tls_name(),
-            timeout=self.options.connect_timeout,
-        )
+        try:
+            connection = await connect(
+                partial(GrpcConnection, self),
+                endpoint.addresses,
+                tls=tls,
+                server_hostname=None if tls is None else self._tls_name(),
+                timeout=self.options.connect_timeout,
+                route=self._route,
+            )
+        except OSError as error:
+            raise dial_error(error, self._info, "grpc") from None
         if tls is not None:
             try:
                 self._check_alpn(connection)
@@ -221,7 +236,7 @@ class Channel:
         self._stale = True
         if not self._ready:
             self._family = None  # the other one may work
-        self._failure = None if failure is None else _failure_of(failure, self.target)
+        self._failure = None if failure is None else _failure_of(failure, self.target, self._route)
 
     def _connected(self, endpoint: _Endpoint, connection: GrpcConnection) -> None:
         if connection.leaving or connection.transport is None:
@@ -230,6 +245,7 @@ class Channel:
             self._not_connected(endpoint, connection, told)
             return
         endpoint.connection = connection
+        self.has_served = True
         self._failure = None
         opened = connection.transport.get_extra_info("socket")
         if self._policy == "round_robin" and self._family is None and opened is not None:
@@ -258,8 +274,7 @@ class Channel:
         opened = connection.transport.get_extra_info("ssl_object")
         chosen = None if opened is None else opened.selected_alpn_protocol()
         if chosen != "h2":
-            told = f"the server does not offer HTTP/2 (ALPN chose {chosen or 'nothing'}, gRPC needs 'h2')"
-            raise TlsError(told, target=self.target)
+            raise TlsError(no_http2(self._info), target=self.target)
 
     # -- what connections tell ----------------------------------------------------------------------------------------
 
@@ -321,14 +336,15 @@ class Channel:
         self._connections.discard(connection)
 
 
-def _failure_of(error: BaseException, target: str) -> RemoteClientError:
+def _failure_of(error: BaseException, target: str, route: Route) -> RemoteClientError:
     """Return the error of the calls that waited for a connection that could not be made."""
     if isinstance(error, TlsError):
         return TlsError(error.details, target=target)
     if isinstance(error, RemoteCallError):
-        return UnavailableError(
-            f"failed to connect: {error.details.removeprefix('failed to connect: ')}", target=target
-        )
+        told = error.details if error.details.startswith("failed to connect") else f"failed to connect: {error.details}"
+        failure = type(error)(told, target=target, http_status=error.http_status)
+        failure.pushback = error.pushback
+        return failure
     if isinstance(error, ConfigurationError):
         return error
-    return connect_error(error, target)
+    return connect_error(error, target, route=route)

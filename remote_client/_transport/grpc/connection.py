@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
+from copy import copy
 from typing import TYPE_CHECKING, cast
 
 from ...errors import RemoteCallError, TlsError, UnavailableError
+from ..net.diagnosis import closed_early, is_tls_failure, tls_words, wrong_peer
 from .events import (
     Broken,
     DataReceived,
@@ -104,12 +105,14 @@ class GrpcConnection(asyncio.Protocol):
 
     def _lost(self, exc: Exception | None) -> RemoteCallError:
         """Return the error of a call whose connection is lost: whether the server got it is not known."""
-        target = self._owner.target
+        owner, told = self._owner, f": {exc}" if exc else ""
         if self._failure is not None:
-            return type(self._failure)(self._failure.details, target=target)
-        if isinstance(exc, ssl.SSLError):
-            return TlsError(f"TLS failed: {exc}", target=target)
-        return UnavailableError(f"the connection was lost{f': {exc}' if exc else ''}", target=target)
+            return copy(self._failure)
+        if is_tls_failure(exc):
+            return TlsError(f"TLS failed: {tls_words(str(exc), owner.info, 'grpc')}", target=owner.target)
+        if not self._http2.settled and not owner.has_served:
+            told = f" before the server spoke HTTP/2{told}{closed_early(owner.info, 'grpc')}"
+        return UnavailableError(f"the connection was lost{told}", target=owner.target)
 
     # -- what calls and the transport ask for -------------------------------------------------------------------------
 
@@ -231,8 +234,8 @@ class GrpcConnection(asyncio.Protocol):
             case GoawayReceived(code=code, text=text):
                 self._on_goaway(code, text)
             case Broken(detail=detail):
-                told = f"the server broke the rules of HTTP/2: {detail}"
-                self._failure = UnavailableError(told, target=self._owner.target)
+                broken = UnavailableError(f"the server broke the rules of HTTP/2: {detail}", target=self._owner.target)
+                self._failure = wrong_peer(self._http2.first, self._owner.info, "grpc") or broken
                 self.leaving = True
                 self._owner.left(self)
                 if self._paused:

@@ -193,7 +193,10 @@ class GrpcTransport(Transport):
     def _copy_of(self, failure: RemoteClientError, call: Call) -> RemoteClientError:
         if not isinstance(failure, RemoteCallError):
             return ConfigurationError(str(failure))
-        return _unsent(type(failure)(failure.details, method=call.path[1:], target=self.target))
+        path, status = call.path[1:], failure.http_status
+        made = type(failure)(failure.details, method=path, target=self.target, http_status=status)
+        made.pushback = failure.pushback
+        return _unsent(made)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ class HttpConnection(asyncio.Protocol):
         for event in self._http1.receive_data(data):
             if exchange is None:
                 if type(event) is Malformed:
-                    self.error = UnaskedError(event.detail)
+                    self.error = UnaskedError(event.detail, event.start)
                 break  # the call ended, for what it was told of the answer
             if type(event) is bytes:
                 exchange.on_data(event)
@@ -64,7 +64,7 @@ class HttpConnection(asyncio.Protocol):
                 self._end(exchange, event)
             else:
                 self.close(abort=True)
-                exchange.on_malformed(cast(Malformed, event).detail)
+                exchange.on_malformed(self, cast(Malformed, event))
             exchange = self._exchange
         if exchange is None and not self._http1.is_idle:
             self.close()
@@ -140,6 +140,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _end(self, exchange: Exchange, end: End) -> None:
         self._exchange = exchange.connection = None
+        self._pool.has_served = True
         transport = self.transport
         sent = transport is not None and not transport.is_closing() and not transport.get_write_buffer_size()
         if end is End.KEEP and sent:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +22,9 @@ from ...errors import (
     redacted,
 )
 from ..base import Call
+from ..net.diagnosis import again, closed_early, is_tls_failure, tls_words, wants_tls, wrong_peer
 from ..net.dial import connect_error
+from ..net.proxy import Route
 
 _DETAILS = ("details", "detail", "error_description", "message", "error")
 """Where an error's words are: caikit's name, FastAPI's, OAuth's, and those that gateways use."""
@@ -74,28 +75,61 @@ def _paths(errors: Any) -> str:
 
 
 class UnaskedError(Exception):
-    """The server spoke before it was asked anything, so it speaks no HTTP."""
+    """The server spoke before it was asked anything, so it speaks no HTTP; `start` is how it began."""
+
+    def __init__(self, told: str, start: bytes = b"") -> None:
+        super().__init__(told)
+        self.start = start
 
 
-def not_connected(error: BaseException, call: Call, target: str) -> RemoteClientError:
+def not_connected(error: BaseException, call: Call, target: str, route: Route) -> RemoteClientError:
     """Return the error of a call that got no connection: nothing of it was sent."""
     if isinstance(error, ConfigurationError):
         return ConfigurationError(str(error))
     if isinstance(error, UnaskedError):
-        failure = unreadable(str(error), call, target)
+        failure = not_http(str(error), error.start, call, route)
         failure.outcome_known = True
         return failure
-    return because(connect_error(error, target, call.path), error, call.metadata)
+    return because(connect_error(error, target, call.path, route), error, call.metadata)
 
 
-def lost(error: BaseException | None, call: Call, target: str) -> RemoteCallError:
-    """Return the error of a call whose connection ended: the server may have done what it was asked."""
+def lost(error: BaseException | None, call: Call, route: Route, first: bool = False) -> RemoteCallError:
+    """Return the error of a call whose connection ended: the server may have done what it was asked.
+
+    Args:
+        error: what ended it; None where the server closed it.
+        call: the call.
+        route: the way to the server.
+        first: whether the server never said a word to this client: it may speak another protocol.
+    """
+    info, target = route.connection, route.connection.target
+    more = closed_early(info, "http") if first else ""
     if error is None:
-        return UnavailableError("the server closed the connection without an answer", method=call.path, target=target)
-    told = redacted(str(error) or type(error).__name__, call.metadata)
-    kind = TlsError if isinstance(error, ssl.SSLError) else UnavailableError
+        told = f"the server closed the connection without an answer{more}"
+        return UnavailableError(told, method=call.path, target=target)
+    told = str(error) or type(error).__name__
     error.__traceback__ = None  # it leads to frames that know the call
-    return because(kind(f"the connection was lost: {told}", method=call.path, target=target), error, call.metadata)
+    kind: type[RemoteCallError] = UnavailableError
+    if is_tls_failure(error):
+        kind, told, more = TlsError, tls_words(told, info, "http"), ""
+    told = f"the connection was lost: {redacted(told, call.metadata)}{more}"
+    return because(kind(told, method=call.path, target=target), error, call.metadata)
+
+
+def no_tls(page: bytes, call: Call, route: Route) -> RemoteCallError | None:
+    """Return the error of a page that a server of TLS answers to plain text (400); None for any other."""
+    found = wants_tls(page, route.connection, "http")
+    if found is None:
+        return None
+    failure = again(found, call.path)
+    failure.http_status = 400
+    return failure
+
+
+def not_http(why: str, start: bytes, call: Call, route: Route) -> RemoteCallError:
+    """Return the error of an answer that is no HTTP/1.1, by what is wrong with it and how it begins."""
+    found = wrong_peer(start, route.connection, "http")
+    return unreadable(why, call, route.connection.target) if found is None else again(found, call.path)
 
 
 def unreadable(why: str, call: Call, target: str) -> InvalidResponseError:

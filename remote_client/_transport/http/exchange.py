@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ...errors import RemoteClientError, UnavailableError
 from ..base import Answered, Call
 from ..retry import retry_after
-from .errors import MAX_ERROR_SIZE, late, lost, not_connected, problem, too_large, unreadable
-from .http1 import Head
+from .errors import MAX_ERROR_SIZE, late, lost, no_tls, not_connected, not_http, problem, too_large, unreadable
+from .http1 import Head, Malformed
 from .requests import as_answer, is_compressed
 
 if TYPE_CHECKING:
@@ -95,9 +95,10 @@ class Exchange:
         else:
             self._whole()
 
-    def on_malformed(self, detail: str) -> None:
+    def on_malformed(self, connection: HttpConnection, malformed: Malformed) -> None:
         """What arrived is no answer."""
-        self._unreadable(detail)
+        start = b"" if connection.used else malformed.start
+        self.fail(not_http(malformed.detail, start, self.call, self.transport.route))
 
     def on_lost(self, connection: HttpConnection, error: Exception | None) -> None:
         """The connection ended before the answer did."""
@@ -109,12 +110,13 @@ class Exchange:
             self._again = True
             self.transport.pool.submit(self, fresh=True)
         else:
-            self.fail(self._lost(error))
+            first = not (connection.used or connection.heard or self.transport.pool.has_served)
+            self.fail(self._lost(error, first))
 
     def on_unsent(self, error: BaseException) -> None:
         """No connection could be made."""
         self.waiting = False
-        failure = not_connected(error, self.call, self.transport.target)
+        failure = not_connected(error, self.call, self.transport.target, self.transport.route)
         if self.sent and isinstance(failure, UnavailableError):
             failure.outcome_known = False  # the first time, on a kept connection
         self.fail(failure)
@@ -169,6 +171,8 @@ class Exchange:
 
     def _problem(self, text: bytearray) -> RemoteClientError:
         assert self._answer is not None
+        if self._answer.status == 400 and (wanted := no_tls(bytes(text), self.call, self.transport.route)) is not None:
+            return wanted
         failure = problem(self._answer.status, bytes(text), self.call, self.transport.target)
         wait = self._answer.headers.get(b"retry-after")
         failure.pushback = retry_after(None if wait is None else wait.decode("latin-1"), time.time())
@@ -180,8 +184,9 @@ class Exchange:
     def _too_large(self) -> None:
         self.fail(too_large(self.transport.limit, self.call, self.transport.target))
 
-    def _lost(self, error: Exception | None) -> RemoteClientError:
-        return lost(error, self.call, self.transport.target)
+    def _lost(self, error: Exception | None, first: bool = False) -> RemoteClientError:
+        """Return the error of a connection that ended; `first` where the server never said a word to this client."""
+        return lost(error, self.call, self.transport.route, first)
 
     # -- what kinds of calls differ in --------------------------------------------------------------------------------
 

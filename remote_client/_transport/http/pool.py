@@ -6,8 +6,9 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ...settings import ConnectionInfo
+from ..net.diagnosis import closed_early, dial_error
 from ..net.dial import CONNECT_TIMEOUT, Address, connect, resolve
+from ..net.proxy import Route
 from ..net.tls import tls_context
 from .connection import HttpConnection
 
@@ -28,12 +29,13 @@ class Pool:
     """The connections of one transport.
 
     Args:
-        info: the server.
+        route: the way to the server.
     """
 
-    def __init__(self, info: ConnectionInfo) -> None:
+    def __init__(self, route: Route) -> None:
         self.loop = asyncio.get_running_loop()
-        self._info = info
+        self._route = route
+        self._info = route.connection
         self._open: set[HttpConnection] = set()
         """Connections that carry a call or can carry one."""
         self._closing: set[HttpConnection] = set()
@@ -51,6 +53,8 @@ class Pool:
         self._resolved_at = float("-inf")
         self._resolving: asyncio.Task[list[Address]] | None = None
         self._closed = False
+        self.has_served = False
+        """Whether the server ever gave an answer."""
 
     @property
     def busy(self) -> int:
@@ -154,12 +158,16 @@ class Pool:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             addresses = await self._resolve()
             tls = tls_context(self._info.tls, ("http/1.1",))
-            return await connect(
-                lambda: HttpConnection(self),
-                addresses,
-                tls=tls,
-                server_hostname=None if tls is None else self._info.tls_name,
-            )
+            try:
+                return await connect(
+                    lambda: HttpConnection(self),
+                    addresses,
+                    tls=tls,
+                    server_hostname=None if tls is None else self._info.tls_name,
+                    route=self._route,
+                )
+            except OSError as error:
+                raise dial_error(error, self._info, "http") from None
 
     def _dialled(self, task: asyncio.Task[HttpConnection]) -> None:
         self._dials.discard(task)
@@ -196,12 +204,13 @@ class Pool:
     def _ended_at_once(self, connection: HttpConnection) -> None:
         """A connection ended before it carried a call."""
         if self._waiting:  # each try may end like this: without an error they would go on for ever
-            ended = ConnectionResetError("the server ended the connection at once")
+            advice = "" if self.has_served else closed_early(self._info, "http")
+            ended = ConnectionResetError(f"the server ended the connection at once{advice}")
             self._waiting.popleft().on_unsent(connection.error or ended)
         self._dial_more()
 
     async def _resolve(self) -> list[Address]:
-        """Return the server's addresses, each time beginning with another one."""
+        """Return the addresses to connect to, each time beginning with another one."""
         age = self.loop.time() - self._resolved_at
         if not self._addresses or age >= (_RESOLVE_INTERVAL if self._stale else _NAMES_KEPT):
             if self._resolving is None:
@@ -213,16 +222,15 @@ class Pool:
             if not self._addresses:
                 resolving.result()  # raises
         found = self._addresses
-        if self._info.hostname == "localhost":
+        if self._route.first[0] == "localhost":
             return found  # one machine, and another server may listen at its other address
         self._turn += 1
         turn = self._turn % len(found)
         return found[turn:] + found[:turn]
 
     async def _look_up(self) -> list[Address]:
-        assert self._info.port is not None
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            return await resolve(self._info.hostname, self._info.port)
+            return await resolve(*self._route.first)
 
     def _looked_up(self, task: asyncio.Task[list[Address]]) -> None:
         self._resolving = None

@@ -162,8 +162,8 @@ class EventStream(Exchange, ByteStream):
         else:
             self.finish()
 
-    def _lost(self, error: Exception | None) -> RemoteClientError:
-        failure = super()._lost(error)
+    def _lost(self, error: Exception | None, first: bool = False) -> RemoteClientError:
+        failure = super()._lost(error, first)
         if self._answer is None or not isinstance(failure, UnavailableError):
             return failure
         truncated = self._truncated("the connection was lost before the stream had ended")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 from ...errors import RemoteClientError
 from ...settings import ConnectionInfo
 from ..base import MAX_RESPONSE_SIZE, Answered, ByteStream, Call, RawMetadata, Transport
 from ..deadlines import Deadlines
+from ..net.proxy import Route
 from .exchange import Exchange, UnaryExchange
 from .http1 import encode_head
 from .pool import Pool
@@ -32,9 +34,13 @@ class HttpTransport(Transport):
         self.target = connection.target
         self.limit = answer_limit(connection)
         self.deadlines = Deadlines(self.loop)
-        self.pool = Pool(connection)
+        self.route = Route.to(connection, "http")
+        self.pool = Pool(self.route)
         self._host = host_of(connection)
-        self._prefix = connection.base_path
+        # A proxy that passes requests on wants the whole URL, and its credentials with each of them.
+        proxy = None if self.route.is_tunnel else self.route.proxy
+        self._prefix = ("" if proxy is None else f"http://{self._host}") + connection.base_path
+        self._credentials = () if proxy is None else proxy.metadata
         self._running: set[Exchange] = set()
         """Calls that are not over, and streams that are not read to their end."""
         self._reason: Callable[[], RemoteClientError] | None = None
@@ -42,6 +48,7 @@ class HttpTransport(Transport):
 
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> bytes:
         # The head has secrets: in no variable, as some tools show those of a traceback's frames.
+        call = self._passed_on(call)
         exchange = UnaryExchange(self, call, *self._request(call, whole(body), "application/json"), answered)
         self._start(exchange)
         try:
@@ -54,9 +61,14 @@ class HttpTransport(Transport):
             del exchange  # a traceback would keep it, and it the answer
 
     def stream(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> ByteStream:
+        call = self._passed_on(call)
         exchange = EventStream(self, call, *self._request(call, whole(body), "text/event-stream"), answered)
         self._start(exchange)
         return exchange
+
+    def _passed_on(self, call: Call) -> Call:
+        """Return the call with what a proxy wants to see; errors then know it for a secret."""
+        return replace(call, metadata=(*call.metadata, *self._credentials)) if self._credentials else call
 
     def _start(self, exchange: Exchange) -> None:
         self._running.add(exchange)

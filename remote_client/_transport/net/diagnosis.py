@@ -78,32 +78,40 @@ def wants_tls(page: bytes, info: ConnectionInfo, protocol: Protocol) -> Unavaila
 
 
 def _speaks(found: Speaks, info: ConnectionInfo, protocol: Protocol, status: bytes = b"") -> UnavailableError:
-    told, wanted = f"the server speaks {found.value}", protocol
+    told, wanted, more = f"the server speaks {found.value}", protocol, ""
     if found is not Speaks.TLS:
         told += f", not {_OURS[protocol].value}"
         wanted = "http" if found is Speaks.HTTP1 else "grpc"
     passing = found is Speaks.HTTP1 and status in _PASSING
     if passing:
         told += f", at least for now (HTTP status {status.decode()})"
+    elif found is Speaks.HTTP1 and not info.tls.enabled:
+        more = f", or {_other(info, 'grpc', True)} if the port is one for TLS"  # nginx says no more of it
     secure = info.tls.enabled or found is Speaks.TLS
-    failure = UnavailableError(told + _try(info, wanted, secure), target=info.target)
+    advice = "" if _has_no_other(info) else f": try {_other(info, wanted, secure)}{more}"
+    failure = UnavailableError(told + advice, target=info.target)
     failure.outcome_known = True
     failure.pushback = None if passing else NEVER
     return failure
 
 
-def _try(info: ConnectionInfo, protocol: Protocol, secure: bool) -> str:
-    """Return the end of a sentence that names the target to try."""
-    if info.is_unix or info.is_xds:
-        return f": set tls.enabled to {secure}" if protocol == "grpc" and secure is not info.tls.enabled else ""
-    return f": try {_SCHEMES[protocol, secure]}://{info.target}"
+def _has_no_other(info: ConnectionInfo) -> bool:
+    """Return whether there is no other target to try."""
+    return info.is_unix or info.is_xds
+
+
+def _other(info: ConnectionInfo, protocol: Protocol, secure: bool) -> str:
+    return f"{_SCHEMES[protocol, secure]}://{info.target}"
 
 
 def closed_early(info: ConnectionInfo, protocol: Protocol) -> str:
-    """Return the advice about a server that ended its first connection without a word, as it also does in a restart."""
-    if info.tls.enabled:
-        return f"; if it speaks HTTP/2 (gRPC){_try(info, 'grpc', True)}" if protocol == "http" else ""
-    return f"; if it speaks TLS{_try(info, protocol, True)}"
+    """Return advice about a server that closed its first connection without a word, as it may do in a restart, too."""
+    others = []
+    if not info.tls.enabled:
+        others.append(f"TLS (try {_other(info, protocol, True)})")
+    if protocol == "http":
+        others.append(f"gRPC (try {_other(info, 'grpc', info.tls.enabled)})")
+    return f"; it may speak {' or '.join(others)}" if others and not _has_no_other(info) else ""
 
 
 # -- TLS --------------------------------------------------------------------------------------------------------------
@@ -124,17 +132,18 @@ def tls_words(told: str, info: ConnectionInfo, protocol: Protocol) -> str:
 def no_http2(info: ConnectionInfo) -> str:
     """Return what to tell of a server that agreed to TLS, and not to HTTP/2 in it."""
     told = "the server offers no HTTP/2 over TLS, which gRPC needs: let it, or the proxy before it, offer h2 by ALPN"
-    return f"{told}; if it serves HTTP{_try(info, 'http', True)}"
+    return told if _has_no_other(info) else f"{told}, or try {_other(info, 'http', True)} if it serves HTTP"
 
 
 def _no_alpn(info: ConnectionInfo, protocol: Protocol) -> str:
     if protocol == "grpc":
         return no_http2(info)
-    return f"the server offers no HTTP/1.1 over TLS (ALPN); if it speaks HTTP/2 (gRPC){_try(info, 'grpc', True)}"
+    return f"the server offers no HTTP/1.1 over TLS (ALPN): try {_other(info, 'grpc', True)} if it serves gRPC"
 
 
 def _no_tls(info: ConnectionInfo, protocol: Protocol) -> str:
-    return f"the server does not speak TLS{_try(info, protocol, False)}"
+    told = "the server does not speak TLS"
+    return told if _has_no_other(info) else f"{told}: try {_other(info, protocol, False)}"
 
 
 def _wrong_name(info: ConnectionInfo, protocol: Protocol) -> str:
@@ -180,23 +189,18 @@ _WORDS = tuple(
 """What OpenSSL and gRPC's BoringSSL say, and the words for it."""
 
 
-def tls_error(error: ssl.SSLError, info: ConnectionInfo, protocol: Protocol) -> RemoteCallError:
-    """Return the error of a TLS connection that OpenSSL gave up."""
-    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):  # a server that ends, or restarts, does so, too
-        failure: RemoteCallError = UnavailableError(f"the server ended the TLS connection: {error}", target=info.target)
-    else:
-        failure = TlsError(f"TLS handshake failed: {tls_words(str(error), info, protocol)}", target=info.target)
-    failure.outcome_known = True
-    return failure
+def is_tls_failure(error: BaseException | None) -> bool:
+    """Return whether TLS itself failed. A server that ends or restarts during a handshake is not to blame for that."""
+    return isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
 
 
 def dial_error(error: OSError, info: ConnectionInfo, protocol: Protocol) -> Exception:
     """Return a failure to connect with what it says about the server."""
-    if isinstance(error, ssl.SSLError):
-        return tls_error(error, info, protocol)
-    if info.tls.enabled and isinstance(error, ConnectionResetError):  # asyncio's word for an end of the handshake, too
+    if is_tls_failure(error):
+        return TlsError(f"TLS handshake failed: {tls_words(str(error), info, protocol)}", target=info.target)
+    if info.tls.enabled and isinstance(error, (ConnectionResetError, ssl.SSLError)):  # asyncio resets at an end, too
         told = f": {error}" if str(error) else ""
-        more = f"; if it does not speak TLS{_try(info, protocol, False)}"
+        more = "" if _has_no_other(info) else f"; it may speak no TLS (try {_other(info, protocol, False)})"
         return ConnectionResetError(f"the server closed the connection during the TLS handshake{told}{more}")
     return error
 
