@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -387,3 +388,35 @@ def test_a_model_is_no_address(name: str) -> None:
         ConnectionInfo(hostname="{}", port=1).for_model(name)
     assert ConnectionInfo(hostname="{}.svc", port=1).for_model(name).hostname == f"{name}.svc"
     assert ConnectionInfo(hostname="127.0.0.{}", port=1).for_model("1").hostname == "127.0.0.1"
+
+
+# -- the documentation ------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "targets.md").read_text()
+
+
+def rows(heads: str) -> list[list[str]]:
+    """The rows of a table of the page, without the marks of code."""
+    table = PAGE.partition(heads)[2].partition("\n\n")[0]
+    return [[each.strip(" `") for each in line.strip("|").split(" | ")] for line in table.splitlines()[2:]]
+
+
+@pytest.mark.parametrize(("target", "protocol", "tls", "shown"), rows("| Target | Protocol |"))
+def test_the_pages_targets(target: str, protocol: str, tls: str, shown: str) -> None:
+    info, speaks = parse_target(target)
+    assert (speaks, info.tls.enabled, info.target) == (protocol.lower(), tls == "yes", shown)
+
+
+@pytest.mark.parametrize("target", [each for each, _ in rows("| Target | Why |")])
+def test_the_pages_refused_targets(target: str) -> None:
+    with pytest.raises(ConfigurationError):
+        parse_target(target)
+
+
+def test_the_pages_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "config.yml"
+    file.write_text(PAGE.partition("```yaml\n")[2].partition("```")[0])
+    name = "MODEL_MANAGEMENT_FINDERS_REMOTE_CONFIG_CONNECTION_BASE_PATH"
+    assert name in PAGE
+    for environment, path in (({}, "/team/caikit"), ({name: "/other"}, "/other")):
+        assert remote_finders(file, environment)["remote"].connection.target == f"gateway.example:443{path}"  # type: ignore[union-attr]
