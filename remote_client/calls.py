@@ -139,12 +139,16 @@ class Caller:
             return None
         fresh = await self.call(call.path, idempotent=call.idempotent)
         # Other sources may give something new each time, and the server would refuse the call just so.
-        own = await resolve_metadata(credentials, fetch=fetch)
+        own = await resolve_metadata(credentials, fetch=self._fetch)
         return None if set(own) <= set(call.metadata) else fresh
 
     async def _metadata(self) -> RawMetadata:
-        metadata = await resolve_metadata(self.options.metadata, reserved=self._model_key, fetch=fetch)
+        metadata = await resolve_metadata(self.options.metadata, reserved=self._model_key, fetch=self._fetch)
         return metadata if self.model is None else ((self._model_key, self.model), *metadata)
+
+    async def _fetch(self, url: str, body: bytes | None = None, **more: Any) -> bytes:
+        """Send a request of credentials, through the proxy of the calls."""
+        return await fetch(url, body, proxy=self.connections.proxy, **more)
 
     async def _metadata_in_time(self, path: str) -> RawMetadata:
         seconds = _shortest(self.options)

@@ -57,6 +57,7 @@ class Call:
             otherwise the limit between two items, in either direction. None for no limit.
         total_timeout: seconds for a whole stream; None for no limit.
         idempotent: whether it may be sent once more where a kept connection turns out to be dead.
+        pages: whether its answer over HTTP may be HTML, which is no runtime's.
     """
 
     path: str
@@ -64,6 +65,7 @@ class Call:
     timeout: float | None = 60
     total_timeout: float | None = None
     idempotent: bool = True
+    pages: bool = False
 
 
 Answered = Callable[[], None]

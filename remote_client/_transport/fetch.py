@@ -10,6 +10,7 @@ from ..errors import ConfigurationError
 from ..settings import ConnectionInfo, ConnectionTlsInfo
 from .base import Call
 from .manager import open_connections
+from .net.proxy import is_excluded
 
 _TIMEOUT = 30.0
 """Seconds for a request, its connection included."""
@@ -17,13 +18,18 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 async def fetch(
-    url: str, body: bytes | None = None, *, headers: Mapping[str, str] | None = None, ca_file: str | None = None
+    url: str,
+    body: bytes | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    ca_file: str | None = None,
+    proxy: str | None = None,
 ) -> bytes:
-    """Send a request on a connection of its own, and return the answer's body."""
-    connection, target = _server_of(url, ca_file)
+    """Send a request on a connection of its own, and return the answer's body. The proxy is the client's."""
+    connection, target = _server_of(url, ca_file, proxy)
     sent = {name.lower(): value for name, value in (headers or {}).items()}
     kind = sent.pop("content-type", _FORM)
-    call = Call(f"{'GET' if body is None else 'POST'} {target}", tuple(sent.items()), _TIMEOUT)
+    call = Call(f"{'GET' if body is None else 'POST'} {target}", tuple(sent.items()), _TIMEOUT, pages=True)
     del headers, sent  # a traceback shows a frame's variables, where it is asked to
     connections = open_connections(connection, "http")
     try:
@@ -36,7 +42,7 @@ async def fetch(
         await connections.aclose()
 
 
-def _server_of(url: str, ca_file: str | None) -> tuple[ConnectionInfo, str]:
+def _server_of(url: str, ca_file: str | None, proxy: str | None) -> tuple[ConnectionInfo, str]:
     """Return the server of an address, and the request's target there."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
@@ -48,4 +54,6 @@ def _server_of(url: str, ca_file: str | None) -> tuple[ConnectionInfo, str]:
         tls=ConnectionTlsInfo(enabled=secure, ca_file=ca_file if secure else None),
         options={"grpc.max_receive_message_length": 1024 * 1024},
     )
+    if proxy is not None and not is_excluded(connection.hostname, connection.port or 0, ""):
+        connection = connection.replace(proxy=proxy)  # what stays on this machine needs none
     return connection, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

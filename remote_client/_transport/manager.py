@@ -115,6 +115,8 @@ class ConnectionManager(Immutable):
         self._aside: ThreadPoolExecutor | None = None
         self.opened_with: tuple[ConnectionInfo, Protocol, Any, tuple[Any, ...]] | None = None
         """What `open_connections` was given."""
+        self.proxy: str | None = None
+        """The connection's `proxy`, for the requests of credentials."""
         self._untold = [f"the client of {target} was dropped with connections open: use `async with` or `aclose()`"]
         """What is told in debug mode, once, of a client that nobody closed."""
         self.opened = 0
@@ -292,6 +294,7 @@ def open_connections(
         max_pending=connection.max_pending,
     )
     manager.opened_with = (connection, protocol, transport, tuple(interceptors))
+    manager.proxy = connection.proxy
     return manager
 
 

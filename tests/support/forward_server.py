@@ -9,8 +9,9 @@ Options: `identity`, `host`, `port`, `tls` (`key`, `cert`), `credentials` (`user
 Faults, for new connections:
     answer: what is sent instead of the answer to CONNECT, as latin-1, once or (a list) one for each CONNECT; "" says
         nothing at all, for ever.
-    then: "close" (the default), "reset" or "hold": what follows `answer`.
+    then: "close", "reset" or "hold": what follows `answer`; without it "hold" after nothing, and "close".
     joined: the answer to CONNECT is sent together with the first bytes of the server.
+    before: what is sent before the answer to CONNECT, as latin-1.
     split: the answer to CONNECT is sent byte by byte.
 """
 
@@ -29,11 +30,11 @@ from urllib.parse import urlsplit
 
 from .obey import obey
 
-FOREVER = 3600
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\nProxy-Agent: test\r\n\r\n"
 REFUSED = (
     b'HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm="p"\r\ncontent-length: 0\r\n\r\n'
 )
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"
 BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -86,7 +87,11 @@ class Server:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
+        head = await reader.readexactly(1)
+        if head == b"\x16":  # TLS
+            writer.write(BAD_REQUEST)
+            return
+        head += await reader.readuntil(b"\r\n\r\n")
         line, headers = _parsed(head)
         shown = headers.get("proxy-authorization")
         self.state.authorizations.append(shown)
@@ -102,10 +107,11 @@ class Server:
     ) -> None:
         faults = self.state.faults
         answer = faults.get("answer")
+        then = faults.get("then", "close" if answer else "hold")
         if isinstance(answer, list):
             answer = answer.pop(0) if answer else None
         if answer is not None:
-            await self._instead(answer, writer)
+            await self._instead(answer, then, reader, writer)
             return
         if self._wanted not in (None, shown):
             writer.write(REFUSED)
@@ -119,17 +125,19 @@ class Server:
         if faults.get("split"):
             for each in ESTABLISHED:
                 writer.write(bytes([each]))
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
         else:
-            writer.write(ESTABLISHED + first)
+            writer.write(faults.get("before", "").encode("latin-1") + ESTABLISHED + first)
         await _both(_pump(reader, back), _pump(there, writer))
 
-    async def _instead(self, answer: str, writer: asyncio.StreamWriter) -> None:
+    async def _instead(
+        self, answer: str, then: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         writer.write(answer.encode("latin-1"))
         await writer.drain()
-        then = self.state.faults.get("then", "hold" if not answer else "close")
         if then == "hold":
-            await asyncio.sleep(FOREVER)
+            while await reader.read(1 << 16):
+                pass
         if then == "reset":
             opened = writer.get_extra_info("socket")
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -462,7 +462,7 @@ def test_tls_through_a_proxy_of_tls_on_old_pythons(monkeypatch: pytest.MonkeyPat
     for protocol in ("grpc", "http"):
         with pytest.raises(ConfigurationError, match=r"https://p:443: TLS .* needs Python 3.11.8 or 3.12.2"):
             Route.to(info(proxy=secure, **HTTPS), protocol)  # type: ignore[arg-type]
-        Route.to(info(proxy=secure), protocol)  # type: ignore[arg-type]
+        Route.to(info(proxy=secure), protocol)
 
 
 # -- CONNECT ----------------------------------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ def proxy_tls(proxy: Proxy) -> ssl.SSLContext | None:
 
 def proxy_tls_error(error: ssl.SSLError, proxy: Proxy) -> TlsError:
     """Return the error of a proxy's TLS, which is not the server's."""
-    return TlsError(f"TLS handshake with the proxy at {proxy.address} failed: {error}")
+    hint = f"; it speaks no TLS: write http://{proxy.address}" if error.reason == "WRONG_VERSION_NUMBER" else ""
+    return TlsError(f"TLS handshake with the proxy at {proxy.address} failed: {error}{hint}")
 
 
 class _Asking(asyncio.Protocol):
