@@ -29,18 +29,19 @@ from ...errors import (
 from ...settings import ConnectionInfo
 from ..base import Answered, ByteStream, Call, Transport
 from ..engine import AsyncTransport
-from ..http.errors import MAX_ERROR_SIZE, late, late_as_a_whole, problem, too_large, unreadable
+from ..http.errors import MAX_ERROR_SIZE, cut, late, late_as_a_whole, problem, too_large, unreadable
 from ..http.requests import (
     as_answer,
     content_type,
     headers_of,
     host_of,
     is_compressed,
+    is_cut,
     is_event_stream,
     split_path,
     whole,
 )
-from ..http.sse import EventReader
+from ..http.sse import UNFRAMED, EventReader, says_it_is_last
 from ..http.transport import answer_limit
 from ..retry import retry_after
 from .httpx_library import library_of
@@ -150,7 +151,10 @@ class HttpxTransport(Transport):
         except self.library.failures as error:
             failure = self.failure(call, error)
         else:
-            return b"".join(held)
+            data = b"".join(held)
+            if not _is_framed(headers) and is_cut(data):
+                raise cut(call, self.target)
+            return data
         try:
             raise failure
         finally:
@@ -237,6 +241,7 @@ class _HttpxStream(ByteStream):
         "_expiry",
         "_failure",
         "_head",
+        "_last",
         "_over",
         "_reader",
         "_transport",
@@ -251,6 +256,7 @@ class _HttpxStream(ByteStream):
         self._until = None if call.total_timeout is None else transport.loop.time() + call.total_timeout
         self._reader = EventReader(transport.limit)
         self._events: deque[tuple[bytes, bytes]] = deque()
+        self._last = b""
         self._answer: Any | None = None
         self._chunks: AsyncIterator[bytes] | None = None
         self._waiting: _Limit | None = None
@@ -317,7 +323,10 @@ class _HttpxStream(ByteStream):
             del failure  # no reference leads from an exception back to it
 
     def _take(self, chunk: bytes) -> None:
-        self._events.extend(each for each in self._reader.feed(chunk) if each[0] in (b"message", b"error"))
+        found = self._reader.feed(chunk)
+        if found:
+            self._last = found[-1][1]
+            self._events.extend(each for each in found if each[0] in (b"message", b"error"))
 
     def _until_next(self) -> tuple[float | None, Callable[[Call, str], DeadlineExceededError]]:
         """Return when the wait for the next event must be over, and the error of one that is not."""
@@ -347,16 +356,17 @@ class _HttpxStream(ByteStream):
     def _finish(self) -> None:
         """The body is over. Only its framing tells a whole stream from one that was cut."""
         assert self._answer is not None
-        headers = headers_in(self._answer)
-        framed = b"chunked" in headers.get(b"transfer-encoding", b"") or b"content-length" in headers
-        if self._reader.pending or not framed:
-            raise self._truncated(None)
+        framed = _is_framed(headers_in(self._answer))
+        if self._reader.pending:
+            raise self._truncated(None, "the stream ended in the middle of an event")
+        if not framed and not says_it_is_last(self._last):
+            raise self._truncated(None, UNFRAMED)
 
-    def _truncated(self, error: Exception | None) -> RemoteClientError:
+    def _truncated(
+        self, error: Exception | None, told: str = "the connection was lost before the stream had ended"
+    ) -> RemoteClientError:
         transport = self._transport
-        truncated = StreamTruncatedError(
-            "the connection was lost before the stream had ended", method=self._call.path, target=transport.target
-        )
+        truncated = StreamTruncatedError(told, method=self._call.path, target=transport.target)
         if error is not None:
             failure = transport.failure(self._call, error)
             if transport.reason is not None or not isinstance(failure, UnavailableError):
@@ -394,6 +404,10 @@ class _HttpxStream(ByteStream):
 def headers_in(answer: Any) -> dict[bytes, bytes]:
     """Return an answer's headers, by their names in lower case."""
     return {name.lower(): value for name, value in answer.headers.raw}
+
+
+def _is_framed(headers: dict[bytes, bytes]) -> bool:
+    return b"chunked" in headers.get(b"transfer-encoding", b"") or b"content-length" in headers
 
 
 def _chunks(answer: Any) -> AsyncIterator[bytes]:

@@ -116,6 +116,11 @@ def lost(error: BaseException | None, call: Call, route: Route, first: bool = Fa
     return because(kind(told, method=call.path, target=target), error, call.metadata)
 
 
+def cut(call: Call, target: str) -> UnavailableError:
+    """Return the error of an answer without framing that ended too early."""
+    return UnavailableError("the connection was cut in the middle of the answer", method=call.path, target=target)
+
+
 def no_tls(page: bytes, call: Call, route: Route) -> RemoteCallError | None:
     """Return the error of a page that a server of TLS answers to plain text (400); None for any other."""
     found = wants_tls(page, route.connection, "http")

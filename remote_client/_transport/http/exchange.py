@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from ...errors import RemoteClientError, UnavailableError
 from ..base import Answered, Call
 from ..retry import retry_after
-from .errors import MAX_ERROR_SIZE, late, lost, no_tls, not_connected, not_http, problem, too_large, unreadable
+from .errors import MAX_ERROR_SIZE, cut, late, lost, no_tls, not_connected, not_http, problem, too_large, unreadable
 from .http1 import Head, Malformed
-from .requests import as_answer, is_compressed
+from .requests import as_answer, is_compressed, is_cut
 
 if TYPE_CHECKING:
     from .connection import HttpConnection
@@ -230,7 +230,11 @@ class UnaryExchange(Exchange):
             self._parts.append(data)
 
     def _whole(self) -> None:
-        self.finish()
+        assert self._answer is not None
+        if not self._answer.framed and is_cut(b"".join(self._parts)):
+            self.fail(cut(self.call, self.transport.target))
+        else:
+            self.finish()
 
     def finish(self) -> None:
         super().finish()

@@ -7,6 +7,8 @@ from email.message import Message
 from http.client import HTTP_PORT, HTTPS_PORT
 from urllib.parse import quote
 
+from pydantic_core import from_json
+
 from ..._body import Body
 from ...errors import UnsupportedError
 from ...settings import ConnectionInfo
@@ -81,3 +83,12 @@ def is_event_stream(headers: dict[bytes, bytes]) -> bool:
 def is_compressed(headers: dict[bytes, bytes]) -> bool:
     """Whether an answer is encoded, though nothing but identity was accepted."""
     return headers.get(b"content-encoding", b"identity") != b"identity"
+
+
+def is_cut(body: bytes) -> bool:
+    """Whether an answer without framing ends in the middle of its JSON. What is no JSON counts as whole."""
+    try:
+        from_json(body, cache_strings="none")
+    except ValueError as error:
+        return bool(body) and str(error).startswith("EOF")
+    return False

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pydantic_core import from_json
+
+UNFRAMED = (
+    "the answer has no framing: whether it is whole cannot be known; let the proxy answer in HTTP/1.1, with its "
+    "chunked_transfer_encoding on"
+)
+"""What to tell of a stream whose end is that of its connection."""
 _USUAL = b"event: message"
 _DATA = b"data: "
 _FIELD = len(_DATA)
@@ -92,3 +101,18 @@ class EventReader:
                 self._size += len(line) + 1
             self.too_large = self._size > self._limit
         return data
+
+
+def says_it_is_last(data: bytes) -> bool:
+    """Whether an event of caikit's text generation is its last: it says why the generation has finished."""
+    if b"finish_reason" not in data:
+        return False
+    try:
+        told = from_json(data, cache_strings="keys")
+    except ValueError:
+        return False
+    if not isinstance(told, Mapping):
+        return False
+    details = told.get("details")
+    reasons = (each.get("finish_reason") for each in (told, details) if isinstance(each, Mapping))
+    return any(reason not in (None, 0, "NOT_FINISHED") for reason in reasons)

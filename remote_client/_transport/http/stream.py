@@ -12,7 +12,7 @@ from .errors import late_as_a_whole, problem
 from .exchange import Exchange
 from .http1 import Head
 from .requests import is_event_stream
-from .sse import EventReader
+from .sse import UNFRAMED, EventReader, says_it_is_last
 
 if TYPE_CHECKING:
     from .connection import HttpConnection
@@ -49,6 +49,7 @@ class EventStream(Exchange, ByteStream):
         "_events",
         "_held",
         "_in_a_row",
+        "_last",
         "_moved",
         "_reader",
         "_total",
@@ -63,6 +64,8 @@ class EventStream(Exchange, ByteStream):
         self._waiter: asyncio.Future[None] | None = None
         self._ended_by_us: HttpConnection | None = None
         self._held = self._in_a_row = 0
+        self._last = b""
+        """The last event, which may say that it is."""
         self._moved = 0.0
         self._total: _Total | None = None
         self._total_due = 0.0
@@ -143,6 +146,7 @@ class EventStream(Exchange, ByteStream):
     def _take(self, data: bytes) -> None:
         found = self._reader.feed(data)
         if found:
+            self._last = found[-1][1]
             self._events.extend([each for each in found if each[0] in (b"message", b"error")])
             if self._events:
                 self._wake()
@@ -155,12 +159,12 @@ class EventStream(Exchange, ByteStream):
 
     def _whole(self) -> None:
         assert self._answer is not None
-        if not self._answer.framed:
-            self.fail(self._truncated("the stream has no framing: that it ended cannot be told from a cut"))
-        elif self._reader.pending:
+        if self._reader.pending:
             self.fail(self._truncated("the stream ended in the middle of an event"))
-        else:
+        elif self._answer.framed or says_it_is_last(self._last):
             self.finish()
+        else:
+            self.fail(self._truncated(UNFRAMED))
 
     def _lost(self, error: Exception | None, first: bool = False) -> RemoteClientError:
         failure = super()._lost(error, first)
