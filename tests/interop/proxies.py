@@ -7,6 +7,7 @@ import http.client
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -236,6 +237,7 @@ class Haproxy(Proxy):
         return f"""
 global
     log stderr format raw local0 warning
+    stats socket {self.folder}/admin level admin
 defaults
     mode http
     option abortonclose
@@ -261,6 +263,14 @@ backend http_server
 
     def command_line(self) -> list[str]:
         return [self.program, "-db", "-f", str(self.file)]
+
+    def tell(self, command: str) -> None:
+        """Give it a command, such as `disable server`."""
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.connect(f"{self.folder}/admin")
+            admin.sendall(f"{command}\n".encode())
+            answer = admin.recv(1 << 12).decode().strip()
+        assert not answer, answer
 
 
 class Nghttpx(Proxy):
@@ -390,6 +400,13 @@ class Envoy(Proxy):
     def command_line(self) -> list[str]:
         quiet = ["--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
         return [self.program, "-c", str(self.file), *quiet, *self.settings["arguments"].split()]
+
+    def tell(self, path: str) -> None:
+        """Give it a command by a path of its administration, such as `/drain_listeners?graceful`."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.ports["admin"], timeout=5)) as connection:
+            connection.request("POST", path)
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.read()
 
 
 PROXIES: dict[str, type[Proxy]] = {"envoy": Envoy, "nginx": Nginx, "haproxy": Haproxy, "nghttpx": Nghttpx}

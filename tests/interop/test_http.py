@@ -24,6 +24,7 @@ from tests.support.http_wire import HttpWire, http_module
 
 from .peers import AsgiServer, Hypercorn, Peer, Peers, Uvicorn
 from .proxies import PROXIES
+from .ways import Way, lose_none
 
 MIB = 1 << 20
 STATUSES = [400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 499, 500, 501, 502, 503, 504, 418, 511]
@@ -211,13 +212,9 @@ async def test_a_restart_of_the_server_behind_a_proxy(proxied: Peer) -> None:
                 await asyncio.sleep(0.1)
 
 
-async def test_3000_gathered_calls_lose_none(proxied: Peer) -> None:
+async def test_3000_gathered_calls_are_answered_once(proxied: Peer) -> None:
     """nginx closes a connection after 1,000 requests."""
-    async with http_module(proxied.info(timeout=60)) as module:
-        answers = await asyncio.gather(*(module.echo(b"%d" % n) for n in range(3000)), return_exceptions=True)
-    lost = [each for each in answers if isinstance(each, BaseException)]
-    assert not lost, f"{len(lost)} of 3,000 calls are lost: {lost[0]}"
-    assert answers == [b"%d" % number for number in range(3000)]
+    await lose_none(Way("http", proxied.server, proxied.port), 3000)
 
 
 async def test_an_event_stream_that_is_cut_behind_a_proxy(proxied: Peer) -> None:

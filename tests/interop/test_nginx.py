@@ -20,28 +20,21 @@ from remote_client.settings import CallOptions, RetryPolicy
 
 from .peers import Peers
 from .proxies import Nginx
-from .ways import Load, lose_none, through
+from .ways import Load, through
 
 MIB = 1 << 20
 SHORT = {"grpc": "grpc_read_timeout 300ms;", "http": "proxy_buffering off; proxy_read_timeout 300ms;"}
 
 
-async def test_3000_gathered_calls_are_answered_once(peers: Peers, protocol: str) -> None:
-    """By default a connection has 128 streams at a time and 1,000 requests."""
-    with through(peers, Nginx, protocol) as way:
-        await lose_none(way, 3000)
-
-
 @pytest.mark.parametrize("blocking", [False, True], ids=["asyncio", "blocking"])
 async def test_a_reload_loses_no_call(peers: Peers, protocol: str, blocking: bool) -> None:
-    with through(peers, Nginx, protocol) as way:
+    with through(peers, Nginx, protocol) as (way, proxy):
         load = Load(way)
 
         async def reloads() -> None:
-            assert way.proxy is not None
             for _ in range(3):
                 await asyncio.sleep(0.3)
-                way.proxy.signal(signal.SIGHUP)
+                proxy.signal(signal.SIGHUP)
 
         await (load.run_blocking(reloads) if blocking else load.run(reloads))
         await load.check()
@@ -51,7 +44,7 @@ async def test_a_reload_loses_no_call(peers: Peers, protocol: str, blocking: boo
 async def test_a_request_that_is_too_large(peers: Peers, protocol: str, size: int) -> None:
     events: list[Any] = []
     options = CallOptions(retry=RetryPolicy(retries=2), hooks=(events.append,))
-    with through(peers, Nginx, protocol, all="client_max_body_size 1k;") as way:
+    with through(peers, Nginx, protocol, all="client_max_body_size 1k;") as (way, _):
         async with way.module(options=options) as module:
             with pytest.raises(ResourceExhaustedError) as caught:
                 await module.echo(bytes(size))
@@ -67,7 +60,7 @@ async def test_a_streamed_request_that_is_too_large(peers: Peers) -> None:
             yield b"1"
             await asyncio.sleep(0)
 
-    with through(peers, Nginx, "grpc", all="client_max_body_size 1k;") as way:
+    with through(peers, Nginx, "grpc", all="client_max_body_size 1k;") as (way, _):
         async with way.module() as module:
             with pytest.raises(ResourceExhaustedError) as caught:
                 await module.sum(items())
@@ -75,7 +68,7 @@ async def test_a_streamed_request_that_is_too_large(peers: Peers) -> None:
 
 
 async def test_a_call_longer_than_the_read_timeout(peers: Peers, protocol: str) -> None:
-    with through(peers, Nginx, protocol, **SHORT) as way:
+    with through(peers, Nginx, protocol, **SHORT) as (way, _):
         async with way.module() as module:
             with pytest.raises((UnavailableError, DeadlineExceededError)) as caught:
                 await module.sleep(seconds=30)
@@ -86,7 +79,7 @@ async def test_a_call_longer_than_the_read_timeout(peers: Peers, protocol: str) 
 
 
 async def test_a_silence_in_a_stream_longer_than_the_read_timeout(peers: Peers, protocol: str) -> None:
-    with through(peers, Nginx, protocol, **SHORT) as way:
+    with through(peers, Nginx, protocol, **SHORT) as (way, _):
         async with way.module() as module, module.count(n=2, hang=True) as stream:
             await anext(stream)
             await anext(stream)
@@ -100,7 +93,7 @@ async def test_a_silence_in_a_stream_longer_than_the_read_timeout(peers: Peers, 
 @pytest.mark.parametrize("buffering", ["off", "on", "on; gzip on; gzip_types text/event-stream"])
 async def test_events_come_as_they_are_sent(peers: Peers, buffering: str) -> None:
     """nginx passes on what came in chunks, whatever it buffers; a client that leaves ends the call at the server."""
-    with through(peers, Nginx, "http", http=f"proxy_buffering {buffering};") as way:
+    with through(peers, Nginx, "http", http=f"proxy_buffering {buffering};") as (way, _):
         async with way.module() as module:
             async with module.count(n=2, hang=True) as stream, asyncio.timeout(10):
                 await anext(stream)
@@ -113,7 +106,7 @@ async def test_events_come_as_they_are_sent(peers: Peers, buffering: str) -> Non
 async def test_events_without_framing(peers: Peers) -> None:
     """The items arrive; whether they were all, nobody knows: neither chunks nor a length tell the end."""
     settings = "proxy_buffering off; chunked_transfer_encoding off;"
-    with through(peers, Nginx, "http", http=settings) as way:
+    with through(peers, Nginx, "http", http=settings) as (way, _):
         async with way.module() as module:
             seen = []
             with pytest.raises(StreamTruncatedError) as caught:

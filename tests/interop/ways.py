@@ -7,7 +7,7 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from remote_client.settings import CallOptions, ConnectionInfo
 from remote_client.sync import wrapped
@@ -18,6 +18,8 @@ from .methods import interop_module
 from .peers import Peers
 from .proxies import Proxy
 
+P = TypeVar("P", bound=Proxy)
+
 
 class Way:
     """The way to a server, over one protocol.
@@ -26,11 +28,10 @@ class Way:
         protocol: `grpc` or `http`.
         port: where calls go to.
         server: who counts them.
-        proxy: the proxy on the way; None where that is something else.
     """
 
-    def __init__(self, protocol: str, server: ServerProcess, port: int, proxy: Proxy | None = None) -> None:
-        self.protocol, self.server, self.port, self.proxy = protocol, server, port, proxy
+    def __init__(self, protocol: str, server: ServerProcess, port: int) -> None:
+        self.protocol, self.server, self.port = protocol, server, port
 
     def info(self, **changes: Any) -> ConnectionInfo:
         return self.server.info(**{"hostname": "127.0.0.1", "port": self.port} | changes)
@@ -52,13 +53,13 @@ class Way:
 
 
 @contextlib.contextmanager
-def through(peers: Peers, kind: type[Proxy], protocol: str, **settings: str) -> Iterator[Way]:
-    """The way through a proxy that is started for this test alone."""
+def through(peers: Peers, kind: type[P], protocol: str, **settings: str) -> Iterator[tuple[Way, P]]:
+    """The way through a proxy that is started for this test alone, and the proxy."""
     server, web = peers.server("asyncio"), peers.server("wire")
     with kind(server, web, settings=settings) as proxy:
         for each in (server, web):
             each.command("reset")
-        yield Way(protocol, web if protocol == "http" else server, proxy.ports[protocol], proxy)
+        yield Way(protocol, web if protocol == "http" else server, proxy.ports[protocol]), proxy
 
 
 @dataclass
