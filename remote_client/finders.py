@@ -11,6 +11,7 @@ from ._schema.info import ModelInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from ._transport.balance import Balancer
 from ._transport.manager import ConnectionManager
+from ._transport.retry import NEVER
 from .errors import (
     DeadlineExceededError,
     UnavailableError,
@@ -112,8 +113,8 @@ class Finders:
         method, serving = _HEALTH[self.of(server).config.protocol]
         try:
             return await server.caller.send(method, b"") == serving
-        except (UnavailableError, DeadlineExceededError, UnimplementedError):
-            return False
+        except (UnavailableError, DeadlineExceededError, UnimplementedError) as error:
+            return error if error.pushback == NEVER else False  # a server of another protocol is not one that is down
         except Exception as error:
             return error
 

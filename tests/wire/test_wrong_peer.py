@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import trustme
 
+from remote_client.client import RemoteClient
 from remote_client.errors import RemoteCallError, TlsError, UnavailableError
 from remote_client.settings import ConnectionInfo, ConnectionTlsInfo
 from remote_client.sync import wrapped
@@ -227,6 +228,18 @@ async def test_the_next_call_finds_a_server_that_was_put_right(
                             break
                         except UnavailableError:  # gRPC pauses between two tries to connect
                             await asyncio.sleep(0.05)
+
+
+async def test_a_wrong_target_is_no_server_that_is_down(
+    servers: dict[str, ServerProcess], authority: Authority
+) -> None:
+    """`healthy` says False of what may get well by itself."""
+    for server, scheme in (("grpc", "http"), ("http", "grpc"), ("grpc", "grpcs")):
+        tls = {"tls": {"ca_file": authority.ca}} if scheme == "grpcs" else {}
+        async with RemoteClient(f"{scheme}://127.0.0.1:{servers[server].port}", **tls) as client:
+            for call in (client.healthy(), client.models(), client.model("foo"), client.describe()):
+                with pytest.raises((UnavailableError, TlsError), match="try "):
+                    await call
 
 
 # -- a server that restarts -------------------------------------------------------------------------------------------
