@@ -42,7 +42,7 @@ test-all: test matrix interop
 matrix: $(CLIENT)/ready
 	$(CLIENT)/bin/nox
 
-# The proxies are Debian's packages: apt-get install nginx haproxy nghttp2-proxy nghttp2-server. Missing ones are skipped.
+# The proxies are Debian's packages: apt-get install nginx haproxy nghttp2-proxy nghttp2-server tinyproxy-bin squid. Missing ones are skipped.
 interop: $(CLIENT)/interop $(RUNTIME)/ready
 	$(CLIENT)/bin/python -m pytest tests/interop
 
