@@ -119,5 +119,5 @@ async def test_a_drain_under_load_loses_no_call(peers: Peers, protocol: str, blo
             await asyncio.to_thread(proxy.tell, "/drain_listeners?graceful&skip_exit")
             await asyncio.sleep(0.7)
 
-        await (load.run_blocking(drain) if blocking else load.run(drain))
+        await load.run(drain, workers=4, blocking=blocking)
         await load.check()

@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from remote_client.errors import DeadlineExceededError, InternalError, RemoteCallError, UnavailableError
-from remote_client.sync import wrapped
 
 from .peers import Peers
 from .proxies import Haproxy
@@ -20,16 +19,15 @@ async def test_a_backend_that_is_down(peers: Peers, protocol: str) -> None:
         for name in ("grpc_server", "http_server"):
             proxy.tell(f"disable server {name}/one")
         async with way.module() as module:
-            for call in (lambda: module.echo(b"x"), lambda: anext(module.count(n=1))):
+            for answers in (False, True):
                 with pytest.raises(UnavailableError) as caught:
-                    await call()
+                    await (anext(module.count(n=1)) if answers else module.echo(b"x"))
                 assert caught.value.http_status == 503
                 assert "503" in str(caught.value)
                 assert "<" not in str(caught.value), "the page's markup tells nobody anything"
-        blocking = wrapped(way.module())
-        with pytest.raises(UnavailableError, match="503") as caught:
-            await asyncio.to_thread(blocking.echo, b"x")
-        await asyncio.to_thread(blocking.close)
+        async with way.caller(blocking=True) as module:
+            with pytest.raises(UnavailableError, match="503") as caught:
+                await module.echo(b"x")
         assert not await way.begun()
         async with way.module(retries=8) as module:
             call = asyncio.ensure_future(module.echo(b"x"))

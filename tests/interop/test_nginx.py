@@ -36,7 +36,7 @@ async def test_a_reload_loses_no_call(peers: Peers, protocol: str, blocking: boo
                 await asyncio.sleep(0.3)
                 proxy.signal(signal.SIGHUP)
 
-        await (load.run_blocking(reloads) if blocking else load.run(reloads))
+        await load.run(reloads, workers=4, blocking=blocking)
         await load.check()
 
 

@@ -41,6 +41,19 @@ class Way:
         make = http_module if self.protocol == "http" else interop_module
         return make(self.info(**changes), options=options)
 
+    @contextlib.asynccontextmanager
+    async def caller(self, blocking: bool, **changes: Any) -> AsyncIterator[Any]:
+        """As `module`, of the blocking client where that is wanted: its methods are then called from threads."""
+        if not blocking:
+            async with self.module(**changes) as module:
+                yield module
+        else:
+            module = wrapped(self.module(**changes))
+            try:
+                yield Threads(module)
+            finally:
+                await asyncio.to_thread(module.close)
+
     async def begun(self) -> Counter[str]:
         """How often each method began at the server."""
         stats = await self.server.stats()
@@ -64,40 +77,31 @@ def through(peers: Peers, kind: type[P], protocol: str, **settings: str) -> Iter
 
 @dataclass
 class Load:
-    """Calls and streams of a few workers at a time; what was answered, and the errors of the rest."""
+    """Calls and streams of a few workers at a time; what was answered, and what was lost by which error."""
 
     way: Way
     answered: Counter[str] = field(default_factory=Counter)
-    lost: list[Exception] = field(default_factory=list)
+    lost: list[tuple[str, Exception]] = field(default_factory=list)
 
-    async def run(self, deed: Callable[[], Awaitable[Any]], *, workers: int = 8, retries: int = 0) -> None:
+    async def run(
+        self, deed: Callable[[], Awaitable[Any]], *, workers: int = 8, retries: int = 0, blocking: bool = False
+    ) -> None:
         """Run until the deed is done, and a few calls longer.
 
         Args:
             deed: what happens meanwhile.
             workers: how many call at a time.
             retries: those of every call.
+            blocking: whether a blocking client makes the calls, from threads.
         """
         over = asyncio.Event()
-        async with self.way.module(retries=retries) as module:
+        async with self.way.caller(blocking, retries=retries) as module:
             loads = [asyncio.ensure_future(self._work(module, over)) for _ in range(workers)]
             try:
                 await deed()
             finally:
                 over.set()
                 await asyncio.gather(*loads)
-
-    async def run_blocking(self, deed: Callable[[], Awaitable[Any]], *, workers: int = 4, retries: int = 0) -> None:
-        """As `run`, by a blocking client and threads."""
-        over = asyncio.Event()
-        module = wrapped(self.way.module(retries=retries))
-        loads = [asyncio.ensure_future(self._work(Threads(module), over)) for _ in range(workers)]
-        try:
-            await deed()
-        finally:
-            over.set()
-            await asyncio.gather(*loads)
-            await asyncio.to_thread(module.close)
 
     async def _work(self, module: Any, over: asyncio.Event) -> None:
         left = 5
@@ -110,7 +114,7 @@ class Load:
         try:
             answer = await call
         except Exception as error:
-            self.lost.append(error)
+            self.lost.append((name, error))
         else:
             assert answer == b"x" or len(answer) == 3, answer
             self.answered[name] += 1
@@ -118,7 +122,7 @@ class Load:
     async def check(self, at_least: int = 50) -> None:
         """Check that no call was lost, and that each began at the server exactly once."""
         begun = await self.way.begun()
-        assert not self.lost, f"{len(self.lost)} lost, {self.answered} answered; {begun} began; {self.lost[0]!r}"
+        assert not self.lost, f"{len(self.lost)} lost, {self.answered} answered; {begun} began; {self.lost[0]}"
         assert self.answered.total() >= at_least
         assert self.answered == begun
 

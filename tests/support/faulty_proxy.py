@@ -18,6 +18,7 @@ class FaultyProxy:
     Attributes:
         fault: what happens to new connections and to what is passed on from now on; None for nothing.
         cut_after: bytes of answers after which a connection is reset; 0 for never.
+        gently: whether it is closed there instead of reset.
     """
 
     def __init__(self, port: int, fault: str | None, chance: random.Random) -> None:
@@ -27,6 +28,7 @@ class FaultyProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self.fault = fault
         self.cut_after = 0
+        self.gently = False
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -63,7 +65,8 @@ class FaultyProxy:
                 if self.cut_after and answers and passed + len(data) >= self.cut_after:
                     sink.write(data[: self.cut_after - passed])
                     await sink.drain()
-                    _reset(sink)
+                    if not self.gently:
+                        _reset(sink)
                     return
                 if not await self._suffer(sink, data, answers):
                     return
