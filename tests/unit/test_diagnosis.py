@@ -212,7 +212,8 @@ def test_an_end_of_the_handshake_may_be_a_restart(kind: type[OSError]) -> None:
     assert not is_tls_failure(error)
     failure = dial_error(error, info(secure=True), "grpc")
     assert isinstance(failure, ConnectionResetError)
-    assert str(failure).endswith("(EOF); it may speak no TLS (try grpc://host:8085)")
+    advice = "" if kind is ssl.SSLZeroReturnError else "; it may speak no TLS (try grpc://host:8085)"
+    assert str(failure).endswith(f"(EOF){advice}")
 
 
 def test_what_becomes_of_a_failure_to_connect() -> None:

@@ -30,7 +30,7 @@ from ...errors import (
 from ...settings import ConnectionInfo
 from ..base import Answered, ByteStream, Call, Transport
 from ..deadlines import Deadlines
-from ..net.diagnosis import closed_early, speaks_http1, tls_words
+from ..net.diagnosis import closed_early, closed_in_handshake, speaks_http1, tls_words
 from ..net.dial import proxy_refusal
 from ..net.proxy import hint
 from ..net.sockets import close_at_end
@@ -241,6 +241,8 @@ def _unconnected(details: str, connection: ConnectionInfo) -> tuple[str, float |
     if found is not None:
         failure = speaks_http1(found[1] or "", connection)
         return f"failed to connect: {failure.details} ({details})", failure.pushback
+    if "Handshake read failed" in details:
+        return f"{details}{closed_in_handshake(connection, 'grpc')}", None
     if _CLOSED.search(details):
         return f"{details}{closed_early(connection, 'grpc')}", None
     return f"{details}{hint(connection, 'grpc')}", None

@@ -189,6 +189,11 @@ _WORDS = tuple(
 """What OpenSSL and gRPC's BoringSSL say, and the words for it."""
 
 
+def closed_in_handshake(info: ConnectionInfo, protocol: Protocol) -> str:
+    """Return advice about a server that closed the connection before TLS was agreed on, as it may do in a restart."""
+    return "" if _has_no_other(info) else f"; it may speak no TLS (try {_other(info, protocol, False)})"
+
+
 def is_tls_failure(error: BaseException | None) -> bool:
     """Return whether TLS itself failed. A server that ends or restarts during a handshake is not to blame for that."""
     return isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
@@ -200,8 +205,9 @@ def dial_error(error: OSError, info: ConnectionInfo, protocol: Protocol) -> Exce
         return TlsError(f"TLS handshake failed: {tls_words(str(error), info, protocol)}", target=info.target)
     if info.tls.enabled and isinstance(error, (ConnectionResetError, ssl.SSLError)):  # asyncio resets at an end, too
         told = f": {error}" if str(error) else ""
-        more = "" if _has_no_other(info) else f"; it may speak no TLS (try {_other(info, protocol, False)})"
-        return ConnectionResetError(f"the server closed the connection during the TLS handshake{told}{more}")
+        if not isinstance(error, ssl.SSLZeroReturnError):  # which is TLS's own goodbye
+            told += closed_in_handshake(info, protocol)
+        return ConnectionResetError(f"the server closed the connection during the TLS handshake{told}")
     return error
 
 
