@@ -17,7 +17,7 @@ from remote_client import RemoteClient
 from remote_client._transport.http.requests import host_of
 from remote_client.errors import RemoteCallError, UnavailableError
 from remote_client.hooks import CallEnded
-from remote_client.settings import ConnectionInfo, parse_target
+from remote_client.settings import ConnectionInfo, ConnectionTlsInfo, parse_target
 from remote_client.sync import RemoteClient as BlockingClient
 from tests.support.gateway import Gateway
 from tests.support.http_wire import HttpWire, http_module
@@ -155,6 +155,7 @@ async def test_names_as_grpc_writes_them(target: str, engine: Any) -> None:
     assert (await heads_of(info.replace(engine=engine, timeout=5)))[b":authority"] == b"127.0.0.1:PORT"
 
 
+@pytest.mark.own_http("httpx resolves names and checks certificates itself")
 @pytest.mark.parametrize("host", ["[::1]", "[::1%lo]", "[::1%25lo]", "[::1%1]"])
 async def test_http_names_no_zone(start_http: Callable[..., HttpWire], host: str) -> None:
     server = start_http(host="::1")
@@ -202,6 +203,7 @@ async def test_a_host_header_without_the_schemes_own_port(target: str, host: str
     assert seen == [host_of(parse_target(target)[0])] == [host]
 
 
+@pytest.mark.own_http("httpx resolves names and checks certificates itself")
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_a_certificate_names_no_zone(
@@ -216,13 +218,13 @@ async def test_a_certificate_names_no_zone(
     authority = Authority(tmp_path, "::1")
     start, make = (start_wire, raw_module) if protocol == "grpc" else (start_http, http_module)
     server: Any = start(host="::1", tls=authority.tls())
-    info = ConnectionInfo(
-        hostname="[::1%25lo]", port=server.port, tls={"enabled": True, "ca_file": authority.ca}, engine=engine
-    )
+    tls = ConnectionTlsInfo(enabled=True, ca_file=authority.ca)
+    info = ConnectionInfo(hostname="[::1%25lo]", port=server.port, tls=tls, engine=engine)
     async with make(info) as module:
         assert await module.echo(b'"x"') == b'"x"'
 
 
+@pytest.mark.own_http("httpx resolves names and checks certificates itself")
 @pytest.mark.parametrize(("protocol", "engine"), [("grpc", "asyncio"), ("grpc", "grpcio"), ("http", None)])
 async def test_a_dot_at_the_end_is_the_resolvers_alone(
     start_wire: Callable[..., WireServer],
