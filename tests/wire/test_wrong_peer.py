@@ -343,3 +343,12 @@ async def test_the_name_that_is_to_be_set_works(tmp_path: Path) -> None:
                     continue
                 with pytest.raises(TlsError, match="is not for nowhere"):
                     await module.echo(b"x")
+
+
+async def test_what_a_proxy_speaks_is_not_the_servers(wire: WireServer, authority: Authority) -> None:
+    """One that passes requests on speaks for itself: no other target helps."""
+    async with saying(b"", first=True) as silent:
+        for port in (wire.port, silent.port):
+            info = target("http", 1, authority, proxy=f"http://127.0.0.1:{port}")
+            assert "(try " not in (told := str(await failure("http", info)))
+            assert ": try " not in told

@@ -103,7 +103,7 @@ def lost(error: BaseException | None, call: Call, route: Route, first: bool = Fa
         first: whether the server never said a word to this client: it may speak another protocol.
     """
     info, target = route.connection, route.connection.target
-    more = closed_early(info, "http") if first else ""
+    more = closed_early(info, "http") if first and not route.passes_on else ""
     if error is None:
         told = f"the server closed the connection without an answer{more}"
         return UnavailableError(told, method=call.path, target=target)
@@ -133,7 +133,7 @@ def no_tls(page: bytes, call: Call, route: Route) -> RemoteCallError | None:
 
 def not_http(why: str, start: bytes, call: Call, route: Route) -> RemoteCallError:
     """Return the error of an answer that is no HTTP/1.1, by what is wrong with it and how it begins."""
-    found = wrong_peer(start, route.connection, "http")
+    found = None if route.passes_on else wrong_peer(start, route.connection, "http")
     return unreadable(why, call, route.connection.target) if found is None else again(found, call.path)
 
 

@@ -204,7 +204,7 @@ class Pool:
     def _ended_at_once(self, connection: HttpConnection) -> None:
         """A connection ended before it carried a call."""
         if self._waiting:  # each try may end like this: without an error they would go on for ever
-            advice = "" if self.has_served else closed_early(self._info, "http")
+            advice = "" if self.has_served or self._route.passes_on else closed_early(self._info, "http")
             ended = ConnectionResetError(f"the server ended the connection at once{advice}")
             self._waiting.popleft().on_unsent(connection.error or ended)
         self._dial_more()

@@ -226,6 +226,11 @@ class Route:
         return self.proxy is not None and (self.protocol == "grpc" or self.connection.tls.enabled)
 
     @property
+    def passes_on(self) -> bool:
+        """Whether a proxy speaks for the server: what it says is not the server's."""
+        return self.proxy is not None and not self.is_tunnel
+
+    @property
     def first(self) -> tuple[str, int]:
         """The host and the port to connect to: the proxy's if there is one, as only it looks up the server's name."""
         if self.proxy is not None:
