@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import traceback
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from remote_client import RemoteClient
+from remote_client._transport.net.diagnosis import closed_early, wants_tls, wrong_peer
 from remote_client.configuration import remote_finders
 from remote_client.errors import ConfigurationError, InputError
 from remote_client.settings import ConnectionInfo, FinderConfig, parse_target
@@ -244,6 +246,23 @@ def test_tls_turned_on_moves_a_port_that_nobody_gave() -> None:
     assert "h:80:" in repr(RemoteClient("h:80", tls={}))
     travelled = pickle.loads(pickle.dumps(ConnectionInfo(hostname="h")))
     assert travelled.replace(tls={"enabled": True}).port == 443
+
+
+@pytest.mark.parametrize("target", ["http://h:1/team", "http://[fe80::1%25eth0]:1/team", "https://h:1/team"])
+def test_what_errors_tell_to_try_are_targets(target: str) -> None:
+    info, protocol = parse_target(target)
+    tried = [
+        closed_early(info, protocol),
+        str(wants_tls(b"The plain HTTP request was sent to HTTPS port", info, protocol)),
+    ]
+    tried += [
+        str(wrong_peer(each, info, protocol)) for each in (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00", b"\x15\x03\x01")
+    ]
+    found = [each for told in tried for each in re.findall(r"try (\w+://[^\s,)]+)", told)]
+    assert len(found) >= 2
+    for each in found:
+        other, speaks = parse_target(each)
+        assert other.base_path == (info.base_path if speaks == "http" else "")
 
 
 # -- configuration ----------------------------------------------------------------------------------------------------

@@ -101,7 +101,8 @@ def _has_no_other(info: ConnectionInfo) -> bool:
 
 
 def _other(info: ConnectionInfo, protocol: Protocol, secure: bool) -> str:
-    return f"{_SCHEMES[protocol, secure]}://{info.target}"
+    place = info.target if protocol == "http" else info.target.removesuffix(info.base_path)
+    return f"{_SCHEMES[protocol, secure]}://{place}"
 
 
 def closed_early(info: ConnectionInfo, protocol: Protocol) -> str:
