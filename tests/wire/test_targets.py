@@ -19,6 +19,7 @@ from remote_client.errors import RemoteCallError, UnavailableError
 from remote_client.hooks import CallEnded
 from remote_client.settings import ConnectionInfo, ConnectionTlsInfo, parse_target
 from remote_client.sync import RemoteClient as BlockingClient
+from tests.support.forward_proxy import ForwardProxy
 from tests.support.gateway import Gateway
 from tests.support.http_wire import HttpWire, http_module
 from tests.support.strict_h2 import StrictServer
@@ -120,6 +121,16 @@ async def test_two_paths_of_a_gateway_are_two_servers(start_http: Callable[..., 
                 await asyncio.gather(*(model.run_echo("x") for _ in range(20)))
         assert {each.target for each in one.requests if "echo" in each.target} == {"/a/api/v1/task/echo"}
         assert {each.target for each in other.requests if "echo" in each.target} == {"/b/api/v1/task/echo"}
+
+
+@pytest.mark.own_http("a transport has a proxy of its own")
+async def test_a_base_path_through_a_forward_proxy(http_wire: HttpWire) -> None:
+    async with Gateway(http_wire.port, "/team") as gateway:
+        with ForwardProxy(names={"gateway.example": ["127.0.0.1", gateway.port]}) as proxy:
+            async with RemoteClient("http://Gateway.Example/team/", proxy=proxy.url()) as client:
+                assert await client.healthy()
+            assert proxy.seen("requests") == ["GET http://gateway.example/team/health HTTP/1.1"]
+        assert [each.target for each in gateway.requests] == ["/team/health"]
 
 
 # -- how servers are named --------------------------------------------------------------------------------------------
