@@ -270,7 +270,8 @@ class Caller:
 
     def check_interface(self, error: RemoteCallError) -> None:
         """Look whether an error shows that the server has another interface by now."""
-        if self._changed is not None and isinstance(error, (UnimplementedError, InvalidResponseError)):
+        foreign = isinstance(error, InvalidResponseError) and error.http_status is not None
+        if self._changed is not None and isinstance(error, (UnimplementedError, InvalidResponseError)) and not foreign:
             self._changed()
             error.details += "; if the runtime was deployed anew, its interface is another: get the model anew"
 
@@ -333,8 +334,8 @@ class Attempts:
         """
         error.model = self._caller.model
         self._note(error)
-        # Who answers 407 is a proxy, and these credentials are not its.
-        if isinstance(error, UnauthenticatedError) and error.http_status != 407 and not self._renewals:
+        # Who answers 407 is a proxy, and 511 a network: these credentials are neither's.
+        if isinstance(error, UnauthenticatedError) and error.http_status not in (407, 511) and not self._renewals:
             fresh = await self._renewed(error, call, body)
             if fresh is not None:
                 return self._in_time(fresh)

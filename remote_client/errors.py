@@ -233,7 +233,7 @@ class RemoteCallError(RemoteClientError):
         method: full name of the remote method, `package.Service/Method`.
         target: the server, `host:port` or `unix:path`.
         model: the model's name, or None where the call named none.
-        http_status: the HTTP status; None over gRPC.
+        http_status: the HTTP status; None over gRPC, unless it was a proxy that answered, without gRPC.
         error_id: caikit's id of the error, for its logs; None where the server sent none.
         additional_info: what the server added to the error; None where it sent nothing.
         outcome_known: whether it is certain that the call did nothing: the server refused it, or it was never sent.
@@ -276,11 +276,16 @@ class RemoteCallError(RemoteClientError):
         return grpc.StatusCode[self.status]
 
     def __str__(self) -> str:
-        where = [self.method and f"in {self.method}", self.target and f"at {self.target}"]
+        where = [self._http_words, self.method and f"in {self.method}", self.target and f"at {self.target}"]
         where.append(self.model and f"for model {clean(self.model)!r}")
         where.append(f"in attempt {len(self.previous) + 1}" if self.previous else None)
         told = " ".join(part for part in where if part)
         return f"{self.status}: {self.details or 'the server gave no details'}" + (f" ({told})" if told else "")
+
+    @property
+    def _http_words(self) -> str | None:
+        words = f"HTTP status {self.http_status}"
+        return None if self.http_status is None or words in self.details else words
 
 
 class CallCancelledError(RemoteCallError):
@@ -384,7 +389,7 @@ class TlsError(RemoteCallError):
 
 
 class StreamTruncatedError(UnavailableError):
-    """The connection was lost in the middle of a stream over HTTP: more answers may have been on their way."""
+    """A stream was cut, by a lost connection or a proxy that ended it: more answers may have been on their way."""
 
 
 class OutcomeUnknownError(RemoteCallError):

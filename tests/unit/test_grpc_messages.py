@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from remote_client._transport.edge import Answer
 from remote_client._transport.grpc.heads import Field, Head
 from remote_client._transport.grpc.messages import (
     CODES,
@@ -288,7 +289,8 @@ def test_answers_without_grpc_keep_their_http_status(status: int, kind: str, end
     pairs = [(":status", str(status)), ("retry-after", "7"), *([("content-type", kind)] if kind else [])]
     answer = read_head(fields(*pairs), end)
     assert answer.status is not None
-    assert (answer.status.http_status, answer.status.retry_after) == (status, "7")
+    assert answer.status.foreign == Answer(status, kind=kind, retry_after="7")
+    assert answer.status.http_status == status
     assert str(status) in answer.status.message
 
 

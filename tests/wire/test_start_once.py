@@ -20,9 +20,17 @@ from remote_client.errors import (
     UnavailableError,
 )
 from remote_client.module import construct_remote_module_class
-from tests.support.http_wire import CLOSE, RESET, HttpWire, answer, http_module, send, sleep
+from tests.support.http_wire import CLOSE, RESET, HttpWire, Step, answer, http_module, send, sleep
 from tests.support.proxy import Proxy
 from tests.support.wire import WireServer, raw_module
+
+PAGE = "<html><title>Log in</title></html>"
+
+
+def told(status: int, headers: Any = None) -> list[Step]:
+    """The runtime's own answer."""
+    return answer({"details": "no", "code": status, "id": "0" * 32}, status=status, headers=headers)
+
 
 TRIES = 200
 
@@ -85,10 +93,20 @@ async def test_a_start_that_http_loses_is_sent_once(http_wire: HttpWire, kind: s
 @pytest.mark.parametrize(
     ("steps", "known"),
     [
-        (answer("no", status=400), True),
-        (answer("no", status=404), True),
-        (answer("no", status=429), True),
-        (answer("no", status=500), True),
+        (told(400), True),
+        (told(404), True),
+        (told(429), True),
+        (told(500), True),
+        (told(501), True),
+        (told(504), False),
+        (answer({"detail": [{"loc": ["body"], "msg": "no"}]}, status=422), True),
+        (answer({"detail": "Not Found"}, status=404), True),
+        (answer({"detail": "no"}, status=503), False),
+        (answer({"details": "no", "code": 404, "id": "0"}, status=500), False),
+        (answer({"message": "no"}, status=404), False),
+        *((answer("no", status=status), False) for status in (400, 401, 403, 404, 405, 413, 429, 431, 500, 501)),
+        *((answer("", status=status), False) for status in (302, 308, 407, 421, 499, 511, 520, 522, 524, 530)),
+        (answer(PAGE, headers={"content-type": "text/html"}), False),
         (answer("no", status=502), False),
         (answer("no", status=503), False),
         (answer("no", status=504), False),

@@ -22,7 +22,9 @@ from ...errors import (
     RemoteCallError,
     RemoteClientError,
     ResponseTooLargeError,
+    StreamTruncatedError,
     TlsError,
+    UnavailableError,
     because,
     error_class,
     redacted,
@@ -30,6 +32,7 @@ from ...errors import (
 from ...settings import ConnectionInfo
 from ..base import Answered, ByteStream, Call, Transport
 from ..deadlines import Deadlines
+from ..edge import RUNTIMES_OWN, Answer, answer_error, reset_class
 from ..net.diagnosis import closed_early, closed_in_handshake, speaks_http1, tls_words
 from ..net.dial import proxy_refusal
 from ..net.proxy import hint
@@ -43,17 +46,25 @@ _UNSENT = (
     "failed to connect",
     "connections to all backends failing",
     "DNS resolution failed",
+    "errors resolving",
     "empty address list",
     "Failed to create XdsClient",
 )
 """How gRPC begins to tell that there was no connection to send a call on."""
+_FOREIGN = re.compile(r"http2 header with status: (\d{3})")
+_RESET = re.compile(r"RST_STREAM with error code (\d+)")
+_CUT = "END_STREAM flag received"
+"""How gRPC tells that a server's answer ended without a status."""
+_OWN = re.compile(r"CLIENT:|Stream removed|RST_STREAM|http2 header|Internal error from Core")
+"""How gRPC tells what no server's status said."""
 _PROXY_ANSWER = re.compile(r"HTTP proxy returned response code (\d{3})")
 _HTTP1 = re.compile(r"Trying to connect an http1\.x server(?: \(HTTP status (\d{3})\))?")
 _CLOSED = re.compile(r"Socket closed|before receiving SETTINGS")
 _TLS_FAILURE = re.compile(
     r"(?is)(?!.*SSL_ERROR_ZERO_RETURN)"  # a server that ends in mid-handshake
     r"(failed to connect|all backends failing)"
-    r".*(handshake failed|verification check failed|SSL_ERROR|security handshaker|Cannot check peer)"
+    r".*(handshake failed|verification check failed|SSL_ERROR|security handshaker|Cannot check peer"
+    r"|not in peer certificate)"
 )
 
 
@@ -189,10 +200,17 @@ class GrpcioTransport(Transport):
     def _not_one(self, call: Call, told: str) -> InvalidResponseError:
         return InvalidResponseError(f"{told} to a unary call", method=call.path[1:], target=self._target)
 
-    def failure(self, call: Call, error: BaseException, expired: bool = False) -> BaseException:
-        """Return the typed error for what a call ended with; what an interceptor raised stays as it is."""
+    def failure(self, call: Call, error: BaseException, expired: bool = False, within: bool = False) -> BaseException:
+        """Return the typed error for what a call ended with; what an interceptor raised stays as it is.
+
+        Args:
+            call: the call.
+            error: what it ended with.
+            expired: whether its time was over.
+            within: whether it was in the middle of a stream.
+        """
         if isinstance(error, grpc.aio.AioRpcError):
-            return failure_of(call, error, self._connection)
+            return failure_of(call, error, self._connection, within)
         if not isinstance(error, asyncio.CancelledError):
             return error
         if self._reason is not None:
@@ -203,10 +221,15 @@ class GrpcioTransport(Transport):
         return kind(told, method=call.path[1:], target=self._target)
 
 
-def failure_of(call: Call, error: grpc.aio.AioRpcError, connection: ConnectionInfo) -> RemoteCallError:
-    """Return the typed error for what gRPC reports."""
+def failure_of(
+    call: Call, error: grpc.aio.AioRpcError, connection: ConnectionInfo, within: bool = False
+) -> RemoteCallError:
+    """Return the typed error for what gRPC reports; `within` the middle of a stream."""
     status, details = error.code().name, redacted(error.details() or "", call.metadata)
-    kind, lost, pushback = error_class(status), _is_lost(status, details), None
+    broken = _broken_off(call, details, connection.target, within)
+    if broken is not None:
+        return because(broken, error, call.metadata)
+    kind, known, pushback = error_class(status), _is_known(status, details), None
     refused = _PROXY_ANSWER.search(details) if status == "UNAVAILABLE" else None
     refusal = None if refused is None else proxy_refusal(int(refused[1]))
     if status == "UNAVAILABLE" and _TLS_FAILURE.search(details):
@@ -230,7 +253,7 @@ def failure_of(call: Call, error: grpc.aio.AioRpcError, connection: ConnectionIn
     http_status = int(refused[1]) if refused is not None and refusal is not None else None
     failure = kind(details, method=call.path[1:], target=connection.target, http_status=http_status)
     failure.shed = shed
-    failure.outcome_known = kind is TlsError or not lost
+    failure.outcome_known = kind is TlsError or known
     failure.pushback = pushback or pushback_ms(dict(trailers).get("grpc-retry-pushback-ms"))
     return because(failure, error, call.metadata, str(trailers))
 
@@ -248,8 +271,21 @@ def _unconnected(details: str, connection: ConnectionInfo) -> tuple[str, float |
     return f"{details}{hint(connection, 'grpc')}", None
 
 
-def _is_lost(status: str, details: str) -> bool:
-    """Whether a call may have reached the server though this end made the status: the server's own look the same."""
-    if status == "UNAVAILABLE":
-        return not details.startswith(_UNSENT)
-    return status in ("CANCELLED", "DEADLINE_EXCEEDED", "UNKNOWN") or "RST_STREAM" in details
+def _broken_off(call: Call, details: str, target: str, within: bool) -> RemoteCallError | None:
+    """Return the error of an answer without gRPC, or of a stream that a proxy ended; None for any other.
+
+    Whether the head of an answer came gRPC does not tell: before the first message it counts as none.
+    """
+    method, foreign, code = call.path[1:], _FOREIGN.search(details), _RESET.search(details)
+    if foreign is not None:
+        answer = Answer(int(foreign[1]))
+        return answer_error(answer, method=method, target=target, metadata=call.metadata, wanted="gRPC", now=0.0)
+    kind = None if code is None else reset_class(int(code[1]), started=within, within=within)
+    if _CUT in details:  # gRPC may tell so of a proxy's answer, too, instead of its status
+        kind = StreamTruncatedError if within else UnavailableError
+    return None if kind is None else kind(details, method=method, target=target)
+
+
+def _is_known(status: str, details: str) -> bool:
+    """Whether it is known that a call did nothing: it was not sent, or the server says so, and not this end of it."""
+    return details.startswith(_UNSENT) or (status in RUNTIMES_OWN and not _OWN.search(details))

@@ -191,6 +191,7 @@ class GrpcStream(ByteStream):
         "_rpc",
         "_transport",
         "_upload",
+        "_within",
     )
 
     def __init__(
@@ -206,7 +207,7 @@ class GrpcStream(ByteStream):
         self._call = call
         self._answered = answered
         self._answers: AsyncIterator[Any] | None = None
-        self._over = False
+        self._over = self._within = False
         self._reading: asyncio.Task[Any] | None = None
         self._ending: list[asyncio.Task[Any]] = []
         self._idle = Idle(transport.deadlines, call.timeout, rpc)
@@ -228,6 +229,7 @@ class GrpcStream(ByteStream):
         if isinstance(outcome, bytes):
             self._idle.stop()
             self._answered()
+            self._within = True
             return outcome
         if self._is_cut_short(outcome):
             outcome = await self._verdict(self._upload)
@@ -291,7 +293,7 @@ class GrpcStream(ByteStream):
         ):
             failure, self._upload.failure = self._upload.failure, None
             return failure
-        return self._transport.failure(self._call, outcome, self._idle.expired)
+        return self._transport.failure(self._call, outcome, self._idle.expired, self._within)
 
     def cancel(self) -> None:
         if self._over:

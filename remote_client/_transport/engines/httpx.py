@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, NoReturn, Self
@@ -28,13 +27,15 @@ from ...errors import (
 )
 from ...settings import ConnectionInfo
 from ..base import Answered, ByteStream, Call, Transport
+from ..edge import MAX_ERROR_SIZE, PATIENCE
 from ..engine import AsyncTransport
-from ..http.errors import MAX_ERROR_SIZE, cut, late, late_as_a_whole, problem, too_large, unreadable
+from ..http.errors import cut, late, late_as_a_whole, problem, too_large, unreadable
 from ..http.requests import (
     as_answer,
     content_type,
     headers_of,
     host_of,
+    is_answer,
     is_compressed,
     is_cut,
     is_event_stream,
@@ -43,8 +44,9 @@ from ..http.requests import (
 )
 from ..http.sse import UNFRAMED, EventReader, says_it_is_last
 from ..http.transport import answer_limit
-from ..retry import retry_after
 from .httpx_library import library_of
+
+_JSON = "application/json"
 
 
 class HttpxTransport(Transport):
@@ -73,7 +75,7 @@ class HttpxTransport(Transport):
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> bytes:
         until = None if call.timeout is None else self.loop.time() + call.timeout
         async with _Limit(self, call, until, late):
-            answer = await self.send(call, whole(body), "application/json", answered)
+            answer = await self.send(call, whole(body), _JSON, answered)
             try:
                 headers = headers_in(answer)
                 data = await self._read(call, answer, headers)
@@ -102,7 +104,7 @@ class HttpxTransport(Transport):
             if answered is not None:
                 answered()
             try:
-                await self._check(call, answer)
+                await self._check(call, answer, accept)
             except BaseException:
                 await answer.aclose()
                 raise
@@ -119,22 +121,27 @@ class HttpxTransport(Transport):
             self.library.request(verb, self._base + target, headers, content)
         )
 
-    async def _check(self, call: Call, answer: Any) -> None:
-        if not 200 <= answer.status_code < 300:
-            failure = problem(answer.status_code, await self._error_body(answer), call, self.target)
-            failure.pushback = retry_after(answer.headers.get("retry-after"), time.time())
-            raise failure
-        if is_compressed(headers_in(answer)):
+    async def _check(self, call: Call, answer: Any, accept: str) -> None:
+        headers, status = headers_in(answer), answer.status_code
+        wanted = call.pages or is_answer(headers) if accept == _JSON else is_event_stream(headers)
+        if not (200 <= status < 300 and wanted):
+            name = "JSON" if accept == _JSON else "a stream of events"
+            raise problem(status, await self._error_body(answer), call, self.target, headers, name)
+        if is_compressed(headers):
             raise unreadable("it is compressed, though nothing but identity was accepted", call, self.target)
 
     async def _error_body(self, answer: Any) -> bytes:
         held = bytearray()
-        with contextlib.suppress(*self.library.failures):  # what there is of it
-            async for chunk in _chunks(answer):
-                held += chunk[: MAX_ERROR_SIZE - len(held)]
-                if len(held) >= MAX_ERROR_SIZE:
-                    break
+        with contextlib.suppress(TimeoutError, *self.library.failures):  # what there is of it
+            async with asyncio.timeout(PATIENCE):
+                await self._hold(answer, held)
         return bytes(held)
+
+    async def _hold(self, answer: Any, held: bytearray) -> None:
+        async for chunk in _chunks(answer):
+            held += chunk[: MAX_ERROR_SIZE - len(held)]
+            if len(held) >= MAX_ERROR_SIZE:
+                break
 
     async def _read(self, call: Call, answer: Any, headers: dict[bytes, bytes]) -> bytes:
         announced = headers.get(b"content-length", b"")
@@ -347,10 +354,6 @@ class _HttpxStream(ByteStream):
             self._answer = answer
         finally:
             del head
-        headers = headers_in(answer)
-        if not is_event_stream(headers):
-            told = headers.get(b"content-type", b"").decode("latin-1") or "without a type"
-            raise unreadable(f"it is {told}, not a stream of events", call, target)
         return _chunks(answer)
 
     def _finish(self) -> None:

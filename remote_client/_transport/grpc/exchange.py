@@ -15,11 +15,11 @@ from ...errors import (
     ResponseTooLargeError,
     UnavailableError,
     error_class,
-    http_error_class,
     redacted,
 )
 from ..base import Answered, Call
-from ..retry import pushback_ms, retry_after
+from ..edge import MAX_ERROR_SIZE, PATIENCE, RUNTIMES_OWN, Answer, answer_error, reset_class
+from ..retry import pushback_ms
 from .events import Stream
 from .heads import Head
 from .messages import RESET_CODES, MessageError, MessageReader, Status, read_head, read_trailers
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from .connection import GrpcConnection
     from .transport import GrpcTransport
 
-_TEXT = 1024
-"""Bytes that are kept of the body of an answer without gRPC."""
 _NO_WAIT = 0.01
 """Seconds that a call may wait without a change of the timeout that the server is told."""
 _MAX_REFUSALS = 10
@@ -87,8 +85,8 @@ class Exchange:
         """Whether the head of the answer arrived."""
         self._answered = answered
         self.reader: MessageReader | None = None
-        self._foreign: Status | None = None
-        self._text = b""
+        self._foreign: Answer | None = None
+        self._text = bytearray()
         self._refusals = 0
         self._due = 0.0
 
@@ -115,7 +113,8 @@ class Exchange:
         elif end or answer.is_grpc:
             self.end(answer.status)
         else:
-            self._foreign = answer.status
+            self._foreign = answer.status.foreign
+            self._hurry()
 
     def on_data(self, data: bytes | memoryview, end: bool) -> None:
         """A part of the body arrived."""
@@ -130,20 +129,29 @@ class Exchange:
             return
         self.arrived(reader, len(data))
         if end:
-            self.end(Status("UNKNOWN", "the server ended the call without a status"))
+            self.end_without_status()
+
+    def end_without_status(self) -> None:
+        """The answer ended, and says nothing about that."""
+        self.end(Status("UNKNOWN", "the server ended the call without a status"))
 
     def _take_text(self, data: bytes | memoryview, end: bool) -> None:
-        self._text += data[: _TEXT - len(self._text)]
-        if end or len(self._text) >= _TEXT:
+        self._text += data[: MAX_ERROR_SIZE - len(self._text)]
+        if end or len(self._text) >= MAX_ERROR_SIZE:
             self._end_foreign()
         elif self.stream is not None and self.connection is not None:
             self.connection.take(self.stream, len(data))
 
+    def _hurry(self) -> None:
+        """Wait no longer for the body of an answer without gRPC than it says something."""
+        deadlines, latest = self.transport.deadlines, self.transport.loop.time() + PATIENCE
+        if not self._due or self._due > latest:
+            deadlines.discard(self._due, self)
+            self._due = deadlines.add(PATIENCE, self)
+
     def _end_foreign(self) -> None:
-        status = self._foreign
-        assert status is not None
-        text = self._text.decode("utf-8", "replace")
-        self.fail(self._foreign_error(status, text))
+        assert self._foreign is not None
+        self.fail(self._foreign_error(self._foreign, bytes(self._text)))
 
     def on_trailers(self, head: Head) -> None:
         """The trailers arrived."""
@@ -161,10 +169,7 @@ class Exchange:
             self.reader = None  # who breaks the rules is not listened to any more
             self.fail(InvalidResponseError(detail, method=self.call.path[1:], target=self.transport.target))
         else:
-            told = f"the server reset the stream with error code {code} (RST_STREAM)"
-            failure = self._error(error_class(RESET_CODES.get(code, "INTERNAL")), told)
-            failure.outcome_known = False
-            self.fail(failure)
+            self.fail(self._reset_error(code))
 
     def on_refused(self) -> None:
         """The server did not process the call: it is sent anew, whatever it is."""
@@ -182,17 +187,22 @@ class Exchange:
     def on_lost(self, error: RemoteCallError) -> None:
         """The connection was lost."""
         self.stream = None
-        self.fail(error)
+        if self._foreign is not None:
+            self._end_foreign()  # by what there is of it
+        else:
+            self.fail(error)
 
     def expire(self) -> None:
         """The deadline passed."""
         self._due = 0.0
-        if not self.over:
+        if self.over:
+            return
+        if self._foreign is not None:
+            self._end_foreign()
+        else:
             self.fail(self._expired())
 
     def _expired(self) -> RemoteCallError:
-        if self._foreign is not None:
-            return self._foreign_error(self._foreign, self._text.decode("utf-8", "replace"))
         return self._error(DeadlineExceededError, f"no answer within {self.call.timeout} seconds")
 
     # -- ends ---------------------------------------------------------------------------------------------------------
@@ -258,8 +268,8 @@ class Exchange:
         return kind(told, method=self.call.path[1:], target=self.transport.target)
 
     def _status_error(self, status: Status) -> RemoteCallError:
-        if status.http_status is not None:
-            return self._foreign_error(status, "")
+        if status.foreign is not None:
+            return self._foreign_error(status.foreign, b"")
         details, kind = status.message, error_class(status.code)
         if status.code == "RESOURCE_EXHAUSTED" and "larger than max" in details:
             details += (
@@ -269,20 +279,25 @@ class Exchange:
         if shed and not details:
             details = "the server is overloaded and dropped the call"
         failure = self._error(kind, details)
-        # A proxy or a library in the server says these, too, of calls that it may have handed on.
-        failure.outcome_known = status.code not in ("CANCELLED", "DEADLINE_EXCEEDED", "UNKNOWN", "UNAVAILABLE")
+        failure.outcome_known = status.code in RUNTIMES_OWN
         failure.pushback = pushback_ms(status.pushback)
         failure.shed = shed
         return failure
 
-    def _foreign_error(self, status: Status, text: str) -> RemoteCallError:
-        assert status.http_status is not None
-        kind = InvalidResponseError if status.http_status == 200 else http_error_class(status.http_status)
-        failure = self._error(kind, f"{status.message}: {text}" if text else status.message)
-        failure.http_status = status.http_status
-        failure.outcome_known = status.http_status in (400, 401, 403, 404, 405, 413, 415, 429, 431)
-        failure.pushback = retry_after(status.retry_after, time.time())
-        return failure
+    def _foreign_error(self, answer: Answer, body: bytes) -> RemoteCallError:
+        method, target, metadata = self.call.path[1:], self.transport.target, self.call.metadata
+        answer = answer.with_body(body)
+        return answer_error(answer, method=method, target=target, metadata=metadata, wanted="gRPC", now=time.time())
+
+    def _reset_error(self, code: int) -> RemoteCallError:
+        """Return the error of a stream that was reset: the server may have done what it was asked."""
+        told = f"the server, or a proxy before it, reset the stream with error code {code} (RST_STREAM)"
+        kind = reset_class(code, started=self.started, within=self.is_within())
+        return self._error(kind or error_class(RESET_CODES.get(code, "INTERNAL")), told)
+
+    def is_within(self) -> bool:
+        """Whether the call is in the middle of its stream of answers."""
+        return False
 
     def _unreadable(self, error: MessageError) -> RemoteCallError:
         if error.too_large:

@@ -12,6 +12,7 @@ from math import ceil
 from urllib.parse import unquote_to_bytes
 
 from ..base import RawMetadata
+from ..edge import Answer, read_answer
 from .heads import Head
 
 CODES = (
@@ -69,9 +70,8 @@ class Status:
         message: the server's words.
         details: `grpc-status-details-bin`, a serialized `google.rpc.Status`; None without one.
         pushback: the value of `grpc-retry-pushback-ms`; None without one.
-        retry_after: the value of `Retry-After`, of an answer without gRPC.
+        foreign: an answer without gRPC, whose body may follow; None of any other.
         metadata: the trailing metadata; values of keys in `-bin` are bytes.
-        http_status: the HTTP status of an answer without gRPC; None of any other.
         bare: whether the status came alone: no head before it and no metadata, as an overloaded server sheds calls.
     """
 
@@ -79,10 +79,14 @@ class Status:
     message: str = ""
     details: bytes | None = None
     pushback: str | None = None
-    retry_after: str | None = None
     metadata: RawMetadata = field(default=(), repr=False)
-    http_status: int | None = None
+    foreign: Answer | None = None
     bare: bool = False
+
+    @property
+    def http_status(self) -> int | None:
+        """The HTTP status of an answer without gRPC; None of any other."""
+        return None if self.foreign is None else self.foreign.status
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +278,7 @@ def read_head(head: Head, end: bool) -> AnswerHead:
     if b"grpc-status" in fields:
         status = _status(head, bare=end)
     elif head.status != 200 or not is_grpc:
-        status = _foreign_status(head.status, fields)
+        status = Status("UNKNOWN", f"HTTP status {head.status}", foreign=read_answer(head.status, fields))
     elif end:
         status = Status("UNKNOWN", "the server ended the call without a status")
     encoding = fields.get(b"grpc-encoding", b"identity").decode("latin-1")
@@ -324,19 +328,6 @@ def _status(head: Head, bare: bool) -> Status:
         pushback=None if pushback is None else pushback.decode("latin-1"),
         metadata=metadata,
         bare=bare and not metadata,
-    )
-
-
-def _foreign_status(http_status: int, fields: dict[bytes, bytes]) -> Status:
-    """The status of an answer without gRPC, as a proxy gives it. Its class is the one that HTTP has for the number."""
-    kind = fields.get(b"content-type", b"").decode("latin-1")[:80]
-    message = f"the answer is not gRPC's: HTTP status {http_status}, {kind or 'no content type'}"
-    wait = fields.get(b"retry-after")
-    return Status(
-        "UNKNOWN",
-        message,
-        http_status=http_status,
-        retry_after=None if wait is None else wait.decode("latin-1"),
     )
 
 

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from ...errors import DeadlineExceededError, InvalidResponseError, RemoteCallError
+from ...errors import DeadlineExceededError, InvalidResponseError, RemoteCallError, StreamTruncatedError
 from ..base import Answered, ByteStream, Call
 from .events import Stream
 from .exchange import Exchange
+from .heads import Head
 from .messages import MessageReader, frame_message
 from .requests import Block
 
@@ -52,6 +53,7 @@ class StreamExchange(Exchange, ByteStream):
         "_upload",
         "_uploaded",
         "_waiter",
+        "_within",
         "_writable",
         "input",
     )
@@ -66,6 +68,7 @@ class StreamExchange(Exchange, ByteStream):
     ) -> None:
         super().__init__(transport, call, block, body if isinstance(body, bytes) else None, answered)
         self.input = None if isinstance(body, bytes) else body
+        self._within = False
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._upload: asyncio.Task[None] | None = None
@@ -152,6 +155,9 @@ class StreamExchange(Exchange, ByteStream):
             del failure  # no reference leads from an exception back to it
 
     def expire(self) -> None:
+        if self._foreign is not None:
+            super().expire()
+            return
         # The deadline is not moved with each item: whether one came meanwhile is looked at here.
         self._due = 0.0
         timeout = self.call.timeout
@@ -164,8 +170,6 @@ class StreamExchange(Exchange, ByteStream):
             self.fail(self._expired())
 
     def _expired(self) -> RemoteCallError:
-        if self._foreign is not None:
-            return super()._expired()
         return self._error(DeadlineExceededError, f"no progress for {self.call.timeout} seconds")
 
     @property
@@ -177,7 +181,22 @@ class StreamExchange(Exchange, ByteStream):
         told = f"the stream was not over within {self.call.total_timeout} seconds"
         return self._error(DeadlineExceededError, told)
 
+    def on_head(self, head: Head, end: bool) -> None:
+        super().on_head(head, end)
+        # The runtime acknowledges a stream of messages by a head, before it works on any.
+        self._within = self.input is not None
+
+    def is_within(self) -> bool:
+        return self._within
+
+    def end_without_status(self) -> None:
+        if self._within:
+            self.fail(self._error(StreamTruncatedError, "the server, or a proxy before it, cut the stream"))
+        else:
+            super().end_without_status()
+
     def arrived(self, reader: MessageReader, size: int) -> None:
+        self._within = True
         self._uncredited += size
         if not reader.ready:
             self._credit()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from typing import Any
-
-from pydantic_core import from_json
+from types import MappingProxyType
 
 from ...errors import (
     ConfigurationError,
@@ -17,61 +16,43 @@ from ...errors import (
     TlsError,
     UnavailableError,
     because,
-    clean,
-    http_error_class,
     redacted,
 )
 from ..base import Call
+from ..edge import answer_error, event_error, read_answer
 from ..net.diagnosis import again, closed_early, is_tls_failure, tls_words, wants_tls, wrong_peer
 from ..net.dial import connect_error
 from ..net.proxy import Route
 
-_DETAILS = ("details", "detail", "error_description", "message", "error")
-"""Where an error's words are: caikit's name, FastAPI's, OAuth's, and those that gateways use."""
-MAX_ERROR_SIZE = 64 * 1024
-"""Bytes that are read of an answer that reports an error."""
 
-
-def problem(status: int | None, body: bytes, call: Call, target: str) -> RemoteCallError:
+def problem(
+    status: int | None,
+    body: bytes,
+    call: Call,
+    target: str,
+    headers: Mapping[bytes, bytes] = MappingProxyType({}),
+    wanted: str = "JSON",
+) -> RemoteCallError:
     """Return the typed error of an answer that reports one. Without a status the body tells it, as in an `error` event.
 
-    The body is caikit's `{details, code, id, additional_info}`, FastAPI's `{detail}`, another with words in one of
-    `_DETAILS`, or any text.
+    Args:
+        status: the HTTP status; None for an `error` event.
+        body: the beginning of the body.
+        call: the call.
+        target: the server.
+        headers: those of the answer, with names in lower case.
+        wanted: what a good answer is.
     """
-    try:
-        # Error ids differ each time: kept, as short texts are by default, thousands would never be asked for again.
-        told = from_json(body, cache_strings="keys")
-    except ValueError:
-        told = None
-    if not isinstance(told, Mapping):
-        told = {"details": body.decode("utf-8", "replace")}
-    told = redacted(told, call.metadata)
     if status is None:
-        code = told.get("code")
-        status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    info = told.get("additional_info")
-    details = _paths(info) or _paths(told.get("detail")) or next(filter(None, map(told.get, _DETAILS)), None)
-    if 300 <= status < 400:
-        details = "the server answered with a redirect, which is not followed: calls carry credentials"
-    error_id = told.get("id")
-    failure = http_error_class(status)(
-        details if isinstance(details, str) else "",
+        return event_error(body, method=call.path, target=target, metadata=call.metadata)
+    return answer_error(
+        read_answer(status, headers).with_body(body),
         method=call.path,
         target=target,
-        http_status=status,
-        error_id=clean(error_id, 100) if isinstance(error_id, str) else None,
-        additional_info=info,
+        metadata=call.metadata,
+        wanted=wanted,
+        now=time.time(),
     )
-    failure.outcome_known = status not in (408, 499, 502, 503, 504)  # which a gateway answers, too
-    return failure
-
-
-def _paths(errors: Any) -> str:
-    """Return what a validation of FastAPI's found: where, and what."""
-    if not isinstance(errors, list):
-        return ""
-    told = [each for each in errors[:5] if isinstance(each, Mapping) and isinstance(each.get("loc"), list)]
-    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each.get('msg')}" for each in told)
 
 
 class UnaskedError(Exception):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ...errors import RemoteClientError, UnavailableError
 from ..base import Answered, Call
-from ..retry import retry_after
-from .errors import MAX_ERROR_SIZE, cut, late, lost, no_tls, not_connected, not_http, problem, too_large, unreadable
+from ..edge import MAX_ERROR_SIZE, PATIENCE
+from .errors import cut, late, lost, no_tls, not_connected, not_http, problem, too_large, unreadable
 from .http1 import Head, Malformed
-from .requests import as_answer, is_compressed, is_cut
+from .requests import as_answer, is_answer, is_compressed, is_cut
 
 if TYPE_CHECKING:
     from .connection import HttpConnection
@@ -26,17 +25,18 @@ class Exchange:
         connection: where it runs; None while it waits and after its end.
         waiting: whether it waits for a connection.
         sent: whether anything of it may have been sent.
+        again: whether a kept connection was dead that was to carry it: it gets a new one.
         over: whether it has ended, for whatever reason.
         failure: why it failed, until that was raised; None where it did not.
     """
 
     __slots__ = (
         "__weakref__",
-        "_again",
         "_answer",
         "_answered",
         "_due",
         "_text",
+        "again",
         "body",
         "call",
         "connection",
@@ -59,8 +59,8 @@ class Exchange:
         self._answered = told
         self._answer: Head | None = None
         self._text: bytearray | None = None
-        """The body of an answer that reports an error."""
-        self._again = False
+        """The body of an answer that is not the wanted one."""
+        self.again = False
         self._due = 0.0
 
     # -- what happens to it: called by its connection and the pool ----------------------------------------------------
@@ -71,8 +71,9 @@ class Exchange:
         if told is not None:
             told()
         self._answer = head
-        if not 200 <= head.status < 300:
+        if not (200 <= head.status < 300 and self._is_wanted(head)):
             self._text = bytearray()
+            self._hurry()
         elif is_compressed(head.headers):
             self._unreadable("it is compressed, though nothing but identity was accepted")
         else:
@@ -105,9 +106,9 @@ class Exchange:
         self.connection = None
         if self._text is not None:
             self.fail(self._problem(self._text))  # what there is of it
-        elif connection.used and not connection.heard and self.call.idempotent and not self._again:
+        elif connection.used and not connection.heard and self.call.idempotent and not self.again:
             # A server may end a kept connection just when a request is on its way.
-            self._again = True
+            self.again = True
             self.transport.pool.submit(self, fresh=True)
         else:
             first = not (connection.used or connection.heard or self.transport.pool.has_served)
@@ -121,10 +122,21 @@ class Exchange:
             failure.outcome_known = False  # the first time, on a kept connection
         self.fail(failure)
 
+    def _hurry(self) -> None:
+        """Wait no longer for the body of an answer than it says something."""
+        deadlines, latest = self.transport.deadlines, self.transport.loop.time() + PATIENCE
+        if not self._due or self._due > latest:
+            deadlines.discard(self._due, self)
+            self._due = deadlines.add(PATIENCE, self)
+
     def expire(self) -> None:
         """The deadline passed."""
         self._due = 0.0
-        if not self.over:
+        if self.over:
+            return
+        if self._text is not None:
+            self.fail(self._problem(self._text))  # what there is of it
+        else:
             self._late()
 
     def _late(self) -> None:
@@ -173,10 +185,8 @@ class Exchange:
         assert self._answer is not None
         if self._answer.status == 400 and (wanted := no_tls(bytes(text), self.call, self.transport.route)) is not None:
             return wanted
-        failure = problem(self._answer.status, bytes(text), self.call, self.transport.target)
-        wait = self._answer.headers.get(b"retry-after")
-        failure.pushback = retry_after(None if wait is None else wait.decode("latin-1"), time.time())
-        return failure
+        answer, transport = self._answer, self.transport
+        return problem(answer.status, bytes(text), self.call, transport.target, answer.headers, self.wanted)
 
     def _unreadable(self, why: str) -> None:
         self.fail(unreadable(why, self.call, self.transport.target))
@@ -189,6 +199,13 @@ class Exchange:
         return lost(error, self.call, self.transport.route, first)
 
     # -- what kinds of calls differ in --------------------------------------------------------------------------------
+
+    wanted: ClassVar[str]
+    """What an answer is, for error messages."""
+
+    def _is_wanted(self, head: Head) -> bool:
+        """Whether the type of a success is one that such a call may have."""
+        raise NotImplementedError
 
     def _begin(self, head: Head) -> None:
         """The answer is a success."""
@@ -207,6 +224,7 @@ class UnaryExchange(Exchange):
     """A call of one answer. `done` is set at its end."""
 
     __slots__ = ("_parts", "_size", "done")
+    wanted = "JSON"
 
     def __init__(self, transport: HttpTransport, call: Call, head: bytes, body: bytes, told: Answered | None) -> None:
         super().__init__(transport, call, head, body, told)
@@ -215,6 +233,9 @@ class UnaryExchange(Exchange):
         self._size = 0
         if call.timeout is not None:
             self._due = transport.deadlines.add(call.timeout, self)
+
+    def _is_wanted(self, head: Head) -> bool:
+        return self.call.pages or is_answer(head.headers)
 
     def _begin(self, head: Head) -> None:
         length = head.headers.get(b"content-length")

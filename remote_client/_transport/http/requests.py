@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from email.message import Message
 from http.client import HTTP_PORT, HTTPS_PORT
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from ..._body import Body
 from ...errors import UnsupportedError
 from ...settings import ConnectionInfo
 from ..base import RawMetadata
+from ..edge import is_page
 
 _JSON = "application/json"
 _UNQUOTED = "!$%&'()*+,;=:@/?~[]|^\\"
@@ -72,6 +74,12 @@ def as_answer(data: bytes, headers: dict[bytes, bytes]) -> bytes:
     header = Message()
     header["content-disposition"] = disposition.decode("latin-1")
     return Body(data, kind.decode("latin-1"), header.get_filename() or None)
+
+
+def is_answer(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether an answer may be the runtime's: JSON, or a file of any type, but no page for people."""
+    kind = headers.get(b"content-type")
+    return kind == b"application/json" or kind is None or b"content-disposition" in headers or not is_page(kind)
 
 
 def is_event_stream(headers: dict[bytes, bytes]) -> bool:

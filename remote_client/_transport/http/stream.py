@@ -56,6 +56,7 @@ class EventStream(Exchange, ByteStream):
         "_total_due",
         "_waiter",
     )
+    wanted = "a stream of events"
 
     def __init__(self, transport: HttpTransport, call: Call, head: bytes, body: bytes, told: Answered | None) -> None:
         super().__init__(transport, call, head, body, told)
@@ -138,10 +139,11 @@ class EventStream(Exchange, ByteStream):
 
     # -- what arrives -------------------------------------------------------------------------------------------------
 
+    def _is_wanted(self, head: Head) -> bool:
+        return is_event_stream(head.headers)
+
     def _begin(self, head: Head) -> None:
-        if not is_event_stream(head.headers):
-            kind = head.headers.get(b"content-type", b"").decode("latin-1") or "without a type"
-            self._unreadable(f"it is {kind}, not a stream of events")
+        """Nothing more is to be known of it."""
 
     def _take(self, data: bytes) -> None:
         found = self._reader.feed(data)
@@ -179,6 +181,9 @@ class EventStream(Exchange, ByteStream):
 
     def expire(self) -> None:
         # The deadline is not moved with each event: whether one came meanwhile is looked at here.
+        if self._text is not None:
+            super().expire()
+            return
         self._due = 0.0
         timeout = self.call.timeout
         if self.over or timeout is None or self._waiter is None:
