@@ -5,11 +5,13 @@ that cannot work is made once. A server that ends a handshake may be one that re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -62,7 +64,7 @@ def servers(
 
 def target(scheme: str, port: int, authority: Authority, **more: Any) -> ConnectionInfo:
     secure = scheme.endswith("s")
-    settings = {
+    settings: dict[str, Any] = {
         "hostname": "127.0.0.1",
         "tls": ConnectionTlsInfo(enabled=secure, ca_file=authority.ca if secure else None),
         "timeout": 10,
@@ -235,8 +237,8 @@ async def test_a_wrong_target_is_no_server_that_is_down(
 ) -> None:
     """`healthy` says False of what may get well by itself."""
     for server, scheme in (("grpc", "http"), ("http", "grpc"), ("grpc", "grpcs")):
-        tls = {"tls": {"ca_file": authority.ca}} if scheme == "grpcs" else {}
-        async with RemoteClient(f"{scheme}://127.0.0.1:{servers[server].port}", **tls) as client:
+        more: dict[str, Any] = {"tls": {"ca_file": authority.ca}} if scheme == "grpcs" else {}
+        async with RemoteClient(f"{scheme}://127.0.0.1:{servers[server].port}", **more) as client:
             for call in (client.healthy(), client.models(), client.model("foo"), client.describe()):
                 with pytest.raises((UnavailableError, TlsError), match="try "):
                     await call
@@ -330,6 +332,54 @@ async def test_what_is_wrong_with_a_certificate_and_what_to_set(tmp_path: Path, 
             assert (type(error), error.previous, error.outcome_known) == (TlsError, (), True)
             assert words in str(error)
             assert ("grpc.ssl_target_name_override" in str(error)) is (wrong == "name" and scheme == "grpcs")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("who", ["nobody", "a stranger"])
+@pytest.mark.parametrize("scheme", ["https", "grpcs"])
+async def test_what_a_server_wants_of_the_clients_certificate(
+    tmp_path: Path, scheme: str, who: str, version: ssl.TLSVersion
+) -> None:
+    """With TLS 1.3 it says so after the client's part of the handshake."""
+    for name in ("server", "friend", "stranger"):
+        (tmp_path / name).mkdir()
+    server, friend, stranger = (Authority(tmp_path / name, "127.0.0.1") for name in ("server", "friend", "stranger"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=friend.ca)
+    context.load_cert_chain(server.cert, server.key)
+    context.verify_mode, context.maximum_version = ssl.CERT_REQUIRED, version
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    files = {"cert_file": stranger.cert, "key_file": stranger.key} if who == "a stranger" else {}
+    with refusing(context) as port:
+        tls = ConnectionTlsInfo(enabled=True, ca_file=server.ca, **files)
+        error = await failure(scheme, target(scheme, port, server, tls=tls))
+    assert (type(error), error.previous, error.outcome_known) == (TlsError, (), True)
+    if version is ssl.TLSVersion.TLSv1_3 or who == "a stranger":  # TLS 1.2 has no word for a missing certificate
+        assert "tls.cert_file" in str(error)
+
+
+@contextmanager
+def refusing(context: ssl.SSLContext) -> Iterator[int]:
+    """A server that tells why a handshake failed: one of asyncio's does not."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def refuse() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection.dup() as kept:  # closed at once, it would take its last words along
+                    with contextlib.suppress(OSError):
+                        context.wrap_socket(connection, server_side=True)
+                    while kept.recv(1 << 16):
+                        pass
+
+    thread = threading.Thread(target=refuse)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
 
 
 async def test_the_name_that_is_to_be_set_works(tmp_path: Path) -> None:

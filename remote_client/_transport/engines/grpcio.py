@@ -64,7 +64,7 @@ _TLS_FAILURE = re.compile(
     r"(?is)(?!.*SSL_ERROR_ZERO_RETURN)"  # a server that ends in mid-handshake
     r"(failed to connect|all backends failing)"
     r".*(handshake failed|verification check failed|SSL_ERROR|security handshaker|Cannot check peer"
-    r"|not in peer certificate)"
+    r"|not in peer certificate|Unwrap failed)"
 )
 
 

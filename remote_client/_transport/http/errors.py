@@ -20,7 +20,7 @@ from ...errors import (
 )
 from ..base import Call
 from ..edge import answer_error, event_error, read_answer
-from ..net.diagnosis import again, closed_early, is_tls_failure, tls_words, wants_tls, wrong_peer
+from ..net.diagnosis import again, closed_early, is_tls_failure, refuses_us, tls_words, wants_tls, wrong_peer
 from ..net.dial import connect_error
 from ..net.proxy import Route
 
@@ -94,7 +94,9 @@ def lost(error: BaseException | None, call: Call, route: Route, first: bool = Fa
     if is_tls_failure(error):
         kind, told, more = TlsError, tls_words(told, info, "http"), ""
     told = f"the connection was lost: {redacted(told, call.metadata)}{more}"
-    return because(kind(told, method=call.path, target=target), error, call.metadata)
+    failure = kind(told, method=call.path, target=target)
+    failure.outcome_known = kind is TlsError and refuses_us(told)
+    return because(failure, error, call.metadata)
 
 
 def cut(call: Call, target: str) -> UnavailableError:

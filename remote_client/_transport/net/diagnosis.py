@@ -182,12 +182,22 @@ _WORDS = tuple(
             _always("the server wants a certificate of the client's: set tls.cert_file and tls.key_file"),
         ),
         (
+            "Unwrap failed",  # gRPC's word for an alert after its part of the handshake
+            _always("the server refused TLS; it may want a certificate: set tls.cert_file and tls.key_file"),
+        ),
+        (
             "ALERT_UNKNOWN_CA",
             _always("the server does not know the authority of the client's certificate (tls.cert_file)"),
         ),
     )
 )
 """What OpenSSL and gRPC's BoringSSL say, and the words for it."""
+_REFUSED = re.compile(r"_ALERT_(CERTIFICATE_|UNKNOWN_CA|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|ACCESS_DENIED)")
+
+
+def refuses_us(told: str) -> bool:
+    """Return whether a TLS library says that the server refused the client's certificate, and so all that was sent."""
+    return _REFUSED.search(told) is not None
 
 
 def closed_in_handshake(info: ConnectionInfo, protocol: Protocol) -> str:
