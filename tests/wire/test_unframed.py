@@ -33,7 +33,7 @@ def stream(head: bytes, *data: str, end: bytes = b"", last: Step = CLOSE) -> lis
     return [send(head + EVENTS + b"".join(map(event, data)) + end), last]
 
 
-async def read(calls: Any) -> tuple[list[bytes], Exception | None]:
+async def read(calls: Any) -> tuple[list[Any], Exception | None]:
     """The items of a stream, and what it ended with."""
     items = []
     try:

@@ -348,7 +348,7 @@ async def test_what_a_server_wants_of_the_clients_certificate(
     context.load_cert_chain(server.cert, server.key)
     context.verify_mode, context.maximum_version = ssl.CERT_REQUIRED, version
     context.set_alpn_protocols(["h2", "http/1.1"])
-    files = {"cert_file": stranger.cert, "key_file": stranger.key} if who == "a stranger" else {}
+    files: dict[str, Any] = {"cert_file": stranger.cert, "key_file": stranger.key} if who == "a stranger" else {}
     with refusing(context) as port:
         tls = ConnectionTlsInfo(enabled=True, ca_file=server.ca, **files)
         error = await failure(scheme, target(scheme, port, server, tls=tls))
@@ -402,3 +402,12 @@ async def test_what_a_proxy_speaks_is_not_the_servers(wire: WireServer, authorit
             info = target("http", 1, authority, proxy=f"http://127.0.0.1:{port}")
             assert "(try " not in (told := str(await failure("http", info)))
             assert ": try " not in told
+
+
+@pytest.mark.only_engine("asyncio", "gRPC's library gives such a server twenty seconds")
+async def test_a_server_that_takes_a_connection_and_says_nothing(mute: int, authority: Authority) -> None:
+    options = {"grpc.min_reconnect_backoff_ms": 200}
+    error = await failure("grpc", target("grpc", mute, authority, options=options, retries=0))
+    assert type(error) is UnavailableError
+    told = f"it took too long until the server spoke HTTP/2; it may speak TLS (try grpcs://127.0.0.1:{mute})"
+    assert told in str(error)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ...errors import ConfigurationError, RemoteCallError, RemoteClientError, TlsError, UnavailableError
 from ...settings import ConnectionInfo
 from ..engine import GrpcOptions, Policy
-from ..net.diagnosis import dial_error, no_http2
+from ..net.diagnosis import closed_early, dial_error, no_http2
 from ..net.dial import Address, connect, connect_error, resolve
 from ..net.proxy import Route
 from ..net.tls import tls_context
@@ -192,6 +192,8 @@ class Channel:
                 connection = await self._open_connection(endpoint)
                 failure = await asyncio.shield(connection.settled)
         except Exception as error:  # ValueError and the like, too: of names and addresses that cannot be used
+            if connection is not None and isinstance(error, TimeoutError):
+                error = self._silent()
             failure = _failure_of(error, self.target, self._route)
         except BaseException:
             if connection is not None:
@@ -205,6 +207,11 @@ class Channel:
             self._not_connected(endpoint, connection, failure)
         self._note_gaps()
         self.owner.schedule()
+
+    def _silent(self) -> TimeoutError:
+        """Return the error of a server that takes connections, and says nothing on them."""
+        advice = "" if self.has_served else closed_early(self._info, "grpc")
+        return TimeoutError(f"it took too long until the server spoke HTTP/2{advice}")
 
     async def _open_connection(self, endpoint: _Endpoint) -> GrpcConnection:
         tls = tls_context(self._info.tls, ("h2",))
