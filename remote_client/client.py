@@ -405,7 +405,7 @@ def _timeout(config: FinderConfig) -> float | None:
 
 
 def _connection(
-    target: str | ConnectionInfo,
+    target: object,
     protocol: Protocol | None,
     retries: int | None,
     timeout: Duration | EllipsisType | None,

@@ -366,13 +366,20 @@ def test_hostnames_refused(hostname: Any, told: str) -> None:
     assert "SECRET" not in everything_told(caught.value)
 
 
+def target_of(config: Any, environment: dict[str, str]) -> str:
+    """The target of a configuration's only connection."""
+    (found,) = remote_finders(config, environment).values()
+    assert found.connection is not None
+    return found.connection.target
+
+
 def test_base_paths_of_configuration_and_environment() -> None:
     config = {"connection": {"hostname": "gateway", "base_path": "/team/"}, "protocol": "http"}
     file = {"finders": {"x": {"type": "REMOTE", "config": config}}}
-    assert remote_finders(file, {})["x"].connection.target == "gateway:80/team"  # type: ignore[union-attr]
+    assert target_of(file, {}) == "gateway:80/team"
     prefix = "MODEL_MANAGEMENT_FINDERS_X_CONFIG_CONNECTION_"
-    told = remote_finders(file, {f"{prefix}BASE_PATH": "/other", f"{prefix}HOSTNAME": "[fe80::1%eth0]"})
-    assert told["x"].connection.target == "[fe80::1%eth0]:80/other"  # type: ignore[union-attr]
+    environment = {f"{prefix}BASE_PATH": "/other", f"{prefix}HOSTNAME": "[fe80::1%eth0]"}
+    assert target_of(file, environment) == "[fe80::1%eth0]:80/other"
     assert "gateway:80/team" in repr(RemoteClient.from_config(file))
 
 
@@ -438,4 +445,4 @@ def test_the_pages_configuration(tmp_path: Path) -> None:
     name = "MODEL_MANAGEMENT_FINDERS_REMOTE_CONFIG_CONNECTION_BASE_PATH"
     assert name in PAGE
     for environment, path in (({}, "/team/caikit"), ({name: "/other"}, "/other")):
-        assert remote_finders(file, environment)["remote"].connection.target == f"gateway.example:443{path}"  # type: ignore[union-attr]
+        assert target_of(file, environment) == f"gateway.example:443{path}"
