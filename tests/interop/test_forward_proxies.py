@@ -53,7 +53,8 @@ class Way:
             "timeout": 20,
             "retries": 0,
         }
-        info = ConnectionInfo(**given | {"proxy": proxy} | changes)
+        given |= {"proxy": proxy} | changes
+        info = ConnectionInfo(**given)
         return (raw_module if self.is_grpc else http_module)(info)
 
 

@@ -153,7 +153,8 @@ class Server:
     async def _pass_on(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass on requests, all to the server of the first one, as long as the client sends some."""
         _, url, _ = _parsed(head)[0].split(" ")
-        answers: asyncio.Task[None] | None = None
+        there, back = await self._connect(_server_of(url))
+        answers = asyncio.create_task(_pump(there, writer))
         try:
             while True:
                 line, headers = _parsed(head)
@@ -161,17 +162,13 @@ class Server:
                     writer.write(REFUSED)
                     return
                 self.state.requests.append(line)
-                if answers is None:
-                    there, back = await self._connect(_server_of(url))
-                    answers = asyncio.create_task(_pump(there, writer))
                 back.write(_rewritten(head) + await reader.readexactly(int(headers.get("content-length", 0))))
                 await back.drain()
                 head = await reader.readuntil(b"\r\n\r\n")
                 self.state.authorizations.append(_parsed(head)[1].get("proxy-authorization"))
         finally:
-            if answers is not None:
-                back.transport.abort()
-                answers.cancel()
+            back.transport.abort()
+            answers.cancel()
 
 
 def _parsed(head: bytes) -> tuple[str, dict[str, str]]:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from remote_client import ConnectionInfo, RemoteClient, RemoteModelFinder
 from remote_client._proxy import Proxy
@@ -153,6 +155,10 @@ def test_other_proxies_are_pickled(proxy: str | None) -> None:
     assert client._finder.servers[0].connection.proxy == proxy
 
 
+def test_settings_have_a_json_schema() -> None:
+    assert "proxy" in ConnectionInfo.model_json_schema()["properties"]
+
+
 def test_handles_of_different_proxies_share_no_connections() -> None:
     first, second = (info(proxy=f"http://{name}:1") for name in ("a", "b"))
     assert first.model_dump_json() != second.model_dump_json()
@@ -293,7 +299,7 @@ def test_networks_keep_grpcio_from_using_a_proxy() -> None:
 
 # -- the environment --------------------------------------------------------------------------------------------------
 
-HTTPS = {"tls": {"enabled": True}}
+HTTPS: dict[str, Any] = {"tls": {"enabled": True}}
 
 
 @pytest.mark.parametrize(
@@ -461,7 +467,7 @@ def test_tls_through_a_proxy_of_tls_on_old_pythons(monkeypatch: pytest.MonkeyPat
     secure = f"https://u:{SECRET}@p"
     for protocol in ("grpc", "http"):
         with pytest.raises(ConfigurationError, match=r"https://p:443: TLS .* needs Python 3.11.8 or 3.12.2"):
-            Route.to(info(proxy=secure, **HTTPS), protocol)  # type: ignore[arg-type]
+            Route.to(info(proxy=secure, **HTTPS), protocol)
         Route.to(info(proxy=secure), protocol)
 
 
@@ -590,6 +596,42 @@ def test_a_proxy_of_tls_that_is_spoken_to_in_the_clear() -> None:
 )
 def test_heads_are_bounded(pieces: list[bytes]) -> None:
     assert "a head larger than 16384 bytes" in str(_refused(*pieces))
+
+
+@given(
+    st.lists(st.one_of(st.binary(max_size=40), st.sampled_from([ESTABLISHED, b"HTTP/1.1 ", b"200", b"\r\n", b"\n"])))
+)
+def test_any_bytes_in_any_pieces(pieces: list[bytes]) -> None:
+    def read(pieces: list[bytes]) -> Any:
+        reply = ConnectReply(PLAIN)
+        for index, piece in enumerate(pieces):
+            try:
+                rest = reply.receive_data(piece)
+            except ProxyError as error:
+                return error.status
+            if rest is not None:
+                return rest + b"".join(pieces[index + 1 :])
+        return None
+
+    whole = b"".join(pieces)
+    assert read(pieces) == read([whole]) == read([whole[each : each + 1] for each in range(len(whole))])
+
+
+@given(st.text(), st.text(alphabet=".:*/,[]% 0123456789abcdeflocalhost", max_size=60))
+def test_any_text_is_an_exception(host: str, exceptions: str) -> None:
+    assert is_excluded(host, 1, exceptions) in (True, False)
+    grpc_core_exception(host, {"no_proxy": exceptions})
+
+
+@given(st.text())
+def test_any_text_is_a_proxy_or_none(url: str) -> None:
+    try:
+        proxy = Proxy.parse(url)
+    except ValueError as error:
+        assert error.__context__ is None
+    else:
+        assert Proxy.parse(str(proxy)) == str(proxy)
+        connect_request("h", 1, proxy)
 
 
 def test_a_large_tunnel_is_no_large_head() -> None:

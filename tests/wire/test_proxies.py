@@ -338,6 +338,18 @@ async def test_a_refusal_is_final(way: Way) -> None:
 
 
 @TUNNELS
+async def test_a_tunnel_that_ends_at_once(way: Way) -> None:
+    await way.proxy.faults(answer="HTTP/1.1 200 OK\r\n\r\n")
+    async with way.module() as module:
+        with pytest.raises(UnavailableError) as caught:
+            await module.echo(b'"x"')
+    assert caught.value.outcome_known
+    await way.proxy.faults(answer=["HTTP/1.1 200 OK\r\n\r\n"])
+    async with way.module(retries=8) as module:
+        assert await module.echo(b'"x"') == b'"x"'
+
+
+@TUNNELS
 async def test_the_limit_of_connecting_holds_for_the_proxy(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("remote_client._transport.http.pool.CONNECT_TIMEOUT", 0.5)
     await way.proxy.faults(answer="")
