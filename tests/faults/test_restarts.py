@@ -72,6 +72,7 @@ class Load:
         await asyncio.wait(self._tasks)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("protocol", CYCLES)
 async def test_a_server_that_comes_back_is_found_soon(protocol: str) -> None:
     kind, make = (Grpc, raw_module) if protocol == "grpc" else (Http, http_module)
