@@ -17,7 +17,7 @@ from ._transport.base import Answered, ByteStream, Call, RawMetadata, Transport,
 from ._transport.fetch import fetch
 from ._transport.manager import ConnectionManager, Lease
 from ._transport.pending import Place
-from ._transport.retry import may_retry, pause
+from ._transport.retry import NOT_HERE, may_retry, pause
 from .auth import Credentials
 from .errors import (
     DeadlineExceededError,
@@ -407,6 +407,8 @@ class Attempts:
             return None
         # Another server was not asked to do anything yet.
         elsewhere = following is not self.connections and following not in self._tried
+        if not elsewhere and error.pushback == NOT_HERE:
+            return None
         wait = 0.0 if elsewhere else pause(error, policy, failed)
         left = self._shortest_left()
         if left is not None and wait >= left:

@@ -11,7 +11,7 @@ from ._schema.info import ModelInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from ._transport.balance import Balancer
 from ._transport.manager import ConnectionManager
-from ._transport.retry import NEVER
+from ._transport.retry import NOT_HERE
 from .errors import (
     DeadlineExceededError,
     UnavailableError,
@@ -114,7 +114,8 @@ class Finders:
         try:
             return await server.caller.send(method, b"") == serving
         except (UnavailableError, DeadlineExceededError, UnimplementedError) as error:
-            return error if error.pushback == NEVER else False  # a server of another protocol is not one that is down
+            # A server of another protocol is not one that is down.
+            return error if error.pushback == NOT_HERE else False
         except Exception as error:
             return error
 

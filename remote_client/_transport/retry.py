@@ -19,6 +19,8 @@ _HTTP = frozenset([429, 502, 503, 504])
 _SHARE, _RATE, _BURST = 0.2, 10.0, 10.0
 NEVER = -1.0
 """A pushback that says: not again."""
+NOT_HERE = -2.0
+"""A pushback that says: not again at this server, though another one may well answer."""
 
 
 def may_retry(error: RemoteCallError, policy: RetryPolicy) -> bool:

@@ -21,7 +21,7 @@ from remote_client._transport.net.diagnosis import (
     wants_tls,
     wrong_peer,
 )
-from remote_client._transport.retry import NEVER, may_retry
+from remote_client._transport.retry import NOT_HERE, may_retry
 from remote_client.errors import RemoteCallError, TlsError
 from remote_client.settings import ConnectionInfo, ConnectionTlsInfo, Protocol, RetryPolicy
 
@@ -94,8 +94,7 @@ def test_the_error_names_the_target_to_try(protocol: Protocol, secure: bool, fir
     error = wrong_peer(first, info(secure=secure), protocol)
     assert error is not None
     assert (error.details, error.target) == (told, "host:8085")
-    assert (error.outcome_known, error.pushback) == (True, NEVER)
-    assert not may_retry(error, RetryPolicy(retries=5, codes=frozenset({"UNAVAILABLE"})))
+    assert (error.outcome_known, error.pushback) == (True, NOT_HERE)
 
 
 @pytest.mark.parametrize(
@@ -234,9 +233,9 @@ def test_each_call_has_an_error_of_its_own() -> None:
     assert error is not None
     one, two = again(error, "GET /a"), again(error, "GET /b")
     assert [each.method for each in (error, one, two)] == [None, "GET /a", "GET /b"]
-    assert {each.pushback for each in (one, two)} == {NEVER}
+    assert {each.pushback for each in (one, two)} == {NOT_HERE}
     copied: RemoteCallError = pickle.loads(pickle.dumps(one))
-    assert (str(copied), copied.pushback) == (str(one), NEVER)
+    assert (str(copied), copied.pushback) == (str(one), NOT_HERE)
 
 
 def test_any_bytes_are_something_or_nothing() -> None:

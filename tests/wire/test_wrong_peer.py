@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import trustme
 
 from remote_client.client import RemoteClient
 from remote_client.errors import RemoteCallError, TlsError, UnavailableError
+from remote_client.hooks import AttemptFailed
 from remote_client.settings import ConnectionInfo, ConnectionTlsInfo
 from remote_client.sync import wrapped
 from tests.support.http_wire import CLOSE, HttpWire, answer, http_module
@@ -242,6 +244,25 @@ async def test_a_wrong_target_is_no_server_that_is_down(
             for call in (client.healthy(), client.models(), client.model("foo"), client.describe()):
                 with pytest.raises((UnavailableError, TlsError), match="try "):
                     await call
+
+
+async def test_another_server_answers_where_one_speaks_another_protocol(wire: WireServer, http_wire: HttpWire) -> None:
+    """No attempt is lost on the wrong one that another can make good."""
+    for right, wrong, scheme in ((wire, http_wire, "grpc"), (http_wire, wire, "http")):
+        async with Proxy(right.port) as one, Proxy(right.port) as two:
+            targets = [f"{scheme}://127.0.0.1:{each.port}" for each in (one, two)]
+            events: list[Any] = []
+            async with RemoteClient(targets, retries=1, hooks=[events.append]) as client:
+                model = await client.model("foo" if scheme == "grpc" else "raw")
+                call = partial(model.run_sample, {"name": "a"}) if scheme == "grpc" else partial(model.run_echo, "a")
+                while not (one.accepted and two.accepted):
+                    await call()
+                two._to = wrong.port
+                two.cut()
+                events.clear()
+                async with asyncio.timeout(10):
+                    while not any(isinstance(each, AttemptFailed) and "try " in str(each.error) for each in events):
+                        await call()
 
 
 # -- a server that restarts -------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from copy import copy
 
 from ...errors import RemoteCallError, TlsError, UnavailableError
 from ...settings import ConnectionInfo, Protocol
-from ..retry import NEVER
+from ..retry import NOT_HERE
 
 MAX_FIRST = 1024
 """Bytes at the beginning of a connection that are looked at: a page that asks for TLS is the longest that is known."""
@@ -58,7 +58,7 @@ def spoken(first: bytes) -> Speaks | None:
 def wrong_peer(first: bytes, info: ConnectionInfo, protocol: Protocol) -> UnavailableError | None:
     """Return the error of a server that speaks another protocol, by its first bytes; None where they do not tell.
 
-    The call is never tried again, unless the bytes are an edge's whose server is away at the moment.
+    The call is not tried again at this server, unless the bytes are an edge's whose server is away at the moment.
     """
     found = spoken(first)
     if found is None or found is _OURS[protocol]:
@@ -91,7 +91,7 @@ def _speaks(found: Speaks, info: ConnectionInfo, protocol: Protocol, status: byt
     advice = "" if _has_no_other(info) else f": try {_other(info, wanted, secure)}{more}"
     failure = UnavailableError(told + advice, target=info.target)
     failure.outcome_known = True
-    failure.pushback = None if passing else NEVER
+    failure.pushback = None if passing else NOT_HERE
     return failure
 
 
@@ -149,9 +149,7 @@ def _no_tls(info: ConnectionInfo, protocol: Protocol) -> str:
 
 def _wrong_name(info: ConnectionInfo, protocol: Protocol) -> str:
     name = info.options.get("grpc.ssl_target_name_override") if protocol == "grpc" else None
-    told = (
-        f"the server's certificate is not for {name or info.hostname.partition('%')[0]}: connect by a name that it has"
-    )
+    told = f"the server's certificate is not for {name or info.tls_name}: connect by a name that it has"
     return f"{told}, or set the option grpc.ssl_target_name_override to one" if protocol == "grpc" else told
 
 
