@@ -151,18 +151,17 @@ def normal_host(text: str, *, is_url: bool = False) -> str:
 
     Args:
         text: the name or address, not checked yet.
-        is_url: whether it comes from a URL, where `%25` is always the percent sign (RFC 6874). Elsewhere `%251` is the
-            zone 251, as `ip addr` counts interfaces.
+        is_url: whether it comes from a URL, where `%25` is always the percent sign (RFC 6874). In brackets alone `%251`
+            is the interface 251, and without them `%` is itself: an interface may have the name `25gbe0`.
     """
     scheme, colon, rest = text.partition(":")
     if colon and scheme.lower() in _SOCKETS:
         return scheme.lower() + colon + (rest[2:] if rest.startswith("///") else rest)
     if rest.startswith("//"):
         return scheme.lower() + colon + rest  # of xds: services have names in both cases
-    if text.startswith("[") and text.endswith("]"):
-        text = text[1:-1]
-    name, percent, zone = text.partition("%")
-    if len(zone) > 2 and (is_url or not zone.isdecimal()):
+    bracketed = text.startswith("[") and text.endswith("]")
+    name, percent, zone = (text[1:-1] if bracketed else text).partition("%")
+    if len(zone) > 2 and (is_url or (bracketed and not zone.isdecimal())):
         zone = zone.removeprefix("25")
     return name.lower() + percent + zone
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from .._body import Body
+from .._targets import normal_host
 from ..errors import ConfigurationError
 from ..settings import ConnectionInfo, ConnectionTlsInfo
 from .base import Call
@@ -49,7 +50,7 @@ def _server_of(url: str, ca_file: str | None, proxy: str | None) -> tuple[Connec
         raise ConfigurationError("fetch: the address must be https://host/path or http://host/path, without a user")
     secure = parts.scheme == "https"
     connection = ConnectionInfo(
-        hostname=parts.hostname,
+        hostname=normal_host(parts.hostname, is_url=True),
         port=parts.port,
         tls=ConnectionTlsInfo(enabled=secure, ca_file=ca_file if secure else None),
         options={"grpc.max_receive_message_length": 1024 * 1024},

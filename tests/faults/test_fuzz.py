@@ -598,6 +598,7 @@ def test_any_host_name(hostname: str) -> None:
     except ConfigurationError:
         return
     assert info.is_unix or not set(info.target) & set("@/?#\\ \n\x00")
+    assert info.replace(timeout=5).hostname == info.hostname
 
 
 @fuzz(240)

@@ -56,6 +56,7 @@ MEANINGS = [
     ("[::ffff:127.0.0.1]:1", "grpc", "::ffff:127.0.0.1", 1, "", False),
     ("[fe80::1%eth0]:1", "grpc", "fe80::1%eth0", 1, "", False),
     ("[fe80::1%25eth0]:1", "grpc", "fe80::1%eth0", 1, "", False),
+    ("[fe80::1%2525gbe0]:1", "grpc", "fe80::1%25gbe0", 1, "", False),
     ("[fe80::1%251]:1", "grpc", "fe80::1%251", 1, "", False),
     ("[fe80::1%25]:1", "grpc", "fe80::1%25", 1, "", False),
     ("http://[fe80::1%eth0]:1", "http", "fe80::1%eth0", 1, "", False),
@@ -327,7 +328,7 @@ def test_sockets_and_services_have_no_path(kind: str) -> None:
         ("::1", "::1"),
         ("fe80::1%eth0", "fe80::1%eth0"),
         ("[fe80::1%eth0]", "fe80::1%eth0"),
-        ("fe80::1%25eth0", "fe80::1%eth0"),
+        ("fe80::1%25gbe0", "fe80::1%25gbe0"),
         ("[fe80::1%25eth0]", "fe80::1%eth0"),
         ("fe80::1%251", "fe80::1%251"),
         ("unix:///Run/x", "unix:/Run/x"),
@@ -337,7 +338,9 @@ def test_sockets_and_services_have_no_path(kind: str) -> None:
     ],
 )
 def test_hostnames(hostname: Any, kept: str) -> None:
-    assert ConnectionInfo(hostname=hostname).hostname == kept
+    info = ConnectionInfo(hostname=hostname)
+    assert info.hostname == kept
+    assert info.replace(timeout=5).hostname == kept
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from remote_client import RemoteClient
+from remote_client._transport.fetch import fetch
 from remote_client._transport.http.requests import host_of
 from remote_client.errors import RemoteCallError, UnavailableError
 from remote_client.hooks import CallEnded
@@ -173,6 +174,14 @@ async def test_http_names_no_zone(start_http: Callable[..., HttpWire], host: str
     server = start_http(host="::1")
     async with RemoteClient(f"http://{host}:{server.port}") as client:
         assert await client.healthy()
+    assert ["host", f"[::1]:{server.port}"] in (await server.stats())["last"]["headers"]
+
+
+@pytest.mark.own_http("httpx resolves names and checks certificates itself")
+@pytest.mark.parametrize("host", ["[::1%lo]", "[::1%25lo]", "[::1%251]"])
+async def test_who_gives_out_credentials_has_a_zone_too(start_http: Callable[..., HttpWire], host: str) -> None:
+    server = start_http(host="::1")
+    assert await fetch(f"HTTP://{host}:{server.port}/health") == b"OK"
     assert ["host", f"[::1]:{server.port}"] in (await server.stats())["last"]["headers"]
 
 
