@@ -212,10 +212,11 @@ def _edge_error(
         return kind(_redirect(answer, method, metadata), method=method, target=target, http_status=status)
     if isinstance(told, Mapping):
         return _told_error(told, status, method=method, target=target, kind=kind, more=_WHO.get(status, ""))
-    details = told
-    if not told.strip() or _is_html(answer, told):
-        parts = (_title(told), _WHO.get(status))
-        details = "; ".join(part for part in parts if part)
+    details, who = told, _WHO.get(status)
+    if not told.strip():
+        details = f"HTTP status {status}: {who}" if who else ""
+    elif _is_html(answer, told):
+        details = "; ".join(part for part in (_title(told), who) if part)
     return kind(details, method=method, target=target, http_status=status)
 
 
@@ -332,7 +333,8 @@ def _redirect(answer: Answer, method: str, metadata: RawMetadata) -> str:
 
 def _hint(parts: SplitResult, host: str, method: str) -> str:
     """Return the target to use, where a redirect leads to the same path over TLS."""
-    verb, _, path = method.rpartition(" ")
-    if parts.scheme != "https" or not parts.path.endswith(path.partition("?")[0]):
+    verb, _, route = method.rpartition(" ")
+    route = route.partition("?")[0]
+    if parts.scheme != "https" or not parts.path.endswith(route):
         return ""
-    return f"; use {'https' if verb else 'grpcs'}://{host}"
+    return f"; use https://{host}{parts.path.removesuffix(route)}" if verb else f"; use grpcs://{host}"
