@@ -325,12 +325,6 @@ async def _load(module: Any, seconds: float = 2) -> None:
     await asyncio.gather(*(calls() for _ in range(8)))
 
 
-async def test_connections_that_envoy_ends_by_their_age(peers: Peers) -> None:
-    proxy = peers.proxy("envoy")
-    async with interop_module(proxy.server.info(port=proxy.ports["aging"])) as module:
-        await _load(module)
-
-
 @pytest.mark.parametrize("name", ["asyncio", "blocking"])
 async def test_connections_that_a_server_ends_by_their_age(peers: Peers, name: str) -> None:
     options = {"grpc.max_connection_age_ms": 200, "grpc.max_connection_age_grace_ms": 2000}
