@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, ValidationError, create_model
 from pydantic_core import from_json
 
-from .._body import Body
+from .._body import Body, Odd
 from ..errors import InputError, InvalidResponseError, UnsupportedError, kind_of, shown
 from ..settings import Output
 from .binding import Binder
@@ -136,11 +136,15 @@ class JsonCodec:
             return self._answer.model_validate_json(data)
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
+            if isinstance(data, Odd) and problem["type"] == "json_invalid":
+                raise InvalidResponseError(data.told, http_status=200) from None
             where = path_of(problem["loc"])
             what = f"{where}: {_message(problem)}" if where else _message(problem)
             name = self._answer.__name__ if self._answer else "JSON"
             raise InvalidResponseError(f"the answer is no {name}: {what}") from None
         except ValueError as error:
+            if isinstance(data, Odd):
+                raise InvalidResponseError(data.told, http_status=200) from None
             raise InvalidResponseError(f"the answer is no JSON: {error}") from None
 
 

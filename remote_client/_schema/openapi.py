@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from .._body import Odd
 from ..errors import SchemaError
 from . import names
 from .attributes import attributes_of
@@ -49,7 +50,8 @@ def describe(document: bytes) -> ServiceDescription:
     try:
         told = from_json(document)
     except ValueError as error:
-        raise SchemaError(f"the server's /openapi.json is no JSON: {error}") from None
+        why = document.told if isinstance(document, Odd) else error
+        raise SchemaError(f"the server's /openapi.json is no JSON: {why}") from None
     return read(told)
 
 

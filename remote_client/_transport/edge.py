@@ -328,7 +328,8 @@ def _redirect(answer: Answer, method: str, metadata: RawMetadata) -> str:
     place: str = redacted(f"{scheme}//{host}{path}" if host else path, metadata)
     if not place:
         return told
-    return f"a redirect to {place[:_SHOWN]}, which is not followed: calls carry credentials{_hint(parts, host, method)}"
+    hint: str = redacted(_hint(parts, host, method), metadata)
+    return f"a redirect to {place[:_SHOWN]}, which is not followed: calls carry credentials{hint}"
 
 
 def _hint(parts: SplitResult, host: str, method: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 import re
 import struct
 from collections.abc import AsyncIterator
@@ -30,10 +31,12 @@ from remote_client.errors import (
 from remote_client.settings import ConnectionInfo
 from tests.conftest import ENGINE
 from tests.support import http2 as raw
+from tests.support import http_server
 from tests.support.http2 import Http2Server
 from tests.support.http_wire import CLOSE, RESET, HttpWire, Step, answer, chunked, http_module, send, sleep
 from tests.support.wire import ROOT, raw_module
 
+from .kinds import Deed
 from .test_start_once import start, starting
 
 HANG = sleep(3600)
@@ -56,16 +59,19 @@ def reset(code: int, before: bytes = b"") -> list[Step]:
     return [send(before + raw.frame(raw.RST_STREAM, struct.pack(">I", code))), HANG]
 
 
-def info(server: Http2Server, **changes: Any) -> ConnectionInfo:
-    return ConnectionInfo(**{"hostname": "127.0.0.1", "port": server.port, "timeout": 30, "retries": 0} | changes)
+def info(server: Http2Server, retries: int = 0) -> ConnectionInfo:
+    return ConnectionInfo(hostname="127.0.0.1", port=server.port, timeout=30, retries=retries)
 
 
-async def grpc_failures(steps: list[Step], **changes: Any) -> list[RemoteCallError]:
+UNARY_AND_STREAM: tuple[Deed, ...] = (lambda module: module.echo(b"x"), lambda module: anext(module.count(n=1)))
+
+
+async def grpc_failures(steps: list[Step]) -> list[RemoteCallError]:
     """What a call of each kind of answer raises."""
     failures = []
     async with Http2Server(steps) as server:
-        for call in (lambda module: module.echo(b"x"), lambda module: anext(module.count(n=1))):
-            async with raw_module(info(server, **changes)) as module:
+        for call in UNARY_AND_STREAM:
+            async with raw_module(info(server)) as module:
                 with pytest.raises(RemoteCallError) as caught:
                     await call(module)
                 failures.append(caught.value)
@@ -99,7 +105,11 @@ EDGES: dict[str, tuple[Edge, type[RemoteCallError], str]] = {
     "a CDN's 524": ((524, HTML, NGINX.format("524: A timeout occurred")), UnavailableError, "524: A timeout.*CDN"),
     "a page of HTML 403": ((403, HTML, "<p>Access <b>denied</b></p>"), PermissionDeniedError, "^Access denied; "),
     "a page without a type": ((403, {}, NGINX.format("No")), PermissionDeniedError, "^No; "),
-    "compressed": ((502, {**HTML, "content-encoding": "br"}, "\x0b\x02\x80"), UnavailableError, "^HTTP status 502: a proxy or gateway"),
+    "compressed": (
+        (502, {**HTML, "content-encoding": "br"}, "\x0b\x02\x80"),
+        UnavailableError,
+        "^HTTP status 502: a proxy or gateway",
+    ),
     "empty 407": ((407, {}, ""), UnauthenticatedError, "a proxy on the way wants credentials of its own"),
     "empty 421": ((421, {}, ""), UnavailableError, "no server for this host name"),
     "empty 431": ((431, {}, ""), ResourceExhaustedError, "metadata .headers. this large"),
@@ -225,6 +235,34 @@ async def test_discovery_meets_a_login_page(http_wire: HttpWire, deed: str) -> N
     assert "deployed anew" not in str(caught.value)
 
 
+@pytest.mark.parametrize("deed", ["run", "describe", "runtime_info"])
+async def test_a_text_is_told_by_its_type(http_wire: HttpWire, deed: str) -> None:
+    text = {"body": "down for a moment", "headers": {"content-type": "text/plain; charset=utf-8"}}
+    async with RemoteClient(http_wire.target, retries=0) as client:
+        model = await client.model("raw")
+        await http_wire.faults(dict.fromkeys(("POST /api/v1/task/echo", "GET /info/version"), text))
+        if deed == "describe":
+            await http_wire.faults({"GET /openapi.json": text})
+            client = RemoteClient(http_wire.target, retries=0)
+        with pytest.raises((SchemaError, InvalidResponseError)) as caught:
+            await (model.run_echo("a") if deed == "run" else getattr(client, deed)())
+        await client.aclose()
+    assert "HTTP status 200, but text/plain; charset=utf-8, not JSON" in str(caught.value)
+    assert "deployed anew" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "text/json", "application/vnd.x+json", "APPLICATION/JSON", None])
+async def test_json_may_have_another_type(http_wire: HttpWire, kind: str | None) -> None:
+    document = http_server.as_json(http_server.openapi()).decode()
+    given = {"headers": {"content-type": kind}}
+    await http_wire.faults({"GET /openapi.json": {"body": document, **given}})
+    await http_wire.faults({"POST /api/v1/task/echo": {"body": '{"text": "b"}', **given}})
+    async with RemoteClient(http_wire.target, retries=0) as client:
+        model = await client.model("raw")
+        assert (await model.run_echo("a")).text == "b"
+        assert pickle.loads(pickle.dumps(model))
+
+
 @pytest.mark.parametrize("status", [502, 503])
 async def test_discovery_over_grpc_meets_a_proxy_without_a_server(status: int) -> None:
     async with Http2Server(over_http2((status, HTML, NGINX.format("Bad Gateway")))) as server:
@@ -262,12 +300,13 @@ ENDS = {
 
 @pytest.mark.parametrize(("end", "kind"), ENDS.values(), ids=ENDS)
 async def test_a_stall_that_a_proxy_ends_is_not_the_models_error(end: bytes, kind: type[RemoteCallError]) -> None:
-    for call in (lambda module: module.count(n=2), lambda module: module.chat([b"1"])):
+    for name, wish in (("count", {"n": 2}), ("chat", [b"1"])):
         steps = [send(raw.head() + raw.message(b"1")), sleep(0.01), send(end), HANG]
         async with Http2Server(steps) as server, raw_module(info(server)) as module:
             seen: list[bytes] = []
             with pytest.raises(RemoteCallError) as caught:
-                await _items(call(module), seen)
+                method = getattr(module, name)
+                await _items(method(**wish) if isinstance(wish, dict) else method(wish), seen)
             assert type(caught.value) is kind
             assert seen == [b"1"]
 
@@ -340,12 +379,12 @@ async def test_secrets_that_an_edge_repeats_are_not_shown(http_wire: HttpWire) -
         status, headers, body = edge
         async with Http2Server(over_http2(edge)) as server, raw_module(info(server)) as over_grpc:
             async with http_module(http_wire.info()) as over_http:
+                given = {"metadata": {"authorization": f"Bearer {secret}"}}
                 steps = answer(body, status, {"content-type": None, **headers})
-                for module, call in (
-                    (over_grpc, lambda module: module.echo(b"x")),
-                    (over_http, lambda module, steps=steps: module.script(steps=steps)),
+                for call in (
+                    over_grpc.with_options(**given).echo(b"x"),
+                    over_http.with_options(**given).script(steps=steps),
                 ):
-                    given = module.with_options(metadata={"authorization": f"Bearer {secret}"})
                     with pytest.raises(RemoteCallError) as caught:
-                        await call(given)
+                        await call
                     assert secret not in f"{caught.value} {caught.value!r} {caught.value.__cause__!r}"

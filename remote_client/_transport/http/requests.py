@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from email.message import Message
 from http.client import HTTP_PORT, HTTPS_PORT
@@ -10,13 +11,14 @@ from urllib.parse import quote
 
 from pydantic_core import from_json
 
-from ..._body import Body
-from ...errors import UnsupportedError
+from ..._body import Body, Odd
+from ...errors import UnsupportedError, clean
 from ...settings import ConnectionInfo
 from ..base import RawMetadata
 from ..edge import is_page
 
 _JSON = "application/json"
+_IS_JSON = re.compile(rb"application/(?:[^;]+\+)?json\b", re.IGNORECASE)
 _UNQUOTED = "!$%&'()*+,;=:@/?~[]|^\\"
 
 
@@ -66,11 +68,11 @@ def headers_of(metadata: RawMetadata, accept: str, kind: str | None) -> dict[str
 
 
 def as_answer(data: bytes, headers: dict[bytes, bytes]) -> bytes:
-    """Return an answer's bytes, as a `Body` where they are a file."""
-    disposition = headers.get(b"content-disposition")
+    """Return an answer's bytes, as a `Body` where they are a file, and `Odd` where their type is not JSON's."""
+    disposition, kind = headers.get(b"content-disposition"), headers.get(b"content-type")
     if disposition is None:
-        return data
-    kind = headers.get(b"content-type", b"application/octet-stream")
+        return data if kind is None or _IS_JSON.match(kind) else Odd(data, clean(kind.decode("latin-1"), 80))
+    kind = kind or b"application/octet-stream"
     header = Message()
     header["content-disposition"] = disposition.decode("latin-1")
     return Body(data, kind.decode("latin-1"), header.get_filename() or None)
