@@ -11,6 +11,7 @@ Faults, for new connections:
         nothing at all, for ever.
     then: "close", "reset" or "hold": what follows `answer`; without it "hold" after nothing, and "close".
     joined: the answer to CONNECT is sent together with the first bytes of the server.
+    delay: seconds before CONNECT is answered.
     before: what is sent before the answer to CONNECT, as latin-1.
     split: the answer to CONNECT is sent byte by byte.
 """
@@ -106,6 +107,7 @@ class Server:
         self, target: str, shown: str | None, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         faults = self.state.faults
+        await asyncio.sleep(faults.get("delay", 0))
         answer = faults.get("answer")
         then = faults.get("then", "close" if answer else "hold")
         if isinstance(answer, list):
