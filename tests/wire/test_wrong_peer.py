@@ -425,10 +425,8 @@ async def test_what_a_proxy_speaks_is_not_the_servers(wire: WireServer, authorit
             assert ": try " not in told
 
 
-@pytest.mark.only_engine("asyncio", "gRPC's library gives such a server twenty seconds")
 async def test_a_server_that_takes_a_connection_and_says_nothing(mute: int, authority: Authority) -> None:
     options = {"grpc.min_reconnect_backoff_ms": 200}
     error = await failure("grpc", target("grpc", mute, authority, options=options, retries=0))
     assert type(error) is UnavailableError
-    told = f"it took too long until the server spoke HTTP/2; it may speak TLS (try grpcs://127.0.0.1:{mute})"
-    assert told in str(error)
+    assert f"; it may speak TLS (try grpcs://127.0.0.1:{mute})" in str(error)
