@@ -28,6 +28,7 @@ from .ways import (
     CREDENTIALS,
     HOST,
     IN_THE_CLEAR,
+    NESTED_TLS,
     PORT,
     SECRET,
     SHOWN,
@@ -317,3 +318,35 @@ async def test_requests_of_credentials_go_through_it(way: Way, start_http: Calla
         async with way.module(proxy=proxy.url(), calls=CallOptions(timeout=20, metadata=(Token(),))) as module:
             assert await module.echo(b'"x"') == b'"x"'
         assert "GET http://issuer.example/token HTTP/1.1" in proxy.seen("requests")
+
+
+# -- uvloop -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.only_engine("asyncio", "grpcio speaks to proxies without TLS only")
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_on_uvloop(
+    way: Way,
+    start_proxy: Callable[..., ForwardProxy],
+    files: Files,
+    monkeypatch: pytest.MonkeyPatch,
+    over_tls: bool,
+) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    if over_tls and way.secure and not NESTED_TLS:
+        pytest.skip("TLS inside of TLS does not work here")
+    monkeypatch.setenv("SSL_CERT_FILE", files.ca)
+    proxy = start_proxy(**({"tls": files.proxy} if over_tls else {}))
+
+    async def call() -> None:
+        await proxy.faults(joined=way.kind == "grpc")
+        async with way.module(proxy=proxy.url(host="localhost"), max_session_age=0) as module:
+            sent = [b'"%d"' % number for number in range(20)]
+            assert await asyncio.gather(*map(module.echo, sent)) == sent
+            assert len([each async for each in module.count(n=3)]) == 3
+            await proxy.faults(answer="HTTP/1.1 502 Bad Gateway\r\n\r\n")
+            if way.is_tunnel:
+                with pytest.raises(UnavailableError):
+                    await module.echo(b'"x"')
+
+    uvloop.run(call())
