@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import ssl
 import struct
+from typing import Any
 
 import pytest
 
@@ -37,9 +38,9 @@ ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
 OR_TLS = "or grpcs://host:8085 if the port is one for TLS"
 
 
-def info(secure: bool = False, **more: object) -> ConnectionInfo:
-    tls = ConnectionTlsInfo(enabled=secure)
-    return ConnectionInfo(**{"hostname": "host", "port": 8085, "tls": tls} | more)  # type: ignore[arg-type]
+def info(secure: bool = False, **more: Any) -> ConnectionInfo:
+    settings: dict[str, Any] = {"hostname": "host", "port": 8085, "tls": ConnectionTlsInfo(enabled=secure)}
+    return ConnectionInfo(**settings | more)
 
 
 @pytest.mark.parametrize(
@@ -119,8 +120,9 @@ def test_an_edge_without_a_server_may_have_one_soon(status: int) -> None:
 
 def test_a_page_that_asks_for_tls() -> None:
     page = NGINX.partition(b"\r\n\r\n")[2]
-    for protocol, scheme in (("http", "https"), ("grpc", "grpcs")):
-        error = wants_tls(page, info(), protocol)  # type: ignore[arg-type]
+    schemes: dict[Protocol, str] = {"http": "https", "grpc": "grpcs"}
+    for protocol, scheme in schemes.items():
+        error = wants_tls(page, info(), protocol)
         assert error is not None
         assert error.details == f"the server speaks TLS: try {scheme}://host:8085"
     assert wants_tls(b"<title>400 Bad Request</title>", info(), "http") is None

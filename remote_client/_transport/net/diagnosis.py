@@ -78,21 +78,31 @@ def wants_tls(page: bytes, info: ConnectionInfo, protocol: Protocol) -> Unavaila
 
 
 def _speaks(found: Speaks, info: ConnectionInfo, protocol: Protocol, status: bytes = b"") -> UnavailableError:
-    told, wanted, more = f"the server speaks {found.value}", protocol, ""
+    told = f"the server speaks {found.value}"
     if found is not Speaks.TLS:
         told += f", not {_OURS[protocol].value}"
-        wanted = "http" if found is Speaks.HTTP1 else "grpc"
     passing = found is Speaks.HTTP1 and status in _PASSING
     if passing:
         told += f", at least for now (HTTP status {status.decode()})"
-    elif found is Speaks.HTTP1 and not info.tls.enabled:
-        more = f", or {_other(info, 'grpc', True)} if the port is one for TLS"  # nginx says no more of it
-    secure = info.tls.enabled or found is Speaks.TLS
-    advice = "" if _has_no_other(info) else f": try {_other(info, wanted, secure)}{more}"
-    failure = UnavailableError(told + advice, target=info.target)
+    if not _has_no_other(info):
+        told += f": try {_to_try(found, info, protocol, passing)}"
+    failure = UnavailableError(told, target=info.target)
     failure.outcome_known = True
     failure.pushback = None if passing else NOT_HERE
     return failure
+
+
+def _to_try(found: Speaks, info: ConnectionInfo, protocol: Protocol, passing: bool) -> str:
+    """Return the target of what a server speaks."""
+    secure = info.tls.enabled
+    if found is Speaks.TLS:
+        return _other(info, protocol, True)
+    if found is Speaks.HTTP2:
+        return _other(info, "grpc", secure)
+    told = _other(info, "http", secure)
+    if not secure and not passing:  # nginx answers gRPC so where it expects TLS
+        told += f", or {_other(info, 'grpc', True)} if the port is one for TLS"
+    return told
 
 
 def _has_no_other(info: ConnectionInfo) -> bool:
