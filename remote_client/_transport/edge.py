@@ -205,7 +205,8 @@ def _edge_error(
 ) -> RemoteCallError:
     status = answer.status
     if 200 <= status < 300:
-        details = f"HTTP status {status}, but {_kind(answer.kind)}, not {wanted}{_beginning(answer, told)}"
+        packed = " (compressed)" * answer.is_compressed
+        details = f"HTTP status {status}, but {_kind(answer.kind)}{packed}, not {wanted}{_beginning(answer, told)}"
         return InvalidResponseError(details, method=method, target=target, http_status=status)
     kind = _CLASSES.get(status) or http_error_class(status)
     if 300 <= status < 400:

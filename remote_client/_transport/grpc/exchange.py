@@ -143,7 +143,7 @@ class Exchange:
             self.connection.take(self.stream, len(data))
 
     def _hurry(self) -> None:
-        """Wait no longer for the body of an answer without gRPC than it says something."""
+        """Wait a moment for the body of an answer without gRPC."""
         deadlines, latest = self.transport.deadlines, self.transport.loop.time() + PATIENCE
         if not self._due or self._due > latest:
             deadlines.discard(self._due, self)

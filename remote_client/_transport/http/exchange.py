@@ -35,6 +35,7 @@ class Exchange:
         "_answer",
         "_answered",
         "_due",
+        "_hurries",
         "_text",
         "again",
         "body",
@@ -62,6 +63,8 @@ class Exchange:
         """The body of an answer that is not the wanted one."""
         self.again = False
         self._due = 0.0
+        self._hurries = False
+        """Whether it waits for no more than what an answer that is not the wanted one says."""
 
     # -- what happens to it: called by its connection and the pool ----------------------------------------------------
 
@@ -123,18 +126,18 @@ class Exchange:
         self.fail(failure)
 
     def _hurry(self) -> None:
-        """Wait no longer for the body of an answer than it says something."""
+        """Wait a moment for the body of an answer that is not the wanted one."""
         deadlines, latest = self.transport.deadlines, self.transport.loop.time() + PATIENCE
         if not self._due or self._due > latest:
             deadlines.discard(self._due, self)
-            self._due = deadlines.add(PATIENCE, self)
+            self._due, self._hurries = deadlines.add(PATIENCE, self), True
 
     def expire(self) -> None:
         """The deadline passed."""
         self._due = 0.0
         if self.over:
             return
-        if self._text is not None:
+        if self._hurries and self._text is not None:
             self.fail(self._problem(self._text))  # what there is of it
         else:
             self._late()

@@ -71,7 +71,9 @@ def as_answer(data: bytes, headers: dict[bytes, bytes]) -> bytes:
     """Return an answer's bytes, as a `Body` where they are a file, and `Odd` where their type is not JSON's."""
     disposition, kind = headers.get(b"content-disposition"), headers.get(b"content-type")
     if disposition is None:
-        return data if kind is None or _IS_JSON.match(kind) else Odd(data, clean(kind.decode("latin-1"), 80))
+        if kind is None or kind == b"application/json" or _IS_JSON.match(kind):
+            return data
+        return Odd(data, clean(kind.decode("latin-1"), 80))
     kind = kind or b"application/octet-stream"
     header = Message()
     header["content-disposition"] = disposition.decode("latin-1")

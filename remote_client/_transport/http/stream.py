@@ -181,7 +181,7 @@ class EventStream(Exchange, ByteStream):
 
     def expire(self) -> None:
         # The deadline is not moved with each event: whether one came meanwhile is looked at here.
-        if self._text is not None:
+        if self._hurries:
             super().expire()
             return
         self._due = 0.0
