@@ -430,3 +430,24 @@ async def test_a_server_that_takes_a_connection_and_says_nothing(mute: int, auth
     error = await failure("grpc", target("grpc", mute, authority, options=options, retries=0))
     assert type(error) is UnavailableError
     assert f"; it may speak TLS (try grpcs://127.0.0.1:{mute})" in str(error)
+
+
+async def test_a_page_without_a_status_line(authority: Authority) -> None:
+    """As Python's own server answers a request of HTTP/2."""
+    for page in (
+        b"<!DOCTYPE HTML>\n<html><title>Error response</title>",
+        b"<html><title>400 Bad Request</title></html>",
+    ):
+        async with saying(page) as server:
+            error = await failure("grpc", target("grpc", server.port, authority))
+        assert (type(error), error.previous) == (UnavailableError, ())
+        assert f"the server speaks HTTP/1.1, not HTTP/2 (gRPC): try http://127.0.0.1:{server.port}" in str(error)
+
+
+async def test_a_reset_before_the_first_byte(authority: Authority) -> None:
+    """As servers of TLS answer plain text, too."""
+    for scheme in ("http", "grpc"):
+        async with saying(b"", reset=True) as server:
+            error = await failure(scheme, target(scheme, server.port, authority))
+        assert len(error.previous) == RETRIES
+        assert f"it may speak TLS (try {scheme}s://127.0.0.1:{server.port})" in str(error)

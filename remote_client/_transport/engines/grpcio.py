@@ -58,8 +58,9 @@ _CUT = "END_STREAM flag received"
 _OWN = re.compile(r"CLIENT:|Stream removed|RST_STREAM|http2 header|Internal error from Core")
 """How gRPC tells what no server's status said."""
 _PROXY_ANSWER = re.compile(r"HTTP proxy returned response code (\d{3})")
-_HTTP1 = re.compile(r"Trying to connect an http1\.x server(?: \(HTTP status (\d{3})\))?")
-_CLOSED = re.compile(r"Socket closed|before receiving SETTINGS")
+_HTTP1 = re.compile(r"Trying to connect an http1\.x server(?: \(HTTP status (\d{3})\))?|got frame type (?:79|109)\b")
+"""How gRPC tells of HTTP/1.1: by its status line, or by the fourth letter of `<!DOCTYPE` or `<html`."""
+_CLOSED = re.compile(r"Socket closed|Connection reset by peer|before receiving SETTINGS")
 _TLS_FAILURE = re.compile(
     r"(?is)(?!.*SSL_ERROR_ZERO_RETURN)"  # a server that ends in mid-handshake
     r"(failed to connect|all backends failing)"
