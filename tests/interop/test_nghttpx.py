@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from remote_client.errors import DeadlineExceededError, InternalError, RemoteCallError, UnavailableError
+from remote_client.errors import StreamTruncatedError, UnavailableError
 
 from .peers import Peers
 from .proxies import Nghttpx
@@ -35,14 +35,11 @@ async def test_streams_and_calls_over_4_streams(peers: Peers, protocol: str) -> 
 async def test_a_call_longer_than_the_backends_timeout(peers: Peers, protocol: str) -> None:
     with through(peers, Nghttpx, protocol, all="backend-read-timeout=300ms\nstream-read-timeout=300ms") as (way, _):
         async with way.module() as module:
-            with pytest.raises((UnavailableError, DeadlineExceededError)) as caught:
+            with pytest.raises(UnavailableError) as caught:
                 await module.sleep(seconds=30)
             assert not caught.value.outcome_known
-            print(repr(caught.value))
             async with module.count(n=2, hang=True) as stream:
                 await anext(stream)
                 await anext(stream)
-                with pytest.raises(RemoteCallError) as caught:
+                with pytest.raises(StreamTruncatedError):
                     await anext(stream)
-            print(repr(caught.value))
-            assert not isinstance(caught.value, InternalError), "nghttpx ended it, not the model"

@@ -8,14 +8,7 @@ from typing import Any
 
 import pytest
 
-from remote_client.errors import (
-    DeadlineExceededError,
-    InternalError,
-    RemoteCallError,
-    ResourceExhaustedError,
-    StreamTruncatedError,
-    UnavailableError,
-)
+from remote_client.errors import ResourceExhaustedError, StreamTruncatedError, UnavailableError
 from remote_client.settings import CallOptions, RetryPolicy
 
 from .peers import Peers
@@ -70,7 +63,7 @@ async def test_a_streamed_request_that_is_too_large(peers: Peers) -> None:
 async def test_a_call_longer_than_the_read_timeout(peers: Peers, protocol: str) -> None:
     with through(peers, Nginx, protocol, **SHORT) as (way, _):
         async with way.module() as module:
-            with pytest.raises((UnavailableError, DeadlineExceededError)) as caught:
+            with pytest.raises(UnavailableError) as caught:
                 await module.sleep(seconds=30)
         assert caught.value.http_status == 504
         assert "504" in str(caught.value)
@@ -83,11 +76,8 @@ async def test_a_silence_in_a_stream_longer_than_the_read_timeout(peers: Peers, 
         async with way.module() as module, module.count(n=2, hang=True) as stream:
             await anext(stream)
             await anext(stream)
-            with pytest.raises(RemoteCallError) as caught:
+            with pytest.raises(StreamTruncatedError):
                 await anext(stream)
-        print(repr(caught.value), caught.value.details)
-        assert not isinstance(caught.value, InternalError), "nginx ended it, not the model"
-        assert isinstance(caught.value, UnavailableError)
 
 
 @pytest.mark.parametrize("buffering", ["off", "on", "on; gzip on; gzip_types text/event-stream"])
@@ -109,9 +99,8 @@ async def test_events_without_framing(peers: Peers) -> None:
     with through(peers, Nginx, "http", http=settings) as (way, _):
         async with way.module() as module:
             seen = []
-            with pytest.raises(StreamTruncatedError) as caught:
+            with pytest.raises(StreamTruncatedError):
                 async for item in module.count(n=3):
                     seen.append(item)
             assert len(seen) == 3
-            print(caught.value)
             assert await module.echo(b"x") == b"x"

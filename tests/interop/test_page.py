@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from remote_client.client import RemoteClient
-from remote_client.errors import DeadlineExceededError, InternalError, RemoteCallError, UnavailableError
+from remote_client.errors import UnavailableError
 from remote_client.sync import RemoteClient as BlockingClient
 from tests.support.runtime import Runtime
 
@@ -170,10 +170,9 @@ async def test_its_times_are_those_that_count(name: str, authority: Authority, r
     with started(name, authority, runtime, lambda text: re.sub(hours, short, text)) as targets:
         async with RemoteClient(targets[protocol], tls={"ca_file": authority.ca}, retries=0, timeout=20) as client:
             slow = await client.model("slow")
-            with pytest.raises((UnavailableError, DeadlineExceededError)) as caught:
+            with pytest.raises(UnavailableError) as caught:
                 await slow.run_slow(3.0)
             assert "within 20" not in str(caught.value), "the client ended it"
-            with pytest.raises(RemoteCallError) as broken:
+            with pytest.raises(UnavailableError):
                 async for _ in slow.run_slow_stream_out(3.0, count=2):
                     pass
-            assert not isinstance(broken.value, InternalError)
