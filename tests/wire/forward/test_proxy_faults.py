@@ -19,7 +19,7 @@ from remote_client.errors import (
 )
 from tests.conftest import ENGINE
 from tests.support.forward_proxy import ForwardProxy
-from tests.support.wire import settled
+from tests.support.wire import open_files, settled
 
 from .ways import (
     CREDENTIALS,
@@ -154,6 +154,31 @@ async def test_a_call_that_is_given_up_while_the_proxy_is_silent(way: Way) -> No
 
 def _still_open(way: Way) -> int:
     return asyncio.run(settled(lambda: way.proxy.command("stats")["open"], 0))
+
+
+@TUNNELS
+@pytest.mark.only_engine("asyncio", "gRPC closes its sockets in threads of its own")
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"answer": _answer(403)},
+        {"answer": ""},
+        {"answer": "no HTTP", "then": "hold"},
+        {"answer": "HTTP/1.1 200 OK\r\n\r\n", "then": "hold"},
+        {"answer": "HTTP/1.1 200 OK\r\n\r\nand more", "then": "hold"},
+    ],
+)
+async def test_tunnels_that_fail_leave_no_socket_open(
+    way: Way, fault: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    await way.proxy.faults(fault)
+    before = open_files()
+    for _ in range(5):
+        async with way.module(timeout=0.3) as module:
+            for each in await asyncio.gather(*[module.echo(b'"x"') for _ in range(3)], return_exceptions=True):
+                assert isinstance(each, RemoteCallError)
+    assert open_files() <= before
+    assert [each for each in caplog.records if each.name == "asyncio"] == []
 
 
 async def test_a_proxy_that_is_not_there(way: Way, deaf: int) -> None:
