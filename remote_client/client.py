@@ -10,16 +10,14 @@ from os import PathLike
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-import anyio
-import anyio.to_thread
-
 from ._copies import Handle
 from ._durations import Duration
 from ._schema.info import ModelInfo, RuntimeInfo, why
 from ._schema.rpc import ServiceDescription
+from ._threads import aside
 from ._transport.engine import AsyncTransport
 from .configuration import remote_finders
-from .deployment import check_name, checked_files, read_folder
+from .deployment import GRPC_LIMIT, Links, check_name, model_files
 from .errors import (
     ConfigurationError,
     InputError,
@@ -245,24 +243,32 @@ class RemoteClient(Handle):
                 raise self._not_found(name)
         return [models[name] for name in names]
 
-    async def deploy_model(self, name: str, files: Mapping[str, bytes] | str | PathLike[str]) -> ModelInfo:
+    async def deploy_model(
+        self, name: str, files: Mapping[str, bytes] | str | PathLike[str], *, links: Links = None
+    ) -> ModelInfo:
         """Give the (first) runtime a model. It is sent once, and loaded by its first call.
+
+        A folder is sent whole or not at all, with its hidden files and what links in it lead to. The wire has files
+        only: an empty folder does not arrive.
 
         Args:
             name: the model's name.
             files: the files by their names, with `config.yml` among them; or the folder that has them.
+            links: links that lead out of the folder, as all of a Hugging Face cache do: None refuses them, `"follow"`
+                sends what they lead to. Others are always followed.
 
         Raises:
-            InputError: there are no files, or a name would lead out of the model's folder; nothing was sent.
+            InputError: there are no files, or one cannot be read, changed while the folder was read, or would lead out
+                of the model's folder. The message names it; nothing was sent.
             AlreadyExistsError: the runtime has a model of that name.
             OutcomeUnknownError: the call was lost on the way, and nobody knows whether the runtime has the model.
         """
         check_name(name)
-        if not isinstance(files, Mapping):
-            files = await anyio.to_thread.run_sync(read_folder, files)
         first = self._finder.first
+        limit = GRPC_LIMIT if self._finder.of(first).config.protocol == "grpc" else None
+        found = await aside(partial(model_files, files, links, limit=limit))
         rpc = await self._finder.management(first, "DeployModel")
-        body = rpc.codec.encode("", (), {"model_id": name, "model_files": checked_files(files)})
+        body = await aside(rpc.codec.encode, "", (), {"model_id": name, "model_files": found})
         try:
             answer = await start(first.caller, rpc, body, name)
         finally:  # where its outcome is unknown too

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ..live import test_bad_input, test_calls, test_discovery, test_jobs, test_protocols, test_zoo
+from ..live import test_bad_input, test_calls, test_discovery, test_folders, test_jobs, test_protocols, test_zoo
 
-MODULES = (test_bad_input, test_calls, test_discovery, test_jobs, test_protocols, test_zoo)
+MODULES = (test_bad_input, test_calls, test_discovery, test_folders, test_jobs, test_protocols, test_zoo)
 CLIENTS = {"client", "grpc_client", "http_client"}
 LEFT_OUT = {
     "test_bidi_answers_before_the_next_input": "its input is made by the test's loop; see test_calls.py",
@@ -20,6 +20,7 @@ LEFT_OUT = {
     "test_a_ten_second_job_is_asked_about_at_most_12_times": "the questions are the asyncio client's",
     "test_a_proxy_tells_the_truth": "it looks at the type of the object that stands in for the blocking one",
     "test_both_protocols_tell_the_same_of_models": "other tests train models meanwhile; nothing of it is the facade's",
+    "test_reading_holds_up_nobody": "a task is cancelled; a blocking call is not",
     "test_a_stream_has_one_reader": "a blocking iterator may be read by several threads",
 }
 
