@@ -72,6 +72,15 @@ async def test_errors_show_the_base_path(http_wire: HttpWire) -> None:
         assert f"{gateway.port}/team" in str(caught.value)
 
 
+async def test_a_redirect_to_tls_names_the_target_with_its_path(http_wire: HttpWire) -> None:
+    moved = {"status": 308, "headers": {"location": "https://gateway.example/team/api/v1/task/echo"}}
+    await http_wire.faults({"POST /api/v1/task/echo": moved})
+    async with Gateway(http_wire.port, "/team") as gateway, RemoteClient(gateway.target) as client:
+        model = await client.model("raw")
+        with pytest.raises(RemoteCallError, match=r"use https://gateway\.example/team( |$)"):
+            await model.run_echo("x")
+
+
 async def test_a_query_follows_the_base_path(http_wire: HttpWire) -> None:
     async with Gateway(http_wire.port, "/team") as gateway:
         info = ConnectionInfo(hostname="127.0.0.1", port=gateway.port, base_path="team/", timeout=5)
