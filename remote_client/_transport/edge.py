@@ -157,7 +157,7 @@ def answer_error(
         wanted: what a good answer is: `JSON`, `gRPC` or `a stream of events`.
         now: the Unix time.
     """
-    told = redacted(_read(answer.body), metadata)
+    told, answer = redacted(_read(answer.body), metadata), replace(answer, kind=redacted(answer.kind, metadata))
     if isinstance(told, Mapping) and _is_runtimes(told, answer.status):
         failure = _told_error(told, answer.status, method=method, target=target)
         failure.outcome_known = answer.status not in _INTERRUPTED

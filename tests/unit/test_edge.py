@@ -198,4 +198,5 @@ def test_secrets_are_not_repeated() -> None:
     for body in (b"s3cr3t-token is wrong", b"<title>s3cr3t-token</title>", b'{"message": "s3cr3t-token"}'):
         for status in (200, 401):
             assert "s3cr3t" not in str(error_of(Answer(status, body)))
+    assert "s3cr3t" not in str(error_of(Answer(200, b"x", "text/s3cr3t-token")))
     assert type(error_of(Answer(500))) is InternalError

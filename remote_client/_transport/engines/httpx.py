@@ -81,7 +81,7 @@ class HttpxTransport(Transport):
                 data = await self._read(call, answer, headers)
             finally:
                 await answer.aclose()
-        return as_answer(data, headers)
+        return as_answer(data, headers, call.metadata)
 
     def stream(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> ByteStream:
         stream = _HttpxStream(self, call, whole(body), answered)

@@ -271,4 +271,5 @@ class UnaryExchange(Exchange):
         self._raise_failure()
         assert self._answer is not None
         parts = self._parts
-        return as_answer(parts[0] if len(parts) == 1 else b"".join(parts), self._answer.headers)
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        return as_answer(data, self._answer.headers, self.call.metadata)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from pydantic_core import from_json
 
 from ..._body import Body, Odd
-from ...errors import UnsupportedError, clean
+from ...errors import UnsupportedError, clean, redacted
 from ...settings import ConnectionInfo
 from ..base import RawMetadata
 from ..edge import is_page
@@ -67,13 +67,19 @@ def headers_of(metadata: RawMetadata, accept: str, kind: str | None) -> dict[str
     return headers
 
 
-def as_answer(data: bytes, headers: dict[bytes, bytes]) -> bytes:
-    """Return an answer's bytes, as a `Body` where they are a file, and `Odd` where their type is not JSON's."""
+def as_answer(data: bytes, headers: dict[bytes, bytes], metadata: RawMetadata) -> bytes:
+    """Return an answer's bytes, as a `Body` where they are a file, and `Odd` where their type is not JSON's.
+
+    Args:
+        data: the answer's body.
+        headers: the answer's.
+        metadata: what the call was sent with: its secrets are not repeated.
+    """
     disposition, kind = headers.get(b"content-disposition"), headers.get(b"content-type")
     if disposition is None:
         if kind is None or kind == b"application/json" or _IS_JSON.match(kind):
             return data
-        return Odd(data, clean(kind.decode("latin-1"), 80))
+        return Odd(data, clean(redacted(kind.decode("latin-1"), metadata), 80))
     kind = kind or b"application/octet-stream"
     header = Message()
     header["content-disposition"] = disposition.decode("latin-1")
