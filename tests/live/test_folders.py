@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,12 +75,13 @@ async def test_a_cache_of_hugging_face(runtime: Runtime, client: RemoteClient, t
 async def test_what_cannot_be_whole_is_not_sent(client: RemoteClient, tmp_path: Path) -> None:
     name, folder = unique(), linked(tmp_path)
     entry = folder / "real" / "entry"
-    for make, told in (
+    deeds: list[tuple[Callable[[], None], str]] = [
         (lambda: entry.symlink_to("missing"), "is a link that leads nowhere"),
         (lambda: entry.symlink_to(".."), "is a link that leads back to a folder it is in"),
         (lambda: entry.symlink_to("entry"), "is a link that leads back to itself"),
         (lambda: os.mkfifo(entry), "is a FIFO, not a file"),
-    ):
+    ]
+    for make, told in deeds:
         make()
         with pytest.raises(InputError, match=rf"^files: '(real|linked)/entry' {told}"):
             await client.deploy_model(name, folder, links="follow")

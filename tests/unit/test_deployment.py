@@ -31,7 +31,8 @@ def test_names_of_models(name: Any) -> None:
 def test_good_names() -> None:
     for name in ("foo", "foo-1.2_x", "Foo Bar", "..."):
         check_name(name)
-    assert checked_files({"a": b"1", "b/c d.x": bytearray(b"2"), "ü": memoryview(b"3"), "A": b"4"}) == [
+    files: Any = {"a": b"1", "b/c d.x": bytearray(b"2"), "ü": memoryview(b"3"), "A": b"4"}
+    assert checked_files(files) == [
         {"filename": "a", "data": b"1"},
         {"filename": "b/c d.x", "data": b"2"},
         {"filename": "ü", "data": b"3"},
@@ -89,7 +90,8 @@ def test_a_folder(tmp_path: Path) -> None:
     (tmp_path / ".hidden").write_bytes(b"3")
     (tmp_path / "link").symlink_to(tmp_path / "a")
     assert read_folder(tmp_path) == {".hidden": b"3", "a": b"1", "deep/b": b"2", "link": b"1"}
-    for same in (str(tmp_path), os.fsencode(tmp_path), f"{tmp_path}/deep/../"):
+    others: Any = str(tmp_path), os.fsencode(tmp_path), f"{tmp_path}/deep/../"
+    for same in others:
         assert read_folder(same) == read_folder(tmp_path)
 
 
