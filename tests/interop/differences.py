@@ -16,6 +16,7 @@ _KEPT = "HAProxy 2.6 keeps the reset of a request whose buffers are full to itse
 _BEGUN = "it does not tell whether an answer began before the stream was reset"
 _TWICE = "it sends a call anew once, and these meet a GOAWAY more often"
 _CONTENT = "it does not look at an answer's content type"
+_FORGOTTEN = "it may forget the status of an answer whose body comes with the head"
 
 ALWAYS: dict[str, dict[str, str]] = {
     "grpcio": {
@@ -42,10 +43,11 @@ SOMETIMES: dict[str, dict[str, str]] = {
     "grpcio": {
         **_FULL,
         "test_an_answer_that_comes_before_the_request_is_whole[haproxy]": _RESET,
-        "test_a_status_of_http_is_its_class": "it may forget the status of an answer whose body comes with the head",
+        "test_a_status_of_http_is_its_class": _FORGOTTEN,
         "test_status_code_and_message[haproxy]": _RESET,
         "test_discovery_and_health_through_a_proxy[haproxy]": _RESET,
         "[haproxy-grpc]": _RESET,
+        "test_a_backend_that_is_down[grpc]": _FORGOTTEN,
     },
     "asyncio": _FULL,
 }
