@@ -231,6 +231,7 @@ class RemoteModelFinder(Handle):
 
     def known(self, poll: Poll) -> dict[str, ModelInfo]:
         """All models known after a poll: listed by a server when it last answered, or configured."""
+        self._check()
         self._note(poll)
         models: dict[str, ModelInfo] = {}
         for server in self.servers:

@@ -60,14 +60,10 @@ class Finders:
         return servers[0]
 
     async def first_answer(self, ask: Callable[[Server], Awaitable[T]]) -> T:
-        """What the first server says; where it cannot be reached or is silent, the next one."""
-        asks = [partial(ask, each) for each in (self.first, *self.servers[1:])]
-        answer, errors = await first(
-            asks,
-            ailing=[each.is_ailing for each in self.servers],
-            stagger=True,
-            failures=(UnavailableError, DeadlineExceededError),
-        )
+        """What the first server says; the next one where it cannot be reached, is silent, or failed just before."""
+        servers = sorted((self.first, *self.servers[1:]), key=lambda each: each.is_ailing)
+        unreachable = (UnavailableError, DeadlineExceededError)
+        answer, errors = await first([partial(ask, each) for each in servers], stagger=True, failures=unreachable)
         if answer is None:
             raise errors[0]
         return answer
