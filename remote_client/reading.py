@@ -17,7 +17,15 @@ from weakref import WeakValueDictionary
 from . import _threads
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .calls import Caller
-from .errors import ClosedError, DeadlineExceededError, PicklingError, RemoteCallError, SchemaError, UnimplementedError
+from .errors import (
+    ClosedError,
+    DeadlineExceededError,
+    PicklingError,
+    RemoteCallError,
+    SchemaError,
+    UnavailableError,
+    UnimplementedError,
+)
 from .settings import CallOptions, ConnectionInfo, Protocol
 
 if TYPE_CHECKING:
@@ -106,6 +114,16 @@ class LateDescriptionError(SchemaError, DeadlineExceededError):
     """The server did not describe itself in time."""
 
 
+class AbsentDescriptionError(SchemaError, UnavailableError):
+    """The server could not be asked what it can do, or a proxy answered that it is away."""
+
+
+_KINDS: dict[type[RemoteCallError], type[SchemaError]] = {
+    DeadlineExceededError: LateDescriptionError,
+    UnavailableError: AbsentDescriptionError,
+}
+
+
 def _is_answer(error: RemoteCallError) -> bool:
     """Whether it is the server that does not tell; else it was not reached, or the target is another one."""
     if error.http_status is not None:
@@ -121,7 +139,7 @@ async def _read_openapi(caller: Caller) -> ServiceDescription:
     except RemoteCallError as error:
         if not _is_answer(error):
             raise
-        kind = LateDescriptionError if isinstance(error, DeadlineExceededError) else SchemaError
+        kind = next((kind for cause, kind in _KINDS.items() if isinstance(error, cause)), SchemaError)
         raise kind(f"{caller.target} does not give its OpenAPI document ({openapi.DOCUMENT}): {error}") from error
     return await _shared((openapi.describe, document))
 

@@ -263,14 +263,21 @@ async def test_json_may_have_another_type(http_wire: HttpWire, kind: str | None)
         assert pickle.loads(pickle.dumps(model))
 
 
-@pytest.mark.parametrize("status", [502, 503])
-async def test_discovery_over_grpc_meets_a_proxy_without_a_server(status: int) -> None:
-    async with Http2Server(over_http2((status, HTML, NGINX.format("Bad Gateway")))) as server:
-        for deed in ("models", "describe", "runtime_info"):
-            async with RemoteClient(f"grpc://127.0.0.1:{server.port}", retries=0) as client:
+@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_discovery_meets_a_proxy_without_a_server(http_wire: HttpWire, protocol: str, status: int) -> None:
+    page = NGINX.format("Bad Gateway")
+    routes = ("GET /openapi.json", "GET /info/models", "GET /info/version")
+    await http_wire.faults({route: {"status": status, "headers": HTML, "body": page} for route in routes})
+    async with Http2Server(over_http2((status, HTML, page))) as server:
+        target = http_wire.target if protocol == "http" else f"grpc://127.0.0.1:{server.port}"
+        for deed in ("models", "describe", "runtime_info", "model"):
+            async with RemoteClient(target, retries=0) as client:
                 with pytest.raises(UnavailableError) as caught:
-                    await getattr(client, deed)()
-            assert f"HTTP status {status}" in str(caught.value)
+                    await (client.model("raw") if deed == "model" else getattr(client, deed)())
+            if ENGINE == "asyncio" or protocol == "http":
+                assert f"HTTP status {status}" in str(caught.value)
+                assert "Bad Gateway" in str(caught.value)
 
 
 # -- streams that are reset, or end too early -------------------------------------------------------------------------
