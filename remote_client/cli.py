@@ -23,11 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "stubs", help="write declared modules from a live runtime", description="Writes a runtime's types and tasks."
     )
     stubs.add_argument("target", help="host:port, grpcs://host:port, http://host:port, ...")
+    stubs.add_argument("--proxy", help="env for the proxy that the environment names, or the URL of one")
     stubs.add_argument("-o", "--output", type=Path, help="the file to write; standard output without it")
     stubs.add_argument("--sync", action="store_true", help="for the blocking client, remote_client.sync")
     given = parser.parse_args(arguments)
     try:
-        text = asyncio.run(_stubs(given.target, given.sync))
+        text = asyncio.run(_stubs(given.target, given.proxy, given.sync))
         if given.output is None:
             sys.stdout.write(text)
         else:
@@ -38,6 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _stubs(target: str, blocking: bool) -> str:
-    async with RemoteClient(target) as client:
+async def _stubs(target: str, proxy: str | None, blocking: bool) -> str:
+    async with RemoteClient(target, proxy=proxy) as client:
         return write(await client.describe(), "a caikit runtime", blocking=blocking)

@@ -12,6 +12,7 @@ import pytest
 
 from remote_client import ConnectionInfo, JobStatus, RemoteClient, RemoteModelFinder, RemoteModelInitializer
 from remote_client import sync as blocking
+from remote_client.cli import main
 from remote_client.errors import UnavailableError
 
 from ..support.forward_proxy import ForwardProxy
@@ -99,6 +100,15 @@ def test_handles_take_the_environments_proxy_of_their_process(
         model: Any = client.model("foo")
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             assert pool.submit(_greet, model).result() == HELLO
+
+
+def test_stubs_are_written_through_it(
+    proxy: ForwardProxy, protocol: Protocol, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["stubs", target(protocol), "--proxy", proxy.url()]) == 0
+    assert "SampleTask" in capsys.readouterr().out
+    assert main(["stubs", target(protocol), "--proxy", "socks5://x:1"]) == 1
+    assert "socks5:// proxies are not supported" in capsys.readouterr().err
 
 
 async def test_a_start_that_got_no_tunnel_is_known_to_be_none(proxy: ForwardProxy) -> None:
