@@ -13,6 +13,8 @@ from typing import Any
 
 TEXT, ROWS, ITEMS, DEPTH = 500, 100, 10, 3
 """What is shown at most: characters of a text, rows, items of a value inside, and tables in each other."""
+LINES = 4000
+"""Characters of a text of several lines that are shown, such as a traceback."""
 _LEFT = 'style="text-align: left; vertical-align: top; white-space: pre-wrap"'
 
 
@@ -60,5 +62,14 @@ def _is_message(value: Any) -> bool:
 
 
 def _text(text: str, limit: int = TEXT) -> str:
-    shown = text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
+    shown = _cut_lines(text) if "\n" in text else _cut(text, limit)
     return escape("".join(char if char.isprintable() or char == "\n" else " " for char in shown))
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
+
+
+def _cut_lines(text: str) -> str:
+    """Cut it in the middle: the last line of a traceback tells most."""
+    return text if len(text) <= LINES else f"{_cut(text, LINES // 2)}\n{text[-LINES // 2 :]}"

@@ -17,13 +17,28 @@ from ._html import table
 if TYPE_CHECKING:
     import grpc
 
-_TEXT_LIMIT = 4096
+_TEXT_LIMIT, _LINES_LIMIT = 4096, 16_384
+_BREAKS = re.compile("\r\n?|[\x85\u2028\u2029]")
+"""Line breaks of all kinds but a newline."""
 
 
 def clean(text: str, limit: int = _TEXT_LIMIT) -> str:
     """`text` of a server made safe to log and to print: no control characters, at most `limit` characters."""
     shown = text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
     return "".join(char if char.isprintable() else " " for char in shown)
+
+
+def clean_lines(text: str, limit: int = _LINES_LIMIT) -> str:
+    """`text` of a server made safe to print, with its lines: control characters but newlines are gone.
+
+    Whoever logs it needs `clean` or its `repr`, or else the server can forge lines of the log. What is longer than
+    `limit` is cut in the middle, as the last line of a traceback tells most.
+    """
+    lines = _BREAKS.sub("\n", text).rstrip("\n")
+    if len(lines) > limit:
+        half = limit // 2 - 20  # the note has room, so that a text is cut once
+        lines = f"{lines[:half]}\n... ({len(lines)} characters)\n{lines[-half:]}"
+    return "".join(char if char.isprintable() or char == "\n" else " " for char in lines)
 
 
 _SECRET = re.compile(r"auth|cookie|credential|key|pass|secret|session|signature|token")
@@ -193,13 +208,15 @@ class JobError(RemoteClientError):
 
     Attributes:
         id: the job's id.
-        reasons: what the server says about it.
+        reasons: what the server says about it, with its lines: a traceback has several, here and in `str()`. Log the
+            `repr()` where a line of the log must be one event.
     """
 
     def __init__(self, kind: str, id: str, reasons: tuple[str, ...] = ()) -> None:
         self.id = id
-        self.reasons = tuple(map(clean, reasons))
-        told = f": {'; '.join(self.reasons)}" if self.reasons else ""
+        self.reasons = tuple(map(clean_lines, reasons))
+        between = "\n" if any("\n" in each for each in self.reasons) else "; "
+        told = f": {between.join(self.reasons)}" if self.reasons else ""
         super().__init__(f"{kind} {clean(id)!r} {self._ended}{told}")
 
     _ended: ClassVar[str] = "ended"

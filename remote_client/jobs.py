@@ -34,6 +34,7 @@ from .errors import (
     RemoteCallError,
     SchemaError,
     clean,
+    clean_lines,
     kind_of,
 )
 from .patience import first, for_any
@@ -69,7 +70,7 @@ class JobInfo(BaseModel):
         state: where it is.
         submission_timestamp: when it was started, with a time zone; None where the server does not tell.
         completion_timestamp: when it ended; None before, and where the server does not tell.
-        reasons: why it failed.
+        reasons: why it failed; a traceback keeps its lines.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -90,7 +91,12 @@ class JobInfo(BaseModel):
     @field_validator("reasons", mode="before")
     @classmethod
     def _no_empty_ones(cls, value: Any) -> Any:
-        return [clean(each) for each in value or () if each]
+        return [each for each in value if each] if isinstance(value, (list, tuple)) else value or ()
+
+    @field_validator("reasons")
+    @classmethod
+    def _cleaned(cls, reasons: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(clean_lines, reasons))
 
 
 @dataclass(frozen=True)

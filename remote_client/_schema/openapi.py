@@ -14,7 +14,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from .._body import Odd
-from ..errors import SchemaError
+from ..errors import SchemaError, clean
 from . import names
 from .attributes import attributes_of
 from .json_codec import FileResponse, JsonCodec, QueryCodec, TaskCodec, TrainingCodec, fields_of, signature_of
@@ -108,7 +108,7 @@ class _Reader:
         )
 
     def _notes(self) -> tuple[str, ...]:
-        unknown = ", ".join(sorted(self._types.unknown))
+        unknown = clean(", ".join(sorted(self._types.unknown)))  # the server's words, which are logged
         if not unknown:
             return ()
         told = f"the server's OpenAPI document does not define {unknown}: what has these types takes and gives any"

@@ -5,9 +5,27 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ..live import test_bad_input, test_calls, test_discovery, test_folders, test_jobs, test_protocols, test_zoo
+from ..live import (
+    test_bad_input,
+    test_calls,
+    test_discovery,
+    test_folders,
+    test_jobs,
+    test_protocols,
+    test_reasons,
+    test_zoo,
+)
 
-MODULES = (test_bad_input, test_calls, test_discovery, test_folders, test_jobs, test_protocols, test_zoo)
+MODULES = (
+    test_bad_input,
+    test_calls,
+    test_discovery,
+    test_folders,
+    test_jobs,
+    test_protocols,
+    test_reasons,
+    test_zoo,
+)
 CLIENTS = {"client", "grpc_client", "http_client"}
 LEFT_OUT = {
     "test_bidi_answers_before_the_next_input": "its input is made by the test's loop; see test_calls.py",

@@ -2,6 +2,7 @@
 
 import json
 import time
+import traceback
 from datetime import datetime
 from typing import Dict, Iterable, List, Optional, Union
 
@@ -212,6 +213,8 @@ class SampleModule(ModuleBase):
     ) -> "SampleModule":
         """Remembers what it was trained with."""
         if fail:
+            if note == "traceback":
+                _fail(note)
             raise ValueError("the training was asked to fail")
         rows = [row.name for row in training_data]
         time.sleep(seconds)
@@ -425,6 +428,11 @@ def _fail(kind: str) -> None:
         raise TypeError("a type of the model's is wrong")
     if kind == "RESOURCE_EXHAUSTED":
         raise BusyBackendError
+    if kind == "traceback":  # as modules tell what happened in a process of their own
+        try:
+            json.loads("{")
+        except ValueError:
+            raise RuntimeError(traceback.format_exc()) from None
     if kind in CaikitCoreStatusCode.__members__:
         raise CaikitCoreException(CaikitCoreStatusCode[kind], f"the model says {kind}")
     raise RuntimeError("the model broke")
