@@ -64,6 +64,8 @@ _WHO: dict[int, str] = {
     **dict.fromkeys(_CDN, "a CDN answers so when it gets no valid answer, or none in time, from the server behind it"),
 }
 """Who may answer with a status, and why, where the answer itself does not tell."""
+SILENCED = "proxies end calls that are silent for longer than their read timeout"
+"""Why a stream may have been cut that the server itself had no reason to end."""
 _CLASSES: dict[int, type[RemoteCallError]] = {
     407: UnauthenticatedError,
     414: ResourceExhaustedError,

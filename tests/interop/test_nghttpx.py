@@ -41,5 +41,5 @@ async def test_a_call_longer_than_the_backends_timeout(peers: Peers, protocol: s
             async with module.count(n=2, hang=True) as stream:
                 await anext(stream)
                 await anext(stream)
-                with pytest.raises(StreamTruncatedError):
+                with pytest.raises(StreamTruncatedError, match="read timeout"):
                     await anext(stream)

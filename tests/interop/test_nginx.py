@@ -76,7 +76,7 @@ async def test_a_silence_in_a_stream_longer_than_the_read_timeout(peers: Peers, 
         async with way.module() as module, module.count(n=2, hang=True) as stream:
             await anext(stream)
             await anext(stream)
-            with pytest.raises(StreamTruncatedError):
+            with pytest.raises(StreamTruncatedError, match="read timeout"):
                 await anext(stream)
 
 

@@ -42,7 +42,7 @@ from ..http.requests import (
     split_path,
     whole,
 )
-from ..http.sse import UNFRAMED, EventReader, says_it_is_last
+from ..http.sse import LOST_WITHIN, UNFRAMED, EventReader, says_it_is_last
 from ..http.transport import answer_limit
 from .httpx_library import library_of
 
@@ -365,9 +365,7 @@ class _HttpxStream(ByteStream):
         if not framed and not says_it_is_last(self._last):
             raise self._truncated(None, UNFRAMED)
 
-    def _truncated(
-        self, error: Exception | None, told: str = "the connection was lost before the stream had ended"
-    ) -> RemoteClientError:
+    def _truncated(self, error: Exception | None, told: str = LOST_WITHIN) -> RemoteClientError:
         transport = self._transport
         truncated = StreamTruncatedError(told, method=self._call.path, target=transport.target)
         if error is not None:

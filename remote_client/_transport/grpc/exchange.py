@@ -18,9 +18,10 @@ from ...errors import (
     redacted,
 )
 from ..base import Answered, Call
-from ..edge import MAX_ERROR_SIZE, PATIENCE, RUNTIMES_OWN, Answer, answer_error, reset_class
+from ..edge import MAX_ERROR_SIZE, PATIENCE, RUNTIMES_OWN, SILENCED, Answer, answer_error, reset_class
 from ..retry import pushback_ms
 from .events import Stream
+from .frames import error_name
 from .heads import Head
 from .messages import RESET_CODES, MessageError, MessageReader, Status, read_head, read_trailers
 from .requests import Block
@@ -132,8 +133,9 @@ class Exchange:
             self.end_without_status()
 
     def end_without_status(self) -> None:
-        """The answer ended, and says nothing about that."""
-        self.end(Status("UNKNOWN", "the server ended the call without a status"))
+        """The answer ended with its body, as no server of gRPC ends it."""
+        told = "the server, or a proxy before it, ended the answer without a status"
+        self.fail(self._error(UnavailableError, told))
 
     def _take_text(self, data: bytes | memoryview, end: bool) -> None:
         self._text += data[: MAX_ERROR_SIZE - len(self._text)]
@@ -190,6 +192,7 @@ class Exchange:
         if self._foreign is not None:
             self._end_foreign()  # by what there is of it
         else:
+            error.method = self.call.path[1:]
             self.fail(error)
 
     def expire(self) -> None:
@@ -291,8 +294,10 @@ class Exchange:
 
     def _reset_error(self, code: int) -> RemoteCallError:
         """Return the error of a stream that was reset: the server may have done what it was asked."""
-        told = f"the server, or a proxy before it, reset the stream with error code {code} (RST_STREAM)"
         kind = reset_class(code, started=self.started, within=self.is_within())
+        told = f"the server, or a proxy before it, reset the stream (RST_STREAM, {error_name(code)})"
+        if kind is not None:
+            told += f"; {SILENCED}"
         return self._error(kind or error_class(RESET_CODES.get(code, "INTERNAL")), told)
 
     def is_within(self) -> bool:

@@ -6,8 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from ...errors import DeadlineExceededError, InvalidResponseError, RemoteCallError, StreamTruncatedError
+from ...errors import (
+    DeadlineExceededError,
+    InvalidResponseError,
+    RemoteCallError,
+    StreamTruncatedError,
+    UnavailableError,
+)
 from ..base import Answered, ByteStream, Call
+from ..edge import SILENCED
 from .events import Stream
 from .exchange import Exchange
 from .heads import Head
@@ -189,9 +196,15 @@ class StreamExchange(Exchange, ByteStream):
     def is_within(self) -> bool:
         return self._within
 
+    def on_lost(self, error: RemoteCallError) -> None:
+        if self._within and isinstance(error, UnavailableError):
+            error = self._error(StreamTruncatedError, f"{error.details}, before the stream had ended")
+        super().on_lost(error)
+
     def end_without_status(self) -> None:
         if self._within:
-            self.fail(self._error(StreamTruncatedError, "the server, or a proxy before it, cut the stream"))
+            told = f"the server, or a proxy before it, cut the stream; {SILENCED}"
+            self.fail(self._error(StreamTruncatedError, told))
         else:
             super().end_without_status()
 

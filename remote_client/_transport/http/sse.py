@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from pydantic_core import from_json
 
+from ..edge import SILENCED
+
+LOST_WITHIN = f"the connection was lost before the stream had ended; {SILENCED}"
 UNFRAMED = (
     "the answer has no framing: whether it is whole cannot be known; let the proxy answer in HTTP/1.1, with its "
     "chunked_transfer_encoding on"

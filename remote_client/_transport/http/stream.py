@@ -12,7 +12,7 @@ from .errors import late_as_a_whole, problem
 from .exchange import Exchange
 from .http1 import Head
 from .requests import is_event_stream
-from .sse import UNFRAMED, EventReader, says_it_is_last
+from .sse import LOST_WITHIN, UNFRAMED, EventReader, says_it_is_last
 
 if TYPE_CHECKING:
     from .connection import HttpConnection
@@ -172,7 +172,7 @@ class EventStream(Exchange, ByteStream):
         failure = super()._lost(error, first)
         if self._answer is None or not isinstance(failure, UnavailableError):
             return failure
-        truncated = self._truncated("the connection was lost before the stream had ended")
+        truncated = self._truncated(LOST_WITHIN)
         truncated.__cause__ = failure.__cause__
         return truncated
 
