@@ -318,6 +318,14 @@ async def test_a_stall_that_a_proxy_ends_is_not_the_models_error(end: bytes, kin
             assert seen == [b"1"]
 
 
+@pytest.mark.parametrize("body", [b"", raw.message(b"half", length=9)], ids=["nothing", "half a message"])
+async def test_an_answer_that_a_proxy_cuts_is_not_the_models_error(body: bytes) -> None:
+    """No server of gRPC ends an answer with its body: its status comes in trailers."""
+    for failure in await grpc_failures([send(raw.head() + body + raw.frame(raw.DATA, b"", raw.END_STREAM)), HANG]):
+        assert isinstance(failure, UnavailableError)
+        assert not failure.outcome_known
+
+
 @ONLY_OURS
 async def test_a_stall_after_an_acknowledgement_is_not_the_models_error() -> None:
     """The runtime acknowledges a stream of messages by a head, long before its first answer."""
