@@ -1,4 +1,4 @@
-"""The examples of the README, run in order against a real runtime."""
+"""The examples of the README and of other pages, run in order against a real runtime."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from typing import Any
 from .runtime import Runtime
 
 README = Path(__file__).parent.parent.parent / "README.md"
+DOCS = README.parent / "docs"
 
 
-def examples() -> Iterator[tuple[str, str]]:
+def examples(page: Path = README) -> Iterator[tuple[str, str]]:
     """Each Python example and the heading it stands under."""
     heading = ""
-    for match in re.finditer(r"^## ([^\n]+)$|^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL):
+    for match in re.finditer(r"^## ([^\n]+)$|^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
         if match[1]:
             heading = match[1]
         else:
