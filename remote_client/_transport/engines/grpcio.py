@@ -32,7 +32,7 @@ from ...errors import (
 from ...settings import ConnectionInfo
 from ..base import Answered, ByteStream, Call, Transport
 from ..deadlines import Deadlines
-from ..edge import RUNTIMES_OWN, Answer, answer_error, reset_class
+from ..edge import RUNTIMES_OWN, SILENCED, Answer, answer_error, reset_class
 from ..net.diagnosis import closed_early, closed_in_handshake, speaks_http1, tls_words
 from ..net.dial import proxy_refusal
 from ..net.proxy import hint
@@ -55,6 +55,8 @@ _FOREIGN = re.compile(r"http2 header with status: (\d{3})")
 _RESET = re.compile(r"RST_STREAM with error code (\d+)")
 _CUT = "END_STREAM flag received"
 """How gRPC tells that a server's answer ended without a status."""
+_LOST = re.compile(r"Stream removed.*(Socket closed|recvmsg|sendmsg)")
+"""How gRPC tells that a connection ended in the middle of a stream."""
 _OWN = re.compile(r"CLIENT:|Stream removed|RST_STREAM|http2 header|Internal error from Core")
 """How gRPC tells what no server's status said."""
 _PROXY_ANSWER = re.compile(r"HTTP proxy returned response code (\d{3})")
@@ -284,7 +286,9 @@ def _broken_off(call: Call, details: str, target: str, within: bool) -> RemoteCa
     kind = None if code is None else reset_class(int(code[1]), started=within, within=within)
     if _CUT in details:  # gRPC may tell so of a proxy's answer, too, instead of its status
         kind = StreamTruncatedError if within else UnavailableError
-    return None if kind is None else kind(details, method=method, target=target)
+    if kind is None and within and _LOST.search(details):
+        return StreamTruncatedError(details, method=method, target=target)
+    return None if kind is None else kind(f"{details}; {SILENCED}", method=method, target=target)
 
 
 def _is_known(status: str, details: str) -> bool:
