@@ -53,8 +53,8 @@ _UNSENT = (
 """How gRPC begins to tell that there was no connection to send a call on."""
 _FOREIGN = re.compile(r"http2 header with status: (\d{3})")
 _RESET = re.compile(r"RST_STREAM with error code (\d+)")
-_CUT = "END_STREAM flag received"
-"""How gRPC tells that a server's answer ended without a status."""
+_CUT = re.compile(r"Stream removed(?: \(.*END_STREAM flag received.*)?")
+"""How gRPC tells that a server's answer ended without a status; an older one (1.66) without the reason."""
 _LOST = re.compile(r"Stream removed.*(Socket closed|recvmsg|sendmsg)")
 """How gRPC tells that a connection ended in the middle of a stream."""
 _OWN = re.compile(r"CLIENT:|Stream removed|RST_STREAM|http2 header|Internal error from Core")
@@ -284,7 +284,7 @@ def _broken_off(call: Call, details: str, target: str, within: bool) -> RemoteCa
         answer = Answer(int(foreign[1]))
         return answer_error(answer, method=method, target=target, metadata=call.metadata, wanted="gRPC", now=0.0)
     kind = None if code is None else reset_class(int(code[1]), started=within, within=within)
-    if _CUT in details:  # gRPC may tell so of a proxy's answer, too, instead of its status
+    if _CUT.fullmatch(details):  # gRPC may tell so of a proxy's answer, too, instead of its status
         kind = StreamTruncatedError if within else UnavailableError
     if kind is None and within and _LOST.search(details):
         return StreamTruncatedError(details, method=method, target=target)
