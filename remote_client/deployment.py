@@ -190,11 +190,20 @@ def _entry(folder: _Entry, name: str, inside: str | None) -> _Entry:
 
 
 def _content(file: _Entry) -> bytes:
+    size = file.state.st_size
     try:
-        with open(file.path, "rb") as opened:
-            return opened.read()
+        with open(file.path, "rb", opener=_at_once) as opened:
+            data = opened.read(size + 1)  # not to the end: it may have become a device that has none
     except OSError as error:
         raise _unreadable(file.name, file.path, error) from None
+    if len(data) != size:
+        raise _changed(file)
+    return data
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file, and do not wait for a writer if it has become a FIFO."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check_unchanged(entry: _Entry) -> None:
@@ -205,7 +214,11 @@ def _check_unchanged(entry: _Entry) -> None:
         raise _unreadable(entry.name, entry.path, error) from None
     before = entry.state
     if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
-        raise InputError(f"files: {entry.name or entry.path!r} changed while the folder was read")
+        raise _changed(entry)
+
+
+def _changed(entry: _Entry) -> InputError:
+    return InputError(f"files: {entry.name or entry.path!r} changed while the folder was read")
 
 
 def _unreadable(name: str, path: str, error: OSError) -> InputError:

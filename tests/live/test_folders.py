@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,10 +117,10 @@ async def test_reading_holds_up_nobody(
     name = unique()
     loop, opening, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
 
-    def slow(file: str, mode: str) -> object:
+    def slow(*args: Any, **options: Any) -> object:
         loop.call_soon_threadsafe(opening.set)
         go_on.wait(60)
-        return open(file, mode)
+        return open(*args, **options)
 
     monkeypatch.setattr("remote_client.deployment.open", slow, raising=False)
     deployment = asyncio.create_task(grpc_client.deploy_model(name, linked(tmp_path)))

@@ -297,18 +297,28 @@ def test_what_may_not_be_read(forbidden: Path, kind: str) -> None:
 def when_opened(monkeypatch: pytest.MonkeyPatch, path: Path, change: Callable[[], Any]) -> None:
     """Change something the moment a file is opened."""
 
-    def changed(file: Any, *args: Any) -> Any:
+    def changed(file: Any, *args: Any, **options: Any) -> Any:
         if Path(file) == path:
             change()
-        return open(file, *args)
+        return open(file, *args, **options)
 
     monkeypatch.setattr(deployment, "open", changed, raising=False)
+
+
+def become(path: Path, make: Callable[[Path], Any]) -> None:
+    path.unlink()
+    make(path)
 
 
 @pytest.mark.parametrize(
     ("opened", "change", "told"),
     [
         ("b", lambda folder: (folder / "a").write_bytes(b"longer"), "'a' changed while the folder was read"),
+        ("a", lambda folder: (folder / "a").write_bytes(b"longer"), "'a' changed while the folder was read"),
+        ("a", lambda folder: os.truncate(folder / "a", 0), "'a' changed while the folder was read"),
+        ("a", lambda folder: become(folder / "a", os.mkfifo), "'a' changed while the folder was read"),
+        ("a", lambda folder: become(folder / "a", os.mkdir), "'a' cannot be read: Is a directory"),
+        ("a", lambda folder: become(folder / "a", lambda a: os.symlink("/dev/zero", a)), "'a' changed while"),
         ("b", lambda folder: os.utime(folder / "b", ns=(5, 5)), "'b' changed while the folder was read"),
         ("b", lambda folder: os.replace(folder.parent / "new", folder / "sub" / "c"), "'sub/c' changed while"),
         ("a", lambda folder: (folder / "b").unlink(), "'b' vanished while the folder was read"),
@@ -316,7 +326,20 @@ def when_opened(monkeypatch: pytest.MonkeyPatch, path: Path, change: Callable[[]
         ("b", lambda folder: shutil.rmtree(folder / "sub"), "'sub/c' vanished while the folder was read"),
         ("b", lambda folder: (folder / "sub" / "more").write_bytes(b""), "'sub' changed while the folder was read"),
     ],
-    ids=["grown", "touched", "replaced", "gone before", "gone after", "folder gone", "one more"],
+    ids=[
+        "grown",
+        "growing",
+        "shrunk",
+        "a FIFO now",
+        "a folder now",
+        "a device now",
+        "touched",
+        "replaced",
+        "gone before",
+        "gone after",
+        "folder gone",
+        "one more",
+    ],
 )
 def test_what_changes_while_it_is_read(
     model: Path, monkeypatch: pytest.MonkeyPatch, opened: str, change: Callable[[Path], Any], told: str
