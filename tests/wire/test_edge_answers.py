@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from remote_client import RemoteClient
+from remote_client import RemoteClient, sync
 from remote_client.errors import (
     CallCancelledError,
     DeadlineExceededError,
@@ -375,6 +375,18 @@ async def test_nobody_knows_what_a_deployment_did_where_a_proxy_answers(http_wir
             await client.deploy_model("m", {"config.yml": b""})
         assert caught.value.model_name == "m"
     assert (await http_wire.stats())["requests"][route] == 1
+
+
+@pytest.mark.parametrize("edge", [ONCE["a login page"], ONCE["502"], ONCE["524"]], ids=["a login page", "502", "524"])
+def test_nobody_knows_what_a_blocking_clients_deployment_did(http_wire: HttpWire, edge: Edge) -> None:
+    status, headers, body = edge
+    document = json.loads((ROOT / "tests/support/openapi/complete.json").read_text())
+    fault = {"status": status, "headers": headers, "body": body}
+    faults = {"GET /openapi.json": {"body": document}, "POST /management/models": fault}
+    http_wire.command("faults", faults=faults)
+    with sync.RemoteClient(http_wire.target, retries=5) as client:
+        with pytest.raises(OutcomeUnknownError, match=f"HTTP status {status}"):
+            client.deploy_model("m", {"config.yml": b""})
 
 
 # -- secrets ----------------------------------------------------------------------------------------------------------
