@@ -81,7 +81,7 @@ def test_a_server_that_gives_none() -> None:
 
 def test_notebooks_show_the_lines() -> None:
     escaped = TRACEBACK.replace('"', "&quot;")
-    shown = [JobInfo(state=JobStatus.ERRORED, reasons=(TRACEBACK,)), JobFailedError("job", "id", (TRACEBACK,))]
+    shown: Any = [JobInfo(state=JobStatus.ERRORED, reasons=(TRACEBACK,)), JobFailedError("job", "id", (TRACEBACK,))]
     for each in shown:
         assert escaped in each._repr_html_()
     long = table("", [("", f"first\n{'x' * 10_000}\nlast")])
