@@ -132,7 +132,7 @@ class WireServer(ServerProcess):
 
     @property
     def target(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def _ask_identity(self) -> bytes | None:
         if "tls" in self._wish:
