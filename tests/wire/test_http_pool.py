@@ -385,3 +385,15 @@ def test_eager_tasks(http_wire: Wire) -> None:
         await _one_of_each(http_wire.info())
 
     asyncio.run(main())
+
+
+async def test_connections_that_the_server_ends_without_saying_so(http_wire: Wire) -> None:
+    """As tinyproxy does after each answer: a call that met a dead connection gets a new one, not another dead one."""
+    await http_wire.faults({"POST /echo": {"steps": answer('"x"')}})
+    async with http_module(http_wire.info(retries=0)) as module:
+
+        async def work() -> None:
+            for _ in range(50):
+                assert await module.echo(b'"x"') == b'"x"'
+
+        await asyncio.gather(*[work() for _ in range(8)])

@@ -169,10 +169,10 @@ class Channel:
         self.connect()
 
     def _place(self, groups: list[Group | str]) -> None:
-        """Keep the endpoints whose addresses are still the server's, and make the missing ones."""
-        kept = {each.addresses: each for each in self._endpoints}
+        """Keep the endpoints whose addresses are still the server's, in any order, and make the missing ones."""
+        kept = {frozenset(each.addresses): each for each in self._endpoints}
         old = self._endpoints
-        self._endpoints = [kept.get(each) or self._endpoint(each) for each in groups]
+        self._endpoints = [kept.get(frozenset(each)) or self._endpoint(each) for each in groups]
         for endpoint in old:
             if endpoint not in self._endpoints:
                 if endpoint.task is not None:

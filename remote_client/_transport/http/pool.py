@@ -106,14 +106,23 @@ class Pool:
 
     def release(self, connection: HttpConnection) -> None:
         """A connection can carry the next call."""
-        if self._waiting:
+        exchange = self._next_for_kept()
+        if exchange is not None:
             connection.used = True
-            connection.send(self._waiting.popleft())
+            connection.send(exchange)
             return
         connection.idle_since = self.loop.time()
         self._idle.append(connection)
         if self._sweeper is None:
             self._sweeper = self.loop.call_later(IDLE_TIME, self._sweep)
+
+    def _next_for_kept(self) -> Exchange | None:
+        """Take the first waiting call out that a kept connection may carry; one that met a dead one gets a new one."""
+        for exchange in self._waiting:
+            if not exchange.again:
+                self._waiting.remove(exchange)
+                return exchange
+        return None
 
     def lost(self, connection: HttpConnection, exc: Exception | None) -> None:
         """A connection has ended, by the server or by us."""
