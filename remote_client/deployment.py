@@ -174,12 +174,13 @@ def _entry(folder: _Entry, name: str, inside: str | None) -> _Entry:
     """Return what a name in a folder leads to, which must be `inside` unless that is None."""
     name, path = str(PurePosixPath(folder.name, name)), os.path.join(folder.path, name)
     _check_file(name)
+    is_link = os.path.islink(path)
     try:
-        real = os.path.realpath(path, strict=True) if os.path.islink(path) else path
+        real = os.path.realpath(path, strict=True) if is_link else path
         entry = _Entry(name, real, os.stat(real))
     except OSError as error:
         raise _unreadable(name, path, error) from None
-    if inside is not None and not Path(real).is_relative_to(inside):
+    if is_link and inside is not None and not Path(real).is_relative_to(inside):
         raise InputError(
             f'files: {name!r} is a link that leads out of the folder; links="follow" takes what it leads to'
         )
