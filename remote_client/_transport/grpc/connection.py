@@ -263,6 +263,16 @@ class GrpcConnection(asyncio.Protocol):
         if hasattr(socket, "TCP_USER_TIMEOUT") and self._keepalive.interval is not None:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._keepalive.timeout * 1000))
 
+    def on_late(self, seconds: float) -> None:
+        """A call got no answer in so many seconds: if nothing at all came meanwhile, later calls go elsewhere.
+
+        Where a load balancer on the way acknowledges what its dead backend never gets, no system tells of that. A
+        connection that never answered is kept: its server is slow, and would be as slow on the next.
+        """
+        if not self.leaving and self._http2.answered and self.loop.time() - self._keepalive.heard >= seconds:
+            self.leaving = True
+            self._owner.left(self)
+
     def _watch(self) -> None:
         """Look at the times, and look again when they may matter."""
         self._timer = None

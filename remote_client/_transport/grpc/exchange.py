@@ -203,7 +203,14 @@ class Exchange:
         if self._foreign is not None:
             self._end_foreign()
         else:
-            self.fail(self._expired())
+            self._late()
+
+    def _late(self) -> None:
+        """End the call: nothing came in its time."""
+        connection, timeout = self.connection, self.call.timeout
+        self.fail(self._expired())
+        if connection is not None and timeout is not None:
+            connection.on_late(timeout)
 
     def _expired(self) -> RemoteCallError:
         return self._error(DeadlineExceededError, f"no answer within {self.call.timeout} seconds")

@@ -174,7 +174,7 @@ class StreamExchange(Exchange, ByteStream):
         if left > 0:
             self._due = self.transport.deadlines.add(left, self)
         else:
-            self.fail(self._expired())
+            self._late()
 
     def _expired(self) -> RemoteCallError:
         return self._error(DeadlineExceededError, f"no progress for {self.call.timeout} seconds")
