@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from remote_client.settings import CallOptions, ConnectionInfo
+from tests.conftest import ENGINE
 from tests.support.forward_proxy import ForwardProxy
 from tests.support.http_wire import http_module
 from tests.support.wire import ServerProcess, raw_module
@@ -56,6 +57,11 @@ class Way:
 
     def module(self, calls: CallOptions | None = None, **changes: Any) -> Any:
         return (raw_module if self.is_grpc else http_module)(self.info(**changes), options=calls)
+
+    @property
+    def dials_again(self) -> bool:
+        """Whether the engine dials by itself again after a failure, as gRPC's own does."""
+        return ENGINE == "grpcio" and self.is_grpc
 
     @property
     def ways(self) -> int:
