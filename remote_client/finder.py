@@ -288,7 +288,8 @@ class RemoteModelFinder(Handle):
             try:
                 async with limit:
                     return await self.describe(server)
-            except SchemaError:
+            except SchemaError as error:
+                server.refusal = error
                 return None
             except TimeoutError:
                 if not limit.expired():
@@ -379,7 +380,11 @@ class RemoteModelFinder(Handle):
         async def look(server: Server) -> _Located | None:
             await asyncio.wait((poll.tasks[server],))
             self._check()
-            return await self._described(server) if name in server.models else None
+            if name not in server.models:
+                return None
+            if server.refusal is not None:  # it was asked just now
+                raise server.refusal
+            return await self._described(server)
 
         found = await self._first_of(poll.tasks, look)
         self._note(poll)
@@ -398,6 +403,7 @@ class RemoteModelFinder(Handle):
             self._polled = {**recent, poll.key: now}
 
     async def _ask(self, server: Server) -> None:
+        server.refusal = None
         try:
             server.models, server.error = await self._list_models_now(server), None
         except Exception as error:

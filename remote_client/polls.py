@@ -11,7 +11,7 @@ from ._schema.info import ModelInfo
 from ._schema.rpc import ServiceDescription
 from ._shared import forget
 from .calls import Caller
-from .errors import DeadlineExceededError
+from .errors import DeadlineExceededError, SchemaError
 from .patience import Said, for_all, for_first, wait
 from .settings import ConnectionInfo
 
@@ -25,6 +25,7 @@ class Server:
         models: the models it listed when it last answered.
         error: why it did not answer the last poll, or not in time; None if it did.
         description: what it can do, once that was read.
+        refusal: why it did not describe itself when it was last polled; None where that was not needed.
     """
 
     def __init__(self, connection: ConnectionInfo, caller: Caller) -> None:
@@ -33,6 +34,7 @@ class Server:
         self.models: dict[str, ModelInfo] = {}
         self.error: Exception | None = None
         self.description: ServiceDescription | None = None
+        self.refusal: SchemaError | None = None
 
     @property
     def is_ailing(self) -> bool:
