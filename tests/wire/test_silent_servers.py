@@ -13,8 +13,11 @@ import pytest
 import pytest_asyncio
 
 from remote_client import RemoteClient, finder, patience, sync
+from remote_client._transport.http import pool
 from remote_client.errors import ClosedError, DeadlineExceededError, ModelNotFoundError, UnavailableError
+from remote_client.hooks import CallEnded
 from remote_client.jobs import JobStatus
+from remote_client.settings import ConnectionInfo, Protocol
 from tests.support.http_server import models as http_models
 from tests.support.http_server import openapi
 from tests.support.http_wire import HttpWire
@@ -251,3 +254,28 @@ async def test_a_job_is_found_where_it_is(protocol: str, mute: int, http_wire: H
     async with client_of(f"http://127.0.0.1:{mute}", http_wire.target) as client, asyncio.timeout(LIMIT):
         assert (await client.prediction_job("EchoTask", "id").status()).state is JobStatus.RUNNING
         assert (await client.training("id").cancel()).state is JobStatus.RUNNING
+
+
+@pytest.mark.parametrize("limit", ["connect", "timeout"])
+@pytest.mark.parametrize("deed", [*DEEDS, "healthy"])
+async def test_a_black_hole_is_asked_once(
+    protocol: Protocol, deaf: int, deed: str, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever limit comes first: that of connecting or the call's. No second question follows by another way."""
+    monkeypatch.setattr(pool, "CONNECT_TIMEOUT", 0.2)
+    events: list[Any] = []
+    connection = ConnectionInfo(
+        hostname="127.0.0.1",
+        port=deaf,
+        timeout=3600 if limit == "connect" else 0.1,
+        options={"grpc.min_reconnect_backoff_ms": 200},
+        retries=0,
+    )
+    async with RemoteClient(connection, protocol=protocol, hooks=[events.append]) as client, asyncio.timeout(LIMIT):
+        if deed == "healthy":
+            assert await client.healthy() is False
+        else:
+            with pytest.raises(UnavailableError if limit == "connect" else DeadlineExceededError):
+                await DEEDS[deed](client)
+    (ended,) = [each for each in events if isinstance(each, CallEnded)]
+    assert ended.attempts == 1
