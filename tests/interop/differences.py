@@ -31,6 +31,7 @@ ALWAYS: dict[str, dict[str, str]] = {
         "test_rst_after_header_by_every_code[CANCEL]": _BEGUN,
         "test_an_answer_that_is_no_grpc": _CONTENT,
         "test_what_it_sends_back": _CONTENT,
+        "test_a_relay_that_black_holes_connections[grpc]": "it keeps a silent connection until keepalive ends it",
     },
     "asyncio": {},
 }
