@@ -37,9 +37,11 @@ class ServerProcess(ABC):
 
     Attributes:
         module: what is run; it gets its options as JSON, and tells its port and identity in a line of JSON.
+        prefix: the command that runs it, such as one that enters a network namespace.
     """
 
     module: str
+    prefix: tuple[str, ...] = ()
 
     def __init__(self, **wish: Any) -> None:
         self._wish = wish
@@ -49,7 +51,7 @@ class ServerProcess(ABC):
 
     def __enter__(self) -> Self:
         self.identity = uuid.uuid4().hex
-        command = [sys.executable, "-m", self.module]
+        command = [*self.prefix, sys.executable, "-m", self.module]
         wish = {**self._wish, "port": self.port, "identity": self.identity}
         # Its errors about calls that were cut are not this test run's.
         quiet = {"GRPC_VERBOSITY": "NONE", "PYTHONDONTWRITEBYTECODE": "1"}

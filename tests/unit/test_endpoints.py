@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-from remote_client._transport.grpc.endpoints import Backoff, group, policy_for
+from remote_client._transport.grpc.endpoints import group, policy_for
+from remote_client._transport.net.backoff import Backoff
 from remote_client._transport.net.dial import Address
 
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from ...errors import ConfigurationError, RemoteCallError, RemoteClientError, TlsError, UnavailableError
 from ...settings import ConnectionInfo
 from ..engine import GrpcOptions, Policy
+from ..net.backoff import Backoff
 from ..net.diagnosis import closed_early, dial_error, no_http2
 from ..net.dial import Address, connect, connect_error, resolve
 from ..net.proxy import Route
+from ..net.silence import DOUBTED_AFTER
 from ..net.tls import tls_context
 from .connection import GrpcConnection
-from .endpoints import Backoff, Group, group, policy_for
+from .endpoints import Group, group, policy_for
 from .keepalive import Keepalive
 
 if TYPE_CHECKING:
@@ -187,6 +189,7 @@ class Channel:
         """Connect an endpoint, until the server's settings are here: only then does it speak HTTP/2."""
         connection: GrpcConnection | None = None
         failure: RemoteClientError | None = None
+        self.owner.loop.call_later(DOUBTED_AFTER, self._doubt_dial, endpoint, asyncio.current_task())
         try:
             async with asyncio.timeout(self.options.connect_timeout):
                 connection = await self._open_connection(endpoint)
@@ -207,6 +210,12 @@ class Channel:
             self._not_connected(endpoint, connection, failure)
         self._note_gaps()
         self.owner.schedule()
+
+    def _doubt_dial(self, endpoint: _Endpoint, task: asyncio.Task[None] | None) -> None:
+        """Ask, while a try to connect takes long, whether the name has moved meanwhile."""
+        if task is not None and endpoint.task is task:
+            self.doubt()
+            self.owner.loop.call_later(DOUBTED_AFTER, self._doubt_dial, endpoint, task)
 
     def _silent(self) -> TimeoutError:
         """Return the error of a server that takes connections, and says nothing on them."""
@@ -302,6 +311,12 @@ class Channel:
     def ping_less(self) -> None:
         """The server closed a connection for its PINGs."""
         self._memory.ping_factor *= 2
+
+    def doubt(self) -> None:
+        """A peer is silent: the name may have moved, and other connections may carry the calls that wait."""
+        self._stale = True
+        self.connect()
+        self.owner.schedule()
 
     def made(self, connection: GrpcConnection) -> None:
         """A connection's socket, TLS included, is open."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from copy import copy
 from typing import TYPE_CHECKING, cast
 
 from ...errors import RemoteCallError, TlsError, UnavailableError
 from ..net.diagnosis import closed_early, is_tls_failure, tls_words, wrong_peer
+from ..net.silence import Peer
 from .events import (
     Broken,
     DataReceived,
@@ -57,7 +57,7 @@ class GrpcConnection(asyncio.Protocol):
         self.loop = loop
         self.born = loop.time()
         self._http2 = Http2(loop.time, owner.options.max_metadata_size)
-        self._paused = False
+        self._paused = self._doubted = False
         self._timer: asyncio.TimerHandle | None = None
         self._failure: RemoteCallError | None = None
         self._keepalive = owner.keepalive(loop.time())
@@ -67,7 +67,6 @@ class GrpcConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self._owner.made(self)
-        self._limit_silence()
         self.flush()
         self._watch()
 
@@ -119,7 +118,7 @@ class GrpcConnection(asyncio.Protocol):
     @property
     def is_free(self) -> bool:
         """Whether one more call can be sent now."""
-        if self._paused or self.leaving or not self._http2.has_slot:
+        if self._paused or self.leaving or self._doubted or not self._http2.has_slot:
             return False
         # Its end may have been seen and not told yet: what is sent now would be lost, and nobody could say so.
         return self.transport is not None and not self.transport.is_closing()
@@ -254,14 +253,18 @@ class GrpcConnection(asyncio.Protocol):
 
     # -- silence ------------------------------------------------------------------------------------------------------
 
-    def _limit_silence(self) -> None:
-        """Let the kernel give up a connection whose bytes nobody acknowledges (gRFC A18)."""
-        assert self.transport is not None
-        opened: socket.socket | None = self.transport.get_extra_info("socket")
-        if opened is None or opened.family not in (socket.AF_INET, socket.AF_INET6):
+    def on_peer(self, peer: Peer) -> None:
+        """The peer's system acknowledges nothing, or does again."""
+        if peer is Peer.GONE or (peer is Peer.MISSED and self.leaving):
+            told = "the connection was lost: nothing is acknowledged any more"
+            self._failure = self._failure or UnavailableError(told, target=self._owner.target)
+            self._abort()
             return
-        if hasattr(socket, "TCP_USER_TIMEOUT") and self._keepalive.interval is not None:
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._keepalive.timeout * 1000))
+        self._doubted = peer is not Peer.HEARD
+        if self._doubted:
+            self._owner.doubt()
+        else:
+            self._transport.schedule(self)
 
     def on_late(self, seconds: float) -> None:
         """A call got no answer in so many seconds: if nothing at all came meanwhile, later calls go elsewhere.

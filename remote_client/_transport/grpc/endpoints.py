@@ -1,35 +1,15 @@
-"""Which addresses of a server get a connection, and when one that failed is tried again. Pure: no I/O, no clock."""
+"""Which addresses of a server get a connection. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ..engine import Policy
-from ..net.dial import Address
+from ..net.dial import Address, is_localhost
 
 Group = tuple[Address, ...]
 """Addresses that share one connection: the first that answers."""
-
-
-@dataclass(slots=True)
-class Backoff:
-    """The pause between tries to connect: doubles from `first` to `last` seconds, and ends with a success."""
-
-    first: float
-    last: float
-    until: float = 0.0
-    _pause: float = 0.0
-
-    def failed(self, now: float) -> None:
-        """A try failed."""
-        self._pause = min(self._pause * 2 or self.first, self.last)
-        self.until = now + self._pause
-
-    def succeeded(self) -> None:
-        """A connection was made."""
-        self._pause = self.until = 0.0
 
 
 def policy_for(hostname: str, is_unix: bool) -> Policy:
@@ -37,7 +17,7 @@ def policy_for(hostname: str, is_unix: bool) -> Policy:
 
     The addresses of localhost are one machine, and another server may listen at one of them.
     """
-    if is_unix or hostname == "localhost":
+    if is_unix or is_localhost(hostname):
         return "pick_first"
     try:
         ipaddress.ip_address(hostname)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+import errno
+from typing import TYPE_CHECKING, Any, cast
 
+from ..net.silence import Peer
 from .errors import UnaskedError
 from .http1 import Cut, End, Head, Http1, Malformed
 
@@ -87,6 +89,15 @@ class HttpConnection(asyncio.Protocol):
         if not self.closed.done():
             self.closed.set_result(None)
 
+    def on_peer(self, peer: Peer) -> None:
+        """The peer's system acknowledges nothing, or does again."""
+        if peer is Peer.GONE or (peer is Peer.MISSED and not self._pool.is_named(self)):
+            self.error = TimeoutError(errno.ETIMEDOUT, "nothing is acknowledged any more")
+            self._over(self.error)
+            self._abort()
+        elif peer is not Peer.HEARD:
+            self._pool.doubt(self)
+
     def _over(self, exc: Exception | None) -> None:
         """Nothing more arrives."""
         exchange, self._exchange = self._exchange, None
@@ -109,6 +120,12 @@ class HttpConnection(asyncio.Protocol):
     def is_free(self) -> bool:
         """Whether it can carry a call now."""
         return self._exchange is None and self._http1.is_idle and not self.is_closing
+
+    @property
+    def peer(self) -> Any:
+        """The address it is connected to, without what only IPv6 has."""
+        address = None if self.transport is None else self.transport.get_extra_info("peername")
+        return None if address is None else address[:2]
 
     @property
     def is_closing(self) -> bool:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..net.backoff import Backoff
 from ..net.diagnosis import closed_early, dial_error
-from ..net.dial import CONNECT_TIMEOUT, Address, connect, resolve
+from ..net.dial import CONNECT_TIMEOUT, Address, connect, is_localhost, resolve
 from ..net.proxy import Route
+from ..net.silence import DOUBTED_AFTER
 from ..net.tls import tls_context
 from .connection import HttpConnection
 
@@ -23,6 +28,16 @@ _NAMES_KEPT = 10.0
 """Seconds that a name's addresses are used without asking again, as long as all goes well."""
 _RESOLVE_INTERVAL = 1.0
 """Seconds between two resolutions of a name, at least."""
+_FIRST_PAUSE = 0.1
+"""Seconds until a name that could not be resolved is looked up again; doubles up to `_RESOLVE_INTERVAL`."""
+
+
+@dataclass(slots=True)
+class _Dial:
+    """A connection that is being made: since when, and to which addresses, once they are known."""
+
+    begun: float
+    addresses: Sequence[Address] = ()
 
 
 class Pool:
@@ -42,7 +57,7 @@ class Pool:
         self._idle: list[HttpConnection] = []
         """The one used last is at the end, and is used first."""
         self._waiting: deque[Exchange] = deque()
-        self._dials: set[asyncio.Task[HttpConnection]] = set()
+        self._dials: dict[asyncio.Task[HttpConnection], _Dial] = {}
         self._given_up: set[asyncio.Task[HttpConnection]] = set()
         """Dials that were cancelled, until they are over."""
         self._sweeper: asyncio.TimerHandle | None = None
@@ -52,6 +67,10 @@ class Pool:
         """Whether an address may have moved: a connection was lost or not made."""
         self._resolved_at = float("-inf")
         self._resolving: asyncio.Task[list[Address]] | None = None
+        self._names = Backoff(_FIRST_PAUSE, _RESOLVE_INTERVAL)
+        self._unresolved: BaseException = OSError("it was never looked up")
+        """Why the name has no addresses, as long as it has none."""
+        self._slow: asyncio.TimerHandle | None = None
         self._closed = False
         self.has_served = False
         """Whether the server ever gave an answer."""
@@ -100,9 +119,7 @@ class Pool:
         """A call that waits is over."""
         self._waiting.remove(exchange)
         if len(self._dials) > len(self._waiting):
-            dial = self._dials.pop()
-            self._given_up.add(dial)
-            dial.cancel()
+            self._give_up(next(reversed(self._dials)))
 
     def release(self, connection: HttpConnection) -> None:
         """A connection can carry the next call."""
@@ -159,13 +176,31 @@ class Pool:
             and len(self._dials) + len(self._open) < MAX_CONNECTIONS
             and not self._closed
         ):
-            task = self.loop.create_task(self._dial())
-            self._dials.add(task)
+            dial = _Dial(self.loop.time())
+            task = self.loop.create_task(self._dial(dial))
+            self._dials[task] = dial
             task.add_done_callback(self._dialled)
+        if self._slow is None and self._dials:
+            self._slow = self.loop.call_later(DOUBTED_AFTER, self._look_at_dials)
 
-    async def _dial(self) -> HttpConnection:
+    def _look_at_dials(self) -> None:
+        """Ask, while connecting takes long, whether the name has moved meanwhile."""
+        self._slow = None
+        if self._dials:
+            oldest = next(iter(self._dials.values())).begun
+            if self.loop.time() >= oldest + DOUBTED_AFTER:
+                self._stale = True
+                self._refresh()
+            self._slow = self.loop.call_later(DOUBTED_AFTER, self._look_at_dials)
+
+    def _give_up(self, dial: asyncio.Task[HttpConnection]) -> None:
+        del self._dials[dial]
+        self._given_up.add(dial)
+        dial.cancel()
+
+    async def _dial(self, dial: _Dial) -> HttpConnection:
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            addresses = await self._resolve()
+            addresses = dial.addresses = await self._resolve()
             tls = tls_context(self._info.tls, ("http/1.1",))
             try:
                 return await connect(
@@ -179,7 +214,7 @@ class Pool:
                 raise dial_error(error, self._info, "http") from None
 
     def _dialled(self, task: asyncio.Task[HttpConnection]) -> None:
-        self._dials.discard(task)
+        self._dials.pop(task, None)
         self._given_up.discard(task)
         if task.cancelled():
             return
@@ -220,22 +255,29 @@ class Pool:
 
     async def _resolve(self) -> list[Address]:
         """Return the addresses to connect to, each time beginning with another one."""
-        age = self.loop.time() - self._resolved_at
-        if not self._addresses or age >= (_RESOLVE_INTERVAL if self._stale else _NAMES_KEPT):
-            if self._resolving is None:
-                self._resolving = self.loop.create_task(self._look_up())
-                self._resolving.add_done_callback(self._looked_up)
-            resolving = self._resolving
-            await asyncio.wait((resolving,))
+        self._refresh()
+        if self._resolving is not None:
             # A name that cannot be resolved just now may still have the addresses it had.
-            if not self._addresses:
-                resolving.result()  # raises
+            await asyncio.wait((self._resolving,), timeout=_RESOLVE_INTERVAL if self._addresses else None)
         found = self._addresses
-        if self._route.first[0] == "localhost":
+        if not found:
+            raise copy(self._unresolved)
+        if is_localhost(self._route.first[0]):
             return found  # one machine, and another server may listen at its other address
         self._turn += 1
         turn = self._turn % len(found)
         return found[turn:] + found[:turn]
+
+    def _refresh(self) -> None:
+        """Begin to resolve the name where it is time to: a name that failed has pauses, as a server has."""
+        now = self.loop.time()
+        if not self._addresses:
+            due = self._names.until
+        else:
+            due = self._resolved_at + (_RESOLVE_INTERVAL if self._stale else _NAMES_KEPT)
+        if self._resolving is None and now >= due and not self._closed:
+            self._resolving = self.loop.create_task(self._look_up())
+            self._resolving.add_done_callback(self._looked_up)
 
     async def _look_up(self) -> list[Address]:
         async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -244,9 +286,32 @@ class Pool:
     def _looked_up(self, task: asyncio.Task[list[Address]]) -> None:
         self._resolving = None
         self._resolved_at = self.loop.time()
-        if not task.cancelled() and task.exception() is None:
-            self._addresses = task.result()
-            self._stale = False
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            error.__traceback__ = None
+            self._unresolved = error
+            self._names.failed(self._resolved_at)
+            return
+        self._names.succeeded()
+        self._addresses = task.result()
+        self._stale = False
+        for dial, each in list(self._dials.items()):
+            if each.addresses and not set(each.addresses) & set(self._addresses):
+                self._give_up(dial)  # the name has moved
+        self._dial_more()
+
+    def doubt(self, connection: HttpConnection) -> None:
+        """The peer of a connection is silent: idle ones to it are no better, and the name may have moved."""
+        peer = connection.peer
+        for each in [each for each in self._idle if each.peer == peer]:
+            each.close(abort=True)
+        self._stale = True
+        self._refresh()
+
+    def is_named(self, connection: HttpConnection) -> bool:
+        """Whether the name still means the address of a connection, as far as is known."""
+        return connection.peer in [each[4][:2] for each in self._addresses]
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -254,8 +319,9 @@ class Pool:
         """Close all connections, and wait until they are. The calls that wait are over already."""
         self._closed = True
         self._waiting.clear()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        for timer in (self._sweeper, self._slow):
+            if timer is not None:
+                timer.cancel()
         tasks = [*self._dials, *self._given_up, *([self._resolving] if self._resolving else [])]
         for task in tasks:
             task.cancel()

@@ -21,10 +21,12 @@ from ...errors import (
 )
 from . import sockets
 from .proxy import ProxyError, Route
+from .silence import probe
 from .tunnel import open_tunnel, proxy_tls, proxy_tls_error
 
 CONNECT_TIMEOUT = 5.0
 """Seconds that resolving a name and connecting to one of its addresses may take, TLS handshake included."""
+_LOOPBACK = ("::1", "127.0.0.1")
 _STAGGER = 0.25
 """Seconds before the other address family is tried as well (RFC 8305)."""
 
@@ -42,13 +44,19 @@ async def resolve(host: str, port: int) -> list[Address]:
     if _is_literal(host):
         return _literal(host, port)
     loop = asyncio.get_running_loop()
+    local = _LOOPBACK if is_localhost(host) else ()  # whatever the machine's list of hosts leaves out
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise OSError(f"error resolving {host}:{port}: {error}") from None
     if not found:
         raise OSError(f"error resolving {host}:{port}: it has no address")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *(address for each in local for address in _literal(each, port))]))
+
+
+def is_localhost(host: str) -> bool:
+    """Whether a name means this machine, wherever it is asked for (RFC 6761)."""
+    return host.lower().rstrip(".") == "localhost"
 
 
 def _literal(host: str, port: int) -> list[Address]:
@@ -152,6 +160,7 @@ async def _open_socket(addresses: Sequence[Address] | str) -> socket.socket:
             interleave=1,
         )
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        probe(opened)
         return opened
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

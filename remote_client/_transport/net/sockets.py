@@ -1,4 +1,6 @@
-"""The process's open connections: what becomes of them when it forks, and when their event loop ends before them."""
+"""The process's open connections: which peers are silent, and what becomes of them when the process forks and when
+their event loop ends before them.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,14 @@ from typing import Any
 
 from ... import _fork
 from ...errors import ClosedError
+from .silence import IS_KNOWN, Peer, Silence, unanswered
 
-_open: dict[asyncio.AbstractEventLoop, weakref.WeakSet[Any]] = {}
-"""Protocols whose `transport` is open, by their loop: a set of one thread, which no other changes while it is read."""
+_LOOK_INTERVAL = 0.5
+"""Seconds between two looks for silent peers, as long as there are connections."""
+_open: dict[asyncio.AbstractEventLoop, weakref.WeakKeyDictionary[Any, Silence]] = {}
+"""Protocols whose `transport` is open, by their loop: of one thread, no other changes them while they are read."""
+_looks: dict[asyncio.AbstractEventLoop, asyncio.TimerHandle] = {}
+"""The next look of each loop that has connections."""
 _others: dict[asyncio.AbstractEventLoop, weakref.WeakSet[Any]] = {}
 """Transports whose connections are another library's."""
 _ends: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
@@ -22,10 +29,32 @@ _ends: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
 
 
 def register(protocol: Any) -> None:
-    """Remember a connected protocol; its `transport` attribute holds the transport, or None once that is closed."""
+    """Remember a connected protocol.
+
+    Args:
+        protocol: its `transport` attribute holds the transport, or None once that is closed; its method `on_peer` is
+            told what the silence of its peer means, each time that is looked at, until the peer is heard.
+    """
     loop = asyncio.get_running_loop()
     _watch(loop)
-    _open[loop].add(protocol)
+    _open[loop][protocol] = Silence()
+    if IS_KNOWN and loop not in _looks:
+        _looks[loop] = loop.call_later(_LOOK_INTERVAL, _look, loop)
+
+
+def _look(loop: asyncio.AbstractEventLoop) -> None:
+    """Tell the connections of a loop whose peer is silent."""
+    del _looks[loop]
+    connections = [(each, silence) for each, silence in _open[loop].items() if each.transport is not None]
+    for protocol, silence in connections:
+        if protocol.transport is None:  # the end of another one ended it
+            continue
+        seen = unanswered(protocol.transport.get_extra_info("socket"))
+        before = silence.peer
+        if seen is not None and max(before, silence.look(loop.time(), seen)) is not Peer.HEARD:
+            protocol.on_peer(silence.peer)
+    if connections:
+        _looks[loop] = loop.call_later(_LOOK_INTERVAL, _look, loop)
 
 
 def close_at_end(transport: Any) -> None:
@@ -38,7 +67,7 @@ def close_at_end(transport: Any) -> None:
 def _watch(loop: asyncio.AbstractEventLoop) -> None:
     if loop not in _ends:
         end_left_ones()
-        _open[loop], _others[loop] = weakref.WeakSet(), weakref.WeakSet()
+        _open[loop], _others[loop] = weakref.WeakKeyDictionary(), weakref.WeakSet()
         _ends[loop] = end = _close_at_end(loop)
         with contextlib.suppress(StopIteration):  # at its `yield`
             end.asend(None).send(None)
@@ -54,6 +83,8 @@ async def _close_at_end(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None,
         yield
     finally:
         _ends.pop(loop, None)
+        if (look := _looks.pop(loop, None)) is not None:
+            look.cancel()
         for protocol in list(_open.pop(loop, ())):
             if protocol.transport is not None:
                 protocol.transport.abort()
@@ -67,6 +98,7 @@ def end_left_ones() -> bool:
     for loop in list(_ends):  # a copy: other threads have loops that begin and end
         if loop.is_closed():
             _ends.pop(loop, None)
+            _looks.pop(loop, None)
             _others.pop(loop, None)
             for protocol in list(_open.pop(loop, ())):
                 found = _shut_down(protocol.transport) or found
