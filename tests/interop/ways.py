@@ -146,15 +146,11 @@ async def _all(stream: Any) -> list[Any]:
     return [item async for item in stream]
 
 
-async def gathered(module: Any, count: int) -> list[Any]:
-    """What became of so many calls at once: an answer or an error for each."""
-    return await asyncio.gather(*(module.echo(b"%d" % number) for number in range(count)), return_exceptions=True)
-
-
 async def lose_none(way: Way, count: int, **changes: Any) -> None:
     """Make so many calls at once, and check that each was answered with its own, and began exactly once."""
-    async with way.module(**{"timeout": 60} | changes) as module:
-        answers = await gathered(module, count)
+    settings: dict[str, Any] = {"timeout": 60} | changes
+    async with way.module(**settings) as module:
+        answers = await asyncio.gather(*(module.echo(b"%d" % n) for n in range(count)), return_exceptions=True)
     begun = await way.begun()
     lost = [each for each in answers if isinstance(each, BaseException)]
     assert not lost, f"{len(lost)} of {count} calls are lost, {begun} began: {lost[0]!r}"
