@@ -1,8 +1,8 @@
 """ConnectionManager: keeps a connection no longer than its age allows, without ever losing a call.
 
 Connections come in generations. A call leases the current one; when that is too old, the next call finds a new one in
-its place, and the old one is closed when its last lease ends (make before break: closing a gRPC channel kills what is
-in flight, https://github.com/grpc/grpc/issues/41875).
+its place, and the old one is closed when its last lease ends, after hours if that is a stream's (make before break:
+closing a gRPC channel kills what is in flight, https://github.com/grpc/grpc/issues/41875).
 """
 
 from __future__ import annotations
@@ -30,14 +30,12 @@ from .pending import MAX_PENDING, Joining, Pending, Place, shared
 from .retry import Budget
 
 T = TypeVar("T")
-MAX_DRAIN = 600.0
-"""Seconds an old connection may go on for the calls that still use it, before they are cut."""
 
 
 class _Generation:
     """One connection and how many calls use it."""
 
-    __slots__ = ("cut", "expires", "finalizer", "leases", "retired", "transport")
+    __slots__ = ("expires", "finalizer", "leases", "retired", "transport")
 
     def __init__(self, transport: Transport, expires: float, finalizer: weakref.finalize[Any, Any]) -> None:
         self.transport = transport
@@ -45,7 +43,6 @@ class _Generation:
         self.expires = expires
         self.leases = 0
         self.retired = False
-        self.cut: asyncio.TimerHandle | None = None
 
 
 class Lease:
@@ -67,7 +64,7 @@ class Lease:
         generation = self._generation
         generation.leases -= 1
         if generation.retired and not generation.leases:
-            self.manager._close(generation, _drained)
+            self.manager._close(generation, _replaced)
 
 
 class ConnectionManager(Immutable):
@@ -77,7 +74,6 @@ class ConnectionManager(Immutable):
         connect: makes a transport; called in the loop, does no I/O.
         max_session_age: seconds until a connection is replaced (less a random part of up to 20 %, so that many clients
             do not reconnect at once); below 0 never, 0 a new connection for each call.
-        max_drain: seconds an old connection may go on for the calls that still use it.
         jitter: gives a number from 0 to 1.
         target: the server's address as error messages show it.
         max_pending: calls that wait for an answer at most, of all clients of the loop; see `pending`.
@@ -93,7 +89,6 @@ class ConnectionManager(Immutable):
         connect: Callable[[], Transport],
         *,
         max_session_age: float = -1,
-        max_drain: float = MAX_DRAIN,
         jitter: Callable[[], float] = random.random,
         target: str = "",
         max_pending: float = MAX_PENDING,
@@ -105,7 +100,6 @@ class ConnectionManager(Immutable):
         self.budget = Budget(time.monotonic())
         self._connect = connect
         self._max_age = max_session_age
-        self._max_drain = max_drain
         self._jitter = jitter
         self._loop: asyncio.AbstractEventLoop | None = None
         self._current: _Generation | None = None
@@ -180,24 +174,21 @@ class ConnectionManager(Immutable):
         self._current = new = _Generation(transport, loop.time() + _lifetime(self._max_age, self._jitter), finalizer)
         self.opened += 1
         if old is not None:
-            self._retire(old, loop)
+            self._retire(old)
         if self._max_age == 0:
             # Its one lease follows at once; retired from the start, it ends with it.
             self._current = None
-            self._retire(new, loop, leased=True)
+            self._retire(new, leased=True)
         return new
 
-    def _retire(self, generation: _Generation, loop: asyncio.AbstractEventLoop, leased: bool = False) -> None:
+    def _retire(self, generation: _Generation, leased: bool = False) -> None:
         generation.retired = True
         if not generation.leases and not leased:
-            self._close(generation, _drained)
+            self._close(generation, _replaced)
             return
         self._draining.add(generation)
-        generation.cut = loop.call_later(self._max_drain, self._close, generation, _drained)
 
     def _close(self, generation: _Generation, reason: Callable[[], RemoteClientError]) -> None:
-        if generation.cut is not None:
-            generation.cut.cancel()
         self._draining.discard(generation)
         generation.finalizer.detach()
         loop = self._loop
@@ -348,5 +339,5 @@ def _closed() -> RemoteClientError:
     return ClosedError("it was closed while the call was in flight")
 
 
-def _drained() -> RemoteClientError:
-    return UnavailableError("the connection was replaced, and this call outlived the time it may drain")
+def _replaced() -> RemoteClientError:
+    return UnavailableError("the connection was replaced")

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 
 class Stopwatch:
@@ -48,6 +48,32 @@ async def longest_stall(deed: Awaitable[Any]) -> float:
         longest = max(longest, watch.seconds)
     await task
     return longest
+
+
+class Hours:
+    """An event loop's clock that a test puts forward: what is due by then happens at once.
+
+    Args:
+        loop: the loop; its own clock again when the context ends.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop: Any = loop
+        self._time = loop.time
+        self.passed = 0.0
+
+    def __enter__(self) -> Self:
+        self._loop.time = lambda: self._time() + self.passed
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del self._loop.time  # its timers are late from now on, and go on
+
+    async def go_by(self, seconds: float) -> None:
+        """Put the clock forward, and let the loop do what is due."""
+        self.passed += seconds
+        for _ in range(3):
+            await asyncio.sleep(0)
 
 
 def _waits() -> dict[str, float]:

@@ -9,7 +9,7 @@ import pytest
 from remote_client._transport.base import ByteStream, Call, Transport
 from remote_client._transport.manager import ConnectionManager
 from remote_client.errors import ClosedError, RemoteClientError, UnavailableError, WrongLoopError
-from tests.support.clock import Stopwatch
+from tests.support.clock import Hours, Stopwatch
 
 
 class Counting(Transport):
@@ -107,18 +107,20 @@ async def test_jitter_shortens_by_a_fifth_at_most(jitter: float, age: float) -> 
     await pool.manager.aclose()
 
 
-async def test_draining_has_an_end() -> None:
-    pool = Pool(max_session_age=0.01, max_drain=0.05)
-    forever = pool.manager.lease()
-    await asyncio.sleep(0.02)
-    pool.manager.lease().release()
-    await asyncio.sleep(0.03)
-    assert 0 in pool.open
-    await asyncio.sleep(0.08)
-    assert 0 not in pool.open
-    assert "outlived" in str(pool.made[0].closed)
-    forever.release()  # late, and harmless
-    await pool.manager.aclose()
+async def test_a_lease_keeps_its_connection_for_hours() -> None:
+    """A stream that goes on all day is no reason to cut it."""
+    pool = Pool(max_session_age=60)
+    with Hours(asyncio.get_running_loop()) as clock:
+        stream = pool.manager.lease()
+        for _ in range(24):
+            await clock.go_by(3600)
+            pool.manager.lease().release()
+        await asyncio.sleep(0.03)
+        assert pool.open == [0, 24]
+        stream.release()
+        await asyncio.sleep(0.03)
+        assert pool.open == [24]
+        await pool.manager.aclose()
 
 
 async def test_closing_is_for_good() -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from remote_client._transport.base import Transport
 from remote_client._transport.manager import ConnectionManager, open_connections
-from remote_client.errors import UnavailableError
-from tests.support.clock import Stopwatch
+from tests.support.clock import Hours
 from tests.support.proxy import Proxy
 from tests.support.wire import WireServer, open_files, raw_module, settled
 
@@ -84,11 +83,11 @@ async def test_zero_is_a_connection_for_each_call(wire: WireServer) -> None:
 
 async def test_above_zero_rotates_by_age(wire: WireServer) -> None:
     module, manager, connector = await _aged(wire, 0.1)
-    watch = Stopwatch()
+    begun = asyncio.get_running_loop().time()
     for _ in range(20):
         await module.echo(b"")
         await asyncio.sleep(0.02)
-    most = 1 + watch.seconds / 0.1
+    most = 1 + (asyncio.get_running_loop().time() - begun) / 0.1
     await manager.aclose()
     assert 3 <= connector.made <= most
     assert (await wire.stats())["connections"] == connector.made
@@ -116,23 +115,27 @@ async def test_a_long_stream_keeps_its_connection(wire: WireServer, module: Any)
     await manager.aclose()
 
 
-async def test_a_drain_that_takes_too_long_is_cut(wire: WireServer) -> None:
-    module, manager, _ = await _aged(wire, 0.05, max_drain=0.2)
-    hanging = [
-        asyncio.create_task(module.sleep(seconds=3600)),
-        asyncio.create_task(anext(module.silent())),
-        asyncio.create_task(module.sum([b"hang"])),
-        asyncio.create_task(anext(module.chat([b"hang"]))),
-    ]
-    await wire.until_running(4)
-    await asyncio.sleep(0.05)
-    assert await module.echo(b"") == b""  # rotates
-    async with asyncio.timeout(2):
-        results = await asyncio.gather(*hanging, return_exceptions=True)
-    assert [type(each) for each in results] == [UnavailableError] * 4
-    assert "replaced" in str(results[0])
-    assert await module.echo(b"") == b""
-    await manager.aclose()
+async def test_calls_of_hours_outlive_the_age_of_their_connection(wire: WireServer) -> None:
+    module, manager, connector = await _aged(wire, 600)
+    forever = module.with_options(timeout=None)
+    with Hours(asyncio.get_running_loop()) as clock:
+        hanging = [
+            asyncio.create_task(forever.sleep(seconds=3600)),
+            asyncio.create_task(anext(forever.silent())),
+            asyncio.create_task(forever.sum([b"hang"])),
+            asyncio.create_task(anext(forever.chat([b"hang"]))),
+        ]
+        await wire.until_running(4)
+        for _ in range(12):
+            await clock.go_by(700)
+            assert await module.echo(b"x") == b"x"  # rotates
+        assert connector.made == 13
+        assert not any(each.done() for each in hanging)
+        await wire.until_running(4)
+        for each in hanging:
+            each.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+        await manager.aclose()
     assert (await wire.until(lambda seen: not seen["running"]))["running"] == {}
 
 
