@@ -12,7 +12,15 @@ import pytest
 import pytest_asyncio
 
 from remote_client import RemoteClient, sync
-from remote_client.errors import NotFoundError, OutcomeUnknownError, SchemaError, UnavailableError
+from remote_client.errors import (
+    InvalidResponseError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    SchemaError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from remote_client.hooks import AttemptFailed, CallEnded
 from remote_client.jobs import JobStatus
 from tests.support.edge import Edge, edge
@@ -159,6 +167,44 @@ async def test_what_an_edge_goes_on_refusing(between: Edge, protocol: Protocol, 
     failed = failures(events, deed.path(protocol))
     assert [each.attempt for each in failed] == [1, 2, 3]
     assert between.requests(deed.path(protocol)) == 3
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside a healthy one"])
+@pytest.mark.parametrize("fault", ["502", "503", "504", "520", *LOSSES])
+async def test_who_is_kept_away_is_not_healthy(
+    runtime: Runtime, between: Edge, protocol: Protocol, fault: str, beside: bool
+) -> None:
+    between.faults[DEEDS["healthy"].path(protocol)] = [fault] * 9
+    async with RemoteClient([between.target, *([target_of(runtime, protocol)] if beside else [])]) as client:
+        assert await client.healthy() is False
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside a healthy one"])
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("401", UnauthenticatedError),
+        ("403", PermissionDeniedError),
+        ("404", NotFoundError),
+    ],
+)
+async def test_what_is_wrong_with_the_target_is_no_matter_of_health(
+    runtime: Runtime, between: Edge, protocol: Protocol, fault: str, error: type[Exception], beside: bool
+) -> None:
+    between.faults[DEEDS["healthy"].path(protocol)] = [fault] * 9
+    async with RemoteClient([between.target, *([target_of(runtime, protocol)] if beside else [])]) as client:
+        with pytest.raises(error, match=f"HTTP status {fault}"):
+            await client.healthy()
+
+
+@pytest.mark.parametrize(
+    "protocol", [pytest.param("grpc", marks=pytest.mark.only_engine("asyncio", "grpc.aio tells no type")), "http"]
+)
+async def test_a_page_with_a_good_status_is_no_matter_of_health(between: Edge, protocol: Protocol) -> None:
+    between.faults[DEEDS["healthy"].path(protocol)] = ["200"] * 9
+    async with RemoteClient(between.target) as client:
+        with pytest.raises(InvalidResponseError, match="HTTP status 200, but text/html"):
+            await client.healthy()
 
 
 @pytest.mark.parametrize(("protocol", "fault"), EACH)
