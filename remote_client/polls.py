@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -14,6 +15,8 @@ from .calls import Caller
 from .errors import DeadlineExceededError, SchemaError
 from .patience import Said, for_all, for_first, wait
 from .settings import ConnectionInfo
+
+logger = logging.getLogger("remote_client")
 
 
 class Server:
@@ -96,6 +99,7 @@ class Poll:
             if not task.done():
                 told = f"it has not answered for {seconds:.3g} seconds"
                 server.error = server.error or DeadlineExceededError(told, target=server.connection.target)
+                logger.warning("%s: %s; others have", server.connection.target, told)
 
 
 async def gather(polls: Sequence[Poll], names: Collection[str] = ()) -> None:

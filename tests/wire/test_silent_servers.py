@@ -187,11 +187,14 @@ async def test_the_first_server_wins_in_time(
         assert (await client.model("foo")).config.connection.port == wire.port
 
 
-async def test_what_is_told_late_counts_then(wire: WireServer, start_wire: Callable[..., WireServer]) -> None:
+async def test_what_is_told_late_counts_then(
+    wire: WireServer, start_wire: Callable[..., WireServer], caplog: pytest.LogCaptureFixture
+) -> None:
     slow = start_wire()
     await slow.faults(models_delay=1.5, models=["slow"])
     async with client_of(slow.target, wire.target) as client:
         assert [each.name for each in await client.models()] == ["foo"]
+        assert f"{slow.target}: it has not answered for" in caplog.text
         assert (await client.model("slow")).config.connection.port == slow.port  # nobody else has it
         assert (await slow.stats())["started"]["GetModelsInfo"] == 1
         assert [each.name for each in await client.models(ids=["slow"])] == ["slow"]
