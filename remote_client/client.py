@@ -379,8 +379,8 @@ class _PredictionHomes:
     finders: Finders
     task: str
 
-    def __call__(self) -> list[FindHome]:
-        return [partial(self._home, each) for each in self.finders.servers]
+    def __call__(self) -> dict[str, FindHome]:
+        return {each.connection.target: partial(self._home, each) for each in self.finders.known}
 
     async def _home(self, server: Server) -> Home:
         task = (await self.finders.describe(server)).tasks.get(self.task)
@@ -396,8 +396,8 @@ class _TrainingHomes:
 
     finders: Finders
 
-    def __call__(self) -> list[FindHome]:
-        return [partial(self._home, each) for each in self.finders.servers]
+    def __call__(self) -> dict[str, FindHome]:
+        return {each.connection.target: partial(self._home, each) for each in self.finders.known}
 
     async def _home(self, server: Server) -> Home:
         job = (await self.finders.describe(server)).training_job

@@ -54,14 +54,23 @@ class Finders:
         Raises:
             UnsupportedError: no server is known before a model is.
         """
+        return self.known[0]
+
+    @property
+    def known(self) -> list[Server]:
+        """All servers, in the order they are asked.
+
+        Raises:
+            UnsupportedError: no server is known before a model is.
+        """
         servers = self.servers
         if not servers:
             raise UnsupportedError("the host name depends on the model's name: no server is known before a model is")
-        return servers[0]
+        return servers
 
     async def first_answer(self, ask: Callable[[Server], Awaitable[T]]) -> T:
         """What the first server says; the next one where it cannot be reached, is silent, or failed just before."""
-        servers = sorted((self.first, *self.servers[1:]), key=lambda each: each.is_ailing)
+        servers = sorted(self.known, key=lambda each: each.is_ailing)
         unreachable = (UnavailableError, DeadlineExceededError)
         answer, errors = await first([partial(ask, each) for each in servers], stagger=True, failures=unreachable)
         if answer is None:

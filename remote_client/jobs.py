@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import enum
 import inspect
+import math
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from ._durations import Duration, seconds
+from ._durations import REACH, Duration, seconds
 from ._html import table
 from ._schema.info import why
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
@@ -33,17 +34,20 @@ from .errors import (
     OutcomeUnknownError,
     RemoteCallError,
     SchemaError,
+    UnavailableError,
     clean,
     clean_lines,
     kind_of,
 )
 from .patience import first, for_any
+from .settings import ONCE
+from .waiting import OUTAGE, Polling, Waiting, is_transient
 
 M = TypeVar("M")
 """The class of a trained model's module."""
 
-FIRST_PAUSE, LAST_PAUSE, GROWTH = 0.1, 5.0, 1.5
-"""Seconds between two questions about a job, at first and at most, and how they grow."""
+SERVED_WITHIN = 60.0
+"""Seconds after which a trained model that its server does not serve is missing."""
 
 Progress = bool | Callable[["JobInfo"], Any]
 
@@ -109,6 +113,9 @@ class Home:
 
 FindHome = Callable[[], Awaitable[Home]]
 """Asks one server whether it may have a job; it raises where the server has no jobs of the kind."""
+Homes = Callable[[], Mapping[str, FindHome]]
+"""Gives the servers that may have a job, by their targets."""
+_Which = Callable[[JobMethods], RemoteRPCDescriptor]
 
 
 class _Job:
@@ -119,7 +126,7 @@ class _Job:
         homes: gives the servers that may have it, all of which are asked; several where it is not known which.
     """
 
-    def __init__(self, id: str, homes: Callable[[], list[FindHome]]) -> None:
+    def __init__(self, id: str, homes: Homes) -> None:
         if not isinstance(id, str) or not id:
             raise InputError(f"id: expected the id of a job, not {id!r}")
         self.id = id
@@ -131,21 +138,32 @@ class _Job:
 
         Raises:
             NotFoundError: no server knows it.
+            UnavailableError: no server that answered knows it; the message names the others.
         """
-        return await self._ask(lambda methods: methods.status)
+        return await self._ask(_status_of)
 
     async def cancel(self) -> JobInfo:
         """Cancel the job; the server says at once that it is cancelled, and ends the work when it can."""
         return await self._ask(lambda methods: methods.cancel)
 
     async def wait(
-        self, timeout: Duration | None = None, *, poll: Duration | None = None, progress: Progress = False
+        self,
+        timeout: Duration | None = None,
+        outage: Duration | None = OUTAGE,
+        *,
+        poll: Duration | None = None,
+        progress: Progress = False,
     ) -> JobInfo:
         """Wait until the job is done. Cancelling this leaves the job as it is.
 
+        It goes on while the server cannot be reached, is overloaded or does not answer in time. All waits of an event
+        loop together ask fewer than 50 times a second: of hundreds, each asks more rarely.
+
         Args:
             timeout: seconds (or a `timedelta`) to wait at most; None or `math.inf` for no limit.
-            poll: seconds between two questions, at least 0.1; without it they grow from 0.1 to 5.
+            outage: seconds (or a `timedelta`) without an answer after which it ends; None or `math.inf` for no limit.
+                With a timeout the default is no limit.
+            poll: seconds between two questions, at least 0.1; without it they grow from 0.2 to 5.
             progress: True for a line that shows what goes on, in a notebook a line for each state (needs `rich`), or a
                 function, async or not, that gets each status.
 
@@ -153,60 +171,93 @@ class _Job:
             JobFailedError: it failed.
             JobCancelledError: it was cancelled.
             DeadlineExceededError: it was not done in time; it goes on.
-            RemoteCallError: the server could not be asked.
+            UnavailableError: nobody answered for `outage` seconds; it may go on.
+            NotFoundError: no server knows it: a runtime forgets its jobs when it restarts.
+            RemoteCallError: the server refused to answer.
         """
+        polling = Polling(_outage(outage, timeout), None if poll is None else seconds(poll, "poll"))
         with _shown(self, progress) as show:
-            limit = asyncio.timeout(None if timeout is None else seconds(timeout, "timeout"))
+            time_limit = asyncio.timeout(None if timeout is None else seconds(timeout, "timeout"))
             try:
-                async with limit:
-                    info = await self._done(None if poll is None else seconds(poll, "poll"), show)
+                async with time_limit:
+                    info = await self._done(Waiting(self, polling), show)
             except TimeoutError:
-                if not limit.expired():
+                if not time_limit.expired():
                     raise
-                raise DeadlineExceededError(f"{self!r} is not done after {timeout} seconds") from None
+                raise self._late(f"is not done after {timeout} seconds", polling) from polling.error
         if info.state is JobStatus.ERRORED:
             raise JobFailedError(self._kind, self.id, info.reasons)
         if info.state is JobStatus.CANCELED:
             raise JobCancelledError(self._kind, self.id, info.reasons)
         return info
 
-    async def _done(self, poll: float | None, show: Callable[[JobInfo], Any]) -> JobInfo:
-        waits = pauses(poll)
+    async def _done(self, waiting: Waiting, show: Callable[[JobInfo], Any]) -> JobInfo:
         while True:
-            info = await self.status()
+            # What is asked again anyway is sent once.
+            turns = len(self._homes()) if self._home is None else 1
+            info = await waiting.ask(partial(self._ask, _status_of, retry=ONCE), turns)
+            if info is None:
+                continue
             shown = show(info)
             if inspect.isawaitable(shown):
                 await shown
             if info.state.is_final:
                 return info
-            await asyncio.sleep(next(waits))
 
-    async def _ask(self, which: Callable[[JobMethods], RemoteRPCDescriptor]) -> JobInfo:
-        answer = await self._call(which, output="dict")
+    def _late(self, told: str, polling: Polling) -> DeadlineExceededError:
+        silent = polling.silent(asyncio.get_running_loop().time())
+        outage = f"; nobody has answered for {silent:.3g} seconds: {polling.error}" if polling.error else ""
+        return DeadlineExceededError(f"{self!r} {told}{outage}")
+
+    async def _ask(self, which: _Which, **options: Any) -> JobInfo:
+        answer = await self._call(which, output="dict", **options)
         try:
             return JobInfo.model_validate(answer)
         except ValidationError as error:
             told = why(error)
         raise InvalidResponseError(f"the answer is no job's status: {told}")  # here, without the server's values
 
-    async def _call(self, which: Callable[[JobMethods], RemoteRPCDescriptor], **options: Any) -> Any:
-        if self._home is not None:
-            return await self._call_at(self._home, which, options)
+    async def _call(self, which: _Which, **options: Any) -> Any:
+        if self._home is None:
+            homes = self._homes()
+            if len(homes) > 1:
+                return await self._call_at(await self._find_home(homes, options), which, options)
+            (find,) = homes.values()
+            self._home = await find()
+        return await self._call_at(self._home, which, options)
 
-        async def look(find: FindHome) -> tuple[Home, Any]:
-            home = await find()
-            return home, await self._call_at(home, which, options)
+    async def _find_home(self, homes: Mapping[str, FindHome], options: dict[str, Any]) -> Home:
+        """Ask several servers for the job's status; the first that knows the job has it."""
+        untold: dict[str, Exception] = {}
 
-        looks = [partial(look, each) for each in self._homes()]
+        async def look(target: str, find: FindHome) -> Home:
+            try:
+                home = await find()
+                await self._call_at(home, _status_of, options)
+            except (RemoteCallError, SchemaError) as error:
+                if not isinstance(error, NotFoundError):
+                    untold[target] = error
+                raise
+            return home
+
+        looks = [partial(look, *each) for each in homes.items()]
         found, errors = await first(looks, for_any, failures=(RemoteCallError, SchemaError, InputError))
         if found is None:
-            raise min(errors, key=_certainty)
-        self._home, answer = found
-        return answer
+            raise self._not_found(untold, errors)
+        self._home = found
+        return found
 
-    async def _call_at(
-        self, home: Home, which: Callable[[JobMethods], RemoteRPCDescriptor], options: dict[str, Any]
-    ) -> Any:
+    def _not_found(self, untold: Mapping[str, Exception], errors: list[Exception]) -> Exception:
+        outage = [each for each in untold.values() if isinstance(each, RemoteCallError) and is_transient(each)]
+        if not outage:
+            return min(errors, key=_certainty)
+        others = " no other server knows it, and" if len(untold) < len(errors) else ""
+        told = "; ".join(f"{target} could not be asked ({error})" for target, error in untold.items())
+        failure = UnavailableError(f"{self!r}:{others} {told}", target=", ".join(untold))
+        failure.__cause__ = outage[0]
+        return failure
+
+    async def _call_at(self, home: Home, which: _Which, options: dict[str, Any]) -> Any:
         method = which(home.methods)
         return await home.caller.replace(**options).unary(
             method, method.codec.encode("", (), {home.methods.key: self.id})
@@ -253,7 +304,7 @@ class TrainingJob(_Job, Generic[M]):
     def __init__(
         self,
         id: str,
-        homes: Callable[[], list[FindHome]],
+        homes: Homes,
         *,
         model_name: str | None = None,
         find: Callable[[str, Home], Awaitable[M | None]],
@@ -267,39 +318,50 @@ class TrainingJob(_Job, Generic[M]):
         """The server's id of the training."""
         return self.id
 
-    async def model(self, timeout: Duration | None = None, *, progress: Progress = False) -> M:
+    async def model(
+        self, timeout: Duration | None = None, outage: Duration | None = OUTAGE, *, progress: Progress = False
+    ) -> M:
         """Wait until the training is done and its model can be called; the model's module.
 
         Args:
             timeout: seconds (or a `timedelta`) to wait at most, for both; None for no limit but a
-                minute for the second.
-            progress: as in `wait`.
+                minute in which the server answers for the second.
+            outage, progress: as in `wait`.
 
         Raises:
-            JobFailedError, JobCancelledError, DeadlineExceededError: see `wait`.
+            JobFailedError, JobCancelledError, DeadlineExceededError, UnavailableError: see `wait`.
             InputError: the model's name is not known.
         """
         if not self.model_name:
             raise InputError("model_name: give the trained model's name to client.training(training_id, model_name)")
-        begun = asyncio.get_running_loop().time()
-        await self.wait(timeout, progress=progress)
+        due = None if timeout is None else asyncio.get_running_loop().time() + seconds(timeout, "timeout")
+        await self.wait(timeout, outage, progress=progress)
         assert self._home is not None
-        left = 60.0 if timeout is None else begun + seconds(timeout, "timeout") - asyncio.get_running_loop().time()
-        limit = asyncio.timeout(left)
+        polling = Polling(_outage(outage, timeout), last=1.0)
+        time_limit = asyncio.timeout_at(due)
         try:
-            async with limit:
-                for pause in pauses():
-                    module = await self._find(self.model_name, self._home)
-                    if module is not None:
-                        return module
-                    await asyncio.sleep(min(pause, 1.0))
+            async with time_limit:
+                module = await self._served(self.model_name, self._home, polling, math.inf if due else SERVED_WITHIN)
         except TimeoutError:
-            if not limit.expired():
+            if not time_limit.expired():
                 raise
-        raise DeadlineExceededError(
-            f"{self!r} is done, but {self._home.caller.target} does not serve the model {self.model_name!r}: does the "
-            "runtime keep trained models where it looks for models?"
+            module = None
+        if module is not None:
+            return module
+        target = self._home.caller.target
+        told = (
+            f"is done, but {target} does not serve the model {self.model_name!r}: does the runtime keep trained "
+            "models where it looks for models?"
         )
+        raise self._late(told, polling) from polling.error
+
+    async def _served(self, name: str, home: Home, polling: Polling, patience: float) -> M | None:
+        waiting, now = Waiting(self, polling), asyncio.get_running_loop().time
+        while polling.answering(now()) < patience:
+            module = await waiting.ask(partial(self._find, name, home))
+            if module is not None:
+                return module
+        return None
 
     @property
     def _kind(self) -> str:
@@ -317,18 +379,20 @@ def _certainty(error: Exception) -> int:
     return 2 if isinstance(error, InputError) else 1 if isinstance(error, NotFoundError) else 0
 
 
+def _status_of(methods: JobMethods) -> RemoteRPCDescriptor:
+    return methods.status
+
+
 def _result_of(methods: JobMethods) -> RemoteRPCDescriptor:
     assert methods.result is not None
     return methods.result
 
 
-def pauses(poll: float | None = None) -> Iterator[float]:
-    """How long to wait between two questions."""
-    pause = FIRST_PAUSE if poll is None else max(poll, FIRST_PAUSE)
-    while True:
-        yield pause
-        if poll is None:
-            pause = min(pause * GROWTH, LAST_PAUSE)
+def _outage(given: Duration | None, timeout: Duration | None) -> float:
+    """Return the seconds without an answer that end a wait."""
+    outage = REACH if given is None else seconds(given, "outage")
+    has_end = timeout is not None and seconds(timeout, "timeout") < REACH
+    return math.inf if outage == REACH or (has_end and outage == OUTAGE) else outage
 
 
 async def start(caller: Caller, rpc: RemoteRPCDescriptor, body: bytes, model_name: str | None = None) -> dict[str, Any]:

@@ -292,8 +292,8 @@ class _Started:
     caller: Caller
     rpc: RemoteRPCDescriptor
 
-    def __call__(self) -> list[FindHome]:
-        return [self._home]
+    def __call__(self) -> dict[str, FindHome]:
+        return {self.caller.target: self._home}
 
     async def _home(self) -> Home:
         rpc = await self.module._bound(self.rpc)

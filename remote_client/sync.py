@@ -51,6 +51,7 @@ from .settings import (
     Protocol,
     check_metadata,
 )
+from .waiting import OUTAGE
 
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
@@ -156,10 +157,15 @@ class _Job(Blocking):
     cancel = blocking(_jobs.PredictionJob.cancel)
 
     def wait(
-        self, timeout: Duration | None = None, *, poll: Duration | None = None, progress: Progress = False
+        self,
+        timeout: Duration | None = None,
+        outage: Duration | None = OUTAGE,
+        *,
+        poll: Duration | None = None,
+        progress: Progress = False,
     ) -> JobInfo:
         """Wait until the job is done; see `remote_client.PredictionJob.wait`."""
-        info: JobInfo = run(self._twin.wait, timeout, poll=poll, progress=_progress(progress))
+        info: JobInfo = run(self._twin.wait, timeout, outage, poll=poll, progress=_progress(progress))
         return info
 
 
@@ -183,9 +189,15 @@ class TrainingJob(_Job, Generic[M]):
         name: str | None = self._twin.model_name
         return name
 
-    def model(self, timeout: Duration | None = None, *, progress: Progress = False) -> M:
+    def model(
+        self,
+        timeout: Duration | None = None,
+        outage: Duration | None = OUTAGE,
+        *,
+        progress: Progress = False,
+    ) -> M:
         """Wait until the training is done and its model can be called; see `remote_client.TrainingJob.model`."""
-        module: M = wrapped(run(self._twin.model, timeout, progress=_progress(progress)))
+        module: M = wrapped(run(self._twin.model, timeout, outage, progress=_progress(progress)))
         return module
 
 

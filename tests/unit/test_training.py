@@ -1,9 +1,8 @@
-"""Which training is meant, how its data may be given, and the pauses of a wait."""
+"""Which training is meant, and how its data may be given."""
 
 from __future__ import annotations
 
 import inspect
-import itertools
 import json
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -15,7 +14,7 @@ from remote_client._schema import names
 from remote_client._schema.openapi import describe
 from remote_client._schema.sources import as_source
 from remote_client.errors import InputError
-from remote_client.jobs import JobInfo, JobStatus, pauses
+from remote_client.jobs import JobInfo, JobStatus
 from remote_client.module_config import RemoteModuleConfig
 from remote_client.settings import ConnectionInfo
 from remote_client.training import choose, doc_of, signature_of
@@ -180,15 +179,6 @@ def test_sources(given: Any, sent: Any) -> None:
 @pytest.mark.parametrize("given", [5, b"x", {"data_stream": {"data": []}}])
 def test_sources_that_stay(given: Any) -> None:
     assert as_source(given, list, list) is given
-
-
-def test_pauses_grow_to_five_seconds() -> None:
-    waits = list(itertools.islice(pauses(), 40))
-    assert waits[0] == 0.1
-    assert max(waits) == 5.0
-    assert len([total for total in itertools.accumulate(waits) if total < 10]) <= 10
-    assert list(itertools.islice(pauses(2.0), 3)) == [2.0] * 3
-    assert next(pauses(0.0)) == 0.1
 
 
 def test_infos() -> None:
