@@ -21,7 +21,7 @@ def test_nothing_waits_for_an_answer() -> None:
 
 
 def test_a_peer_that_vanished_is_doubted_then_missed_then_gone() -> None:
-    seen = [(now, Unanswered(True, now)) for now in (0.0, 0.5, 1.0, 1.5, 2.0, 3.5, 4.0)]
+    seen = [(now, Unanswered(True, now)) for now in (0.0, 0.5, 1.0, 1.4, 1.5, 3.5, 4.0)]
     heard, doubted = Peer.HEARD, Peer.DOUBTED
     expected = [heard, heard, doubted, doubted, Peer.MISSED, Peer.MISSED, Peer.GONE]
     assert looks(Silence(), seen) == expected
@@ -44,7 +44,7 @@ def test_acknowledgements_among_much_that_waits_are_heard() -> None:
 
 
 def test_a_doubt_ends_with_a_word() -> None:
-    seen = [(0.0, Unanswered(True, 0.0)), (1.5, Unanswered(True, 1.5)), (2.0, Unanswered(True, 0.1)), (2.5, QUIET)]
+    seen = [(0.0, Unanswered(True, 0.0)), (1.0, Unanswered(True, 1.0)), (2.0, Unanswered(True, 0.1)), (2.5, QUIET)]
     assert looks(Silence(), seen) == [Peer.HEARD, Peer.DOUBTED, Peer.HEARD, Peer.HEARD]
 
 

@@ -40,6 +40,8 @@ _OPTIONS: dict[str, str | int] = {
     # for the answer is this option's, grpc.keepalive_timeout_ms has no effect (#39239).
     "grpc.keepalive_time_ms": 60_000,
     "grpc.http2.ping_timeout_ms": 10_000,
+    # It is TCP_USER_TIMEOUT, all the same: bytes that nobody acknowledges for so long end a connection.
+    "grpc.keepalive_timeout_ms": 4_000,
     "grpc.keepalive_permit_without_calls": 0,
 }
 _BOOTSTRAP = ("GRPC_XDS_BOOTSTRAP", "GRPC_XDS_BOOTSTRAP_CONFIG")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-DOUBTED_AFTER, MISSED_AFTER, GONE_AFTER = 1.0, 2.0, 4.0
+DOUBTED_AFTER, MISSED_AFTER, GONE_AFTER = 1.0, 1.5, 4.0
 """Seconds without an acknowledgement."""
 PROBE_AFTER, PROBE_INTERVAL, PROBES = 2, 1, 3
 """Seconds of quiet until the system probes a connection on which nothing is under way, between two probes, and how many
