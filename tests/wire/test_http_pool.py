@@ -75,6 +75,25 @@ async def test_a_name_that_is_not_resolved_is_given_up(http_wire: Wire, monkeypa
             await module.echo(b"x")
 
 
+async def test_a_name_that_resolves_to_nothing_is_not_asked_for_each_call(
+    http_wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def resolve(*_: Any, **__: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    async with http_module(http_wire.info(hostname="models.test")) as module:
+        for _ in range(100):
+            with pytest.raises(UnavailableError, match=r"resolving models\.test:\d+.*no such name") as caught:
+                await module.echo(b"x")
+            assert caught.value.outcome_known
+    assert asked < 10
+
+
 async def test_a_name_is_looked_up_once_for_many_calls(http_wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     looked_up = 0
     look_up = socket.getaddrinfo
