@@ -42,6 +42,10 @@ _CDN = frozenset([*range(520, 528), 530])
 _SHOWN = 200
 """Characters of a title or an address that an error shows."""
 
+_READ_TIMEOUTS = (
+    "nginx: grpc_read_timeout or proxy_read_timeout; HAProxy: timeout server; Envoy: stream_idle_timeout, and the "
+    "route's timeout; nghttpx: backend-read-timeout"
+)
 _NOWHERE = "a proxy or gateway answers so when it gets no valid answer from the server behind it"
 _WANTS_LOGIN = "the server, or a gateway before it, wants other credentials"
 _TOO_LARGE = "a proxy, or the server, accepts no request this large"
@@ -59,13 +63,16 @@ _WHO: dict[int, str] = {
     431: "a proxy, or the server, accepts no metadata (headers) this large",
     502: _NOWHERE,
     503: "a proxy or gateway answers so when no server is there behind it, and a server when it is overloaded",
-    504: "a proxy or gateway answers so when the server behind it takes too long: its read timeout",
+    504: f"a proxy or gateway answers so when the server behind it takes too long: its read timeout ({_READ_TIMEOUTS})",
     511: "the network wants a login first (a captive portal)",
     **dict.fromkeys(_CDN, "a CDN answers so when it gets no valid answer, or none in time, from the server behind it"),
 }
 """Who may answer with a status, and why, where the answer itself does not tell."""
-SILENCED = "proxies end calls that are silent for longer than their read timeout"
+SILENCED = f"proxies end calls that are silent for longer than their read timeout ({_READ_TIMEOUTS})"
 """Why a stream may have been cut that the server itself had no reason to end."""
+_SILENT_INPUT = "proxies end streams whose input pauses for longer than their limit (nginx: client_body_timeout)"
+_ENVOYS = "stream timeout"
+"""Envoy's words for `stream_idle_timeout`; its status depends on whether the input was complete."""
 _CLASSES: dict[int, type[RemoteCallError]] = {
     407: UnauthenticatedError,
     414: ResourceExhaustedError,
@@ -97,7 +104,7 @@ RUNTIMES_OWN = frozenset(
 
 All others a proxy, or a library in the server, says of calls that it may have handed on.
 """
-_INTERNAL_ERROR, _CANCEL = 0x2, 0x8
+_PROTOCOL_ERROR, _INTERNAL_ERROR, _CANCEL = 0x1, 0x2, 0x8
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +230,10 @@ def _edge_error(
     return kind(details, method=method, target=target, http_status=status)
 
 
-def reset_class(code: int, *, started: bool, within: bool) -> type[RemoteCallError] | None:
-    """Return the error class of a stream that a proxy reset; None where gRPC's table of codes tells it.
+def reset_reason(
+    code: int, *, started: bool, within: bool, uploads: bool = False
+) -> tuple[type[RemoteCallError], str] | None:
+    """Return the error class of a stream that a proxy reset, and why it did; None where gRPC's table of codes tells.
 
     A proxy resets so whose server is gone, or silent for too long. As INTERNAL it would read as the model's own error.
 
@@ -232,10 +241,18 @@ def reset_class(code: int, *, started: bool, within: bool) -> type[RemoteCallErr
         code: HTTP/2's error code.
         started: whether an answer began.
         within: whether it was in the middle of a stream.
+        uploads: whether the request is a stream.
     """
+    if code == _PROTOCOL_ERROR and uploads:
+        return StreamTruncatedError if within else UnavailableError, _SILENT_INPUT
     if not started and code in (_INTERNAL_ERROR, _CANCEL):
-        return UnavailableError
-    return StreamTruncatedError if within and code == _INTERNAL_ERROR else None
+        return UnavailableError, SILENCED
+    return (StreamTruncatedError, SILENCED) if within and code == _INTERNAL_ERROR else None
+
+
+def idle_class(status: str, details: str) -> type[RemoteCallError] | None:
+    """Return the error class of a call that Envoy ended for its silence; None for any other."""
+    return UnavailableError if details == _ENVOYS and status in ("UNKNOWN", "UNAVAILABLE") else None
 
 
 # -- what it says -----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.edge import MAX_ERROR_SIZE, Answer, answer_error, is_page, read_answer, reset_class
+from remote_client._transport.edge import MAX_ERROR_SIZE, Answer, answer_error, is_page, read_answer, reset_reason
 from remote_client.errors import (
     DeadlineExceededError,
     InternalError,
@@ -189,9 +189,22 @@ def test_what_is_read_of_a_head() -> None:
 @pytest.mark.parametrize("code", range(0x10))
 def test_only_resets_of_proxies_are_no_matter_of_grpcs_table(code: int) -> None:
     before = UnavailableError if code in (0x2, 0x8) else None
-    assert reset_class(code, started=False, within=False) is before
-    assert reset_class(code, started=True, within=False) is None
-    assert reset_class(code, started=True, within=True) is (StreamTruncatedError if code == 0x2 else None)
+    assert reset_kind(code, started=False, within=False) is before
+    assert reset_kind(code, started=True, within=False) is None
+    assert reset_kind(code, started=True, within=True) is (StreamTruncatedError if code == 0x2 else None)
+
+
+def test_a_reset_of_a_stream_whose_input_pauses() -> None:
+    assert reset_kind(0x1, started=False, within=False, uploads=True) is UnavailableError
+    assert reset_kind(0x1, started=True, within=True, uploads=True) is StreamTruncatedError
+    reason = reset_reason(0x1, started=True, within=True, uploads=True)
+    assert reason is not None
+    assert "client_body_timeout" in reason[1]
+
+
+def reset_kind(code: int, **told: bool) -> type[RemoteCallError] | None:
+    reason = reset_reason(code, **told)
+    return None if reason is None else reason[0]
 
 
 def test_secrets_are_not_repeated() -> None:

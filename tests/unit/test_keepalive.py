@@ -54,10 +54,19 @@ def test_a_quiet_call_is_pinged_twice_until_something_is_sent() -> None:
     connection.run(1000)
     assert len(connection.pings) == 2
     assert connection.pings[0] == 60
-    connection.kept.carried()
+    connection.kept.carried = True
     connection.run(2000)
     assert len(connection.pings) == 4
     assert connection.pings[2] > 1000
+
+
+def test_a_stream_of_rare_items_is_pinged_between_them_all_day() -> None:
+    """What lies between counts bytes, and a server that answers counts PINGs anew."""
+    connection = Connection(keepalive())
+    for item in range(1, 25):
+        connection.run(item * 3600)
+        assert len(connection.pings) == 2 * item
+        connection.kept.heard, connection.kept.carried = connection.now, True
 
 
 def test_pings_without_a_limit() -> None:
@@ -139,7 +148,7 @@ def test_short_calls_between_two_looks_keep_the_connection_open(interval: float 
     connection = Connection(keepalive(interval=interval), calls=0)
     for now in range(4000):
         connection.run(now)
-        connection.kept.carried()
+        connection.kept.carried = True
         connection.kept.heard = now
     assert connection.end is None
     connection.run(10_000)

@@ -32,7 +32,7 @@ from ...errors import (
 from ...settings import ConnectionInfo
 from ..base import Answered, ByteStream, Call, Transport
 from ..deadlines import Deadlines
-from ..edge import RUNTIMES_OWN, SILENCED, Answer, answer_error, reset_class
+from ..edge import RUNTIMES_OWN, SILENCED, Answer, answer_error, idle_class, reset_reason
 from ..net.diagnosis import closed_early, closed_in_handshake, speaks_http1, tls_words
 from ..net.dial import proxy_refusal
 from ..net.proxy import hint
@@ -203,7 +203,9 @@ class GrpcioTransport(Transport):
     def _not_one(self, call: Call, told: str) -> InvalidResponseError:
         return InvalidResponseError(f"{told} to a unary call", method=call.path[1:], target=self._target)
 
-    def failure(self, call: Call, error: BaseException, expired: bool = False, within: bool = False) -> BaseException:
+    def failure(
+        self, call: Call, error: BaseException, expired: bool = False, within: bool = False, uploads: bool = False
+    ) -> BaseException:
         """Return the typed error for what a call ended with; what an interceptor raised stays as it is.
 
         Args:
@@ -211,31 +213,38 @@ class GrpcioTransport(Transport):
             error: what it ended with.
             expired: whether its time was over.
             within: whether it was in the middle of a stream.
+            uploads: whether its request is a stream.
         """
         if isinstance(error, grpc.aio.AioRpcError):
-            return failure_of(call, error, self._connection, within)
+            return failure_of(call, error, self._connection, within, uploads)
         if not isinstance(error, asyncio.CancelledError):
             return error
         if self._reason is not None:
             return self._reason()
         kind, told = error_class("CANCELLED"), "something in this process cancelled the call, such as an interceptor"
         if expired:
-            kind, told = DeadlineExceededError, f"no progress for {call.timeout} seconds"
+            kind, told = DeadlineExceededError, f"no progress for {call.timeout} seconds (timeout)"
         return kind(told, method=call.path[1:], target=self._target)
 
 
 def failure_of(
-    call: Call, error: grpc.aio.AioRpcError, connection: ConnectionInfo, within: bool = False
+    call: Call,
+    error: grpc.aio.AioRpcError,
+    connection: ConnectionInfo,
+    within: bool = False,
+    uploads: bool = False,
 ) -> RemoteCallError:
-    """Return the typed error for what gRPC reports; `within` the middle of a stream."""
+    """Return the typed error for what gRPC reports; see `GrpcioTransport.failure`."""
     status, details = error.code().name, redacted(error.details() or "", call.metadata)
-    broken = _broken_off(call, details, connection.target, within)
+    broken = _broken_off(call, details, connection.target, within, uploads)
     if broken is not None:
         return because(broken, error, call.metadata)
     kind, known, pushback = error_class(status), _is_known(status, details), None
     refused = _PROXY_ANSWER.search(details) if status == "UNAVAILABLE" else None
     refusal = None if refused is None else proxy_refusal(int(refused[1]))
-    if status == "UNAVAILABLE" and _TLS_FAILURE.search(details):
+    if (idle := idle_class(status, details)) is not None:
+        kind, details = idle, f"{details}; {SILENCED}"
+    elif status == "UNAVAILABLE" and _TLS_FAILURE.search(details):
         kind, details = TlsError, tls_words(details, connection, "grpc")
     elif refused is not None:
         kind = refusal or kind
@@ -274,7 +283,7 @@ def _unconnected(details: str, connection: ConnectionInfo) -> tuple[str, float |
     return f"{details}{hint(connection, 'grpc')}", None
 
 
-def _broken_off(call: Call, details: str, target: str, within: bool) -> RemoteCallError | None:
+def _broken_off(call: Call, details: str, target: str, within: bool, uploads: bool) -> RemoteCallError | None:
     """Return the error of an answer without gRPC, or of a stream that a proxy ended; None for any other.
 
     Whether the head of an answer came gRPC does not tell: before the first message it counts as none.
@@ -283,12 +292,12 @@ def _broken_off(call: Call, details: str, target: str, within: bool) -> RemoteCa
     if foreign is not None:
         answer = Answer(int(foreign[1]))
         return answer_error(answer, method=method, target=target, metadata=call.metadata, wanted="gRPC", now=0.0)
-    kind = None if code is None else reset_class(int(code[1]), started=within, within=within)
+    reason = None if code is None else reset_reason(int(code[1]), started=within, within=within, uploads=uploads)
     if _CUT.fullmatch(details):  # gRPC may tell so of a proxy's answer, too, instead of its status
-        kind = StreamTruncatedError if within else UnavailableError
-    if kind is None and within and _LOST.search(details):
-        return StreamTruncatedError(details, method=method, target=target)
-    return None if kind is None else kind(f"{details}; {SILENCED}", method=method, target=target)
+        reason = StreamTruncatedError if within else UnavailableError, SILENCED
+    if reason is None and within and _LOST.search(details):
+        reason = StreamTruncatedError, SILENCED
+    return None if reason is None else reason[0](f"{details}; {reason[1]}", method=method, target=target)
 
 
 def _is_known(status: str, details: str) -> bool:

@@ -293,7 +293,7 @@ class GrpcStream(ByteStream):
         ):
             failure, self._upload.failure = self._upload.failure, None
             return failure
-        return self._transport.failure(self._call, outcome, self._idle.expired, self._within)
+        return self._transport.failure(self._call, outcome, self._idle.expired, self._within, self._upload is not None)
 
     def cancel(self) -> None:
         if self._over:

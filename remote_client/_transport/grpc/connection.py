@@ -136,7 +136,7 @@ class GrpcConnection(asyncio.Protocol):
     def open(self, exchange: Exchange, block: bytes) -> None:
         """Send a call."""
         stream = self._http2.request(block, exchange, exchange.body)
-        self._keepalive.carried()
+        self._keepalive.carried = True
         exchange.opened(self, stream)
         if self._http2.leaving and not self.leaving:  # its stream ids run out
             self.leaving = True
@@ -144,7 +144,7 @@ class GrpcConnection(asyncio.Protocol):
 
     def send(self, stream: Stream, data: bytes, *, end: bool) -> bool:
         """Send data of a call; returns False where it has to wait, until the call's `writable` is called."""
-        self._keepalive.carried()
+        self._keepalive.carried = True
         sent = self._http2.send(stream, data, end=end)
         self._transport.schedule(self)
         return sent
@@ -200,10 +200,12 @@ class GrpcConnection(asyncio.Protocol):
     def _deliver(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, DataReceived):
+                self._keepalive.carried = True
                 exchange: Exchange = event.stream.context
                 if not exchange.over:
                     exchange.on_data(event.data, event.end)
             elif isinstance(event, HeadReceived):
+                self._keepalive.carried = True
                 exchange = event.stream.context
                 if not exchange.over:
                     exchange.on_head(event.head, event.end)

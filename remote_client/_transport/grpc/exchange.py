@@ -18,7 +18,7 @@ from ...errors import (
     redacted,
 )
 from ..base import Answered, Call
-from ..edge import MAX_ERROR_SIZE, PATIENCE, RUNTIMES_OWN, SILENCED, Answer, answer_error, reset_class
+from ..edge import MAX_ERROR_SIZE, PATIENCE, RUNTIMES_OWN, SILENCED, Answer, answer_error, idle_class, reset_reason
 from ..retry import pushback_ms
 from .events import Stream
 from .frames import error_name
@@ -285,6 +285,8 @@ class Exchange:
             details += (
                 "; this is the runtime's limit: raise grpc.max_receive_message_length in its runtime.grpc.options"
             )
+        if (idle := idle_class(status.code, details)) is not None:
+            kind, details = idle, f"{details}; {SILENCED}"
         shed = status.bare and kind is CallCancelledError
         if shed and not details:
             details = "the server is overloaded and dropped the call"
@@ -301,14 +303,18 @@ class Exchange:
 
     def _reset_error(self, code: int) -> RemoteCallError:
         """Return the error of a stream that was reset: the server may have done what it was asked."""
-        kind = reset_class(code, started=self.started, within=self.is_within())
         told = f"the server, or a proxy before it, reset the stream (RST_STREAM, {error_name(code)})"
-        if kind is not None:
-            told += f"; {SILENCED}"
-        return self._error(kind or error_class(RESET_CODES.get(code, "INTERNAL")), told)
+        reason = reset_reason(code, started=self.started, within=self.is_within(), uploads=self.is_streamed())
+        if reason is None:
+            return self._error(error_class(RESET_CODES.get(code, "INTERNAL")), told)
+        return self._error(reason[0], f"{told}; {reason[1]}")
 
     def is_within(self) -> bool:
         """Whether the call is in the middle of its stream of answers."""
+        return False
+
+    def is_streamed(self) -> bool:
+        """Whether the request is a stream."""
         return False
 
     def _unreadable(self, error: MessageError) -> RemoteCallError:

@@ -21,8 +21,9 @@ class Do(Enum):
 class Keepalive:
     """The times of one connection.
 
-    PINGs find a peer that is gone without a word. Servers count those that come too often: at most `max_pings` are
-    sent between two frames of ours that carry something (gRFC A8), and none without calls unless that is allowed.
+    PINGs find a peer that is gone without a word, and keep open what lies between that counts bytes. Servers count
+    those that come too often, anew after each frame of theirs that carries something (gRFC A8): at most `max_pings` are
+    sent between two such frames of either side, and none without calls unless that is allowed.
 
     Attributes:
         interval: seconds of silence until a PING; None for no PINGs.
@@ -32,6 +33,7 @@ class Keepalive:
         idle_timeout: seconds without a call until the connection is closed; None for never.
         heard: when the peer said something last.
         used: when a call was open last.
+        carried: set with each frame of either side that carries something, such as an item of a stream.
     """
 
     interval: float | None
@@ -41,20 +43,16 @@ class Keepalive:
     idle_timeout: float | None
     heard: float
     used: float
-    _carried: bool = False
-    """Whether anything was sent since the last look: a call may have come and gone meanwhile."""
+    carried: bool = False
     _pinged: float | None = None
     _pings: int = 0
 
-    def carried(self) -> None:
-        """A frame of ours that carries something was sent."""
-        self._pings = 0
-        self._carried = True
-
     def decide(self, now: float, calls: int) -> tuple[Do, float]:
         """Return what to do, and after how many seconds to ask again."""
-        if calls or self._carried:
-            self.used, self._carried = now, False
+        if self.carried:
+            self.used, self._pings, self.carried = now, 0, False  # a call may have come and gone since the last look
+        if calls:
+            self.used = now
         if self._pinged is not None:
             if self.heard >= self._pinged:
                 self._pinged = None

@@ -177,7 +177,7 @@ class StreamExchange(Exchange, ByteStream):
             self._late()
 
     def _expired(self) -> RemoteCallError:
-        return self._error(DeadlineExceededError, f"no progress for {self.call.timeout} seconds")
+        return self._error(DeadlineExceededError, f"no progress for {self.call.timeout} seconds (timeout)")
 
     @property
     def limit(self) -> float | None:
@@ -185,7 +185,7 @@ class StreamExchange(Exchange, ByteStream):
 
     def total_expired(self) -> RemoteCallError:
         """The error of a stream that took too long as a whole."""
-        told = f"the stream was not over within {self.call.total_timeout} seconds"
+        told = f"the stream was not over within {self.call.total_timeout} seconds (total_timeout)"
         return self._error(DeadlineExceededError, told)
 
     def on_head(self, head: Head, end: bool) -> None:
@@ -196,9 +196,13 @@ class StreamExchange(Exchange, ByteStream):
     def is_within(self) -> bool:
         return self._within
 
+    def is_streamed(self) -> bool:
+        return self.input is not None
+
     def on_lost(self, error: RemoteCallError) -> None:
         if self._within and isinstance(error, UnavailableError):
-            error = self._error(StreamTruncatedError, f"{error.details}, before the stream had ended")
+            told = f"{error.details}, before the stream had ended; {SILENCED}"
+            error = self._error(StreamTruncatedError, told)
         super().on_lost(error)
 
     def end_without_status(self) -> None:

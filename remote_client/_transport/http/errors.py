@@ -138,5 +138,5 @@ def late(call: Call, target: str) -> DeadlineExceededError:
 
 def late_as_a_whole(call: Call, target: str) -> DeadlineExceededError:
     """Return the error of a stream that took too long."""
-    told = f"the stream was not over within {call.total_timeout} seconds"
+    told = f"the stream was not over within {call.total_timeout} seconds (total_timeout)"
     return DeadlineExceededError(told, method=call.path, target=target)
