@@ -110,6 +110,7 @@ async def test_one_is_frozen(servers: list[WireServer]) -> None:
 
 async def test_all_are_down(servers: list[WireServer]) -> None:
     async with RemoteClient([each.target for each in servers]) as client:
+        await client.models()  # waits for all three: `model` alone takes the first that lists it
         model = await client.model("foo")
         for each in servers:
             each.signal(signal.SIGKILL)
