@@ -73,6 +73,10 @@ SILENCED = f"proxies end calls that are silent for longer than their read timeou
 _SILENT_INPUT = "proxies end streams whose input pauses for longer than their limit (nginx: client_body_timeout)"
 _ENVOYS = "stream timeout"
 """Envoy's words for `stream_idle_timeout`; its status depends on whether the input was complete."""
+_PINGS = (
+    "; a runtime allows two that come within grpc.http2.min_ping_interval_without_data_ms (5 minutes): lower it in its "
+    "runtime.grpc.options, or raise grpc.keepalive_time_ms here"
+)
 _CLASSES: dict[int, type[RemoteCallError]] = {
     407: UnauthenticatedError,
     414: ResourceExhaustedError,
@@ -253,6 +257,11 @@ def reset_reason(
 def idle_class(status: str, details: str) -> type[RemoteCallError] | None:
     """Return the error class of a call that Envoy ended for its silence; None for any other."""
     return UnavailableError if details == _ENVOYS and status in ("UNKNOWN", "UNAVAILABLE") else None
+
+
+def pings_advice(told: str) -> str:
+    """Return what to do where a server tells of too many PINGs; nothing for anything else."""
+    return _PINGS if told.replace("_", " ").lower() == "too many pings" else ""
 
 
 # -- what it says -----------------------------------------------------------------------------------------------------

@@ -81,6 +81,12 @@ def test_what_is_heard_puts_a_ping_off() -> None:
     assert kept.decide(110, 1) == (Do.PING, 10)
 
 
+def test_an_interval_shorter_than_the_wait_for_an_answer_is_kept() -> None:
+    connection = Connection(keepalive(interval=3.0, max_pings=None))
+    connection.run(60)
+    assert len(connection.pings) >= 15
+
+
 def test_a_server_that_does_not_answer_is_given_up() -> None:
     connection = Connection(keepalive(), answers=False)
     connection.run(1000)

@@ -32,7 +32,7 @@ from ...errors import (
 from ...settings import ConnectionInfo
 from ..base import Answered, ByteStream, Call, Transport
 from ..deadlines import Deadlines
-from ..edge import RUNTIMES_OWN, SILENCED, Answer, answer_error, idle_class, reset_reason
+from ..edge import RUNTIMES_OWN, SILENCED, Answer, answer_error, idle_class, pings_advice, reset_reason
 from ..net.diagnosis import closed_early, closed_in_handshake, speaks_http1, tls_words
 from ..net.dial import proxy_refusal
 from ..net.proxy import hint
@@ -242,6 +242,7 @@ def failure_of(
     kind, known, pushback = error_class(status), _is_known(status, details), None
     refused = _PROXY_ANSWER.search(details) if status == "UNAVAILABLE" else None
     refusal = None if refused is None else proxy_refusal(int(refused[1]))
+    details += pings_advice(details)
     if (idle := idle_class(status, details)) is not None:
         kind, details = idle, f"{details}; {SILENCED}"
     elif status == "UNAVAILABLE" and _TLS_FAILURE.search(details):

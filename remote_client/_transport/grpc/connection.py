@@ -7,6 +7,7 @@ from copy import copy
 from typing import TYPE_CHECKING, cast
 
 from ...errors import RemoteCallError, TlsError, UnavailableError
+from ..edge import pings_advice
 from ..net.diagnosis import closed_early, is_tls_failure, tls_words, wrong_peer
 from ..net.silence import Peer
 from .events import (
@@ -248,7 +249,8 @@ class GrpcConnection(asyncio.Protocol):
         self.leaving = True
         if code != NO_ERROR:
             told = text.decode("utf-8", "replace") or f"error code {code}"
-            self._failure = UnavailableError(f"the server closed the connection: {told}", target=self._owner.target)
+            told = f"the server closed the connection: {told}{pings_advice(told)}"
+            self._failure = UnavailableError(told, target=self._owner.target)
         if code == ENHANCE_YOUR_CALM and text == b"too_many_pings":
             self._owner.ping_less()
         self._owner.left(self)

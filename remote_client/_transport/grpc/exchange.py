@@ -18,7 +18,17 @@ from ...errors import (
     redacted,
 )
 from ..base import Answered, Call
-from ..edge import MAX_ERROR_SIZE, PATIENCE, RUNTIMES_OWN, SILENCED, Answer, answer_error, idle_class, reset_reason
+from ..edge import (
+    MAX_ERROR_SIZE,
+    PATIENCE,
+    RUNTIMES_OWN,
+    SILENCED,
+    Answer,
+    answer_error,
+    idle_class,
+    pings_advice,
+    reset_reason,
+)
 from ..retry import pushback_ms
 from .events import Stream
 from .frames import error_name
@@ -285,6 +295,7 @@ class Exchange:
             details += (
                 "; this is the runtime's limit: raise grpc.max_receive_message_length in its runtime.grpc.options"
             )
+        details += pings_advice(details)
         if (idle := idle_class(status.code, details)) is not None:
             kind, details = idle, f"{details}; {SILENCED}"
         shed = status.bare and kind is CallCancelledError

@@ -72,7 +72,7 @@ class Keepalive:
             elif (calls or self.without_calls) and (self.max_pings is None or self._pings < self.max_pings):
                 self._pings += 1
                 self._pinged = now
-                return Do.PING, self.timeout
+                return Do.PING, min(self.timeout, self.interval)
             else:
                 waits.append(self.interval)
         return Do.WAIT, min(waits, default=3600.0)
