@@ -1,0 +1,50 @@
+"""A gate before a server, that shuts and opens again on the same port."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Self
+
+from .proxy import Proxy
+
+
+class Gate(Proxy):
+    """Passes bytes on to `to`, and knows what was sent there; an async context manager.
+
+    Attributes:
+        to: the server's port; another one may take its place.
+        sent: the bytes that came for the server.
+    """
+
+    def __init__(self, to: int) -> None:
+        super().__init__(to)
+        self.sent = bytearray()
+
+    @property
+    def to(self) -> int:
+        return self._to
+
+    @to.setter
+    def to(self, port: int) -> None:
+        self._to = port
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        return self
+
+    async def shut(self) -> None:
+        """Cut all connections and refuse new ones."""
+        self._server.close()
+        self.cut()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def open(self) -> None:
+        """Listen again."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+
+    async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(1 << 16):
+            self.sent += data
+            sink.write(data)
+            await sink.drain()
+        sink.close()
