@@ -68,6 +68,12 @@ _WHO: dict[int, str] = {
     **dict.fromkeys(_CDN, "a CDN answers so when it gets no valid answer, or none in time, from the server behind it"),
 }
 """Who may answer with a status, and why, where the answer itself does not tell."""
+_NOT_FOUND = {"detail": "Not Found"}
+"""What FastAPI, and so a runtime, answers for a path that it has no route for."""
+_NO_ROUTE = (
+    "Not Found: the server has no such path; it is another server or an older runtime, or a gateway leaves its own path "
+    "before the runtime's"
+)
 SILENCED = f"proxies end calls that are silent for longer than their read timeout ({_READ_TIMEOUTS})"
 """Why a stream may have been cut that the server itself had no reason to end."""
 _SILENT_INPUT = "proxies end streams whose input pauses for longer than their limit (nginx: client_body_timeout)"
@@ -204,7 +210,7 @@ def _told_error(
     """Return the error of a JSON object that tells it, `more` where it has no words; `kind` where it isn't caikit's."""
     error_id = told.get("id")
     return (kind or http_error_class(status))(
-        _words(told) or more,
+        _NO_ROUTE if status == 404 and told == _NOT_FOUND else _words(told) or more,
         method=method,
         target=target,
         http_status=status,

@@ -83,6 +83,15 @@ def test_an_object_of_a_gateway_keeps_what_it_tells() -> None:
     assert (failure.error_id, failure.additional_info) == ("x", [1])
 
 
+def test_a_path_that_the_runtime_has_not_may_be_a_gateways() -> None:
+    """As where nginx's `proxy_pass` lacks the slash at its end: the runtime itself answers."""
+    failure = error_of(Answer(404, b'{"detail": "Not Found"}', "application/json"))
+    assert failure.details.startswith("Not Found: the server has no such path; ")
+    assert failure.details.endswith("a gateway leaves its own path before the runtime's")
+    own = error_of(Answer(404, b'{"details": "Not Found", "code": 404, "id": "i"}', "application/json"))
+    assert own.details == "Not Found"
+
+
 def test_a_wait_that_a_proxy_asks_for() -> None:
     assert error_of(Answer(503, retry_after="7")).pushback == 7
     assert error_of(Answer(503, retry_after="Thu, 01 Jan 1970 00:01:00 GMT"), now=10.0).pushback == 50
