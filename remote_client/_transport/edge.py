@@ -71,8 +71,8 @@ _WHO: dict[int, str] = {
 _NOT_FOUND = {"detail": "Not Found"}
 """What FastAPI, and so a runtime, answers for a path that it has no route for."""
 _NO_ROUTE = (
-    "Not Found: the server has no such path; it is another server or an older runtime, or a gateway leaves its own path "
-    "before the runtime's"
+    "Not Found: the server has no such path; it is another server or an older runtime, or a gateway leaves its own "
+    "path before the runtime's"
 )
 SILENCED = f"proxies end calls that are silent for longer than their read timeout ({_READ_TIMEOUTS})"
 """Why a stream may have been cut that the server itself had no reason to end."""
