@@ -49,6 +49,11 @@ def limit(value: Any, name: str = "") -> float | None:
     return None if given == REACH else given
 
 
+def lasting(given: float | None) -> str:
+    """Return a duration in words, to the millisecond: what is left of a limit has sixteen digits."""
+    return "any time" if given is None else f"{round(given, 3):.12g} seconds"
+
+
 def _number(value: Any) -> float:
     try:
         return float(value)

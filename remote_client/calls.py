@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, Generic, Self, TypeVar
 
 from . import _fork
+from ._durations import lasting
 from ._schema.rpc import RemoteRPCDescriptor
 from ._transport.balance import Balancer, Health
 from ._transport.base import Answered, ByteStream, Call, RawMetadata, Transport, resolve_metadata
@@ -159,7 +160,7 @@ class Caller:
         except TimeoutError:
             if not limit.expired():
                 raise
-            told = f"no metadata within {seconds} seconds: its function did not return"
+            told = f"no metadata within {lasting(seconds)}: its function did not return"
             raise _unsent(told, path, self.connections, self.model) from None
         finally:
             del limit  # see `RemoteStream._read`
@@ -285,7 +286,7 @@ async def wait_for_turn(connections: ConnectionManager, call: Call) -> tuple[Pla
     begun, limit = monotonic(), _shortest(call)
     place = await connections.turn(limit)
     if place is None:
-        told = f"no answer within {limit} seconds: too many calls wait for the server (max_pending)"
+        told = f"no answer within {lasting(limit)}: too many calls wait for the server (max_pending)"
         raise _unsent(told, call.path, connections)
     return place, _shortened(call, monotonic() - begun)
 
@@ -658,7 +659,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
                 raise
             attempts, options = self._attempts, self._caller.options
             raise DeadlineExceededError(
-                f"no answer within {options.timeout} seconds",
+                f"no answer within {lasting(options.timeout)}",
                 method=self._descriptor.path.removeprefix("/"),
                 target=attempts.connections.target if attempts else None,
             ) from None

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._durations import REACH, limit, seconds
+from remote_client._durations import REACH, lasting, limit, seconds
 from remote_client.client import RemoteClient
 from remote_client.errors import ConfigurationError
 from remote_client.jobs import PredictionJob
@@ -67,6 +67,12 @@ def test_values() -> None:
     for never in (0, -1, -math.inf, timedelta(0)):
         with pytest.raises(ConfigurationError, match=r"^timeout: must be seconds or a timedelta above 0, or None"):
             limit(never, "timeout")
+
+
+def test_words() -> None:
+    given = (60, 8.0, 1.7814486229981412, 86400, 1e7, None)
+    words = ["60 seconds", "8 seconds", "1.781 seconds", "86400 seconds", "10000000 seconds", "any time"]
+    assert [lasting(each) for each in given] == words
 
 
 def test_settings_hold_seconds() -> None:

@@ -49,6 +49,13 @@ async def test_a_limit_out_of_reach_never_expires_in_the_blocking_client(fresh: 
     await asyncio.to_thread(call)
 
 
+async def test_an_error_tells_a_limit_to_the_millisecond(fresh: Any) -> None:
+    """What is left of one for a second attempt has sixteen digits. gRPC's own library tells none."""
+    async with fresh() as module:
+        with pytest.raises(DeadlineExceededError, match=r"(within|for) 0\.123 seconds|Deadline Exceeded"):
+            await module.with_options(timeout=0.1234567).sleep(seconds=60)
+
+
 async def test_a_short_timedelta_expires(fresh: Any) -> None:
     short = timedelta(milliseconds=50)
     async with fresh(timeout=short) as module:

@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from ..._durations import lasting
 from ...errors import (
     DeadlineExceededError,
     InvalidResponseError,
@@ -223,7 +224,7 @@ class GrpcioTransport(Transport):
             return self._reason()
         kind, told = error_class("CANCELLED"), "something in this process cancelled the call, such as an interceptor"
         if expired:
-            kind, told = DeadlineExceededError, f"no progress for {call.timeout} seconds (timeout)"
+            kind, told = DeadlineExceededError, f"no progress for {lasting(call.timeout)} (timeout)"
         return kind(told, method=call.path[1:], target=self._target)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from ..._durations import lasting
 from ...errors import (
     CallCancelledError,
     DeadlineExceededError,
@@ -223,7 +224,7 @@ class Exchange:
             connection.on_late(timeout)
 
     def _expired(self) -> RemoteCallError:
-        return self._error(DeadlineExceededError, f"no answer within {self.call.timeout} seconds")
+        return self._error(DeadlineExceededError, f"no answer within {lasting(self.call.timeout)}")
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 

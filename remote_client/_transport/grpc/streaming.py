@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from ..._durations import lasting
 from ...errors import (
     DeadlineExceededError,
     InvalidResponseError,
@@ -177,7 +178,7 @@ class StreamExchange(Exchange, ByteStream):
             self._late()
 
     def _expired(self) -> RemoteCallError:
-        return self._error(DeadlineExceededError, f"no progress for {self.call.timeout} seconds (timeout)")
+        return self._error(DeadlineExceededError, f"no progress for {lasting(self.call.timeout)} (timeout)")
 
     @property
     def limit(self) -> float | None:
@@ -185,7 +186,7 @@ class StreamExchange(Exchange, ByteStream):
 
     def total_expired(self) -> RemoteCallError:
         """The error of a stream that took too long as a whole."""
-        told = f"the stream was not over within {self.call.total_timeout} seconds (total_timeout)"
+        told = f"the stream was not over within {lasting(self.call.total_timeout)} (total_timeout)"
         return self._error(DeadlineExceededError, told)
 
     def on_head(self, head: Head, end: bool) -> None:

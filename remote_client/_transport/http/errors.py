@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ..._durations import lasting
 from ...errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -133,10 +134,10 @@ def too_large(limit: int, call: Call, target: str) -> ResponseTooLargeError:
 
 def late(call: Call, target: str) -> DeadlineExceededError:
     """Return the error of a wait that was too long."""
-    return DeadlineExceededError(f"no answer within {call.timeout} seconds", method=call.path, target=target)
+    return DeadlineExceededError(f"no answer within {lasting(call.timeout)}", method=call.path, target=target)
 
 
 def late_as_a_whole(call: Call, target: str) -> DeadlineExceededError:
     """Return the error of a stream that took too long."""
-    told = f"the stream was not over within {call.total_timeout} seconds (total_timeout)"
+    told = f"the stream was not over within {lasting(call.total_timeout)} (total_timeout)"
     return DeadlineExceededError(told, method=call.path, target=target)
