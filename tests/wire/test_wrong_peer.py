@@ -425,6 +425,16 @@ async def test_what_a_proxy_speaks_is_not_the_servers(wire: WireServer, authorit
             assert ": try " not in told
 
 
+async def test_a_proxy_may_be_the_one_that_speaks_tls(authority: Authority) -> None:
+    """The page that says so is the server's, or that of the proxy before it."""
+    page = b"<title>400 The plain HTTP request was sent to HTTPS port</title>"
+    answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%b" % (len(page), page)
+    async with saying(answer) as proxy:
+        info = target("http", 1, authority, proxy=f"http://127.0.0.1:{proxy.port}")
+        told = str(await failure("http", info))
+    assert f"try https://127.0.0.1:1, or https:// for the proxy at 127.0.0.1:{proxy.port}" in told
+
+
 async def test_a_server_that_takes_a_connection_and_says_nothing(mute: int, authority: Authority) -> None:
     options = {"grpc.min_reconnect_backoff_ms": 200}
     error = await failure("grpc", target("grpc", mute, authority, options=options, retries=0))

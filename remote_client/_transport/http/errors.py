@@ -110,6 +110,8 @@ def no_tls(page: bytes, call: Call, route: Route) -> RemoteCallError | None:
     found = wants_tls(page, route.connection, "http")
     if found is None:
         return None
+    if route.proxy is not None and route.passes_on:  # the page is the server's, or the proxy's own
+        found.details += f", or https:// for the proxy at {route.proxy.address}"
     failure = again(found, call.path)
     failure.http_status = 400
     return failure
