@@ -159,8 +159,12 @@ async def _open_socket(addresses: Sequence[Address] | str) -> socket.socket:
             happy_eyeballs_delay=_STAGGER,
             interleave=1,
         )
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        probe(opened)
+        try:
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            probe(opened)
+        except OSError:  # as macOS says of one that was reset at once
+            opened.close()
+            raise
         return opened
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 DOUBTED_AFTER, MISSED_AFTER, GONE_AFTER = 1.0, 1.5, 4.0
 """Seconds without an acknowledgement."""
+_LOOK_COUNTS = 1.0
+"""Seconds that one look adds at most: after a longer pause of the loop, what waits may have been sent just now."""
 PROBE_AFTER, PROBE_INTERVAL, PROBES = 2, 1, 3
 """Seconds of quiet until the system probes a connection on which nothing is under way, between two probes, and how many
 are in vain before the connection ends. The peer's system answers them: its server does not count them as PINGs."""
@@ -55,18 +57,19 @@ class Silence:
     """
 
     peer: Peer = Peer.HEARD
-    _since: float | None = None
+    _silent: float | None = None
+    """Seconds of silence that were looked at; None while nothing waits."""
+    _looked: float = 0.0
 
     def look(self, now: float, seen: Unanswered) -> Peer:
         """Return what the silence means now."""
+        paused, self._looked = min(now - self._looked, _LOOK_COUNTS), now
         if not seen.waits:
-            self._since = None
+            self._silent = None
             self.peer = Peer.HEARD
             return self.peer
         # Its last word is older than what waits where the connection lay idle before.
-        heard = now - seen.heard_ago
-        self._since = now if self._since is None else max(self._since, heard)
-        silent = now - self._since
+        silent = self._silent = 0.0 if self._silent is None else min(self._silent + paused, seen.heard_ago)
         limits = (GONE_AFTER, Peer.GONE), (MISSED_AFTER, Peer.MISSED), (DOUBTED_AFTER, Peer.DOUBTED)
         self.peer = next((peer for limit, peer in limits if silent >= limit), Peer.HEARD)
         return self.peer
@@ -74,13 +77,17 @@ class Silence:
 
 def unanswered(opened: Any) -> Unanswered | None:
     """Return what the system knows of a connection; None where it says nothing."""
+    if opened is None:  # as a closed transport of uvloop says
+        return None
     try:
         told = opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _FIELDS.size)
         fields = _FIELDS.unpack(told)
-    except (OSError, struct.error):  # it is closed by now, or no TCP
+    except (OSError, ValueError, struct.error):  # it is closed by now (uvloop: a ValueError), or no TCP
         return None
-    probes, not_acknowledged, data_ago, acknowledged_ago = fields[3], fields[12], fields[19], fields[20]
-    return Unanswered(bool(probes or not_acknowledged), min(data_ago, acknowledged_ago) / 1000)
+    probes, backoff, not_acknowledged, data_ago, acknowledged_ago = (fields[at] for at in (3, 4, 12, 19, 20))
+    # Probes of a shut window come ever more seldom: one that is lost must not count until the next.
+    waits = not_acknowledged > 0 or probes > (backoff > 0)
+    return Unanswered(waits, min(data_ago, acknowledged_ago) / 1000)
 
 
 def probe(opened: socket.socket) -> None:
