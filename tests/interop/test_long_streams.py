@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
+from remote_client.client import RemoteClient
 from remote_client.errors import StreamTruncatedError, UnavailableError
 from remote_client.sync import wrapped
+from tests.support.runtime import Runtime
 
 from .methods import interop_module
 from .peers import AsyncioServer, Peers
 from .proxies import Envoy, Haproxy, Nghttpx, Nginx, Proxy
+from .test_runtime import Server
 from .ways import Way, through
 
 PINGS = {"grpc.keepalive_time_ms": 200, "grpc.http2.max_pings_without_data": 0}
@@ -169,6 +175,35 @@ def pinging() -> Iterator[AsyncioServer]:
     """A runtime that pings after each fifth of a second of silence."""
     with AsyncioServer(options=PINGS) as server:
         yield server
+
+
+async def test_the_pages_options_let_a_real_runtime_ping(peers: Peers) -> None:
+    """With its twenty seconds made short, they keep nginx from ending a stream."""
+    text = (Path(__file__).parent.parent.parent / "docs" / "long-work.md").read_text()
+    told = {name: int(value) for name, value in re.findall(r"^ +(grpc\.[\w.]+): (\d+)$", text, re.MULTILINE)}
+    assert told == {**PINGS, "grpc.keepalive_time_ms": 20_000}
+    for options, lives in (({}, False), (PINGS, True)):
+        with Runtime(grpc_options=options) as runtime, _before(runtime, peers) as proxy:
+            async with RemoteClient(f"127.0.0.1:{proxy.ports['grpc']}", retries=0) as client:
+                foo: Any = await client.model("foo")
+                stream = foo.run_sample_bidi_stream({"name": item.decode()} async for item in _rarely(2, LONG))
+                assert (await anext(stream)).greeting
+                with contextlib.nullcontext() if lives else pytest.raises(StreamTruncatedError, match="grpc_read_time"):
+                    assert (await anext(stream)).greeting
+                await stream.aclose()
+
+
+def _before(runtime: Runtime, peers: Peers) -> Nginx:
+    behind: Any = Server(runtime.port)
+    settings = {"grpc": "grpc_read_timeout 1s;"}
+    return Nginx(behind, peers.server("wire"), settings=settings, answers=lambda proxy: bool(_models(proxy)))
+
+
+def _models(proxy: Proxy) -> bytes:
+    with grpc.insecure_channel(f"127.0.0.1:{proxy.ports['grpc']}") as channel:
+        ask: Any = channel.unary_unary
+        answer: bytes = ask("/caikit.runtime.info.InfoService/GetModelsInfo")(b"", timeout=5)
+    return answer
 
 
 @BLOCKING
