@@ -74,6 +74,10 @@ _NO_ROUTE = (
     "Not Found: the server has no such path; it is another server or an older runtime, or a gateway leaves its own "
     "path before the runtime's"
 )
+_NO_HTTP = (
+    "a proxy passed on what is no HTTP/1.1: the server behind it speaks HTTP/2 (gRPC), and so must the proxy (nginx: "
+    "grpc_pass, not proxy_pass)"
+)
 SILENCED = f"proxies end calls that are silent for longer than their read timeout ({_READ_TIMEOUTS})"
 """Why a stream may have been cut that the server itself had no reason to end."""
 _SILENT_INPUT = "proxies end streams whose input pauses for longer than their limit (nginx: client_body_timeout)"
@@ -223,6 +227,8 @@ def _edge_error(
     answer: Answer, told: Any, method: str, target: str, metadata: RawMetadata, wanted: str
 ) -> RemoteCallError:
     status = answer.status
+    if status < 100:  # nginx's 000
+        return InvalidResponseError(_NO_HTTP, method=method, target=target, http_status=status)
     if 200 <= status < 300:
         packed = " (compressed)" * answer.is_compressed
         details = f"HTTP status {status}, but {_kind(answer.kind)}{packed}, not {wanted}{_beginning(answer, told)}"

@@ -92,6 +92,13 @@ def test_a_path_that_the_runtime_has_not_may_be_a_gateways() -> None:
     assert own.details == "Not Found"
 
 
+def test_a_proxy_that_speaks_http1_to_a_server_of_grpc() -> None:
+    """As nginx with `proxy_pass`: it passes the frames on as an answer of HTTP/0.9, with the status 000."""
+    failure = error_of(Answer(0, b"\0\0\x18\4\0\0\0\0\0\0\4"), wanted="gRPC")
+    assert (type(failure), failure.http_status, failure.outcome_known) == (InvalidResponseError, 0, False)
+    assert failure.details.startswith("a proxy passed on what is no HTTP/1.1: the server behind it speaks HTTP/2")
+
+
 def test_a_wait_that_a_proxy_asks_for() -> None:
     assert error_of(Answer(503, retry_after="7")).pushback == 7
     assert error_of(Answer(503, retry_after="Thu, 01 Jan 1970 00:01:00 GMT"), now=10.0).pushback == 50
