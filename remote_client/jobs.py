@@ -178,13 +178,17 @@ class _Job:
         polling = Polling(_outage(outage, timeout), None if poll is None else seconds(poll, "poll"))
         with _shown(self, progress) as show:
             time_limit = asyncio.timeout(None if timeout is None else seconds(timeout, "timeout"))
+            info = None
             try:
                 async with time_limit:
                     info = await self._done(Waiting(self, polling), show)
             except TimeoutError:
                 if not time_limit.expired():
                     raise
-                raise self._late(f"is not done after {timeout} seconds", polling) from polling.error
+            finally:
+                del time_limit  # see `RemoteStream._read`
+        if info is None:
+            raise self._late(f"is not done after {timeout} seconds", polling) from polling.error
         if info.state is JobStatus.ERRORED:
             raise JobFailedError(self._kind, self.id, info.reasons)
         if info.state is JobStatus.CANCELED:
@@ -242,8 +246,14 @@ class _Job:
 
         looks = [partial(look, *each) for each in homes.items()]
         found, errors = await first(looks, for_any, failures=(RemoteCallError, SchemaError, InputError))
+        for error in errors:
+            error.with_traceback(None)  # which leads here, and so to itself
         if found is None:
-            raise self._not_found(untold, errors)
+            try:
+                raise self._not_found(untold, errors)
+            finally:
+                untold.clear()
+                errors.clear()
         self._home = found
         return found
 
@@ -346,6 +356,8 @@ class TrainingJob(_Job, Generic[M]):
             if not time_limit.expired():
                 raise
             module = None
+        finally:
+            del time_limit  # see `RemoteStream._read`
         if module is not None:
             return module
         target = self._home.caller.target

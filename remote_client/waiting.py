@@ -232,4 +232,6 @@ class Waiting:
         except TimeoutError as error:
             if not limit.expired() or isinstance(error, RemoteCallError):
                 raise
+        finally:
+            del limit  # see `RemoteStream._read`
         raise DeadlineExceededError(f"no answer within {seconds:.3g} seconds")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -81,3 +83,28 @@ async def test_what_ends_a_job_is_told_after_an_outage(http_wire: HttpWire) -> N
     async with RemoteClient(http_wire.target) as client:
         with pytest.raises(JobFailedError, match="barf!"):
             await client.prediction_job("EchoTask", "id").wait(poll=0.1)
+
+
+# Not its timeout: asyncio's own limits leave a cycle, through the task that they cancel.
+LEFT: dict[str, tuple[list[dict[str, Any]], Callable[[Any], Any]]] = {
+    "outage": ([{"status": 503}] * 9, lambda job: job.wait(outage=0.3, poll=0.1)),
+    "unknown": ([{"status": 404}], lambda job: job.wait()),
+}
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one server", "several"])
+@pytest.mark.parametrize("end", LEFT)
+async def test_a_wait_that_fails_needs_no_garbage_collector(
+    http_wire: HttpWire, no_gc: None, end: str, several: bool
+) -> None:
+    answers, deed = LEFT[end]
+    await tell(http_wire, *answers)
+    async with RemoteClient([http_wire.target, "http://127.0.0.1:1"] if several else http_wire.target) as client:
+        job = client.prediction_job("EchoTask", "id")
+        if several and end == "unknown":  # the other one might know it
+            deed = LEFT["outage"][1]
+        with pytest.raises(RemoteCallError):
+            await deed(job)
+        gone = weakref.ref(job)
+        del job
+        assert gone() is None
