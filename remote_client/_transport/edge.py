@@ -78,6 +78,10 @@ _NO_HTTP = (
     "a proxy passed on what is no HTTP/1.1: the server behind it speaks HTTP/2 (gRPC), and so must the proxy (nginx: "
     "grpc_pass, not proxy_pass)"
 )
+_NO_METHOD = (
+    "no such method, without a word: a proxy answers so when it has no route for this host name or path (Envoy: the "
+    "virtual host's domains)"
+)
 SILENCED = f"proxies end calls that are silent for longer than their read timeout ({_READ_TIMEOUTS})"
 """Why a stream may have been cut that the server itself had no reason to end."""
 _SILENT_INPUT = "proxies end streams whose input pauses for longer than their limit (nginx: client_body_timeout)"
@@ -269,6 +273,11 @@ def reset_reason(
 def idle_class(status: str, details: str) -> type[RemoteCallError] | None:
     """Return the error class of a call that Envoy ended for its silence; None for any other."""
     return UnavailableError if details == _ENVOYS and status in ("UNKNOWN", "UNAVAILABLE") else None
+
+
+def status_advice(status: str, told: str) -> str:
+    """Return what an error adds to the words of a gRPC status; nothing for most."""
+    return _NO_METHOD if status == "UNIMPLEMENTED" and not told else pings_advice(told)
 
 
 def pings_advice(told: str) -> str:

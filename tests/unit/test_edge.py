@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.edge import MAX_ERROR_SIZE, Answer, answer_error, is_page, read_answer, reset_reason
+from remote_client._transport.edge import (
+    MAX_ERROR_SIZE,
+    Answer,
+    answer_error,
+    is_page,
+    read_answer,
+    reset_reason,
+    status_advice,
+)
 from remote_client.errors import (
     DeadlineExceededError,
     InternalError,
@@ -97,6 +105,13 @@ def test_a_proxy_that_speaks_http1_to_a_server_of_grpc() -> None:
     failure = error_of(Answer(0, b"\0\0\x18\4\0\0\0\0\0\0\4"), wanted="gRPC")
     assert (type(failure), failure.http_status, failure.outcome_known) == (InvalidResponseError, 0, False)
     assert failure.details.startswith("a proxy passed on what is no HTTP/1.1: the server behind it speaks HTTP/2")
+
+
+def test_a_gateway_without_a_route_gives_no_word() -> None:
+    """As Envoy over gRPC, where no virtual host has the target's name."""
+    assert "no route for this host name" in status_advice("UNIMPLEMENTED", "")
+    assert (status_advice("UNIMPLEMENTED", "Method not found!"), status_advice("INTERNAL", "")) == ("", "")
+    assert "keepalive" in status_advice("UNAVAILABLE", "too_many_pings")
 
 
 def test_a_wait_that_a_proxy_asks_for() -> None:

@@ -33,7 +33,7 @@ from ...errors import (
 from ...settings import ConnectionInfo
 from ..base import Answered, ByteStream, Call, Transport
 from ..deadlines import Deadlines
-from ..edge import RUNTIMES_OWN, SILENCED, Answer, answer_error, idle_class, pings_advice, reset_reason
+from ..edge import RUNTIMES_OWN, SILENCED, Answer, answer_error, idle_class, reset_reason, status_advice
 from ..net.diagnosis import closed_early, closed_in_handshake, speaks_http1, tls_words
 from ..net.dial import proxy_refusal
 from ..net.proxy import hint
@@ -52,7 +52,7 @@ _UNSENT = (
     "Failed to create XdsClient",
 )
 """How gRPC begins to tell that there was no connection to send a call on."""
-_FOREIGN = re.compile(r"http2 header with status: (\d{3})")
+_FOREIGN = re.compile(r"http2 header with status: (\d{1,3})")
 _RESET = re.compile(r"RST_STREAM with error code (\d+)")
 _CUT = re.compile(r"Stream removed(?: \(.*END_STREAM flag received.*)?")
 """How gRPC tells that a server's answer ended without a status; an older one (1.66) without the reason."""
@@ -243,7 +243,7 @@ def failure_of(
     kind, known, pushback = error_class(status), _is_known(status, details), None
     refused = _PROXY_ANSWER.search(details) if status == "UNAVAILABLE" else None
     refusal = None if refused is None else proxy_refusal(int(refused[1]))
-    details += pings_advice(details)
+    details += status_advice(status, details)
     if (idle := idle_class(status, details)) is not None:
         kind, details = idle, f"{details}; {SILENCED}"
     elif status == "UNAVAILABLE" and _TLS_FAILURE.search(details):

@@ -27,8 +27,8 @@ from ..edge import (
     Answer,
     answer_error,
     idle_class,
-    pings_advice,
     reset_reason,
+    status_advice,
 )
 from ..retry import pushback_ms
 from .events import Stream
@@ -296,7 +296,7 @@ class Exchange:
             details += (
                 "; this is the runtime's limit: raise grpc.max_receive_message_length in its runtime.grpc.options"
             )
-        details += pings_advice(details)
+        details += status_advice(status.code, details)
         if (idle := idle_class(status.code, details)) is not None:
             kind, details = idle, f"{details}; {SILENCED}"
         shed = status.bare and kind is CallCancelledError
