@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from remote_client._transport.net import sockets
+from remote_client._transport.net.silence import Unanswered
 from remote_client.errors import DeadlineExceededError
-from remote_client.settings import CallOptions
+from remote_client.settings import CallOptions, ConnectionInfo
+from tests.support.h2_model import Received
+from tests.support.strict_h2 import Connection, StrictServer
 from tests.support.wire import WireServer, raw_module
 
 pytestmark = pytest.mark.only_engine("asyncio", "grpc.aio keeps a silent connection until keepalive ends it")
@@ -65,3 +69,27 @@ async def test_a_stream_on_one_that_is_left_goes_on(module: Any) -> None:
         waiting = asyncio.ensure_future(late(module))
         assert [item async for item in stream] == [b"0", b"1"]
         await waiting
+
+
+async def test_a_call_on_one_that_drains_outlives_a_pause_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that takes no new calls is given up early only if its address is no longer the server's."""
+    begun: list[tuple[Connection, int]] = []
+    looks: list[None] = []
+
+    def silent(_: object) -> Unanswered:
+        looks.append(None)
+        if len(looks) == 6:  # after 2.5 seconds the network is back
+            begun[0][0].echo(begun[0][1])
+        return Unanswered(len(looks) < 6, 100.0)
+
+    def drain(connection: Connection, stream: int, _: Received) -> None:
+        begun.append((connection, stream))
+        connection.goaway(2**31 - 1)
+        monkeypatch.setattr(sockets, "unanswered", silent)
+
+    async with (
+        StrictServer(drain) as server,
+        raw_module(ConnectionInfo(hostname="127.0.0.1", port=server.port)) as made,
+    ):
+        assert await made.echo(b"x") == b"x"
+    assert len(begun) == 1

@@ -349,7 +349,7 @@ class Channel:
         )
 
     def _retire(self, connection: GrpcConnection) -> None:
-        connection.leaving = True
+        connection.leaving = connection.moved = True
         self.left(connection)
 
     def lost(self, connection: GrpcConnection) -> None:

@@ -44,6 +44,7 @@ class GrpcConnection(asyncio.Protocol):
         settled: done once the server's settings arrived, or the connection failed before.
         closed: done once the socket is closed.
         leaving: whether it takes no new calls.
+        moved: whether its address is no longer the server's.
         born: when it was made.
     """
 
@@ -52,7 +53,7 @@ class GrpcConnection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.settled: asyncio.Future[RemoteCallError | None] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
-        self.leaving = False
+        self.leaving = self.moved = False
         self._owner = owner
         self._transport = owner.owner
         self.loop = loop
@@ -259,7 +260,7 @@ class GrpcConnection(asyncio.Protocol):
 
     def on_peer(self, peer: Peer) -> None:
         """The peer's system acknowledges nothing, or does again."""
-        if peer is Peer.GONE or (peer is Peer.MISSED and self.leaving):
+        if peer is Peer.GONE or (peer is Peer.MISSED and self.moved):
             told = "the connection was lost: nothing is acknowledged any more"
             self._failure = self._failure or UnavailableError(told, target=self._owner.target)
             self._abort()
