@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 
 from remote_client._transport.http import pool as http_pool
+from remote_client._transport.http.errors import UnaskedError
 from remote_client._transport.http.pool import Pool
 from remote_client._transport.http.stream import MAX_HELD
+from remote_client._transport.net.proxy import ProxyError
 from remote_client.client import RemoteClient
 from remote_client.errors import DeadlineExceededError, InvalidResponseError, RemoteCallError, UnavailableError
 from remote_client.settings import ConnectionTlsInfo
@@ -202,6 +205,23 @@ async def test_a_second_try_that_gets_no_connection_knows_no_more(start_http: Ca
         await asyncio.to_thread(server.__exit__)
         with pytest.raises(UnavailableError) as caught:
             await call
+    assert not caught.value.outcome_known
+
+
+@pytest.mark.parametrize("error", [ProxyError("no", 403), ssl.SSLError(1, "no"), UnaskedError("no", b"no")])
+async def test_nor_does_one_that_is_refused_a_connection(
+    start_http: Callable[..., Wire], monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    server = start_http(faults={"POST /echo": {"steps": [CLOSE]}})
+    async with http_module(server.info()) as module:
+        await module.sleep(seconds=0)
+        monkeypatch.setattr(http_pool, "connect", refuse)
+        with pytest.raises(RemoteCallError) as caught:
+            await module.echo(b"x")
+    assert (await server.stats())["requests"]["POST /echo"] == 1
     assert not caught.value.outcome_known
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
-from ...errors import RemoteClientError, UnavailableError
+from ...errors import RemoteCallError, RemoteClientError
 from ..base import Answered, Call
 from ..edge import MAX_ERROR_SIZE, PATIENCE
 from .errors import cut, late, lost, no_tls, not_connected, not_http, problem, too_large, unreadable
@@ -121,7 +121,7 @@ class Exchange:
         """No connection could be made."""
         self.waiting = False
         failure = not_connected(error, self.call, self.transport.target, self.transport.route)
-        if self.sent and isinstance(failure, UnavailableError):
+        if self.sent and isinstance(failure, RemoteCallError):
             failure.outcome_known = False  # the first time, on a kept connection
         self.fail(failure)
 
