@@ -262,15 +262,17 @@ class Tcp(Haproxy):
         )
 
 
+FEWER = "grpc.aio sends fewer PINGs than it is told to"
 TUNNEL = {"all": "timeout client 1s\n    timeout server 1s"}
 
 
+@pytest.mark.only_engine("asyncio", FEWER)
 @BLOCKING
 async def test_two_pings_between_items_keep_a_balancers_connection(peers: Peers, blocking: bool) -> None:
-    """The times of gRPC's keepalive by default, at 1:100: two PINGs cover three minutes of silence."""
+    """The default times, at 1:120: two PINGs cover three minutes of silence, where two end a connection."""
     with through(peers, Tcp, "grpc", **TUNNEL) as (way, _):
-        async with streams(way, blocking, pings={"grpc.keepalive_time_ms": 600}) as made:
-            answers = await asyncio.gather(*(made.items(side, 1.6, 5) for side in ("output", "both")))
+        async with streams(way, blocking, pings={"grpc.keepalive_time_ms": 500}) as made:
+            answers = await asyncio.gather(*(made.items(side, 1.5, 5) for side in ("output", "both")))
     assert [len(answer) for answer in answers] == [5, 5]
 
 
@@ -281,13 +283,13 @@ def patient() -> Iterator[AsyncioServer]:
         yield server
 
 
-@pytest.mark.only_engine("asyncio", "grpc.aio sends fewer PINGs than it is told to")
+@pytest.mark.only_engine("asyncio", FEWER)
 async def test_more_pings_where_the_silence_is_longer(patient: AsyncioServer, peers: Peers) -> None:
     with through(peers, Tcp, "grpc", **TUNNEL) as (way, _):
-        async with streams(way, pings={"grpc.keepalive_time_ms": 600}) as made:
+        async with streams(way, pings={"grpc.keepalive_time_ms": 500}) as made:
             with pytest.raises(StreamTruncatedError, match=r"the connection was lost|Socket closed"):
                 await made.items("both", 5)
-        async with streams(way, pings=PINGS | {"grpc.keepalive_time_ms": 600}) as made:
+        async with streams(way, pings=PINGS | {"grpc.keepalive_time_ms": 500}) as made:
             with pytest.raises(UnavailableError, match=r"(?i)too.many.pings.*grpc.http2.min_ping_interval"):
                 await made.items("both", 5)
     with Tcp(patient, peers.server("wire"), settings=TUNNEL) as proxy:

@@ -121,10 +121,11 @@ def test_streams_of_the_blocking_client_outlive_them(
     runtime: Runtime, protocol: Protocol, settings: dict[str, Any], tmp_path: Path, declared: bool
 ) -> None:
     with blocking.RemoteClient(target_of(runtime, protocol), **settings) as client:
-        slow: Any = client.model("slow", Slow) if declared else client.model("slow")
+        known: Any = {"slow": Slow, "foo": Sample} if declared else {"slow": None, "foo": None}
+        slow: Any = client.model("slow", known["slow"])
         streams = [slow.run_slow_stream_out(PAUSE, count=COUNT)]
         if protocol == "grpc":
-            foo: Any = client.model("foo", Sample) if declared else client.model("foo")
+            foo: Any = client.model("foo", known["foo"])
             streams.append(foo.run_sample_bidi_stream(_names_in_a_thread()))
         for stream in streams:
             count = 0
