@@ -29,7 +29,7 @@ from .finder import RemoteModelFinder
 from .finders import Finders
 from .hooks import Hook, check_hooks
 from .initializer import RemoteModelInitializer
-from .jobs import FindHome, Home, PredictionJob, TrainingJob, has_model, start
+from .jobs import FindHome, Home, PredictionJob, TrainingJob, lacks, runs_of, start
 from .module import RemoteModuleBase
 from .polls import Server
 from .settings import (
@@ -206,7 +206,7 @@ class RemoteClient(Handle):
             options=options,
             balancer=await self._finder.servers_of(name, server),
             changed=server.forget,
-            expect=self._finder.of(server).expect,
+            trainings=self._finder.of(server).trainings,
         )
 
     def _not_found(self, name: str) -> ModelNotFoundError:
@@ -269,11 +269,14 @@ class RemoteClient(Handle):
         found = await aside(partial(model_files, files, links, limit=limit))
         rpc = await self._finder.management(first, "DeployModel")
         body = await aside(rpc.codec.encode, "", (), {"model_id": name, "model_files": found})
+        finder = self._finder.of(first)
         try:
             answer = await start(first.caller, rpc, body, name)
         finally:  # where its outcome is unknown too
-            self._finder.of(first).changed()
-        return ModelInfo(**{key: value for key, value in answer.items() if value is not None})
+            finder.changed()
+        info = ModelInfo(**{key: value for key, value in answer.items() if value is not None})
+        finder.deployed(first, name, info)
+        return info
 
     async def undeploy_model(self, name: str) -> None:
         """Take a model from the (first) runtime.
@@ -285,11 +288,17 @@ class RemoteClient(Handle):
         check_name(name)
         first = self._finder.first
         rpc = await self._finder.management(first, "UndeployModel")
+        finder = self._finder.of(first)
         try:
             await start(first.caller, rpc, rpc.codec.encode("", (), {"model_id": name}), name)
-        finally:
-            self._finder.of(first).changed()
-        first.models.pop(name, None)
+        except NotFoundError:
+            finder.undeployed(first, name)
+            raise
+        except BaseException:  # its outcome may be unknown: what is listed counts
+            first.deployed.pop(name, None)
+            finder.changed()
+            raise
+        finder.undeployed(first, name)
 
     def prediction_job(self, task: str, prediction_id: str) -> PredictionJob:
         """A handle of a prediction job by its id, as another process may have started it. Sends nothing.
@@ -309,10 +318,10 @@ class RemoteClient(Handle):
         """
         return TrainingJob(training_id, _TrainingHomes(self._finder), model_name=model_name, find=self._trained)
 
-    async def _trained(self, name: str, home: Home) -> RemoteModuleBase | None:
-        """The module of a model that was trained, once it can be called."""
-        if not await has_model(home, name, None):
-            return None
+    async def _trained(self, name: str, home: Home) -> RemoteModuleBase | NotFoundError:
+        """The module of a model that was trained, once it can be called; before, the server's answer."""
+        if (missing := await lacks(home, name)) is not None:
+            return missing
         await self._finder.discover([name])
         return await self.model(name)
 
@@ -400,10 +409,11 @@ class _TrainingHomes:
         return {each.connection.target: partial(self._home, each) for each in self.finders.known}
 
     async def _home(self, server: Server) -> Home:
-        job = (await self.finders.describe(server)).training_job
-        if job is None:
+        description = await self.finders.describe(server)
+        if description.training_job is None:
             raise NotFoundError("no server has trainings")
-        return Home(server.caller, job)
+        runs = runs_of((task.name, task.methods) for task in description.tasks.values())
+        return Home(server.caller, description.training_job, runs)
 
 
 def _timeout(config: FinderConfig) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -34,6 +34,7 @@ from .patience import SHORT, first, wait
 from .polls import Poll, Server, gather
 from .reading import usual_method
 from .settings import CallOptions, ConnectionInfo, FinderConfig
+from .trainings import Trainings
 
 logger = logging.getLogger("remote_client")
 _Located = tuple[Server, ServiceDescription]
@@ -85,8 +86,7 @@ class RemoteModelFinder(Handle):
         self._polled: dict[str | None, float] = {}
         self._changes = 0
         """How often this client gave a server a model or took one: a poll from before a change is out of date."""
-        self._trainings: dict[str, Callable[[], Awaitable[bool]]] = {}
-        """The models whose trainings were started here, until they are found: what asks whether a server has it."""
+        self.trainings = Trainings()
         self._closed = False
         # Upstream's order: of two servers that list the same model the first is used.
         fixed = [*self.config.remote_connections, self.config.connection]
@@ -139,12 +139,19 @@ class RemoteModelFinder(Handle):
         self._check()
         having = self._having(model_path)
         if not having and self.config.discover_models:
-            if await self._is_trained(model_path):
-                self.changed()
-            found = await self._poll_for(model_path)
+            found = await self._discovered(model_path)
         else:
             found = await self._first_of(having, self._described)
         return None if found is None else (found[0], self._config_of(model_path, *found))
+
+    async def _discovered(self, name: str) -> _Located | None:
+        trained = await self.trainings.look(name)
+        if trained is True:
+            self.changed()
+        found = await self._poll_for(name)
+        if found is None and isinstance(trained, RemoteCallError):
+            raise trained
+        return found
 
     def _config_of(self, model_path: str, server: Server, description: ServiceDescription) -> RemoteModuleConfig:
         supported = self.config.supported_models.get(model_path)
@@ -172,22 +179,20 @@ class RemoteModelFinder(Handle):
             config.declare(registry[info.module_id], description)
         return config
 
-    def expect(self, name: str, is_served: Callable[[], Awaitable[bool]]) -> None:
-        """Note a model whose training was started: its server lists it late, or when it is called first.
+    def deployed(self, server: Server, name: str, info: ModelInfo) -> None:
+        """Note a model that a server was given: it has it at once, whatever it lists and whether it can be asked."""
+        self.changed()
+        server.deployed[name] = info
+        server.models = {**server.models, name: info}
+        self._rebalance()
 
-        Args:
-            name: the model.
-            is_served: asks whether the server has it, which makes the server list it.
-        """
-        self._trainings[name] = is_served
-
-    async def _is_trained(self, name: str) -> bool:
-        is_served = self._trainings.get(name)
-        try:
-            return is_served is not None and await is_served()
-        except RemoteCallError as error:
-            logger.debug("finder %s: is %s trained? %s", self.instance_name, name, error)
-            return False
+    def undeployed(self, server: Server, name: str) -> None:
+        """Note that a server has a model no more."""
+        self.changed()
+        self.trainings.forget(name)
+        server.deployed.pop(name, None)
+        server.models = {each: info for each, info in server.models.items() if each != name}
+        self._rebalance()
 
     def changed(self) -> None:
         """Note that a server's models are others by now: what was polled before, or is being polled, does not count."""
@@ -405,14 +410,16 @@ class RemoteModelFinder(Handle):
     async def _ask(self, server: Server) -> None:
         server.refusal = None
         try:
-            server.models, server.error = await self._list_models_now(server), None
+            listed = await self._list_models_now(server)
         except Exception as error:
             server.error = error
             if not isinstance(error, ClosedError):
                 logger.warning("finder %s: %s did not answer: %s", self.instance_name, server.connection.target, error)
             return
-        for name in server.models:
-            self._trainings.pop(name, None)
+        for name in listed:
+            self.trainings.forget(name)
+            server.deployed.pop(name, None)
+        server.models, server.error = server.deployed | listed, None
         if self._balancers and server.description is None:
             self._begin_to_describe(server)
         self._rebalance()

@@ -8,7 +8,7 @@ import enum
 import inspect
 import math
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from ._durations import REACH, Duration, seconds
 from ._html import table
+from ._schema.binding import needed
 from ._schema.info import why
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
 from .calls import Caller
@@ -26,6 +27,7 @@ from .errors import (
     ConfigurationError,
     DeadlineExceededError,
     InputError,
+    InternalError,
     InvalidArgumentError,
     InvalidResponseError,
     JobCancelledError,
@@ -105,10 +107,17 @@ class JobInfo(BaseModel):
 
 @dataclass(frozen=True)
 class Home:
-    """A server that may have a job, and the methods to ask it with."""
+    """A server that may have a job, and the methods to ask it with.
+
+    Attributes:
+        runs: the methods of its models that `lacks` may ask with.
+        task: the task of the model that a training makes; "" where it is not known.
+    """
 
     caller: Caller
     methods: JobMethods
+    runs: Sequence[RemoteRPCDescriptor] = ()
+    task: str = ""
 
 
 FindHome = Callable[[], Awaitable[Home]]
@@ -317,7 +326,7 @@ class TrainingJob(_Job, Generic[M]):
         homes: Homes,
         *,
         model_name: str | None = None,
-        find: Callable[[str, Home], Awaitable[M | None]],
+        find: Callable[[str, Home], Awaitable[M | NotFoundError]],
     ) -> None:
         super().__init__(id, homes)
         self.model_name = model_name
@@ -327,6 +336,13 @@ class TrainingJob(_Job, Generic[M]):
     def training_id(self) -> str:
         """The server's id of the training."""
         return self.id
+
+    async def is_running(self) -> bool:
+        """Whether it goes on. A training that its server forgot does not."""
+        try:
+            return not (await self.status()).state.is_final
+        except NotFoundError:
+            return False
 
     async def model(
         self, timeout: Duration | None = None, outage: Duration | None = OUTAGE, *, progress: Progress = False
@@ -348,10 +364,12 @@ class TrainingJob(_Job, Generic[M]):
         await self.wait(timeout, outage, progress=progress)
         assert self._home is not None
         polling = Polling(_outage(outage, timeout), last=1.0)
+        missing: list[NotFoundError] = []
         time_limit = asyncio.timeout_at(due)
         try:
             async with time_limit:
-                module = await self._served(self.model_name, self._home, polling, math.inf if due else SERVED_WITHIN)
+                patience = math.inf if due else SERVED_WITHIN
+                module = await self._served(self.model_name, self._home, polling, patience, missing)
         except TimeoutError:
             if not time_limit.expired():
                 raise
@@ -360,18 +378,22 @@ class TrainingJob(_Job, Generic[M]):
             del time_limit  # see `RemoteStream._read`
         if module is not None:
             return module
-        target = self._home.caller.target
+        answer = f" (the last answer: {missing[-1]})" if missing else ""
         told = (
-            f"is done, but {target} does not serve the model {self.model_name!r}: does the runtime keep trained "
-            "models where it looks for models?"
+            f"is done, but {self._home.caller.target} was not seen to have the model {self.model_name!r}{answer}: does "
+            "the runtime keep trained models where it looks for models?"
         )
-        raise self._late(told, polling) from polling.error
+        raise self._late(told, polling) from (polling.error or (missing[-1] if missing else None))
 
-    async def _served(self, name: str, home: Home, polling: Polling, patience: float) -> M | None:
+    async def _served(
+        self, name: str, home: Home, polling: Polling, patience: float, missing: list[NotFoundError]
+    ) -> M | None:
         waiting, now = Waiting(self, polling), asyncio.get_running_loop().time
         while polling.answering(now()) < patience:
             module = await waiting.ask(partial(self._find, name, home))
-            if module is not None:
+            if isinstance(module, NotFoundError):
+                missing[:] = [module]
+            elif module is not None:
                 return module
         return None
 
@@ -437,28 +459,63 @@ def _unknown(caller: Caller, rpc: RemoteRPCDescriptor, error: Exception, model_n
     return unknown
 
 
-async def has_model(home: Home, name: str, runs: RemoteRPCDescriptor | None) -> bool:
-    """Whether a server has a model, and so would answer a call.
+def runs_of(tasks: Iterable[tuple[str, Iterable[RemoteRPCDescriptor]]]) -> list[RemoteRPCDescriptor]:
+    """The methods that `lacks` may ask with."""
+    runs = [rpc for _, methods in tasks for rpc in methods]
+    return [each for each in runs if not (each.input_streaming or each.output_streaming or each.job)]
 
-    Asked by a call of one of the model's own methods that lacks a required input, where there is one: the runtime loads
-    the model before it sees that. A list of models would tell only when the runtime next looks for new ones.
 
-    Args:
-        home: the server.
-        name: the model.
-        runs: the method; None where none of the model's is known.
+def can_ask(home: Home, name: str) -> bool:
+    """Whether `lacks` can tell."""
+    return home.methods.models is not None or _probe(home, name) is not None
+
+
+async def lacks(home: Home, name: str) -> NotFoundError | None:
+    """A server's answer that it does not have a model; None where it has it, and so would answer a call.
+
+    Asked by a call that lacks a required input, so that nothing runs: the runtime loads the model before it sees that.
+    A list of models would tell only when the runtime next looks for new ones; it is asked where no call is sure not to
+    run the model.
     """
-    incomplete = None if runs is None else runs.codec.incomplete(name)
+    probe = _probe(home, name)
     try:
-        if runs is not None and incomplete is not None:
-            await home.caller.for_model(name).send(runs.path, incomplete)
-        elif home.methods.models is not None:
+        if probe is not None and await _is_loaded(home.caller.for_model(name), *probe):
+            return None
+        if home.methods.models is not None:
             models = home.methods.models
             await home.caller.unary(models, models.codec.encode("", (), {"model_ids": [name]}))
-    except NotFoundError:
-        return False
+    except NotFoundError as error:
+        return error
+    return None
+
+
+def _probe(home: Home, name: str) -> tuple[RemoteRPCDescriptor, bytes] | None:
+    """A request that a server refuses after it loaded a model, before it runs.
+
+    Any task's method will do where its request can lack an input: a runtime calls a model that does not have the task
+    by a method of its own, with what of the request that has parameters for. So all methods that the model may have
+    must miss an input then.
+    """
+    own = [each for each in home.runs if each.task == home.task or not home.task]
+    for rpc in [*own, *home.runs]:
+        request = rpc.codec.incomplete(name)
+        if request is not None and all(each is rpc or _misses(each, rpc, name) for each in own):
+            return rpc, request
+    return None
+
+
+def _misses(rpc: RemoteRPCDescriptor, other: RemoteRPCDescriptor, name: str) -> bool:
+    """Whether a method lacks an input when it is called with an incomplete request of another one."""
+    return rpc.codec.incomplete(name) is not None or bool(needed(rpc.signature) - other.signature.parameters.keys())
+
+
+async def _is_loaded(caller: Caller, rpc: RemoteRPCDescriptor, request: bytes) -> bool:
+    try:
+        await caller.send(rpc.path, request)
     except InvalidArgumentError:
-        pass
+        return True
+    except InternalError:  # over HTTP the runtime's answer about another task's method; it is loaded, or cannot be
+        return False
     return True
 
 

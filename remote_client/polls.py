@@ -25,7 +25,8 @@ class Server:
     Attributes:
         connection: how it is reached.
         caller: calls its methods, for no model.
-        models: the models it listed when it last answered.
+        models: the models it listed when it last answered, and those that were deployed since.
+        deployed: the models that it was given here and has not listed yet.
         error: why it did not answer the last poll, or not in time; None if it did.
         description: what it can do, once that was read.
         refusal: why it did not describe itself when it was last polled; None where that was not needed.
@@ -35,6 +36,7 @@ class Server:
         self.connection = connection
         self.caller = caller
         self.models: dict[str, ModelInfo] = {}
+        self.deployed: dict[str, ModelInfo] = {}
         self.error: Exception | None = None
         self.description: ServiceDescription | None = None
         self.refusal: SchemaError | None = None

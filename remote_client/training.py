@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import secrets
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -44,6 +45,11 @@ def choose(
             f"{count} takes these arguments: name the module's class with module=. {told}"
         )
     return fitting[0]
+
+
+def is_named(arguments: Mapping[str, Any]) -> bool:
+    """Whether the arguments of a training name the new model."""
+    return any(arguments.get(each) is not None for each in ("model_name", "_model_name"))
 
 
 def _candidates(config: RemoteModuleConfig, kwargs: dict[str, Any]) -> list[RemoteRPCDescriptor]:

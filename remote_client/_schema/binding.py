@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from ..errors import InputError
+
+
+def needed(signature: inspect.Signature) -> set[str]:
+    """The parameters that a method cannot be called without: not even None is a value."""
+    return {
+        each.name
+        for each in signature.parameters.values()
+        if each.default is inspect.Parameter.empty
+        and each.kind is not inspect.Parameter.VAR_KEYWORD
+        and each.annotation is not Any
+        and NoneType not in get_args(each.annotation)
+    }
 
 
 class Binder:

@@ -18,7 +18,7 @@ from pydantic_core import from_json
 from .._body import Body, Odd
 from ..errors import InputError, InvalidResponseError, UnsupportedError, kind_of, shown
 from ..settings import Output
-from .binding import Binder
+from .binding import Binder, needed
 from .json_types import OPEN, JsonMessage, bare, is_plain
 from .json_values import JsonAnswer, plain, validated
 from .multipart import Multipart, to_json
@@ -118,7 +118,7 @@ class JsonCodec:
         raise InputError(f"{self._name}() has no parameter {name!r}; it has {', '.join(self._binder.positions)}")
 
     def incomplete(self, model: str) -> bytes | None:
-        return to_json(self._request.model_validate({"model_id": model})) if self._binder.required else None
+        return to_json(self._request.model_validate({"model_id": model})) if needed(self.signature) else None
 
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
         raise UnsupportedError(f"{self._name}(): {NO_STREAMED_INPUT}")

@@ -63,8 +63,9 @@ async def start(client: RemoteClient, model: Any, kind: str, token: str) -> None
     if kind == "job":
         await model.start_sample_job({"name": token})
     elif kind == "training":
-        rows = [{"name": "a"}]
-        await model.train(module="SampleModule", training_data=rows, union_list=["x"], model_name=token)
+        name = f"m-{uuid.uuid4().hex}"  # no token: before a start the server is asked for the name
+        rows = [{"name": token}]
+        await model.train(module="SampleModule", training_data=rows, union_list=["x"], model_name=name)
     else:
         await client.deploy_model(token, CONFIG)
 

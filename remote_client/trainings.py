@@ -1,0 +1,78 @@
+"""Trainings: the models whose trainings one client started, until their servers list them. Makes no calls itself."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+from .errors import AlreadyExistsError, NotFoundError, RemoteCallError
+
+logger = logging.getLogger("remote_client")
+Lacks = Callable[[], Awaitable[NotFoundError | None]]
+"""Asks the server for a model, which makes the server list it; see `jobs.lacks`."""
+
+
+@dataclass(frozen=True)
+class _Training:
+    lacks: Lacks
+    is_running: Callable[[], Awaitable[bool]] | None
+
+
+class Trainings:
+    """What is known about the models that one client trains."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, _Training] = {}
+        self._starting: set[str] = set()
+
+    @contextlib.contextmanager
+    def starting(self, name: str) -> Iterator[None]:
+        """Hold a model's name while its training is started.
+
+        Raises:
+            AlreadyExistsError: another training of that name is being started.
+        """
+        if name in self._starting:
+            raise _taken(f"this client is starting a training of the model {name!r}", name)
+        self._starting.add(name)
+        try:
+            yield
+        finally:
+            self._starting.discard(name)
+
+    async def check(self, name: str, lacks: Lacks, target: str) -> None:
+        """Check that a name is free.
+
+        Raises:
+            AlreadyExistsError: the server has a model of that name, or this client is training one.
+        """
+        earlier = self._begun.get(name)
+        if earlier is not None and earlier.is_running is not None and await earlier.is_running():
+            raise _taken(f"this client is training a model {name!r}", name, target)
+        if await lacks() is None:
+            raise _taken(f"the server holds a model {name!r} (undeploy_model() takes it away)", name, target)
+
+    def add(self, name: str, lacks: Lacks, is_running: Callable[[], Awaitable[bool]] | None = None) -> None:
+        """Note a model whose training was started: its server lists it late, or when it is called first."""
+        self._begun[name] = _Training(lacks, is_running)
+
+    def forget(self, name: str) -> None:
+        """Note that a server lists a model, or that it was undeployed."""
+        self._begun.pop(name, None)
+
+    async def look(self, name: str) -> bool | RemoteCallError:
+        """Whether a model was trained here and its server has it; the error where that server cannot be asked."""
+        training = self._begun.get(name)
+        try:
+            return training is not None and await training.lacks() is None
+        except RemoteCallError as error:
+            logger.debug("is %s trained? %s", name, error)
+            return error
+
+
+def _taken(told: str, name: str, target: str | None = None) -> AlreadyExistsError:
+    error = AlreadyExistsError(f"{told}: choose another model_name; no training was started", target=target, model=name)
+    error.outcome_known = True
+    return error

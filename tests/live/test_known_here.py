@@ -1,0 +1,89 @@
+"""What this client deployed or trained on one of several servers is known to it while that server is down."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from remote_client import RemoteClient
+from remote_client.errors import ModelNotFoundError, UnavailableError
+from tests.support.gate import Gate
+from tests.support.runtime import SAMPLE_MODELS, Runtime
+
+from .protocols import Protocol
+
+FILES = {"config.yml": f"module_id: {SAMPLE_MODELS['foo']}\n".encode()}
+TRAINING = {"training_data": [{"name": "a"}], "union_list": ["x"], "module": "SampleModule"}
+
+
+@pytest.fixture
+def name() -> str:
+    return f"known-{uuid.uuid4().hex[:8]}"
+
+
+@pytest_asyncio.fixture
+async def gates(runtime: Runtime, other_runtime: Runtime, protocol: Protocol) -> AsyncIterator[tuple[Gate, Gate]]:
+    ports = [each.port if protocol == "grpc" else each.http_port for each in (runtime, other_runtime)]
+    async with Gate(ports[0]) as first, Gate(ports[1]) as second:
+        yield first, second
+
+
+@pytest_asyncio.fixture
+async def client(gates: tuple[Gate, Gate], protocol: Protocol) -> AsyncIterator[RemoteClient]:
+    scheme = "http" if protocol == "http" else "grpc"
+    async with RemoteClient([f"{scheme}://127.0.0.1:{each.port}" for each in gates], retries=0) as client:
+        yield client
+
+
+async def greet(client: RemoteClient, name: str) -> str:
+    """Call the model once its server can be reached again: after a failure gRPC waits before it connects anew."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return str((await (await client.model(name)).run_sample({"name": "World"})).greeting)
+            except UnavailableError:
+                await asyncio.sleep(0.1)
+
+
+async def test_deployed_before_an_outage(client: RemoteClient, gates: tuple[Gate, Gate], name: str) -> None:
+    with pytest.raises(ModelNotFoundError):
+        await client.model(name)
+    await client.deploy_model(name, FILES)
+    await gates[0].shut()
+    assert name in {each.name for each in await client.models()}
+    model = await client.model(name)
+    with pytest.raises(UnavailableError):
+        await model.run_sample({"name": "World"})
+    await gates[0].open()
+    assert await greet(client, name) == "Hello World"
+    await client.undeploy_model(name)
+    with pytest.raises(ModelNotFoundError):
+        await client.model(name)
+    assert name not in {each.name for each in await client.models()}
+    assert gates[0].sent.count(b"config.yml") == 1
+
+
+async def test_a_name_that_was_looked_for_in_an_outage(
+    client: RemoteClient, gates: tuple[Gate, Gate], name: str
+) -> None:
+    await client.deploy_model(name, FILES)
+    await gates[0].shut()
+    await client.model(name)
+    await gates[0].open()
+    assert await greet(client, name) == "Hello World"
+    await client.undeploy_model(name)
+
+
+async def test_trained_before_an_outage(client: RemoteClient, gates: tuple[Gate, Gate], name: str) -> None:
+    training = await (await client.model("foo")).train(**TRAINING, model_name=name)
+    await training.wait()
+    await gates[0].shut()
+    with pytest.raises(UnavailableError) as caught:
+        await client.model(name)
+    assert str(gates[0].port) in str(caught.value)
+    await gates[0].open()
+    assert await greet(client, name) == "Hello World"
