@@ -16,6 +16,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 from pydantic import BaseModel
 
 from ._loop_thread import END_TIME, LoopThread, closers, loop_thread, run
+from ._sources import close, close_quietly
 from .errors import ClosedError, ForkedError, PicklingError
 
 P = ParamSpec("P")
@@ -195,7 +196,7 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
     """
 
     _pump: _Pump | None = None
-    _over = False
+    _over = _broken_off = False
     _finalizer: weakref.finalize[Any, Any] | None = None
 
     def __reduce__(self) -> Any:
@@ -224,6 +225,8 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
 
     def __next__(self) -> T:
         if self._over:
+            if self._broken_off:
+                raise ClosedError("a read of this stream was broken off, and its call with it: what was left is lost")
             raise StopIteration
         pump = self._pump
         if pump is None:
@@ -236,7 +239,7 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
             pump.thread.keep_daemons()
             pump.cancel()
             pump.wait(END_TIME)
-            self._over = True
+            self._over = self._broken_off = True
             raise
         if item is not END:
             result: T = item
@@ -287,25 +290,39 @@ class _Feeder(AsyncIterator[Any]):
     def __init__(self, source: Iterable[Any]) -> None:
         self._source = source
         self._wanted: SimpleQueue[Any] | None = None
+        self._asked: asyncio.Future[Any] | None = None
+        self._closed: asyncio.Future[Any]
 
     async def __anext__(self) -> Any:
         loop = asyncio.get_running_loop()
         if self._wanted is None:
             self._wanted = SimpleQueue()
             weakref.finalize(self, self._wanted.put, None).atexit = False
-            work = (self._source, self._wanted, loop, contextvars.copy_context())
+            self._closed = loop.create_future()
+            work = (self._source, self._wanted, loop, contextvars.copy_context(), self._closed)
             threading.Thread(target=_feed, args=work, name="remote-client input", daemon=True).start()
-        future = loop.create_future()
+        self._asked = future = loop.create_future()
         self._wanted.put(future)
         item = await future
         if item is END:
-            self._wanted.put(None)
             raise StopAsyncIteration
         return item
 
+    async def aclose(self) -> None:
+        """Have the thread close the iterator, and wait for that unless the thread waits for the next item."""
+        if self._wanted is None:
+            return
+        self._wanted.put(None)
+        if self._asked is not None and self._asked.done() and not self._asked.cancelled():
+            await self._closed
+
 
 def _feed(
-    source: Iterable[Any], wanted: SimpleQueue[Any], loop: asyncio.AbstractEventLoop, context: contextvars.Context
+    source: Iterable[Any],
+    wanted: SimpleQueue[Any],
+    loop: asyncio.AbstractEventLoop,
+    context: contextvars.Context,
+    closed: asyncio.Future[Any],
 ) -> None:
     iterator: Iterator[Any] | None = None
     while (future := wanted.get()) is not None:
@@ -324,6 +341,13 @@ def _feed(
         except RuntimeError:  # the process is at its end
             return
         del future, result, error
+    result, error = None, None
+    try:
+        context.run(close, iterator)
+    except BaseException as raised:
+        error = raised if isinstance(raised, Exception) else RuntimeError(f"it raised {type(raised).__name__}")
+    with contextlib.suppress(RuntimeError):  # the process is at its end
+        loop.call_soon_threadsafe(_give, closed, result, error)
 
 
 def _give(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
@@ -342,7 +366,13 @@ def fed(value: Any) -> Any:
 
 def held(value: Any) -> Any:
     """An argument of a training: iterables are taken now, in the caller's thread."""
-    return list(value) if _is_taken(value) else value
+    if not _is_taken(value):
+        return value
+    iterator = iter(value)
+    try:
+        return list(iterator)
+    finally:
+        close_quietly(iterator)
 
 
 def _is_taken(value: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Any, Generic, Self, TypeVar
@@ -13,6 +13,7 @@ from typing import Any, Generic, Self, TypeVar
 from . import _fork
 from ._durations import lasting
 from ._schema.rpc import RemoteRPCDescriptor
+from ._sources import END, Source
 from ._transport.balance import Balancer, Health
 from ._transport.base import Answered, ByteStream, Call, RawMetadata, Transport, resolve_metadata
 from ._transport.fetch import fetch
@@ -21,6 +22,7 @@ from ._transport.pending import Place
 from ._transport.retry import NOT_HERE, may_retry, pause
 from .auth import Credentials
 from .errors import (
+    ClosedError,
     DeadlineExceededError,
     InputError,
     InvalidResponseError,
@@ -30,6 +32,7 @@ from .errors import (
     UnauthenticatedError,
     UnavailableError,
     UnimplementedError,
+    WrongLoopError,
 )
 from .hooks import AttemptFailed, CallEnded, tell
 from .settings import CallOptions
@@ -39,7 +42,6 @@ Body = bytes | AsyncIterator[bytes]
 Prepared = tuple[RemoteRPCDescriptor, Body]
 LARGE = 64 * 1024
 """Bytes of an answer that is decoded by another thread: of small nested messages they take 4 ms."""
-_END = object()
 logger = logging.getLogger("remote_client")
 
 
@@ -479,7 +481,8 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
 
     The call starts at `async with` or at the first item. It ends with the last item, an error, `aclose()`, the end of
     `async with`, or when the stream is garbage, as after a `break`; unless it was over, it is then cancelled on the
-    server. A stream is read once: iterating it again gives nothing and sends nothing.
+    server. A stream is read once: iterating it again gives nothing and sends nothing. A read that is broken off, by a
+    timeout or by cancelling its task, ends the call too: reads after it raise a ClosedError.
     """
 
     def __init__(
@@ -503,7 +506,8 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         self._take: Callable[[], bytes | None] | None = None
         """Gives an answer that is here already, from the second on."""
         self._born = _fork.count
-        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = self._broken_off = False
 
     async def _start(self) -> None:
         body, self._body = self._body, None
@@ -545,13 +549,13 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         connections.health.in_flight += 1
         self._call, self._stream, self._lease, self._place = call, stream, lease, place
         # grpc.aio never cancels a call that is dropped (#43462).
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self._finalizer = weakref.finalize(self, _abandon, loop, stream, lease, connections.health, place)
         self._finalizer.atexit = False
 
     async def __anext__(self) -> T:
         take = self._take
-        if take is None or self._busy or self._born != _fork.count:
+        if take is None or self._busy or self._born != _fork.count or self._loop is not asyncio.get_running_loop():
             return await self._begin()
         data = take()
         if data is None:
@@ -560,7 +564,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             try:
                 data = await self._stream.read()
             except BaseException as error:
-                self._failed(error)
+                await self._failed_inside(error)
                 raise
             finally:
                 self._busy = False
@@ -575,17 +579,22 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
 
     async def _begin(self) -> T:
         """Return the first answer, of a call that is begun if need be."""
+        if (lease := self._lease) is not None:
+            if lease.manager.born != _fork.count:
+                lease.check()  # raises
+            if self._loop is not asyncio.get_running_loop():
+                raise WrongLoopError("the stream was begun in another event loop; read it there")
         if self._busy:
             raise RuntimeError("the stream is already being read by another task")
-        if (lease := self._lease) is not None and lease.manager.born != _fork.count:
-            lease.check()  # raises
+        if self._broken_off:
+            raise ClosedError("a read of this stream was broken off, and its call with it: what was left is lost")
         self._busy = True
         try:
             if self._stream is None:
                 await self._start()
             data = await self._first()
         except BaseException as error:
-            self._failed(error)
+            await self._failed_inside(error)
             raise
         finally:
             self._busy = False
@@ -610,11 +619,20 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         finally:
             self._busy = False
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException) -> ByteStream | None:
         if isinstance(error, RemoteCallError):
             error.model = self._caller.model
-        self._end()
+        self._broken_off = not isinstance(error, Exception) and not self._closed
+        stream = self._end()
         self._finished(error)
+        return stream
+
+    async def _failed_inside(self, error: BaseException) -> None:
+        """As `_failed`, and wait until a streamed input is closed."""
+        streamed = self._descriptor.input_streaming
+        stream = self._failed(error)
+        if streamed and stream is not None:
+            await stream.aclose()
 
     async def _first(self) -> bytes | None:
         """The first answer: before it the call may be made again."""
@@ -768,16 +786,17 @@ class _Frames(AsyncIterator[bytes]):
         self._descriptor = descriptor
         self._constants = constants
         self._streams = streams
-        self._sources: dict[str, Callable[[], Coroutine[Any, Any, Any]]] | None = None
+        self._sources: dict[str, Source] = {}
         self._index = 0
         self.taken = False
 
     async def __anext__(self) -> bytes:
         self.taken = True
-        if self._sources is None:
-            self._sources = {name: _advancer(stream) for name, stream in self._streams.items()}
-        items = {name: await advance() for name, advance in self._sources.items()}
-        ended = [name for name, item in items.items() if item is _END]
+        if not self._sources:
+            for name, stream in self._streams.items():
+                self._sources[name] = Source(stream)
+        items = {name: await source.advance() for name, source in self._sources.items()}
+        ended = [name for name, item in items.items() if item is END]
         if len(ended) == len(items):
             raise StopAsyncIteration
         if ended:
@@ -789,21 +808,7 @@ class _Frames(AsyncIterator[bytes]):
         self._index += 1
         return frame
 
-
-def _advancer(stream: Iterable[Any] | AsyncIterable[Any]) -> Callable[[], Coroutine[Any, Any, Any]]:
-    """A function that gives the stream's next item, or `_END`."""
-    if isinstance(stream, AsyncIterable):
-        asynchronous = aiter(stream)
-
-        async def advance() -> Any:
-            return await anext(asynchronous, _END)
-    else:
-        iterator = iter(stream)
-
-        async def advance() -> Any:
-            try:
-                return next(iterator, _END)
-            except StopAsyncIteration as error:  # of a synchronous iterator it is no end
-                raise RuntimeError("the iterator raised StopAsyncIteration") from error
-
-    return advance
+    async def aclose(self) -> None:
+        """Close the streams, in the task that read them."""
+        for source in self._sources.values():
+            await source.aclose()

@@ -210,3 +210,10 @@ def _wrong(name: object, key: str, value: object, reserved: str | None) -> str |
     if not isinstance(value, str) or not _VALUE.fullmatch(value):
         return f"the value of {name!r} must be a str of printable ASCII characters"
     return None
+
+
+async def close_input(items: AsyncIterator[bytes]) -> None:
+    """Close a streamed input that can be closed, in the task that read it."""
+    aclose = getattr(items, "aclose", None)
+    if aclose is not None:
+        await aclose()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
-from ..base import Answered, ByteStream, Call
+from ..base import Answered, ByteStream, Call, close_input
 from ..deadlines import Deadlines
 
 if TYPE_CHECKING:
@@ -125,21 +125,29 @@ class _Upload:
             task.cancel()
 
     async def run(self) -> None:
+        try:
+            whole = await self._write_all()
+        finally:
+            await close_input(self._body)
+        if whole:
+            self._writing = True
+            await self.done()
+
+    async def _write_all(self) -> bool:
+        """Write the messages; return whether these were all."""
         while True:
             try:
                 item = await anext(self._body)
             except StopAsyncIteration:
-                break
+                return True
             except BaseException as error:
                 if self._keep(error):
-                    return
+                    return False
                 raise
             if not await self._send(item):
-                return
+                return False
             self._answered()
             self._idle.progress()
-        self._writing = True
-        await self.done()
 
     async def done(self) -> None:
         """Tell gRPC that no message follows; its interceptors must hear it even if the call is over."""

@@ -14,7 +14,7 @@ from ...errors import (
     StreamTruncatedError,
     UnavailableError,
 )
-from ..base import Answered, ByteStream, Call
+from ..base import Answered, ByteStream, Call, close_input
 from ..edge import SILENCED
 from .events import Stream
 from .exchange import Exchange
@@ -240,6 +240,12 @@ class StreamExchange(Exchange, ByteStream):
         self._upload = None  # its exception's traceback leads back here
 
     async def _send_all(self, items: AsyncIterator[bytes]) -> None:
+        try:
+            await self._send_each(items)
+        finally:
+            await close_input(items)
+
+    async def _send_each(self, items: AsyncIterator[bytes]) -> None:
         """Send the messages of the iterator; what it raises ends the call, and comes out of `read`."""
         while True:
             try:
