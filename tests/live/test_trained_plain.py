@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from remote_client import RemoteClient
+from remote_client import RemoteClient, sync
 from remote_client.errors import AlreadyExistsError, DeadlineExceededError
 from tests.support.runtime import Runtime
 
@@ -107,3 +107,18 @@ async def test_a_deployed_name_is_not_trained(client: RemoteClient, name: str) -
     await client.deploy_model(name, {"config.yml": f"module_id: {MODELS['plain']}\n".encode()})
     with pytest.raises(AlreadyExistsError, match=f"holds a model {name!r}"):
         await (await client.model("plain")).train(note="1 ", model_name=name, module="PlainModule")
+
+
+async def test_blocking(plain_runtime: Runtime, protocol: Protocol, name: str) -> None:
+    def work() -> tuple[str, int]:
+        with sync.RemoteClient(target_of(plain_runtime, protocol)) as client:
+            plain = client.model("plain")
+            training = plain.train(note="1 ", model_name=name, module="PlainModule")
+            training.wait()
+            with pytest.raises(AlreadyExistsError, match=f"holds a model {name!r}"):
+                plain.train(note="2 ", model_name=name, module="PlainModule")
+            answer = training.model(timeout=5).run_plain("x")
+            assert client.model(name).run_plain("x").runs == 2
+            return answer.text, answer.runs
+
+    assert await asyncio.to_thread(work) == ("1 x", 1)
