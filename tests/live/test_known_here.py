@@ -87,3 +87,23 @@ async def test_trained_before_an_outage(client: RemoteClient, gates: tuple[Gate,
     assert str(gates[0].port) in str(caught.value)
     await gates[0].open()
     assert await greet(client, name) == "Hello World"
+
+
+async def test_a_second_server_that_lists_it_later_is_called(runtime: Runtime, protocol: Protocol, name: str) -> None:
+    scheme, port = ("grpc", runtime.port) if protocol == "grpc" else ("http", runtime.http_port)
+    async with Gate(port) as first, Gate(port) as second:
+        await second.shut()
+        async with RemoteClient([f"{scheme}://127.0.0.1:{each.port}" for each in (first, second)]) as client:
+            await client.deploy_model(name, FILES)
+            assert await greet(client, name) == "Hello World"
+            await second.open()
+            async with asyncio.timeout(30):
+                while name not in client._finder.servers[1].models:
+                    await client.models()
+            await first.shut()
+            model = await client.model(name)
+            assert (await model.run_sample({"name": "World"})).greeting == "Hello World"
+            await first.open()
+            async with RemoteClient(f"{scheme}://127.0.0.1:{port}") as other:
+                await other.undeploy_model(name)
+    assert (first.sent + second.sent).count(b"config.yml") == 1
