@@ -7,7 +7,7 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Hashable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
@@ -25,12 +25,13 @@ from ._sources import END, Source
 from ._transport.balance import Balancer
 from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller, RemoteStream, frames
-from .errors import InputError, SchemaError, UnsupportedError
+from .errors import InputError, NotFoundError, OutcomeUnknownError, SchemaError, UnsupportedError
 from .flights import Flights
 from .jobs import FindHome, Home, PredictionJob, TrainingJob
 from .module_config import RemoteModuleConfig
 from .settings import CallOptions, MetadataSource, Output, RetryPolicy, check_protocol
-from .training import choose, doc_of, signature_of
+from .training import choose, doc_of, is_named, signature_of
+from .trainings import Trainings
 
 UNSET = object()
 _STREAMED_INPUT = re.compile(r"run_(\w+_)?(stream_in|bidi_stream)")
@@ -48,7 +49,7 @@ class RemoteModuleBase(Handle):
         options: what calls use unless `with_options` says otherwise.
         balancer: chooses the connections of each call, where several servers have the model.
         changed: called when an answer shows that the server's interface is another than the one that was read.
-        expect: called with a model whose training was started, and with what asks whether the server has it.
+        trainings: notes what was trained, for whoever looks for models.
     """
 
     _rpcs: tuple[RemoteRPCDescriptor, ...] = ()
@@ -61,7 +62,7 @@ class RemoteModuleBase(Handle):
         options: CallOptions | None = None,
         balancer: Balancer[ConnectionManager] | None = None,
         changed: Callable[[], None] | None = None,
-        expect: Callable[[str, Callable[[], Awaitable[bool]]], None] | None = None,
+        trainings: Trainings | None = None,
     ) -> None:
         check_protocol(model_config.connection, model_config.protocol)
         name = model_config.model_path
@@ -69,7 +70,7 @@ class RemoteModuleBase(Handle):
             raise InputError(f"model: {name!r} cannot be sent: metadata takes printable ASCII names only")
         self._config = model_config
         self._owned = connections is None
-        self._expect = expect
+        self._trainings = trainings or Trainings()
         self._binding = _Binding(model_config)
         self._caller = Caller(
             connections or open_connections(model_config.connection, model_config.protocol),
@@ -199,37 +200,40 @@ class RemoteModuleBase(Handle):
     async def _train(self, *args: Any, **kwargs: Any) -> TrainingJob[RemoteModuleBase]:
         args = tuple([await _held(each) for each in args])
         kwargs = {name: await _held(each) for name, each in kwargs.items()}
-        training, model_name, body = choose(await self._binding.config(self._caller), args, kwargs)
-        assert training.job is not None
-        caller = self._caller.pinned()
-        answer = await jobs.start(caller, training, body, model_name)
-        name = answer.get("model_name") or model_name
-        if self._expect is not None and name:
-            self._expect(name, partial(self._is_served, training.task, name, Home(caller, training.job)))
-        return TrainingJob(
-            jobs.job_of(answer, training.job.key, training),
-            _Started(self, caller, training),
-            model_name=name,
-            find=partial(self._trained, training.task),
-        )
+        config = await self._binding.config(self._caller)
+        training, model_name, body = choose(config, args, kwargs)
+        home = await _Started(self, self._caller.pinned(), training)._home()
+        with self._trainings.starting(model_name):
+            if is_named(kwargs) and jobs.can_ask(home, model_name):
+                await self._trainings.check(model_name, partial(jobs.lacks, home, model_name), home.caller.target)
+            return await self._start_training(training, model_name, body, home)
 
-    async def _trained(self, task: str, name: str, home: Home) -> RemoteModuleBase | None:
-        """The module of a model that was trained, once it can be called."""
-        if not await self._is_served(task, name, home):
-            return None
+    async def _start_training(
+        self, training: RemoteRPCDescriptor, model_name: str, body: bytes, home: Home
+    ) -> TrainingJob[RemoteModuleBase]:
+        try:
+            answer = await jobs.start(home.caller, training, body, model_name)
+        except OutcomeUnknownError:
+            self._trainings.add(model_name, partial(jobs.lacks, home, model_name))
+            raise
+        name = answer.get("model_name") or model_name
+        job = TrainingJob(
+            jobs.job_of(answer, home.methods.key, training),
+            _Started(self, home.caller, training),
+            model_name=name,
+            find=self._trained,
+        )
+        self._trainings.add(name, partial(jobs.lacks, home, name), job.is_running)
+        return job
+
+    async def _trained(self, name: str, home: Home) -> RemoteModuleBase | NotFoundError:
+        """The module of a model that was trained, once it can be called; before, the server's answer."""
+        if (missing := await jobs.lacks(home, name)) is not None:
+            return missing
         config = replace(await self._binding.config(self._caller), model_path=name, module_id="", module_name="")
         return construct_remote_module_class(config)(
             config, connections=home.caller.connections, options=self._caller.options
         )
-
-    async def _is_served(self, task: str, name: str, home: Home) -> bool:
-        runs = [
-            rpc
-            for each, methods in (await self._binding.config(self._caller)).task_methods
-            for rpc in methods
-            if each == task and not (rpc.input_streaming or rpc.output_streaming or rpc.job)
-        ]
-        return await jobs.has_model(home, name, runs[0] if runs else None)
 
     async def aclose(self) -> None:
         """Close the connection, if it is the module's own. Calls still in flight raise a ClosedError. Idempotent."""
@@ -299,7 +303,8 @@ class _Started:
     async def _home(self) -> Home:
         rpc = await self.module._bound(self.rpc)
         assert rpc.job is not None
-        return Home(self.caller, rpc.job)
+        config = await self.module._binding.config(self.caller)
+        return Home(self.caller, rpc.job, jobs.runs_of(config.task_methods), rpc.task)
 
 
 class _Binding:
