@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 _AHEAD, _RESUME = 16, 8
 """Answers that a stream's pump may be ahead of who reads it, and at how many it goes on."""
+_BUSY_TIME = 0.1
+"""Seconds that the end of a call waits for an iterator that may just be giving an item, or wait for one for ever."""
 END = object()
 _WHOLE = (str, bytes, bytearray, memoryview, Mapping, BaseModel, list, tuple, AsyncIterable)
 """Iterables that are no streams, or that need no thread."""
@@ -309,12 +311,14 @@ class _Feeder(AsyncIterator[Any]):
         return item
 
     async def aclose(self) -> None:
-        """Have the thread close the iterator, and wait for that unless the thread waits for the next item."""
+        """Have the thread close the iterator, and wait for that: briefly if it still waits for an item."""
         if self._wanted is None:
             return
         self._wanted.put(None)
-        if self._asked is not None and self._asked.done() and not self._asked.cancelled():
-            await self._closed
+        given = self._asked is not None and self._asked.done() and not self._asked.cancelled()
+        await asyncio.wait((self._closed,), timeout=None if given else _BUSY_TIME)
+        if self._closed.done():
+            self._closed.result()
 
 
 def _feed(
