@@ -13,6 +13,7 @@ import pytest
 
 from remote_client.errors import ClosedError, DeadlineExceededError, FailedPreconditionError
 from remote_client.sync import wrapped
+from tests.support.http_wire import HttpWire, events, http_module
 from tests.support.wire import WireServer, raw_module
 
 where: contextvars.ContextVar[str] = contextvars.ContextVar("where", default="outside")
@@ -97,6 +98,14 @@ def test_threads_that_share_a_stream_all_see_its_end(module: Any, kind: str) -> 
     with ThreadPoolExecutor(4) as pool:
         read = [pool.submit(list, stream) for _ in range(4)]
         assert sum(len(each.result(20)) for each in read) == 50
+
+
+def test_threads_that_share_a_stream_over_http_all_see_its_end() -> None:
+    with HttpWire() as server, wrapped(http_module(server.info())) as module, ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            stream = module.script_stream(steps=events(*map(str, range(50))))
+            read = [pool.submit(list, stream) for _ in range(4)]
+            assert sum(len(each.result(20)) for each in read) == 50
 
 
 def test_after_ctrl_c_the_stream_is_closed_not_over(module: Any, interruptible: None) -> None:
