@@ -138,11 +138,23 @@ class RemoteModelFinder(Handle):
         """As `find_model`, with the server, whose connections may be shared."""
         self._check()
         having = self._having(model_path)
+        if having:
+            await self._wait_for_earlier(having[0])
+            having = self._having(model_path)
         if not having and self.config.discover_models:
             found = await self._discovered(model_path)
         else:
             found = await self._first_of(having, self._described)
         return None if found is None else (found[0], self._config_of(model_path, *found))
+
+    async def _wait_for_earlier(self, first: Server) -> None:
+        """Wait for the servers before the one that has a model, where they are being asked what they have."""
+        before = self._fixed[: self._fixed.index(first)] if first in self._fixed else []
+        silent = [each for each in before if not each.models and not each.is_ailing]
+        asks = [(each, ask) for each in silent if (ask := self._flights.find((each, "models"))) is not None]
+        if asks:
+            until = max(each.asked for each, _ in asks) + SHORT
+            await wait([ask for _, ask in asks], lambda: until)
 
     async def _discovered(self, name: str) -> _Located | None:
         trained = await self.trainings.look(name)
@@ -408,7 +420,7 @@ class RemoteModelFinder(Handle):
             self._polled = {**recent, poll.key: now}
 
     async def _ask(self, server: Server) -> None:
-        server.refusal = None
+        server.asked, server.refusal = asyncio.get_running_loop().time(), None
         try:
             listed = await self._list_models_now(server)
         except Exception as error:

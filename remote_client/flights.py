@@ -40,6 +40,10 @@ class Flights:
             task.add_done_callback(partial(self._land, key))
         return task
 
+    def find(self, key: Hashable) -> asyncio.Task[Any] | None:
+        """Return the task of a key, if it is under way."""
+        return self._tasks.get(key)
+
     def _land(self, key: Hashable, task: asyncio.Task[Any]) -> None:
         del self._tasks[key]
         if not task.cancelled():

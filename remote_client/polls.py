@@ -30,6 +30,7 @@ class Server:
         error: why it did not answer the last poll, or not in time; None if it did.
         description: what it can do, once that was read.
         refusal: why it did not describe itself when it was last polled; None where that was not needed.
+        asked: when it was last asked for its models, in the loop's time.
     """
 
     def __init__(self, connection: ConnectionInfo, caller: Caller) -> None:
@@ -40,6 +41,7 @@ class Server:
         self.error: Exception | None = None
         self.description: ServiceDescription | None = None
         self.refusal: SchemaError | None = None
+        self.asked = 0.0
 
     @property
     def is_ailing(self) -> bool:

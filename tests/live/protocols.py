@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from enum import Enum
 from pathlib import Path
@@ -11,6 +12,7 @@ import httpx
 from pydantic import BaseModel
 
 from remote_client import FileResponse
+from remote_client.errors import NotFoundError
 
 from ..support.runtime import Runtime
 
@@ -20,6 +22,12 @@ PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http")
 
 def target_of(runtime: Runtime, protocol: Protocol) -> str:
     return runtime.target if protocol == "grpc" else runtime.http_target
+
+
+async def undeploy(client: Any, name: str) -> None:
+    """Leave no model behind. The runtime says NOT_FOUND of one that it has just begun to load, and deletes it."""
+    with contextlib.suppress(NotFoundError):
+        await client.undeploy_model(name)
 
 
 def nobody(port: int, protocol: Protocol) -> str:

@@ -16,7 +16,7 @@ from remote_client import RemoteClient
 from remote_client.errors import InputError, ModelNotFoundError, ResourceExhaustedError
 
 from ..support.runtime import SAMPLE_MODELS, Runtime
-from .protocols import Protocol
+from .protocols import Protocol, undeploy
 
 CONFIG = f"module_id: {SAMPLE_MODELS['foo']}\n".encode()
 
@@ -53,7 +53,7 @@ async def test_links_inside_arrive_as_files(runtime: Runtime, client: RemoteClie
         "real/deep/.weights": weights,
         "linked/.weights": weights,
     }
-    await client.undeploy_model(name)
+    await undeploy(client, name)
 
 
 async def test_a_cache_of_hugging_face(runtime: Runtime, client: RemoteClient, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ async def test_a_cache_of_hugging_face(runtime: Runtime, client: RemoteClient, t
     await client.deploy_model(name, str(snapshot), links="follow")
     assert (await (await client.model(name)).run_sample({"name": "World"})).greeting == "Hello World"
     assert arrived(runtime, name) == {"config.yml": CONFIG, "model.safetensors": b"weights"}
-    await client.undeploy_model(name)
+    await undeploy(client, name)
 
 
 async def test_what_cannot_be_whole_is_not_sent(client: RemoteClient, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ async def test_the_runtimes_limit_is_told(client: RemoteClient, protocol: Protoc
     (folder / "large").write_bytes(bytes(5 << 20))
     if protocol == "http":
         await client.deploy_model(name, folder)
-        await client.undeploy_model(name)
+        await undeploy(client, name)
         return
     with pytest.raises(ResourceExhaustedError, match=r"raise grpc\.max_receive_message_length in its runtime\.grpc"):
         await client.deploy_model(name, folder)

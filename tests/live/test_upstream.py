@@ -5,7 +5,6 @@ Modules are made of a finder's configuration, as upstream's are, and own their c
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ from remote_client import (
 
 from ..support.runtime import OTHER_MODELS, SAMPLE_MODELS, Runtime, free_port
 from ..support.wire import open_files, settled
-from .protocols import Protocol, connection_of
+from .protocols import Protocol, connection_of, undeploy
 from .test_tls import Files
 
 RUNS = ["run_sample", "run_sample_stream_out", "run_sample_stream_in", "run_sample_bidi_stream"]
@@ -148,8 +147,7 @@ async def test_a_model_that_comes_later(
             async with made(config) as module:
                 await says_hello(module)
     finally:
-        with contextlib.suppress(errors.NotFoundError):  # the runtime's own: it may not have loaded it yet
-            await client.undeploy_model(name)
+        await undeploy(client, name)
         await finder.aclose()
 
 

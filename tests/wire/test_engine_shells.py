@@ -320,7 +320,7 @@ class Codec:
 class Method:
     """What a `RemoteStream` knows of its method."""
 
-    name, path, codec = "Echo", "/test.Test/Echo", Codec()
+    name, path, codec, input_streaming = "Echo", "/test.Test/Echo", Codec(), False
 
 
 @contextlib.asynccontextmanager

@@ -16,7 +16,7 @@ import pytest
 from remote_client._transport.base import Call
 from remote_client._transport.http.errors import problem
 from remote_client._transport.http.transport import HttpTransport
-from remote_client.errors import RemoteCallError
+from remote_client.errors import ClosedError, RemoteCallError
 from tests.support.http_wire import CLOSE, RESET, answer, chunked, events, sleep
 from tests.support.http_wire import HttpWire as Wire
 from tests.support.wire import open_files, settled
@@ -161,4 +161,8 @@ async def test_a_stream_that_is_over_holds_no_connection(http_wire: Wire, http: 
     assert reader.cancelled() == (end == "cancel")
     await _quiet(http)
     assert (await http_wire.until(lambda seen: not seen["running"]))["running"] == {}
-    assert await anext(stream, None) is None
+    if end == "cancel":
+        with pytest.raises(ClosedError):
+            await anext(stream)
+    else:
+        assert await anext(stream, None) is None

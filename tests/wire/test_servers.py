@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from remote_client import RemoteClient
+from remote_client import RemoteClient, RemoteModelFinder
 from remote_client.errors import DeadlineExceededError, UnavailableError
 from remote_client.hooks import CallEnded
 from tests.support.clock import Stopwatch
@@ -117,6 +117,22 @@ async def test_all_are_down(servers: list[WireServer]) -> None:
         with pytest.raises(UnavailableError) as caught:
             await model.run_sample(ADA)
         assert len({error.target for error in (caught.value, *caught.value.previous)}) == 3
+
+
+async def test_the_first_in_order_is_taken_though_another_listed_the_model_before(servers: list[WireServer]) -> None:
+    await servers[0].faults(models=["other"])
+    await servers[1].faults(models_delay=0.3)
+    connections = [{"hostname": "127.0.0.1", "port": each.port} for each in servers]
+    finder = RemoteModelFinder({"remote_connections": connections})
+    try:
+        assert await finder.find_model("other") is not None  # the others are still being asked
+        while not any("foo" in each.models for each in finder.servers):
+            await asyncio.sleep(0.01)
+        config = await finder.find_model("foo")
+        assert config is not None
+        assert config.connection.port == servers[1].port
+    finally:
+        await finder.aclose()
 
 
 async def test_a_server_that_gets_the_model_later(servers: list[WireServer]) -> None:
