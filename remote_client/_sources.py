@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterable, Iterable
 from typing import Any
 
 END = object()
@@ -21,29 +21,13 @@ class Source:
     have; an iterable that gives an iterator of its own stays as it is. A source of which no item was asked stays open.
     """
 
-    __slots__ = ("_entered", "_iterator", "advance")
+    __slots__ = ("_iterator",)
 
-    def __init__(self, iterable: Iterable[Any] | AsyncIterable[Any]) -> None:
-        self._entered = True
-        self._iterator: Any
-        self.advance: Callable[[], Coroutine[Any, Any, Any]]
+    def __init__(self, iterator: Any) -> None:
+        self._iterator = iterator
+
+    async def advance(self) -> Any:
         """Return the next item, or `END`."""
-        if isinstance(iterable, AsyncIterable):
-            self._iterator = aiter(iterable)
-            # An aiostream warns unless its iterator is entered; one that was given as such is its owner's to enter.
-            self._entered = self._iterator is iterable or not hasattr(self._iterator, "__aenter__")
-            self.advance = self._advance_async
-        else:
-            self._iterator = iter(iterable)
-            self.advance = self._advance
-
-    async def _advance_async(self) -> Any:
-        if not self._entered:
-            self._entered = True
-            await self._iterator.__aenter__()
-        return await anext(self._iterator, END)
-
-    async def _advance(self) -> Any:
         try:
             return next(self._iterator, END)
         except StopAsyncIteration as error:  # of a synchronous iterator it is no end
@@ -62,6 +46,29 @@ class Source:
                 f"did not close within {CLOSE_TIME} seconds" if isinstance(error, TimeoutError) else "failed to close"
             )
             logger.warning("a streamed input %s: %r", told, error, exc_info=error)
+
+
+class _AsyncSource(Source):
+    __slots__ = ("_entered",)
+
+    def __init__(self, iterator: Any, *, is_ours: bool) -> None:
+        super().__init__(iterator)
+        # An aiostream warns unless its iterator is entered; one that was given as such is its owner's to enter.
+        self._entered = not is_ours or not hasattr(iterator, "__aenter__")
+
+    async def advance(self) -> Any:
+        if not self._entered:
+            self._entered = True
+            await self._iterator.__aenter__()
+        return await anext(self._iterator, END)
+
+
+def source_of(iterable: Iterable[Any] | AsyncIterable[Any]) -> Source:
+    """Return the source that reads an iterable."""
+    if isinstance(iterable, AsyncIterable):
+        iterator = aiter(iterable)
+        return _AsyncSource(iterator, is_ours=iterator is not iterable)
+    return Source(iter(iterable))
 
 
 def close(iterator: Any) -> None:

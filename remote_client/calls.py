@@ -13,7 +13,7 @@ from typing import Any, Generic, Self, TypeVar
 from . import _fork
 from ._durations import lasting
 from ._schema.rpc import RemoteRPCDescriptor
-from ._sources import END, Source
+from ._sources import END, Source, source_of
 from ._transport.balance import Balancer, Health
 from ._transport.base import Answered, ByteStream, Call, RawMetadata, Transport, resolve_metadata
 from ._transport.fetch import fetch
@@ -794,7 +794,7 @@ class _Frames(AsyncIterator[bytes]):
         self.taken = True
         if not self._sources:
             for name, stream in self._streams.items():
-                self._sources[name] = Source(stream)
+                self._sources[name] = source_of(stream)
         items = {name: await source.advance() for name, source in self._sources.items()}
         ended = [name for name, item in items.items() if item is END]
         if len(ended) == len(items):

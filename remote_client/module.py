@@ -21,7 +21,7 @@ from ._schema.caikit_modules import is_caikit_module
 from ._schema.declared import UnboundCodec
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
 from ._shared import described
-from ._sources import END, Source
+from ._sources import END, source_of
 from ._transport.balance import Balancer
 from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller, RemoteStream, frames
@@ -384,7 +384,7 @@ async def _held(value: Any) -> Any:
     """The items of an iterator, which more than one training may be offered."""
     if not isinstance(value, (AsyncIterable, Iterator)):
         return value
-    source, items = Source(value), []
+    source, items = source_of(value), []
     try:
         while (item := await source.advance()) is not END:
             items.append(item)
