@@ -19,7 +19,7 @@ from tests.support.wire import WireServer, open_files, settled
 from .kinds import ONE_OF_EACH, Deed, endless, unary
 
 LEAK = 100
-"""Objects of a class: one for each of the 250 calls of a kind is a leak, some of what ran in the process before is not."""
+"""Objects of a class: fewer than the 250 calls of a kind; some are of what ran in the process before."""
 
 
 def _transport(module: Any) -> Any:
