@@ -20,6 +20,9 @@ SAMPLE := $(addprefix tests/wire/test_,calls.py cancel.py close.py early_end.py 
 # What runs on the lowest dependencies in every `make test`; tests/unit and tests/wire do in `make matrix`.
 LOWEST := tests/unit $(addprefix tests/wire/test_,calls.py discovery.py http_calls.py http_schema.py close.py grpcio.py)
 
+# What `make check` leaves out: tracing agents, forward proxies, silent servers.
+SLOW := test_instrumented.py forward test_silent_servers.py
+
 .PHONY: demo test coverage test-all matrix interop check format bench bench-quick soak clean
 
 demo: $(CLIENT)/ready $(RUNTIME)/ready
@@ -52,8 +55,8 @@ check: $(CLIENT)/ready
 	$(CLIENT)/bin/mypy
 	$(CLIENT)/bin/pyright
 	$(CLIENT)/bin/lint-imports
-	# The tracing agents of test_instrumented take as long as a third of the rest: `make test` has them.
-	$(PYTEST) tests/unit tests/wire --ignore tests/wire/test_instrumented.py --durations 10
+	# What takes long for what a commit seldom touches is left to `make test`.
+	$(PYTEST) tests/unit tests/wire $(addprefix --ignore tests/wire/,$(SLOW)) --durations 10
 
 format: $(CLIENT)/ready
 	$(CLIENT)/bin/ruff format .
