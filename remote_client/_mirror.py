@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from ._loop_thread import END_TIME, LoopThread, closers, loop_thread, run
 from ._sources import close, close_quietly
-from .errors import ClosedError, ForkedError, PicklingError
+from .errors import BROKEN_OFF, ClosedError, ForkedError, PicklingError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -228,7 +228,7 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
     def __next__(self) -> T:
         if self._over:
             if self._broken_off:
-                raise ClosedError("a read of this stream was broken off, and its call with it: what was left is lost")
+                raise ClosedError(BROKEN_OFF)
             raise StopIteration
         pump = self._pump
         if pump is None:

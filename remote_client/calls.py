@@ -22,6 +22,7 @@ from ._transport.pending import Place
 from ._transport.retry import NOT_HERE, may_retry, pause
 from .auth import Credentials
 from .errors import (
+    BROKEN_OFF,
     ClosedError,
     DeadlineExceededError,
     InputError,
@@ -587,7 +588,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         if self._busy:
             raise RuntimeError("the stream is already being read by another task")
         if self._broken_off:
-            raise ClosedError("a read of this stream was broken off, and its call with it: what was left is lost")
+            raise ClosedError(BROKEN_OFF)
         self._busy = True
         try:
             if self._stream is None:

@@ -192,6 +192,10 @@ class ClosedError(RemoteClientError, RuntimeError):
     """The client, finder or module was closed."""
 
 
+BROKEN_OFF = "a read of this stream was broken off, and its call with it: what was left is lost"
+"""What a ClosedError says of reads after one that a timeout, a cancel or Ctrl-C ended."""
+
+
 class WrongLoopError(RemoteClientError, RuntimeError):
     """A client was used in another event loop than its first, or in one that has ended: make one client per loop."""
 

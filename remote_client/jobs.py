@@ -337,13 +337,6 @@ class TrainingJob(_Job, Generic[M]):
         """The server's id of the training."""
         return self.id
 
-    async def is_running(self) -> bool:
-        """Whether it goes on. A training that its server forgot does not."""
-        try:
-            return not (await self.status()).state.is_final
-        except NotFoundError:
-            return False
-
     async def model(
         self, timeout: Duration | None = None, outage: Duration | None = OUTAGE, *, progress: Progress = False
     ) -> M:
@@ -406,6 +399,14 @@ class TrainingJob(_Job, Generic[M]):
 
     def _repr_html_(self) -> str:
         return table(type(self).__name__, [("id", self.id), ("model_name", self.model_name)])
+
+
+async def is_running(training: TrainingJob[Any]) -> bool:
+    """Whether a training goes on. One that its server forgot does not."""
+    try:
+        return not (await training.status()).state.is_final
+    except NotFoundError:
+        return False
 
 
 def _certainty(error: Exception) -> int:

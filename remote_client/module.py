@@ -223,7 +223,7 @@ class RemoteModuleBase(Handle):
             model_name=name,
             find=self._trained,
         )
-        self._trainings.add(name, partial(jobs.lacks, home, name), job.is_running)
+        self._trainings.add(name, partial(jobs.lacks, home, name), partial(jobs.is_running, job))
         return job
 
     async def _trained(self, name: str, home: Home) -> RemoteModuleBase | NotFoundError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ import grpc.aio
 from ...errors import ConfigurationError, ForkedError, TlsError
 from ...settings import ConnectionInfo, ConnectionTlsInfo
 from ..base import MAX_RESPONSE_SIZE
+from ..net.dial import may_have_several
 from ..net.proxy import grpc_core_exception, proxy_for
 from ..net.tls import Versions, made_of, trust_store_version, trusted_certificates
 
@@ -106,7 +106,7 @@ def _options(connection: ConnectionInfo) -> dict[str, str | int]:
     if connection.is_xds:
         # An xDS route's retry policy would send trainings and jobs twice. Balancing is the control plane's.
         policy = {"grpc.enable_retries": 0}
-    elif _is_name(connection.hostname):
+    elif may_have_several(connection.hostname):
         policy = {"grpc.lb_policy_name": "round_robin"}
     if not connection.is_unix and connection.authority != connection.target:
         policy["grpc.default_authority"] = connection.authority
@@ -149,18 +149,6 @@ def _without_retries(config: str) -> str:
     for each in methods:
         each.pop("retryPolicy", None)
     return json.dumps({**json.loads(config), "methodConfig": methods})
-
-
-def _is_name(hostname: str) -> bool:
-    """Whether it may have several addresses, which then all get calls; those that fail are left out, and probed.
-
-    Those of localhost are one machine, and another server may listen at one of them.
-    """
-    try:
-        ipaddress.ip_address(hostname)
-    except ValueError:
-        return hostname != "localhost"
-    return False
 
 
 def _credentials(tls: ConnectionTlsInfo) -> grpc.ChannelCredentials:

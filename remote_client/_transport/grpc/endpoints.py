@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 
 from ..engine import Policy
-from ..net.dial import Address, is_localhost
+from ..net.dial import Address, may_have_several
 
 Group = tuple[Address, ...]
 """Addresses that share one connection: the first that answers."""
 
 
 def policy_for(hostname: str, is_unix: bool) -> Policy:
-    """Return how calls are spread where nothing is configured: names may have several addresses, which then all serve.
-
-    The addresses of localhost are one machine, and another server may listen at one of them.
-    """
-    if is_unix or is_localhost(hostname):
-        return "pick_first"
-    try:
-        ipaddress.ip_address(hostname)
-    except ValueError:
-        return "round_robin"
-    return "pick_first"
+    """Return how calls are spread where nothing is configured."""
+    return "round_robin" if not is_unix and may_have_several(hostname) else "pick_first"
 
 
 def group(addresses: Sequence[Address], policy: Policy, family: int | None) -> list[Group]:

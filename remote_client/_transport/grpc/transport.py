@@ -11,6 +11,7 @@ from ...settings import ConnectionInfo
 from ..base import Answered, ByteStream, Call, Transport
 from ..deadlines import Deadlines
 from ..engine import GrpcOptions
+from ..net.diagnosis import again
 from ..retry import NEVER
 from .channel import Channel, ServerMemory
 from .connection import GrpcConnection
@@ -193,10 +194,7 @@ class GrpcTransport(Transport):
     def _copy_of(self, failure: RemoteClientError, call: Call) -> RemoteClientError:
         if not isinstance(failure, RemoteCallError):
             return ConfigurationError(str(failure))
-        path, status = call.path[1:], failure.http_status
-        made = type(failure)(failure.details, method=path, target=self.target, http_status=status)
-        made.pushback = failure.pushback
-        return _unsent(made)
+        return _unsent(again(failure, call.path[1:]))
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

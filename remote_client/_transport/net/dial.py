@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 import aiohappyeyeballs
 
+from ..._targets import is_address
 from ...errors import (
     PermissionDeniedError,
     RemoteCallError,
@@ -41,7 +41,7 @@ async def resolve(host: str, port: int) -> list[Address]:
     Raises:
         OSError: the name has none.
     """
-    if _is_literal(host):
+    if is_address(host):
         return _literal(host, port)
     loop = asyncio.get_running_loop()
     local = _LOOPBACK if is_localhost(host) else ()  # whatever the machine's list of hosts leaves out
@@ -59,6 +59,14 @@ def is_localhost(host: str) -> bool:
     return host.lower().rstrip(".") == "localhost"
 
 
+def may_have_several(host: str) -> bool:
+    """Whether a host may have several addresses, which then all serve.
+
+    Those of localhost are one machine, and another server may listen at one of them.
+    """
+    return not (is_address(host) or is_localhost(host))
+
+
 def _literal(host: str, port: int) -> list[Address]:
     """Return the address that a host name is. Its zone names an interface, not only for link-local addresses."""
     address, zoned, zone = host.partition("%")
@@ -67,14 +75,6 @@ def _literal(host: str, port: int) -> list[Address]:
         return list(found)
     scope = int(zone) if zone.isdecimal() else socket.if_nametoindex(zone)
     return [(*each[:4], (*each[4][:3], scope)) for each in found]
-
-
-def _is_literal(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 async def connect(
