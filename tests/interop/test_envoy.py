@@ -10,7 +10,7 @@ from remote_client.errors import StreamTruncatedError, UnavailableError
 
 from .peers import Peers
 from .proxies import Envoy
-from .ways import Load, lose_none, through
+from .ways import Load, answer_after, lose_none, through
 
 AGE = "common_http_protocol_options: {max_connection_duration: 0.3s}\n          drain_timeout: 0.2s"
 """A connection is told twice that it ends: at first that all its streams are served, then which are."""
@@ -57,21 +57,12 @@ async def test_connections_that_end_by_their_age(peers: Peers, protocol: str) ->
 async def test_idle_connections_that_the_proxy_closes(peers: Peers, protocol: str) -> None:
     """Calls come just when the proxy closes: they are sent on a new connection, and begin once."""
     with through(peers, Envoy, protocol, connections=IDLE) as (way, _):
-        async with way.module() as module:
-            pauses = (0.19, 0.195, 0.198, 0.2, 0.201, 0.202, 0.205, 0.21, 0.3)
-            for pause in pauses:
-                await asyncio.sleep(pause)
-                assert await module.echo(b"x") == b"x"
-        assert await way.begun() == {"echo": len(pauses)}
+        await answer_after(way, (0.19, 0.195, 0.198, 0.2, 0.201, 0.202, 0.205, 0.21, 0.3))
 
 
 async def test_idle_connections_to_the_server_that_the_proxy_closes(peers: Peers, protocol: str) -> None:
     with through(peers, Envoy, protocol, cluster=IDLE) as (way, _):
-        async with way.module() as module:
-            for pause in (0.195, 0.2, 0.205, 0.3):
-                await asyncio.sleep(pause)
-                assert await module.echo(b"x") == b"x"
-        assert await way.begun() == {"echo": 4}
+        await answer_after(way, (0.195, 0.2, 0.205, 0.3))
 
 
 async def test_a_call_longer_than_a_streams_idle_time(peers: Peers, protocol: str) -> None:

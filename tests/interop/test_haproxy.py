@@ -10,7 +10,7 @@ from remote_client.errors import StreamTruncatedError, UnavailableError
 
 from .peers import Peers
 from .proxies import Haproxy
-from .ways import Load, lose_none, through
+from .ways import Load, answer_after, end_with_504, lose_none, through
 
 
 async def test_a_backend_that_is_down(peers: Peers, protocol: str) -> None:
@@ -51,22 +51,12 @@ async def test_connections_that_end_after_each_answer(peers: Peers, protocol: st
 async def test_idle_connections_that_the_proxy_closes(peers: Peers, protocol: str, limit: str) -> None:
     """Calls come just when the proxy closes: they are sent on a new connection, and begin once."""
     with through(peers, Haproxy, protocol, all=f"timeout {limit} 200ms") as (way, _):
-        async with way.module() as module:
-            pauses = (0.19, 0.195, 0.198, 0.2, 0.201, 0.202, 0.205, 0.21, 0.3)
-            for pause in pauses:
-                await asyncio.sleep(pause)
-                assert await module.echo(b"x") == b"x"
-        assert await way.begun() == {"echo": len(pauses)}
+        await answer_after(way, (0.19, 0.195, 0.198, 0.2, 0.201, 0.202, 0.205, 0.21, 0.3))
 
 
 async def test_a_call_longer_than_the_servers_timeout(peers: Peers, protocol: str) -> None:
     with through(peers, Haproxy, protocol, all="timeout server 300ms") as (way, _):
-        async with way.module() as module:
-            with pytest.raises(UnavailableError) as caught:
-                await module.sleep(seconds=30)
-        assert caught.value.http_status == 504
-        assert "504" in str(caught.value)
-        assert not caught.value.outcome_known
+        await end_with_504(way)
         assert await way.begun() == {"sleep": 1}
 
 

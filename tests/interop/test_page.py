@@ -21,7 +21,7 @@ from tests.support.runtime import Runtime
 
 from .conftest import Authority
 from .proxies import PROXIES, Proxy
-from .test_runtime import Server
+from .test_runtime import Server, call_in_every_kind
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "proxies.md"
 LANGUAGES = {"nginx": "nginx", "haproxy": "haproxy", "envoy": "yaml", "nghttpx": "ini"}
@@ -117,17 +117,8 @@ async def client(targets: dict[str, str], protocol: str, authority: Authority) -
 
 
 async def test_every_kind_of_call(client: RemoteClient, protocol: str) -> None:
-    assert await client.healthy()
     assert await client.models()
-    model = await client.model("foo")
-    assert (await model.run_sample({"name": "World"})).greeting == "Hello World"
-    stream = model.run_sample_stream_out({"name": "World"}, count=3)
-    assert [item.greeting async for item in stream] == ["Hello World 0", "Hello World 1", "Hello World 2"]
-    if protocol == "grpc":
-        names = [{"name": "Ada"}, {"name": "Alan"}]
-        assert (await model.run_sample_stream_in(sample_inputs=names, greeting="Hi ")).greeting == "Hi Ada,Alan"
-        answers = [item.greeting async for item in model.run_sample_bidi_stream(sample_inputs=names)]
-        assert answers == ["Hello Ada", "Hello Alan"]
+    await call_in_every_kind(client, protocol)
 
 
 def test_a_blocking_client(targets: dict[str, str], protocol: str, authority: Authority) -> None:

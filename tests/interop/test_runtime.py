@@ -70,7 +70,8 @@ async def client(targets: dict[str, str], protocol: str) -> AsyncIterator[Remote
         yield made
 
 
-async def test_every_kind_of_call(client: RemoteClient, protocol: str) -> None:
+async def call_in_every_kind(client: RemoteClient, protocol: str) -> None:
+    """Make each kind of call of the runtime's sample module, and check its answer."""
     assert await client.healthy()
     model = await client.model("foo")
     assert (await model.run_sample({"name": "World"})).greeting == "Hello World"
@@ -82,6 +83,10 @@ async def test_every_kind_of_call(client: RemoteClient, protocol: str) -> None:
         assert answer.greeting == "Hi Ada,Alan"
         answers = [item.greeting async for item in model.run_sample_bidi_stream(sample_inputs=names)]
         assert answers == ["Hello Ada", "Hello Alan"]
+
+
+async def test_every_kind_of_call(client: RemoteClient, protocol: str) -> None:
+    await call_in_every_kind(client, protocol)
 
 
 async def test_every_status_of_a_model(client: RemoteClient) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import pytest
+
+from remote_client.errors import UnavailableError
 from remote_client.settings import CallOptions, ConnectionInfo
-from remote_client.sync import wrapped
 from tests.support.http_wire import http_module
+from tests.support.in_threads import in_threads
 from tests.support.wire import ServerProcess
 
 from .methods import interop_module
@@ -48,11 +51,8 @@ class Way:
             async with self.module(**changes) as module:
                 yield module
         else:
-            module = wrapped(self.module(**changes))
-            try:
-                yield Threads(module)
-            finally:
-                await asyncio.to_thread(module.close)
+            async with in_threads(self.module(**changes)) as module:
+                yield module
 
     async def begun(self) -> Counter[str]:
         """How often each method began at the server."""
@@ -127,23 +127,27 @@ class Load:
         assert self.answered == begun
 
 
-class Threads:
-    """A blocking client's module, called from threads."""
-
-    def __init__(self, module: Any) -> None:
-        self._module = module
-
-    async def echo(self, body: bytes) -> Any:
-        return await asyncio.to_thread(self._module.echo, body)
-
-    async def count(self, **wish: Any) -> AsyncIterator[Any]:
-        stream, end = self._module.count(**wish), object()
-        while (item := await asyncio.to_thread(next, stream, end)) is not end:
-            yield item
-
-
 async def _all(stream: Any) -> list[Any]:
     return [item async for item in stream]
+
+
+async def answer_after(way: Way, pauses: Sequence[float]) -> None:
+    """Make a call after each of these seconds of silence, and check that each was answered, and began exactly once."""
+    async with way.module() as module:
+        for pause in pauses:
+            await asyncio.sleep(pause)
+            assert await module.echo(b"x") == b"x"
+    assert await way.begun() == {"echo": len(pauses)}
+
+
+async def end_with_504(way: Way) -> None:
+    """Make a call that takes longer than the proxy waits, and check what its error says."""
+    async with way.module() as module:
+        with pytest.raises(UnavailableError) as caught:
+            await module.sleep(seconds=30)
+    assert caught.value.http_status == 504
+    assert "504" in str(caught.value)
+    assert not caught.value.outcome_known
 
 
 async def lose_none(way: Way, count: int, **changes: Any) -> None:

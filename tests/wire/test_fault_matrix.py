@@ -15,10 +15,10 @@ import pytest
 
 from remote_client.errors import RemoteCallError
 from remote_client.settings import CallOptions, ConnectionInfo, RetryPolicy
-from remote_client.sync import wrapped
 from tests.support.clock import Stopwatch
 from tests.support.faulty_proxy import FAULTS, FaultyProxy
 from tests.support.http_wire import HttpWire, http_module
+from tests.support.in_threads import in_threads
 from tests.support.wire import WireServer, raw_module
 
 TIMEOUT = 1.0
@@ -53,28 +53,11 @@ ANSWERS = {"unary": b'"x"', "stream out": list(range(20)), "stream in": b"20", "
 CASES = [("grpc", each) for each in KINDS] + [(who, each) for who in ("http", "threads") for each in FIRST]
 
 
-class Threads:
-    """The module of a blocking client, called from threads; they make these calls themselves."""
-
-    def __init__(self, info: ConnectionInfo, *, options: CallOptions) -> None:
-        self._module = wrapped(raw_module(info, options=options))
-
-    async def echo(self, item: bytes) -> Any:
-        return await asyncio.to_thread(self._module.echo, item)
-
-    async def count(self, **wish: Any) -> AsyncIterator[Any]:
-        stream, end = self._module.count(**wish), object()
-        while (item := await asyncio.to_thread(next, stream, end)) is not end:
-            yield item
-
-    async def __aenter__(self) -> Threads:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self._module.close)
+def threads(info: ConnectionInfo, *, options: CallOptions) -> Any:
+    return in_threads(raw_module(info, options=options))
 
 
-MAKE: dict[str, Any] = {"grpc": raw_module, "http": http_module, "threads": Threads}
+MAKE: dict[str, Any] = {"grpc": raw_module, "http": http_module, "threads": threads}
 
 
 @pytest.mark.parametrize("seed", range(2))
