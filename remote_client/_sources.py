@@ -1,4 +1,4 @@
-"""Inputs that are iterated: their next items, and their end. Encodes and sends nothing."""
+"""The iterators of streamed inputs: how they advance and how they are closed. Encodes and sends nothing."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Caller:
 
     @property
     def target(self) -> str:
-        """How errors name the server."""
+        """The server's address as error messages show it."""
         return self.connections.target
 
     def replace(self, **changes: Any) -> Caller:
@@ -273,7 +273,7 @@ class Caller:
         self.check_interface(error)
 
     def check_interface(self, error: RemoteCallError) -> None:
-        """Look whether an error shows that the server has another interface by now."""
+        """Mark the schema as stale if the error suggests that the server was redeployed."""
         foreign = isinstance(error, InvalidResponseError) and error.http_status is not None
         if self._changed is not None and isinstance(error, (UnimplementedError, InvalidResponseError)) and not foreign:
             self._changed()

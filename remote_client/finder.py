@@ -148,7 +148,7 @@ class RemoteModelFinder(Handle):
         return None if found is None else (found[0], self._config_of(model_path, *found))
 
     async def _wait_for_earlier(self, first: Server) -> None:
-        """Wait for the servers before the one that has a model, where they are being asked what they have."""
+        """Wait for the earlier servers that are still being polled: the first in order that lists the model is used."""
         before = self._fixed[: self._fixed.index(first)] if first in self._fixed else []
         silent = [each for each in before if not each.models and not each.is_ailing]
         asks = [(each, ask) for each in silent if (ask := self._flights.find((each, "models"))) is not None]
@@ -192,14 +192,14 @@ class RemoteModelFinder(Handle):
         return config
 
     def deployed(self, server: Server, name: str, info: ModelInfo) -> None:
-        """Note a model that a server was given: it has it at once, whatever it lists and whether it can be asked."""
+        """Record a deployed model: its server has it at once, even if it does not list it yet or is unreachable."""
         self.changed()
         server.deployed[name] = info
         server.models = {**server.models, name: info}
         self._rebalance()
 
     def undeployed(self, server: Server, name: str) -> None:
-        """Note that a server has a model no more."""
+        """Record an undeployed model."""
         self.changed()
         self.trainings.forget(name)
         server.deployed.pop(name, None)
@@ -336,7 +336,7 @@ class RemoteModelFinder(Handle):
             server.caller.connections.check()
 
     def _having(self, name: str) -> list[Server]:
-        """The servers that list a model; the one it is configured for where none does."""
+        """Return the servers that list a model, or the one it is configured for if none does."""
         own = self._by_model.get(name)
         having = [each for each in (own, *self._fixed) if each is not None and name in each.models]
         if having or name not in self.config.supported_models:
@@ -370,7 +370,7 @@ class RemoteModelFinder(Handle):
         return self._by_model[name]
 
     def _candidates(self, name: str | None) -> list[Server]:
-        """The servers that may have a model: its own, where the host name depends on it, and all fixed ones."""
+        """Return the candidate servers for a model: the one its name maps to, then the fixed ones."""
         own = [self._rendered(name)] if name is not None and self._template else []
         return [*own, *self._fixed]
 
@@ -413,7 +413,7 @@ class RemoteModelFinder(Handle):
         return found
 
     def _note(self, poll: Poll) -> None:
-        """Note when servers were asked. What reached nobody tells nothing, so the next caller may try again at once."""
+        """Record when the servers were polled. A poll that reached none does not count: the next caller polls again."""
         if poll.changes == self._changes and poll.is_over and poll.error is None:
             now = asyncio.get_running_loop().time()
             recent = {each: at for each, at in self._polled.items() if now - at < self.config.min_poll_time}

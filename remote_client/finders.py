@@ -1,4 +1,4 @@
-"""Several finders as one, and what is asked of all their servers."""
+"""Several finders behind one interface, and the questions that go to all of their servers."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Finders:
         return servers
 
     async def first_answer(self, ask: Callable[[Server], Awaitable[T]]) -> T:
-        """What the first server says; the next one where it cannot be reached, is silent, or failed just before."""
+        """Return the first server's answer, or the next one's if the first is unreachable, silent or ailing."""
         servers = sorted(self.known, key=lambda each: each.is_ailing)
         unreachable = (UnavailableError, DeadlineExceededError)
         answer, errors = await first([partial(ask, each) for each in servers], stagger=True, failures=unreachable)
@@ -114,7 +114,7 @@ class Finders:
         return all(answers)
 
     async def _serves(self, server: Server) -> bool | Exception:
-        """Whether a server serves; what is raised, as a task group would end all others for it."""
+        """Return whether a server serves, or its error: a raised one would cancel the other tasks of the group."""
         method, serving = _HEALTH[self.of(server).config.protocol]
         try:
             return await server.caller.send(method, b"") == serving

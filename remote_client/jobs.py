@@ -410,7 +410,7 @@ async def is_running(training: TrainingJob[Any]) -> bool:
 
 
 def _certainty(error: Exception) -> int:
-    """How sure an error makes it that a server has no such job: the least sure one is told."""
+    """Return how surely an error means that a server has no such job. The least certain error is raised."""
     return 2 if isinstance(error, InputError) else 1 if isinstance(error, NotFoundError) else 0
 
 
@@ -461,7 +461,7 @@ def _unknown(caller: Caller, rpc: RemoteRPCDescriptor, error: Exception, model_n
 
 
 def runs_of(tasks: Iterable[tuple[str, Iterable[RemoteRPCDescriptor]]]) -> list[RemoteRPCDescriptor]:
-    """The methods that `lacks` may ask with."""
+    """Return the methods that `lacks` may ask with."""
     runs = [rpc for _, methods in tasks for rpc in methods]
     return [each for each in runs if not (each.input_streaming or each.output_streaming or each.job)]
 
@@ -472,7 +472,7 @@ def can_ask(home: Home, name: str) -> bool:
 
 
 async def lacks(home: Home, name: str) -> NotFoundError | None:
-    """A server's answer that it does not have a model; None where it has it, and so would answer a call.
+    """Return a server's NotFoundError for a model, or None if the server has it.
 
     Asked by a call that lacks a required input, so that nothing runs: the runtime loads the model before it sees that.
     A list of models would tell only when the runtime next looks for new ones; it is asked where no call is sure not to

@@ -73,7 +73,7 @@ def for_next(said: Sequence[Said]) -> float:
 
 
 async def wait(tasks: Sequence[asyncio.Task[Any]], until: Callable[[], float]) -> None:
-    """Wait for tasks that somebody else owns until a time of the loop, which is asked for anew when one is over."""
+    """Wait for tasks until a deadline, which is computed anew whenever one finishes. The caller owns the tasks."""
     loop = asyncio.get_running_loop()
     while running := [each for each in tasks if not each.done()]:
         left = until() - loop.time()
@@ -85,7 +85,7 @@ async def wait(tasks: Sequence[asyncio.Task[Any]], until: Callable[[], float]) -
 
 @dataclass(frozen=True)
 class _Failure:
-    """Why somebody who was asked has no answer."""
+    """The error of a question."""
 
     error: Exception
 
@@ -98,7 +98,7 @@ async def first(
     stagger: bool = False,
     failures: tuple[type[Exception], ...] = (RemoteCallError, SchemaError),
 ) -> tuple[T | None, list[Exception]]:
-    """Return the answer of the first that has one, None where none has; and why the others failed.
+    """Return the answer that counts, None if nobody has one, and the errors of the others.
 
     Args:
         asks: ask one each; those that are still under way at the end are cancelled.
@@ -142,7 +142,7 @@ async def first(
 
 
 async def _tried(ask: Callable[[], Awaitable[T | None]]) -> T | _Failure | None:
-    """Return an error, as a task group would end all others for it."""
+    """Return the answer or the error: a raised one would cancel the other tasks of the group."""
     try:
         return await ask()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Trainings: the models whose trainings one client started, until their servers list them. Makes no calls itself."""
+"""The trainings that one client started, until their models are listed. Makes no calls itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Training:
 
 
 class Trainings:
-    """What is known about the models that one client trains."""
+    """The trainings that one client started, by the names of their models."""
 
     def __init__(self) -> None:
         self._begun: dict[str, _Training] = {}
@@ -55,15 +55,15 @@ class Trainings:
             raise _taken(f"the server holds a model {name!r} (undeploy_model() takes it away)", name, target)
 
     def add(self, name: str, lacks: Lacks, is_running: Callable[[], Awaitable[bool]] | None = None) -> None:
-        """Note a model whose training was started: its server lists it late, or when it is called first."""
+        """Record a started training: its server lists the model late, or when it is called first."""
         self._begun[name] = _Training(lacks, is_running)
 
     def forget(self, name: str) -> None:
-        """Note that a server lists a model, or that it was undeployed."""
+        """Drop a training whose model is listed or was undeployed."""
         self._begun.pop(name, None)
 
     async def look(self, name: str) -> bool | RemoteCallError:
-        """Whether a model was trained here and its server has it; the error where that server cannot be asked."""
+        """Return whether this client trained a model and its server has it, or the error if it cannot be asked."""
         training = self._begun.get(name)
         try:
             return training is not None and await training.lacks() is None

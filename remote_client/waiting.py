@@ -1,4 +1,4 @@
-"""When to ask about what is under way at a server, and when to give up a server that does not answer.
+"""When to poll a job, and when to give up on a server that does not answer.
 
 `Polling` and `Pace` decide, and are pure: no I/O, no clock of their own. `Waiting` follows them.
 """
@@ -32,7 +32,7 @@ _RULES = RetryPolicy()
 
 
 def is_transient(error: RemoteCallError) -> bool:
-    """Whether the next question may be answered: what retries call transient, and a deadline."""
+    """Whether polling goes on after an error: retries would call it transient, or a deadline passed."""
     return isinstance(error, DeadlineExceededError) or (may_retry(error, _RULES) and error.pushback != NOT_HERE)
 
 
@@ -106,7 +106,7 @@ class Polling:
 
 
 class Pace:
-    """Whose turn it is to ask, first come, first served, and no more than so many a second.
+    """A rate limit for polls, first come, first served.
 
     Args:
         rate: turns a second.
@@ -127,11 +127,11 @@ class Pace:
         self._waiting[who] = None
 
     def leave(self, who: Hashable) -> None:
-        """Leave the queue; nobody waits for a turn that nobody takes. Idempotent."""
+        """Leave the queue. Idempotent."""
         self._waiting.pop(who, None)
 
     def take(self, now: float) -> Hashable | None:
-        """Return who may ask now, and is in the queue no more; None where nobody may."""
+        """Take the first in the queue out of it and return it, or None if no poll is due."""
         if not self._waiting or now < self._due:
             return None
         self._due = now + self._interval
@@ -178,7 +178,7 @@ _of_loops: WeakValueDictionary[asyncio.AbstractEventLoop, _Turns] = WeakValueDic
 
 
 class Waiting:
-    """Asks again and again about what is under way. All waits of an event loop share one pace.
+    """Polls a job. All waits of an event loop share one pace.
 
     Args:
         what: what is asked about, for errors.
@@ -192,7 +192,7 @@ class Waiting:
         self._turns = _of_loops.setdefault(asyncio.get_running_loop(), _Turns())
 
     async def ask(self, question: Callable[[], Awaitable[T]], turns: int = 1) -> T | None:
-        """Ask when it is time to; None where nobody answered, though somebody may yet.
+        """Poll when the next poll is due; return None after an error that may pass.
 
         Args:
             question: asks.

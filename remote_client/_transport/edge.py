@@ -1,4 +1,4 @@
-"""Answers of HTTP that report an error, on both protocols: the runtime's own, and what a proxy answers in its place.
+"""Error answers over HTTP, on both protocols: the runtime's own, and those of proxies in its place.
 
 Pure: no I/O, no clock of its own.
 """
