@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
-from .attributes import attributes_of
+from .identifiers import attributes_of
 from .values import WELL_KNOWN
 
 _T = FieldDescriptor

@@ -34,9 +34,10 @@ from pydantic_core import core_schema
 
 from .._html import table
 from ..errors import SchemaError, clean, kind_of, shown
-from .attributes import attributes_of, complete
+from .attributes import complete
 from .foreign import EXACT_INTEGER, candidates
 from .foreign import text as text_of
+from .identifiers import attributes_of
 from .json_schemas import Schemas, is_any_object, is_null, members_of, outline_of
 from .json_values import ARGUMENT, plain
 from .learned import LearnedModel, Unfinished

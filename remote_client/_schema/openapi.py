@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from .._body import Odd
 from ..errors import SchemaError, clean
 from . import names
-from .attributes import attributes_of
+from .identifiers import attributes_of
 from .json_codec import FileResponse, JsonCodec, QueryCodec, TaskCodec, TrainingCodec, fields_of, signature_of
 from .json_types import BYTES, FILE, OPEN, JsonTypes
 from .learned import making
