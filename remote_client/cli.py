@@ -42,3 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _stubs(target: str, proxy: str | None, blocking: bool) -> str:
     async with RemoteClient(target, proxy=proxy) as client:
         return write(await client.describe(), "a caikit runtime", blocking=blocking)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
