@@ -5,8 +5,9 @@ Each description gets its own pool, so that two runtimes may define the same nam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from google.protobuf import descriptor_pool
@@ -130,38 +131,37 @@ def pool_of(files: Mapping[str, FileDescriptorProto]) -> descriptor_pool.Descrip
         SchemaError: they do not fit together.
     """
     pool = descriptor_pool.DescriptorPool()
-    added: set[str] = set()
-    for name in files:
-        _add_file(pool, files, name, added)
+    for file in _in_order(files):
+        try:
+            pool.AddSerializedFile(file.SerializeToString())
+        except TypeError as error:
+            raise SchemaError(f"the server's file {file.name} is not valid: {error}") from None
     return pool
 
 
-def _add_file(
-    pool: descriptor_pool.DescriptorPool, files: Mapping[str, FileDescriptorProto], name: str, added: set[str]
-) -> None:
-    """Add a file after those it depends on; protobuf's own come from protobuf."""
-    waiting, begun = [name], set[str]()
+def _in_order(files: Mapping[str, FileDescriptorProto]) -> Iterator[FileDescriptorProto]:
+    """Yield each file after those it depends on."""
+    needed: dict[str, FileDescriptorProto] = {}
+    waiting = [*files]
     while waiting:
-        name = waiting[-1]
-        file = files.get(name)
-        if name in WELL_KNOWN_FILES:
-            file = FileDescriptorProto.FromString(WELL_KNOWN_FILES[name])
-        if file is None:
-            raise SchemaError(f"the server does not describe the file {name}")
-        missing = [each for each in file.dependency if each not in added]
-        if name in added or not missing:
-            waiting.pop()
-            if name not in added:
-                added.add(name)
-                try:
-                    pool.AddSerializedFile(file.SerializeToString())
-                except TypeError as error:
-                    raise SchemaError(f"the server's file {name} is not valid: {error}") from None
-        elif name in begun:  # all that it needs was to be added before it comes again
-            raise SchemaError(f"the server's files depend on each other in a circle, at {name}")
-        else:
-            begun.add(name)
-            waiting.extend(missing)
+        name = waiting.pop()
+        if name not in needed:
+            needed[name] = file = _file(files, name)
+            waiting.extend(file.dependency)
+    try:
+        for name in TopologicalSorter({each: file.dependency for each, file in needed.items()}).static_order():
+            yield needed[name]
+    except CycleError as error:
+        raise SchemaError(f"the server's files depend on each other in a circle, at {error.args[1][0]}") from None
+
+
+def _file(files: Mapping[str, FileDescriptorProto], name: str) -> FileDescriptorProto:
+    """The file of a name; protobuf's own come from protobuf."""
+    if name in WELL_KNOWN_FILES:
+        return FileDescriptorProto.FromString(WELL_KNOWN_FILES[name])
+    if name not in files:
+        raise SchemaError(f"the server does not describe the file {name}")
+    return files[name]
 
 
 def _descriptor(

@@ -122,6 +122,24 @@ def test_files_that_two_others_need_are_no_circle() -> None:
         assert not describe({name: files[name] for name in order}, []).tasks
 
 
+@pytest.mark.parametrize("closures", [True, False])
+def test_a_diamond_of_imports_in_the_order_of_grpcios_reflection(closures: bool) -> None:
+    """grpcio sends a file's whole closure, as it comes to each import; others send the one file asked for."""
+    dependencies = {"a": ["b", "c"], "c": ["b", "d"], "b": ["d"], "d": []}
+    protos = [FileDescriptorProto(name=name, dependency=each) for name, each in dependencies.items()]
+    protos[0].service.add(name="S")
+    reader = ReflectionReader()
+    reader.requests()
+    reader.feed(services("S"))
+    reader.requests()
+    reader.feed(files(protos if closures else protos[:1]))
+    while requests := reader.requests():
+        for request in requests:
+            name = Request.FromString(request).file_by_filename
+            reader.feed(files(each for each in protos if each.name == name))
+    assert describe(reader.files, reader.services).tasks == {}
+
+
 def test_invalid_files() -> None:
     bad = FileDescriptorProto(name="a", syntax="proto3")
     bad.message_type.add(name="no name; import os")
