@@ -7,7 +7,8 @@ that routes only have in kebab case.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from .json_types import BYTES, FILE, OPEN, JsonTypes
 from .learned import making
 from .multipart import Multipart, Path
 from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
+from .shared_names import keyed, notes
 from .sources import FIELD
 
 DOCUMENT = "GET /openapi.json"
@@ -37,6 +39,8 @@ _MANAGEMENT: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     ("get", "/management/trainings"): ("GetTrainingStatus", ("training_id",)),
     ("delete", "/management/trainings"): ("CancelTraining", ("training_id",)),
 }
+_Operation = tuple[bool, str, Any]
+"""Whether it streams its answers, its route, and what the document says of it."""
 _MAX_DEPTH = 8
 """How deep inside of a request values are looked for that can be sent as files."""
 
@@ -84,8 +88,8 @@ class _Reader:
         self._types = JsonTypes(schemas)
 
     def read(self, paths: Mapping[str, Any]) -> ServiceDescription:
-        tasks: dict[str, list[tuple[bool, str, Any]]] = {}
-        trainings: dict[str, tuple[str, Any]] = {}
+        tasks: dict[str, list[_Operation]] = {}
+        trainings: list[tuple[str, str, Any]] = []
         management: dict[str, RemoteRPCDescriptor] = {}
         for route, verb, operation in _operations(paths):
             *_, section, last = route.split("/")
@@ -93,10 +97,11 @@ class _Reader:
                 task, streaming = _task_of(last, _request(operation))
                 tasks.setdefault(task, []).append((streaming, route, operation))
             elif verb == "post" and last.endswith("Train") and "parameters" in _properties(_request(operation)):
-                trainings[last] = route, operation
+                trainings.append((last, route, operation))
             elif known := _MANAGEMENT.get((verb, f"/{section}/{last}")):
                 management[known[0]] = self._management(*known, f"{verb.upper()} {route}", operation)
-        described = {task: self._task(task, tasks, paths) for task in sorted(tasks)}
+        told = [each for task in sorted(tasks) for each in self._task(task, tasks, paths)]
+        described = keyed([(each.name, each.methods[0], each) for each in told])
         job = training_job(management)
         return ServiceDescription(
             described,
@@ -104,7 +109,8 @@ class _Reader:
             management,
             trainings=self._trainings(trainings, tasks, job) if job else {},
             training_job=job,
-            notes=self._notes(),  # last: they tell what was looked for and not found
+            # Last: they tell what was looked for and not found.
+            notes=(*self._notes(), *notes((key, task.methods) for key, task in described.items())),
         )
 
     def _notes(self) -> tuple[str, ...]:
@@ -114,10 +120,18 @@ class _Reader:
         told = f"the server's OpenAPI document does not define {unknown}: what has these types takes and gives any"
         return (f"{told} JSON value, unchecked. Newer versions of FastAPI lose them; over gRPC all are known.",)
 
-    def _task(self, task: str, tasks: Mapping[str, list[Any]], paths: Mapping[str, Any]) -> TaskDescription:
+    def _task(
+        self, task: str, tasks: Mapping[str, Sequence[_Operation]], paths: Mapping[str, Any]
+    ) -> Iterator[TaskDescription]:
         whole = names.needs_its_whole_name(task, tasks)
+        for operations in _by_prefix(tasks[task]):
+            yield self._task_of_one_prefix(task, operations, paths, whole=whole)
+
+    def _task_of_one_prefix(
+        self, task: str, operations: Iterable[_Operation], paths: Mapping[str, Any], *, whole: bool
+    ) -> TaskDescription:
         methods, starts = [], []
-        for streaming, route, operation in sorted(tasks[task], key=lambda each: each[:2]):
+        for streaming, route, operation in operations:
             name = names.method_name(task, False, streaming, whole=whole)
             answer = self._answer(operation)
             methods.append(self._method(task, name, f"POST {route}", operation, streaming, answer))
@@ -159,10 +173,10 @@ class _Reader:
         )
 
     def _trainings(
-        self, trainings: Mapping[str, tuple[str, Any]], tasks: Iterable[str], job: JobMethods
+        self, trainings: Iterable[tuple[str, str, Any]], tasks: Collection[str], job: JobMethods
     ) -> dict[str, RemoteRPCDescriptor]:
-        described: dict[str, RemoteRPCDescriptor] = {}
-        for rpc_name, (route, operation) in trainings.items():
+        described = []
+        for rpc_name, route, operation in trainings:
             found = names.trained_module(rpc_name, tasks)
             if found is None:
                 continue
@@ -183,7 +197,7 @@ class _Reader:
                 answer=answer,
                 output_path=self._types.of(schemas.get("output_path")),
             )
-            described[rpc_name] = RemoteRPCDescriptor(
+            rpc = RemoteRPCDescriptor(
                 signature=codec.signature,
                 request_dm_name=_text(request.get("title")),
                 response_dm_name=_full_name(answer),
@@ -195,7 +209,8 @@ class _Reader:
                 module=found[1],
                 codec=codec,
             )
-        return described
+            described.append((rpc_name, rpc, rpc))
+        return keyed(described)
 
     def _is_optional(self, schema: Any) -> bool:
         """Whether a training runs without the parameter. The document shows a default of None as a type with null."""
@@ -296,6 +311,17 @@ def _operations(paths: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[st
             for verb, operation in operations.items():
                 if isinstance(operation, dict):
                     yield route, verb, operation
+
+
+def _by_prefix(operations: Iterable[_Operation]) -> list[list[_Operation]]:
+    """A task's operations by what their routes begin with. Of two of one kind the second is another service's."""
+    found: dict[tuple[str, int], list[_Operation]] = {}
+    count: Counter[tuple[str, bool]] = Counter()
+    for streaming, route, operation in sorted(operations, key=lambda each: each[:2]):
+        prefix = route.rpartition("/")[0]
+        found.setdefault((prefix, count[prefix, streaming]), []).append((streaming, route, operation))
+        count[prefix, streaming] += 1
+    return list(found.values())
 
 
 def _job(route: str, answer: Any) -> JobMethods:

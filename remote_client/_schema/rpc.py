@@ -100,6 +100,12 @@ class RemoteRPCDescriptor(Immutable):
     codec: Codec = field(repr=False, kw_only=True)
 
     @property
+    def full_name(self) -> str:
+        """The method's full RPC name, `package.Service/Method`, or its route."""
+        start, is_http, route = self.path.partition(" ")
+        return route if is_http else start.removeprefix("/")
+
+    @property
     def short_name(self) -> str:
         """The method's name on a module of one task, such as `run`."""
         if self.job is not None:
@@ -164,8 +170,10 @@ class ServiceDescription(Immutable):
     """Everything a server offers. `print()` shows it.
 
     Attributes:
-        tasks: task name -> its methods.
-        trainings: the trainings of all modules, by their name over gRPC, such as `SampleTaskSampleModuleTrain`.
+        tasks: task name -> its methods. A task that several services have, or that has several routes, is here for
+            each, under the full RPC name or the route of its first method, which `client.model(name, task=...)` takes.
+        trainings: the trainings of all modules, by their name over gRPC, such as `SampleTaskSampleModuleTrain`; by
+            their full RPC names or routes where several have one name.
         training_job: what can be asked about a training; None where the server has no trainings.
         types: full name of a type on the server -> pydantic model or enum. See also `type()`.
         management: the runtime's own methods that this client uses, by their name over gRPC.

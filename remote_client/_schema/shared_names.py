@@ -1,0 +1,77 @@
+"""Names that several methods or tasks of a server have: how each is told apart, and what users are told."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TypeVar
+
+from ..errors import InputError, clean
+from .rpc import RemoteRPCDescriptor
+
+T = TypeVar("T")
+Tasks = Iterable[tuple[str, Sequence[RemoteRPCDescriptor]]]
+"""Tasks by the names that `task=` takes, with their methods."""
+_MOST_NAMES = 1000
+"""Names that a misspelt one is compared with."""
+
+
+def keyed(named: Collection[tuple[str, RemoteRPCDescriptor, T]]) -> dict[str, T]:
+    """Return values by name; by a method's full RPC name or route where several have the name."""
+    count = Counter(name for name, _, _ in named)
+    return {name if count[name] == 1 else rpc.full_name: value for name, rpc, value in named}
+
+
+def meant(tasks: Tasks, wanted: str) -> list[str]:
+    """Return the keys of the tasks that a name means: a key, a task's class, a full RPC name or a route."""
+    found = []
+    for key, methods in tasks:
+        if key == wanted:
+            return [key]
+        if any(wanted in (each.task, each.full_name, each.path) for each in methods):
+            found.append(key)
+    return found
+
+
+def the_one_meant(tasks: Tasks, wanted: str, runtime: str, choice: Callable[[str], str]) -> str:
+    """Return the key of the task that a name means.
+
+    Args:
+        tasks: the tasks.
+        wanted: the name.
+        runtime: the server's address.
+        choice: gives the code that chooses a task by its key.
+
+    Raises:
+        InputError: there is no such task, or there are several.
+    """
+    tasks = list(tasks)
+    found = meant(tasks, wanted)
+    if len(found) == 1:
+        return found[0]
+    told = f"task: the runtime at {runtime} has"
+    if found:
+        raise InputError(clean(f"{told} several tasks {wanted!r}; choose one: {', '.join(map(choice, found))}"))
+    names = [key for key, _ in tasks]
+    close = difflib.get_close_matches(wanted, names[:_MOST_NAMES], n=1)
+    hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(names)}"
+    raise InputError(clean(f"{told} no task {wanted!r}; {hint}"))
+
+
+def sharers(tasks: Tasks) -> dict[str, list[str]]:
+    """Return the names that methods of several tasks have, each with the keys of these tasks."""
+    owners: dict[str, list[str]] = {}
+    for key, methods in tasks:
+        for each in methods:
+            owners.setdefault(each.name, []).append(key)
+    return {name: keys for name, keys in owners.items() if len(keys) > 1}
+
+
+def notes(tasks: Tasks) -> tuple[str, ...]:
+    """Return what a description tells of names that several tasks share."""
+    shared = sharers(tasks)
+    if not shared:
+        return ()
+    told = "; ".join(f"{name} (task={', task='.join(map(repr, keys))})" for name, keys in shared.items())
+    return (clean(f"several tasks have methods of one name, which take model(name, task=...) to be called: {told}"),)

@@ -1,0 +1,38 @@
+"""Runtimes whose services, routes and methods have names that clash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+
+
+def services(methods: Mapping[str, Sequence[str]]) -> tuple[FileDescriptorProto, list[str]]:
+    """A file of services by their names without `Service`, and their full names; RPCs stream as their names say."""
+    file = FileDescriptorProto(name="shared.proto", package="shared", syntax="proto3")
+    field = FieldDescriptorProto(name="text", number=1, type=FieldDescriptorProto.TYPE_STRING)
+    field.label = FieldDescriptorProto.LABEL_OPTIONAL
+    file.message_type.add(name="Text").field.append(field)
+    for stem, names in methods.items():
+        service = file.service.add(name=f"{stem}Service")
+        for name in names:
+            service.method.add(
+                name=name,
+                input_type=".shared.Text",
+                output_type=".shared.Text",
+                client_streaming=name.startswith(("ClientStreaming", "BidiStreaming")),
+                server_streaming=name.startswith(("ServerStreaming", "BidiStreaming")),
+            )
+    return file, [f"shared.{stem}Service" for stem in methods]
+
+
+def document(*routes: str) -> dict[str, Any]:
+    """An OpenAPI document of tasks' routes, and of the one that lists models."""
+    text = {"type": "string"}
+    request = {"type": "object", "properties": {"inputs": text, "model_id": text}}
+    operation = {
+        "requestBody": {"content": {"application/json": {"schema": request}}},
+        "responses": {"200": {"content": {"application/json": {"schema": {"type": "object", "title": "Text"}}}}},
+    }
+    return {"paths": {**{route: {"post": operation} for route in routes}, "/info/models": {"get": {}}}}
