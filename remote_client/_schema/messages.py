@@ -11,6 +11,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from .learned import Recipe, keep, making
+from .pools import pool_of
 from .protobuf_parts import Parts, files_of
 from .reflection import WELL_KNOWN_FILES
 
@@ -56,8 +57,6 @@ def _unpickled(recipe: Recipe, own: bytes, data: bytes) -> Message:
 
 
 def _made(recipe: Recipe) -> type[Message]:
-    from .reflected import pool_of  # whose codecs let messages travel
-
     descriptor = pool_of(files_of(recipe.parts)).FindMessageTypeByName(recipe.name)
     let_travel(descriptor, Parts())
     return keep(message_factory.GetMessageClass(descriptor))

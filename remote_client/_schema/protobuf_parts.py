@@ -10,6 +10,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorProto
 
 from .learned import Part, Recipe
+from .pools import pool_of
 from .reflection import WELL_KNOWN_FILES
 
 _HEAD = {"name", "package", "syntax", "edition", "options"}
@@ -120,8 +121,7 @@ def files_of(parts: tuple[Part, ...]) -> dict[str, FileDescriptorProto]:
 
 def make(name: str, parts: tuple[Part, ...]) -> type[Any]:
     """The class of a message or an enum, of its recipe."""
-    from .reflected import pool_of  # they make recipes
-    from .types import Types
+    from .types import Types  # which make recipes
 
     pool, types = pool_of(files_of(parts)), Types()
     try:
