@@ -27,9 +27,10 @@ from .errors import (
 )
 from .finder import RemoteModelFinder
 from .finders import Finders
+from .homes import FindHome, Home, lacks, runs_of
 from .hooks import Hook, check_hooks
 from .initializer import RemoteModelInitializer
-from .jobs import FindHome, Home, PredictionJob, TrainingJob, lacks, runs_of, start
+from .jobs import PredictionJob, TrainingJob, start
 from .module import RemoteModuleBase
 from .polls import Server
 from .settings import (

@@ -8,8 +8,7 @@ import enum
 import inspect
 import math
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -18,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from ._durations import REACH, Duration, seconds
 from ._html import table
-from ._schema.binding import needed
 from ._schema.info import why
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
 from .calls import Caller
@@ -27,8 +25,6 @@ from .errors import (
     ConfigurationError,
     DeadlineExceededError,
     InputError,
-    InternalError,
-    InvalidArgumentError,
     InvalidResponseError,
     JobCancelledError,
     JobFailedError,
@@ -41,6 +37,7 @@ from .errors import (
     clean_lines,
     kind_of,
 )
+from .homes import FindHome, Home, Homes
 from .patience import first, for_any
 from .settings import ONCE
 from .waiting import OUTAGE, Polling, Waiting, is_transient
@@ -105,25 +102,6 @@ class JobInfo(BaseModel):
         return tuple(map(clean_lines, reasons))
 
 
-@dataclass(frozen=True)
-class Home:
-    """A server that may have a job, and the methods to ask it with.
-
-    Attributes:
-        runs: the methods of its models that `lacks` may ask with.
-        task: the task of the model that a training makes; "" where it is not known.
-    """
-
-    caller: Caller
-    methods: JobMethods
-    runs: Sequence[RemoteRPCDescriptor] = ()
-    task: str = ""
-
-
-FindHome = Callable[[], Awaitable[Home]]
-"""Asks one server whether it may have a job; it raises where the server has no jobs of the kind."""
-Homes = Callable[[], Mapping[str, FindHome]]
-"""Gives the servers that may have a job, by their targets."""
 _Which = Callable[[JobMethods], RemoteRPCDescriptor]
 
 
@@ -458,66 +436,6 @@ def _unknown(caller: Caller, rpc: RemoteRPCDescriptor, error: Exception, model_n
     )
     unknown.model_name = model_name
     return unknown
-
-
-def runs_of(tasks: Iterable[tuple[str, Iterable[RemoteRPCDescriptor]]]) -> list[RemoteRPCDescriptor]:
-    """Return the methods that `lacks` may ask with."""
-    runs = [rpc for _, methods in tasks for rpc in methods]
-    return [each for each in runs if not (each.input_streaming or each.output_streaming or each.job)]
-
-
-def can_ask(home: Home, name: str) -> bool:
-    """Whether `lacks` can tell."""
-    return home.methods.models is not None or _probe(home, name) is not None
-
-
-async def lacks(home: Home, name: str) -> NotFoundError | None:
-    """Return a server's NotFoundError for a model, or None if the server has it.
-
-    Asked by a call that lacks a required input, so that nothing runs: the runtime loads the model before it sees that.
-    A list of models would tell only when the runtime next looks for new ones; it is asked where no call is sure not to
-    run the model.
-    """
-    probe = _probe(home, name)
-    try:
-        if probe is not None and await _is_loaded(home.caller.for_model(name), *probe):
-            return None
-        if home.methods.models is not None:
-            models = home.methods.models
-            await home.caller.unary(models, models.codec.encode("", (), {"model_ids": [name]}))
-    except NotFoundError as error:
-        return error
-    return None
-
-
-def _probe(home: Home, name: str) -> tuple[RemoteRPCDescriptor, bytes] | None:
-    """A request that a server refuses after it loaded a model, before it runs.
-
-    Any task's method will do where its request can lack an input: a runtime calls a model that does not have the task
-    by a method of its own, with what of the request that has parameters for. So all methods that the model may have
-    must miss an input then.
-    """
-    own = [each for each in home.runs if each.task == home.task or not home.task]
-    for rpc in [*own, *home.runs]:
-        request = rpc.codec.incomplete(name)
-        if request is not None and all(each is rpc or _misses(each, rpc, name) for each in own):
-            return rpc, request
-    return None
-
-
-def _misses(rpc: RemoteRPCDescriptor, other: RemoteRPCDescriptor, name: str) -> bool:
-    """Whether a method lacks an input when it is called with an incomplete request of another one."""
-    return rpc.codec.incomplete(name) is not None or bool(needed(rpc.signature) - other.signature.parameters.keys())
-
-
-async def _is_loaded(caller: Caller, rpc: RemoteRPCDescriptor, request: bytes) -> bool:
-    try:
-        await caller.send(rpc.path, request)
-    except InvalidArgumentError:
-        return True
-    except InternalError:  # over HTTP the runtime's answer about another task's method; it is loaded, or cannot be
-        return False
-    return True
 
 
 @contextlib.contextmanager

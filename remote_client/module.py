@@ -27,7 +27,8 @@ from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller, RemoteStream, frames
 from .errors import InputError, NotFoundError, OutcomeUnknownError, SchemaError, UnsupportedError
 from .flights import Flights
-from .jobs import FindHome, Home, PredictionJob, TrainingJob
+from .homes import FindHome, Home, can_ask, lacks, runs_of
+from .jobs import PredictionJob, TrainingJob
 from .module_config import RemoteModuleConfig
 from .settings import CallOptions, MetadataSource, Output, RetryPolicy, check_protocol
 from .training import choose, doc_of, is_named, signature_of
@@ -204,8 +205,8 @@ class RemoteModuleBase(Handle):
         training, model_name, body = choose(config, args, kwargs)
         home = await _Started(self, self._caller.pinned(), training)._home()
         with self._trainings.starting(model_name):
-            if is_named(kwargs) and jobs.can_ask(home, model_name):
-                await self._trainings.check(model_name, partial(jobs.lacks, home, model_name), home.caller.target)
+            if is_named(kwargs) and can_ask(home, model_name):
+                await self._trainings.check(model_name, partial(lacks, home, model_name), home.caller.target)
             return await self._start_training(training, model_name, body, home)
 
     async def _start_training(
@@ -214,7 +215,7 @@ class RemoteModuleBase(Handle):
         try:
             answer = await jobs.start(home.caller, training, body, model_name)
         except OutcomeUnknownError:
-            self._trainings.add(model_name, partial(jobs.lacks, home, model_name))
+            self._trainings.add(model_name, partial(lacks, home, model_name))
             raise
         name = answer.get("model_name") or model_name
         job = TrainingJob(
@@ -223,12 +224,12 @@ class RemoteModuleBase(Handle):
             model_name=name,
             find=self._trained,
         )
-        self._trainings.add(name, partial(jobs.lacks, home, name), partial(jobs.is_running, job))
+        self._trainings.add(name, partial(lacks, home, name), partial(jobs.is_running, job))
         return job
 
     async def _trained(self, name: str, home: Home) -> RemoteModuleBase | NotFoundError:
         """The module of a model that was trained, once it can be called; before, the server's answer."""
-        if (missing := await jobs.lacks(home, name)) is not None:
+        if (missing := await lacks(home, name)) is not None:
             return missing
         config = replace(await self._binding.config(self._caller), model_path=name, module_id="", module_name="")
         return construct_remote_module_class(config)(
@@ -304,7 +305,7 @@ class _Started:
         rpc = await self.module._bound(self.rpc)
         assert rpc.job is not None
         config = await self.module._binding.config(self.caller)
-        return Home(self.caller, rpc.job, jobs.runs_of(config.task_methods), rpc.task)
+        return Home(self.caller, rpc.job, runs_of(config.task_methods), rpc.task)
 
 
 class _Binding:

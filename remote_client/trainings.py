@@ -11,7 +11,7 @@ from .errors import AlreadyExistsError, NotFoundError, RemoteCallError
 
 logger = logging.getLogger("remote_client")
 Lacks = Callable[[], Awaitable[NotFoundError | None]]
-"""Asks the server for a model, which makes the server list it; see `jobs.lacks`."""
+"""Asks the server for a model, which makes the server list it; see `homes.lacks`."""
 
 
 @dataclass(frozen=True)

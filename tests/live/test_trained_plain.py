@@ -21,12 +21,22 @@ MODELS = {
     "maybe": "00110203-0405-0607-0809-0a0b02dd1e02",
     "flow": "00110203-0405-0607-0809-0a0b02dd1e03",
 }
-MODULES = {"plain": "PlainModule", "maybe": "MaybeModule", "flow": "FlowModule"}
+STREAM_MODELS = {
+    "maybe": "00110203-0405-0607-0809-0a0b02dd2e01",
+    "many": "00110203-0405-0607-0809-0a0b02dd2e02",
+}
+MODULES = {"plain": "PlainModule", "maybe": "MaybeModule", "flow": "FlowModule", "many": "ManyModule"}
 
 
 @pytest.fixture(scope="module")
 def plain_runtime() -> Iterator[Runtime]:
     with Runtime("plain_lib", MODELS) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def stream_runtime() -> Iterator[Runtime]:
+    with Runtime("stream_lib", STREAM_MODELS) as runtime:
         yield runtime
 
 
@@ -60,20 +70,40 @@ async def test_a_trained_model_is_there(client: RemoteClient, name: str, kind: s
     assert await told(model, kind) == ("1 x", 1)
 
 
+async def trained(runtime: Runtime, protocol: Protocol, kind: str, name: str, way: str, timeout: float | None) -> Any:
+    """What a model of optional inputs tells when it is called as soon as it was found."""
+    async with RemoteClient(target_of(runtime, protocol)) as client:
+        training = await (await client.model(kind)).train(note="1 ", model_name=name, module=MODULES[kind])
+        handle = training if way == "job" else client.training(training.id, name)
+        return await told(await handle.model(timeout), kind)
+
+
+@pytest.mark.parametrize("way", ["job", "id"])
+async def test_a_model_that_needs_no_input_is_found_by_a_stream(
+    plain_runtime: Runtime, stream_runtime: Runtime, protocol: Protocol, name: str, way: str
+) -> None:
+    runtime = stream_runtime if protocol == "grpc" else plain_runtime  # what takes or gives a stream there
+    assert await trained(runtime, protocol, "maybe", name, way, timeout=5) == ("1 x", 1)
+
+
+async def test_a_stream_without_items_runs_no_model(stream_runtime: Runtime, name: str) -> None:
+    assert await trained(stream_runtime, "grpc", "many", name, "job", timeout=5) == ("1 x", 1)
+
+
 @pytest.mark.parametrize("way", ["job", "id"])
 async def test_a_model_that_no_call_can_look_for_is_there_once_it_is_listed(
-    client: RemoteClient, name: str, way: str
+    plain_runtime: Runtime, stream_runtime: Runtime, protocol: Protocol, name: str, way: str
 ) -> None:
-    training = await (await client.model("maybe")).train(note="1 ", model_name=name, module=MODULES["maybe"])
-    handle = training if way == "job" else client.training(training.id, name)
-    assert await told(await handle.model(), "maybe") == ("1 x", 1)
+    runtime = plain_runtime if protocol == "grpc" else stream_runtime
+    assert await trained(runtime, protocol, "maybe", name, way, timeout=None) == ("1 x", 1)
 
 
-async def test_an_error_tells_what_was_asked(client: RemoteClient, name: str) -> None:
+async def test_an_error_tells_what_was_asked(client: RemoteClient, protocol: Protocol, name: str) -> None:
     training = await (await client.model("plain")).train(note="1 ", model_name=name, module=MODULES["plain"])
     await training.wait()
     handle = client.training(training.id, "elsewhere")
-    with pytest.raises(DeadlineExceededError, match=r"was not seen to have .*the last answer: NOT_FOUND: .*nfo"):
+    asked = "GetModelsInfo" if protocol == "grpc" else "/task/server-streaming-flow"
+    with pytest.raises(DeadlineExceededError, match=rf"was not seen to have .*the last answer: NOT_FOUND: .*{asked}"):
         await handle.model(timeout=1)
 
 
