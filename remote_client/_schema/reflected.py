@@ -5,9 +5,10 @@ Each description gets its own pool, so that two runtimes may define the same nam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
@@ -19,8 +20,12 @@ from .fields import is_repeated
 from .learned import making
 from .pools import pool_of
 from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
+from .shared_names import keyed, notes
 from .types import Types
 
+T = TypeVar("T")
+_ByService = dict[str, T]
+"""By the services' full names without `Service` or `JobService`: what a task's service and its job service share."""
 _MANAGEMENT = (
     "caikit.runtime.info.InfoService",
     "caikit.runtime.models.ModelManagement",
@@ -52,11 +57,11 @@ def describe_told(files: Iterable[bytes], services: Iterable[str]) -> ServiceDes
 def _describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str]) -> ServiceDescription:
     pool = pool_of(files)
     types = Types()
-    tasks: dict[str, list[MethodDescriptor]] = {}
-    jobs: dict[str, dict[str, MethodDescriptor]] = {}
+    tasks: dict[str, _ByService[list[MethodDescriptor]]] = {}
+    jobs: dict[str, _ByService[dict[str, MethodDescriptor]]] = {}
     trainings: list[MethodDescriptor] = []
     management: dict[str, RemoteRPCDescriptor] = {}
-    for full_name in services:
+    for full_name in dict.fromkeys(services):
         try:
             service = pool.FindServiceByName(full_name)
         except KeyError:
@@ -66,51 +71,72 @@ def _describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str])
             if full_name in _MANAGEMENT:
                 management[method.name] = _descriptor(method, types, "", method.name)
             elif task is not None and service.name.endswith("Service"):
-                tasks.setdefault(task, []).append(method)
+                tasks.setdefault(task, defaultdict(list))[full_name.removesuffix("Service")].append(method)
             elif service.name.endswith("JobService") and (job := names.job_rpc(method.name)):
-                jobs.setdefault(job[0], {})[job[1]] = method
+                jobs.setdefault(job[0], defaultdict(dict))[full_name.removesuffix("JobService")][job[1]] = method
             elif service.name.endswith("TrainingService") and _has_parameters(method):
                 trainings.append(method)
     about_trainings = training_job(management)
+    described = _tasks(tasks, jobs, types)
     return ServiceDescription(
-        _tasks(tasks, jobs, types),
+        described,
         types.by_name,
         management,
         trainings=_trainings(trainings, tasks, about_trainings, types) if about_trainings else {},
         training_job=about_trainings,
+        notes=notes((key, task.methods) for key, task in described.items()),
     )
 
 
 def _tasks(
-    tasks: dict[str, list[MethodDescriptor]], jobs: dict[str, dict[str, MethodDescriptor]], types: Types
+    tasks: Mapping[str, _ByService[list[MethodDescriptor]]],
+    jobs: Mapping[str, _ByService[dict[str, MethodDescriptor]]],
+    types: Types,
 ) -> dict[str, TaskDescription]:
-    described: dict[str, TaskDescription] = {}
-    for task, methods in sorted(tasks.items()):
+    described = []
+    for task, services in sorted(tasks.items()):
         whole = names.needs_its_whole_name(task, tasks)
-        told = [
-            _descriptor(each, types, task, names.method_name(task, *_flags(each), whole=whole))
-            for each in sorted(methods, key=_flags)
-        ]
-        job = {deed: _descriptor(each, types, task, each.name) for deed, each in jobs.get(task, {}).items()}
-        if job.keys() == {"start", "status", "result", "cancel"}:
-            asked = JobMethods("prediction_id", job["status"], job["cancel"], job["result"])
-            name = names.job_method_name(task, whole=whole)
-            told.append(replace(_descriptor(jobs[task]["start"], types, task, name), job=asked))
-        described[task] = TaskDescription(task, tuple(told))
-    return described
+        for service, methods in sorted(services.items()):
+            told = [
+                _descriptor(each, types, task, names.method_name(task, *_flags(each), whole=whole))
+                for each in sorted(methods, key=_flags)
+            ]
+            told += _start(task, _beside(jobs.get(task, {}), service, services), types, whole=whole)
+            described.append((task, told[0], TaskDescription(task, tuple(told))))
+    return keyed(described)
+
+
+def _beside(
+    jobs: _ByService[dict[str, MethodDescriptor]], service: str, services: Collection[str]
+) -> dict[str, MethodDescriptor]:
+    """What can be asked about the jobs of a service: by its own job service, or the only one if it is the only one."""
+    only = next(iter(jobs.values())) if len(jobs) == len(services) == 1 else {}
+    return jobs.get(service, only)
+
+
+def _start(
+    task: str, jobs: Mapping[str, MethodDescriptor], types: Types, *, whole: bool
+) -> Iterator[RemoteRPCDescriptor]:
+    """The start of a prediction job, where the server has all that belongs to one."""
+    job = {deed: _descriptor(each, types, task, each.name) for deed, each in jobs.items()}
+    if job.keys() == {"start", "status", "result", "cancel"}:
+        asked = JobMethods("prediction_id", job["status"], job["cancel"], job["result"])
+        name = names.job_method_name(task, whole=whole)
+        yield replace(_descriptor(jobs["start"], types, task, name), job=asked)
 
 
 def _trainings(
-    methods: Iterable[MethodDescriptor], tasks: Iterable[str], job: JobMethods, types: Types
+    methods: Iterable[MethodDescriptor], tasks: Collection[str], job: JobMethods, types: Types
 ) -> dict[str, RemoteRPCDescriptor]:
-    trainings: dict[str, RemoteRPCDescriptor] = {}
+    trainings = []
     for method in methods:
         found = names.trained_module(method.name, tasks)
         if found is not None:
             task, module = found
             codec = ReflectedTraining("train", method, types)
-            trainings[method.name] = _descriptor(method, types, task, "train", codec, job=job, module=module)
-    return trainings
+            rpc = _descriptor(method, types, task, "train", codec, job=job, module=module)
+            trainings.append((method.name, rpc, rpc))
+    return keyed(trainings)
 
 
 def _has_parameters(method: MethodDescriptor) -> bool:
