@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
-from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 
 from .learned import Part, Recipe
 from .pools import pool_of
 from .reflection import WELL_KNOWN_FILES
 
-_HEAD = {"name", "package", "syntax", "edition", "options"}
+_HEAD = ("name", "package", "syntax", "edition", "options")
 """What of a file its types need."""
 Type = Descriptor | EnumDescriptor
 
@@ -25,7 +25,7 @@ class Parts:
         self._parts: dict[str, Part] = {}
         self._digests: dict[str, bytes] = {}
         self._references: dict[str, list[Type]] = {}
-        self._heads: dict[str, bytes] = {}
+        self._files: dict[str, _File] = {}
 
     def recipe(self, kind: Type) -> Recipe:
         """What the class of a message or an enum is made of."""
@@ -51,32 +51,36 @@ class Parts:
         references = {each.full_name: each for each in _references(kind)}
         imports = {each.file.name for each in references.values()} - {kind.file.name}
         own = [each for each in references.values() if each.file.name not in WELL_KNOWN_FILES]
-        part = Part(kind.full_name, _definition(kind), self._head(kind), tuple(sorted(imports)))
+        file = self._file(kind)
+        part = Part(kind.full_name, file.definition(kind), file.head, tuple(sorted(imports)))
         digest = self._digests[kind.full_name] = hashlib.sha256(repr(part).encode()).digest()
         self._parts[kind.full_name] = part.shared(digest)
         self._references[kind.full_name] = own
 
-    def _head(self, kind: Type) -> bytes:
+    def _file(self, kind: Type) -> _File:
         name = kind.file.name
-        if name not in self._heads:
-            whole: Any = FileDescriptorProto()
-            kind.file.CopyToProto(whole)
-            for field in {each.name for each in whole.DESCRIPTOR.fields} - _HEAD:
-                whole.ClearField(field)
-            self._heads[name] = whole.SerializeToString()
-        return self._heads[name]
+        if name not in self._files:
+            self._files[name] = _File(kind.file.serialized_pb)
+        return self._files[name]
 
 
-def _definition(kind: Type) -> bytes:
-    """A file that has the one type: such files, one after the other, are a file that has them all."""
-    if isinstance(kind, EnumDescriptor):
-        enum = EnumDescriptorProto()
-        kind.CopyToProto(enum)
-        return FileDescriptorProto(enum_type=[enum]).SerializeToString()
-    message = DescriptorProto()
-    kind.CopyToProto(message)
-    _clear_extensions(message)
-    return FileDescriptorProto(message_type=[message]).SerializeToString()
+class _File:
+    """A file as the server sent it: protobuf's implementation in Python can't copy a type out of its descriptor."""
+
+    def __init__(self, data: bytes) -> None:
+        file = FileDescriptorProto.FromString(data)
+        self._messages = {each.name: each for each in file.message_type}
+        self._enums = {each.name: each for each in file.enum_type}
+        head = {name: getattr(file, name) for name in _HEAD if file.HasField(name)}  # type: ignore[arg-type]
+        self.head = FileDescriptorProto(**head).SerializeToString()
+
+    def definition(self, kind: Type) -> bytes:
+        """A file that has the one type: such files, one after the other, are a file that has them all."""
+        if isinstance(kind, EnumDescriptor):
+            return FileDescriptorProto(enum_type=[self._enums[kind.name]]).SerializeToString()
+        file = FileDescriptorProto(message_type=[self._messages[kind.name]])
+        _clear_extensions(file.message_type[0])
+        return file.SerializeToString()
 
 
 def _clear_extensions(message: DescriptorProto) -> None:
