@@ -14,6 +14,8 @@ from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
 
+from .by_reference import ByReference
+
 T = TypeVar("T")
 _RECIPE = "__remote_recipe__"
 _classes: WeakValueDictionary[bytes, type[Any]] = WeakValueDictionary()
@@ -132,7 +134,7 @@ class _LearnedEnumType(enum.EnumType):
     """The type of learned enums' classes."""
 
 
-class LearnedModel(BaseModel, metaclass=_LearnedType):  # type: ignore[metaclass]
+class LearnedModel(ByReference, metaclass=_LearnedType):  # type: ignore[metaclass]
     """The base of learned models: they are pickled with their type's schema."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
