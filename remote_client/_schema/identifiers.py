@@ -95,5 +95,5 @@ def attributes_of(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, 
 
 
 def _is_reserved(name: str) -> bool:
-    """Whether a model or a method uses the name itself."""
-    return name == "self" or hasattr(BaseModel, name)
+    """Whether a model or a method uses the name itself; what is called `Config` pydantic takes for a configuration."""
+    return name in ("self", "Config") or hasattr(BaseModel, name)

@@ -39,6 +39,7 @@ def test_a_keyword_is_a_name_and_no_identifier(name: str) -> None:
         (("_x", "x"), ("x_", "x")),
         (("_a", "__a", "a"), ("a_", "a_2", "a")),
         (("from", "json", "self", "__class__"), ("from_", "json_", "self_", "class__")),
+        (("Config", "model_config"), ("Config_", "model_config_")),
         (("from", "from_"), ("from_2", "from_")),
         (("inputs", "inputs_"), ("inputs", "inputs_")),
         (("a b", "a-b", "a.b"), ("a_b", "a_b_", "a_b_2")),
