@@ -1,50 +1,37 @@
 """Declarations written from a live runtime: its types and tasks as a Python file, for editors and type checkers.
 
 No server tells which tasks a module has, so there is a class for each task, and one for each module that can be
-trained: `client.model("foo", SampleTask)`.
+trained: `client.model("foo", SampleTask)`. What a server says is not trusted: its names become identifiers, all else
+is a literal or a docstring, and importing the file defines classes and does nothing else.
 """
 
 from __future__ import annotations
 
+import ast
 import enum
 import inspect
-import json
-import keyword
-import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from datetime import date, datetime, time, timedelta
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ._schema.json_codec import FileResponse
-from ._schema.json_types import bare
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
-from ._schema.sources import FIELD
+from ._stubs.annotations import Annotations, fits, is_enum, reached, source_of
+from ._stubs.imports import Imports
+from ._stubs.layout import WIDTH, call
+from ._stubs.literals import literal, words
+from ._stubs.names import Names, members
+from .errors import SchemaError
 
-WIDTH = 120
 _HEADER = '''"""The types and tasks of {target}, written by `remote-client stubs`."""
 
 from __future__ import annotations
 '''
-_BASE = """class _Message(BaseModel):
-    model_config = ConfigDict(populate_by_name=True, protected_namespaces=(), ser_json_bytes="base64")
+_BASE = """class _Message({BaseModel}):
+    model_config = {ConfigDict}(populate_by_name=True, protected_namespaces=(), ser_json_bytes="base64")
 """
-_PACKAGE = "remote_client"
-_IMPORTS = {
-    # where a name comes from
-    "collections.abc": ("AsyncIterable", "Iterable", "Mapping"),
-    "datetime": ("date", "datetime", "time", "timedelta"),
-    "enum": ("IntEnum",),
-    "pathlib": ("PurePath",),
-    "typing": ("Any",),
-    "pydantic": ("BaseModel", "ConfigDict", "Field"),
-    _PACKAGE: ("FileResponse", "RemoteModuleBase", "RemoteStream", "TrainingJob"),
-    "remote_client.declare": ("module", "taskmethod"),
-}
-_STANDARD = ("collections.abc", "datetime", "enum", "pathlib", "typing")
+_MAX_LETTERS = 64 * 1024 * 1024
+"""Of a file: types that share parts may be short to tell and long to write."""
 
 
 def write(description: ServiceDescription, target: str, *, blocking: bool = False) -> str:
@@ -54,215 +41,161 @@ def write(description: ServiceDescription, target: str, *, blocking: bool = Fals
         description: what the runtime offers.
         target: what the file says it is of.
         blocking: for `remote_client.sync`.
+
+    Raises:
+        SchemaError: the file would be too large.
     """
-    return _Writer(description, blocking).text(target)
+    text = _Writer(description, blocking).text(target)
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise SchemaError(f"the server's types cannot be written as Python: {error}") from None
+    return text
 
 
 class _Writer:
     def __init__(self, description: ServiceDescription, blocking: bool) -> None:
         self._description = description
         self._blocking = blocking
-        self._names: dict[type, str] = {}
-        self._waiting: list[type] = []
-        self._taken = {name for names in _IMPORTS.values() for name in names} | {"_Message"}
-        self._taken |= set(description.tasks) | {each.module for each in description.trainings.values()}
+        self._full_names = {kind: name for name, kind in description.types.items()}
+        methods = [*_methods(description), *description.trainings.values()]
+        self._kinds = reached(kind for method in methods for kind in _kinds(method))
+        self._members = {kind: members(kind) for kind in self._kinds if is_enum(kind)}
+        self._names = names = Names(description, self._kinds)
+        self._imports = Imports("remote_client.sync" if blocking else "remote_client", names.classes, names.fields)
+        self._annotations = Annotations(self._imports.name, names.types, blocking)
 
     def text(self, target: str) -> str:
-        tasks = [self._task(name) for name in self._description.tasks]
-        trainings = [self._training(each) for _, each in sorted(self._description.trainings.items())]
-        types: dict[str, str] = {}
-        while self._waiting:  # a type's fields may name more types
-            kind = self._waiting.pop()
-            types[self._names[kind]] = _enum(self._names[kind], kind) if _is_enum(kind) else self._model(kind)
-        parts = [types[name] for name in sorted(types)] + [each for each in (*tasks, *trainings) if each]
-        if any("(_Message)" in each for each in parts):
-            parts.insert(0, _BASE)
-        body = "\n\n".join(parts)
-        package = f"{_PACKAGE}.sync" if self._blocking else _PACKAGE
-        return f"{_HEADER.format(target=target)}\n{_imports(body, package)}\n\n{body}"
+        parts = list(self._parts())
+        if sum(map(len, parts)) > _MAX_LETTERS:
+            raise SchemaError(f"the server's types are too large to be written: more than {_MAX_LETTERS:,} letters")
+        header = _HEADER.format(target=words(target, WIDTH - 60))
+        return "\n\n".join([f"{header}\n{self._imports.text()}", *parts])
+
+    def _parts(self) -> Iterator[str]:
+        """The file's classes: enums first, as fields of models have their members as defaults."""
+        kinds = sorted(self._kinds, key=lambda kind: (not is_enum(kind), self._names.types[kind]))
+        models = any(not is_enum(kind) for kind in kinds)
+        if models:
+            yield _BASE.format(BaseModel=self._imports.name("BaseModel"), ConfigDict=self._imports.name("ConfigDict"))
+        for kind in kinds:
+            yield _joined(self._enum(kind) if is_enum(kind) else self._model(kind))
+        for task in self._description.tasks:
+            yield _joined(self._task(task))
+        for key, training in sorted(self._description.trainings.items()):
+            yield _joined(self._training(key, training))
 
     # -- types ------------------------------------------------------------------------------------------------------
 
-    def _name(self, kind: type) -> str:
-        if kind not in self._names:
-            name = re.sub(r"\W", "_", kind.__name__).lstrip("_") or "Message"
-            name = name[0].upper() + name[1:]
-            while name in self._taken or keyword.iskeyword(name):
-                name += "_"
-            self._taken.add(name)
-            self._names[kind] = name
-            self._waiting.append(kind)
-        return self._names[kind]
+    def _class(self, kind: type, base: str, doc: str) -> Iterator[str]:
+        name = self._names.types[kind]
+        told = self._full_names.get(kind, kind.__name__)
+        comment = "" if name == told.rpartition(".")[2] else f"  # {told!a} on the server"
+        yield f"class {name}({base}):{comment}"
+        yield f'    """{words(doc, WIDTH - 20) or f"{name}."}"""'
 
-    def _type(self, kind: Any) -> str:
-        kind = bare(kind)
-        origin, arguments = get_origin(kind), get_args(kind)
-        if origin in (Union, UnionType):
-            if self._blocking:
-                arguments = tuple(each for each in arguments if get_origin(each) is not AsyncIterable)
-            return " | ".join(dict.fromkeys(map(self._type, arguments)))
-        if origin is AsyncIterator:
-            return f"RemoteStream[{self._type(arguments[0])}]"
-        if origin in (list, dict, Iterable, AsyncIterable):
-            return f"{origin.__name__}[{', '.join(map(self._type, arguments))}]"
-        if kind in (None, NoneType):
-            return "None"
-        if kind in (bool, int, float, str, bytes, datetime, date, time, timedelta, FileResponse):
-            return str(kind.__name__)
-        if isinstance(kind, type) and (_is_enum(kind) or issubclass(kind, BaseModel)):
-            return self._name(kind)
-        return "Any"
+    def _enum(self, kind: Any) -> Iterator[str]:
+        yield from self._class(kind, self._imports.name("IntEnum"), f"{kind.__name__}.")
+        names = self._members[kind]
+        if names:
+            yield ""
+        for member, value in kind.__members__.items():
+            comment = "" if names[member] == member else f"  # {member!a} on the server"
+            yield f"    {names[member]} = {int(value)}{comment}"
 
-    def _model(self, kind: type[BaseModel]) -> str:
-        lines = [f"class {self._names[kind]}(_Message):", *_doc(kind, "    ")]
-        lines += [
-            f"    {name}: {self._type(field.annotation)} = {self._field(field)}"
-            for name, field in kind.model_fields.items()
-        ]
-        return "\n".join(_wrapped(lines)) + "\n"
+    def _model(self, kind: Any) -> Iterator[str]:
+        doc = (kind.__doc__ or "").partition("\n")[0]
+        yield from self._class(kind, "_Message", f"{kind.__name__}." if doc.startswith(f"{kind.__name__}(") else doc)
+        if kind.model_fields:
+            yield ""
+        for name, field in kind.model_fields.items():
+            yield from self._field(name, field)
 
-    def _field(self, field: FieldInfo) -> str:
-        default = "[]" if field.default_factory is list else "{}" if field.default_factory is dict else None
+    def _field(self, name: str, field: FieldInfo) -> Iterator[str]:
+        annotation = self._annotations.of(field.annotation)
+        value = field.default_factory() if field.default_factory in (list, dict) else field.default
+        default = self._default(value, field.annotation)
         if default is None:
-            value = field.default
-            default = f"{self._name(type(value))}({value.value})" if isinstance(value, enum.Enum) else _literal(value)
-            if isinstance(value, (BaseModel, datetime, date, time, timedelta)):
-                default = "None"
-        return default if field.alias is None else f"Field(default={default}, alias={_literal(field.alias)})"
+            default = "None"
+            annotation = annotation if fits(None, field.annotation) else f"{annotation} | None"
+        if field.alias is None:
+            yield f"    {name}: {annotation} = {default}"
+        else:
+            arguments = [f"default={default}", f"alias={literal(field.alias)}"]
+            yield from call("    ", f"{name}: {annotation} = {self._imports.name('Field')}(", arguments, ")")
+
+    def _default(self, value: Any, kind: Any) -> str | None:
+        """A default as a literal or an enum's member; None for what is neither, or not of the type."""
+        if isinstance(value, enum.Enum):
+            name = self._members.get(type(value), {}).get(value.name)
+            return name and f"{self._names.types[type(value)]}.{name}"
+        return literal(value, self._imports.name) if fits(value, kind) else None
 
     # -- tasks and trainings ----------------------------------------------------------------------------------------
 
-    def _task(self, task: str) -> str:
-        methods = [each for each in self._description.tasks[task].methods if each.job is None]
-        lines = [
-            f"@module(task={_literal(task)})",
-            f"class {task}(RemoteModuleBase):",
-            f'    """Modules of the task {task}."""',
-        ]
-        for method in methods:
-            lines += ["", "    @taskmethod()", *self._method(method, method.short_name)]
-        return "\n".join(_wrapped(lines)) + "\n"
+    def _task(self, task: str) -> Iterator[str]:
+        yield f"@{self._imports.name('module')}(task={literal(task)})"
+        yield f"class {self._names.tasks[task]}({self._imports.name('RemoteModuleBase')}):"
+        yield f'    """Modules of the task {words(task, WIDTH - 40)}."""'
+        for method in self._description.tasks[task].methods:
+            if method.job is None:
+                yield ""
+                yield f"    @{self._imports.name('taskmethod')}()"
+                yield from self._method(method, method.short_name)
 
-    def _training(self, training: RemoteRPCDescriptor) -> str:
-        base = training.task if training.task in self._description.tasks else "RemoteModuleBase"
-        lines = [
-            f"@module(name={_literal(training.module)}, task={_literal(training.task)})",
-            f"class {training.module}({base}):",
-            f'    """The module {training.module}, which can be trained."""',
-            "",
-            *self._method(training, "train"),
-        ]
-        return "\n".join(_wrapped(lines)) + "\n"
-
-    def _method(self, method: RemoteRPCDescriptor, name: str) -> Iterator[str]:
-        parameters = ["self"]
-        for each in method.signature.parameters.values():
-            if each.kind is inspect.Parameter.VAR_KEYWORD:
-                continue  # of unknown names: there is nothing to declare
-            kind = self._source(each.annotation) if method.module else None
-            told = f"{each.name}: {kind or self._type(each.annotation)}"
-            parameters.append(told if each.default is inspect.Parameter.empty else f"{told} = {_literal(each.default)}")
-        result = self._type(method.signature.return_annotation)
-        if method.module:
-            parameters += ["*", "model_name: str | None = None", "output_path: Any = None"]
-            result = f"TrainingJob[{method.module}]"
-        start = "    def" if method.output_streaming or self._blocking else "    async def"
-        yield f"{start} {name}({', '.join(parameters)}) -> {result}:"
-        yield f'        """Calls {method.rpc_name}."""'
-        yield "        raise NotImplementedError"
-
-    def _source(self, kind: Any) -> str | None:
-        """What may be given as a training's data; None for anything else."""
-        for each in (kind, *get_args(kind)):
-            if isinstance(each, type) and issubclass(each, BaseModel) and list(each.model_fields) == [FIELD]:
-                rows = next(filter(None, map(_rows, _members(each.model_fields[FIELD].annotation))), Any)
-                row = self._type(rows)
-                more = "" if self._blocking else f" | AsyncIterable[{row}]"
-                return f"Iterable[{row}]{more} | PurePath | Mapping[str, Any]"
-        return None
-
-
-def _members(kind: Any) -> tuple[Any, ...]:
-    kind = bare(kind)
-    return get_args(kind) or (kind,)
-
-
-def _rows(kind: Any) -> Any:
-    """The type of rows, if this is the message that holds them."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel) and list(kind.model_fields) == ["data"]:
-        found = [
-            get_args(each)[0] for each in _members(kind.model_fields["data"].annotation) if get_origin(each) is list
-        ]
-        annotation = bare(kind.model_fields["data"].annotation)
-        return get_args(annotation)[0] if get_origin(annotation) is list else (found or [None])[0]
-    return None
-
-
-def _literal(value: Any) -> str:
-    """A value as ruff writes it."""
-    if isinstance(value, bytes):
-        return "b" + json.dumps(repr(value)[2:-1]).replace("\\\\", "\\")
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
-
-
-def _is_enum(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, enum.Enum)
-
-
-def _enum(name: str, kind: Any) -> str:
-    members = [f"    {member} = {int(value)}" for member, value in kind.__members__.items()]
-    return "\n".join([f"class {name}(IntEnum):", f'    """{kind.__name__}."""', "", *members]) + "\n"
-
-
-def _doc(kind: type, indent: str) -> Iterator[str]:
-    """A docstring of the first line of a type's own, which may hold anything."""
-    line = " ".join((kind.__doc__ or "").partition("\n")[0].split())
-    if line.startswith(f"{kind.__name__}("):
-        line = f"{kind.__name__}."  # what dataclasses say of themselves
-    line = line.replace("\\", "/").replace('"', "'")[: WIDTH - 20]
-    if line:
-        yield f'{indent}"""{line}"""'
+    def _training(self, key: str, training: RemoteRPCDescriptor) -> Iterator[str]:
+        own = self._names.trainings[key]
+        base = self._names.tasks.get(training.task) or self._imports.name("RemoteModuleBase")
+        arguments = [f"name={literal(self._names.modules[key])}", f"task={literal(training.task)}"]
+        yield f"@{self._imports.name('module')}({', '.join(arguments)})"
+        yield f"class {own}({base}):"
+        yield f'    """The module {words(training.module, WIDTH - 50)}, which can be trained."""'
         yield ""
+        text, anything = self._imports.name("str"), self._imports.name("Any")
+        theirs = training.signature.parameters
+        around = {"model_name": f"{text} | None", "output_path": anything}
+        more = [f"{'_' if name in theirs else ''}{name}: {kind} = None" for name, kind in around.items()]
+        yield from self._method(training, "train", ["*", *more], f"{self._imports.name('TrainingJob')}[{own}]")
+
+    def _method(
+        self, method: RemoteRPCDescriptor, name: str, more: Iterable[str] = (), result: str = ""
+    ) -> Iterator[str]:
+        parameters = ["self", *map(self._parameter, _parameters(method)), *more]
+        result = result or self._annotations.of(method.signature.return_annotation)
+        start = "def" if method.output_streaming or self._blocking else "async def"
+        yield from call("    ", f"{start} {name}(", parameters, f") -> {result}:")
+        yield f'        """Calls {words(method.rpc_name, WIDTH - 30)}."""'
+        yield f"        raise {self._imports.name('NotImplementedError')}"
+
+    def _parameter(self, parameter: inspect.Parameter) -> str:
+        told = f"{parameter.name}: {self._annotations.of(parameter.annotation)}"
+        if parameter.default is inspect.Parameter.empty:
+            return told
+        default = self._default(parameter.default, parameter.annotation)
+        if default is None and not fits(None, parameter.annotation):
+            told += " | None"
+        return f"{told} = {default or 'None'}"
 
 
-def _wrapped(lines: Iterable[str]) -> Iterator[str]:
-    """Lines as ruff formats them: a definition that is too long has a line for each parameter."""
-    for line in lines:
-        match = re.fullmatch(r"( *(?:async )?def \w+\()(.*)(\) -> .*:)", line)
-        if len(line) <= WIDTH or match is None:
-            yield line
-            continue
-        indent = " " * (len(line) - len(line.lstrip()))
-        inner = f"{indent}    {match[2]}"
-        if len(inner) <= WIDTH:
-            yield match[1]
-            yield inner
-        else:
-            yield match[1]
-            for each in _split(match[2]):
-                yield f"{indent}    {each},"
-        yield indent + match[3].lstrip()
+def _methods(description: ServiceDescription) -> Iterator[RemoteRPCDescriptor]:
+    """The methods that a file declares: the start of a job has the types of the method that answers at once."""
+    for task in description.tasks.values():
+        yield from (each for each in task.methods if each.job is None)
 
 
-def _split(parameters: str) -> Iterator[str]:
-    """Parameters one by one; commas in brackets belong to their types."""
-    depth, start = 0, 0
-    for index, char in enumerate(parameters):
-        depth += (char in "[({") - (char in "])}")
-        if char == "," and not depth:
-            yield parameters[start:index].strip()
-            start = index + 1
-    yield parameters[start:].strip()
+def _parameters(method: RemoteRPCDescriptor) -> Iterator[inspect.Parameter]:
+    """A method's parameters; those of unknown names cannot be declared."""
+    for each in method.signature.parameters.values():
+        if each.kind is not inspect.Parameter.VAR_KEYWORD:
+            yield each.replace(annotation=source_of(each.annotation)) if method.module else each
 
 
-def _imports(body: str, package: str) -> str:
-    """The imports that the body needs."""
-    used = set(re.findall(r"\b[A-Za-z]\w*\b", re.sub(r'"""[^"]*"""', "", body)))
-    lines: dict[bool, list[str]] = {True: [], False: []}
-    for source, names in _IMPORTS.items():
-        needed = sorted(used & set(names), key=str.lower)
-        if needed:
-            found = package if source == _PACKAGE else source
-            lines[source in _STANDARD].append(f"from {found} import {', '.join(needed)}")
-    lines[False].sort()
-    return "\n\n".join("\n".join(each) for each in lines.values() if each) + "\n"
+def _kinds(method: RemoteRPCDescriptor) -> Iterator[Any]:
+    """The types that a method's declaration names."""
+    yield from (each.annotation for each in _parameters(method))
+    if not method.module:
+        yield method.signature.return_annotation
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return "\n".join(lines) + "\n"

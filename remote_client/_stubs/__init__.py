@@ -1,0 +1,1 @@
+"""Parts of `remote_client.stubs`: literals, names, annotations, layout."""
