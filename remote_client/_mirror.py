@@ -11,13 +11,13 @@ import threading
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from queue import SimpleQueue
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, TypeVar
 
 from pydantic import BaseModel
 
 from ._loop_thread import END_TIME, LoopThread, closers, loop_thread, run
 from ._sources import close, close_quietly
-from .errors import BROKEN_OFF, ClosedError, ForkedError, PicklingError
+from .errors import STREAM_CLOSED, ClosedError, ForkedError, PicklingError, lost
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -150,7 +150,7 @@ class _Pump:
         """Return the next answer, or `END` and why the stream ended."""
         item: tuple[Any, BaseException | None] = self.items.get()
         if item[0] is END:
-            self.items.put((END, None))  # for other threads that wait
+            self.items.put((END, _told_again(item[1])))  # for other threads that wait
         if self.full and self.items.qsize() <= _RESUME:
             self.full = False
             self.thread.post(self._resume)
@@ -178,6 +178,13 @@ class _Pump:
         self._ended.wait(timeout)
 
 
+def _told_again(error: BaseException | None) -> BaseException | None:
+    """Return what other threads are told of the error that ended a stream."""
+    if error is None or isinstance(error, asyncio.CancelledError):
+        return error
+    return ClosedError(lost(error))
+
+
 _lock = threading.Lock()
 """Of several threads that use one stream, one begins the call."""
 
@@ -198,7 +205,9 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
     """
 
     _pump: _Pump | None = None
-    _over = _broken_off = False
+    _over = False
+    _lost = ""
+    """Why the stream ended before it was complete."""
     _finalizer: weakref.finalize[Any, Any] | None = None
 
     def __reduce__(self) -> Any:
@@ -212,7 +221,7 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
         try:
             with _lock:
                 if self._over:
-                    raise StopIteration
+                    self._no_more()
                 return self._pump or self._begin(_Pump(thread, self._twin))
         except ClosedError:
             thread.keep_daemons()
@@ -227,9 +236,7 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
 
     def __next__(self) -> T:
         if self._over:
-            if self._broken_off:
-                raise ClosedError(BROKEN_OFF)
-            raise StopIteration
+            self._no_more()
         pump = self._pump
         if pump is None:
             pump = self._first()
@@ -237,22 +244,28 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
             pump.thread.check()  # raises
         try:
             item, error = pump.take()
-        except BaseException:
+        except BaseException as interrupted:
             pump.thread.keep_daemons()
             pump.cancel()
             pump.wait(END_TIME)
-            self._over = self._broken_off = True
+            self._lost, self._over = lost(interrupted), True
             raise
         if item is not END:
             result: T = item
             return result
-        self._over = True
         if isinstance(error, asyncio.CancelledError):
-            raise ClosedError("the stream was closed")
+            self._over = True
+            raise ClosedError(STREAM_CLOSED)
+        if error is not None:
+            self._lost = self._lost or lost(error)
+        self._over = True
         try:
             raise StopIteration if error is None else error
         finally:
             error = None
+
+    def _no_more(self) -> NoReturn:
+        raise ClosedError(self._lost) if self._lost else StopIteration
 
     def aclose(self) -> None:
         """Cancel the call if it still runs, and wait until nothing of it is left. Idempotent."""

@@ -22,7 +22,7 @@ from ._transport.pending import Place
 from ._transport.retry import NOT_HERE, may_retry, pause
 from .auth import Credentials
 from .errors import (
-    BROKEN_OFF,
+    STREAM_CLOSED,
     ClosedError,
     DeadlineExceededError,
     InputError,
@@ -34,6 +34,7 @@ from .errors import (
     UnavailableError,
     UnimplementedError,
     WrongLoopError,
+    lost,
 )
 from .hooks import AttemptFailed, CallEnded, tell
 from .settings import CallOptions
@@ -483,7 +484,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
     The call starts at `async with` or at the first item. It ends with the last item, an error, `aclose()`, the end of
     `async with`, or when the stream is garbage, as after a `break`; unless it was over, it is then cancelled on the
     server. A stream is read once: iterating it again gives nothing and sends nothing. A read that is broken off, by a
-    timeout or by cancelling its task, ends the call too: reads after it raise a ClosedError.
+    timeout or by cancelling its task, ends the call too: reads after it, or after one that failed, raise a ClosedError.
     """
 
     def __init__(
@@ -508,7 +509,9 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         """Gives an answer that is here already, from the second on."""
         self._born = _fork.count
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = self._broken_off = False
+        self._closed = False
+        self._lost = ""
+        """Why the stream ended before it was complete."""
 
     async def _start(self) -> None:
         body, self._body = self._body, None
@@ -587,8 +590,10 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
                 raise WrongLoopError("the stream was begun in another event loop; read it there")
         if self._busy:
             raise RuntimeError("the stream is already being read by another task")
-        if self._broken_off:
-            raise ClosedError(BROKEN_OFF)
+        if self._lost:
+            raise ClosedError(self._lost)
+        if self._closed:
+            raise StopAsyncIteration
         self._busy = True
         try:
             if self._stream is None:
@@ -604,9 +609,10 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
     async def _last_or_large(self, data: bytes | None) -> T:
         """Return an answer that may be large; None for the end of the stream."""
         if data is None:
+            closed = self._closed
             self._finished(None)
             await self.aclose()
-            raise StopAsyncIteration
+            raise ClosedError(STREAM_CLOSED) if closed else StopAsyncIteration
         self._busy = True
         try:
             if len(data) >= LARGE:
@@ -623,7 +629,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
     def _failed(self, error: BaseException) -> ByteStream | None:
         if isinstance(error, RemoteCallError):
             error.model = self._caller.model
-        self._broken_off = not isinstance(error, Exception) and not self._closed
+        self._lost = "" if self._closed else lost(error)
         stream = self._end()
         self._finished(error)
         return stream

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import contextvars
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any
 
 import pytest
 
-from remote_client.errors import ClosedError, DeadlineExceededError, FailedPreconditionError
+from remote_client.errors import ClosedError, RemoteCallError
 from remote_client.sync import wrapped
-from tests.support.http_wire import HttpWire, events, http_module
+from tests.support.http_wire import HttpWire, http_module
+from tests.support.sources import (
+    BLOCKING_ENDS,
+    CTRL_C,
+    KINDS,
+    SOURCES,
+    WIRE_ORDERS,
+    End,
+    wire_answers,
+    wire_methods,
+)
 from tests.support.wire import WireServer, raw_module
 
-where: contextvars.ContextVar[str] = contextvars.ContextVar("where", default="outside")
-FLOOD = [bytes(1 << 20)] * 64
-"""More than the network takes of a server that reads nothing."""
+READERS = 4
 
 
 @pytest.fixture
@@ -27,93 +35,100 @@ def module(wire: WireServer) -> Iterator[Any]:
         yield module
 
 
-class Source:
-    def __init__(self, first: bytes) -> None:
-        self._first = first
-        self.closed = threading.Event()
-        self.seen: list[tuple[threading.Thread, str]] = []
-
-    def __call__(self) -> Iterator[bytes]:
-        where.set("reader")
-        self.seen.append((threading.current_thread(), where.get()))
-        try:
-            yield self._first
-            yield from FLOOD
-        finally:
-            self.seen.append((threading.current_thread(), where.get()))
-            self.closed.set()
+@pytest.fixture(scope="module")
+def http_process() -> Iterator[HttpWire]:
+    with HttpWire() as server:
+        yield server
 
 
-def end_by_break(module: Any, items: Any) -> None:
-    for _ in module.chat(items):
-        break
+@pytest.fixture
+def http(http_process: HttpWire) -> Iterator[Any]:
+    http_process.command("reset")
+    with wrapped(http_module(http_process.info())) as module:
+        yield module
 
 
-def end_by_close(module: Any, items: Any) -> None:
-    with module.chat(items) as stream:
-        next(stream)
+@pytest.mark.parametrize("end", [*BLOCKING_ENDS, CTRL_C], ids=str)
+@pytest.mark.parametrize("make", SOURCES, ids=lambda each: each.__name__)
+def test_a_source_is_closed_by_the_thread_that_read_it(module: Any, interruptible: None, make: Any, end: End) -> None:
+    source = end.source(WIRE_ORDERS[end.order])
+    items = make(source)
+    end.run(wire_methods(module), source, items)
+    if end.awaited:
+        source.check()
+    source.closed.result(10)
+    source.check()
+    assert module.echo(b"still well") == b"still well"
 
 
-def end_by_error(module: Any, items: Any) -> None:
-    with pytest.raises(FailedPreconditionError):
-        module.sum(items)
+@pytest.fixture(params=KINDS)
+def answers(request: pytest.FixtureRequest) -> Any:
+    """A stream of so many answers, which then ends, fails, or hangs."""
+    kind = request.param
+    return partial(wire_answers, request.getfixturevalue("http" if kind == "http" else "module"), kind)
 
 
-def end_by_stream_error(module: Any, items: Any) -> None:
-    with pytest.raises(FailedPreconditionError):
-        list(module.chat(items))
+def read(stream: Any) -> tuple[int, type[BaseException] | None]:
+    """The number of answers, and what ended the reading."""
+    count = 0
+    try:
+        for _ in stream:
+            count += 1
+    except Exception as error:
+        return count, type(error)
+    return count, None
 
 
-def end_by_deadline(module: Any, items: Any) -> None:
-    with pytest.raises(DeadlineExceededError):
-        module.with_options(timeout=0.3).sum(items)
+@pytest.fixture
+def readers() -> Iterator[Callable[[Any], list[Any]]]:
+    """Read a stream in several threads: what each got, once all are at its end."""
+    with ThreadPoolExecutor(READERS) as pool:
+        yield lambda stream: [each.result(20) for each in [pool.submit(read, stream) for _ in range(READERS)]]
 
 
-@pytest.mark.parametrize(
-    ("end", "first"),
-    [
-        (end_by_break, b"1"),
-        (end_by_close, b"1"),
-        (end_by_error, b"fail"),
-        (end_by_stream_error, b"fail"),
-        (end_by_deadline, b"hang"),
-    ],
-)
-def test_a_source_is_closed_by_the_thread_that_read_it(
-    module: Any, end: Callable[[Any, Any], None], first: bytes
-) -> None:
-    source = Source(first)
-    items = source()
-    end(module, items)
-    if end is not end_by_break:
-        assert source.closed.is_set()
-    assert source.closed.wait(10)
-    assert source.seen[0] == source.seen[1]
-    assert source.seen[0][1] == "reader"
+def test_threads_that_share_a_stream_all_see_its_end(answers: Any, readers: Any) -> None:
+    for _ in range(20):
+        seen = readers(answers(50, "end"))
+        assert [error for _, error in seen] == [None] * READERS
+        assert sum(count for count, _ in seen) == 50
 
 
-@pytest.mark.parametrize("kind", ["grpc", "bidi"])
-def test_threads_that_share_a_stream_all_see_its_end(module: Any, kind: str) -> None:
-    stream = module.chat([b"1"] * 50) if kind == "bidi" else module.count(n=50)
-    with ThreadPoolExecutor(4) as pool:
-        read = [pool.submit(list, stream) for _ in range(4)]
-        assert sum(len(each.result(20)) for each in read) == 50
+def test_threads_that_share_a_stream_all_see_that_it_failed(answers: Any, readers: Any) -> None:
+    """One is told why; to none it looks complete."""
+    for _ in range(20):
+        seen = readers(answers(50, "fail"))
+        assert sum(count for count, _ in seen) == 50
+        assert [error for _, error in seen].count(ClosedError) == READERS - 1
+        assert sum(issubclass(error, RemoteCallError) for _, error in seen if error is not None) == 1
 
 
-def test_threads_that_share_a_stream_over_http_all_see_its_end() -> None:
-    with HttpWire() as server, wrapped(http_module(server.info())) as module, ThreadPoolExecutor(4) as pool:
-        for _ in range(20):
-            stream = module.script_stream(steps=events(*map(str, range(50))))
-            read = [pool.submit(list, stream) for _ in range(4)]
-            assert sum(len(each.result(20)) for each in read) == 50
+def test_threads_that_share_a_stream_all_see_that_it_was_closed(answers: Any) -> None:
+    stream = answers(0, "hang")
+    with stream, ThreadPoolExecutor(READERS) as pool:
+        reading = [pool.submit(read, stream) for _ in range(READERS)]
+        wait(reading, timeout=0.3)  # nothing tells that a thread waits
+        stream.close()
+        assert [each.result(10) for each in reading] == [(0, ClosedError)] * READERS
+    assert list(stream) == []
 
 
-def test_after_ctrl_c_the_stream_is_closed_not_over(module: Any, interruptible: None) -> None:
-    stream = module.count(n=1, hang=True)
-    next(stream)
-    timer = threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
-    timer.start()
+@pytest.mark.parametrize("then", ["fail", "hang"])
+@pytest.mark.parametrize("count", [0, 2])
+def test_after_an_error_the_stream_is_not_complete(answers: Any, count: int, then: str) -> None:
+    stream = answers(count, then, timeout=0.3)
+    with pytest.raises(RemoteCallError) as caught:
+        list(stream)
+    for _ in range(2):
+        with pytest.raises(ClosedError, match=type(caught.value).__name__):
+            next(stream)
+
+
+def test_after_ctrl_c_the_stream_is_closed_not_complete(answers: Any, interruptible: None) -> None:
+    stream = answers(0, "hang")
+    # Nothing tells that a thread waits.
+    threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         next(stream)
-    with pytest.raises(ClosedError, match="broken off"):
-        next(stream)
+    for _ in range(2):
+        with pytest.raises(ClosedError, match="broken off"):
+            next(stream)

@@ -93,14 +93,16 @@ class _Upload:
     grpc.aio's own way of taking an iterator turns that into a bare CancelledError (#28613).
     """
 
-    __slots__ = ("_answered", "_body", "_idle", "_over", "_rpc", "_writing", "failure", "half_closed", "status")
+    __slots__ = ("_answered", "_body", "_ends_itself", "_idle", "_over", "_rpc", "failure", "half_closed", "status")
 
     def __init__(self, rpc: Any, body: AsyncIterator[bytes], idle: Idle, answered: Answered) -> None:
         self._rpc = rpc
         self._body = body
         self._idle = idle
         self._answered = answered
-        self._over = self._writing = self.half_closed = False
+        self._over = self.half_closed = False
+        self._ends_itself = False
+        """Whether `run` waits for what ends with the call: a write, which would lose for good what it waits for."""
         self.failure: BaseException | None = None
         self.status: grpc.aio.AioRpcError | None = None
         """The server's status, kept before a failing write puts its own in its place."""
@@ -121,16 +123,16 @@ class _Upload:
     def cancel(self, task: asyncio.Task[None]) -> None:
         """End `run`, which is in that task: the call was cancelled."""
         self._over = True
-        if not self._writing:  # a write ends with the call; cancelled, it would lose for good what it waits for
+        if not self._ends_itself:
             task.cancel()
 
     async def run(self) -> None:
         try:
             whole = await self._write_all()
         finally:
+            self._ends_itself = True
             await close_input(self._body)
         if whole:
-            self._writing = True
             await self.done()
 
     async def _write_all(self) -> bool:
@@ -171,7 +173,7 @@ class _Upload:
         """Whether the message was taken."""
         try:
             await self._rpc.wait_for_connection()
-            self._writing = True
+            self._ends_itself = True
             await self._rpc.write(item)
         except asyncio.CancelledError:
             if _cancelling():
@@ -180,7 +182,7 @@ class _Upload:
         except Exception:  # the call is over; its reader is told why
             return False
         finally:
-            self._writing = False
+            self._ends_itself = False
         return not self._over
 
 
@@ -234,6 +236,8 @@ class GrpcStream(ByteStream):
         except asyncio.CancelledError:
             self.cancel()
             raise
+        if self._over:
+            return None  # closed meanwhile, by another task
         if isinstance(outcome, bytes):
             self._idle.stop()
             self._answered()

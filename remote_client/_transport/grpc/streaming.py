@@ -50,6 +50,7 @@ class StreamExchange(Exchange, ByteStream):
     """A call of any number of answers, and of one message or a stream of them. See `ByteStream`."""
 
     __slots__ = (
+        "_closes_input",
         "_in_a_row",
         "_kept",
         "_kept_size",
@@ -80,7 +81,7 @@ class StreamExchange(Exchange, ByteStream):
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._upload: asyncio.Task[None] | None = None
-        self._uploaded = self._sent_end = False
+        self._uploaded = self._sent_end = self._closes_input = False
         self._kept: list[bytes] | None = []
         """What was sent of a streamed input, as long as it may have to be sent again."""
         self._kept_size = 0
@@ -243,6 +244,7 @@ class StreamExchange(Exchange, ByteStream):
         try:
             await self._send_each(items)
         finally:
+            self._closes_input = True
             await close_input(items)
 
     async def _send_each(self, items: AsyncIterator[bytes]) -> None:
@@ -324,7 +326,7 @@ class StreamExchange(Exchange, ByteStream):
             self._total = None
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-        if self._upload is not None and not self._upload.done() and self._upload is not asyncio.current_task():
+        if self._upload is not None and not self._closes_input and self._upload is not asyncio.current_task():
             self._upload.cancel()
         self._kept = None
 
