@@ -33,7 +33,8 @@ def pool_of(files: Mapping[str, FileDescriptorProto], budget: Budget | None = No
             check_names(file, budget)
         try:
             pool.AddSerializedFile(file.SerializeToString())
-        except TypeError as error:
+            pool.FindFileByName(file.name)  # protobuf's implementation in Python looks at it only now
+        except (TypeError, LookupError, ValueError, AttributeError) as error:
             raise SchemaError(clean(f"the server's file {file.name} is not valid: {error}")) from None
     return pool
 

@@ -69,7 +69,7 @@ def test_a_files_name_that_is_too_long() -> None:
     assert "letters" in refused(FileDescriptorProto(name="a" * 1001))
 
 
-@pytest.mark.parametrize("name", ["class", "None", "_", "__init__", "A1", "print", "a" * 900])
+@pytest.mark.parametrize("name", ["class", "None", "_", "__init", "A1", "print", "a" * 900])
 @pytest.mark.parametrize("place", ["a field", "an enum's value", "a message"])
 def test_keywords_are_names(place: str, name: str) -> None:
     file = library()
@@ -82,14 +82,30 @@ def test_no_name_is_too_much() -> None:
     check_names(library(""), Budget())
 
 
+TWICE: dict[str, Callable[[FileDescriptorProto], Any]] = {
+    "messages": lambda file: file.message_type.add(name=file.message_type[0].name),
+    "a message and an enum": lambda file: file.enum_type.add(name=file.message_type[0].name),
+    "fields": lambda file: file.message_type[0].field.add(name=file.message_type[0].field[0].name, number=100, type=9),
+    "a field and a type": lambda file: file.message_type[0].nested_type.add(name=file.message_type[0].field[0].name),
+    "values of enums": lambda file: file.enum_type.add(name="E").value.add(name=file.enum_type[0].value[0].name),
+    "methods": lambda file: file.service[0].method.add(name=file.service[0].method[0].name),
+}
+
+
+@pytest.mark.parametrize("place", TWICE)
+def test_a_name_that_is_there_twice(place: str) -> None:
+    file = library()
+    TWICE[place](file)
+    assert "twice" in refused(file)
+
+
 @pytest.mark.parametrize("kind", ["types", "nodes", "names", "bytes"])
 def test_definitions_are_counted(kind: Any) -> None:
     with pytest.raises(SchemaError, match=f"more than 1 {kind}"):
         check_names(library(), Budget(limits={kind: 1}))
 
 
-@pytest.mark.parametrize("sizes", [(100, 1000)])
-def test_full_names_that_protobuf_keeps_are_counted(sizes: tuple[int, int]) -> None:
+def test_full_names_that_protobuf_keeps_are_counted() -> None:
     """Ten bytes of a field in a file are a thousand of its full name."""
     file = FileDescriptorProto(name="a.proto", package="a" * 900)
     message = file.message_type.add(name="B")
