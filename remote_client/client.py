@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from ._copies import Handle
 from ._durations import Duration
+from ._schema.caikit_modules import is_caikit_module
 from ._schema.info import ModelInfo, RuntimeInfo, why
 from ._schema.rpc import ServiceDescription
+from ._schema.shared_names import meant
 from ._threads import aside
 from ._transport.engine import AsyncTransport
 from .configuration import remote_finders
+from .declare import is_declared
 from .deployment import GRPC_LIMIT, Links, check_name, model_files
 from .errors import (
     ConfigurationError,
@@ -160,21 +163,23 @@ class RemoteClient(Handle):
     @overload
     async def model(self, name: str, declared: type[M], *, task: None = None) -> M: ...
     @overload
-    async def model(self, name: str, declared: None = None, *, task: str | None = None) -> RemoteModuleBase: ...
-    async def model(self, name: str, declared: type | None = None, *, task: str | None = None) -> Any:
+    async def model(self, name: str, declared: None = None, *, task: str | type | None = None) -> RemoteModuleBase: ...
+    async def model(self, name: str, declared: type | None = None, *, task: str | type | None = None) -> Any:
         """A model's module: its methods call the model. It shares the client's connections.
 
         Args:
             name: as `models()` lists it.
             declared: a class declared with `remote_client.declare.module`: the module has its methods, names and types.
                 Without it the class that is declared for the module's id, if there is one.
-            task: one task's name, such as `SampleTask`: the module then has the short names `run`, `run_stream_out`,
+            task: one task: its class or the class's name, such as `SampleTask`, a declared class, or the full RPC name
+                or the route of one of its methods. The module then has the short names `run`, `run_stream_out`,
                 `run_stream_in` and `run_bidi_stream` too. A server does not tell which tasks a model has; without
-                `task` the module offers all tasks of the runtime.
+                `task` the module offers all tasks of the runtime, and refuses calls of a name that several methods
+                have.
 
         Raises:
             ModelNotFoundError: no server lists it.
-            InputError: the runtime has no such task.
+            InputError: the runtime has no such task, or several; the message lists them.
             SchemaError: the declared class disagrees with the runtime; all differences are told.
             ConfigurationError: the class is not declared.
             RemoteCallError: no server could be asked.
@@ -183,18 +188,16 @@ class RemoteClient(Handle):
         if found is None:
             raise self._not_found(name)
         server, config = found
-        if declared is not None:
-            if task is not None or not isinstance(declared, type):
-                raise InputError("model(): give a declared class, or the name of a task as task=")
-            config.declare(declared, await self._finder.describe(server))
+        if isinstance(task, type):
+            is_module = declared is None and (is_declared(task) or is_caikit_module(task))
+            declared, task = (task, None) if is_module else (declared, task.__name__)
+        if declared is not None and (task is not None or not isinstance(declared, type)):
+            raise InputError("model(): give a declared class, or the name of a task as task=")
+        chosen = declared or (config.declaration.module if config.declaration and task else None)
+        if chosen is not None:  # of the model's own declaration the task that is meant
+            config.declare(chosen, await self._finder.describe(server), task=task)
         if task is not None:
-            names = [each for each, _ in config.task_methods]
-            if task not in names:
-                close = difflib.get_close_matches(task, names, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(names)}"
-                raise InputError(f"task: the runtime at {server.connection.target} has no task {task!r}; {hint}")
-            config.task_methods = [(each, methods) for each, methods in config.task_methods if each == task]
-            config.tasks_known = True
+            config.choose_task(task)
         options = CallOptions(
             timeout=server.connection.timeout,
             metadata=self._metadata,
@@ -305,7 +308,7 @@ class RemoteClient(Handle):
         """A handle of a prediction job by its id, as another process may have started it. Sends nothing.
 
         Args:
-            task: the task's name, such as `SampleTask`.
+            task: the task's name, such as `SampleTask`; or the full RPC name or the route of one of its methods.
             prediction_id: the job's `id`.
         """
         return PredictionJob(prediction_id, _PredictionHomes(self._finder, task))
@@ -393,10 +396,14 @@ class _PredictionHomes:
         return {each.connection.target: partial(self._home, each) for each in self.finders.known}
 
     async def _home(self, server: Server) -> Home:
-        task = (await self.finders.describe(server)).tasks.get(self.task)
-        for each in task.methods if task else ():
-            if each.job:
-                return Home(server.caller.replace(output="pydantic"), each.job)
+        tasks = (await self.finders.describe(server)).tasks
+        keys = meant(((key, each.methods) for key, each in tasks.items()), self.task)
+        starts = {key: each.job for key in keys for each in tasks[key].methods if each.job is not None}
+        if len(starts) == 1:
+            (job,) = starts.values()
+            return Home(server.caller.replace(output="pydantic"), job)
+        if starts:
+            raise InputError(f"task: a server has several tasks {self.task!r}; give one of {', '.join(starts)}")
         raise InputError(f"task: no server has prediction jobs of a task {self.task!r}")
 
 

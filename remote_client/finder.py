@@ -12,6 +12,7 @@ from typing import Any
 from ._copies import Handle
 from ._schema.info import ModelInfo, why
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
+from ._schema.shared_names import meant
 from ._shared import described, shared_connections
 from ._transport.balance import Balancer
 from ._transport.engine import AsyncTransport, check_transport, choose_engine
@@ -167,7 +168,11 @@ class RemoteModelFinder(Handle):
 
     def _config_of(self, model_path: str, server: Server, description: ServiceDescription) -> RemoteModuleConfig:
         supported = self.config.supported_models.get(model_path)
+        tasks = [(key, list(task.methods)) for key, task in description.tasks.items()]
         chosen = supported.tasks if supported else None
+        if chosen is not None:
+            keys = {key for each in chosen for key in meant(tasks, each)}
+            tasks = [(key, methods) for key, methods in tasks if key in keys]
         info = server.models.get(model_path) or ModelInfo(
             name=model_path, module_id=supported.module_id if supported else ""
         )
@@ -175,11 +180,7 @@ class RemoteModelFinder(Handle):
             connection=server.connection,
             protocol=self.config.protocol,
             model_key=self.config.model_key,
-            task_methods=[
-                (task.name, list(task.methods))
-                for task in description.tasks.values()
-                if chosen is None or task.name in chosen
-            ],
+            task_methods=tasks,
             model_path=model_path,
             module_id=info.module_id,
             module_name=info.module_name,

@@ -18,7 +18,7 @@ from ._copies import Handle
 from ._durations import Duration
 from ._html import table
 from ._schema.caikit_modules import is_caikit_module
-from ._schema.declared import UnboundCodec
+from ._schema.declared import SharedName, UnboundCodec
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
 from ._shared import described
 from ._sources import END, source_of
@@ -177,12 +177,19 @@ class RemoteModuleBase(Handle):
             return rpc
         config = await self._binding.config(self._caller)
         if rpc.module:
-            found = {each.rpc_name: each for each in config.trainings}.get(rpc.rpc_name)
+            named = [each for each in config.trainings if each.rpc_name == rpc.rpc_name]
         else:
-            found = {each.name: each for each in dict(config.task_methods).get(rpc.task, ())}.get(rpc.name)
-        if found is None:
-            raise SchemaError(f"the server at {self._caller.target} has no method {rpc.name} of {rpc.task}")
-        return found
+            named = [
+                each
+                for key, methods in config.task_methods
+                for each in methods
+                if each.name == rpc.name and rpc.task in (key, each.task)
+            ]
+        same = [each for each in named if each.path == rpc.path] or named
+        if len(same) != 1:
+            count = "several methods" if same else "no method"
+            raise SchemaError(f"the server at {self._caller.target} has {count} {rpc.name} of {rpc.task}")
+        return same[0]
 
     async def _request_bound(self, unbound: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return await self.remote_method_request(await self._bound(unbound), *args, **kwargs)
@@ -351,11 +358,10 @@ def _module_class(model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
     declared = None if model_config.declaration is None else model_config.declaration.module
     words = re.findall(r"[A-Za-z0-9]+", model_config.module_name if declared is None else declared.__name__)
     name = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789") or "RemoteModule"
-    rpcs = tuple(rpc for _, methods in model_config.task_methods for rpc in methods)
-    space: dict[str, Any] = {}
-    if len(model_config.task_methods) == 1:
-        space |= {rpc.short_name: _method(rpc, rpc.short_name, name) for rpc in rpcs}
-    space |= {rpc.name: _method(rpc, rpc.name, name) for rpc in rpcs}
+    methods = model_config.methods
+    rpcs = tuple(methods.values())
+    named = methods | model_config.short_methods
+    space: dict[str, Any] = {each: _method(rpc, each, name) for each, rpc in named.items()}
     if model_config.trainings or model_config.train_method:
         space["train"] = _train_method(model_config, name)
     told = "\n".join(f"    {rpc}" for rpc in rpcs)
@@ -435,5 +441,8 @@ def _method(rpc: RemoteRPCDescriptor, name: str, class_name: str) -> Any:
     if not rpc.output_streaming:
         mark_coroutine_function(method)
     kind = "each answer is" if rpc.output_streaming else "the answer is"
+    if isinstance(rpc.codec, SharedName):
+        method.__doc__ = rpc.codec.told
+        return method
     method.__doc__ = f"Calls {rpc.rpc_name} of {rpc.task}; {kind} a {rpc.response_dm_name}.\n\n{rpc}"
     return method

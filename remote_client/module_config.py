@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from ._schema.caikit_modules import declaration_of_caikit, is_caikit_module, module_of_id
-from ._schema.declared import UnboundCodec, bind, server_codec, unbound, unbound_method
+from ._schema.declared import UnboundCodec, bind, server_codec, shared_name, unbound, unbound_method
 from ._schema.declared_http import description_of
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
+from ._schema.shared_names import Tasks, choices, meant, narrowed, sharers, the_one_meant
 from .declare import Declaration, declaration_of, registry
 from .errors import ConfigurationError
 from .settings import ConnectionInfo, Protocol, check_protocol
@@ -23,8 +24,8 @@ class RemoteModuleConfig:
         connection: the server.
         protocol: `grpc` or `http`.
         model_key: the metadata key that names the model.
-        task_methods: for each task its class's name and its methods. A runtime does not tell which tasks a module has:
-            unless they were named, these are all the runtime's tasks.
+        task_methods: for each task its key in `ServiceDescription.tasks` and its methods. A runtime does not tell which
+            tasks a module has: unless they were named, these are all the runtime's tasks.
         model_path: the model's name on the server.
         module_id: the id of its module; empty where the server does not tell.
         module_name: the module's name; empty where the server does not tell.
@@ -88,14 +89,66 @@ class RemoteModuleConfig:
         config.declaration, config.tasks_known, config.bound = declaration, True, False
         return config
 
-    def declare(self, declared: type, description: ServiceDescription) -> None:
+    def declare(self, declared: type, description: ServiceDescription, *, task: str | None = None) -> None:
         """Take methods, names and types from a declared class, or from caikit's own.
+
+        Args:
+            declared: the class.
+            description: what the server offers.
+            task: which task is meant, where several services have one of a name; see `choose_task`.
 
         Raises:
             SchemaError: it disagrees with what the server offers; all differences are told.
             ConfigurationError: the class is not declared.
+            InputError: the server has no such task, or several.
         """
+        if task is not None:
+            tasks = [(key, each.methods) for key, each in description.tasks.items()]
+            description = narrowed(description, self._key_of(tasks, task))
         self.bind(_declaration(declared), description)
+
+    def choose_task(self, task: str) -> None:
+        """Keep the methods of one task.
+
+        Args:
+            task: the task's class by its name, such as `SampleTask`; or one of its methods by its full RPC name
+                (`package.SampleService/SampleTaskPredict`) or its route.
+
+        Raises:
+            InputError: there is no such task, or several.
+        """
+        key = self._key_of(self.task_methods, task)
+        self.task_methods = [each for each in self.task_methods if each[0] == key]
+        self.tasks_known = True
+
+    def _key_of(self, tasks: Tasks, task: str) -> str:
+        return the_one_meant(tasks, task, self.connection.target, self.model_path)
+
+    @property
+    def methods(self) -> dict[str, RemoteRPCDescriptor]:
+        """The methods of the model's module by their names; one that raises an InputError for those that share one."""
+        methods = {each.name: each for _, rpcs in self.task_methods for each in rpcs}
+        for name, keys in sharers(self.task_methods).items():
+            told = f"{name}(): several tasks have a method of this name; choose one: {choices(keys, self.model_path)}"
+            methods[name] = shared_name(name, told)
+        return methods
+
+    @property
+    def short_methods(self) -> dict[str, RemoteRPCDescriptor]:
+        """The methods of a model of one task by their short names, such as `run`."""
+        if len(self.task_methods) != 1:
+            return {}
+        ((task, rpcs),) = self.task_methods
+        methods = {each.name: each for each in rpcs}
+        short: dict[str, RemoteRPCDescriptor] = {}
+        for each in rpcs:
+            name, other = each.short_name, methods.get(each.short_name, each)
+            if other is each:
+                short[name] = each
+            elif self.declaration is None:  # a declared method keeps its name
+                told = f"{name}(): two methods of {task} have this name; call {other.short_name} or {each.name}"
+                short[name] = shared_name(name, told)
+        return short
 
     def bind_declared(self, declaration: Declaration) -> None:
         """As `declare`, over HTTP, where the declaration tells all that the server could."""
@@ -106,9 +159,9 @@ class RemoteModuleConfig:
 
     def bind_learned(self, description: ServiceDescription) -> None:
         """Take the methods of the tasks, which are known by name, from what the server offers."""
-        self.task_methods = [
-            (name, list(description.tasks[name].methods)) for name, _ in self.task_methods if name in description.tasks
-        ]
+        offered = [(key, each.methods) for key, each in description.tasks.items()]
+        found = [meant(offered, name) for name, _ in self.task_methods]
+        self.task_methods = [(keys[0], list(description.tasks[keys[0]].methods)) for keys in found if len(keys) == 1]
         if self.train_method is not None:
             self.train_method = description.trainings.get(self.train_method.rpc_name)
         self.bound = True

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, NoReturn, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from ..declare import Declaration, DeclaredMethod
-from ..errors import InputError, InvalidResponseError, SchemaError
+from ..errors import InputError, InvalidResponseError, SchemaError, clean
 from ..settings import Output, Protocol
 from .caikit_modules import is_data_object_class
 from .declared_answers import shaper, unwrapped
@@ -20,6 +20,7 @@ from .declared_types import UnusableTypeError, adapter, core, fields_of, is_unio
 from .foreign import fields_given, is_row
 from .json_codec import JsonCodec, QueryCodec
 from .rpc import OUTPUT_PATH, Codec, RemoteRPCDescriptor, ServiceDescription
+from .shared_names import choices, meant
 from .sources import FIELD
 
 _MAX_DEPTH = 16
@@ -43,6 +44,9 @@ def bind(
         if method.input_streaming and protocol == "http":
             methods.setdefault(method.task, []).append(_unsupported(method))
             continue
+        if len(keys := _keys(method.task, description)) > 1:
+            methods.setdefault(method.task, []).append(_undecided(method, keys))
+            continue
         found = _find(method, description)
         if isinstance(found, str):
             wrong.append(f"{method.name}: {found}")
@@ -54,15 +58,20 @@ def bind(
                 methods.setdefault(method.task, []).append(_bound(method, found))
             except UnusableTypeError as error:
                 wrong.append(f"{method.name}: {error}")
+    own = {method.name for method in declaration.methods}
     for task, bound in methods.items():
-        known = description.tasks[task].methods if task in description.tasks else ()
+        found_tasks = _keys(task, description)
+        known = description.tasks[found_tasks[0]].methods if len(found_tasks) == 1 else ()
         bound += [_start(each, declaration, task) for each in known if each.job is not None]
         # The names that every module has stay: who does not know of the declaration calls those.
-        bound += [each for each in known if all(each.name != other.name for other in bound)]
+        own_and_started = own | {each.name for each in bound}
+        bound += [each for each in known if each.name not in own_and_started]
     training: RemoteRPCDescriptor | None = None
     if declaration.train is not None:
         named = _trainings(declaration, description)
-        if len(named) == 1:
+        if len(named) > 1:
+            pass  # `train` takes the full RPC name or the route of the one that is meant
+        elif named:
             training = _bound(declaration.train, named[0])
             wrong += [f"train: {each}" for each in _differences(declaration.train, named[0])]
         else:
@@ -112,6 +121,35 @@ class UnboundCodec(QueryCodec):
             raise InputError(f"{self._name}(): {error}") from None
 
 
+class SharedName(UnboundCodec):
+    """Stands for the codecs of methods that share a name, and refuses calls.
+
+    Attributes:
+        told: how each of the methods is called.
+    """
+
+    def __init__(self, name: str, signature: inspect.Signature, told: str) -> None:
+        super().__init__(name, signature)
+        self.told = clean(told)
+
+    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        raise InputError(self.told)
+
+
+_ANYTHING = inspect.Signature(
+    [
+        inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),
+        inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),
+    ],
+    return_annotation=NoReturn,
+)
+
+
+def shared_name(name: str, told: str) -> RemoteRPCDescriptor:
+    """Return a method that stands for those that share its name, and refuses calls."""
+    return RemoteRPCDescriptor(_ANYTHING, "", "", name, name=name, codec=SharedName(name, _ANYTHING, told))
+
+
 class _LateCodec(UnboundCodec):
     """Of an unpickled method, whose types are not known before the server is asked: then arguments are checked."""
 
@@ -124,11 +162,28 @@ def unpickled(told: dict[str, Any], signature: inspect.Signature) -> RemoteRPCDe
     return RemoteRPCDescriptor(signature=signature, codec=_LateCodec(told["name"], signature), **told)
 
 
+def _keys(task: str, description: ServiceDescription) -> list[str]:
+    """The keys of the server's tasks that a declared task means."""
+    if task in description.tasks:
+        return [task]
+    return meant(((key, each.methods) for key, each in description.tasks.items()), task)
+
+
+def _undecided(method: DeclaredMethod, keys: Sequence[str]) -> RemoteRPCDescriptor:
+    """A declared method of a task that several services have."""
+    told = (
+        f"{method.name}(): the server has several tasks {method.task}; choose one: {choices(keys)}; "
+        f"or name one in the declaration, as in @taskmethod({keys[0]!r})"
+    )
+    return replace(unbound_method(method), codec=SharedName(method.name, method.signature, told))
+
+
 def _find(method: DeclaredMethod, description: ServiceDescription) -> RemoteRPCDescriptor | str:
     """The server's method, or why there is none."""
-    task = description.tasks.get(method.task)
-    if task is None:
+    keys = _keys(method.task, description)
+    if not keys:
         return f"the server has no task {method.task}; it has {', '.join(description.tasks)}"
+    task = description.tasks[keys[0]]
     kind = (method.input_streaming, method.output_streaming)
     for each in task.methods:
         if each.job is None and (each.input_streaming, each.output_streaming) == kind:
@@ -138,8 +193,12 @@ def _find(method: DeclaredMethod, description: ServiceDescription) -> RemoteRPCD
 
 
 def _trainings(declaration: Declaration, description: ServiceDescription) -> list[RemoteRPCDescriptor]:
+    if declaration.name in description.trainings:
+        return [description.trainings[declaration.name]]
     for name in (declaration.module.__name__, declaration.name):
         named = [each for each in description.trainings.values() if each.module == name]
+        if len(named) > 1:
+            named = [each for each in named if each.task in declaration.tasks] or named
         if named:
             return named
     return []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from ..errors import InputError, clean
-from .rpc import RemoteRPCDescriptor
+from .rpc import RemoteRPCDescriptor, ServiceDescription
 
 T = TypeVar("T")
 Tasks = Iterable[tuple[str, Sequence[RemoteRPCDescriptor]]]
@@ -34,14 +35,14 @@ def meant(tasks: Tasks, wanted: str) -> list[str]:
     return found
 
 
-def the_one_meant(tasks: Tasks, wanted: str, runtime: str, choice: Callable[[str], str]) -> str:
+def the_one_meant(tasks: Tasks, wanted: str, runtime: str, model: str) -> str:
     """Return the key of the task that a name means.
 
     Args:
         tasks: the tasks.
         wanted: the name.
         runtime: the server's address.
-        choice: gives the code that chooses a task by its key.
+        model: the model's name.
 
     Raises:
         InputError: there is no such task, or there are several.
@@ -52,11 +53,24 @@ def the_one_meant(tasks: Tasks, wanted: str, runtime: str, choice: Callable[[str
         return found[0]
     told = f"task: the runtime at {runtime} has"
     if found:
-        raise InputError(clean(f"{told} several tasks {wanted!r}; choose one: {', '.join(map(choice, found))}"))
+        raise InputError(clean(f"{told} several tasks {wanted!r}; choose one: {choices(found, model)}"))
     names = [key for key, _ in tasks]
     close = difflib.get_close_matches(wanted, names[:_MOST_NAMES], n=1)
     hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(names)}"
     raise InputError(clean(f"{told} no task {wanted!r}; {hint}"))
+
+
+def choices(keys: Iterable[str], model: str | None = None) -> str:
+    """Return the code that chooses each of several tasks of a model."""
+    name = "name" if model is None else repr(model)
+    return ", ".join(f"client.model({name}, task={each!r})" for each in keys)
+
+
+def narrowed(description: ServiceDescription, key: str) -> ServiceDescription:
+    """Return the description without the other tasks of a task's name."""
+    task = description.tasks[key]
+    others = {other: each for other, each in description.tasks.items() if each.name != task.name}
+    return replace(description, tasks={**others, task.name: task})
 
 
 def sharers(tasks: Tasks) -> dict[str, list[str]]:

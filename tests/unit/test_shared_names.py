@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-import pickle
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
+from remote_client import RemoteModuleConfig, construct_remote_module_class
 from remote_client._schema import openapi, reflected
 from remote_client._schema.rpc import ServiceDescription
+from remote_client.errors import InputError
+from remote_client.settings import ConnectionInfo, Protocol
+from remote_client.training import choose
 from tests.support.shared_names import document, services
 
 
@@ -73,17 +77,18 @@ def test_each_service_starts_its_own_jobs() -> None:
 
 
 @pytest.mark.parametrize(
-    "described",
+    "describe",
     [
-        over_grpc(A=["FooStreamOutTaskPredict", "ServerStreamingFooTaskPredict"]),
-        over_http("/v1/task/foo-stream-out", "/v1/task/server-streaming-foo"),
-        over_grpc(A=["aBTaskPredict", "ABTaskPredict"]),
-        over_grpc(A=["FooTaskPredict"], B=["FooTaskPredict"]),
-        over_http("/v1/task/foo", "/v2/task/foo"),
+        partial(over_grpc, A=["FooStreamOutTaskPredict", "ServerStreamingFooTaskPredict"]),
+        partial(over_http, "/v1/task/foo-stream-out", "/v1/task/server-streaming-foo"),
+        partial(over_grpc, A=["aBTaskPredict", "ABTaskPredict"]),
+        partial(over_grpc, A=["FooTaskPredict"], B=["FooTaskPredict"]),
+        partial(over_http, "/v1/task/foo", "/v2/task/foo"),
     ],
     ids=["stream-grpc", "stream-http", "capitals", "services", "prefixes"],
 )
-def test_a_description_tells_the_shared_name(described: ServiceDescription) -> None:
+def test_a_description_tells_the_shared_name(describe: Callable[[], ServiceDescription]) -> None:
+    described = describe()
     (note,) = described.notes
     assert note in str(described)
     (name,) = {each.name for task in described.tasks.values() for each in task.methods}
@@ -101,11 +106,6 @@ def test_a_note_is_short_however_many_names_are_shared() -> None:
     assert len(note) < 5000
 
 
-MANAGEMENT = {
-    "training": ["GetTrainingStatus", "CancelTraining"],
-}
-
-
 def trainings_over_http(*routes: str) -> dict[str, Any]:
     made = document("/v1/task/foo")
     body = {"type": "object", "properties": {"model_name": {"type": "string"}, "parameters": {"type": "object"}}}
@@ -120,3 +120,30 @@ def test_one_training_under_two_prefixes_is_there_twice() -> None:
     described = openapi.describe(json.dumps(made).encode())
     assert list(described.trainings) == ["/v1/FooTaskBarTrain", "/v2/FooTaskBarTrain", "FooTaskBazTrain"]
     assert {each.module for each in described.trainings.values()} == {"Bar", "Baz"}
+
+
+def config_of(described: ServiceDescription, protocol: Protocol = "grpc") -> RemoteModuleConfig:
+    tasks = [(key, list(task.methods)) for key, task in described.tasks.items()]
+    trainings = list(described.trainings.values())
+    connection = ConnectionInfo(hostname="localhost", port=1)
+    return RemoteModuleConfig(connection, protocol, "mm-model-id", tasks, "foo", trainings=trainings)
+
+
+def test_a_short_name_that_is_another_methods_own_name_is_refused() -> None:
+    config = config_of(over_grpc(A=["StreamOutTaskPredict", "ServerStreamingStreamOutTaskPredict"]))
+    made: Any = construct_remote_module_class(config)(config)
+    with pytest.raises(InputError, match="call run or run_stream_out_stream_out"):
+        made.run_stream_out("text")
+    assert (made.run.__func__.rpc.rpc_name, made.run_stream_out_stream_out.__func__.rpc.rpc_name) == (
+        "StreamOutTaskPredict",
+        "ServerStreamingStreamOutTaskPredict",
+    )
+
+
+def test_a_training_that_several_services_have_is_named_by_its_route() -> None:
+    made = trainings_over_http("/v1/FooTaskBarTrain", "/v2/FooTaskBarTrain")
+    config = config_of(openapi.describe(json.dumps(made).encode()), "http")
+    with pytest.raises(InputError, match="2 trainings are of a module 'Bar'; there are /v1/FooTaskBarTrain, /v2/"):
+        choose(config, (), {"module": "Bar"})
+    for route in ("/v1/FooTaskBarTrain", "/v2/FooTaskBarTrain"):
+        assert choose(config, (), {"module": route})[0].path == f"POST {route}"
