@@ -8,13 +8,25 @@ import pytest_asyncio
 
 from remote_client import RemoteClient
 
+from ..support.gate import Gate
 from ..support.runtime import Runtime
-from .protocols import PROTOCOLS, Protocol, target_of
+from .protocols import PROTOCOLS, Protocol, port_of, target_of
 
 
 @pytest.fixture(params=PROTOCOLS)
 def protocol(request: pytest.FixtureRequest) -> Any:
     return request.param
+
+
+@pytest.fixture(params=["asyncio", "blocking"])
+def kind_of_client(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest_asyncio.fixture
+async def gate(runtime: Runtime, protocol: Protocol) -> AsyncIterator[Gate]:
+    async with Gate(port_of(runtime, protocol)) as gate:
+        yield gate
 
 
 @pytest_asyncio.fixture

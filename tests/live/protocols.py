@@ -35,8 +35,12 @@ def nobody(port: int, protocol: Protocol) -> str:
     return f"localhost:{port}" if protocol == "grpc" else f"http://localhost:{port}"
 
 
+def port_of(runtime: Runtime, protocol: Protocol) -> int:
+    return runtime.port if protocol == "grpc" else runtime.http_port
+
+
 def connection_of(runtime: Runtime, protocol: Protocol) -> dict[str, Any]:
-    return {"hostname": "localhost", "port": runtime.port if protocol == "grpc" else runtime.http_port}
+    return {"hostname": "localhost", "port": port_of(runtime, protocol)}
 
 
 def named(protocol: Protocol, name: str) -> str:

@@ -3,70 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import random
 import struct
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from remote_client import JobStatus, RemoteClient, sync
+from remote_client import JobStatus, RemoteClient
 from remote_client.errors import DeadlineExceededError, InputError, NotFoundError, UnavailableError
 from tests.support.gate import Gate
 from tests.support.runtime import Runtime
 
-from .protocols import Protocol
+from .clients import call, client_of
+from .protocols import Protocol, port_of
 
 OUTAGE = 3.0
 
 
-@pytest.fixture(params=["asyncio", "blocking"])
-def kind_of_client(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
-async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call a method of either client, from a thread where it blocks."""
-    if inspect.iscoroutinefunction(method):
-        return await method(*args, **kwargs)
-    return await asyncio.to_thread(method, *args, **kwargs)
-
-
-@pytest_asyncio.fixture
-async def gate(runtime: Runtime, protocol: Protocol) -> AsyncIterator[Gate]:
-    async with Gate(port(runtime, protocol)) as gate:
-        yield gate
-
-
 @pytest_asyncio.fixture
 async def other_gate(other_runtime: Runtime, protocol: Protocol) -> AsyncIterator[Gate]:
-    async with Gate(port(other_runtime, protocol)) as gate:
+    async with Gate(port_of(other_runtime, protocol)) as gate:
         yield gate
-
-
-def port(runtime: Runtime, protocol: Protocol) -> int:
-    return runtime.port if protocol == "grpc" else runtime.http_port
-
-
-@asynccontextmanager
-async def client_of(kind: str, protocol: Protocol, *gates: Gate) -> AsyncIterator[Any]:
-    """A client of either kind."""
-    scheme = "http" if protocol == "http" else "grpc"
-    targets = [f"{scheme}://127.0.0.1:{each.port}" for each in gates]
-    if kind == "asyncio":
-        async with RemoteClient(targets) as client:
-            yield client
-        return
-    blocking = await asyncio.to_thread(sync.RemoteClient, targets)
-    try:
-        yield blocking
-    finally:
-        await asyncio.to_thread(blocking.close)
 
 
 @dataclass

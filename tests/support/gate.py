@@ -1,4 +1,4 @@
-"""A gate before a server, that shuts and opens again on the same port."""
+"""A gate before a server, that shuts and opens again on the same port, or holds up what comes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class Gate(Proxy):
     def __init__(self, to: int) -> None:
         super().__init__(to)
         self.sent = bytearray()
+        self._passing = asyncio.Event()
+        self._passing.set()
 
     @property
     def to(self) -> int:
@@ -42,9 +44,20 @@ class Gate(Proxy):
         """Listen again."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
 
+    def hold(self) -> None:
+        """Pass nothing on; connections stay."""
+        self._passing.clear()
+
+    def release(self) -> None:
+        """Pass on what was held up, and what comes."""
+        self._passing.set()
+
+    async def _write(self, data: bytes, sink: asyncio.StreamWriter) -> None:
+        await self._passing.wait()
+        await super()._write(data, sink)
+
     async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         while data := await source.read(1 << 16):
             self.sent += data
-            sink.write(data)
-            await sink.drain()
+            await self._write(data, sink)
         sink.close()

@@ -53,11 +53,14 @@ class Proxy:
     async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         await self._pass(source, sink)
 
+    async def _write(self, data: bytes, sink: asyncio.StreamWriter) -> None:
+        sink.write(data)
+        await sink.drain()
+
     async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:
             while data := await source.read(1 << 16):
-                sink.write(data)
-                await sink.drain()
+                await self._write(data, sink)
         except ConnectionError:
             pass
         finally:
