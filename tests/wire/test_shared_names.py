@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 import remote_client
-from remote_client import RemoteModelFinder, RemoteModelInitializer, RemoteModuleBase, sync
+from remote_client import RemoteModelFinder, RemoteModelInitializer, RemoteModuleBase, RemoteModuleConfig, sync
 from remote_client.declare import module, taskmethod
 from remote_client.errors import InputError, NotFoundError, UnimplementedError
 from remote_client.settings import parse_target
@@ -101,6 +101,12 @@ async def result(value: Any) -> Any:
     return await value if isinstance(value, Awaitable) else value
 
 
+def module_of(config: RemoteModuleConfig) -> RemoteModuleBase:
+    made = RemoteModelInitializer().init(config)
+    assert made is not None
+    return made
+
+
 async def called(model: Any, name: str) -> str | None:
     """The server's method that a method calls: the server knows none of them."""
     with pytest.raises((UnimplementedError, NotFoundError)) as caught:
@@ -120,7 +126,7 @@ async def test_a_shared_name_is_refused_with_the_choices(
             await result(getattr(model, kind.name)("text"))
         for choice in kind.choices[protocol]:
             assert f"client.model({MODEL[protocol]!r}, task={choice!r})" in str(caught.value)
-        assert str(caught.value) in inspect.getdoc(getattr(model, kind.name))  # type: ignore[operator]
+        assert str(caught.value) in (inspect.getdoc(getattr(model, kind.name)) or "")
         assert kind.name in dir(model)
         assert str(inspect.signature(getattr(model, kind.name))) == "(*args, **kwargs) -> NoReturn"
         for choice in kind.choices[protocol]:
@@ -185,15 +191,14 @@ async def test_a_finders_module_refuses_and_chooses(target: Any, protocol: str, 
     try:
         found = await finder.find_model(MODEL[protocol])
         assert found is not None
-        shared = RemoteModelInitializer().init(found)
-        assert shared is not None
+        shared = module_of(found)
         with pytest.raises(InputError, match="choose one"):
             getattr(shared, kind.name)("text")
         for choice, method in kind.choices[protocol].items():
             found = await finder.find_model(MODEL[protocol])
             assert found is not None
             found.choose_task(choice)
-            async with RemoteModelInitializer().init(found) as chosen:  # type: ignore[union-attr]
+            async with module_of(found) as chosen:
                 assert await called(chosen, kind.name) == method
     finally:
         await finder.aclose()
@@ -207,7 +212,7 @@ async def test_configured_tasks_may_be_methods(target: Any, protocol: str, kind:
         try:
             found = await finder.find_model(MODEL[protocol])
             assert found is not None
-            async with RemoteModelInitializer().init(found) as chosen:  # type: ignore[union-attr]
+            async with module_of(found) as chosen:
                 assert await called(chosen, kind.name) == method
         finally:
             await finder.aclose()
