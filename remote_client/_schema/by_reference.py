@@ -6,13 +6,22 @@ memory for the types of a server grow with the square of their number.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
+from contextvars import ContextVar
 from typing import Any
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema, to_json
 
+from .budget import Budget
+
 _MARK = "remote_client_by_reference"
+_Models = Set[type[BaseModel]]
+_later: ContextVar[_Models] = ContextVar("later", default=frozenset())
+"""Models that `complete` completes after the one at hand."""
+_told: ContextVar[_Models] = ContextVar("told", default=frozenset())
+"""Models whose JSON schemas are being made."""
 
 
 class ByReference(BaseModel):
@@ -20,7 +29,7 @@ class ByReference(BaseModel):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        if not vars(cls).get("__pydantic_complete__"):
+        if not vars(cls).get("__pydantic_complete__") and cls not in _later.get():
             return handler(source)
         # pydantic-core takes a complete class's own validator and serializer, and does not look at what stands in the
         # place of its fields. It does not where a class is rebuilt by force, or where plugins wrap validators.
@@ -34,14 +43,40 @@ class ByReference(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return handler(cls.__pydantic_core_schema__ if _MARK in schema.get("metadata", {}) else schema)
+        is_reference = _MARK in schema.get("metadata", {})
+        if is_reference and cls in _told.get():
+            # What stands for a schema that is not made yet must have no `$ref` itself: pydantic would look it up.
+            return {"allOf": [handler(core_schema.definition_reference_schema(_reference(cls)))]}
+        if is_reference:
+            return handler(cls.__pydantic_core_schema__)
+        token = _told.set(_told.get() | {cls})
+        try:
+            return handler(schema)
+        finally:
+            _told.reset(token)
 
 
-def _reference(cls: type[BaseModel]) -> str | None:
-    """Return the name of the class among a JSON schema's definitions; None where its own core schema has one."""
-    whole: Any = cls.__pydantic_core_schema__
-    holds_itself = whole.get("schema", {}).get("type") == "definition-ref"
-    return None if holds_itself else f"{cls.__module__}.{cls.__qualname__}:{id(cls)}"
+def complete(models: Mapping[type[BaseModel], Mapping[str, type[Any]]], budget: Budget) -> None:
+    """Complete models that refer to each other, without copies of their core schemas in each other's.
+
+    Args:
+        models: the models, and for each what its forward references stand for.
+        budget: asked before each.
+    """
+    later = set(models)
+    token = _later.set(later)
+    try:
+        for model, types in models.items():
+            budget.check()
+            later.discard(model)
+            model.model_rebuild(_types_namespace=types)
+    finally:
+        _later.reset(token)
+
+
+def _reference(cls: type[BaseModel]) -> str:
+    """Return the name of the class among a JSON schema's definitions."""
+    return f"{cls.__module__}.{cls.__qualname__}:{id(cls)}"
 
 
 def _validated(cls: type[BaseModel], value: Any, info: ValidationInfo) -> tuple[Any, Any, set[str]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ForwardRef, Optional
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError, create_model
 
 from remote_client._schema import openapi
+from remote_client._schema.budget import Budget
+from remote_client._schema.by_reference import ByReference, complete
 from tests.unit.documents import document
 
 TEXT = {"type": "string"}
@@ -63,3 +65,52 @@ def test_a_users_model_has_one_as_a_field(force: bool) -> None:
     assert theirs.model_validate(value) == value
     assert json.loads(value.model_dump_json(exclude_unset=True)) == {"node": NODE}
     assert value.model_dump(exclude_unset=True) == {"node": value.node.model_dump(exclude_unset=True)}
+
+
+def circle(size: int) -> list[type[BaseModel]]:
+    """Models of which each has one of the next and several of its own kind."""
+    made: list[type[BaseModel]] = []
+    for i in range(size):
+        following: Any = (Optional[ForwardRef(f"_{(i + 1) % size}")], None)  # noqa: UP045 - forward references have no |
+        own: Any = (list[ForwardRef(f"_{i}")], [])  # type: ignore[misc]
+        fields: Any = {"data": (bytes, b""), "next": following, "own": own}
+        config: Any = {"extra": "forbid", "val_json_bytes": "base64", "ser_json_bytes": "base64"}
+        base = type("Base", (ByReference,), {"model_config": config, "__module__": __name__})
+        made.append(create_model(f"M{i}", __base__=base, __module__=__name__, **fields))
+    complete({kind: {f"_{j % size}": made[j % size] for j in (i, i + 1)} for i, kind in enumerate(made)}, Budget())
+    return made
+
+
+def test_models_that_refer_to_each_other_are_completed_one_by_one() -> None:
+    made = circle(200)
+    assert all(kind.__pydantic_complete__ for kind in made)
+    sizes = [len(str(made[i].__pydantic_core_schema__)) for i in (10, 150)]
+    assert sizes[0] < 1.1 * sizes[1]
+
+
+CIRCLE = circle(3)
+
+
+@pytest.mark.parametrize("kind", CIRCLE)
+def test_a_circle_of_models_takes_and_gives_what_each_does(kind: Any) -> None:
+    told = {"data": "YQ==", "next": {"own": [{}, {"data": "Yg=="}], "next": {"next": {"next": {"data": "Yw=="}}}}}
+    value = kind.model_validate_json(json.dumps(told))
+    assert value.next.own[1].data == b"b"
+    assert type(value.next.next.next) is kind
+    assert json.loads(value.model_dump_json(exclude_unset=True)) == told
+    assert kind.model_validate(value.model_dump()) == value
+
+
+@pytest.mark.parametrize("kind", CIRCLE)
+def test_an_error_in_a_circle_of_models_has_the_whole_path(kind: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        kind.model_validate({"next": {"next": {"next": {"own": [{"wrong": 1}]}}}})
+    assert [each["loc"] for each in caught.value.errors()] == [("next", "next", "next", "own", 0, "wrong")]
+
+
+@pytest.mark.parametrize("kind", [*CIRCLE, of_a_users(CIRCLE[0])])
+@pytest.mark.parametrize("mode", ["validation", "serialization"])
+def test_a_json_schema_of_a_circle_has_each_model_once(kind: Any, mode: Any) -> None:
+    told = kind.model_json_schema(mode=mode)["$defs"]
+    assert told.keys() == {"M0", "M1", "M2"}
+    assert all(each["properties"].keys() == {"data", "next", "own"} for each in told.values())
