@@ -3,12 +3,12 @@
 The functions are generated as source, so that a call looks up no field and asks for no type: outbound sets protobuf's
 fields directly, inbound makes models without pydantic's validation, as protobuf has checked all that it would check
 (a rich answer: 0.8 of the time of nested dicts and one `model_validate`, 0.4 of that of `model_construct`).
-Names from the server get into the source as `repr`s of strings, or checked to be identifiers.
+The source holds no name of a server's but as a string's `repr`, or after `m.` where it is an identifier: types have
+numbers in it.
 """
 
 from __future__ import annotations
 
-import keyword
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +19,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
-from ..errors import SchemaError, kind_of, shown
+from ..errors import kind_of, shown
 from . import values
 from .arrays import ARRAYS, BUFFERS, as_array, pack
 from .fields import (
@@ -35,12 +35,14 @@ from .fields import (
     sequence_field,
 )
 from .foreign import candidates, fields_given, row_of, text
+from .identifiers import is_identifier
 from .misfit import BAD, Misfit, misfit
 from .unions import Chooser, Chosen, ChosenName
 from .values import WELL_KNOWN, as_items, set_struct
 
 Deed = Literal["make", "read", "array"]
 _FLOAT32 = FieldDescriptor.TYPE_FLOAT
+_KNOWN = {full_name: number for number, full_name in enumerate(WELL_KNOWN)}
 _SLOTS = {
     # What pydantic itself sets of a model. A model's own `__setattr__` is written in Python, and ten times slower.
     "set_values": BaseModel.__dict__["__dict__"].__set__,
@@ -64,8 +66,10 @@ class Converters:
         self._model = model
         self._enum_type = enum_type
         self._numbers: dict[str, int] = {}
-        self._fields: dict[str, list[Field]] = {}
+        self._fields: list[list[Field]] = []
+        self._enums: dict[str, str] = {}
         self._begun: set[str] = set()
+        self._waiting: list[tuple[str, int]] = []
         self._generating = threading.RLock()
         self._space: dict[str, Any] = {name: getattr(values, name) for name in dir(values) if name.startswith("as_")}
         self._space |= {
@@ -81,45 +85,55 @@ class Converters:
             **_SLOTS,
         }
         for full_name, (_, setter, getter) in WELL_KNOWN.items():
-            self._space[_slug("set", full_name)] = setter
-            self._space[_slug("get", full_name)] = getter
+            self._space[f"set_{_KNOWN[full_name]}"] = setter
+            self._space[f"get_{_KNOWN[full_name]}"] = getter
 
     def encoder(self, descriptor: Descriptor) -> Callable[[Any, Any], None]:
         """`encode(message, value)`: sets the message's fields from a mapping, model or message. Raises Misfit."""
-        with self._generating:
-            encode: Callable[[Any, Any], None] = self._space[self._add("encode", descriptor)]
+        encode: Callable[[Any, Any], None] = self._generated("encode", descriptor)
         return encode
 
     def decoder(self, descriptor: Descriptor, deed: Deed) -> Callable[[Any], Any]:
         """What makes of a message its pydantic model (`make`), as validating the dicts would make it; nested dicts, by
         the names on the wire (`read`); or such dicts with the repeated numbers as arrays of numpy's (`array`).
         """
-        with self._generating:  # a large answer is decoded by another thread
-            decode: Callable[[Any], Any] = self._space[self._add(deed, descriptor)]
+        decode: Callable[[Any], Any] = self._generated(deed, descriptor)
         return decode
+
+    def _generated(self, deed: str, descriptor: Descriptor) -> Any:
+        with self._generating:  # a large answer is decoded by another thread
+            name = self._add(deed, descriptor)
+            while self._waiting:  # a converter's source adds those of the types that it refers to
+                self._generate(*self._waiting.pop())
+            return self._space[name]
 
     def _add(self, deed: str, descriptor: Descriptor) -> str:
         """The name of a converter, which is generated when it is first asked for."""
+        number = self._number(descriptor)
+        name = f"{deed}_{number}"
+        if name not in self._begun:
+            self._begun.add(name)
+            self._waiting.append((deed, number))
+        return name
+
+    def _number(self, descriptor: Descriptor) -> int:
         number = self._numbers.get(descriptor.full_name)
         if number is None:
             number = self._numbers[descriptor.full_name] = len(self._numbers)
-            fields = self._fields[descriptor.full_name] = fields_of(descriptor)
+            fields = fields_of(descriptor)
+            self._fields.append(fields)
             self._space[f"MODEL_{number}"] = self._model(descriptor)
             names = self._space[f"NAMES_{number}"] = {field.name: field.attribute for field in fields}
             self._space[f"TYPE_{number}"] = descriptor
             self._space[f"GIVEN_{number}"] = set(names.values())
             self._space[f"SAME_{number}"] = {each for each in names.values() if names.get(each, each) == each}
-        name = f"{deed}_{number}"
-        if name not in self._begun:
-            self._begun.add(name)  # it may refer to itself
-            fields = self._fields[descriptor.full_name]
-            sources = {"encode": self._encode_source, "make": self._make_source}
-            lines = sources[deed](number, fields) if deed in sources else self._read_source(deed, number, fields)
-            try:
-                exec(compile("\n".join(lines), f"<{deed} of {descriptor.full_name}>", "exec"), self._space)  # noqa: S102
-            except (SyntaxError, RecursionError) as error:
-                raise SchemaError(f"{descriptor.full_name} cannot be converted: {error}") from None
-        return name
+        return number
+
+    def _generate(self, deed: str, number: int) -> None:
+        sources = {"encode": self._encode_source, "make": self._make_source}
+        fields = self._fields[number]
+        lines = sources[deed](number, fields) if deed in sources else self._read_source(deed, number, fields)
+        exec(compile("\n".join(lines), f"<{deed}_{number}>", "exec"), self._space)  # noqa: S102
 
     # -- outbound ---------------------------------------------------------------------------------------------------
 
@@ -190,7 +204,7 @@ class Converters:
     def _message_setter(self, field: FieldDescriptor) -> str:
         message_type = message_of(field)
         if message_type.full_name in WELL_KNOWN:
-            return _slug("set", message_type.full_name)
+            return f"set_{_KNOWN[message_type.full_name]}"
         return self._add("encode", message_type)
 
     def _kind(self, field: FieldDescriptor) -> Any:
@@ -200,9 +214,15 @@ class Converters:
         """The name of the function that checks a value of a scalar or enum field."""
         if field.enum_type is None:
             return SCALARS[field.type][1]
-        name = _slug("as_enum", field.enum_type.full_name)
-        if name not in self._space:
-            self._space[name] = enum_checker(self._enum_type(field.enum_type))
+        return f"as_{self._enum(field.enum_type)}"
+
+    def _enum(self, descriptor: EnumDescriptor) -> str:
+        """The name of an enum's class, and after `as_` of what checks its values."""
+        name = self._enums.get(descriptor.full_name)
+        if name is None:
+            name = self._enums[descriptor.full_name] = f"enum_{len(self._enums)}"
+            self._space[name] = self._enum_type(descriptor)
+            self._space[f"as_{name}"] = enum_checker(self._space[name])
         return name
 
     def _setter(self, field: FieldDescriptor) -> Callable[[Any, Any], None]:
@@ -212,13 +232,9 @@ class Converters:
             convert = self._space[self._scalar(field)]
             return lambda message, value: setattr(message, name, convert(value))
         inner = sequence_field(field.message_type)
-        if field.message_type.full_name in WELL_KNOWN:
-            fill = self._space[self._message_setter(field)]
-        else:
-            encode = self._add("encode", field.message_type)  # looked up at the call: the type may refer to itself
-
-            def fill(message: Any, value: Any) -> None:
-                self._space[encode](message, value)
+        known = WELL_KNOWN.get(field.message_type.full_name)
+        # Choosers ask for it at a call, as a type may hold a union of itself.
+        fill = self._generated("encode", field.message_type) if known is None else known[1]
 
         def set_message(message: Any, value: Any) -> None:
             target = getattr(message, name)
@@ -293,13 +309,12 @@ class Converters:
     def _item(self, deed: str, field: FieldDescriptor) -> str:
         """The expression that reads one value `x`."""
         if field.enum_type is not None:
-            name = _slug("enum", field.enum_type.full_name)
-            self._space[name] = self._enum_type(field.enum_type)
+            name = self._enum(field.enum_type)
             return f"{name}(x)" if deed == "make" else f"{name}(x).name"
         if field.message_type is None:
             return "x"
         if field.message_type.full_name in WELL_KNOWN:
-            return f"{_slug('get', field.message_type.full_name)}(x)"
+            return f"get_{_KNOWN[field.message_type.full_name]}(x)"
         return f"{self._add(deed, field.message_type)}(x)"
 
     def _getter(self, deed: str, field: FieldDescriptor) -> Callable[[Any], Any]:
@@ -326,7 +341,7 @@ class Converters:
 
 def _attribute(name: str) -> str:
     """The expression for a field of the message `m`; `m.from` and `m.__debug__` would be no Python."""
-    return f"getattr(m, {name!r})" if keyword.iskeyword(name) or name.startswith("__") else f"m.{name}"
+    return f"m.{name}" if is_identifier(name) and not name.startswith("__") else f"getattr(m, {name!r})"
 
 
 def _method(descriptor: Descriptor, variable: str, name: str) -> str:
@@ -334,10 +349,6 @@ def _method(descriptor: Descriptor, variable: str, name: str) -> str:
     if name in descriptor.fields_by_name:
         return f"type({variable}).{name}({variable}, "
     return f"{variable}.{name}("
-
-
-def _slug(prefix: str, full_name: str) -> str:
-    return f"{prefix}_{full_name.replace('_', '__').replace('.', '_')}"
 
 
 def _union_reader(oneof: str, getters: Mapping[str, Callable[[Any], Any]]) -> Callable[[Any], Any]:
