@@ -257,7 +257,8 @@ class JsonTypes(Schemas):
         unions = {each: lists for each, inner in properties.items() if (lists := self._lists(inner)) is not None}
         validators: dict[str, Any] = {}
         if unions:
-            validators["untag"] = model_validator(mode="before")(_untagger(unions, frozenset(properties)))
+            # No field is called so: attributes have no underscore in front.
+            validators["_untag"] = model_validator(mode="before")(_untagger(unions, frozenset(properties)))
         base = _Closed if schema.get("additionalProperties") is False else _Opened
         try:
             made = create_model(

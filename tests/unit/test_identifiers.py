@@ -97,3 +97,15 @@ def test_a_document_keeps_the_values_of_all_names(names: tuple[str, ...]) -> Non
     attributes = attributes_of(names)
     assert {name: eval(f"it.{attributes[name]}", {"it": answer}) for name in names} == values  # as users type it
     assert json.loads(answer.model_dump_json(by_alias=True)) == values
+
+
+def test_a_property_called_as_what_models_of_unions_have() -> None:
+    lists = [{"type": "array", "items": {"type": kind}} for kind in ("string", "integer")]
+    thing = {
+        "type": "object",
+        "title": "made.up.Thing",
+        "properties": {"untag": {"type": "string"}, "u": {"anyOf": lists}},
+    }
+    method = describe(document(thing)).tasks["MadeUpTask"].methods[0]
+    answer = method.codec.decode(b'{"untag": "x", "u": {"values": [1]}}', "pydantic")
+    assert (answer.untag, answer.u) == ("x", [1])
