@@ -24,6 +24,10 @@ RawMetadata = tuple[tuple[str, str | bytes], ...]
 MAX_RESPONSE_SIZE = 64 * 1024 * 1024
 """Bytes of the largest answer accepted, after decompression; the option `grpc.max_receive_message_length` overrides it,
 over HTTP too."""
+RAISE_LIMIT = "this is the client's limit: raise the option grpc.max_receive_message_length of its ConnectionInfo"
+"""What to do about an answer that is larger."""
+RUNTIMES_LIMIT = "this is the runtime's limit: raise grpc.max_receive_message_length in its runtime.grpc.options"
+"""What to do about a request that is larger than the runtime takes."""
 
 _KEY = re.compile(r"[0-9a-z_.-]+")
 _VALUE = re.compile(r"[\x20-\x7e]*")
@@ -58,6 +62,7 @@ class Call:
         total_timeout: seconds for a whole stream; None for no limit.
         idempotent: whether it may be sent once more where a kept connection turns out to be dead.
         pages: whether its answer over HTTP may be HTML, which is no runtime's.
+        max_size: bytes of its one answer over HTTP, where that may have fewer than others; None for the usual limit.
     """
 
     path: str
@@ -66,6 +71,7 @@ class Call:
     total_timeout: float | None = None
     idempotent: bool = True
     pages: bool = False
+    max_size: int | None = None
 
 
 Answered = Callable[[], None]

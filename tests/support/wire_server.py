@@ -106,9 +106,14 @@ async def sleep(request: bytes, context: Context) -> bytes:
 
 async def big(request: bytes, context: Context) -> bytes:
     wish = json.loads(request)
-    if wish.get("gzip"):
-        context.set_compression(grpc.Compression.Gzip)
+    await _compress(wish, context)
     return bytes(wish["size"])
+
+
+async def _compress(wish: dict[str, Any], context: Context) -> None:
+    if wish.get("gzip"):
+        # grpc.aio's set_compression has no effect. https://github.com/grpc/grpc/issues/34690
+        await context.send_initial_metadata((("grpc-internal-encoding-request", "gzip"),))
 
 
 async def fail(request: bytes, context: Context) -> bytes:
@@ -121,6 +126,7 @@ async def fail(request: bytes, context: Context) -> bytes:
 async def count(request: bytes, context: Context) -> None:
     """`n` items, `delay` seconds before each, of `size` bytes; then hang or end."""
     wish = json.loads(request)
+    await _compress(wish, context)
     for number in range(wish["n"]):
         if wish.get("delay"):
             await asyncio.sleep(wish["delay"])

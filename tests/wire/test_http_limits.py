@@ -106,7 +106,7 @@ async def test_the_limit_can_be_set(http_wire: Wire, framing: dict[str, Any]) ->
 
     async with http_module(http_wire.info(options=SMALL)) as module:
         assert len(await module.script(steps=steps(LIMIT))) == LIMIT
-        with pytest.raises(ResponseTooLargeError):
+        with pytest.raises(ResponseTooLargeError, match=r"client's limit.* grpc\.max_receive_message_length"):
             await module.script(steps=steps(LIMIT + 1))
 
 
@@ -118,7 +118,7 @@ async def test_the_limit_of_an_event_can_be_set(http_wire: Wire, size: int, befo
         stream = module.script_stream(steps=chunked(event("1") * before + event("x" * size) + event("2")))
         for _ in range(before):
             assert await anext(stream) == b"1"
-        with pytest.raises(ResponseTooLargeError):
+        with pytest.raises(ResponseTooLargeError, match=r"client's limit.* grpc\.max_receive_message_length"):
             await anext(stream)
 
 

@@ -51,6 +51,30 @@ async def test_the_limit_can_be_set(wire: WireServer) -> None:
     assert "runtime.grpc.options" not in str(caught.value)
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("deed", ["big", "count"])
+async def test_the_clients_own_limit_names_its_option(wire: WireServer, deed: str, packed: bool) -> None:
+    async with raw_module(wire.info(options={"grpc.max_receive_message_length": 100_000})) as module:
+        with pytest.raises(ResponseTooLargeError, match=r"client's limit.* grpc\.max_receive_message_length") as caught:
+            if deed == "big":
+                await module.big(size=200_000, gzip=packed)
+            else:
+                await _last(module.count(n=1, size=200_000, gzip=packed))
+    assert "runtime" not in str(caught.value)
+
+
+async def test_the_limit_of_requests_and_answers_that_are_both_compressed(start_wire: Any) -> None:
+    """gRPC does not always tell whose limit a compressed message exceeds."""
+    server = start_wire(options={"grpc.max_receive_message_length": 1_000})
+    options = {"grpc.max_receive_message_length": 100_000, "grpc.default_compression_algorithm": 2}
+    async with raw_module(server.info(options=options)) as module:
+        with pytest.raises(ResourceExhaustedError, match=r"runtime\.grpc\.options") as caught:
+            await module.echo(bytes(2_000))
+        assert not isinstance(caught.value, ResponseTooLargeError)
+        with pytest.raises(ResourceExhaustedError, match=r"option grpc\.max_receive_message_length"):
+            await module.big(size=200_000, gzip=True)
+
+
 async def test_the_servers_limit_is_told_apart(start_wire: Any) -> None:
     server = start_wire(options={"grpc.max_receive_message_length": 1000})
     async with raw_module(server.info()) as module:

@@ -22,6 +22,7 @@ from ...errors import (
     InvalidResponseError,
     RemoteCallError,
     RemoteClientError,
+    ResourceExhaustedError,
     ResponseTooLargeError,
     StreamTruncatedError,
     TlsError,
@@ -31,7 +32,7 @@ from ...errors import (
     redacted,
 )
 from ...settings import ConnectionInfo
-from ..base import Answered, ByteStream, Call, Transport
+from ..base import RAISE_LIMIT, RUNTIMES_LIMIT, Answered, ByteStream, Call, Transport
 from ..deadlines import Deadlines
 from ..edge import RUNTIMES_OWN, SILENCED, Answer, answer_error, idle_class, reset_reason, status_advice
 from ..net.diagnosis import closed_early, closed_in_handshake, speaks_http1, tls_words
@@ -254,12 +255,8 @@ def failure_of(
     elif status == "UNAVAILABLE" and details.startswith(_UNSENT):
         details, pushback = _unconnected(details, connection)
     elif status == "RESOURCE_EXHAUSTED" and "larger than max" in details:
-        if "CLIENT:" in details:
-            kind = ResponseTooLargeError
-        else:
-            details += (
-                "; this is the runtime's limit: raise grpc.max_receive_message_length in its runtime.grpc.options"
-            )
+        kind, advice = _too_large(details, connection)
+        details += f"; {advice}"
     trailers: Any = error.trailing_metadata() or ()
     shed = status == "CANCELLED" and not trailers and not error.initial_metadata()
     if shed and not details:
@@ -270,6 +267,20 @@ def failure_of(
     failure.outcome_known = kind is TlsError or known
     failure.pushback = pushback or pushback_ms(dict(trailers).get("grpc-retry-pushback-ms"))
     return because(failure, error, call.metadata, str(trailers))
+
+
+def _too_large(details: str, connection: ConnectionInfo) -> tuple[type[RemoteCallError], str]:
+    """Return the class and the advice for a message over a limit.
+
+    gRPC does not tell whose limit a compressed message exceeds: the client's, unless requests are compressed too.
+    """
+    ours = "CLIENT:" in details
+    if not ours and "SERVER:" not in details and "Decompressed" in details:
+        if connection.options.get("grpc.default_compression_algorithm"):
+            told = f"gRPC does not tell whether a request or an answer was too large: of an answer {RAISE_LIMIT}"
+            return ResourceExhaustedError, f"{told}; of a request {RUNTIMES_LIMIT}"
+        ours = True
+    return (ResponseTooLargeError, RAISE_LIMIT) if ours else (ResourceExhaustedError, RUNTIMES_LIMIT)
 
 
 def _unconnected(details: str, connection: ConnectionInfo) -> tuple[str, float | None]:

@@ -144,16 +144,17 @@ class HttpxTransport(Transport):
                 break
 
     async def _read(self, call: Call, answer: Any, headers: dict[bytes, bytes]) -> bytes:
+        limit = self.limit if call.max_size is None else min(call.max_size, self.limit)
         announced = headers.get(b"content-length", b"")
-        if announced.isdigit() and int(announced) > self.limit:
-            raise too_large(self.limit, call, self.target)
+        if announced.isdigit() and int(announced) > limit:
+            raise too_large(limit, call, self.target)
         held: list[bytes] = []
         size = 0
         try:
             async for chunk in _chunks(answer):
                 size += len(chunk)
-                if size > self.limit:
-                    raise too_large(self.limit, call, self.target)
+                if size > limit:
+                    raise too_large(limit, call, self.target)
                 held.append(chunk)
         except self.library.failures as error:
             failure = self.failure(call, error)

@@ -18,7 +18,7 @@ from ...errors import (
     error_class,
     redacted,
 )
-from ..base import Answered, Call
+from ..base import RAISE_LIMIT, RUNTIMES_LIMIT, Answered, Call
 from ..edge import (
     MAX_ERROR_SIZE,
     PATIENCE,
@@ -293,9 +293,7 @@ class Exchange:
             return self._foreign_error(status.foreign, b"")
         details, kind = status.message, error_class(status.code)
         if status.code == "RESOURCE_EXHAUSTED" and "larger than max" in details:
-            details += (
-                "; this is the runtime's limit: raise grpc.max_receive_message_length in its runtime.grpc.options"
-            )
+            details += f"; {RUNTIMES_LIMIT}"
         details += status_advice(status.code, details)
         if (idle := idle_class(status.code, details)) is not None:
             kind, details = idle, f"{details}; {SILENCED}"
@@ -331,7 +329,7 @@ class Exchange:
 
     def _unreadable(self, error: MessageError) -> RemoteCallError:
         if error.too_large:
-            return self._error(ResponseTooLargeError, f"CLIENT: {error}")
+            return self._error(ResponseTooLargeError, f"CLIENT: {error}; {RAISE_LIMIT}")
         return self._error(InternalError, str(error))
 
     def not_one(self, told: str) -> RemoteCallError:

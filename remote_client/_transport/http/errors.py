@@ -19,7 +19,7 @@ from ...errors import (
     because,
     redacted,
 )
-from ..base import Call
+from ..base import RAISE_LIMIT, Call
 from ..edge import answer_error, event_error, read_answer
 from ..net.diagnosis import again, closed_early, is_tls_failure, refuses_us, tls_words, wants_tls, wrong_peer
 from ..net.dial import connect_error
@@ -130,8 +130,9 @@ def unreadable(why: str, call: Call, target: str) -> InvalidResponseError:
 
 
 def too_large(limit: int, call: Call, target: str) -> ResponseTooLargeError:
-    """Return the error of an answer above the limit."""
-    return ResponseTooLargeError(f"the answer is larger than {limit} bytes", method=call.path, target=target)
+    """Return the error of an answer above the limit, the call's own or that of the connection."""
+    told = f"the answer is larger than {limit} bytes" + ("" if limit == call.max_size else f"; {RAISE_LIMIT}")
+    return ResponseTooLargeError(told, method=call.path, target=target)
 
 
 def late(call: Call, target: str) -> DeadlineExceededError:

@@ -194,8 +194,8 @@ class Exchange:
     def _unreadable(self, why: str) -> None:
         self.fail(unreadable(why, self.call, self.transport.target))
 
-    def _too_large(self) -> None:
-        self.fail(too_large(self.transport.limit, self.call, self.transport.target))
+    def _too_large(self, limit: int) -> None:
+        self.fail(too_large(limit, self.call, self.transport.target))
 
     def _lost(self, error: Exception | None, first: bool = False) -> RemoteClientError:
         """Return the error of a connection that ended; `first` where the server never said a word to this client."""
@@ -226,7 +226,7 @@ class Exchange:
 class UnaryExchange(Exchange):
     """A call of one answer. `done` is set at its end."""
 
-    __slots__ = ("_parts", "_size", "done")
+    __slots__ = ("_limit", "_parts", "_size", "done")
     wanted = "JSON"
 
     def __init__(self, transport: HttpTransport, call: Call, head: bytes, body: bytes, told: Answered | None) -> None:
@@ -234,6 +234,7 @@ class UnaryExchange(Exchange):
         self.done: asyncio.Future[None] = transport.loop.create_future()
         self._parts: list[bytes] = []
         self._size = 0
+        self._limit = transport.limit if call.max_size is None else min(call.max_size, transport.limit)
         if call.timeout is not None:
             self._due = transport.deadlines.add(call.timeout, self)
 
@@ -242,14 +243,14 @@ class UnaryExchange(Exchange):
 
     def _begin(self, head: Head) -> None:
         length = head.headers.get(b"content-length")
-        if length is not None and int(length) > self.transport.limit:
-            self._too_large()
+        if length is not None and int(length) > self._limit:
+            self._too_large(self._limit)
 
     def _take(self, data: bytes) -> None:
         self._size += len(data)
-        if self._size > self.transport.limit:
+        if self._size > self._limit:
             self._parts.clear()
-            self._too_large()
+            self._too_large(self._limit)
         else:
             self._parts.append(data)
 

@@ -153,7 +153,7 @@ class EventStream(Exchange, ByteStream):
             if self._events:
                 self._wake()
         if self._reader.too_large:
-            self._too_large()
+            self._too_large(self.transport.limit)
             return
         self._held += len(data)
         if self._held > MAX_HELD and self._waiter is None and self.connection is not None:
