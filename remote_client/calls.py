@@ -145,7 +145,7 @@ class Caller:
         fresh = await self.call(call.path, idempotent=call.idempotent)
         # Other sources may give something new each time, and the server would refuse the call just so.
         own = await resolve_metadata(credentials, fetch=self._fetch)
-        return None if set(own) <= set(call.metadata) else fresh
+        return None if set(own) <= set(call.metadata) else replace(fresh, max_size=call.max_size)
 
     async def _metadata(self) -> RawMetadata:
         metadata = await resolve_metadata(self.options.metadata, reserved=self._model_key, fetch=self._fetch)
@@ -169,8 +169,16 @@ class Caller:
         finally:
             del limit  # see `RemoteStream._read`
 
-    async def send(self, path: str, body: Body | Exchange, *, idempotent: bool = True) -> bytes:
+    async def send(
+        self, path: str, body: Body | Exchange, *, idempotent: bool = True, max_size: int | None = None
+    ) -> bytes:
         """Make a call of one answer, bytes out and in; again where that is allowed.
+
+        Args:
+            path: see `Call`.
+            body: the request.
+            idempotent: whether it may be made again.
+            max_size: see `Call`.
 
         Raises:
             RemoteCallError: the call failed.
@@ -178,6 +186,8 @@ class Caller:
         begun = monotonic()
         # Looked up here too: a coroutine costs more than that.
         call = (self._calls.get(path) if idempotent else None) or await self.call(path, idempotent=idempotent)
+        if max_size is not None:
+            call = replace(call, max_size=max_size)
         connections = self.connections if self._balancer is None else self.pick()
         connections.budget.calls += 1
         # A call that works at once, with nobody listening, needs no record of its attempts.
@@ -214,7 +224,7 @@ class Caller:
             RemoteCallError: the call failed.
         """
         exchange = Exchange(messages, max_size)
-        await self.replace(total_timeout=self.options.timeout).send(path, exchange)
+        await self.send(path, exchange)
         return exchange.answers
 
     async def _attempt(self, call: Call, body: Body | Exchange, connections: ConnectionManager) -> bytes:

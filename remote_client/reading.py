@@ -6,15 +6,17 @@ import asyncio
 import copy
 import copyreg
 import hashlib
+import math
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from . import _threads
+from ._schema.budget import Budget, LateDescriptionError
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .calls import Caller
 from .errors import (
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
 _descriptions: WeakValueDictionary[bytes, ServiceDescription] = WeakValueDictionary()
 """The descriptions in use, by what they were made of. Their types are most of a client's memory, and take most of the
 time until its first call: clients of servers that describe themselves alike share them."""
-_builds: dict[bytes, Future[ServiceDescription]] = {}
-"""The descriptions that are being made."""
 _lock = threading.Lock()
 
 
@@ -98,7 +98,22 @@ def _question_of(caller: Caller) -> _Question | None:
 
 
 async def _read(caller: Caller, protocol: Protocol) -> ServiceDescription:
-    return await (_read_openapi(caller) if protocol == "http" else _read_files(caller))
+    """Read the description within one deadline, the timeout of a call, whatever it takes: attempts, files, types."""
+    timeout = caller.options.timeout
+    budget = Budget(math.inf if timeout is None else timeout)
+    try:
+        return await (_read_openapi(caller, budget) if protocol == "http" else _read_files(caller, budget))
+    finally:
+        budget.cancel()  # for a thread that reads files: nobody waits for it any more
+
+
+def _hurried(caller: Caller, budget: Budget) -> Caller:
+    """Return the caller with the time that is left."""
+    left = budget.remaining
+    if left <= 0:
+        raise budget.late()
+    limit = None if left == math.inf else left
+    return caller.replace(timeout=limit, total_timeout=limit)
 
 
 def usual_method(protocol: Protocol, name: str) -> RemoteRPCDescriptor | None:
@@ -108,10 +123,6 @@ def usual_method(protocol: Protocol, name: str) -> RemoteRPCDescriptor | None:
     from ._schema import openapi
 
     return openapi.usual(name)
-
-
-class LateDescriptionError(SchemaError, DeadlineExceededError):
-    """The server did not describe itself in time."""
 
 
 class AbsentDescriptionError(SchemaError, UnavailableError):
@@ -131,41 +142,38 @@ def _is_answer(error: RemoteCallError) -> bool:
     return not error.outcome_known
 
 
-async def _read_openapi(caller: Caller) -> ServiceDescription:
+async def _read_openapi(caller: Caller, budget: Budget) -> ServiceDescription:
     from ._schema import openapi
 
     try:
-        document = await caller.send(openapi.DOCUMENT, b"")
+        document = await _hurried(caller, budget).send(openapi.DOCUMENT, b"", max_size=budget.left("bytes"))
     except RemoteCallError as error:
         if not _is_answer(error):
             raise
         kind = next((kind for cause, kind in _KINDS.items() if isinstance(error, cause)), SchemaError)
         raise kind(f"{caller.target} does not give its OpenAPI document ({openapi.DOCUMENT}): {error}") from error
-    return await _shared((openapi.describe, document))
+    return await _shared((openapi.describe, document), budget)
 
 
-async def _read_files(caller: Caller) -> ServiceDescription:
+async def _read_files(caller: Caller, budget: Budget) -> ServiceDescription:
     from ._schema import reflected, reflection  # here, because it loads protobuf
 
     newest, older = reflection.PATHS
     try:
-        reader = await _reflect(caller, newest)
+        reader = await _reflect(caller, newest, budget)
     except UnimplementedError:
-        reader = await _reflect(caller, older)
-    files, services = reader.files, reader.services
-    told = tuple(file.SerializeToString() for file in files.values())
-    return await _shared((reflected.describe_told, told, tuple(services)))
+        reader = await _reflect(caller, older, budget)
+    return await _shared((reflected.describe_told, tuple(reader.files.values()), tuple(reader.services)), budget)
 
 
 _Source = tuple[Any, ...]
 """What makes a description, and what the server told."""
 
 
-async def _shared(source: _Source) -> ServiceDescription:
+async def _shared(source: _Source, budget: Budget) -> ServiceDescription:
     """Return the description of what a server told, or make it; once for any number of clients, in any loop."""
-    key = _key_of(source)
-    found = _descriptions.get(key)
-    return found if found is not None else await asyncio.wrap_future(_building(key, source))
+    key = await _threads.aside(_key_of, source)
+    return _descriptions.get(key) or await _Build.join(key, source).wait(budget)
 
 
 def _key_of(source: _Source) -> bytes:
@@ -179,15 +187,15 @@ def _key_of(source: _Source) -> bytes:
     return digest.digest()
 
 
-def _make(key: bytes, source: _Source) -> ServiceDescription:
+def _make(key: bytes, source: _Source, budget: Budget) -> ServiceDescription:
     describe, *told = source
-    return _descriptions.setdefault(key, replace(describe(*told), source=source))
+    return _descriptions.setdefault(key, replace(describe(*told, budget), source=source))
 
 
 def _unpickled(source: _Source) -> ServiceDescription:
     """A description that comes from another process."""
     key = _key_of(source)
-    return _descriptions.get(key) or _make(key, source)
+    return _descriptions.get(key) or _make(key, source, Budget())
 
 
 def _reduce(description: ServiceDescription) -> Any:
@@ -199,20 +207,67 @@ def _reduce(description: ServiceDescription) -> Any:
 copyreg.pickle(ServiceDescription, _reduce)
 
 
-def _building(key: bytes, source: _Source) -> Future[ServiceDescription]:
-    """Return the making of a description, begun if need be. It takes milliseconds: not in a loop."""
+class _Build:
+    """The making of a description in a thread. It takes milliseconds, of a hostile one for ever: who waits has a
+    deadline, and when the last one leaves it ends. What it makes may be wanted again: then it is begun anew.
+    """
 
-    def make() -> ServiceDescription:
+    def __init__(self, key: bytes, source: _Source) -> None:
+        self._key = key
+        self._budget = Budget(math.inf)
+        self._waiting = 0
+        self._result: Future[ServiceDescription] = _threads.start(self._run, source)
+
+    @classmethod
+    def join(cls, key: bytes, source: _Source) -> _Build:
+        """Return the build of a description, begun if need be. The caller waits for it."""
+        with _lock:
+            build = _builds.get(key)
+            if build is None:
+                build = _builds[key] = cls(key, source)
+            build._waiting += 1
+            return build
+
+    def _run(self, source: _Source) -> ServiceDescription:
         try:
-            return _make(key, source)
+            return _make(self._key, source, self._budget)
         finally:
             with _lock:
-                del _builds[key]
+                self._forget()
 
-    with _lock:
-        if key not in _builds:
-            _builds[key] = _threads.start(make)
-        return _builds[key]
+    def _forget(self) -> None:
+        if _builds.get(self._key) is self:
+            del _builds[self._key]
+
+    async def wait(self, budget: Budget) -> ServiceDescription:
+        """Return the description.
+
+        Raises:
+            SchemaError: there is none, or not in time.
+        """
+        arrived = asyncio.wrap_future(self._result)
+        try:
+            await asyncio.wait((arrived,), timeout=None if budget.remaining == math.inf else budget.remaining)
+            if not arrived.done():
+                raise budget.late()
+            failure = arrived.exception()
+            if failure is not None:
+                raise _again(failure)
+            return arrived.result()
+        finally:
+            arrived.cancel()
+            self._leave()
+
+    def _leave(self) -> None:
+        with _lock:
+            self._waiting -= 1
+            if not self._waiting:
+                self._forget()  # whoever comes now begins anew
+                self._budget.cancel()
+
+
+_builds: dict[bytes, _Build] = {}
+"""The descriptions that are being made."""
 
 
 def _after_fork() -> None:
@@ -225,14 +280,27 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-async def _reflect(caller: Caller, path: str) -> ReflectionReader:
-    from ._schema.reflection import MAX_BYTES, ReflectionReader
+async def _reflect(caller: Caller, path: str, budget: Budget) -> ReflectionReader:
+    from ._schema.reflection import ReflectionReader
 
-    reader = ReflectionReader()
-    while requests := reader.requests():
-        answers = await caller.exchange(path, requests, MAX_BYTES)
-        for answer in answers:
-            reader.feed(answer)
-        if len(answers) < len(requests):
+    reader = ReflectionReader(budget)
+    requests = reader.requests()
+    while requests:
+        try:
+            answers = await _hurried(caller, budget).exchange(path, requests, budget.left("bytes"))
+        except DeadlineExceededError as error:
+            if reader.services:
+                raise budget.late() from error
+            raise
+        # Megabytes of descriptors, and tens of thousands of names, would hold up the loop.
+        requests, asked = await _threads.aside(_feed, reader, answers), len(requests)
+        if len(answers) < asked:
             raise SchemaError(f"{caller.target} ended its reflection too early")
     return reader
+
+
+def _feed(reader: ReflectionReader, answers: Iterable[bytes]) -> list[bytes]:
+    """Give a reader what was answered, and return what is to be asked next."""
+    for each in answers:
+        reader.feed(each)
+    return reader.requests()

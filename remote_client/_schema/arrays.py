@@ -12,6 +12,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from .fields import INTEGERS, fields_of, is_packed, is_repeated
+from .wire import number
 
 _T = FieldDescriptor
 ARRAYS: dict[int, str] = {
@@ -111,11 +112,11 @@ def lift(data: bytes, packed: Mapping[int, tuple[str, str]]) -> tuple[bytes, dic
             if position == len(data):
                 return b"".join((*kept, data[mark:])), found
             start = position
-            tag, position = _number(data, position)
+            tag, position = number(data, position)
             if tag & 7 == 2:
-                size, position = _number(data, position)
+                size, position = number(data, position)
             elif tag & 7 == 0:
-                _, position = _number(data, position)
+                _, position = number(data, position)
                 continue
             else:
                 size = {1: 8, 5: 4}[tag & 7]
@@ -134,15 +135,3 @@ def lift(data: bytes, packed: Mapping[int, tuple[str, str]]) -> tuple[bytes, dic
     except (IndexError, KeyError, ValueError):
         pass
     return data, {}
-
-
-def _number(data: bytes, position: int) -> tuple[int, int]:
-    """A varint, and where it ends."""
-    result = 0
-    for shift in range(0, 70, 7):
-        byte = data[position]
-        position += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result, position
-    raise ValueError("a varint of more than 64 bits")

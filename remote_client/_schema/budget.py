@@ -11,24 +11,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from ..errors import SchemaError
+from ..errors import DeadlineExceededError, SchemaError
 
-Kind = Literal["bytes", "files", "names", "types", "nodes"]
+Kind = Literal["bytes", "parts", "files", "names", "types", "nodes"]
 LIMITS: dict[Kind, int] = {
     "bytes": 16 * 1024 * 1024,
+    "parts": 1_000_000,
     "files": 10_000,
     "names": 20_000,
     "types": 20_000,
     "nodes": 500_000,
 }
-"""How much a description may have: bytes of descriptors or of a document; files; services, methods and routes;
-messages, enums and objects; fields, members of enums and of unions, and schemas inside of schemas."""
+"""How much a description may have: bytes of descriptors or of a document; parts of protobuf's messages, of which each
+becomes an object; files; services, methods and routes; messages, enums and objects; fields, members of enums and of
+unions, and schemas inside of schemas."""
 MAX_DEPTH = 500
 """Types and schemas inside of each other."""
 MAX_NAME = 1_000
 """Letters of a name."""
 SECONDS = 60.0
 """How long types may be made where no deadline of a call is known, as in another process."""
+
+
+class LateDescriptionError(SchemaError, DeadlineExceededError):
+    """The server did not describe itself in time."""
 
 
 class Budget:
@@ -65,6 +71,10 @@ class Budget:
         """Seconds until the deadline, below 0 after it."""
         return self._deadline - self._clock()
 
+    def left(self, kind: Kind) -> int:
+        """Return how many more of a kind there may be."""
+        return max(self._limits[kind] - self._spent[kind], 0)
+
     def spend(self, kind: Kind, amount: int = 1) -> None:
         """Count so many more of a kind."""
         self._spent[kind] += amount
@@ -77,7 +87,11 @@ class Budget:
         if self._cancelled:
             raise SchemaError("the description of the server was given up: nobody waits for it")
         if self._clock() > self._deadline:
-            raise SchemaError(f"the server's description of itself took more than {self._seconds:g} seconds")
+            raise self.late()
+
+    def late(self) -> LateDescriptionError:
+        """Return the error of a description that took too long."""
+        return LateDescriptionError(f"the server's description of itself took more than {self._seconds:g} seconds")
 
     @contextmanager
     def level(self) -> Iterator[None]:

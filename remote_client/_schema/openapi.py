@@ -17,6 +17,7 @@ from pydantic_core import from_json
 from .._body import Odd
 from ..errors import SchemaError, clean
 from . import names
+from .budget import Budget
 from .identifiers import attributes_of
 from .json_codec import FileResponse, JsonCodec, QueryCodec, TaskCodec, TrainingCodec, fields_of, signature_of
 from .json_types import BYTES, FILE, OPEN, JsonTypes
@@ -45,7 +46,7 @@ _MAX_DEPTH = 8
 """How deep inside of a request values are looked for that can be sent as files."""
 
 
-def describe(document: bytes) -> ServiceDescription:
+def describe(document: bytes, budget: Budget | None = None) -> ServiceDescription:
     """What the document's server offers, with all types built. Takes milliseconds: use a thread.
 
     Raises:
@@ -56,10 +57,10 @@ def describe(document: bytes) -> ServiceDescription:
     except ValueError as error:
         why = document.told if isinstance(document, Odd) else error
         raise SchemaError(f"the server's /openapi.json is no JSON: {why}") from None
-    return read(told)
+    return read(told, budget)
 
 
-def read(told: Any) -> ServiceDescription:
+def read(told: Any, budget: Budget | None = None) -> ServiceDescription:
     """As `describe`, of a document that was parsed."""
     paths = told.get("paths") if isinstance(told, dict) else None
     if not isinstance(paths, dict):

@@ -15,6 +15,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from ..errors import SchemaError
 from . import names
+from .budget import Budget
 from .codec import ReflectedCodec, ReflectedTraining
 from .fields import is_repeated
 from .learned import making
@@ -33,7 +34,9 @@ _MANAGEMENT = (
 )
 
 
-def describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str]) -> ServiceDescription:
+def describe(
+    files: Mapping[str, FileDescriptorProto], services: Iterable[str], budget: Budget | None = None
+) -> ServiceDescription:
     """What the services offer, with all types built. Takes a while (about a millisecond a type): use a thread.
 
     Raises:
@@ -48,10 +51,10 @@ def describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str]) 
         raise SchemaError("the server's files have names that are no UTF-8") from None
 
 
-def describe_told(files: Iterable[bytes], services: Iterable[str]) -> ServiceDescription:
+def describe_told(files: Iterable[bytes], services: Iterable[str], budget: Budget | None = None) -> ServiceDescription:
     """As `describe`, of files as the server sent them."""
     told = [FileDescriptorProto.FromString(each) for each in files]
-    return describe({each.name: each for each in told}, services)
+    return describe({each.name: each for each in told}, services, budget)
 
 
 def _describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str]) -> ServiceDescription:

@@ -6,7 +6,7 @@ so one private definition serves both. `ReflectionReader` says what to ask next;
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf import (
@@ -21,14 +21,14 @@ from google.protobuf import (
     timestamp_pb2,
     wrappers_pb2,
 )
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError
 
 from ..errors import SchemaError, clean
+from .budget import Budget
+from .wire import count_parts
 
 PATHS = tuple(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1", "v1alpha"))
-
-MAX_FILES = 2_000
-MAX_BYTES = 16 * 1024 * 1024
 
 _MODULES = (
     any_pb2,
@@ -58,6 +58,8 @@ _MESSAGES: dict[str, list[tuple[str, int, Any, bool]]] = {
     "Files": [("file_descriptor_proto", 1, "bytes", True)],
     "Services": [("service", 1, "Service", True)],
     "Service": [("name", 1, "string", False)],
+    # What of a file says what else is to be asked for. The rest costs nothing but its bytes.
+    "File": [("name", 1, "string", False), ("dependency", 3, "string", True)],
     "Error": [("error_code", 1, "int32", False), ("error_message", 2, "string", False)],
 }
 
@@ -82,61 +84,95 @@ def _message_classes() -> dict[str, type[Any]]:
 
 
 _CLASSES = _message_classes()
+_SMALL = 1 << 20
+"""Bytes of which protobuf cannot make so many objects that they need counting."""
+_UNREADABLE = {
+    "Response": "answered something that is no reflection answer",
+    "File": "sent a file descriptor that cannot be read",
+}
 
 
 class ReflectionReader:
     """Learns all files of a server: ask `requests()`, give each answer to `feed()`, until there are no requests.
 
-    Raises (from `feed`):
-        SchemaError: an answer cannot be read, or the server describes more than `MAX_FILES` or `MAX_BYTES`.
+    Raises:
+        SchemaError: an answer cannot be read, or the server describes more than the budget allows.
+
+    Args:
+        budget: what the description may cost.
+        skip: how the names of services begin that are not asked about.
+
+    Attributes:
+        services: the names that the server listed.
+        files: its serialized files, by their names.
     """
 
-    def __init__(self, skip: Sequence[str] = ("grpc.",)) -> None:
+    def __init__(self, budget: Budget | None = None, skip: Sequence[str] = ("grpc.",)) -> None:
         self.services: list[str] = []
-        self.files: dict[str, descriptor_pb2.FileDescriptorProto] = {}
+        self.files: dict[str, bytes] = {}
+        self._budget = budget or Budget()
         self._skip = tuple(skip)
-        self._asked: set[str] = set()
-        self._size = 0
+        self._rounds = self._size = 0
+        self._seen: set[bytes] = set()
+        self._named: set[str] = set()
+        """Files that came, or that others depend on."""
+        self._missing: list[str] = []
+        """Of those the ones that were named last."""
         self._pending: list[bytes] = [_CLASSES["Request"](list_services="").SerializeToString()]
 
     def requests(self) -> list[bytes]:
         """What to ask next, each a message of its own on one call; each has one answer."""
+        self._rounds += 1
         # Some servers send whole closures, others the one file asked for.
-        for file in list(self.files.values()):
-            for name in file.dependency:
-                if name not in self.files and name not in WELL_KNOWN_FILES:
-                    self._ask(file_by_filename=name)
-        pending, self._pending = self._pending, []
+        missing = [_CLASSES["Request"](file_by_filename=each) for each in self._missing if each not in self.files]
+        pending = [*self._pending, *(each.SerializeToString() for each in missing)]
+        self._pending.clear()
+        self._missing.clear()
         return pending
 
     def feed(self, data: bytes) -> None:
-        """One answer to the last requests."""
-        try:
-            answer = _CLASSES["Response"].FromString(data)
-        except DecodeError:
-            raise SchemaError("the server's reflection answered something that is no reflection answer") from None
+        """One answer to the last requests. Of megabytes it takes a while: use a thread."""
+        self._budget.spend("bytes", len(data))
+        self._size += len(data)
+        answer = self._parsed("Response", data, _CLASSES["Response"].DESCRIPTOR)
         if answer.HasField("error_response"):
             error = answer.error_response
             raise SchemaError(f"reflection: {clean(error.error_message)} (gRPC status {error.error_code})")
-        self._take_files(answer.file_descriptor_response.file_descriptor_proto)
-        for service in answer.list_services_response.service:
-            if not service.name.startswith(self._skip):
-                self.services.append(service.name)
-                self._ask(file_containing_symbol=service.name)
+        for file in answer.file_descriptor_response.file_descriptor_proto:
+            self._take_file(file)
+        for name in dict.fromkeys(each.name for each in answer.list_services_response.service):
+            self._take_service(name)
 
-    def _take_files(self, files: Iterable[bytes]) -> None:
-        for data in files:
-            self._size += len(data)
-            try:
-                file = descriptor_pb2.FileDescriptorProto.FromString(data)
-            except DecodeError:
-                raise SchemaError("the server's reflection sent a file descriptor that cannot be read") from None
-            self.files.setdefault(file.name, file)
-            if len(self.files) > MAX_FILES or self._size > MAX_BYTES:
-                raise SchemaError(f"the server describes more than {MAX_FILES} files or {MAX_BYTES} bytes")
+    def _parsed(self, kind: str, data: bytes, descriptor: Descriptor) -> Any:
+        if self._size > _SMALL:
+            count_parts(data, descriptor, self._budget)
+        try:
+            return _CLASSES[kind].FromString(data)
+        except DecodeError:
+            raise SchemaError(f"the server's reflection {_UNREADABLE[kind]}") from None
 
-    def _ask(self, **request: str) -> None:
-        ((kind, name),) = request.items()
-        if f"{kind} {name}" not in self._asked:
-            self._asked.add(f"{kind} {name}")
-            self._pending.append(_CLASSES["Request"](**request).SerializeToString())
+    def _take_file(self, data: bytes) -> None:
+        if data in self._seen:  # a server sends all that a service needs, again for each service
+            return
+        self._seen.add(data)
+        file = self._parsed("File", data, descriptor_pb2.FileDescriptorProto.DESCRIPTOR)
+        if file.name not in self.files:
+            self._name(file.name)
+            self.files[file.name] = data
+            self._missing += [each for each in file.dependency if each not in WELL_KNOWN_FILES and self._name(each)]
+
+    def _name(self, file: str) -> bool:
+        """Count a file; whether that is its first time."""
+        if file in self._named:
+            return False
+        self._budget.spend("files")
+        self._named.add(self._budget.name(file))
+        return True
+
+    def _take_service(self, name: str) -> None:
+        if self._rounds > 1:
+            raise SchemaError("the server's reflection lists services where it was asked for files")
+        if not name.startswith(self._skip):
+            self._budget.spend("names")
+            self.services.append(self._budget.name(name))
+            self._pending.append(_CLASSES["Request"](file_containing_symbol=name).SerializeToString())

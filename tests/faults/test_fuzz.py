@@ -738,7 +738,7 @@ def reflect(answers: list[bytes]) -> Any:
     for data in answers:
         reader.requests()
         reader.feed(data)
-    return reflected.describe(reader.files, [*reader.services])
+    return reflected.describe_told(reader.files.values(), [*reader.services])
 
 
 def listing() -> bytes:

@@ -17,7 +17,8 @@ def reflect(state: Any, version: str) -> Callable[..., Any]:
     """A handler. v1 and v1alpha are the same messages.
 
     Faults: `reflection_versions`; `services` (names) and `files` (name -> hex of the descriptor, valid or not);
-    `reflection_raw` (hex, the answer to everything); `reflection_endless` (a new file each time); `reflection_hang`.
+    `reflection_raw` (hex, the answer to everything); `reflection_endless` (a new file each time); `reflection_hang`;
+    `reflection_listing` (one more service each time); `reflection_delay` (seconds before each answer).
     """
     honest = reflection.aio.ReflectionServicer([SERVICE, INFO_SERVICE, reflection.SERVICE_NAME], pool=LIBRARY.pool)
 
@@ -33,6 +34,7 @@ def reflect(state: Any, version: str) -> Callable[..., Any]:
                 await context.write(bytes.fromhex(faults["reflection_raw"]))
         elif "services" in faults:
             async for data in requests:
+                await asyncio.sleep(faults.get("reflection_delay", 0))
                 await context.write(_lie(faults, reflection_pb2.ServerReflectionRequest.FromString(data)))
         else:
             async for answer in honest.ServerReflectionInfo(_parsed(requests), context):
@@ -51,7 +53,10 @@ def _lie(faults: dict[str, Any], request: Any) -> bytes:
     answer = reflection_pb2.ServerReflectionResponse(original_request=request)
     asked = request.WhichOneof("message_request")
     files = {name: bytes.fromhex(data) for name, data in faults.get("files", {}).items()}
-    if asked == "list_services":
+    if faults.get("reflection_listing"):
+        number = request.file_containing_symbol.removeprefix("odd.S") or "0"
+        answer.list_services_response.service.add(name=f"odd.S{int(number) + 1}")
+    elif asked == "list_services":
         services = [reflection_pb2.ServiceResponse(name=name) for name in faults["services"]]
         answer.list_services_response.service.extend(services)
     elif asked == "file_by_filename" and faults.get("reflection_endless"):

@@ -7,8 +7,8 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha import reflection_pb2
 
-from remote_client._schema import reflection
-from remote_client._schema.reflected import describe
+from remote_client._schema.budget import Budget
+from remote_client._schema.reflected import describe, describe_told
 from remote_client._schema.reflection import ReflectionReader
 from remote_client.errors import SchemaError
 
@@ -68,7 +68,7 @@ def test_a_file_that_never_comes_is_asked_for_once() -> None:
     reader.feed(files([FileDescriptorProto(name="other")]))
     assert reader.requests() == []
     with pytest.raises(SchemaError, match="does not describe the file b"):
-        describe(reader.files, [])
+        describe_told(reader.files.values(), [])
 
 
 @pytest.mark.parametrize(
@@ -87,15 +87,13 @@ def test_bad_answers(answer: bytes, told: str) -> None:
         ReflectionReader().feed(answer)
 
 
-def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reflection, "MAX_FILES", 10)
+def test_limits() -> None:
     many = [FileDescriptorProto(name=str(number)) for number in range(11)]
-    ReflectionReader().feed(files(many[:10]))
+    ReflectionReader(Budget(limits={"files": 10})).feed(files(many[:10]))
     with pytest.raises(SchemaError, match="more than 10 files"):
-        ReflectionReader().feed(files(many))
-    monkeypatch.setattr(reflection, "MAX_BYTES", 1000)
-    reader = ReflectionReader()
-    with pytest.raises(SchemaError, match="1000 bytes"):
+        ReflectionReader(Budget(limits={"files": 10})).feed(files(many))
+    reader = ReflectionReader(Budget(limits={"bytes": 1000}))
+    with pytest.raises(SchemaError, match="1,000 bytes"):
         for _ in range(1000):  # the same file again and again costs, too
             reader.feed(files([FileDescriptorProto(name="a")]))
 

@@ -11,7 +11,6 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 from remote_client.client import RemoteClient
 from remote_client.errors import DeadlineExceededError, InputError, RemoteCallError, SchemaError, UnsupportedError
 from remote_client.settings import CallOptions
-from tests.support.clock import Stopwatch
 from tests.support.wire import WireServer
 from tests.support.wire_library import add_field, library_files
 
@@ -79,15 +78,14 @@ async def test_an_error_is_told_without_its_colours(wire: WireServer) -> None:
 async def test_answers_without_end(wire: WireServer) -> None:
     files = {"odd.proto": FileDescriptorProto(name="odd.proto", dependency=["file1.proto"]).SerializeToString().hex()}
     await wire.faults(services=[SERVICE], files=files, reflection_endless=True)
-    async with RemoteClient(wire.info(timeout=10)) as client:
-        watch = Stopwatch()
-        with pytest.raises(SchemaError, match="more than 2000 files"):
+    async with RemoteClient(wire.info(timeout=1)) as client:
+        with pytest.raises(SchemaError, match="more than 1 seconds") as caught:
             await client.describe()
-        assert watch.seconds < 10
+    assert isinstance(caught.value, DeadlineExceededError)
 
 
 async def test_too_many_files_and_too_many_bytes(wire: WireServer) -> None:
-    many = [FileDescriptorProto(name=f"file{index}.proto") for index in range(2100)]
+    many = [FileDescriptorProto(name=f"file{index}.proto") for index in range(10_001)]
     with pytest.raises(SchemaError, match="more than"):
         await describe(wire, *many)
     large = odd_file()

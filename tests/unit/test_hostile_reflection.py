@@ -1,0 +1,137 @@
+"""Reflection by servers that mean harm, without a server: what they say is counted before anything is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_reflection.v1alpha import reflection_pb2
+
+from remote_client._schema.budget import MAX_NAME, Budget, LateDescriptionError
+from remote_client._schema.reflection import ReflectionReader
+from remote_client.errors import SchemaError
+from tests.support.proc import forget_peak, peak
+
+Response = reflection_pb2.ServerReflectionResponse
+
+
+def services(*names: str) -> bytes:
+    return Response(list_services_response={"service": [{"name": name} for name in names]}).SerializeToString()
+
+
+def files(protos: Iterable[FileDescriptorProto]) -> bytes:
+    data = [proto.SerializeToString() for proto in protos]
+    return Response(file_descriptor_response={"file_descriptor_proto": data}).SerializeToString()
+
+
+def field(number: int, data: bytes) -> bytes:
+    """A field of a message, by protobuf's wire format."""
+    size, encoded = len(data), bytearray([number << 3 | 2])
+    while size > 0x7F:
+        encoded.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes(encoded) + bytes([size]) + data
+
+
+def begun(budget: Budget | None = None) -> ReflectionReader:
+    reader = ReflectionReader(budget)
+    reader.requests()
+    return reader
+
+
+def test_more_services_in_every_answer() -> None:
+    reader = begun()
+    reader.feed(services("a.S0"))
+    assert len(reader.requests()) == 1
+    with pytest.raises(SchemaError, match="lists services where it was asked for files"):
+        reader.feed(services("a.S1"))
+
+
+def test_services_have_a_limit() -> None:
+    reader = begun(Budget(limits={"names": 100}))
+    with pytest.raises(SchemaError, match="more than 100 names"):
+        reader.feed(services(*(f"a.S{number}" for number in range(200_000))))
+    assert len(reader.requests()) <= 100
+
+
+def test_a_service_listed_twice_is_one() -> None:
+    reader = begun()
+    reader.feed(services("a.S", "a.S"))
+    assert reader.services == ["a.S"]
+
+
+def test_files_that_are_only_named_have_a_limit() -> None:
+    reader = begun(Budget(limits={"files": 100}))
+    with pytest.raises(SchemaError, match="more than 100 files"):
+        reader.feed(files([FileDescriptorProto(name="a", dependency=[f"f{number}" for number in range(200_000)])]))
+    assert len(reader.requests()) <= 100
+
+
+def test_a_new_file_in_every_answer_has_a_limit() -> None:
+    reader = begun()
+    with pytest.raises(SchemaError, match="more than 10,000 files"):
+        for number in range(10_001):
+            reader.feed(files([FileDescriptorProto(name=f"f{number}", dependency=[f"f{number + 1}"])]))
+            assert len(reader.requests()) == 1
+
+
+def test_answers_that_drip_have_one_deadline() -> None:
+    now = 0.0
+    reader = begun(Budget(60, clock=lambda: now))
+    with pytest.raises(LateDescriptionError, match="more than 60 seconds"):
+        for number in range(1_000):
+            reader.feed(files([FileDescriptorProto(name=f"f{number}", dependency=[f"f{number + 1}"])]))
+            now += 0.4
+    assert now == pytest.approx(60, abs=1)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        services("a." + "S" * MAX_NAME),
+        files([FileDescriptorProto(name="f" * (MAX_NAME + 1))]),
+        files([FileDescriptorProto(name="a", dependency=["f" * (MAX_NAME + 1)])]),
+    ],
+    ids=["service", "file", "dependency"],
+)
+def test_long_names_are_refused(answer: bytes) -> None:
+    with pytest.raises(SchemaError, match=r"a name of 1,00\d letters"):
+        begun().feed(answer)
+
+
+EMPTY_MESSAGES = b"\x22\x00" * 4_000_000
+"""A file of 8 MB with four million messages, which take half a gigabyte in protobuf."""
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        field(6, b"\x0a\x00" * 4_000_000),
+        field(4, b"\x0a\x00" * 4_000_000),
+        field(4, field(1, EMPTY_MESSAGES)),
+        field(4, field(1, field(4, b"\x12\x00" * 4_000_000))),
+        field(4, field(1, b"\x1a\x00" * 4_000_000)),
+    ],
+    ids=["services", "files", "messages", "fields", "dependencies"],
+)
+def test_parts_without_content_are_counted_before_they_are_made(answer: bytes) -> None:
+    forget_peak()
+    before = peak()
+    with pytest.raises(SchemaError, match="more than 10,000 parts"):
+        begun(Budget(limits={"parts": 10_000})).feed(answer)
+    assert peak() - before < 50 << 20
+
+
+@pytest.mark.parametrize("rest", [b"\x22", b"\x22\xff", b"\x22\x05ab", b"\xff" * 11, b"\x0f", b"\x0b"])
+def test_what_is_no_message_is_told_by_protobuf(rest: bytes) -> None:
+    with pytest.raises(SchemaError, match="cannot be read"):
+        begun().feed(field(4, field(1, FileDescriptorProto(name="a").SerializeToString() + rest)))
+
+
+def test_whoever_is_given_up_reads_no_further() -> None:
+    budget = Budget()
+    reader = begun(budget)
+    budget.cancel()
+    with pytest.raises(SchemaError, match="given up"):
+        reader.feed(services("a.S"))
