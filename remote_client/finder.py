@@ -24,7 +24,6 @@ from .errors import (
     ConfigurationError,
     InvalidResponseError,
     PicklingError,
-    RemoteCallError,
     SchemaError,
     UnsupportedError,
     kind_of,
@@ -158,13 +157,20 @@ class RemoteModelFinder(Handle):
             await wait([ask for _, ask in asks], lambda: until)
 
     async def _discovered(self, name: str) -> _Located | None:
-        trained = await self.trainings.look(name)
-        if trained is True:
-            self.changed()
-        found = await self._poll_for(name)
-        if found is None and isinstance(trained, RemoteCallError):
-            raise trained
+        if not self.trainings.began(name):
+            return None if self._was_polled(name) else await self._poll_for(name)
+        # One after the other: a runtime lists a model that it tries to load in vain.
+        found, errors = await first([partial(self._trained, name), partial(self._poll_for, name)], stagger=True)
+        if found is None and errors:
+            raise errors[-1]
         return found
+
+    async def _trained(self, name: str) -> _Located | None:
+        """Poll for a model that this client trained, after its server was made to list it."""
+        if not await self.trainings.look(name):
+            return None
+        self.changed()
+        return await self._poll_for(name)
 
     def _config_of(self, model_path: str, server: Server, description: ServiceDescription) -> RemoteModuleConfig:
         supported = self.config.supported_models.get(model_path)
@@ -388,11 +394,13 @@ class RemoteModelFinder(Handle):
     async def _described(self, server: Server) -> _Located:
         return server, await self.describe(server)
 
-    async def _poll_for(self, name: str) -> _Located | None:
-        """Poll for a missing model, unless that was done just now."""
+    def _was_polled(self, name: str) -> bool:
+        """Whether the servers were polled just now."""
         now = asyncio.get_running_loop().time()
-        if now - self._polled.get(name if self._template else None, float("-inf")) < self.config.min_poll_time:
-            return None
+        return now - self._polled.get(name if self._template else None, float("-inf")) < self.config.min_poll_time
+
+    async def _poll_for(self, name: str) -> _Located | None:
+        """Poll for a missing model."""
         poll = self.poll(name)
 
         async def look(server: Server) -> _Located | None:

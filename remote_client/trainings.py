@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
-from .errors import AlreadyExistsError, NotFoundError, RemoteCallError
+from .errors import AlreadyExistsError, NotFoundError
 
-logger = logging.getLogger("remote_client")
 Lacks = Callable[[], Awaitable[NotFoundError | None]]
 """Asks the server for a model, which makes the server list it; see `homes.lacks`."""
 
@@ -62,14 +60,18 @@ class Trainings:
         """Drop a training whose model is listed or was undeployed."""
         self._begun.pop(name, None)
 
-    async def look(self, name: str) -> bool | RemoteCallError:
-        """Return whether this client trained a model and its server has it, or the error if it cannot be asked."""
+    def began(self, name: str) -> bool:
+        """Whether this client trains a model, or trained it and nobody lists it yet."""
+        return name in self._begun
+
+    async def look(self, name: str) -> bool:
+        """Return whether the server of a training has its model; asking makes it list the model.
+
+        Raises:
+            RemoteCallError: it cannot be asked.
+        """
         training = self._begun.get(name)
-        try:
-            return training is not None and await training.lacks() is None
-        except RemoteCallError as error:
-            logger.debug("is %s trained? %s", name, error)
-            return error
+        return training is not None and await training.lacks() is None
 
 
 def _taken(told: str, name: str, target: str | None = None) -> AlreadyExistsError:

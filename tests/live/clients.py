@@ -22,15 +22,15 @@ async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 @asynccontextmanager
-async def client_of(kind: str, protocol: Protocol, *gates: Gate) -> AsyncIterator[Any]:
+async def client_of(kind: str, protocol: Protocol, *gates: Gate, **settings: Any) -> AsyncIterator[Any]:
     """A client of either kind."""
     scheme = "http" if protocol == "http" else "grpc"
     targets = [f"{scheme}://127.0.0.1:{each.port}" for each in gates]
     if kind == "asyncio":
-        async with RemoteClient(targets) as client:
+        async with RemoteClient(targets, **settings) as client:
             yield client
         return
-    blocking = await asyncio.to_thread(sync.RemoteClient, targets)
+    blocking = await asyncio.to_thread(sync.RemoteClient, targets, **settings)
     try:
         yield blocking
     finally:

@@ -107,3 +107,21 @@ async def test_a_second_server_that_lists_it_later_is_called(runtime: Runtime, p
             async with RemoteClient(f"{scheme}://127.0.0.1:{port}") as other:
                 await other.undeploy_model(name)
     assert (first.sent + second.sent).count(b"config.yml") == 1
+
+
+async def test_what_was_trained_on_a_silent_server_is_found_on_another_one(
+    runtime: Runtime, protocol: Protocol, name: str
+) -> None:
+    scheme, port = ("grpc", runtime.port) if protocol == "grpc" else ("http", runtime.http_port)
+    async with Gate(port) as first, Gate(port) as second:
+        targets = [f"{scheme}://127.0.0.1:{each.port}" for each in (first, second)]
+        async with RemoteClient(targets, timeout=3600) as client, asyncio.timeout(30):
+            training = await (await client.model("foo")).train(**TRAINING, model_name=name)
+            await training.wait()
+            home, other_way = (first, second) if name.encode() in first.sent else (second, first)
+            async with RemoteClient(f"{scheme}://127.0.0.1:{port}") as other:  # from then on the runtime lists it
+                assert await (await other.training(training.id, name).model()).run_sample({"name": "World"})
+            home.hold()
+            model = await client.model(name)
+            assert model.config.connection.port == other_way.port
+            assert (await model.run_sample({"name": "World"})).greeting == "Hello World"

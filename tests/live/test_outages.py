@@ -186,3 +186,26 @@ async def test_a_result_that_is_not_there_yet_is_told_by_its_server(
             with pytest.raises(NotFoundError):
                 await call(both.prediction_job("SlowTask", job.id).result)
         await call(job.cancel)
+
+
+FOUND = {"job": ["status", "wait", "result", "cancel"], "training": ["status", "wait", "model", "cancel"]}
+
+
+@pytest.mark.parametrize("since", ["ever", "now"])
+@pytest.mark.parametrize(("kind", "deed"), [(kind, deed) for kind, deeds in FOUND.items() for deed in deeds])
+async def test_a_server_that_never_answers_holds_nothing_up(
+    gate: Gate, other_gate: Gate, protocol: Protocol, kind_of_client: str, kind: str, deed: str, since: str
+) -> None:
+    work, other_gate.to = Work(kind, 0.1), gate.to  # whose answers do not come back
+    async with client_of(kind_of_client, protocol, gate) as client:
+        job = await work.start(client)
+        await call(job.wait)
+    async with client_of(kind_of_client, protocol, other_gate, gate, timeout=3600) as client, asyncio.timeout(30):
+        if since == "now":  # it is known, and connected
+            await call(client.models)
+            await call(client.model, "foo")
+        other_gate.hold()
+        other_gate.sent.clear()
+        assert await call(getattr(handle(client, work, job.id), deed))
+        assert other_gate.sent  # it was asked
+    assert work.starts(gate) == 1
