@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from os import PathLike
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from ._closest import WORK, closest
 from ._copies import Handle
 from ._durations import Duration
 from ._schema.caikit_modules import is_caikit_module
@@ -186,7 +187,7 @@ class RemoteClient(Handle):
         """
         found = await self._finder.locate(name)
         if found is None:
-            raise self._not_found(name)
+            raise await self._not_found(name)
         server, config = found
         if isinstance(task, type):
             is_module = declared is None and (is_declared(task) or is_caikit_module(task))
@@ -213,11 +214,11 @@ class RemoteClient(Handle):
             trainings=self._finder.of(server).trainings,
         )
 
-    def _not_found(self, name: str) -> ModelNotFoundError:
+    async def _not_found(self, name: str) -> ModelNotFoundError:
         servers = self._finder.servers
-        known = sorted({model for server in servers for model in server.models})
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        known = chain.from_iterable(server.models for server in servers)
+        close = await aside(closest, name, known, 10 * WORK)
+        hint = f"; did you mean {close!r}?" if close else ""
         silent = "".join(
             f"; {each.connection.target} could not be asked ({each.error})" for each in servers if each.error
         )
@@ -244,7 +245,7 @@ class RemoteClient(Handle):
             return list(models.values())
         for name in names:
             if name not in models:
-                raise self._not_found(name)
+                raise await self._not_found(name)
         return [models[name] for name in names]
 
     async def deploy_model(

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from ._copies import Handle
-from ._schema.info import ModelInfo, why
+from ._schema.info import ModelInfo, read_models, why
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from ._schema.shared_names import meant
 from ._shared import described, shared_connections
@@ -38,6 +38,10 @@ from .trainings import Trainings
 
 logger = logging.getLogger("remote_client")
 _Located = tuple[Server, ServiceDescription]
+_Listed = tuple[dict[str, ModelInfo], dict[str, set[str]]]
+"""Models by name, and the ids of their modules by the modules' names."""
+MANY = 500
+"""Models that are read by another thread: they take a millisecond."""
 PATIENCE = 5.25
 """Seconds that what works without a server's description waits for it: longer than connecting may take, so that one is
 not tried twice, and shorter than others wait for this server (see `patience`)."""
@@ -203,6 +207,7 @@ class RemoteModelFinder(Handle):
         self.changed()
         server.deployed[name] = info
         server.models = {**server.models, name: info}
+        server.module_ids.setdefault(info.module_name, set()).add(info.module_id)
         self._rebalance()
 
     def undeployed(self, server: Server, name: str) -> None:
@@ -223,7 +228,7 @@ class RemoteModelFinder(Handle):
     ) -> RemoteRPCDescriptor | None:
         """The training named after a model's module, unless another module of the server has that name too."""
         named = [each for each in description.trainings.values() if each.module == info.module_name]
-        others = {each.module_id for each in server.models.values() if each.module_name == info.module_name}
+        others = server.module_ids.get(info.module_name, set())
         return named[0] if len(named) == 1 and others <= {info.module_id} else None
 
     async def discover(self, name: str | None = None) -> dict[str, ModelInfo]:
@@ -431,33 +436,34 @@ class RemoteModelFinder(Handle):
     async def _ask(self, server: Server) -> None:
         server.asked, server.refusal = asyncio.get_running_loop().time(), None
         try:
-            listed = await self._list_models_now(server)
+            listed, module_ids = await self._list_models_now(server)
         except Exception as error:
             server.error = error
             if not isinstance(error, ClosedError):
                 logger.warning("finder %s: %s did not answer: %s", self.instance_name, server.connection.target, error)
             return
-        for name in listed:
-            self.trainings.forget(name)
-            server.deployed.pop(name, None)
-        server.models, server.error = server.deployed | listed, None
+        self.trainings.forget_all(listed)
+        for name in [each for each in server.deployed if each in listed]:
+            del server.deployed[name]
+        server.models, server.module_ids, server.error = server.deployed | listed, module_ids, None
         if self._balancers and server.description is None:
             self._begin_to_describe(server)
         self._rebalance()
 
-    async def _list_models_now(self, server: Server) -> dict[str, ModelInfo]:
+    async def _list_models_now(self, server: Server) -> _Listed:
         while True:
             changes = self._changes
-            models = await self._list_models(server)
+            listed = await self._list_models(server)
             if changes == self._changes:
-                return models
+                return listed
 
-    async def _list_models(self, server: Server) -> dict[str, ModelInfo]:
+    async def _list_models(self, server: Server) -> _Listed:
         answer = await self.call(server, "GetModelsInfo")
         try:
-            # Over HTTP what is not known is null.
-            given = [{key: value for key, value in each.items() if value is not None} for each in answer["models"]]
-            return {each["name"]: ModelInfo(**each) for each in given}
+            models = answer["models"]
+            if len(models) <= MANY:
+                return read_models(models)
+            return await server.caller.connections.aside(read_models, models)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             told = why(error)
         # Raised here, so that the error, which holds the server's values, is no context of it.
@@ -483,9 +489,11 @@ def _remade(
 
 def _are_alike(one: Server, other: Server, name: str) -> bool:
     """Whether two servers have the same module as a model, and the same interface."""
-    return one is other or (
-        one.models[name].module_id == other.models[name].module_id and _interface(one) == _interface(other)
-    )
+    if one is other:
+        return True
+    # Servers that describe themselves alike share the description.
+    same = one.description is other.description or _interface(one) == _interface(other)
+    return same and one.models[name].module_id == other.models[name].module_id
 
 
 def _interface(server: Server) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 import re
 import sys
@@ -14,6 +13,7 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from . import jobs
+from ._closest import closest
 from ._copies import Handle
 from ._durations import Duration
 from ._html import table
@@ -25,7 +25,7 @@ from ._sources import END, source_of
 from ._transport.balance import Balancer
 from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller, RemoteStream, frames
-from .errors import InputError, NotFoundError, OutcomeUnknownError, SchemaError, UnsupportedError
+from .errors import InputError, NotFoundError, OutcomeUnknownError, SchemaError, UnsupportedError, clean
 from .flights import Flights
 from .homes import FindHome, Home, can_ask, lacks, runs_of
 from .jobs import PredictionJob, TrainingJob
@@ -266,8 +266,8 @@ class RemoteModuleBase(Handle):
                 f"{name}: HTTP has no streamed inputs; connect to the runtime's gRPC port", name=name, obj=self
             )
         methods = [each for each in dir(type(self)) if each.startswith("run")]
-        close = difflib.get_close_matches(name, methods, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"its methods are {', '.join(methods) or 'none'}"
+        close = closest(name, methods)
+        hint = f"did you mean {close}?" if close else clean(f"its methods are {', '.join(methods) or 'none'}")
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}; {hint}", name=name, obj=self)
 
     def __repr__(self) -> str:

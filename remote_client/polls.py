@@ -26,6 +26,7 @@ class Server:
         connection: how it is reached.
         caller: calls its methods, for no model.
         models: the models it listed when it last answered, and those that were deployed since.
+        module_ids: the ids of their modules, by the modules' names.
         deployed: the models that it was given here and has not listed yet.
         error: why it did not answer the last poll, or not in time; None if it did.
         description: what it can do, once that was read.
@@ -37,6 +38,7 @@ class Server:
         self.connection = connection
         self.caller = caller
         self.models: dict[str, ModelInfo] = {}
+        self.module_ids: dict[str, set[str]] = {}
         self.deployed: dict[str, ModelInfo] = {}
         self.error: Exception | None = None
         self.description: ServiceDescription | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Container, Iterator
 from dataclasses import dataclass
 
 from .errors import AlreadyExistsError, NotFoundError
@@ -59,6 +59,11 @@ class Trainings:
     def forget(self, name: str) -> None:
         """Drop a training whose model is listed or was undeployed."""
         self._begun.pop(name, None)
+
+    def forget_all(self, listed: Container[str]) -> None:
+        """Drop the trainings whose models are listed."""
+        for name in [each for each in self._begun if each in listed]:
+            self.forget(name)
 
     def began(self, name: str) -> bool:
         """Whether this client trains a model, or trained it and nobody lists it yet."""

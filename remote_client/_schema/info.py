@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -43,6 +43,21 @@ class ModelInfo(_Info):
     @property
     def module_name(self) -> str:
         return self.module_metadata.get("name", "")
+
+
+def read_models(models: Iterable[Mapping[str, Any]]) -> tuple[dict[str, ModelInfo], dict[str, set[str]]]:
+    """Return listed models by name, and the ids of their modules by the modules' names.
+
+    Raises:
+        Exception: they are none; see `why`.
+    """
+    # Over HTTP what is not known is null.
+    given = [{key: value for key, value in each.items() if value is not None} for each in models]
+    by_name = {each["name"]: ModelInfo(**each) for each in given}
+    module_ids: dict[str, set[str]] = {}
+    for each in by_name.values():
+        module_ids.setdefault(each.module_name, set()).add(each.module_id)
+    return by_name, module_ids
 
 
 class RuntimeInfo(_Info):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from .._closest import closest
 from ..errors import InputError, clean
 from .rpc import RemoteRPCDescriptor, ServiceDescription
 
 T = TypeVar("T")
 Tasks = Iterable[tuple[str, Sequence[RemoteRPCDescriptor]]]
 """Tasks by the names that `task=` takes, with their methods."""
-_MOST_NAMES = 1000
-"""Names that a misspelt one is compared with."""
 
 
 def keyed(named: Collection[tuple[str, RemoteRPCDescriptor, T]]) -> dict[str, T]:
@@ -55,8 +53,8 @@ def the_one_meant(tasks: Tasks, wanted: str, runtime: str, model: str) -> str:
     if found:
         raise InputError(clean(f"{told} several tasks {wanted!r}; choose one: {choices(found, model)}"))
     names = [key for key, _ in tasks]
-    close = difflib.get_close_matches(wanted, names[:_MOST_NAMES], n=1)
-    hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(names)}"
+    close = closest(wanted, names)
+    hint = f"did you mean {close}?" if close else f"it has {', '.join(names)}"
     raise InputError(clean(f"{told} no task {wanted!r}; {hint}"))
 
 

@@ -17,12 +17,14 @@ Response = reflection_pb2.ServerReflectionResponse
 
 
 def services(*names: str) -> bytes:
-    return Response(list_services_response={"service": [{"name": name} for name in names]}).SerializeToString()
+    data: bytes = Response(list_services_response={"service": [{"name": name} for name in names]}).SerializeToString()
+    return data
 
 
 def files(protos: Iterable[FileDescriptorProto]) -> bytes:
-    data = [proto.SerializeToString() for proto in protos]
-    return Response(file_descriptor_response={"file_descriptor_proto": data}).SerializeToString()
+    told = [proto.SerializeToString() for proto in protos]
+    data: bytes = Response(file_descriptor_response={"file_descriptor_proto": told}).SerializeToString()
+    return data
 
 
 def field(number: int, data: bytes) -> bytes:

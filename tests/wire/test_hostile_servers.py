@@ -15,7 +15,7 @@ from remote_client import RemoteClient, reading, sync
 from remote_client._schema import openapi
 from remote_client._schema.budget import Budget
 from remote_client._schema.rpc import ServiceDescription
-from remote_client.errors import DeadlineExceededError, SchemaError
+from remote_client.errors import DeadlineExceededError, ModelNotFoundError, SchemaError
 from tests.support.clock import longest_stall
 from tests.support.http_wire import KEEP, HttpWire, chunk, drip, head, repeat, send
 from tests.support.proc import forget_peak, peak
@@ -226,3 +226,37 @@ def test_the_end_of_a_loop_ends_the_making_of_types(http_wire: HttpWire, endless
 
     asyncio.run(leave())
     assert endless.ended.wait(5)
+
+
+# -- lists of models --------------------------------------------------------------------------------------------------
+
+MANY = [f"model-{number:06}-wrong" for number in range(20_000)]
+
+
+@pytest.fixture(params=["grpc", "http"])
+async def crowded(request: pytest.FixtureRequest, wire: WireServer, http_wire: HttpWire) -> str:
+    """A server that lists tens of thousands of models."""
+    await wire.faults(models=MANY)
+    body = {"models": [{"name": name, "module_metadata": {"name": "Sample"}} for name in MANY]}
+    await http_wire.faults({"GET /info/models": {"body": body}})
+    return wire.target if request.param == "grpc" else http_wire.target
+
+
+async def test_many_models_and_a_wrong_name_do_not_hold_up_the_loop(crowded: str) -> None:
+    async with RemoteClient(crowded) as client:
+        await client.describe()
+        assert await longest_stall(_miss(client, "model-000042-wrung")) < 0.2
+        assert await longest_stall(client.models()) < 0.2
+        assert await longest_stall(client.model(MANY[-1])) < 0.2
+
+
+async def _miss(client: RemoteClient, name: str) -> None:
+    with pytest.raises(ModelNotFoundError, match="did you mean 'model-000042-wrong'"):
+        await client.model(name)
+
+
+def test_many_models_and_a_wrong_name_over_the_blocking_client(crowded: str) -> None:
+    with sync.RemoteClient(crowded) as client:
+        with pytest.raises(ModelNotFoundError, match="did you mean 'model-000042-wrong'"):
+            client.model("model-000042-wrung")
+        assert len(client.models()) == len(MANY)
