@@ -1,4 +1,4 @@
-"""1,200 connections cut at random bytes while a job, a training or a deployment is started: none is started twice."""
+"""Nothing is started twice, whatever happens to the connection of its start: counted at the door of the runtime."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ import pytest
 
 from remote_client import RemoteClient
 from remote_client.errors import InternalError, OutcomeUnknownError, UnavailableError
-from tests.support.faulty_proxy import FaultyProxy
+from tests.support.faulty_proxy import FaultyProxy, reset
+from tests.support.gate import Gate
 from tests.support.runtime import SAMPLE_MODELS, Runtime
 
-from .protocols import Protocol
+from .clients import call, client_of
+from .protocols import Protocol, port_of
 
 TRIES = 50
 AT_ONCE = 4
@@ -60,15 +62,15 @@ class CuttingProxy(FaultyProxy):
         return await super()._suffer(sink, data, answers)
 
 
-async def start(client: RemoteClient, model: Any, kind: str, token: str) -> None:
+async def start(client: Any, model: Any, kind: str, token: str) -> None:
     if kind == "job":
-        await model.start_sample_job({"name": token})
+        await call(model.start_sample_job, {"name": token})
     elif kind == "training":
         name = f"m-{uuid.uuid4().hex}"  # no token: before a start the server is asked for the name
         rows = [{"name": token}]
-        await model.train(module="SampleModule", training_data=rows, union_list=["x"], model_name=name)
+        await call(model.train, module="SampleModule", training_data=rows, union_list=["x"], model_name=name)
     else:
-        await client.deploy_model(token, CONFIG)
+        await call(client.deploy_model, token, CONFIG)
 
 
 @pytest.mark.parametrize("seed", [1])
@@ -76,7 +78,7 @@ async def start(client: RemoteClient, model: Any, kind: str, token: str) -> None
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 async def test_200_starts_with_connections_cut(starts: Runtime, protocol: Protocol, kind: str, seed: int) -> None:
     seen: Counter[str] = Counter()
-    port = starts.port if protocol == "grpc" else starts.http_port
+    port = port_of(starts, protocol)
 
     async def work(chance: random.Random) -> None:
         async with CuttingProxy(port, LONGEST[protocol], chance) as proxy:
@@ -109,3 +111,67 @@ async def test_200_starts_with_connections_cut(starts: Runtime, protocol: Protoc
     print(dict(seen))
     assert seen["unknown"] > TRIES, seen
     assert seen["started"], seen
+
+
+class Door(Gate):
+    """Lets a start through to the runtime, and then something happens to its connection.
+
+    Attributes:
+        token: what the start is known by.
+    """
+
+    def __init__(self, to: int, fault: str) -> None:
+        super().__init__(to)
+        self._fault = fault
+        self._begun = False
+        self.token = b""
+
+    async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(1 << 16):
+            self.sent += data
+            await self._write(data, sink)
+            if self.token and self.token in self.sent and not self._begun:
+                self._begun = True
+                self._suffer()
+        sink.close()
+
+    def _suffer(self) -> None:
+        if self._fault == "shut":
+            self._server.close()
+            self.cut()
+        elif self._fault == "reset":
+            for each in list(self._writers):
+                reset(each)
+        elif self._fault == "deadline":
+            self.hold()
+
+    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        loses = self._fault == "lost answer"
+        while loses and (data := await source.read(1 << 16)):
+            if self._begun:
+                self._fault = ""
+                self.cut()
+                return
+            sink.write(data)
+        await super()._pass(source, sink)
+
+
+@pytest.mark.parametrize("fault", ["shut", "reset", "lost answer", "deadline"])
+@pytest.mark.parametrize("kind", ["job", "training", "deployment"])
+async def test_a_start_that_went_out_is_not_sent_again(
+    starts: Runtime, protocol: Protocol, kind_of_client: str, kind: str, fault: str
+) -> None:
+    token = f"t-{uuid.uuid4().hex}"
+    async with Door(port_of(starts, protocol), fault) as door:
+        limit = 1.0 if fault == "deadline" else 60.0
+        async with client_of(kind_of_client, protocol, door, retries=5, timeout=limit) as client:
+            model = await call(client.model, "foo")
+            await start(client, model, kind, f"t-{uuid.uuid4().hex}")
+            door.token = token.encode()
+            with pytest.raises(OutcomeUnknownError):
+                await start(client, model, kind, token)
+            if fault == "shut":
+                await door.open()
+            door.release()
+            await call(client.models)
+    assert door.sent.count(token.encode()) == 1

@@ -48,7 +48,7 @@ class FaultyProxy:
         self._writers.add(writer)
         if self.fault in ("refuse", "accept and close"):
             if self.fault == "refuse":
-                _reset(writer)
+                reset(writer)
             writer.close()
             return
         there, back = await asyncio.open_connection("127.0.0.1", self._to)
@@ -66,7 +66,7 @@ class FaultyProxy:
                     sink.write(data[: self.cut_after - passed])
                     await sink.drain()
                     if not self.gently:
-                        _reset(sink)
+                        reset(sink)
                     return
                 if not await self._suffer(sink, data, answers):
                     return
@@ -92,14 +92,14 @@ class FaultyProxy:
         elif fault in ("cut", "reset") and answers:
             sink.write(data[: self._chance.randrange(len(data))])
             if fault == "reset":
-                _reset(sink)
+                reset(sink)
             return False
         sink.write(data)
         await sink.drain()
         return True
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
+def reset(writer: asyncio.StreamWriter) -> None:
     """End a connection with RST instead of FIN."""
     sock = writer.get_extra_info("socket")
     if sock is not None:
