@@ -6,7 +6,7 @@ memory for the types of a server grow with the square of their number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from contextvars import ContextVar
 from typing import Any
 
@@ -17,6 +17,8 @@ from pydantic_core import CoreSchema, core_schema, to_json
 from .budget import Budget
 
 _MARK = "remote_client_by_reference"
+_MOST_MODELS, _MOST_FIELDS = 32, 10_000
+"""Of models that get copies of each other's core schemas: as many levels deep, and as many fields of all copies."""
 _Models = Set[type[BaseModel]]
 _later: ContextVar[_Models] = ContextVar("later", default=frozenset())
 """Models that `complete` completes after the one at hand."""
@@ -56,20 +58,26 @@ class ByReference(BaseModel):
             _told.reset(token)
 
 
-def complete(models: Mapping[type[BaseModel], Mapping[str, type[Any]]], budget: Budget) -> None:
-    """Complete models that refer to each other, without copies of their core schemas in each other's.
+def complete(models: Sequence[type[BaseModel]], namespace: Mapping[str, type[Any]], budget: Budget) -> None:
+    """Complete models that refer to each other.
+
+    A few get copies of their core schemas in each other's, as pydantic has it: quick to validate. Where these would be
+    many or large, each refers to those that are not complete yet, which are looked up when a value is validated.
 
     Args:
-        models: the models, and for each what its forward references stand for.
-        budget: asked before each.
+        models: the models.
+        namespace: what their forward references stand for.
+        budget: counts the fields that pydantic reads.
     """
-    later = set(models)
+    fields = sum(len(each.model_fields) for each in models)
+    is_small = len(models) <= _MOST_MODELS and len(models) * fields <= _MOST_FIELDS
+    later = set() if is_small else set(models)
     token = _later.set(later)
     try:
-        for model, types in models.items():
-            budget.check()
+        for model in models:
+            budget.spend("nodes", fields if is_small else len(model.model_fields))
             later.discard(model)
-            model.model_rebuild(_types_namespace=types)
+            model.model_rebuild(_types_namespace=namespace)
     finally:
         _later.reset(token)
 
