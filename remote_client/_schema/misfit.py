@@ -14,6 +14,10 @@ BAD = (TypeError, ValueError, OverflowError, RecursionError, Error)
 """What protobuf and the checks of values raise for a value that does not fit."""
 
 
+_NO_UTF8 = "can't be encoded in UTF-8."
+"""The end of the ValueError that protobuf's implementation in Python raises for text with surrogates."""
+
+
 class Misfit(InputError):  # noqa: N818 - users see an InputError
     """A value that does not fit, and the path to it; the codec makes an `InputError` of it."""
 
@@ -28,7 +32,7 @@ def misfit(error: BaseException, name: str | int, field: FieldDescriptor | None 
     if isinstance(error, Misfit):
         joint = "" if error.path.startswith("[") else "."
         path, message = f"{joint}{error.path}", error.message
-    elif isinstance(error, UnicodeError):
+    elif isinstance(error, UnicodeError) or str(error).endswith(_NO_UTF8):
         path, message = "", "is not valid Unicode, so it has no UTF-8 form"
     elif isinstance(error, RecursionError):
         path, message = "", "is nested too deeply"

@@ -87,9 +87,11 @@ def _fill(draw: st.DrawFn, message: Any, field: FieldDescriptor, depth: int) -> 
 @hypothesis.given(zoo=messages(ZOO))
 def test_over_grpc(zoo: Any, output: Any) -> None:
     answer = ECHO.codec.decode(zoo.SerializeToString(), output)
+    # What protobuf's implementation in Python reads, too: it has one NaN.
+    expected = type(zoo).FromString(zoo.SerializeToString()).SerializeToString(deterministic=True)
     for each in (answer, pickle.loads(pickle.dumps(answer))) if output == "dict" else (answer,):
         again = REQUEST.FromString(encode(each)).zoo
-        assert again.SerializeToString(deterministic=True) == zoo.SerializeToString(deterministic=True)
+        assert again.SerializeToString(deterministic=True) == expected
 
 
 PLACE = st.fixed_dictionaries(
