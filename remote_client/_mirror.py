@@ -16,7 +16,7 @@ from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, TypeVar
 from pydantic import BaseModel
 
 from ._loop_thread import END_TIME, LoopThread, closers, loop_thread, run
-from ._sources import close, close_quietly
+from ._sources import close, collect
 from .errors import STREAM_CLOSED, ClosedError, ForkedError, PicklingError, lost
 
 P = ParamSpec("P")
@@ -383,13 +383,7 @@ def fed(value: Any) -> Any:
 
 def held(value: Any) -> Any:
     """An argument of a training: iterables are taken now, in the caller's thread."""
-    if not _is_taken(value):
-        return value
-    iterator = iter(value)
-    try:
-        return list(iterator)
-    finally:
-        close_quietly(iterator)
+    return collect(value) if _is_taken(value) else value
 
 
 def _is_taken(value: Any) -> bool:

@@ -71,6 +71,15 @@ def source_of(iterable: Iterable[Any] | AsyncIterable[Any]) -> Source:
     return Source(iter(iterable))
 
 
+def collect(iterable: Iterable[Any]) -> list[Any]:
+    """Return the items of an iterable, and close the iterator that gave them."""
+    iterator = iter(iterable)
+    try:
+        return list(iterator)
+    finally:
+        close_quietly(iterator)
+
+
 def close(iterator: Any) -> None:
     """Close an iterator that has a `close`."""
     ends = getattr(iterator, "close", None)

@@ -30,6 +30,7 @@ from ._callables import off_loop
 from ._durations import Duration
 from ._loop_thread import loop_thread, run
 from ._mirror import Blocking, RemoteStream, blocking, fed, held
+from ._schema.declared import UnboundCodec
 from ._schema.info import ModelInfo, RuntimeInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription, Spelled, TaskDescription
 from ._transport.engine import AsyncTransport
@@ -122,8 +123,10 @@ class RemoteModuleBase(Blocking):
     def remote_method_request(self, descriptor: RemoteRPCDescriptor, /, *args: Any, **kwargs: Any) -> Any:
         """Call one remote method; see `remote_client.RemoteModuleBase.remote_method_request`."""
         thread = loop_thread()
-        if descriptor.input_streaming:
-            args, kwargs = tuple(map(fed, args)), {name: fed(each) for name, each in kwargs.items()}
+        if descriptor.input_streaming or isinstance(descriptor.codec, UnboundCodec):
+            # Arguments of an unbound method are encoded in the loop's thread, which an iterator may hold up.
+            take = fed if descriptor.input_streaming else held
+            args, kwargs = tuple(map(take, args)), {name: take(each) for name, each in kwargs.items()}
         answer = self._twin.remote_method_request(descriptor, *args, **kwargs)
         if isinstance(answer, _RemoteStream):
             return RemoteStream._of(answer)

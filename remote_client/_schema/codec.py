@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -99,7 +99,11 @@ class ReflectedCodec:
         return self._serialize(constants), {self._attributes.get(name, name): each for name, each in streams.items()}
 
     def _is_stream(self, name: str, value: Any) -> bool:
-        if value is None or isinstance(value, _CONSTANTS) or (name in self._messages and is_row(value)):
+        if value is None or isinstance(value, _CONSTANTS):
+            return False
+        if isinstance(value, (AsyncIterator, Iterator)):
+            return True  # also where it is a dataclass, as the streams of anyio are
+        if name in self._messages and is_row(value):
             return False
         if name in self._repeated and isinstance(value, (list, tuple)):
             # A list is one value of such a parameter; a list of lists is a stream of values.

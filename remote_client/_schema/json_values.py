@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
+from .._sources import collect
 from ..errors import kind_of, shown
 from .foreign import fields_given, is_row, items_of, own, row_of
 from .foreign import text as text_of
@@ -77,7 +78,7 @@ def plain(value: Any, *, text: bool = False) -> Any:
     if (items := items_of(value)) is not value:
         return plain(items, text=text)
     if hasattr(type(value), "__iter__") and not isinstance(value, (bytes, bytearray, memoryview)):
-        return [plain(each, text=text) for each in value]
+        return [plain(each, text=text) for each in collect(value)]
     return _text(value) if text else value
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from .._sources import collect
 from .foreign import table_rows
 
 FIELD = "data_stream"
@@ -36,7 +37,7 @@ def as_source(value: Any, files: Callable[[list[str]], Any], rows: Callable[[lis
         return value  # refused where it is converted
     if hasattr(type(value), "model_fields") or hasattr(value, "DESCRIPTOR"):
         return value if hasattr(value, FIELD) else {FIELD: value}
-    items = list(value)
+    items = collect(value)
     if items and all(isinstance(each, PurePath) for each in items):
         return {FIELD: files([str(each) for each in items])}
     return {FIELD: rows(items)}

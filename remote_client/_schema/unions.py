@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
+from .._sources import collect
 from ..errors import kind_of
 from .fields import SCALARS, fields_of, message_of, sequence_field
 from .foreign import fields_given, is_row, own, row_of
@@ -100,6 +101,7 @@ class Chooser:
 
     def _try(self, value: Any) -> Message:
         """A message with the one member set that takes the value."""
+        value = _lasting(value)
         if is_row(value) and any(each.message_type and not sequence_field(each.message_type) for each in self._members):
             value = row_of(value)
         fitting: list[tuple[FieldDescriptor, Message]] = []
@@ -139,6 +141,15 @@ class Chooser:
         if isinstance(value, (str, bytes)):
             return [each for each in self._members if each.message_type is None]
         return sorted(self._members, key=partial(_likelihood, value))
+
+
+def _lasting(value: Any) -> Any:
+    """Return a value for several tries: the first one would use up an iterator, and the next find it empty."""
+    if isinstance(value, Iterator):
+        return collect(value)
+    if isinstance(value, Mapping) and any(isinstance(each, Iterator) for each in value.values()):
+        return {name: _lasting(each) for name, each in value.items()}
+    return value
 
 
 def _likelihood(items: Any, member: FieldDescriptor) -> int:

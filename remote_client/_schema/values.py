@@ -16,6 +16,7 @@ from typing import Any
 from google.protobuf import struct_pb2
 from pydantic import BaseModel
 
+from .._sources import collect
 from ..errors import kind_of, shown
 from .foreign import EXACT_INTEGER, exact_double, fields_given, is_exact_float32, is_row, items_of, own, row_of, text
 
@@ -89,7 +90,7 @@ def as_items(value: Any) -> Any:
     value = items_of(own(value))
     if isinstance(value, (str, bytes, bytearray, Mapping)) or not hasattr(type(value), "__iter__"):
         raise TypeError(f"expected a list, not {kind_of(value)}")
-    return list(value)
+    return collect(value)
 
 
 def as_mapping(value: Any) -> Mapping[Any, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Self
+from weakref import WeakSet
 
 from .proxy import Proxy
 
@@ -19,6 +20,7 @@ class Gate(Proxy):
     def __init__(self, to: int) -> None:
         super().__init__(to)
         self.sent = bytearray()
+        self._inward: WeakSet[asyncio.StreamWriter] = WeakSet()
         self._passing = asyncio.Event()
         self._passing.set()
 
@@ -52,12 +54,12 @@ class Gate(Proxy):
         """Pass on what was held up, and what comes."""
         self._passing.set()
 
+    async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        self._inward.add(sink)
+        await self._pass(source, sink)
+
     async def _write(self, data: bytes, sink: asyncio.StreamWriter) -> None:
+        if sink in self._inward:
+            self.sent += data
         await self._passing.wait()
         await super()._write(data, sink)
-
-    async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        while data := await source.read(1 << 16):
-            self.sent += data
-            await self._write(data, sink)
-        sink.close()

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import io
+import json
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, AnyStr, Literal
+from typing import Any, Literal
 
 import aiostream
 import anyio
@@ -124,21 +125,23 @@ class iterator:
         self._source.end()
 
 
-def file(source: Source) -> Any:
-    """The items, texts or bytes, as the lines of a file."""
-    kind, newline = (io.StringIO, "\n") if isinstance(source.items[0], str) else (io.BytesIO, b"\n")
+class file(io.BytesIO):
+    """The items as the lines of a file: bytes, or JSON."""
 
-    class File(kind):  # type: ignore[valid-type, misc]
-        def __next__(self) -> Any:
-            source.asked()
-            return super().__next__().rstrip(newline)
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._is_raw = isinstance(source.items[0], bytes)
+        super().__init__(b"\n".join(each if self._is_raw else json.dumps(each).encode() for each in source.items))
 
-        def close(self) -> None:
-            if not self.closed:
-                super().close()
-                source.end()
+    def __next__(self) -> Any:
+        self._source.asked()
+        line = super().__next__().rstrip(b"\n")
+        return line if self._is_raw else json.loads(line)
 
-    return File(newline.join(source.items))  # type: ignore[attr-defined]
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._source.end()
 
 
 def anyio_stream(source: Source) -> Any:
@@ -169,9 +172,9 @@ SOURCES = (async_generator, generator, iterator, file, anyio_stream, aiostream_s
 SYNC_SOURCES = (generator, iterator, file)
 
 
-def flood(first: AnyStr) -> list[AnyStr]:
-    """An item, and more than the network takes of a server that reads nothing."""
-    return [first, *[first[:1] * (1 << 20)] * 64]
+def flood(first: bytes) -> list[bytes]:
+    """What orders something of `wire_server`, and more than the network takes if that reads nothing."""
+    return [first, *[bytes(1 << 20)] * 64]
 
 
 # -- ends -------------------------------------------------------------------------------------------------------------
@@ -203,7 +206,9 @@ def wire_methods(module: Any) -> Methods:
     )
 
 
-WIRE_ORDERS: dict[Order, bytes] = {"answer": b"1", "fail": b"fail", "hang": b"hang"}
+WIRE_ITEMS: dict[Order, list[bytes]] = {
+    order: flood(first) for order, first in (("answer", b"1"), ("fail", b"fail"), ("hang", b"hang"))
+}
 
 
 @dataclass(frozen=True)
@@ -222,9 +227,9 @@ class End:
     awaited: bool = True
     own: bool = False
 
-    def source(self, first: str | bytes) -> Source:
+    def source(self, flood: list[Any]) -> Source:
         """Return a source for such a call: more than the network takes, or an item and an error."""
-        return Source([first], own=BoomError("own")) if self.own else Source(flood(first))
+        return Source(flood[:1], own=BoomError("own")) if self.own else Source(flood)
 
     def __str__(self) -> str:
         return self.run.__name__.strip("_")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -12,15 +13,19 @@ from typing import Any
 import pytest
 
 from remote_client.errors import ClosedError, RemoteCallError
-from remote_client.sync import wrapped
+from remote_client.sync import RemoteClient, wrapped
+from tests.live.protocols import PROTOCOLS, Protocol, target_of
 from tests.support.http_wire import HttpWire, http_module
+from tests.support.runtime import Runtime
 from tests.support.sources import (
     BLOCKING_ENDS,
     CTRL_C,
     KINDS,
     SOURCES,
-    WIRE_ORDERS,
+    WIRE_ITEMS,
     End,
+    Source,
+    generator,
     wire_answers,
     wire_methods,
 )
@@ -51,7 +56,7 @@ def http(http_process: HttpWire) -> Iterator[Any]:
 @pytest.mark.parametrize("end", [*BLOCKING_ENDS, CTRL_C], ids=str)
 @pytest.mark.parametrize("make", SOURCES, ids=lambda each: each.__name__)
 def test_a_source_is_closed_by_the_thread_that_read_it(module: Any, interruptible: None, make: Any, end: End) -> None:
-    source = end.source(WIRE_ORDERS[end.order])
+    source = end.source(WIRE_ITEMS[end.order])
     items = make(source)
     end.run(wire_methods(module), source, items)
     if end.awaited:
@@ -132,3 +137,20 @@ def test_after_ctrl_c_the_stream_is_closed_not_complete(answers: Any, interrupti
     for _ in range(2):
         with pytest.raises(ClosedError, match="broken off"):
             next(stream)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_list_is_read_by_the_thread_that_calls(runtime: Runtime, protocol: Protocol) -> None:
+    """Also of a module that has yet to ask the server how it is called, as one from another process has."""
+    with RemoteClient(target_of(runtime, protocol)) as client:
+        model = pickle.loads(pickle.dumps(client.model("numbers")))
+        source = Source([1.0, 2.0])
+
+        def items() -> Iterator[float]:
+            for each in generator(source):
+                assert client.healthy()  # a call inside of a call
+                yield each
+
+        assert model.run_numbers(items()).total == 3.0
+        assert {thread for thread, _ in source.users} == {threading.current_thread()}
+        source.check()

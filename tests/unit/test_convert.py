@@ -230,6 +230,12 @@ def test_unions_of_sequences() -> None:
     assert "expected one of" in refused("sequence", "text")
 
 
+@pytest.mark.parametrize("items", [["a", "b"], [1, 2], [1.5, 2.5], []], ids=str)
+def test_an_iterator_for_a_union_of_sequences_loses_no_item(items: list[Any]) -> None:
+    for given in (iter(items), {"values": iter(items)}):
+        assert encode({"sequence": given}) == encode({"sequence": items})
+
+
 def test_union_of_enum_and_time() -> None:
     now = datetime.now(UTC)
     assert echo({"mixed": now}).mixed == now

@@ -13,7 +13,7 @@ from remote_client.errors import ClosedError, FailedPreconditionError
 from tests.support.sources import (
     ENDS,
     SOURCES,
-    WIRE_ORDERS,
+    WIRE_ITEMS,
     BoomError,
     End,
     Source,
@@ -39,7 +39,7 @@ async def read(stream: Any) -> None:
 @pytest.mark.parametrize("make", SOURCES, ids=lambda each: each.__name__)
 @pytest.mark.filterwarnings("error::UserWarning")
 async def test_a_source_is_closed_where_it_was_read(module: Any, no_gc: None, make: Any, end: End) -> None:
-    source = end.source(WIRE_ORDERS[end.order])
+    source = end.source(WIRE_ITEMS[end.order])
     async with asyncio.timeout(20):
         await end.run(wire_methods(module), source, make(source))
         if end.awaited:
