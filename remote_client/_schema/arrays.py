@@ -5,13 +5,13 @@ number by number.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from .fields import INTEGERS, fields_of, is_packed, is_repeated
+from .fields import INTEGERS, Field, is_packed, is_repeated
 from .wire import number
 
 _T = FieldDescriptor
@@ -32,10 +32,10 @@ _MOST_FIELDS = 64
 """A message of more is left to protobuf, as looking at each would take longer than what it saves."""
 
 
-def buffers(descriptor: Descriptor) -> dict[str, tuple[int, str]]:
+def buffers(fields: Iterable[Field]) -> dict[str, tuple[int, str]]:
     """The fields of a message that `packed` may take: its name -> the tag on the wire, and the code of the items."""
     found: dict[str, tuple[int, str]] = {}
-    for field in fields_of(descriptor):
+    for field in fields:
         member = field.members[0]
         if is_repeated(member) and is_packed(member) and member.type in BUFFERS:
             found[field.name] = (member.number << 3 | 2, BUFFERS[member.type])
@@ -87,9 +87,9 @@ def as_array(numbers: Any, kind: str) -> Any:
     return numpy.array(numbers, kind)
 
 
-def packed_fields(descriptor: Descriptor) -> dict[int, tuple[str, str]]:
+def packed_fields(fields: Iterable[Field]) -> dict[int, tuple[str, str]]:
     """The fields of a message that `lift` can take out: the tag on the wire -> its name and numpy's type."""
-    members = [field.members[0] for field in fields_of(descriptor) if not field.union]
+    members = [field.members[0] for field in fields if not field.union]
     return {
         each.number << 3 | 2: (each.name, ARRAYS[each.type])
         for each in members

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from copy import copy
 from types import NoneType
 from typing import Any, get_args
 
@@ -37,6 +38,12 @@ class Binder:
         named = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
         self.positions = tuple(each.name for each in named)
         self.required = tuple(each.name for each in named if each.default is inspect.Parameter.empty)
+
+    def named(self, name: str) -> Binder:
+        """Return the binder of another method with the same parameters."""
+        other = copy(self)
+        other._name = name
+        return other
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The values by parameter; a name that is no parameter stays as it is.

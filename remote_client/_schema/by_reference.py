@@ -58,7 +58,7 @@ class ByReference(BaseModel):
             _told.reset(token)
 
 
-def complete(models: Sequence[type[BaseModel]], namespace: Mapping[str, type[Any]], budget: Budget) -> None:
+def complete(models: Sequence[type[BaseModel]], namespace: Mapping[str, Any], budget: Budget) -> None:
     """Complete models that refer to each other.
 
     A few get copies of their core schemas in each other's, as pydantic has it: quick to validate. Where these would be

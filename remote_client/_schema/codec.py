@@ -7,8 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from functools import cache, partial
 from typing import Any
 
-from google.protobuf import message_factory
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 from pydantic import BaseModel
@@ -18,7 +17,7 @@ from ..settings import Output
 from .arrays import buffers, lift, packed, packed_fields
 from .binding import Binder
 from .convert import Deed
-from .fields import Field, either, fields_of, is_map, is_repeated, map_entry, message_of, sequence_field
+from .fields import Field, either, is_map, is_repeated, map_entry, message_of, sequence_field
 from .foreign import is_row, table_rows
 from .misfit import Misfit
 from .rpc import OUTPUT_PATH
@@ -39,25 +38,28 @@ class ReflectedCodec:
     """See `rpc.Codec`. Parameters are the request's fields: a singular one outside any oneof is required."""
 
     def __init__(self, name: str, method: MethodDescriptor, types: Types) -> None:
-        fields = fields_of(method.input_type)
+        request = types.shared(("request", method.input_type.full_name), lambda: _Request(method.input_type, types))
+        answer = method.output_type
         self._name = name
-        self._attributes = {field.name: field.attribute for field in fields}
-        self._repeated = {field.attribute for field in fields if not field.union and is_repeated(field.members[0])}
-        self._messages = {field.attribute for field in fields if any(each.message_type for each in field.members)}
-        self._request = message_factory.GetMessageClass(method.input_type)
-        self._response = message_factory.GetMessageClass(method.output_type)
+        self._attributes = request.attributes
+        self._repeated = request.repeated
+        self._messages = request.messages
+        self._request = types.messages.of(method.input_type)
+        self._response = types.messages.of(answer)
         self._fill = types.encoder(method.input_type)
-        self._converter: Callable[[Deed], Callable[[Any], Any]] = cache(partial(types.decoder, method.output_type))
-        self._make = self._converter("make")
-        self._let_travel = cache(partial(types.let_travel, method.output_type))
-        self._packed = packed_fields(method.output_type)
-        self._buffers = {
-            self._attributes[name]: (tag, code) for name, (tag, code) in buffers(method.input_type).items()
-        }
-        self._model: type[BaseModel] = types.model(method.output_type)
-        self.signature = _signature(fields, method, types)
-        self._binder = Binder(name, self.signature, self._attributes)
-        self._lacks_message = any(_is_required(each) and each.members[0].message_type is not None for each in fields)
+        self._converter: Callable[[Deed], Callable[[Any], Any]] = cache(partial(types.decoder, answer))
+        self._make = types.maker(answer)
+        self._let_travel = cache(partial(types.messages.let_travel, answer))
+        self._packed = types.shared(("packed", answer.full_name), lambda: packed_fields(types.fields(answer)))
+        self._buffers = request.buffers
+        self._model: type[BaseModel] = types.of(answer)
+        self.signature, binder = _parameters(self._arguments(method), method, types)
+        self._binder = binder.named(name)
+        self._lacks_message = request.lacks_message
+
+    def _arguments(self, method: MethodDescriptor) -> Descriptor:
+        """Return the message that has the arguments."""
+        return method.input_type
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         return self._serialize(self._binder.bind(args, kwargs))
@@ -145,10 +147,11 @@ class ReflectedTraining(ReflectedCodec):
 
     def __init__(self, name: str, method: MethodDescriptor, types: Types) -> None:
         super().__init__(name, method, types)
-        fields = fields_of(message_of(method.input_type.fields_by_name["parameters"]))
-        self.signature = _signature(fields, method, types)
-        self._binder = Binder(name, self.signature, {field.name: field.attribute for field in fields})
-        self._sources = {field.attribute: _file_lists(field, types) for field in fields if _is_source(field)}
+        arguments = self._arguments(method)
+        self._sources = types.shared(("sources", arguments.full_name), lambda: _sources(types.fields(arguments), types))
+
+    def _arguments(self, method: MethodDescriptor) -> Descriptor:
+        return message_of(method.input_type.fields_by_name["parameters"])
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         values = dict(self._binder.bind(args, kwargs))
@@ -162,6 +165,22 @@ class ReflectedTraining(ReflectedCodec):
         return path.removeprefix("parameters.").replace(f".{FIELD}.", ".")
 
 
+class _Request:
+    """What all methods share that take one type of request."""
+
+    def __init__(self, descriptor: Descriptor, types: Types) -> None:
+        fields = types.fields(descriptor)
+        self.attributes = {field.name: field.attribute for field in fields}
+        self.repeated = {field.attribute for field in fields if not field.union and is_repeated(field.members[0])}
+        self.messages = {field.attribute for field in fields if any(each.message_type for each in field.members)}
+        self.buffers = {self.attributes[name]: tag_and_code for name, tag_and_code in buffers(fields).items()}
+        self.lacks_message = any(_is_required(each) and each.members[0].message_type is not None for each in fields)
+
+
+def _sources(fields: list[Field], types: Types) -> dict[str, Callable[[list[str]], Any]]:
+    return {field.attribute: _file_lists(field, types) for field in fields if _is_source(field)}
+
+
 def _is_source(field: Field) -> bool:
     message = field.members[0].message_type
     return message is not None and list(message.oneofs_by_name) == [FIELD]
@@ -172,12 +191,25 @@ def _file_lists(field: Field, types: Types) -> Callable[[list[str]], Any]:
     member = message_of(field.members[0]).fields_by_name.get("list_of_files")
     if member is None or member.message_type is None:
         return lambda files: {"files": files}
-    model = types.model(member.message_type)
+    model = types.of(member.message_type)
     return lambda files: model(files=files)
 
 
 def _is_required(field: Field) -> bool:
     return not field.union and not field.optional and not is_repeated(field.members[0])
+
+
+def _parameters(arguments: Descriptor, method: MethodDescriptor, types: Types) -> tuple[inspect.Signature, Binder]:
+    """Return the method's signature and what binds its arguments, which methods of the same types share."""
+
+    def make() -> tuple[inspect.Signature, Binder]:
+        fields = types.fields(arguments)
+        types.budget.spend("nodes", len(fields))
+        signature = _signature(fields, method, types)
+        return signature, Binder("", signature, {field.name: field.attribute for field in fields})
+
+    streams = method.client_streaming, method.server_streaming
+    return types.shared(("parameters", arguments.full_name, method.output_type.full_name, *streams), make)
 
 
 def _signature(fields: list[Field], method: MethodDescriptor, types: Types) -> inspect.Signature:
@@ -196,7 +228,7 @@ def _signature(fields: list[Field], method: MethodDescriptor, types: Types) -> i
             annotation=kind if needed else kind | None,
         )
         (required if needed else others).append(parameter)
-    answer = types.model(method.output_type)
+    answer = types.of(method.output_type)
     return inspect.Signature(
         [*required, *others], return_annotation=_ASYNC_ITERATOR[answer] if method.server_streaming else answer
     )

@@ -50,6 +50,11 @@ _SLOTS = {
     "set_extra": BaseModel.__dict__["__pydantic_extra__"].__set__,
     "set_private": BaseModel.__dict__["__pydantic_private__"].__set__,
 }
+Check = Callable[[], None]
+
+
+def _unchecked() -> None:
+    """Allow the generation of a converter, as calls do."""
 
 
 class Converters:
@@ -58,13 +63,18 @@ class Converters:
     Args:
         model: gives the pydantic model of a message.
         enum_type: gives the enum of an enum descriptor.
+        fields: gives the fields of a message.
     """
 
     def __init__(
-        self, model: Callable[[Descriptor], type[BaseModel]], enum_type: Callable[[EnumDescriptor], Any]
+        self,
+        model: Callable[[Descriptor], type[BaseModel]],
+        enum_type: Callable[[EnumDescriptor], Any],
+        fields: Callable[[Descriptor], list[Field]] = fields_of,
     ) -> None:
         self._model = model
         self._enum_type = enum_type
+        self._fields_of = fields
         self._numbers: dict[str, int] = {}
         self._fields: list[list[Field]] = []
         self._enums: dict[str, str] = {}
@@ -88,22 +98,26 @@ class Converters:
             self._space[f"set_{_KNOWN[full_name]}"] = setter
             self._space[f"get_{_KNOWN[full_name]}"] = getter
 
-    def encoder(self, descriptor: Descriptor) -> Callable[[Any, Any], None]:
-        """`encode(message, value)`: sets the message's fields from a mapping, model or message. Raises Misfit."""
-        encode: Callable[[Any, Any], None] = self._generated("encode", descriptor)
+    def encoder(self, descriptor: Descriptor, check: Check = _unchecked) -> Callable[[Any, Any], None]:
+        """`encode(message, value)`: sets the message's fields from a mapping, model or message. Raises Misfit.
+
+        `check` is called before each converter is generated.
+        """
+        encode: Callable[[Any, Any], None] = self._generated("encode", descriptor, check)
         return encode
 
-    def decoder(self, descriptor: Descriptor, deed: Deed) -> Callable[[Any], Any]:
+    def decoder(self, descriptor: Descriptor, deed: Deed, check: Check = _unchecked) -> Callable[[Any], Any]:
         """What makes of a message its pydantic model (`make`), as validating the dicts would make it; nested dicts, by
         the names on the wire (`read`); or such dicts with the repeated numbers as arrays of numpy's (`array`).
         """
-        decode: Callable[[Any], Any] = self._generated(deed, descriptor)
+        decode: Callable[[Any], Any] = self._generated(deed, descriptor, check)
         return decode
 
-    def _generated(self, deed: str, descriptor: Descriptor) -> Any:
+    def _generated(self, deed: str, descriptor: Descriptor, check: Check = _unchecked) -> Any:
         with self._generating:  # a large answer is decoded by another thread
             name = self._add(deed, descriptor)
             while self._waiting:  # a converter's source adds those of the types that it refers to
+                check()
                 self._generate(*self._waiting.pop())
             return self._space[name]
 
@@ -120,7 +134,7 @@ class Converters:
         number = self._numbers.get(descriptor.full_name)
         if number is None:
             number = self._numbers[descriptor.full_name] = len(self._numbers)
-            fields = fields_of(descriptor)
+            fields = self._fields_of(descriptor)
             self._fields.append(fields)
             self._space[f"MODEL_{number}"] = self._model(descriptor)
             names = self._space[f"NAMES_{number}"] = {field.name: field.attribute for field in fields}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from operator import or_
+from typing import Any, Union
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
@@ -12,6 +14,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from .identifiers import attributes_of
 from .values import WELL_KNOWN
 
+Type = Descriptor | EnumDescriptor
 _T = FieldDescriptor
 INTEGERS = {
     **dict.fromkeys((_T.TYPE_INT32, _T.TYPE_SINT32, _T.TYPE_SFIXED32), "int32"),
@@ -28,6 +31,7 @@ SCALARS: dict[int, tuple[type, str]] = {
     _T.TYPE_STRING: (str, "as_str"),
     _T.TYPE_BYTES: (bytes, "as_bytes"),
 }
+_MANY = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,11 @@ def message_of(field: FieldDescriptor) -> Descriptor:
     """The message type of a field that has one."""
     assert field.message_type is not None
     return field.message_type
+
+
+def type_of(field: FieldDescriptor) -> Type | None:
+    """The message or the enum that a field has."""
+    return field.message_type if field.message_type is not None else field.enum_type
 
 
 def is_repeated(field: FieldDescriptor) -> bool:
@@ -125,9 +134,7 @@ def python_type(
     return model(field.message_type)
 
 
-def either(kinds: Iterable[Any]) -> Any:
+def either(kinds: Sequence[Any]) -> Any:
     """The union of some types."""
-    union: Any = None
-    for index, kind in enumerate(kinds):
-        union = kind if index == 0 else union | kind
-    return union
+    # `|` compares each type with each.
+    return reduce(or_, kinds) if len(kinds) < _MANY else Union[tuple(kinds)]  # noqa: UP007 - it takes any number

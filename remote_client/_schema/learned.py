@@ -51,21 +51,36 @@ class Part:
 _parts: WeakValueDictionary[bytes, Part] = WeakValueDictionary()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Recipe:
     """What a learned class is made of.
 
     Attributes:
         make: makes the class of the name and the parts; a function that can be imported.
         name: the type's name in its schema.
-        parts: the type's own part and all that it refers to.
         digest: what tells this recipe from others.
     """
 
-    make: Callable[[str, tuple[Part, ...]], type[Any]]
-    name: str
-    parts: tuple[Part, ...]
-    digest: bytes
+    __slots__ = ("_parts", "digest", "make", "name")
+
+    def __init__(
+        self,
+        make: Callable[[str, tuple[Part, ...]], type[Any]],
+        name: str,
+        parts: tuple[Part, ...] | Callable[[], tuple[Part, ...]],
+        digest: bytes,
+    ) -> None:
+        self.make = make
+        self.name = name
+        self.digest = digest
+        self._parts = parts
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The type's own part and all that it refers to. Few types are pickled: no other recipe holds that many."""
+        return self._parts() if callable(self._parts) else self._parts
+
+    def __reduce__(self) -> Any:
+        return Recipe, (self.make, self.name, self.parts, self.digest)
 
     def find(self) -> type[Any] | None:
         """The class, if it lives."""
@@ -84,6 +99,12 @@ def keep(kind: type[T]) -> type[T]:
     """Keep a class that came with an unpickled object for a while, as more such objects may come."""
     _recent.append(kind)
     return kind
+
+
+def publish(made: type[Any], recipe: Recipe) -> None:
+    """Let others find a class by what it is made of."""
+    setattr(made, _RECIPE, recipe)
+    _classes[recipe.digest] = made
 
 
 class Unfinished:

@@ -4,58 +4,85 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 
+from .budget import Budget
+from .fields import Type, type_of
+from .graphs import Groups
 from .learned import Part, Recipe
 from .pools import pool_of
 from .reflection import WELL_KNOWN_FILES
 
 _HEAD = ("name", "package", "syntax", "edition", "options")
 """What of a file its types need."""
-Type = Descriptor | EnumDescriptor
 
 
 class Parts:
-    """The parts of one pool's types, each made once. A nested type's part is that of the type around it."""
+    """The parts of one pool's types, each made once. A nested type's part is that of the type around it.
 
-    def __init__(self) -> None:
+    Args:
+        budget: asked before each part.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._outermost: dict[str, Type] = {}
         self._parts: dict[str, Part] = {}
+        self._own: dict[str, bytes] = {}
+        """The digest of each part alone."""
         self._digests: dict[str, bytes] = {}
-        self._references: dict[str, list[Type]] = {}
+        """The digest of each part and of all that it refers to."""
+        self._references: dict[str, list[str]] = {}
+        self._groups = Groups(self._add)
         self._files: dict[str, _File] = {}
 
     def recipe(self, kind: Type) -> Recipe:
         """What the class of a message or an enum is made of."""
-        names = sorted(self._closure(_outermost(kind)))
-        digest = hashlib.sha256(b"protobuf:" + kind.full_name.encode())
-        for name in names:
-            digest.update(self._digests[name])
-        return Recipe(make, kind.full_name, tuple(self._parts[name] for name in names), digest.digest())
+        name = self._known(_outermost(kind))
+        for group in self._groups.of(name):
+            self._digest(group)
+        digest = hashlib.sha256(b"protobuf:" + kind.full_name.encode() + self._digests[name]).digest()
+        return Recipe(make, kind.full_name, partial(self._closure, name), digest)
 
-    def _closure(self, start: Type) -> set[str]:
-        found: set[str] = set()
+    def _digest(self, group: list[str]) -> None:
+        """Digest parts that refer to each other. All else that they refer to has a digest."""
+        others = {self._digests.get(each, b"") for name in group for each in self._references[name]}
+        told = sorted(self._own[name] for name in group) + sorted(others)
+        self._digests |= dict.fromkeys(group, hashlib.sha256(b"".join(told)).digest())
+
+    def _closure(self, start: str) -> tuple[Part, ...]:
+        found = {start}
         waiting = [start]
         while waiting:
-            kind = waiting.pop()
-            if kind.full_name not in found:
-                found.add(kind.full_name)
-                if kind.full_name not in self._parts:
-                    self._add(kind)
-                waiting += self._references[kind.full_name]
-        return found
+            new = set(self._references[waiting.pop()]) - found
+            found |= new
+            waiting += new
+        return tuple(self._parts[name] for name in sorted(found))
 
-    def _add(self, kind: Type) -> None:
+    def _known(self, kind: Type) -> str:
+        self._outermost[kind.full_name] = kind
+        return kind.full_name
+
+    def _add(self, name: str) -> list[str]:
+        """Make the part of an outermost type, and return the names of those that it refers to."""
+        self._budget.check()
+        kind = self._outermost[name]
         references = {each.full_name: each for each in _references(kind)}
-        imports = {each.file.name for each in references.values()} - {kind.file.name}
-        own = [each for each in references.values() if each.file.name not in WELL_KNOWN_FILES]
+        imports = sorted({each.file.name for each in references.values()} - {kind.file.name})
         file = self._file(kind)
-        part = Part(kind.full_name, file.definition(kind), file.head, tuple(sorted(imports)))
-        digest = self._digests[kind.full_name] = hashlib.sha256(repr(part).encode()).digest()
-        self._parts[kind.full_name] = part.shared(digest)
-        self._references[kind.full_name] = own
+        part = Part(name, file.definition(kind), file.head, tuple(imports))
+        # The head may be long, and stands in all parts of its file.
+        digest = hashlib.sha256(repr((name, imports, file.digest)).encode())
+        digest.update(part.data)
+        self._own[name] = digest.digest()
+        self._parts[name] = part.shared(self._own[name])
+        own = [self._known(each) for each in references.values() if each.file.name not in WELL_KNOWN_FILES]
+        self._references[name] = own
+        return own
 
     def _file(self, kind: Type) -> _File:
         name = kind.file.name
@@ -73,6 +100,7 @@ class _File:
         self._enums = {each.name: each for each in file.enum_type}
         head = {name: getattr(file, name) for name in _HEAD if file.HasField(name)}  # type: ignore[arg-type]
         self.head = FileDescriptorProto(**head).SerializeToString()
+        self.digest = hashlib.sha256(self.head).digest()
 
     def definition(self, kind: Type) -> bytes:
         """A file that has the one type: such files, one after the other, are a file that has them all."""
@@ -102,36 +130,35 @@ def _references(kind: Type) -> Iterator[Type]:
     if isinstance(kind, EnumDescriptor):
         return
     for field in kind.fields:
-        if (used := _type_of(field)) is not None:
+        if (used := type_of(field)) is not None:
             yield _outermost(used)
     for each in kind.nested_types:
         yield from _references(each)
 
 
-def _type_of(field: FieldDescriptor) -> Type | None:
-    return field.message_type if field.message_type is not None else field.enum_type
-
-
 def files_of(parts: tuple[Part, ...]) -> dict[str, FileDescriptorProto]:
     """The files that the parts stand in, without all else."""
-    files: dict[str, FileDescriptorProto] = {}
+    files: dict[bytes, FileDescriptorProto] = {}
+    imports: dict[bytes, set[str]] = {}
     for part in parts:
-        head = FileDescriptorProto.FromString(part.file)
-        file = files.setdefault(head.name, head)
-        file.MergeFromString(part.data)
-        file.dependency.extend(each for each in part.imports if each not in file.dependency)
-    return files
+        if part.file not in files:
+            files[part.file] = FileDescriptorProto.FromString(part.file)
+        files[part.file].MergeFromString(part.data)
+        imports.setdefault(part.file, set()).update(part.imports)
+    for head, file in files.items():
+        file.dependency.extend(sorted(imports[head]))
+    return {file.name: file for file in files.values()}
 
 
 def make(name: str, parts: tuple[Part, ...]) -> type[Any]:
     """The class of a message or an enum, of its recipe."""
     from .types import Types  # which make recipes
 
-    pool, types = pool_of(files_of(parts)), Types()
+    budget = Budget()
+    pool, types = pool_of(files_of(parts), budget), Types(budget)
     try:
-        message = pool.FindMessageTypeByName(name)
+        kind: Type = pool.FindMessageTypeByName(name)
     except KeyError:
-        found: type[Any] = types.enum(pool.FindEnumTypeByName(name))
-    else:
-        found = types.model(message)
+        kind = pool.FindEnumTypeByName(name)
+    found: type[Any] = types.of(kind)
     return found

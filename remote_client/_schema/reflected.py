@@ -44,7 +44,7 @@ def describe(
     """
     try:
         with making():
-            return _describe(files, services)
+            return _describe(files, services, budget or Budget())
     except RecursionError:
         raise SchemaError("the server's types are nested too deeply") from None
     except UnicodeDecodeError:
@@ -57,9 +57,9 @@ def describe_told(files: Iterable[bytes], services: Iterable[str], budget: Budge
     return describe({each.name: each for each in told}, services, budget)
 
 
-def _describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str]) -> ServiceDescription:
-    pool = pool_of(files)
-    types = Types()
+def _describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str], budget: Budget) -> ServiceDescription:
+    pool = pool_of(files, budget)
+    types = Types(budget)
     tasks: dict[str, _ByService[list[MethodDescriptor]]] = {}
     jobs: dict[str, _ByService[dict[str, MethodDescriptor]]] = {}
     trainings: list[MethodDescriptor] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, ForwardRef
+from typing import Annotated, Any, ForwardRef, TypeVar
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, create_model
@@ -12,13 +12,18 @@ from pydantic import Field as PydanticField
 
 from .._html import table
 from ..errors import SchemaError
-from .attributes import complete
+from .budget import Budget
+from .by_reference import complete
 from .convert import Converters, Deed
-from .fields import Field, either, fields_of, is_map, is_repeated, map_entry, python_type
+from .fields import Field, Type, either, fields_of, is_map, is_repeated, map_entry, python_type, type_of
 from .foreign import candidates
-from .learned import LearnedEnum, LearnedModel, Unfinished
-from .messages import let_travel
+from .graphs import Groups
+from .learned import LearnedEnum, LearnedModel, publish
+from .messages import MessageClasses
 from .protobuf_parts import Parts
+from .values import WELL_KNOWN
+
+T = TypeVar("T")
 
 
 class RemoteMessage(LearnedModel):
@@ -71,93 +76,121 @@ class RemoteEnum(LearnedEnum):
 
 
 class Types:
-    """The pydantic models and enums of one pool, each made once. Where another pool has the same type it is shared."""
+    """The pydantic models and enums of one pool, each made once. Where another pool has the same type it is shared.
 
-    def __init__(self) -> None:
+    Types that refer to each other are made together, after all others that they refer to.
+
+    Args:
+        budget: counts what they cost.
+    """
+
+    def __init__(self, budget: Budget | None = None) -> None:
         self.by_name: dict[str, type[Any]] = {}
-        self._making: dict[str, str] = {}
-        self._incomplete: list[type[BaseModel]] = []
-        self._unfinished = Unfinished()
-        self._parts = Parts()
-        self._converters = Converters(self.model, self.enum)
+        self.budget = budget or Budget()
+        self._descriptors: dict[str, Type] = {}
+        self._groups = Groups(self._references)
+        self._fields: dict[str, list[Field]] = {}
+        self._shared: dict[tuple[Any, ...], Any] = {}
+        self._forward: dict[str, str] = {}
+        """How the types of the group at hand are called in each other's annotations."""
+        self._parts = Parts(self.budget)
+        self.messages = MessageClasses(self._parts)
+        self._converters = Converters(self.of, self.of, self.fields)
 
-    def model(self, descriptor: Descriptor) -> Any:
-        """The model of a message; inside its own making a forward reference."""
+    def of(self, descriptor: Type) -> Any:
+        """Return the model of a message or the enum; while those that it refers to are made, a forward reference."""
         full_name = descriptor.full_name
         if full_name in self.by_name:
             return self.by_name[full_name]
-        if full_name in self._making:
-            return ForwardRef(self._making[full_name])
-        recipe = self._parts.recipe(descriptor)
-        if (known := recipe.find()) is not None:
-            return self._adopt(descriptor, known)
-        self._making[full_name] = (
-            f"_type_{len(self._making)}"  # no field is called so: they have no underscore in front
-        )
-        fields: dict[str, Any] = {}
-        for field in fields_of(descriptor):
-            fields[field.attribute] = (self._annotation(field), PydanticField(**self._default(field)))
+        if full_name in self._forward:
+            return ForwardRef(self._forward[full_name])
+        for group in self._groups.of(self._known(descriptor)):
+            self._make([self._descriptors[name] for name in group])
+        return self.by_name[full_name]
+
+    def fields(self, descriptor: Descriptor) -> list[Field]:
+        """Return the fields of a message."""
+        if descriptor.full_name not in self._fields:
+            self._fields[descriptor.full_name] = fields_of(descriptor)
+        return self._fields[descriptor.full_name]
+
+    def shared(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """Return what methods of the same types share. It is made once."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        found: T = self._shared[key]
+        return found
+
+    def _known(self, descriptor: Type) -> str:
+        self._descriptors[descriptor.full_name] = descriptor
+        return descriptor.full_name
+
+    def _references(self, name: str) -> list[str]:
+        descriptor = self._descriptors[name]
+        if isinstance(descriptor, EnumDescriptor):
+            return []
+        members = (member for field in self.fields(descriptor) for member in field.members)
+        types = [type_of(map_entry(member)[1] if is_map(member) else member) for member in members]
+        return [self._known(each) for each in types if each is not None and each.full_name not in WELL_KNOWN]
+
+    def _make(self, group: list[Type]) -> None:
+        """Make types that refer to each other, or a type that does not refer to itself."""
+        recipes = [self._parts.recipe(each) for each in group]
+        made: list[Any] = [each.find() for each in recipes]
+        if None in made:
+            made = self._new(group)
+            for kind, recipe in zip(made, recipes, strict=True):
+                publish(kind, recipe)
+        self.by_name |= {recipe.name: kind for recipe, kind in zip(recipes, made, strict=True)}
+
+    def _new(self, group: list[Any]) -> list[type[Any]]:
+        self.budget.check()
+        if isinstance(group[0], EnumDescriptor):
+            return [_enum(group[0])]
+        names = [each.full_name for each in group]
+        if len(group) > 1 or names[0] in self._references(names[0]):
+            # pydantic copies the names that it is given for each model: one name has all. No field has an underscore
+            # in front.
+            self._forward = {name: f"_types[{number}]" for number, name in enumerate(names)}
+        made = [self._model(each) for each in group]
+        if self._forward:
+            complete(made, {"_types": made}, self.budget)
+            self._forward = {}
+        return made
+
+    def _model(self, descriptor: Descriptor) -> type[BaseModel]:
+        self.budget.check()
+        fields: dict[str, Any] = {
+            field.attribute: (self._annotation(field), PydanticField(**self._default(field)))
+            for field in self.fields(descriptor)
+        }
+        full_name = descriptor.full_name
         try:
-            made = create_model(
+            return create_model(
                 descriptor.name,
                 __base__=RemoteMessage,
-                __module__=descriptor.full_name.rpartition(".")[0],
+                __module__=full_name.rpartition(".")[0],
                 __doc__=f"{full_name}, as the server describes it.",
                 **fields,
             )
         except Exception as error:
             raise SchemaError(f"{full_name} cannot be a pydantic model: {error}") from error
-        self.by_name[full_name] = made
-        self._unfinished.add(made, recipe)
-        self._incomplete.append(made)
-        complete(self._incomplete, self._making, self.by_name)
-        if not self._incomplete:
-            self._unfinished.publish()
-        return made
-
-    def _adopt(self, descriptor: Descriptor, known: type[Any]) -> type[Any]:
-        """Take over a model that is there already, and all types that it has."""
-        self.by_name[descriptor.full_name] = known
-        for field in fields_of(descriptor):
-            self._annotation(field)
-        return known
-
-    def enum(self, descriptor: EnumDescriptor) -> Any:
-        """The enum of a descriptor."""
-        if descriptor.full_name not in self.by_name:
-            recipe = self._parts.recipe(descriptor)
-            if (known := recipe.find()) is not None:
-                self.by_name[descriptor.full_name] = known
-                return known
-            members = {value.name: value.number for value in descriptor.values}
-            base: Any = RemoteEnum
-            try:
-                made = base(descriptor.name, members, module=descriptor.full_name.rpartition(".")[0])
-            except (TypeError, ValueError) as error:
-                raise SchemaError(f"{descriptor.full_name} cannot be an enum: {error}") from None
-            if made.__members__.keys() != members.keys():
-                raise SchemaError(f"{descriptor.full_name} cannot be an enum: Python uses some of its names")
-            self.by_name[descriptor.full_name] = made
-            self._unfinished.add(made, recipe)
-            if not self._incomplete:
-                self._unfinished.publish()
-        return self.by_name[descriptor.full_name]
 
     def encoder(self, descriptor: Descriptor) -> Callable[[Any, Any], None]:
-        """See `Converters.encoder`."""
-        return self._converters.encoder(descriptor)
+        """Return `Converters.encoder`, within the budget."""
+        return self._converters.encoder(descriptor, self.budget.check)
+
+    def maker(self, descriptor: Descriptor) -> Callable[[Any], Any]:
+        """Return `Converters.decoder` that makes models, within the budget."""
+        return self._converters.decoder(descriptor, "make", self.budget.check)
 
     def decoder(self, descriptor: Descriptor, deed: Deed) -> Callable[[Any], Any]:
-        """See `Converters.decoder`."""
+        """Return `Converters.decoder`. It is generated by the first call that needs it."""
         return self._converters.decoder(descriptor, deed)
-
-    def let_travel(self, descriptor: Descriptor) -> None:
-        """See `messages.let_travel`."""
-        let_travel(descriptor, self._parts)
 
     def one(self, field: FieldDescriptor) -> Any:
         """The type of one value of a field."""
-        return python_type(field, self.model, self.enum)
+        return python_type(field, self.of, self.of)
 
     def _annotation(self, field: Field) -> Any:
         """The type of a field of a model. It takes an enum's members by name too."""
@@ -189,8 +222,22 @@ class Types:
         if field.union or field.optional or member.message_type is not None:
             return options | {"default": None}
         if member.enum_type is not None:
-            return options | {"default": self.enum(member.enum_type)(member.default_value)}
+            return options | {"default": self.of(member.enum_type)(member.default_value)}
         return options | {"default": member.default_value}
+
+
+def _enum(descriptor: EnumDescriptor) -> type[RemoteEnum]:
+    """Make the enum of a descriptor."""
+    full_name = descriptor.full_name
+    members = {value.name: value.number for value in descriptor.values}
+    base: Any = RemoteEnum
+    try:
+        made: type[RemoteEnum] = base(descriptor.name, members, module=full_name.rpartition(".")[0])
+    except (TypeError, ValueError) as error:
+        raise SchemaError(f"{full_name} cannot be an enum: {error}") from None
+    if made.__members__.keys() != members.keys():
+        raise SchemaError(f"{full_name} cannot be an enum: Python uses some of its names")
+    return made
 
 
 def _member(kind: type[RemoteEnum], value: Any) -> Any:
