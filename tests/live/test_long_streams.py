@@ -4,63 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
-from remote_client import RemoteClient, RemoteModuleBase, RemoteStream
+from remote_client import RemoteClient
 from remote_client import sync as blocking
 from remote_client.auth import BearerToken
-from remote_client.declare import module, task, taskmethod
 
 from ..support.runtime import Runtime
+from .declared import LEARNED_OR_DECLARED, Sample, Slow, Who
 from .protocols import Protocol, target_of
 
 COUNT = 8
 PAUSE = 0.25
 """Seconds between two items: longer than a connection or a token lives."""
-LEARNED_OR_DECLARED = pytest.mark.parametrize("declared", [False, True], ids=["learned", "declared"])
-
-
-class Who(BaseModel):
-    name: str
-
-
-class Greeting(BaseModel):
-    greeting: str
-
-
-@task
-class SlowTask:
-    """Takes its time."""
-
-
-@module(task=SlowTask)
-class Slow(RemoteModuleBase):
-    @taskmethod()
-    def run_slow_stream_out(self, seconds: float, count: int = 3) -> RemoteStream[Greeting]:
-        raise NotImplementedError
-
-
-@task
-class SampleTask:
-    """Greets."""
-
-
-@module(task=SampleTask)
-class Sample(RemoteModuleBase):
-    @taskmethod()
-    async def run_sample_stream_in(
-        self, sample_inputs: AsyncIterable[Who] | Iterable[Who], greeting: str = "Hi "
-    ) -> Greeting:
-        raise NotImplementedError
-
-    @taskmethod()
-    def run_sample_bidi_stream(self, sample_inputs: AsyncIterable[Who] | Iterable[Who]) -> RemoteStream[Greeting]:
-        raise NotImplementedError
 
 
 @pytest.fixture
