@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container
 
 _SUFFIX = "Predict"
 _JOB_SUFFIXES = {
@@ -51,12 +51,12 @@ def job_rpc(rpc_name: str) -> tuple[str, str] | None:
     return None
 
 
-def trained_module(rpc_name: str, tasks: Iterable[str]) -> tuple[str, str] | None:
+def trained_module(rpc_name: str, tasks: Container[str]) -> tuple[str, str] | None:
     """The task and the module's class of a training, as in `SampleTaskSampleModuleTrain`; None for other RPCs."""
     stem = rpc_name.removesuffix("Train")
     if stem == rpc_name or not stem:
         return None
-    task = max((each for each in tasks if stem.startswith(each) and stem != each), key=len, default=None)
+    task = next((stem[:end] for end in range(len(stem) - 1, 0, -1) if stem[:end] in tasks), None)
     if task is None:  # a task that is only trained for
         head, found, tail = stem.partition("Task")
         task = head + found if found and tail else ""

@@ -7,8 +7,18 @@ from functools import partial
 from typing import Annotated, Any, ForwardRef, TypeVar
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    create_model,
+)
 from pydantic import Field as PydanticField
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from .._html import table
 from ..errors import SchemaError
@@ -44,6 +54,8 @@ class RemoteMessage(LearnedModel):
 
 
 _UNRECOGNIZED = "UNRECOGNIZED_"
+_FEW_MEMBERS = 64
+"""Of an enum that pydantic may copy into each model with a field of it."""
 
 
 class RemoteEnum(LearnedEnum):
@@ -65,6 +77,23 @@ class RemoteEnum(LearnedEnum):
             return cls[name]
         number = name.removeprefix(_UNRECOGNIZED)
         return cls(int(number)) if number != name and number.removeprefix("-").isdecimal() else None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        if len(cls) <= _FEW_MEMBERS:
+            return handler(source)
+        return core_schema.custom_error_schema(
+            core_schema.no_info_after_validator_function(cls, core_schema.int_schema()),
+            custom_error_type="enum",
+            custom_error_context={"expected": f"one of the {len(cls)} members of {cls.__name__}"},
+            ref=f"{cls.__module__}.{cls.__qualname__}:{id(cls)}",
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        if len(cls) <= _FEW_MEMBERS:
+            return handler(schema)
+        return {"enum": [each.value for each in cls], "title": cls.__name__, "type": "integer"}
 
     def __str__(self) -> str:
         return self.name
