@@ -6,45 +6,41 @@ what JSON cannot say (bytes, times, which member of a union) is read only from J
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from datetime import date, datetime, time, timedelta
-from functools import reduce
-from operator import or_
-from types import UnionType
-from typing import Annotated, Any, ForwardRef, Union, get_args, get_origin
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, ForwardRef, Union, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    PlainSerializer,
-    Strict,
-    TypeAdapter,
-    ValidationInfo,
-    create_model,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Strict, TypeAdapter, ValidationInfo, create_model, model_validator
 from pydantic import Field as PydanticField
-from pydantic_core import core_schema
 
 from .._html import table
-from ..errors import SchemaError, clean, kind_of, shown
-from .attributes import complete
-from .foreign import EXACT_INTEGER, candidates
-from .foreign import text as text_of
+from ..errors import SchemaError, clean, clean_lines
+from .budget import MAX_NAME, Budget
+from .by_reference import complete
+from .graphs import Groups
 from .identifiers import attributes_of
-from .json_schemas import Schemas, is_any_object, is_null, members_of, outline_of
-from .json_values import ARGUMENT, plain
-from .learned import LearnedModel, Unfinished
+from .json_kinds import BYTES, FORMATS, OPEN, SCALARS, OneOf, bare, choice
+from .json_schemas import OPEN_FORM, Form, Schemas, is_null, members_of
+from .learned import LearnedModel, Recipe, publish
 from .openapi_parts import Parts
+
+__all__ = ["BYTES", "FILE", "OPEN", "JsonMessage", "JsonTypes", "bare", "is_plain"]
 
 FILE = "caikit_data_model.common.File"
 """The type that a multipart request sends as a file."""
+_MOST_INSIDE = 10_000
+"""Lists, maps, members of unions and all else that a type may have inside, however often they repeat."""
+_MOST_LEVELS = 50
+"""Lists, maps and unions inside of each other."""
+_MOST_MEMBERS = 5_000
+"""Different types of one union."""
+_MOST_OF_DEFAULT = 10_000
+"""Steps that checking a default may take. Above, a field has none: the server knows its default."""
+_ENDLESS = 1_000_000
+_DESCRIPTION = 4_000
+"""Letters of a type's or a field's description."""
+_PLAIN = "__remote_plain__"
 
 
 class JsonMessage(LearnedModel):
@@ -63,258 +59,6 @@ class JsonMessage(LearnedModel):
         return table(type(self).__name__, self)
 
 
-def _from_json(kind: type[Any], read: Callable[[str], Any], info: ValidationInfo, value: Any) -> Any:
-    """A value of a type that JSON only has as text: in JSON it is text, in Python nothing but the type itself."""
-    if info.mode == "json":
-        if isinstance(value, str):
-            return read(value)
-    elif isinstance(value, kind) and not (kind is date and isinstance(value, datetime)):
-        if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):  # pandas has them
-            raise ValueError("expected whole microseconds: more digits would be lost in JSON")
-        return value
-    raise ValueError(f"expected {kind.__name__}, not {kind_of(value)}")
-
-
-def _base64(value: Any) -> bytes:
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ValueError(f"expected base64: {error}") from None
-
-
-def _bytes(value: Any, info: ValidationInfo) -> bytes:
-    if isinstance(value, (bytearray, memoryview)):
-        value = bytes(value)
-    result: bytes = _from_json(bytes, _base64, info, value)
-    return result
-
-
-def _timed(kind: type[Any]) -> BeforeValidator:
-    return BeforeValidator(lambda value, info: _from_json(kind, lambda text: text, info, value))
-
-
-def _aware(value: datetime) -> datetime:
-    if value.utcoffset() is None:
-        raise ValueError("expected a datetime with a time zone, as datetime.now(timezone.utc) gives")
-    return value
-
-
-def _open(value: Any, info: ValidationInfo) -> Any:
-    return value if info.mode == "json" else plain(value, text=True)
-
-
-BYTES: Any = Annotated[
-    bytes,
-    BeforeValidator(_bytes),
-    # pydantic's own base64 has another alphabet, of which the runtime drops what it does not know.
-    PlainSerializer(lambda value: base64.b64encode(value).decode(), when_used="json"),
-]
-OPEN: Any = Annotated[Any, BeforeValidator(_open)]
-"""Any JSON value."""
-_INTEGER: Any = Annotated[int, Strict(), PydanticField(ge=-(2**63), le=2**64 - 1)]
-
-
-def _large_double(value: Any) -> float:
-    with suppress(OverflowError):
-        if value.__class__ is int and float(value) == value:
-            return float(value)
-    raise ValueError
-
-
-class _Exact:
-    """Takes floats, and the integers that are one: pydantic's strict float rounds whatever has a `__float__`."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
-        number = core_schema.float_schema(strict=True)
-        small = core_schema.int_schema(strict=True, ge=-EXACT_INTEGER, le=EXACT_INTEGER)
-        large = core_schema.no_info_plain_validator_function(_large_double)
-        integer = core_schema.union_schema([core_schema.chain_schema([small, number]), large], mode="left_to_right")
-        # A smart union is done at a first member that fits as it is: lists of floats cost as much as without it.
-        python = core_schema.union_schema(
-            [core_schema.is_instance_schema(float), integer],
-            custom_error_type="double",
-            custom_error_message="expected float",
-        )
-        return core_schema.json_or_python_schema(
-            json_schema=number, python_schema=python, serialization=core_schema.simple_ser_schema("float")
-        )
-
-
-_SCALARS: dict[str, Any] = {
-    "integer": _INTEGER,
-    "number": Annotated[float, _Exact()],
-    "boolean": Annotated[bool, Strict()],
-    "string": Annotated[str, Strict()],
-    "null": None,
-}
-_FORMATS: dict[str, Any] = {
-    "binary": BYTES,
-    "date-time": Annotated[datetime, _timed(datetime), AfterValidator(_aware)],
-    "date": Annotated[date, _timed(date)],
-    "time": Annotated[time, _timed(time)],
-    "duration": Annotated[timedelta, _timed(timedelta)],
-}
-
-
-class _OneOf:
-    """One error for a value that fits no member of a union, instead of one for each."""
-
-    def __init__(self, members: list[Any]) -> None:
-        self._expected = ", ".join(map(spelled, members))
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
-        schema = handler(source)
-        if schema["type"] == "union":
-            schema["custom_error_type"] = "one_of"
-            schema["custom_error_message"] = f"expected one of {self._expected}"
-        return schema
-
-
-class JsonTypes(Schemas):
-    """The types of one document, each made once.
-
-    Args:
-        components: the document's shared schemas.
-    """
-
-    def __init__(self, components: Mapping[str, Any]) -> None:
-        super().__init__(components)
-        self.by_name: dict[str, type[Any]] = {}
-        self._making: dict[str, str] = {}
-        self._incomplete: list[type[BaseModel]] = []
-        self._unfinished = Unfinished()
-        self._parts = Parts(components)
-        self._outlines: dict[str, Any] = {}
-        self._known: dict[str, Any] = {}
-
-    def of(self, schema: Any) -> Any:
-        """The type of a schema."""
-        name, schema = self.resolve(schema)
-        if schema is None:
-            return OPEN
-        if not name:
-            return self._of(name, schema)
-        if name not in self._known:  # once, as the types of a document may refer to each other again and again
-            kind = self._of(name, schema)
-            if isinstance(kind, ForwardRef):
-                return kind
-            self._known[name] = kind
-        return self._known[name]
-
-    def _of(self, name: str, schema: Mapping[str, Any]) -> Any:
-        members = members_of(schema) or schema.get("allOf")
-        if isinstance(members, list):
-            return self._union(members)
-        if isinstance(schema.get("enum"), list):
-            return _choice(schema["enum"])
-        kind = schema.get("type")
-        if isinstance(kind, list):
-            return self._union([{**schema, "type": each} for each in kind])
-        if kind == "object":
-            return self._object(name, schema)
-        if kind == "array":
-            # Strict, so that an iterator is not used up by a first look: see `plain`.
-            return Annotated[list[self.of(schema.get("items"))], Strict()]  # type: ignore[misc]
-        if kind == "string" and schema.get("contentMediaType") == "application/octet-stream":
-            return BYTES  # as newer FastAPI spells `format: binary`
-        if kind == "string" and schema.get("format") in _FORMATS:
-            return _FORMATS[schema["format"]]
-        return _SCALARS.get(str(kind), OPEN)
-
-    def _union(self, schemas: list[Any]) -> Any:
-        if any(is_any_object(each) for each in schemas):
-            return OPEN  # caikit's JSON values: a list of what one level of them may be
-        members = [self.of(each) for each in schemas]
-        optional = None in members
-        members = [each for each in members if each is not None]
-        if OPEN in members or not members:
-            return OPEN
-        kind = members[0] if len(members) == 1 else Annotated[reduce(_either, members), _OneOf(members)]
-        return _either(kind, None) if optional else kind
-
-    def _object(self, name: str, schema: Mapping[str, Any]) -> Any:
-        properties = schema.get("properties")
-        if isinstance(properties, Mapping):
-            return self.model(name, schema)
-        values = schema.get("additionalProperties")
-        return dict[str, self.of(values) if isinstance(values, Mapping) else OPEN]  # type: ignore[misc]
-
-    def model(self, name: str, schema: Mapping[str, Any]) -> Any:
-        """The model of an object with properties; inside its own making a forward reference."""
-        properties = schema["properties"]
-        plain_name = _base_name(name, schema)
-        full_name = self._full_name(plain_name, outline_of(properties))
-        if full_name in self.by_name:
-            return self.by_name[full_name]
-        if full_name in self._making:
-            return ForwardRef(self._making[full_name])
-        recipe = self._parts.recipe(name, plain_name, schema)
-        if (known := recipe.find()) is not None:
-            return self._adopt(full_name, properties, known)
-        self._making[full_name] = f"_type_{len(self._making)}"  # no attribute is called so: they have no underscore
-        attributes = attributes_of(properties)
-        fields = {attributes[each]: self._field(each, attributes[each], inner) for each, inner in properties.items()}
-        unions = {each: lists for each, inner in properties.items() if (lists := self._lists(inner)) is not None}
-        validators: dict[str, Any] = {}
-        if unions:
-            # No field is called so: attributes have no underscore in front.
-            validators["_untag"] = model_validator(mode="before")(_untagger(unions, frozenset(properties)))
-        base = _Closed if schema.get("additionalProperties") is False else _Opened
-        try:
-            made = create_model(
-                full_name.rpartition(".")[2],
-                __base__=base,
-                __module__=full_name.rpartition(".")[0] or __name__,
-                __doc__=_text(schema.get("description")) or f"{full_name}, as the server describes it.",
-                __validators__=validators,
-                **fields,
-            )
-        except Exception as error:
-            raise SchemaError(f"{full_name} cannot be a pydantic model: {error}") from error
-        self.by_name[full_name] = made
-        self._unfinished.add(made, recipe)
-        self._incomplete.append(made)
-        complete(self._incomplete, self._making, self.by_name)
-        if not self._incomplete:
-            self._unfinished.publish()
-        return made
-
-    def _adopt(self, full_name: str, properties: Mapping[str, Any], known: type[Any]) -> type[Any]:
-        """Take over a model that is there already, and all types that it has."""
-        self.by_name[full_name] = known
-        for schema in properties.values():
-            self.of(schema)
-        return known
-
-    def _full_name(self, full_name: str, outline: Any) -> str:
-        while self._outlines.setdefault(full_name, outline) != outline:
-            full_name += "_"  # one name for two types
-        return full_name
-
-    def _field(self, name: str, attribute: str, schema: Any) -> Any:
-        kind = _either(self.of(schema), None)
-        options: dict[str, Any] = {"default": _default(kind, schema)}
-        if name != attribute:
-            options["alias"] = name
-        if isinstance(schema, Mapping) and "$ref" not in schema:
-            options["description"] = _text(schema.get("description")) or None
-        return (kind, PydanticField(**options))
-
-    def _lists(self, schema: Any) -> bool | None:
-        """For a union: whether all its members are lists. None for anything else."""
-        members = members_of(self.resolve(schema)[1])
-        if any(is_any_object(each) for each in members):
-            return None
-        members = [each for each in members if isinstance(each, Mapping) and not is_null(each)]
-        return all(each.get("type") == "array" for each in members) if len(members) > 1 else None
-
-
-def _base_name(name: str, schema: Mapping[str, Any]) -> str:
-    """The name of an object's type: the schema's title, as caikit gives it, or else the component's name."""
-    title = _text(schema.get("title"))
-    return title if "." in title else name or title or "Object"
-
-
 class _Closed(JsonMessage):
     model_config = ConfigDict(extra="forbid")
 
@@ -323,15 +67,314 @@ class _Opened(JsonMessage):
     model_config = ConfigDict(extra="allow")
 
 
-def _default(kind: Any, schema: Any) -> Any:
-    """A field's default; None where the document has none of the field's own type."""
-    default = schema.get("default") if isinstance(schema, Mapping) else None
-    if default is None:
-        return None
+def is_plain(kind: Any) -> bool:
+    """Whether a model's JSON is the same as its Python values: no text stands for bytes or times, and no name in front
+    of a union's value tells its member.
+    """
+    return bool(getattr(kind, _PLAIN, False))
+
+
+@dataclass(slots=True)
+class _Made:
+    """What was made of a schema.
+
+    Attributes:
+        kind: the Python type.
+        inside: how many types it has inside, with itself; a model has none.
+        levels: how many of them are inside of each other.
+        steps: of checking a value that repeats in it, models and all.
+        is_plain: see the function.
+    """
+
+    kind: Any
+    inside: int = 1
+    levels: int = 0
+    steps: int = 1
+    is_plain: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class _Model:
+    """The class of all objects that the document describes alike, of any name; a forward reference for a while."""
+
+    full_name: str
+    recipe: Recipe
+    kind: Any = None
+
+
+class JsonTypes(Schemas):
+    """The types of one document, each made once. Where another server has the same type it is shared.
+
+    Types that refer to each other are made together, after all others that they refer to: nothing calls itself.
+
+    Args:
+        components: the document's shared schemas.
+        budget: counts what they cost.
+    """
+
+    def __init__(self, components: Mapping[str, Any], budget: Budget) -> None:
+        super().__init__(components, budget)
+        self.by_name: dict[str, type[Any]] = {}
+        self._parts = Parts(components, budget)
+        self._groups = Groups(self._inner)
+        self._made: dict[Form, _Made] = {OPEN_FORM: _Made(OPEN)}
+        self._models: dict[bytes, _Model] = {}
+        self._list_unions: dict[Form, bool | None] = {}
+        self._names: dict[str, int] = {}
+        """Full names of types, and how many were made of each."""
+
+    def of(self, schema: Any) -> Any:
+        """The type of a schema."""
+        made = self._make(self.form(schema))
+        self._budget.spend("nodes", made.inside)
+        return made.kind
+
+    def model(self, name: str, schema: Mapping[str, Any]) -> Any:
+        """The model of an object with properties, of a component's name or none."""
+        return self._make(self.form_of(name, schema)).kind
+
+    def _make(self, form: Form) -> _Made:
+        if form not in self._made:
+            for group in self._groups.of(form):
+                if len(group) > 1 or group[0] in self._inner(group[0]):
+                    self._make_circle(group)
+                elif group[0].kind == "object":
+                    self._make_object(group[0])
+                else:
+                    self._made[group[0]] = self._around(group[0])
+        return self._made[form]
+
+    def _inner(self, form: Form) -> list[Form]:
+        self._budget.check()
+        return [self.form(each) for each in form.inner]
+
+    # -- what is around objects ---------------------------------------------------------------------------------------
+
+    def _around(self, form: Form) -> _Made:
+        """Make the type of what is no object. All that it has inside is made."""
+        inner = [self._made[each] for each in self._inner(form)]
+        made = self._combined(form, inner)
+        made.inside = 1 + sum(each.inside for each in inner)
+        made.levels = 1 + max((each.levels for each in inner), default=-1)
+        made.steps = min(1 + sum(each.steps for each in inner), _ENDLESS)
+        if made.inside > _MOST_INSIDE or made.levels > _MOST_LEVELS:
+            name = f"the schema {clean(form.name, 100)}" if form.name else "a schema"
+            limit = f"{_MOST_LEVELS} levels" if made.levels > _MOST_LEVELS else f"{_MOST_INSIDE:,} types"
+            raise SchemaError(f"{name} of the server is nested too deeply: more than {limit} inside of each other")
+        return _Made(OPEN) if made.kind is OPEN else made
+
+    def _combined(self, form: Form, inner: list[_Made]) -> _Made:
+        schema = form.schema or {}
+        if form.kind == "union":
+            return _union(inner)
+        if form.kind == "list":
+            # Strict, so that an iterator is not used up by a first look: see `plain`.
+            return _Made(Annotated[list[inner[0].kind], Strict()], is_plain=inner[0].is_plain)  # type: ignore[misc]
+        if form.kind == "map":
+            return _Made(dict[str, inner[0].kind], is_plain=inner[0].is_plain)  # type: ignore[misc]
+        if form.kind == "choice":
+            self._budget.spend("nodes", len(schema["enum"]))
+            kind = choice(schema["enum"])
+            return _Made(kind, is_plain=bare(kind) in (str, Any))
+        return _scalar(schema)
+
+    # -- objects ------------------------------------------------------------------------------------------------------
+
+    def _make_object(self, form: Form) -> None:
+        model = self._model_of(form)
+        if model.kind is None:
+            model.kind = model.recipe.find() or self._published(model, self._create(form, model))
+            self.by_name[model.full_name] = model.kind
+        self._made[form] = self._object_made(form, model.kind)
+
+    def _object_made(self, form: Form, kind: Any) -> _Made:
+        fields = [self._made[each] for each in self._inner(form)]
+        steps = min(1 + sum(each.steps for each in fields), _ENDLESS)
+        return _Made(kind, steps=steps, is_plain=all(each.is_plain for each in fields))
+
+    def _make_circle(self, group: list[Form]) -> None:
+        """Make schemas that refer to each other, the objects by forward references until all are there.
+
+        Lists, maps and unions that refer to each other without an object between them are JSON of any depth.
+        """
+        objects = {form: self._model_of(form) for form in group if form.kind == "object"}
+        others = [form for form in group if form.kind != "object"]
+        new = {model: form for form, model in objects.items() if model.kind is None}
+        found: dict[_Model, Any] = {model: model.recipe.find() for model in new}
+        if None in found.values():
+            self._refer(objects, others, {model: ForwardRef(f"_type_{at}") for at, model in enumerate(new)})
+            is_plain = all(each.is_plain for form in objects for each in map(self._made.__getitem__, self._inner(form)))
+            found = {model: self._create(form, model, is_plain=is_plain) for model, form in new.items()}
+            self._complete(found)
+            for model, kind in found.items():
+                self._published(model, kind)
+        self.by_name |= {model.full_name: kind for model, kind in found.items()}
+        self._refer(objects, others, found)
+
+    def _refer(self, objects: Mapping[Form, _Model], others: Sequence[Form], kinds: Mapping[_Model, Any]) -> None:
+        """Let the types around objects refer to these."""
+        for model, kind in kinds.items():
+            model.kind = kind
+        for form, model in objects.items():
+            self._made[form] = _Made(model.kind, steps=_ENDLESS, is_plain=getattr(model.kind, _PLAIN, True))
+        among = set(others)
+        groups = Groups[Form](lambda form: [each for each in self._inner(form) if each in among])
+        for group in (group for form in others for group in groups.of(form)):
+            if len(group) > 1 or group[0] in self._inner(group[0]):
+                self._made |= {form: _Made(OPEN) for form in group}
+            self._made |= {form: self._around(form) for form in group}
+
+    def _complete(self, models: Mapping[_Model, type[BaseModel]]) -> None:
+        namespace = {model.kind.__forward_arg__: kind for model, kind in models.items()}
+        with _as_schema_error(next(iter(models)).full_name):
+            complete([*models.values()], namespace, self._budget)
+
+    def _published(self, model: _Model, kind: type[Any]) -> type[Any]:
+        publish(kind, model.recipe)
+        return kind
+
+    def _model_of(self, form: Form) -> _Model:
+        assert form.schema is not None
+        base = self._budget.name(_base_name(form.name, form.schema))
+        recipe = self._parts.recipe(form.name, base, form.schema)
+        if recipe.digest not in self._models:
+            self._budget.spend("types")
+            self._models[recipe.digest] = _Model(self._full_name(base), recipe)
+        return self._models[recipe.digest]
+
+    def _full_name(self, base: str) -> str:
+        """A name for one more type. Of several types of one name the second has an underscore, the third `_2`, ..."""
+        name = base
+        while name in self._names:
+            number = self._names[base] = self._names[base] + 1
+            name = f"{base}_" if number == 1 else f"{base}_{number}"
+        self._names[name] = 0
+        return name
+
+    def _create(self, form: Form, model: _Model, *, is_plain: bool | None = None) -> type[BaseModel]:
+        assert form.schema is not None
+        properties = form.schema["properties"]
+        inner = self._inner(form)
+        made = [self._made[each] for each in inner]
+        self._budget.spend("nodes", sum(each.inside for each in made))
+        attributes = attributes_of(properties)
+        fields: Any = {
+            attributes[name]: self._field(name, attributes[name], schema, each)
+            for (name, schema), each in zip(properties.items(), made, strict=True)
+        }
+        lists = zip(properties, map(self._lists, inner), strict=True)
+        unions = {name: is_list for name, is_list in lists if is_list is not None}
+        # No field is called so: attributes have no underscore in front.
+        untag: Any = model_validator(mode="before")(_untagger(unions, frozenset(properties))) if unions else None
+        module, _, name = model.full_name.rpartition(".")
+        with _as_schema_error(model.full_name):
+            kind: type[BaseModel] = create_model(
+                name,
+                __base__=_Closed if form.schema.get("additionalProperties") is False else _Opened,
+                __module__=module or __name__,
+                __doc__=_told(form.schema) or f"{model.full_name}, as the server describes it.",
+                __validators__={} if untag is None else {"_untag": untag},
+                **fields,
+            )
+        setattr(kind, _PLAIN, all(each.is_plain for each in made) if is_plain is None else is_plain)
+        return kind
+
+    def _field(self, name: str, attribute: str, schema: Any, made: _Made) -> Any:
+        options: dict[str, Any] = {"default": self._default(made, schema)}
+        if name != attribute:
+            options["alias"] = name
+        if isinstance(schema, Mapping) and "$ref" not in schema:
+            options["description"] = _told(schema) or None
+        return (_either(made.kind, None), PydanticField(**options))
+
+    def _default(self, made: _Made, schema: Any) -> Any:
+        """A field's default; None where the document has none of the field's own type."""
+        default = schema.get("default") if isinstance(schema, Mapping) else None
+        if default is None:
+            return None
+        steps = made.steps * _size(default)
+        if steps > _MOST_OF_DEFAULT:
+            return None
+        self._budget.spend("nodes", steps)
+        try:
+            return _adapter(made.kind).validate_python(default)
+        except Exception:
+            return None
+
+    def _lists(self, form: Form) -> bool | None:
+        """For a union: whether all its members are lists. None for anything else."""
+        if form.kind != "union":
+            return None
+        if form not in self._list_unions:
+            members = [each for each in members_of(form.schema) if isinstance(each, Mapping) and not is_null(each)]
+            lists = all(each.get("type") == "array" for each in members)
+            self._list_unions[form] = lists if len(members) > 1 else None
+        return self._list_unions[form]
+
+
+@contextmanager
+def _as_schema_error(name: str) -> Iterator[None]:
+    """Tell what pydantic does not take as an error of the server's."""
     try:
-        return TypeAdapter(kind).validate_python(default)
-    except Exception:  # of a type that is not complete yet, too
-        return None
+        yield
+    except (SchemaError, RecursionError):
+        raise
+    except Exception as error:
+        raise SchemaError(f"{clean(name, 200)} cannot be a pydantic model: {clean(str(error), 500)}") from error
+
+
+def _base_name(name: str, schema: Mapping[str, Any]) -> str:
+    """The name of an object's type: the schema's title, as caikit gives it, or else the component's name."""
+    title = _text(schema.get("title"))
+    return clean(title if "." in title else name or title or "Object", MAX_NAME + 1)
+
+
+def _union(inner: Sequence[_Made]) -> _Made:
+    members = [each for each in inner if each.kind is not None]
+    kinds = [*{id(each.kind): each.kind for each in members}.values()]
+    if not kinds or any(each is OPEN for each in kinds):
+        return _Made(OPEN)
+    kind: Any = Union[tuple(kinds)]  # noqa: UP007 - forward references have no |
+    if len(get_args(kind)) > _MOST_MEMBERS:
+        raise SchemaError(f"a union of the server has {len(get_args(kind)):,} types; {_MOST_MEMBERS:,} are the most")
+    is_plain = len(kinds) == 1 and all(each.is_plain for each in members)
+    if len(kinds) > 1:
+        kind = Annotated[kind, OneOf(kinds)]
+    return _Made(kind if len(members) == len(inner) else _either(kind, None), is_plain=is_plain)
+
+
+def _scalar(schema: Mapping[str, Any]) -> _Made:
+    kind, form = schema.get("type"), schema.get("format")
+    if not isinstance(kind, str):
+        return _Made(OPEN)
+    if kind == "string" and schema.get("contentMediaType") == "application/octet-stream":
+        return _Made(BYTES, is_plain=False)  # as newer FastAPI spells `format: binary`
+    if kind == "string" and isinstance(form, str) and form in FORMATS:
+        return _Made(FORMATS[form], is_plain=False)
+    return _Made(SCALARS.get(kind, OPEN))
+
+
+def _size(value: Any) -> int:
+    """How many values a JSON value has; at most about `_MOST_OF_DEFAULT`."""
+    size, waiting = 0, [value]
+    while waiting and size <= _MOST_OF_DEFAULT:
+        size += 1
+        each = waiting.pop()
+        if isinstance(each, (dict, list)):
+            size += len(each)
+            waiting += each.values() if isinstance(each, dict) else each
+    return size
+
+
+_adapters: dict[int, TypeAdapter[Any]] = {}
+_KEPT = {id(each) for each in (OPEN, BYTES, *SCALARS.values(), *FORMATS.values())}
+
+
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    found = _adapters.get(id(kind)) or TypeAdapter(kind)
+    if id(kind) in _KEPT:
+        _adapters[id(kind)] = found
+    return found
 
 
 def _untagger(unions: Mapping[str, bool], names: frozenset[str]) -> Any:
@@ -340,16 +383,18 @@ def _untagger(unions: Mapping[str, bool], names: frozenset[str]) -> Any:
     caikit answers with the member's own name, `<union>_<type>` unless the module chose another, and with
     `{"values": [...]}` for a list; its schema tells neither.
     """
+    longest = max(map(len, unions))
 
     def untag(cls: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
         if info.mode != "json" or not isinstance(value, dict):
             return value
         untagged = dict(value)
-        for key in value.keys() - names:
-            absent = [each for each in unions if untagged.get(each) is None]
-            owners = [each for each in absent if key.startswith(f"{each}_")] or absent[: len(absent) == 1]
-            if owners:
-                untagged[max(owners, key=len)] = untagged.pop(key)
+        absent = {each for each in unions if untagged.get(each) is None}
+        for key in value.keys() - names if absent else ():
+            owner = _owner(key, absent, longest)
+            if owner is not None:
+                untagged[owner] = untagged.pop(key)
+                absent -= {owner} if untagged[owner] is not None else set()
         for name, lists in unions.items():
             given = untagged.get(name)
             if lists and isinstance(given, dict) and given.keys() == {"values"}:
@@ -359,58 +404,24 @@ def _untagger(unions: Mapping[str, bool], names: frozenset[str]) -> Any:
     return classmethod(untag)
 
 
-def _choice(values: list[Any]) -> Any:
-    """An enum. Of caikit's the schema has the numbers, which requests take, and answers have the names."""
-    expected = clean(", ".join(json.dumps(each) for each in values), 300)
-    numbers = [each for each in values if isinstance(each, int)]
-
-    def check(value: Any, info: ValidationInfo) -> Any:
-        if info.mode == "json" and info.context is not ARGUMENT and isinstance(value, str):
-            return value
-        for each in candidates(value):
-            if not isinstance(each, bool) and each in values:
-                return int(each) if isinstance(each, int) else text_of(each) if isinstance(each, str) else each
-        hint = ": the server's document does not tell the names' numbers" if numbers and isinstance(value, str) else ""
-        raise ValueError(f"expected one of {expected}, not {shown(value)}{hint}")
-
-    return Annotated[int | str if numbers else str, BeforeValidator(check)]
+def _owner(key: str, unions: Set[str], longest: int) -> str | None:
+    """The union that a member's name starts with, the longest one; else the only one there is."""
+    end = key.rfind("_", 0, longest + 1)
+    while end != -1:
+        if key[:end] in unions:
+            return key[:end]
+        end = key.rfind("_", 0, end)
+    return next(iter(unions)) if len(unions) == 1 else None
 
 
 def _either(one: Any, other: Any) -> Any:
     return Union[one, other]  # noqa: UP007 - forward references have no |
 
 
+def _told(schema: Mapping[str, Any]) -> str:
+    """A schema's description, such that it can be printed."""
+    return clean_lines(_text(schema.get("description")), _DESCRIPTION)
+
+
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def bare(kind: Any) -> Any:
-    """A type as a reader wants it: without the marks that check its values."""
-    if get_origin(kind) is Annotated:
-        return bare(get_args(kind)[0])
-    arguments = [bare(each) for each in get_args(kind)]
-    if not arguments:
-        return kind
-    if get_origin(kind) in (Union, UnionType):
-        return reduce(or_, arguments)
-    return get_origin(kind)[tuple(arguments)]
-
-
-def is_plain(kind: Any, begun: frozenset[Any] = frozenset()) -> bool:
-    """Whether a value of a type is the same in JSON and in Python: no text stands for bytes or times, and no name in
-    front of it tells a union's member.
-    """
-    kind = bare(kind)
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        fields = () if kind in begun else kind.model_fields.values()
-        return all(is_plain(each.annotation, begun | {kind}) for each in fields)
-    members = [each for each in get_args(kind) if each is not type(None)]
-    if get_origin(kind) in (Union, UnionType) and len(members) > 1:
-        return False
-    return all(is_plain(each, begun) for each in members) if members else kind in (str, int, float, bool, Any)
-
-
-def spelled(kind: Any) -> str:
-    """A type's name in an error message."""
-    kind = bare(kind)
-    return str(kind) if get_args(kind) else str(getattr(kind, "__name__", kind))

@@ -69,7 +69,7 @@ def read(told: Any, budget: Budget | None = None) -> ServiceDescription:
     schemas = components.get("schemas") if isinstance(components, dict) else None
     try:
         with making():
-            return _Reader(schemas if isinstance(schemas, dict) else {}).read(paths)
+            return _Reader(schemas if isinstance(schemas, dict) else {}, budget or Budget()).read(paths)
     except RecursionError:
         raise SchemaError("the server's types are nested too deeply") from None
 
@@ -84,9 +84,10 @@ def usual(method: str) -> RemoteRPCDescriptor | None:
 
 
 class _Reader:
-    def __init__(self, schemas: Mapping[str, Any]) -> None:
+    def __init__(self, schemas: Mapping[str, Any], budget: Budget) -> None:
         self._schemas = schemas
-        self._types = JsonTypes(schemas)
+        self._budget = budget
+        self._types = JsonTypes(schemas, budget)
 
     def read(self, paths: Mapping[str, Any]) -> ServiceDescription:
         tasks: dict[str, list[_Operation]] = {}
