@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import repeat
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -50,7 +50,10 @@ _SLOTS = {
     "set_extra": BaseModel.__dict__["__pydantic_extra__"].__set__,
     "set_private": BaseModel.__dict__["__pydantic_private__"].__set__,
 }
+_MOST_FIELDS = 200
+"""Of one generated function."""
 Check = Callable[[], None]
+T = TypeVar("T")
 
 
 def _unchecked() -> None:
@@ -81,6 +84,7 @@ class Converters:
         self._begun: set[str] = set()
         self._waiting: list[tuple[str, int]] = []
         self._generating = threading.RLock()
+        self._check: Check = _unchecked
         self._space: dict[str, Any] = {name: getattr(values, name) for name in dir(values) if name.startswith("as_")}
         self._space |= {
             "BAD": BAD,
@@ -115,9 +119,9 @@ class Converters:
 
     def _generated(self, deed: str, descriptor: Descriptor, check: Check = _unchecked) -> Any:
         with self._generating:  # a large answer is decoded by another thread
+            self._check = check
             name = self._add(deed, descriptor)
             while self._waiting:  # a converter's source adds those of the types that it refers to
-                check()
                 self._generate(*self._waiting.pop())
             return self._space[name]
 
@@ -147,7 +151,21 @@ class Converters:
         sources = {"encode": self._encode_source, "make": self._make_source}
         fields = self._fields[number]
         lines = sources[deed](number, fields) if deed in sources else self._read_source(deed, number, fields)
-        exec(compile("\n".join(lines), f"<{deed}_{number}>", "exec"), self._space)  # noqa: S102
+        self._run(f"{deed}_{number}", lines)
+
+    def _run(self, name: str, lines: Iterable[str]) -> None:
+        self._check()
+        exec(compile("\n".join(lines), f"<{name}>", "exec"), self._space)  # noqa: S102
+
+    def _in_parts(self, name: str, each: list[T], part: Callable[[str, list[T]], Iterable[str]]) -> list[str]:
+        """Generate functions for the fields of a large message, and return their names: to compile the one function of
+        ten thousand fields takes hundreds of megabytes.
+        """
+        names = []
+        for start in range(0, len(each), _MOST_FIELDS):
+            names.append(f"{name}_{start}")
+            self._run(names[-1], part(names[-1], each[start : start + _MOST_FIELDS]))
+        return names
 
     # -- outbound ---------------------------------------------------------------------------------------------------
 
@@ -157,7 +175,19 @@ class Converters:
         yield "        d = v"  # its keys are the attributes: nothing to look up or to complain about
         yield "    else:"
         yield f"        d = v.__dict__ if v.__class__ is MODEL_{number} else fill(m, v, TYPE_{number}, NAMES_{number})"
-        for index, field in enumerate(fields):
+        numbered = [*enumerate(fields)]
+        if len(fields) <= _MOST_FIELDS:
+            yield from self._set_sources(number, numbered)
+            return
+        for name in self._in_parts(
+            f"encode_{number}",
+            numbered,
+            lambda name, part: (f"def {name}(m, d):", *self._set_sources(number, part)),
+        ):
+            yield f"    {name}(m, d)"
+
+    def _set_sources(self, number: int, fields: list[tuple[int, Field]]) -> Iterator[str]:
+        for index, field in fields:
             reference = f"FIELD_{number}_{index}"
             self._space[reference] = field.members[0]
             yield f"    x = d.get({field.attribute!r})"
@@ -262,10 +292,7 @@ class Converters:
     # -- inbound ----------------------------------------------------------------------------------------------------
 
     def _make_source(self, number: int, fields: list[Field]) -> Iterator[str]:
-        values = [
-            f"{field.attribute!r}: {self._get_source('make', number, index, field)},"
-            for index, field in enumerate(fields)
-        ]
+        values = self._values("make", number, fields)
         yield f"def make_{number}(m):"
         yield f"    o = new(MODEL_{number})"
         yield "    set_values(o, {"
@@ -291,9 +318,21 @@ class Converters:
     def _read_source(self, deed: str, number: int, fields: list[Field]) -> Iterator[str]:
         yield f"def {deed}_{number}(m):"
         yield "    return {"
-        for index, field in enumerate(fields):
-            yield f"        {field.name!r}: {self._get_source(deed, number, index, field)},"
+        yield from self._values(deed, number, fields)
         yield "    }"
+
+    def _values(self, deed: str, number: int, fields: list[Field]) -> list[str]:
+        """The items of a dictionary of a message's fields."""
+        values = [
+            f"{(field.attribute if deed == 'make' else field.name)!r}: {self._get_source(deed, number, index, field)},"
+            for index, field in enumerate(fields)
+        ]
+        if len(values) <= _MOST_FIELDS:
+            return values
+        names = self._in_parts(
+            f"{deed}_{number}", values, lambda name, part: (f"def {name}(m):", "    return {", *part, "    }")
+        )
+        return [f"**{name}(m)," for name in names]
 
     def _get_source(self, deed: str, number: int, index: int, field: Field) -> str:
         """The expression for a field of `m`; `deed` is what becomes of messages in it."""
