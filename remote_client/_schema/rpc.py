@@ -124,7 +124,7 @@ class RemoteRPCDescriptor(Immutable):
 
 
 def _by_last_names(told: str) -> str:
-    return re.sub(r"\b(?:[^\W\d]\w*\.)+(\w+)", r"\1", told)
+    return re.sub(r"\b(?:[^\W\d]\w*+\.)+(\w+)", r"\1", told)
 
 
 class Spelled(str):

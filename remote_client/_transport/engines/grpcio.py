@@ -57,19 +57,18 @@ _FOREIGN = re.compile(r"http2 header with status: (\d{1,3})")
 _RESET = re.compile(r"RST_STREAM with error code (\d+)")
 _CUT = re.compile(r"Stream removed(?: \(.*END_STREAM flag received.*)?")
 """How gRPC tells that a server's answer ended without a status; an older one (1.66) without the reason."""
-_LOST = re.compile(r"Stream removed.*(Socket closed|recvmsg|sendmsg)")
-"""How gRPC tells that a connection ended in the middle of a stream."""
+_LOST = re.compile(r"Socket closed|recvmsg|sendmsg")
+"""How gRPC tells, beside `Stream removed`, that a connection ended in the middle of a stream."""
 _OWN = re.compile(r"CLIENT:|Stream removed|RST_STREAM|http2 header|Internal error from Core")
 """How gRPC tells what no server's status said."""
 _PROXY_ANSWER = re.compile(r"HTTP proxy returned response code (\d{3})")
 _HTTP1 = re.compile(r"Trying to connect an http1\.x server(?: \(HTTP status (\d{3})\))?|got frame type (?:79|109)\b")
 """How gRPC tells of HTTP/1.1: by its status line, or by the fourth letter of `<!DOCTYPE` or `<html`."""
 _CLOSED = re.compile(r"Socket closed|Connection reset by peer|before receiving SETTINGS")
+_UNCONNECTED = re.compile(r"(?i)failed to connect|all backends failing")
 _TLS_FAILURE = re.compile(
-    r"(?is)(?!.*SSL_ERROR_ZERO_RETURN)"  # a server that ends in mid-handshake
-    r"(failed to connect|all backends failing)"
-    r".*(handshake failed|verification check failed|SSL_ERROR|security handshaker|Cannot check peer"
-    r"|not in peer certificate|Unwrap failed)"
+    r"(?i)handshake failed|verification check failed|SSL_ERROR|security handshaker|Cannot check peer"
+    r"|not in peer certificate|Unwrap failed"
 )
 
 
@@ -247,7 +246,7 @@ def failure_of(
     details += status_advice(status, details)
     if (idle := idle_class(status, details)) is not None:
         kind, details = idle, f"{details}; {SILENCED}"
-    elif status == "UNAVAILABLE" and _TLS_FAILURE.search(details):
+    elif status == "UNAVAILABLE" and _is_of_tls(details):
         kind, details = TlsError, tls_words(details, connection, "grpc")
     elif refused is not None:
         kind = refusal or kind
@@ -267,6 +266,13 @@ def failure_of(
     failure.outcome_known = kind is TlsError or known
     failure.pushback = pushback or pushback_ms(dict(trailers).get("grpc-retry-pushback-ms"))
     return because(failure, error, call.metadata, str(trailers))
+
+
+def _is_of_tls(details: str) -> bool:
+    """Whether gRPC tells that TLS kept it from connecting, and not a server that ended in mid-handshake."""
+    unconnected = _UNCONNECTED.search(details)
+    told = details[unconnected.end() :] if unconnected else ""
+    return "SSL_ERROR_ZERO_RETURN" not in told and _TLS_FAILURE.search(told) is not None
 
 
 def _too_large(details: str, connection: ConnectionInfo) -> tuple[type[RemoteCallError], str]:
@@ -308,7 +314,7 @@ def _broken_off(call: Call, details: str, target: str, within: bool, uploads: bo
     reason = None if code is None else reset_reason(int(code[1]), started=within, within=within, uploads=uploads)
     if _CUT.fullmatch(details):  # gRPC may tell so of a proxy's answer, too, instead of its status
         reason = StreamTruncatedError if within else UnavailableError, SILENCED
-    if reason is None and within and _LOST.search(details):
+    if reason is None and within and "Stream removed" in details and _LOST.search(details):
         reason = StreamTruncatedError, SILENCED
     return None if reason is None else reason[0](f"{details}; {reason[1]}", method=method, target=target)
 
