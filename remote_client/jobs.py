@@ -119,6 +119,8 @@ class _Job:
         self.id = id
         self._homes = homes
         self._home: Home | None = None
+        self._is_complete = False
+        """Whether `wait` saw that: it stays so, though a server that restarts forgets it."""
 
     async def status(self) -> JobInfo:
         """Where the job is now.
@@ -180,6 +182,7 @@ class _Job:
             raise JobFailedError(self._kind, self.id, info.reasons)
         if info.state is JobStatus.CANCELED:
             raise JobCancelledError(self._kind, self.id, info.reasons)
+        self._is_complete = True
         return info
 
     async def _done(self, waiting: Waiting, show: Callable[[JobInfo], Any]) -> JobInfo:
@@ -318,7 +321,7 @@ class TrainingJob(_Job, Generic[M]):
     async def model(
         self, timeout: Duration | None = None, outage: Duration | None = OUTAGE, *, progress: Progress = False
     ) -> M:
-        """Wait until the training is done and its model can be called; the model's module.
+        """Wait until the training is done, unless `wait` saw that, and its model can be called; the model's module.
 
         Args:
             timeout: seconds (or a `timedelta`) to wait at most, for both; None for no limit but a
@@ -332,7 +335,8 @@ class TrainingJob(_Job, Generic[M]):
         if not self.model_name:
             raise InputError("model_name: give the trained model's name to client.training(training_id, model_name)")
         due = None if timeout is None else asyncio.get_running_loop().time() + seconds(timeout, "timeout")
-        await self.wait(timeout, outage, progress=progress)
+        if self._home is None or not self._is_complete:
+            await self.wait(timeout, outage, progress=progress)
         assert self._home is not None
         polling = Polling(_outage(outage, timeout), last=1.0)
         missing: list[NotFoundError] = []

@@ -116,6 +116,16 @@ class Runtime:
         """End it at once, as a crash would."""
         self._stop()
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def restart(self) -> None:
+        """Start it again on its ports and its folder, after `kill`."""
+        self._start()
+        self._wait()
+
     def _start(self) -> None:
         python = os.environ.get("RUNTIME_PYTHON")
         if not python or not Path(python).exists():
@@ -126,7 +136,7 @@ class Runtime:
             "models": models,
             "grpc_port": self.port,
             "http_port": self.http_port,
-            "workdir": tempfile.mkdtemp(dir=self._folder.name),
+            "workdir": self._folder.name,
             **self._spec,
         }
         with self.log.open("wb") as log:
