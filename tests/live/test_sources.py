@@ -23,6 +23,7 @@ from ..support.sources import (
     Methods,
     Source,
     cancel,
+    generator,
 )
 from .clients import call, client_of
 from .protocols import Protocol
@@ -94,6 +95,28 @@ async def test_a_streamed_input_is_closed_as_the_connection_is_lost(
             await running
         source.check()
         await gate.open()
+
+
+@pytest.mark.parametrize("kind_of_client", ["asyncio"])
+async def test_a_cancel_closes_training_data(client: Any) -> None:
+    source = Source([{"name": "a"}])
+
+    async def items() -> AsyncIterator[dict[str, str]]:
+        try:
+            for item in generator(source):
+                yield item
+            await asyncio.Event().wait()
+        finally:
+            closed.append(asyncio.current_task())
+
+    closed: list[Any] = []
+    rows, foo = items(), await client.model("foo")
+    task = asyncio.ensure_future(foo.train(training_data=rows, union_list=["x"], module="SampleModule"))
+    await asyncio.wrap_future(source.under_way)
+    task.cancel()
+    await asyncio.wait((task,))
+    assert task.cancelled()
+    assert closed == [task]
 
 
 ENDINGS = {"fits": None, "misfit": InputError, "own error": BoomError}

@@ -22,8 +22,10 @@ from tests.support.sources import (
     CTRL_C,
     KINDS,
     SOURCES,
+    SYNC_SOURCES,
     WIRE_ITEMS,
     End,
+    Methods,
     Source,
     generator,
     wire_answers,
@@ -154,3 +156,37 @@ def test_a_list_is_read_by_the_thread_that_calls(runtime: Runtime, protocol: Pro
         assert model.run_numbers(items()).total == 3.0
         assert {thread for thread, _ in source.users} == {threading.current_thread()}
         source.check()
+
+
+@pytest.mark.parametrize("make", SOURCES, ids=lambda each: each.__name__)
+def test_ctrl_c_closes_what_a_call_of_a_real_runtime_reads(runtime: Runtime, interruptible: None, make: Any) -> None:
+    with RemoteClient(runtime.target) as client:
+        foo = client.model("foo")
+        source = Source([{"name": "x" * (1 << 20)}] * 64)
+        items = make(source)
+        CTRL_C.run(Methods(whole=foo.run_sample_stream_in, each=foo.run_sample_bidi_stream), source, items)
+        source.check()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("make", SYNC_SOURCES, ids=lambda each: each.__name__)
+def test_ctrl_c_closes_training_data(runtime: Runtime, protocol: Protocol, interruptible: None, make: Any) -> None:
+    with RemoteClient(target_of(runtime, protocol)) as client:
+        train = partial(client.model("foo").train, union_list=["x"], module="SampleModule")
+        source = Source([{"name": "a"}, {"name": "b"}])
+        items = make(source)
+        CTRL_C.run(Methods(whole=lambda data: train(training_data=data), each=train), source, items)
+        source.check()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_after_ctrl_c_a_real_runtimes_stream_is_closed(
+    runtime: Runtime, protocol: Protocol, interruptible: None
+) -> None:
+    with RemoteClient(target_of(runtime, protocol)) as client:
+        stream = client.model("slow").run_slow_stream_out(20.0)
+        threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            next(stream)
+        with pytest.raises(ClosedError, match="broken off"):
+            next(stream)
