@@ -1,0 +1,93 @@
+"""What it costs to make types of a server's schema grows with the schema's size, not faster."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from remote_client._schema.budget import Budget
+from remote_client._schema.fields import either
+from remote_client.errors import SchemaError
+from tests.support.growth import calls, exponent
+from tests.support.large_schemas import SHAPES, describe
+
+SIZES = {"fields_of_a_large_enum": 70}
+"""Larger than what is done in another way for few; elsewhere 35."""
+MOST = 1.1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_calls_grow_with_the_size(shape: str) -> None:
+    def cost(size: int) -> int:
+        files = SHAPES[shape](size)
+        return calls(lambda: describe(files))
+
+    cost(3)  # what is done once for all
+    assert exponent(cost, SIZES.get(shape, 35)) < MOST
+
+
+@pytest.mark.parametrize("shape", ["chain", "circle", "chain_in_both_directions", "layers", "star"])
+def test_two_hundred_types_that_refer_to_each_other(shape: str) -> None:
+    described = describe(SHAPES[shape](200), Budget())
+    run = described.tasks["ATask"].methods[0].codec
+    kind = run.signature.return_annotation
+    assert len(described.types) > 190
+    assert len(run.signature.parameters) == len(kind.model_fields)
+
+
+@pytest.mark.parametrize("shape", ["chain", "circle", "chain_in_both_directions"])
+def test_values_of_long_chains_of_types(shape: str) -> None:
+    codec = describe(SHAPES[shape](200)).tasks["ATask"].methods[0].codec
+    value: dict[str, Any] = {"flag": True}
+    for _ in range(90):  # protobuf itself reads messages 100 levels deep
+        value = {"flag": False, "next": value}
+    made = codec.signature.return_annotation.model_validate(value)
+    # The request and the answer have one type.
+    assert codec.decode(codec.encode("", (), value), "pydantic") == made
+    assert codec.encode("", (), {"flag": made.flag, "next": made.next}) == codec.encode("", (), value)
+    assert type(made).model_validate_json(made.model_dump_json()) == made
+    assert made.model_dump(exclude_unset=True) == value
+
+
+@pytest.mark.parametrize("shape", ["chain", "circle", "fields", "values_of_an_enum", "methods", "files"])
+def test_a_limit_is_an_error_that_names_it(shape: str) -> None:
+    with pytest.raises(SchemaError, match=r"more than 50 (types|nodes|names|files)"):
+        describe(SHAPES[shape](100), Budget(limits=dict.fromkeys(("types", "nodes", "names", "files"), 50)))
+
+
+@pytest.mark.parametrize("shape", ["messages", "circle", "fields", "methods", "requests"])
+def test_cancelling_ends_what_makes_types(shape: str) -> None:
+    budget, checks = Budget(), 0
+    check = budget.check
+
+    def counted() -> None:
+        nonlocal checks
+        checks += 1
+        check()
+
+    budget.check = counted  # type: ignore[method-assign]
+    describe(SHAPES[shape](300), budget)
+    whole = checks
+    budget = Budget()
+    check, checks = budget.check, 0
+
+    def cancelled_midway() -> None:
+        nonlocal checks
+        checks += 1
+        if checks == whole // 2:
+            threading.Thread(target=budget.cancel).run()
+        check()
+
+    budget.check = cancelled_midway  # type: ignore[method-assign]
+    with pytest.raises(SchemaError, match="given up"):
+        describe(SHAPES[shape](300), budget)
+    assert checks == whole // 2
+
+
+def test_a_union_of_thousands_of_types() -> None:
+    kinds = [type(f"K{i}", (), {}) for i in range(3_000)]
+    union = either([*kinds, None])
+    assert union.__args__ == (*kinds, type(None))
+    assert calls(lambda: either(kinds)) < 30 * len(kinds)
