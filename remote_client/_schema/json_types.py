@@ -183,7 +183,7 @@ class JsonTypes(Schemas):
     def _make_object(self, form: Form) -> None:
         model = self._model_of(form)
         if model.kind is None:
-            model.kind = model.recipe.find() or self._published(model, self._create(form, model))
+            model.kind = model.recipe.find() or publish([self._create(form, model)], [model.recipe])[0]
             self.by_name[model.full_name] = model.kind
         self._made[form] = self._object_made(form, model.kind)
 
@@ -206,8 +206,8 @@ class JsonTypes(Schemas):
             is_plain = all(each.is_plain for form in objects for each in map(self._made.__getitem__, self._inner(form)))
             found = {model: self._create(form, model, is_plain=is_plain) for model, form in new.items()}
             self._complete(found)
-            for model, kind in found.items():
-                self._published(model, kind)
+            kinds = publish([*found.values()], [model.recipe for model in found])
+            found = dict(zip(found, kinds, strict=True))
         self.by_name |= {model.full_name: kind for model, kind in found.items()}
         self._refer(objects, others, found)
 
@@ -228,10 +228,6 @@ class JsonTypes(Schemas):
         namespace = {model.kind.__forward_arg__: kind for model, kind in models.items()}
         with _as_schema_error(next(iter(models)).full_name):
             complete([*models.values()], namespace, self._budget)
-
-    def _published(self, model: _Model, kind: type[Any]) -> type[Any]:
-        publish(kind, model.recipe)
-        return kind
 
     def _model_of(self, form: Form) -> _Model:
         assert form.schema is not None

@@ -7,7 +7,7 @@ import enum
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
@@ -101,41 +101,34 @@ def keep(kind: type[T]) -> type[T]:
     return kind
 
 
-def publish(made: type[Any], recipe: Recipe) -> None:
-    """Let others find a class by what it is made of."""
-    setattr(made, _RECIPE, recipe)
-    _classes[recipe.digest] = made
+def publish(made: Sequence[type[Any]], recipes: Sequence[Recipe]) -> list[type[Any]]:
+    """Let others find classes that refer to each other by what they are made of; return the ones that count.
+
+    Of two threads that make the same at the same time the first one's count. Nobody waits for another thread to make
+    types, which a hostile schema could prolong.
+    """
+    with _publishing:
+        found = [each.find() for each in recipes]
+        if None not in found:
+            return [each for each in found if each is not None]
+        for kind, recipe in zip(made, recipes, strict=True):
+            setattr(kind, _RECIPE, recipe)
+            _classes[recipe.digest] = kind
+        return [*made]
 
 
-class Unfinished:
-    """Classes that are being made. They are found by others once all of them are complete."""
-
-    def __init__(self) -> None:
-        self._made: list[type[Any]] = []
-
-    def add(self, made: type[Any], recipe: Recipe) -> None:
-        """Note what a class is made of."""
-        setattr(made, _RECIPE, recipe)
-        self._made.append(made)
-
-    def publish(self) -> None:
-        """Let others find the classes."""
-        for made in self._made:
-            _classes[vars(made)[_RECIPE].digest] = made
-        self._made.clear()
-
-
+_publishing = threading.Lock()
 _lock = threading.RLock()
 
 
 def making() -> threading.RLock:
-    """Held by who makes types: two threads that make the same would get two classes."""
+    """Held by who makes types of what is unpickled: of one schema there may be many objects at once."""
     return _lock
 
 
 def _after_fork() -> None:
-    global _lock
-    _lock = threading.RLock()
+    global _lock, _publishing
+    _lock, _publishing = threading.RLock(), threading.Lock()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -21,7 +21,6 @@ from .budget import Budget
 from .identifiers import attributes_of
 from .json_codec import FileResponse, JsonCodec, QueryCodec, TaskCodec, TrainingCodec, fields_of, signature_of
 from .json_types import BYTES, FILE, OPEN, JsonTypes
-from .learned import making
 from .multipart import Multipart, Path
 from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from .shared_names import keyed, notes
@@ -68,8 +67,7 @@ def read(told: Any, budget: Budget | None = None) -> ServiceDescription:
     components = told.get("components")
     schemas = components.get("schemas") if isinstance(components, dict) else None
     try:
-        with making():
-            return _Reader(schemas if isinstance(schemas, dict) else {}, budget or Budget()).read(paths)
+        return _Reader(schemas if isinstance(schemas, dict) else {}, budget or Budget()).read(paths)
     except RecursionError:
         raise SchemaError("the server's types are nested too deeply") from None
 

@@ -18,7 +18,6 @@ from . import names
 from .budget import Budget
 from .codec import ReflectedCodec, ReflectedTraining
 from .fields import is_repeated
-from .learned import making
 from .pools import pool_of
 from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from .shared_names import keyed, notes
@@ -43,8 +42,7 @@ def describe(
         SchemaError: the files do not fit together, or hold what cannot be a Python type.
     """
     try:
-        with making():
-            return _describe(files, services, budget or Budget())
+        return _describe(files, services, budget or Budget())
     except RecursionError:
         raise SchemaError("the server's types are nested too deeply") from None
     except UnicodeDecodeError:

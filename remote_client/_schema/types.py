@@ -167,9 +167,7 @@ class Types:
         recipes = [self._parts.recipe(each) for each in group]
         made: list[Any] = [each.find() for each in recipes]
         if None in made:
-            made = self._new(group)
-            for kind, recipe in zip(made, recipes, strict=True):
-                publish(kind, recipe)
+            made = publish(self._new(group), recipes)
         self.by_name |= {recipe.name: kind for recipe, kind in zip(recipes, made, strict=True)}
 
     def _new(self, group: list[Any]) -> list[type[Any]]:

@@ -7,6 +7,7 @@ import gc
 import pickle
 import pickletools
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 
 from remote_client._schema import learned, openapi, reflected
+from remote_client._schema.budget import Budget
 from remote_client._schema.rpc import ServiceDescription
 from tests.support.wire_library import INFO_SERVICE, SERVICE, add_field, library_files
 
@@ -233,3 +235,42 @@ def test_threads_that_make_the_same_types_get_the_same() -> None:
     for each in threads:
         each.join()
     assert len(set(found)) == 1
+
+
+class Stuck(Budget):
+    """A budget whose owner stands still in the middle of making types, until `free` is set."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self._kind = kind
+        self.entered, self.free = threading.Event(), threading.Event()
+
+    def spend(self, kind: Any, amount: int = 1) -> None:
+        if kind == self._kind:
+            self.entered.set()
+            assert self.free.wait(20)
+        super().spend(kind, amount)
+
+
+def _protobuf(budget: Budget | None = None) -> type[Any]:
+    return reflected.describe({"one.proto": one_file()}, ["one.OneService"], budget).types["one.Outer"]
+
+
+def _json(budget: Budget | None = None) -> type[Any]:
+    return openapi.read(DOCUMENT, budget).types["a.Inline"]
+
+
+@pytest.mark.parametrize("make", [_protobuf, _json])
+def test_types_are_made_while_another_thread_is_stuck(make: Callable[..., type[Any]]) -> None:
+    """As with the schema of a hostile server. Of the same types only the ones that are there first count."""
+    gc.collect()
+    stuck, found = Stuck("nodes"), []
+    thread = threading.Thread(target=lambda: found.append(make(stuck)))
+    thread.start()
+    try:
+        assert stuck.entered.wait(20)
+        made = make()
+    finally:
+        stuck.free.set()
+        thread.join()
+    assert found == [made]
