@@ -6,9 +6,9 @@ memory for the types of a server grow with the square of their number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ForwardRef, get_args
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
@@ -77,9 +77,21 @@ def complete(models: Sequence[type[BaseModel]], namespace: Mapping[str, Any], bu
         for model in models:
             budget.spend("nodes", fields if is_small else len(model.model_fields))
             later.discard(model)
-            model.model_rebuild(_types_namespace=namespace)
+            # pydantic copies the namespace: of many models each gets what it needs.
+            needed = namespace if is_small else {name: namespace[name] for name in _forward_references(model)}
+            model.model_rebuild(_types_namespace=needed)
     finally:
         _later.reset(token)
+
+
+def _forward_references(model: type[BaseModel]) -> Iterator[str]:
+    """Yield the names that the annotations of a model's fields refer to."""
+    waiting: list[Any] = [each.annotation for each in model.model_fields.values()]
+    while waiting:
+        kind = waiting.pop()
+        if isinstance(kind, ForwardRef):
+            yield kind.__forward_arg__
+        waiting += get_args(kind)
 
 
 def _reference(cls: type[BaseModel]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, partial, reduce
@@ -19,6 +19,7 @@ from .._body import Body, Odd
 from ..errors import InputError, InvalidResponseError, UnsupportedError, kind_of, shown
 from ..settings import Output
 from .binding import Binder, needed
+from .identifiers import Identifiers
 from .json_types import OPEN, JsonMessage, bare, is_plain
 from .json_values import JsonAnswer, plain, validated
 from .multipart import Multipart, to_json
@@ -174,12 +175,14 @@ class TaskCodec(JsonCodec):
         multipart: Multipart,
     ) -> None:
         self._several = frozenset(several)
+        self._has_one = inputs is not None and not several
         self._any = parameters is OPEN
         required = several or ({} if inputs is None else {"inputs": inputs})
-        # A parameter may be called as the input is, where nothing else tells how that is called.
-        self._keys = {f"{name}_" if name in required else name: name for name in fields_of(parameters)}
-        optional = {name: fields_of(parameters)[key] | None for name, key in self._keys.items()}
-        self._keys |= {wire: wire for wire in _wire_names(parameters) if wire not in required}
+        kinds = fields_of(parameters)
+        # A parameter may be called as an input is.
+        own = {name: key for key, name in Identifiers(required).of_all(kinds).items()}
+        optional = {name: kinds[key] | None for name, key in own.items()}
+        self._keys = {wire: wire for wire in _wire_names(parameters) if wire not in required} | own
         signature = signature_of(required, optional, answer=answer, streaming=streaming, any_more=self._any)
         request = request_model(model_id=str, inputs=inputs, parameters=parameters)
         super().__init__(name, request, signature, answer=answer, multipart=multipart)
@@ -190,7 +193,7 @@ class TaskCodec(JsonCodec):
         for name, value in arguments.items():
             if name in self._several:
                 request.setdefault("inputs", {})[name] = value
-            elif name == "inputs" and not self._several:
+            elif name == "inputs" and self._has_one:
                 request["inputs"] = value
             elif name not in self._keys and not self._any:
                 self._refuse(name)
@@ -210,7 +213,7 @@ class TrainingCodec(JsonCodec):
     Args:
         name: the method's name.
         parameters: the model of the parameters; `OPEN` where it is unknown.
-        optional: the defaults of those parameters that have one.
+        optional: the parameters that need not be given.
         sources: which parameters are a training's data, and the model of rows of each.
         answer: see `JsonCodec`.
         output_path: the type of the place for the trained model.
@@ -221,7 +224,7 @@ class TrainingCodec(JsonCodec):
         name: str,
         *,
         parameters: Any,
-        optional: Mapping[str, Any],
+        optional: Set[str],
         sources: Mapping[str, type[BaseModel] | None],
         answer: Any,
         output_path: Any,
@@ -232,7 +235,8 @@ class TrainingCodec(JsonCodec):
         self._any = parameters is OPEN
         required = {each: kind for each, kind in kinds.items() if each not in optional}
         others = {each: kind | None for each, kind in kinds.items() if each in optional}
-        signature = signature_of(required, others, optional, answer=answer, any_more=self._any)
+        defaults = {each: parameters.model_fields[each].default for each in others}
+        signature = signature_of(required, others, defaults, answer=answer, any_more=self._any)
         request = request_model(model_name=str, output_path=output_path, parameters=parameters)
         super().__init__(name, request, signature, answer=answer, multipart=Multipart([]))
 
@@ -357,6 +361,7 @@ def signature_of(
         for name, kind in optional.items()
     ]
     if any_more:
-        parameters.append(inspect.Parameter("parameters", inspect.Parameter.VAR_KEYWORD, annotation=Any))
+        name = Identifiers([each.name for each in parameters]).of("parameters")
+        parameters.append(inspect.Parameter(name, inspect.Parameter.VAR_KEYWORD, annotation=Any))
     result = FileResponse if answer is None else bare(answer)
     return inspect.Signature(parameters, return_annotation=_ASYNC_ITERATOR[result] if streaming else result)

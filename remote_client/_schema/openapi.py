@@ -17,11 +17,13 @@ from pydantic_core import from_json
 from .._body import Odd
 from ..errors import SchemaError, clean
 from . import names
-from .budget import Budget
+from .budget import MAX_NAME, Budget
 from .identifiers import attributes_of
 from .json_codec import FileResponse, JsonCodec, QueryCodec, TaskCodec, TrainingCodec, fields_of, signature_of
-from .json_types import BYTES, FILE, OPEN, JsonTypes
-from .multipart import Multipart, Path
+from .json_schemas import members_of
+from .json_types import OPEN, JsonTypes
+from .multipart import Multipart
+from .openapi_files import Files
 from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from .shared_names import keyed, notes
 from .sources import FIELD
@@ -41,8 +43,6 @@ _MANAGEMENT: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
 }
 _Operation = tuple[bool, str, Any]
 """Whether it streams its answers, its route, and what the document says of it."""
-_MAX_DEPTH = 8
-"""How deep inside of a request values are looked for that can be sent as files."""
 
 
 def describe(document: bytes, budget: Budget | None = None) -> ServiceDescription:
@@ -51,6 +51,9 @@ def describe(document: bytes, budget: Budget | None = None) -> ServiceDescriptio
     Raises:
         SchemaError: it is no OpenAPI document, or holds what cannot be a Python type.
     """
+    budget = budget or Budget()
+    budget.spend("bytes", len(document))
+    budget.spend("parts", sum(map(document.count, (b",", b"[", b"{"))))  # values: most of them stand behind one
     try:
         told = from_json(document)
     except ValueError as error:
@@ -86,12 +89,14 @@ class _Reader:
         self._schemas = schemas
         self._budget = budget
         self._types = JsonTypes(schemas, budget)
+        self._files = Files(self._types, budget)
+        self._rows: dict[int, Any] = {}
 
     def read(self, paths: Mapping[str, Any]) -> ServiceDescription:
         tasks: dict[str, list[_Operation]] = {}
         trainings: list[tuple[str, str, Any]] = []
         management: dict[str, RemoteRPCDescriptor] = {}
-        for route, verb, operation in _operations(paths):
+        for route, verb, operation in self._operations(paths):
             *_, section, last = route.split("/")
             if verb == "post" and section == "task":
                 task, streaming = _task_of(last, _request(operation))
@@ -158,11 +163,11 @@ class _Reader:
             parameters=self._parameters(properties.get("parameters"), rpc_name, request),
             answer=answer,
             streaming=streaming,
-            multipart=Multipart(list(self._file_paths(shapes, ()))),
+            multipart=Multipart(self._files.paths(shapes)),
         )
         return RemoteRPCDescriptor(
             signature=codec.signature,
-            request_dm_name=_text(request.get("title")),
+            request_dm_name=clean(_text(request.get("title")), MAX_NAME),
             response_dm_name=_full_name(answer),
             rpc_name=f"{rpc_name}Predict",
             output_streaming=streaming,
@@ -188,9 +193,7 @@ class _Reader:
             codec = TrainingCodec(
                 "train",
                 parameters=parameters if isinstance(parameters, type) else OPEN,
-                optional={
-                    attributes[each]: _default(shape) for each, shape in inner.items() if self._is_optional(shape)
-                },
+                optional={attributes[each] for each, shape in inner.items() if self._is_optional(shape)},
                 sources={
                     attributes[each]: rows for each, shape in inner.items() if (rows := self._source(shape)) is not OPEN
                 },
@@ -199,7 +202,7 @@ class _Reader:
             )
             rpc = RemoteRPCDescriptor(
                 signature=codec.signature,
-                request_dm_name=_text(request.get("title")),
+                request_dm_name=clean(_text(request.get("title")), MAX_NAME),
                 response_dm_name=_full_name(answer),
                 rpc_name=rpc_name,
                 task=found[0],
@@ -219,21 +222,26 @@ class _Reader:
     def _source(self, schema: Any) -> Any:
         """The model of a training's rows, None where that is unknown; OPEN for what is no training data."""
         properties = _properties(self._types.beside_null(schema)[1] or {})
-        if list(properties) != [FIELD]:
+        if properties.keys() != {FIELD}:
             return OPEN
-        union = self._types.resolve(properties[FIELD])[1] or {}
-        for member in union.get("anyOf") or ():
+        _, union = self._types.resolve(properties[FIELD])
+        if id(union) not in self._rows:  # of the document, which stays alive
+            self._rows[id(union)] = next(self._with_rows(members_of(union)), None)
+        return self._rows[id(union)]
+
+    def _with_rows(self, members: Iterable[Any]) -> Iterator[Any]:
+        """The models of rows among a union's members."""
+        for member in members:
             name, resolved = self._types.resolve(member)
-            if resolved is not None and list(_properties(resolved)) == ["data"]:
-                return self._types.model(name, resolved)
-        return None
+            if resolved is not None and _properties(resolved).keys() == {"data"}:
+                yield self._types.model(name, resolved)
 
     def _management(self, name: str, parameters: tuple[str, ...], path: str, operation: Any) -> RemoteRPCDescriptor:
         request = self._types.of(_request(operation))
         codec: JsonCodec = QueryCodec(name, parameters)
         if path.startswith("POST") and isinstance(request, type):
             kinds = fields_of(request)
-            files = Multipart(list(self._file_paths(_properties(_request(operation)), ())))
+            files = Multipart(self._files.paths(_properties(_request(operation))))
             codec = JsonCodec(name, request, signature_of(kinds, {}, answer=OPEN), answer=OPEN, multipart=files)
         return RemoteRPCDescriptor(codec.signature, "", "", name, name=name, path=path, codec=codec)
 
@@ -280,37 +288,20 @@ class _Reader:
             return None
         media = content["application/json"]
         # caikit 0.26 leaves out the step `schema`.
-        return self._types.of(media.get("schema", media) if isinstance(media, Mapping) else None)
+        kind = self._types.of(media.get("schema", media) if isinstance(media, Mapping) else None)
+        return OPEN if kind is None else kind
 
-    def _file_paths(self, properties: Mapping[str, Any], path: Path) -> Iterator[Path]:
-        attributes = attributes_of(properties)
-        for name, schema in properties.items():
-            here: Path = (*path, (name, attributes[name]))
-            _, resolved = self._types.beside_null(schema)
-            if resolved is None or len(here) > _MAX_DEPTH:
+    def _operations(self, paths: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """The operations of the document: route, verb, and what they are."""
+        for route, operations in paths.items():
+            self._budget.spend("names")
+            if not isinstance(operations, dict) or not route.startswith("/"):
                 continue
-            if resolved.get("type") == "array":
-                _, resolved = self._types.beside_null(resolved.get("items"))
-                if resolved is not None and resolved.get("title") == FILE:
-                    yield here
-                continue
-            inner = resolved.get("properties")
-            if resolved.get("title") == FILE or self._is_bytes(resolved):
-                yield here
-            elif isinstance(inner, Mapping):
-                yield from self._file_paths(inner, here)
-
-    def _is_bytes(self, schema: Mapping[str, Any]) -> bool:
-        return schema.get("type") == "string" and self._types.of(schema) is BYTES
-
-
-def _operations(paths: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """The operations of a document: route, verb, and what they are."""
-    for route, operations in paths.items():
-        if isinstance(operations, dict) and route.startswith("/") and route.isprintable():
-            for verb, operation in operations.items():
-                if isinstance(operation, dict):
-                    yield route, verb, operation
+            if self._budget.name(route).isprintable():
+                for verb, operation in operations.items():
+                    self._budget.check()
+                    if isinstance(operation, dict):
+                        yield route, verb, operation
 
 
 def _by_prefix(operations: Iterable[_Operation]) -> list[list[_Operation]]:
@@ -337,10 +328,6 @@ def _job(route: str, answer: Any) -> JobMethods:
         asking("CancelPredictionJob", "DELETE", route),
         asking("GetPredictionJobResult", "GET", f"{route}/results", answer),
     )
-
-
-def _default(schema: Any) -> Any:
-    return schema.get("default") if isinstance(schema, Mapping) else None
 
 
 def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
