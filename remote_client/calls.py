@@ -587,7 +587,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         try:
             answer: T = self._caller.decode(self._descriptor, data)
         except BaseException as error:
-            self._failed(error)
+            await self._failed_inside(error)
             raise
         return answer
 
@@ -631,7 +631,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
                 answer = self._caller.decode(self._descriptor, data)
             return answer
         except BaseException as error:
-            self._failed(error)
+            await self._failed_inside(error)
             raise
         finally:
             self._busy = False

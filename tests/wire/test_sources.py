@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from remote_client.errors import ClosedError, FailedPreconditionError
+from remote_client.errors import ClosedError, FailedPreconditionError, InvalidResponseError
 from tests.support.sources import (
     ENDS,
     SOURCES,
@@ -28,6 +28,7 @@ from tests.support.sources import (
     stream_error,
     wire_methods,
 )
+from tests.support.wire import RawCodec, WireServer, module_of, raw_method
 
 
 async def read(stream: Any) -> None:
@@ -98,6 +99,23 @@ async def test_the_end_of_the_call_does_not_cut_a_close_short(module: Any, first
         items = Slow([first])
         with contextlib.suppress(FailedPreconditionError):
             await call(items)
+        assert items.closed
+
+
+class Odd(RawCodec):
+    """Takes no answer for one."""
+
+    def decode(self, data: bytes, output: Any) -> Any:
+        raise InvalidResponseError("odd")
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20], ids=["small", "large"])
+async def test_an_answer_that_does_not_fit_ends_the_call_after_its_input(wire: WireServer, size: int) -> None:
+    chat = raw_method("chat", "/test.Test/Chat", (True, True), Odd())
+    async with module_of([chat], wire.info(), "grpc", None, None) as module:
+        items = Slow([bytes(size)] * 64)
+        with pytest.raises(InvalidResponseError):
+            await read(module.chat(items))
         assert items.closed
 
 
