@@ -221,13 +221,13 @@ class Types:
 
     def _annotation(self, field: Field) -> Any:
         """The type of a field of a model. It takes an enum's members by name too."""
-        kinds = [self._open(self.one(member)) for member in field.members]
         member = field.members[0]
-        if field.union:
-            return either([*kinds, None])
-        if is_map(member):
+        if is_map(member):  # its entry is no type that anything refers to
             key, value = map_entry(member)
             return dict[self.one(key), self._open(self.one(value))]  # type: ignore[misc]
+        kinds = [self._open(self.one(member)) for member in field.members]
+        if field.union:
+            return either([*kinds, None])
         if is_repeated(member):
             return list[kinds[0]]  # type: ignore[valid-type]
         return kinds[0] | None if field.optional or member.message_type is not None else kinds[0]

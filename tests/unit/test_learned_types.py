@@ -17,7 +17,7 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 from remote_client._schema import learned, openapi, reflected
 from remote_client._schema.budget import Budget
 from remote_client._schema.rpc import ServiceDescription
-from tests.support.wire_library import INFO_SERVICE, SERVICE, add_field, library_files
+from tests.support.wire_library import INFO_SERVICE, SERVICE, add_field, add_map, library_files
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 PROTOCOLS = range(2, pickle.HIGHEST_PROTOCOL + 1)
@@ -274,3 +274,16 @@ def test_types_are_made_while_another_thread_is_stuck(make: Callable[..., type[A
         stuck.free.set()
         thread.join()
     assert found == [made]
+
+
+def test_a_type_with_a_map_that_refers_to_itself() -> None:
+    file = FileDescriptorProto(name="odd.proto", package="odd", syntax="proto3")
+    node = file.message_type.add(name="Node")
+    add_map(node, "odd.Node", "names", 1)
+    add_field(node, "next", 2, ".odd.Node")
+    method = file.service.add(name="OddService").method.add(name="OddTaskPredict")
+    method.input_type = method.output_type = ".odd.Node"
+    (found,) = reflected.describe({file.name: file}, ["odd.OddService"]).tasks["OddTask"].methods
+    data = found.codec.encode("", (), {"names": {"a": "b"}, "next": {"names": {"c": "d"}}})
+    answer = found.codec.decode(data, "pydantic")
+    assert (answer.names, answer.next.names) == ({"a": "b"}, {"c": "d"})
