@@ -312,6 +312,8 @@ class RemoteModelFinder(Handle):
 
     async def _describe_soon(self, server: Server) -> ServiceDescription | None:
         """What a server can do; None where it can be reached, but does not tell, or not soon."""
+        if server.description is None:
+            self._begin_to_describe(server)  # what it tells late counts for the next call
         for patience in (PATIENCE, None):
             limit = asyncio.timeout(patience)
             try:

@@ -16,6 +16,7 @@ from remote_client._schema import openapi
 from remote_client._schema.budget import Budget
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.errors import DeadlineExceededError, ModelNotFoundError, SchemaError
+from remote_client.flights import FORGOTTEN
 from tests.support.clock import longest_stall
 from tests.support.http_wire import KEEP, HttpWire, chunk, drip, head, repeat, send
 from tests.support.proc import forget_peak, peak
@@ -190,6 +191,22 @@ async def test_types_are_made_no_longer_than_anybody_waits(http_wire: HttpWire, 
     assert await _until(endless.ended)
     assert endless.begun == 1
     assert not reading._builds
+
+
+async def test_a_cancelled_call_ends_the_making_of_types_of_an_open_client(
+    http_wire: HttpWire, endless: Endless
+) -> None:
+    async with RemoteClient(http_wire.target, timeout=None) as client:
+        first, second = [asyncio.create_task(client.describe()) for _ in range(2)]
+        await _until(endless.entered)
+        first.cancel()
+        await asyncio.wait((first,), timeout=2 * FORGOTTEN)
+        assert not endless.ended.is_set()  # for the second one
+        second.cancel()
+        assert await _until(endless.ended)
+        endless.free.set()
+        assert await client.describe()
+    assert endless.begun == 2
 
 
 async def test_types_whose_making_was_given_up_are_begun_anew(http_wire: HttpWire, endless: Endless) -> None:

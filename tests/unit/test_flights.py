@@ -1,0 +1,108 @@
+"""Tasks that several callers share, and how long they go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from remote_client.errors import ClosedError
+from remote_client.flights import FORGOTTEN, Flights
+from tests.support.clock import Hours
+
+
+class Work:
+    """Waits until it is let go, and counts.
+
+    Attributes:
+        begun, cancelled: how often it was.
+    """
+
+    def __init__(self) -> None:
+        self.begun = self.cancelled = 0
+        self.free = asyncio.Event()
+
+    async def __call__(self) -> str:
+        self.begun += 1
+        try:
+            await self.free.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return "done"
+
+
+@pytest.fixture
+async def hours() -> AsyncIterator[Hours]:
+    with Hours(asyncio.get_running_loop()) as hours:
+        yield hours
+
+
+async def _left(flights: Flights, work: Work) -> None:
+    """A waiter comes, and is cancelled."""
+    waiter = asyncio.create_task(flights.join("key", work))
+    await asyncio.sleep(0)
+    waiter.cancel()
+    await asyncio.wait((waiter,))
+
+
+async def test_a_task_ends_after_its_last_waiter(hours: Hours) -> None:
+    flights, work = Flights(), Work()
+    await _left(flights, work)
+    await hours.go_by(FORGOTTEN / 2)
+    assert work.cancelled == 0
+    await hours.go_by(FORGOTTEN)
+    assert work.cancelled == 1
+    assert flights.find("key") is None
+
+
+async def test_a_task_goes_on_for_who_comes_soon(hours: Hours) -> None:
+    flights, work = Flights(), Work()
+    await _left(flights, work)
+    await hours.go_by(FORGOTTEN / 2)
+    waiter = asyncio.create_task(flights.join("key", work))
+    await hours.go_by(2 * FORGOTTEN)
+    work.free.set()
+    assert await waiter == "done"
+    assert work.begun == 1
+
+
+async def test_a_task_that_was_begun_goes_on_by_itself(hours: Hours) -> None:
+    flights, work = Flights(), Work()
+    task = flights.begin("key", work)
+    await _left(flights, work)
+    await hours.go_by(2 * FORGOTTEN)
+    assert not task.done()
+    await flights.aclose()
+    assert work.cancelled == 1
+
+
+async def test_who_comes_while_a_forgotten_task_ends_begins_anew() -> None:
+    flights, work = Flights(), Work()
+    await _left(flights, work)
+    ending = flights.find("key")
+    assert ending is not None
+    flights._forget("key", flights._flights["key"])
+    waiter = asyncio.create_task(flights.join("key", work))
+    await asyncio.wait((ending,))
+    work.free.set()
+    assert await waiter == "done"
+    assert (work.begun, work.cancelled) == (2, 1)
+
+
+async def test_closing_waits_for_a_forgotten_task() -> None:
+    flights, work = Flights(), Work()
+    await _left(flights, work)
+    flights._forget("key", flights._flights["key"])
+    await flights.aclose()
+    assert work.cancelled == 1
+
+
+async def test_a_closed_one_tells_who_waits() -> None:
+    flights, work = Flights(), Work()
+    waiter = asyncio.create_task(flights.join("key", work))
+    await asyncio.sleep(0)
+    await flights.aclose()
+    with pytest.raises(ClosedError):
+        await waiter
