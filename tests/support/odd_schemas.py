@@ -54,8 +54,8 @@ def over_grpc(make: Callable[[FileDescriptorProto], None]) -> Any:
         services = [f"odd.{each.name}" for each in file.service]
         files = {file.name: file}
         if any(each.endswith("TrainingService") for each in services):
-            files[_MANAGEMENT.name] = _MANAGEMENT
-            services.append(f"{_MANAGEMENT.package}.{_MANAGEMENT.service[0].name}")
+            files[MANAGEMENT.name] = MANAGEMENT
+            services.append(f"{MANAGEMENT.package}.{MANAGEMENT.service[0].name}")
         return reflected.describe(files, services)
 
     SCHEMAS[f"grpc {make.__name__.replace('_', ' ')}"] = Schema("grpc", describe)
@@ -99,7 +99,7 @@ def add(message: DescriptorProto, name: str, kind: str = "string", **more: Any) 
     return field
 
 
-_MANAGEMENT = _management()
+MANAGEMENT = _management()
 
 
 def serve(file: FileDescriptorProto, answer: str, *rpcs: str, service: str = "OddService", request: str = "") -> None:
