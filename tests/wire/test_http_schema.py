@@ -462,7 +462,9 @@ async def test_two_routes_of_one_method(http_wire: Wire) -> None:
     body["paths"]["/v2/task/echo"] = body["paths"][ROUTE]
     await http_wire.faults({"GET /openapi.json": {"body": body}, "POST /v2/task/echo": {"body": {"text": "a"}}})
     async with RemoteClient(http_wire.target) as client:
-        assert (await (await client.model("raw", task="EchoTask")).run("a")).text == "a"
+        with pytest.raises(InputError, match=r"several tasks 'EchoTask'; choose one: .* task='/v2/task/echo'"):
+            await client.model("raw", task="EchoTask")
+        assert (await (await client.model("raw", task="/v2/task/echo")).run("a")).text == "a"
 
 
 async def test_a_document_that_changes_is_read_once(http_wire: Wire) -> None:
