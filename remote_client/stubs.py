@@ -15,8 +15,8 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
-from ._stubs.annotations import Annotations, fits, is_enum, reached, source_of
+from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription, TaskDescription
+from ._stubs.annotations import Annotations, fits, in_order, is_enum, is_stream, reached, source_of, stream_of
 from ._stubs.imports import Imports
 from ._stubs.layout import WIDTH, call
 from ._stubs.literals import literal, words
@@ -58,7 +58,8 @@ class _Writer:
         self._description = description
         self._blocking = blocking
         self._full_names = {kind: name for name, kind in description.types.items()}
-        methods = [*_methods(description), *description.trainings.values()]
+        methods = [each for task in description.tasks.values() for each in _methods(task)]
+        methods += description.trainings.values()
         self._kinds = reached(kind for method in methods for kind in _kinds(method))
         self._members = {kind: members(kind) for kind in self._kinds if is_enum(kind)}
         self._names = names = Names(description, self._kinds)
@@ -73,8 +74,8 @@ class _Writer:
         return "\n\n".join([f"{header}\n{self._imports.text()}", *parts])
 
     def _parts(self) -> Iterator[str]:
-        """The file's classes: enums first, as fields of models have their members as defaults."""
-        kinds = sorted(self._kinds, key=lambda kind: (not is_enum(kind), self._names.types[kind]))
+        """The file's classes."""
+        kinds = in_order(self._kinds, self._names.types)
         models = any(not is_enum(kind) for kind in kinds)
         if models:
             yield _BASE.format(BaseModel=self._imports.name("BaseModel"), ConfigDict=self._imports.name("ConfigDict"))
@@ -137,11 +138,10 @@ class _Writer:
         yield f"@{self._imports.name('module')}(task={literal(task)})"
         yield f"class {self._names.tasks[task]}({self._imports.name('RemoteModuleBase')}):"
         yield f'    """Modules of the task {words(task, WIDTH - 40)}."""'
-        for method in self._description.tasks[task].methods:
-            if method.job is None:
-                yield ""
-                yield f"    @{self._imports.name('taskmethod')}()"
-                yield from self._method(method, method.short_name)
+        for method in _methods(self._description.tasks[task]):
+            yield ""
+            yield f"    @{self._imports.name('taskmethod')}()"
+            yield from self._method(method, method.short_name)
 
     def _training(self, key: str, training: RemoteRPCDescriptor) -> Iterator[str]:
         own = self._names.trainings[key]
@@ -177,17 +177,25 @@ class _Writer:
         return f"{told} = {default or 'None'}"
 
 
-def _methods(description: ServiceDescription) -> Iterator[RemoteRPCDescriptor]:
-    """The methods that a file declares: the start of a job has the types of the method that answers at once."""
-    for task in description.tasks.values():
-        yield from (each for each in task.methods if each.job is None)
+def _methods(task: TaskDescription) -> Iterator[RemoteRPCDescriptor]:
+    """The methods that a file declares.
+
+    The start of a job has the types of the method that answers at once. A streamed input needs a parameter.
+    """
+    for each in task.methods:
+        if each.job is None and (each.signature.parameters or not each.input_streaming):
+            yield each
 
 
 def _parameters(method: RemoteRPCDescriptor) -> Iterator[inspect.Parameter]:
     """A method's parameters; those of unknown names cannot be declared."""
-    for each in method.signature.parameters.values():
+    known = method.signature.parameters.values()
+    # Optional parameters are streams only if no required one is.
+    streamed = method.input_streaming and not any(is_stream(each.annotation) for each in known)
+    for each in known:
         if each.kind is not inspect.Parameter.VAR_KEYWORD:
-            yield each.replace(annotation=source_of(each.annotation)) if method.module else each
+            kind = source_of(each.annotation) if method.module else each.annotation
+            yield each.replace(annotation=stream_of(kind) if streamed else kind)
 
 
 def _kinds(method: RemoteRPCDescriptor) -> Iterator[Any]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from dataclasses import replace
-from types import UnionType
-from typing import Any, NoReturn, Union, get_args, get_origin
+from typing import Any, NoReturn, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from ..declare import Declaration, DeclaredMethod
+from ..declare import Declaration, DeclaredMethod, members_of
 from ..errors import InputError, InvalidResponseError, SchemaError, clean
 from ..settings import Output, Protocol
 from .caikit_modules import is_data_object_class
@@ -22,8 +21,6 @@ from .json_codec import JsonCodec, QueryCodec
 from .rpc import OUTPUT_PATH, Codec, RemoteRPCDescriptor, ServiceDescription
 from .shared_names import choices, meant
 from .sources import FIELD
-
-_MAX_DEPTH = 16
 
 
 def bind(
@@ -36,6 +33,15 @@ def bind(
     Raises:
         SchemaError: declaration and server disagree; all differences are told.
     """
+    try:
+        return _bind(declaration, description, protocol, module_id)
+    except RecursionError:
+        raise SchemaError(f"{declaration.module.__name__}: the types are nested too deeply") from None
+
+
+def _bind(
+    declaration: Declaration, description: ServiceDescription, protocol: Protocol, module_id: str
+) -> tuple[list[tuple[str, list[RemoteRPCDescriptor]]], RemoteRPCDescriptor | None]:
     wrong: list[str] = []
     if declaration.id and module_id and declaration.id != module_id:
         wrong.append(f"the model's module is {module_id}, not {declaration.id}")
@@ -363,6 +369,7 @@ def _differences(method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> Iterable[s
     theirs = rpc.signature.parameters
     names = _names(method, rpc)
     open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in theirs.values())
+    seen = set[tuple[Any, Any]]()
     for name, parameter in method.signature.parameters.items():
         if rpc.module and name in _AROUND and name not in theirs:
             continue
@@ -373,44 +380,53 @@ def _differences(method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> Iterable[s
             continue
         own = method.streams.get(name, parameter.annotation)
         served = _stream_item(known.annotation) if name in method.streams else known.annotation
-        yield from _mismatch(own, served, name)
+        yield from _mismatches(own, served, name, seen)
     declared = {names.get(name, name) for name in method.signature.parameters}
     for name in _required(rpc.signature):
         if name not in declared:
             yield f"the server requires {name}"
     if rpc.job is None:
         result = rpc.signature.return_annotation
-        yield from _mismatch(method.result, _stream_item(result) if rpc.output_streaming else result, "the answer")
+        served = _stream_item(result) if rpc.output_streaming else result
+        yield from _mismatches(method.result, served, "the answer", seen)
 
 
 def _stream_item(kind: Any) -> Any:
-    for each in (kind, *get_args(kind)):
-        if get_origin(each) is not None and get_origin(each) not in (Union, UnionType) and get_args(each):
+    """The type of a stream's items; any other type as it is: what is no stream for the server may be given as one."""
+    for each in members_of(kind):
+        if get_origin(each) in (AsyncIterable, AsyncIterator, Iterable):
             return get_args(each)[0]
-    return Any
+    return kind
 
 
-def _mismatch(own: Any, served: Any, where: str, depth: int = 0) -> Iterable[str]:
-    """Where a declared type and the server's look different on the wire."""
-    own, served = core(own), core(served)
-    if Any in (own, served) or own is object or depth > _MAX_DEPTH or isinstance(own, (str, type(None))):
-        return
-    mine, other = fields_of(own), fields_of(served)
-    if other is not None and list(other) == [FIELD]:
-        return  # a training's data, which may be many things
+def _mismatches(own: Any, served: Any, where: str, seen: set[tuple[Any, Any]]) -> Iterable[str]:
+    """Where a declared type and the server's look different on the wire. Types in `seen` were told of before."""
+    waiting = [(own, served, where)]
+    while waiting:
+        own, served, where = waiting.pop()
+        own, served = core(own), core(served)
+        mine, other = fields_of(own), fields_of(served)
+        if Any in (own, served) or own is object or isinstance(own, (str, type(None))):
+            continue
+        if other is not None and list(other) == [FIELD]:
+            continue  # a training's data, which may be many things
+        if mine is None or other is None:
+            yield from _mismatch(own, served, where)
+            if shape(own) == shape(served) and shape(own) in ("list", "mapping"):
+                waiting.append((item_of(own), item_of(served), f"{where}[]"))
+        elif (own, served) not in seen:
+            seen.add((own, served))
+            yield from (f"{where} has no field {name}; it has {', '.join(other)}" for name in mine if name not in other)
+            waiting += [(mine[name], other[name], f"{where}.{name}") for name in reversed([*mine]) if name in other]
+
+
+def _mismatch(own: Any, served: Any, where: str) -> Iterable[str]:
+    """As `_mismatches`, of types that are not both messages, without what they are lists or mappings of."""
     looks, theirs = shape(own), shape(served)
-    if mine is not None and other is not None:
-        for name, kind in mine.items():
-            if name not in other:
-                yield f"{where} has no field {name}; it has {', '.join(other)}"
-            else:
-                yield from _mismatch(kind, other[name], f"{where}.{name}", depth + 1)
-    elif is_union(own) or is_union(served) or "any" in (looks, theirs):
+    if is_union(own) or is_union(served) or "any" in (looks, theirs):
         return  # which member is meant shows with the value
-    elif looks != theirs and not _is_enum(looks, theirs) and (looks, theirs) != ("mapping", "message"):
+    if looks != theirs and not _is_enum(looks, theirs) and (looks, theirs) != ("mapping", "message"):
         yield f"{where} is {shown_type(served)} on the server, not {shown_type(own)}"
-    elif looks == theirs and looks in ("list", "mapping"):
-        yield from _mismatch(item_of(own), item_of(served), f"{where}[]", depth + 1)
 
 
 def _is_enum(*shapes: str) -> bool:

@@ -101,22 +101,50 @@ def _stripped(kind: Any) -> Any:
     return kind
 
 
-def reached(kinds: Iterable[Any]) -> list[type]:
-    """Return the models and enums among types, their arguments and fields, each once."""
+def reached(kinds: Iterable[Any]) -> dict[type, list[type]]:
+    """Return the models and enums among types, their arguments and fields, each with those that its fields name."""
+    found: dict[type, list[type]] = {}
+    waiting = _named(kinds)
+    while waiting:
+        kind: Any = waiting.pop()
+        if kind not in found:
+            fields = kind.model_fields.values() if is_model(kind) else ()
+            found[kind] = _named(field.annotation for field in fields)
+            waiting += found[kind]
+    return found
+
+
+def _named(kinds: Iterable[Any]) -> list[type]:
+    """The models and enums among types and their arguments."""
     found: dict[type, None] = {}
     seen: dict[int, Any] = {}
     waiting = list(kinds)
     while waiting:
         kind = _stripped(waiting.pop())
-        if id(kind) in seen:
-            continue
-        seen[id(kind)] = kind
-        waiting += get_args(kind)
-        if is_enum(kind):
-            found[kind] = None
-        elif is_model(kind):
-            found[kind] = None
-            waiting += [field.annotation for field in kind.model_fields.values()]
+        if id(kind) not in seen:  # once, as types may share parts again and again
+            seen[id(kind)] = kind
+            waiting += get_args(kind)
+            if is_enum(kind) or is_model(kind):
+                found[kind] = None
+    return list(found)
+
+
+def in_order(uses: Mapping[type, list[type]], names: Mapping[type, str]) -> list[type]:
+    """Return types in the order of their names, but each after those that it uses, where no circle forbids it.
+
+    Python needs that of enums that are defaults, and pydantic of long chains: it makes a model of those it names, and
+    would go through a whole chain from its first model on.
+    """
+    found: dict[type, None] = {}
+    begun: set[type] = set()
+    waiting = sorted(uses, key=names.__getitem__, reverse=True)
+    while waiting:
+        kind = waiting[-1]
+        if kind in begun:
+            found[waiting.pop()] = None
+        else:
+            begun.add(kind)
+            waiting += sorted((each for each in uses[kind] if each not in begun), key=names.__getitem__, reverse=True)
     return list(found)
 
 
@@ -157,6 +185,16 @@ def _fits_one(value: Any, kind: Any, known: dict[tuple[int, int], bool]) -> bool
         items = value.items() if type(value) is dict else [(None, None)]
         return all(fits(key, inner[0], known) and fits(each, inner[1], known) for key, each in items)
     return type(value) is kind or (kind is float and type(value) is int)
+
+
+def is_stream(kind: Any) -> bool:
+    """Whether a parameter's type is that of a streamed input."""
+    return any(get_origin(each) is AsyncIterable for each in members_of(kind))
+
+
+def stream_of(kind: Any) -> Any:
+    """Return the type of a parameter that may be a streamed input, and may be one value for all its messages."""
+    return Union[Iterable[kind], AsyncIterable[kind], kind]  # noqa: UP007 - `kind` may be None
 
 
 def source_of(kind: Any) -> Any:

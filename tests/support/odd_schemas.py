@@ -243,6 +243,38 @@ def names_of_parameters(file: FileDescriptorProto) -> None:
     serve(file, "Odd", "OddTaskPredict")
 
 
+@over_grpc
+def streams_without_required_parameters(file: FileDescriptorProto) -> None:
+    message = file.message_type.add(name="Odd")
+    add(message, "many", label=3)
+    message.oneof_decl.add(name="union")
+    add(message, "text", oneof_index=0)
+    add(message, "number", "int64", oneof_index=0)
+    file.message_type.add(name="Empty")
+    for name in ("Odd", "Empty"):
+        serve(
+            file, name, f"ClientStreaming{name}TaskPredict", f"BidiStreaming{name}TaskPredict", service=f"{name}Service"
+        )
+        for index, method in enumerate(file.service[-1].method):
+            method.client_streaming, method.server_streaming = True, index == 1
+
+
+@over_grpc
+def messages_that_all_refer_to_each_other(file: FileDescriptorProto) -> None:
+    for message in [file.message_type.add(name=f"M{each}") for each in range(12)]:
+        for each in range(12):
+            add(message, f"f{each}", f"odd.M{each}")
+    serve(file, "M0")
+
+
+@over_grpc
+def a_chain_of_messages(file: FileDescriptorProto) -> None:
+    for each in range(200):
+        add(file.message_type.add(name=f"M{each}"), "next", f"odd.M{each + 1}")
+    add(file.message_type.add(name="M200"), "x")
+    serve(file, "M0")
+
+
 # -- documents --------------------------------------------------------------------------------------------------------
 
 
@@ -387,7 +419,24 @@ def unions() -> dict[str, Any]:
         return {"anyOf": [objects({f"x{each}": TEXT}, title=f"A{size}X{each}") for each in range(size)]}
 
     deep: Any = TEXT
-    for _ in range(60):
+    for _ in range(45):
         deep = {"type": "array", "items": deep}
     fields = {"short": union(3), "long": union(120), "list": {"type": "array", "items": union(80)}, "deep": deep}
     return {"/task/a": operation(objects(fields, title="All"), inputs=union(60))}
+
+
+@over_http
+def a_chain_of_objects() -> dict[str, Any]:
+    schemas = {f"M{each}": objects({"next": {"$ref": f"#/components/schemas/M{each + 1}"}}) for each in range(200)}
+    answer = {"$ref": "#/components/schemas/M0"}
+    return {
+        "paths": {"/task/a": operation(answer, inputs=answer)},
+        "components": {"schemas": {**schemas, "M200": TEXT}},
+    }
+
+
+@over_http
+def objects_that_all_refer_to_each_other() -> dict[str, Any]:
+    references = {f"f{each}": {"$ref": f"#/components/schemas/M{each}"} for each in range(12)}
+    schemas = {f"M{each}": objects({**references, f"own{each}": TEXT}) for each in range(12)}
+    return {"paths": {"/task/a": operation(references["f0"], inputs=TEXT)}, "components": {"schemas": schemas}}
