@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import struct
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, EncodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 from pydantic import BaseModel
 
@@ -26,6 +27,8 @@ from .types import Types
 
 _CONSTANTS = (str, bytes, bytearray, Mapping, BaseModel)
 """Values that are sent with every item of a stream, though some of them are iterable."""
+_UNREADABLE = (DecodeError, ValueError, OverflowError, RecursionError, IndexError, struct.error)
+"""What protobuf and the making of models raise for bytes that are no message of a type."""
 # Any, because the type arguments are values here.
 _LIST: Any = list
 _DICT: Any = dict
@@ -77,8 +80,15 @@ class ReflectedCodec:
             self._fill(message, values)
         except Misfit as error:
             raise InputError(f"{self._name}(): {self._path(error.path)}: {error.message}") from None
-        data: bytes = self._request.SerializeToString(message)
+        data = self._bytes(message)
         return b"".join((data, *arrays)) if arrays else data
+
+    def _bytes(self, message: Any) -> bytes:
+        try:
+            data: bytes = self._request.SerializeToString(message)
+        except EncodeError as error:  # a required field of proto2 is not set
+            raise InputError(f"{self._name}(): {error}") from None
+        return data
 
     def _path(self, path: str) -> str:
         """A path in the request as the caller knows it."""
@@ -120,8 +130,7 @@ class ReflectedCodec:
             name, _, rest = error.path.partition(".")
             raise InputError(f"{self._name}(): {name}[{index}]{rest and '.'}{rest}: {error.message}") from None
         # Protobuf messages one after the other are one message: the constants were encoded once.
-        data: bytes = constants + self._request.SerializeToString(message)
-        return data
+        return constants + self._bytes(message)
 
     def decode(self, data: bytes, output: Output) -> Any:
         arrays: dict[str, Any] = {}
@@ -138,7 +147,7 @@ class ReflectedCodec:
             if output == "dict":
                 return self._converter("read")(message)
             return self._converter("array")(message) | arrays if output == "numpy" else self._make(message)
-        except (DecodeError, ValueError, OverflowError, RecursionError) as error:
+        except _UNREADABLE as error:
             raise InvalidResponseError(f"the answer is no {self._model.__name__}: {error}") from error
 
 

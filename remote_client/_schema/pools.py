@@ -13,7 +13,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 
 from ..errors import SchemaError, clean
 from .budget import Budget
-from .descriptor_names import check_names
+from .descriptor_checks import check_file, check_types
 from .reflection import WELL_KNOWN_FILES
 
 
@@ -30,10 +30,10 @@ def pool_of(files: Mapping[str, FileDescriptorProto], budget: Budget | None = No
     pool, budget = DescriptorPool(), budget or Budget()
     for file in _in_order(files):
         if file.name not in WELL_KNOWN_FILES:
-            check_names(file, budget)
+            check_file(file, budget)
         try:
             pool.AddSerializedFile(file.SerializeToString())
-            pool.FindFileByName(file.name)  # protobuf's implementation in Python looks at it only now
+            check_types(pool.FindFileByName(file.name))  # protobuf's implementation in Python reads it only now
         except (TypeError, LookupError, ValueError, AttributeError) as error:
             raise SchemaError(clean(f"the server's file {file.name} is not valid: {error}")) from None
     return pool

@@ -8,8 +8,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from pydantic import BaseModel
 
+from remote_client._schema.reflected import describe
+from remote_client._schema.rpc import RemoteRPCDescriptor
 from remote_client.errors import InputError, InvalidResponseError
 
 from .library import DESCRIPTION, ECHO, INTEGERS, SCALARS, Zoo, described, echo, encode
@@ -470,3 +473,29 @@ def test_a_made_model_is_its_own() -> None:
         one.nothing = 1
     assert Zoo.model_validate(one) is one
     assert Zoo.model_validate_json(one.model_dump_json(exclude={"thing", "sequence"})).a_string == "x"
+
+
+MUST: dict[str, Any] = {"name": "must", "number": 2, "label": 2, "type": 9}
+
+
+def odd(syntax: str, *fields: dict[str, Any]) -> RemoteRPCDescriptor:
+    """`OddTaskPredict` from and to a message with these fields."""
+    file = FileDescriptorProto(name="odd.proto", package="odd", syntax=syntax)
+    file.message_type.add(name="Odd", field=[FieldDescriptorProto(**each) for each in fields])
+    method = file.service.add(name="OddService").method.add(name="OddTaskPredict")
+    method.input_type = method.output_type = ".odd.Odd"
+    (found,) = describe({file.name: file}, ["odd.OddService"]).tasks["OddTask"].methods
+    return found
+
+
+def test_a_required_field_of_proto2_that_is_not_given() -> None:
+    method = odd("proto2", {"name": "inner", "number": 1, "label": 1, "type": 11, "type_name": ".odd.Odd"}, MUST)
+    with pytest.raises(InputError, match="must"):
+        method.codec.encode("", (), {"inner": {}, "must": "a"})
+
+
+@pytest.mark.parametrize("data", [b"\x11\x01", b"\x0d", b"\x08", b"\x0a\x05a", b"\x13", b"\x0f\x00"])
+def test_an_answer_of_another_type_that_is_cut_off(data: bytes) -> None:
+    for output in ("pydantic", "dict", "numpy", "proto"):
+        with pytest.raises(InvalidResponseError):
+            odd("proto3", MUST | {"number": 7, "label": 1}).codec.decode(data, output)

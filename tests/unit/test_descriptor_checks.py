@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    EnumValueDescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+)
 
 from remote_client._schema.budget import Budget
-from remote_client._schema.descriptor_names import check_names
+from remote_client._schema.descriptor_checks import check_file
 from remote_client._schema.pools import pool_of
 from remote_client.errors import SchemaError
 
 from .library import library
 
+VALUES = [EnumValueDescriptorProto(name="SOME_VALUE")]
 PLACES: dict[str, Callable[[FileDescriptorProto], Any]] = {
     "a message": lambda file: file.message_type.add(),
     "a nested message": lambda file: file.message_type[0].nested_type.add(name="N").nested_type.add(),
     "a field": lambda file: file.message_type[0].field.add(number=100, type=9, label=1),
     "a nested field": lambda file: file.message_type[0].nested_type.add(name="N").field.add(number=1, type=9, label=1),
     "a oneof": lambda file: file.message_type[0].oneof_decl.add(),
-    "an enum": lambda file: file.enum_type.add(),
-    "a nested enum": lambda file: file.message_type[0].enum_type.add(),
+    "an enum": lambda file: file.enum_type.add(value=VALUES),
+    "a nested enum": lambda file: file.message_type[0].enum_type.add(value=VALUES),
     "an enum's value": lambda file: file.enum_type[0].value.add(number=100),
     "a nested enum's value": lambda file: file.message_type[0].enum_type.add(name="E").value.add(),
     "an extension": lambda file: file.extension.add(number=100, type=9, label=1, extendee=".a.B"),
@@ -78,13 +85,13 @@ def test_keywords_are_names(place: str, name: str) -> None:
 
 
 def test_no_name_is_too_much() -> None:
-    check_names(FileDescriptorProto(name="a.proto"), Budget())
-    check_names(library(""), Budget())
+    check_file(FileDescriptorProto(name="a.proto"), Budget())
+    check_file(library(""), Budget())
 
 
 TWICE: dict[str, Callable[[FileDescriptorProto], Any]] = {
     "messages": lambda file: file.message_type.add(name=file.message_type[0].name),
-    "a message and an enum": lambda file: file.enum_type.add(name=file.message_type[0].name),
+    "a message and an enum": lambda file: file.enum_type.add(name=file.message_type[0].name, value=VALUES),
     "fields": lambda file: file.message_type[0].field.add(name=file.message_type[0].field[0].name, number=100, type=9),
     "a field and a type": lambda file: file.message_type[0].nested_type.add(name=file.message_type[0].field[0].name),
     "values of enums": lambda file: file.enum_type.add(name="E").value.add(name=file.enum_type[0].value[0].name),
@@ -99,10 +106,64 @@ def test_a_name_that_is_there_twice(place: str) -> None:
     assert "twice" in refused(file)
 
 
+Field = FieldDescriptorProto
+WRONG: dict[str, tuple[str, Callable[[FileDescriptorProto], Any]]] = {
+    "no number": ("the number 0", lambda file: string(file, number=0)),
+    "a number below 0": ("the number -1", lambda file: string(file, number=-1)),
+    "a large number": ("the number 536870912", lambda file: string(file, number=2**29)),
+    "a number twice": ("two fields of one number", lambda file: string(file, number=1)),
+    "no type": ("no type", lambda file: string(file).ClearField("type")),
+    "a message without a name": ("no type", lambda file: string(file, type=Field.TYPE_MESSAGE)),
+    "a text with a name": ("no type", lambda file: string(file, type_name=".a.B")),
+    "a default of many": ("has a default", lambda file: string(file, label=3, default_value="a")),
+    "a oneof that is not there": ("no oneof", lambda file: string(file, oneof_index=7)),
+    "a oneof below 0": ("no oneof", lambda file: string(file, oneof_index=-1)),
+    "an extension below 0": ("the number -5", lambda file: file.extension.add(name="e", number=-5, type=9, label=1)),
+    "an enum without values": ("no value", lambda file: file.enum_type.add(name="E")),
+    "an edition nobody knows": ("edition", lambda file: file.MergeFrom(FileDescriptorProto(syntax="editions"))),
+    "a map of one field": ("no entry", lambda file: entry(file).field.pop()),
+    "a map of lists": ("no entry", lambda file: entry(file).field[1].MergeFrom(Field(label=Field.LABEL_REPEATED))),
+    "a map by doubles": ("no entry", lambda file: entry(file).field[0].MergeFrom(Field(type=Field.TYPE_DOUBLE))),
+    "a single entry": ("another kind", lambda file: refer(file, f"{entry(file).name}", Field.TYPE_MESSAGE)),
+    "a message for an enum": ("", lambda file: refer(file, "Zoo", Field.TYPE_ENUM)),
+    "an enum for a request": ("", lambda file: request(file, f".{file.package}.Color")),
+    "a request that is not there": ("", lambda file: request(file, ".not.There")),
+}
+
+
+def string(file: FileDescriptorProto, **more: Any) -> FieldDescriptorProto:
+    return file.message_type[0].field.add(**{"name": "string", "number": 1000, "type": 9, "label": 1} | more)
+
+
+def entry(file: FileDescriptorProto) -> DescriptorProto:
+    made = file.message_type[0].nested_type.add(name="OddEntry")
+    made.options.map_entry = True
+    for number, name in enumerate(("key", "value"), 1):
+        made.field.add(name=name, number=number, type=9, label=1)
+    return made
+
+
+def refer(file: FileDescriptorProto, name: str, kind: Any) -> None:
+    string(file, type=kind, type_name=name)
+
+
+def request(file: FileDescriptorProto, name: str) -> None:
+    file.service[0].method[0].input_type = name
+
+
+@pytest.mark.parametrize("place", WRONG)
+def test_what_protobufs_compiler_never_writes(place: str) -> None:
+    """Some of it ends the process, or never ends: what an implementation checks is not enough."""
+    told, break_it = WRONG[place]
+    file = library()
+    break_it(file)
+    assert re.search(told, refused(file))
+
+
 @pytest.mark.parametrize("kind", ["types", "nodes", "names", "bytes"])
 def test_definitions_are_counted(kind: Any) -> None:
     with pytest.raises(SchemaError, match=f"more than 1 {kind}"):
-        check_names(library(), Budget(limits={kind: 1}))
+        check_file(library(), Budget(limits={kind: 1}))
 
 
 def test_full_names_that_protobuf_keeps_are_counted() -> None:
@@ -113,7 +174,7 @@ def test_full_names_that_protobuf_keeps_are_counted() -> None:
         message.field.add(name=f"f{number}", number=number + 1, type=9, label=1)
     assert file.ByteSize() < 1_000_000
     with pytest.raises(SchemaError, match="bytes"):
-        check_names(file, Budget())
+        check_file(file, Budget())
 
 
 ATTACK = """
