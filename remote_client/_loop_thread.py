@@ -310,4 +310,8 @@ def is_current() -> bool:
 def run(method: Callable[..., Coroutine[Any, Any, R]], *args: Any, **kwargs: Any) -> R:
     """Call a coroutine function and wait for what it returns; arguments are checked in the caller's own thread."""
     thread = loop_thread()
-    return thread.call(method(*args, **kwargs))
+    try:
+        work = method(*args, **kwargs)
+    finally:
+        del args, kwargs  # a traceback would keep them
+    return thread.call(work)

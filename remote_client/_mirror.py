@@ -69,7 +69,10 @@ def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> C
     name = method.__name__
 
     def twin(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        result: R = run(getattr(self._twin, name), *args, **kwargs)
+        try:
+            result: R = run(getattr(self._twin, name), *args, **kwargs)
+        finally:
+            del args, kwargs  # a traceback would keep them
         return result
 
     functools.update_wrapper(twin, method)
@@ -118,6 +121,7 @@ class _Pump:
                     await self._wait()
             items.put((END, None))
         except BaseException as error:
+            item = None  # a traceback would keep it
             if isinstance(error, asyncio.CancelledError):
                 error.__traceback__ = None  # of a stream that was dropped: it leads here, and waits for the collector
             if not self.thread.ending:  # else a daemon thread waits, and would print a traceback

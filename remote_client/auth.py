@@ -22,13 +22,13 @@ from time import monotonic
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
+from ._secrets import redacted
 from ._shared_flight import SharedFlight
 from .errors import (
     ConfigurationError,
     InvalidResponseError,
     RemoteCallError,
     UnauthenticatedError,
-    redacted,
 )
 
 __all__ = ["BearerToken", "Credentials", "Fetch", "Metadata", "OAuthClientCredentials"]
@@ -280,8 +280,7 @@ class OAuthClientCredentials(_Settled):
     def _failure(self, error: RemoteCallError) -> RemoteCallError:
         """Return the error of a call that gets no token, without what the server repeats of the secret."""
         refused = error.http_status is not None and 400 <= error.http_status < 500 and error.http_status != 429
-        secret = self._secret()
-        told = redacted(error.details, [("secret", secret), ("secret", quote(secret, safe=""))])
+        told = redacted(error.details, [("secret", self._secret()), ("authorization", self._basic())])
         failure = (UnauthenticatedError if refused else type(error))(
             f"no token for {self._settings['client_id']!r}: {told or 'the server gave no details'}",
             method=error.method,

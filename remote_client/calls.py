@@ -13,6 +13,7 @@ from typing import Any, Generic, Self, TypeVar
 from . import _fork
 from ._durations import lasting
 from ._schema.rpc import RemoteRPCDescriptor
+from ._secrets import because, forget, redacted
 from ._sources import END, Source, source_of
 from ._transport.balance import Balancer, Health
 from ._transport.base import Answered, ByteStream, Call, RawMetadata, Transport, resolve_metadata
@@ -45,6 +46,8 @@ Prepared = tuple[RemoteRPCDescriptor, Body]
 LARGE = 64 * 1024
 """Bytes of an answer that is decoded by another thread: of small nested messages they take 4 ms."""
 logger = logging.getLogger("remote_client")
+_NO_CALL = Call("")
+"""Takes a call's place in the variables of a function that raises: its traceback keeps them."""
 
 
 class Caller:
@@ -77,6 +80,8 @@ class Caller:
         self._changed = changed
         self._calls: dict[str, Call] = {}
         """The records of calls that are alike each time, by their paths."""
+        self._sent = _NO_CALL
+        """The newest record of a call: its metadata is what errors of decoding must not tell."""
 
     @property
     def target(self) -> str:
@@ -96,7 +101,9 @@ class Caller:
         return self if self._balancer is None else self._copy(connections=self.pick(), balancer=None)
 
     def _copy(self, **changes: Any) -> Caller:
-        return Caller(**{**self.fields(), "changed": self._changed, **changes})
+        other = Caller(**{**self.fields(), "changed": self._changed, **changes})
+        other._sent = self._sent
+        return other
 
     def fields(self) -> dict[str, Any]:
         """What it was made of, without `changed`."""
@@ -122,7 +129,9 @@ class Caller:
         if call is None:
             changing, begun = any(map(callable, self.options.metadata)), monotonic()
             metadata = await (self._metadata_in_time(path) if changing else self._metadata())
-            call = Call(path, metadata, self.options.timeout, self.options.total_timeout, idempotent)
+            options = self.options
+            call = Call(path, metadata, options.timeout, options.total_timeout, idempotent, model_key=self._model_key)
+            self._sent = call
             if changing:
                 return _shortened(call, monotonic() - begun)
             if idempotent:
@@ -183,36 +192,42 @@ class Caller:
         Raises:
             RemoteCallError: the call failed.
         """
-        begun = monotonic()
-        # Looked up here too: a coroutine costs more than that.
-        call = (self._calls.get(path) if idempotent else None) or await self.call(path, idempotent=idempotent)
-        if max_size is not None:
-            call = replace(call, max_size=max_size)
-        connections = self.connections if self._balancer is None else self.pick()
-        connections.budget.calls += 1
-        # A call that works at once, with nobody listening, needs no record of its attempts.
-        attempts = Attempts(self, call, connections, begun) if self.options.hooks else None
-        while True:
-            attempt = call if self._balancer is None else self._as_probe(call, body, connections)
-            try:
-                data = await self._attempt(attempt, body, connections)
-            except RemoteCallError as error:
-                if attempts is None:
-                    attempts = Attempts(self, call, connections, begun)
-                again = await attempts.again(error, call, body, probing=attempt is not call)
-                if again is None:
+        try:
+            begun = monotonic()
+            # Looked up here too: a coroutine costs more than that.
+            call = (self._calls.get(path) if idempotent else None) or await self.call(path, idempotent=idempotent)
+            if max_size is not None:
+                call = replace(call, max_size=max_size)
+            connections = self.connections if self._balancer is None else self.pick()
+            connections.budget.calls += 1
+            # A call that works at once, with nobody listening, needs no record of its attempts.
+            attempts = Attempts(self, call, connections, begun) if self.options.hooks else None
+            while True:
+                attempt = call if self._balancer is None else self._as_probe(call, body, connections)
+                try:
+                    data = await self._attempt(attempt, body, connections)
+                except RemoteCallError as error:
+                    if attempts is None:
+                        attempts = Attempts(self, call, connections, begun)
+                    again = await attempts.again(error, call, body, probing=attempt is not call)
+                    if again is None:
+                        raise
+                    call, connections = again, attempts.connections
+                except BaseException as error:
+                    if attempts is not None:
+                        attempts.ended(error)
                     raise
-                call, connections = again, attempts.connections
-            except BaseException as error:
-                if attempts is not None:
-                    attempts.ended(error)
-                raise
-            else:
-                if connections.health.ailing:
-                    connections.health.succeeded()
-                if attempts is not None:
-                    attempts.ended(None)
-                return data
+                else:
+                    if connections.health.ailing:
+                        connections.health.succeeded()
+                    if attempts is not None:
+                        attempts.ended(None)
+                    return data
+        except BaseException as error:
+            call = attempt = again = _NO_CALL
+            body = b""
+            forget(error)
+            raise
 
     async def exchange(self, path: str, messages: Sequence[bytes], max_size: int) -> list[bytes]:
         """Call a bidirectional method that answers each message with one; again, from the start, where that is allowed.
@@ -259,8 +274,13 @@ class Caller:
 
     async def unary(self, descriptor: RemoteRPCDescriptor, body: Body) -> Any:
         """Make a call of one answer."""
-        data = await self.send(descriptor.path, body)
-        return self.decode(descriptor, data) if len(data) < LARGE else await self.decode_large(descriptor, data)
+        try:
+            data = await self.send(descriptor.path, body)
+            return self.decode(descriptor, data) if len(data) < LARGE else await self.decode_large(descriptor, data)
+        except BaseException as error:
+            body = data = b""
+            forget(error)
+            raise
 
     def decode(self, descriptor: RemoteRPCDescriptor, data: bytes) -> Any:
         """An answer, in the form that the options want."""
@@ -279,7 +299,11 @@ class Caller:
             raise
 
     def blame(self, error: RemoteCallError, descriptor: RemoteRPCDescriptor) -> None:
-        """Tell an error of decoding whose answer it was."""
+        """Tell an error of decoding whose answer it was, and hide what that repeats of the metadata."""
+        error.details = redacted(error.details, self._sent.secrets)
+        error.args = (error.details,)
+        if error.__cause__ is not None:
+            because(error, error.__cause__, self._sent.secrets)
         error.method, error.target, error.model = descriptor.path.removeprefix("/"), self.target, self.model
         self.check_interface(error)
 
@@ -578,6 +602,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             try:
                 data = await self._stream.read()
             except BaseException as error:
+                take = None
                 await self._failed_inside(error)
                 raise
             finally:
@@ -587,6 +612,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         try:
             answer: T = self._caller.decode(self._descriptor, data)
         except BaseException as error:
+            take, data = None, b""
             await self._failed_inside(error)
             raise
         return answer
@@ -631,6 +657,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
                 answer = self._caller.decode(self._descriptor, data)
             return answer
         except BaseException as error:
+            data = None
             await self._failed_inside(error)
             raise
         finally:
@@ -642,6 +669,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         self._lost = "" if self._closed else lost(error)
         stream = self._end()
         self._finished(error)
+        forget(error)
         return stream
 
     async def _failed_inside(self, error: BaseException) -> None:
@@ -717,7 +745,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         stream, lease, self._body, self._unread = self._stream, self._lease, None, None
         if stream is None or lease is None:
             return None
-        self._stream = self._lease = self._place = self._take = None
+        self._stream = self._lease = self._place = self._take = self._call = None
         if self._finalizer is not None and (dropped := self._finalizer.detach()) is not None:
             _drop(*dropped[2][1:])
         return stream

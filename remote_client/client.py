@@ -17,6 +17,7 @@ from ._schema.caikit_modules import is_caikit_module
 from ._schema.info import ModelInfo, RuntimeInfo, why
 from ._schema.rpc import ServiceDescription
 from ._schema.shared_names import meant
+from ._secrets import forgetful
 from ._threads import aside
 from ._transport.engine import AsyncTransport
 from .configuration import remote_finders
@@ -248,6 +249,7 @@ class RemoteClient(Handle):
                 raise await self._not_found(name)
         return [models[name] for name in names]
 
+    @forgetful
     async def deploy_model(
         self, name: str, files: Mapping[str, bytes] | str | PathLike[str], *, links: Links = None
     ) -> ModelInfo:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ._html import table
+from ._secrets import causes
 
 if TYPE_CHECKING:
     import grpc
@@ -39,53 +40,6 @@ def clean_lines(text: str, limit: int = _LINES_LIMIT) -> str:
         half = limit // 2 - 20  # the note has room, so that a text is cut once
         lines = f"{lines[:half]}\n... ({len(lines)} characters)\n{lines[-half:]}"
     return "".join(char if char.isprintable() or char == "\n" else " " for char in lines)
-
-
-_SECRET = re.compile(r"auth|cookie|credential|key|pass|secret|session|signature|token")
-"""In the name of metadata: its value must not be repeated, wherever a server or a proxy before it says it."""
-_SHORTEST_SECRET = 8
-"""Characters; shorter ones are found in any text."""
-
-
-def redacted(told: Any, metadata: Iterable[tuple[str, str | bytes]]) -> Any:
-    """What a server told, text or JSON, without the secrets in the metadata it was sent."""
-    secrets = {
-        part
-        for name, value in metadata
-        if isinstance(value, str) and _SECRET.search(name)
-        for part in (value, *value.split())
-        if len(part) >= _SHORTEST_SECRET
-    }
-    return _without(told, sorted(secrets, key=len, reverse=True)) if secrets else told
-
-
-def _without(told: Any, secrets: list[str]) -> Any:
-    if isinstance(told, str):
-        for secret in secrets:
-            told = told.replace(secret, "[redacted]")
-        return told
-    if isinstance(told, Mapping):
-        return {_without(name, secrets): _without(each, secrets) for name, each in told.items()}
-    return [_without(each, secrets) for each in told] if isinstance(told, list) else told
-
-
-def because(
-    failure: RemoteCallError, error: BaseException, metadata: Iterable[tuple[str, str | bytes]], more: str = ""
-) -> RemoteCallError:
-    """The failure with what caused it, unless that, or what `more` it knows, repeats a secret.
-
-    Raise it where no exception is being handled: that would be its context.
-    """
-    shown = [f"{each!r} {each}" for each in causes(error)] + [more]
-    failure.__cause__ = error if redacted(shown, metadata) == shown else None
-    return failure
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception, what caused it, what caused that, and so on."""
-    while error is not None:
-        yield error
-        error = error.__cause__
 
 
 def kind_of(value: object) -> str:

@@ -20,6 +20,7 @@ from ._html import table
 from ._schema.caikit_modules import is_caikit_module
 from ._schema.declared import SharedName, UnboundCodec
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
+from ._secrets import forget, forgetful
 from ._shared import described
 from ._sources import END, source_of
 from ._transport.balance import Balancer
@@ -145,18 +146,23 @@ class RemoteModuleBase(Handle):
         Raises:
             InputError: the arguments do not fit the method's signature. Nothing was sent.
         """
-        codec = descriptor.codec
-        if isinstance(codec, UnboundCodec):
-            codec.check(args, kwargs)
+        try:
+            codec = descriptor.codec
+            if isinstance(codec, UnboundCodec):
+                codec.check(args, kwargs)
+                if descriptor.output_streaming:
+                    return RemoteStream(self._caller, descriptor, partial(self._prepared, descriptor, args, kwargs))
+                return self._request_bound(descriptor, args, kwargs)
             if descriptor.output_streaming:
-                return RemoteStream(self._caller, descriptor, partial(self._prepared, descriptor, args, kwargs))
-            return self._request_bound(descriptor, args, kwargs)
-        if descriptor.output_streaming:
-            return RemoteStream(self._caller, descriptor, self._body(descriptor, args, kwargs))
-        body = self._body(descriptor, args, kwargs)
-        if descriptor.job is not None:
-            return self._start(descriptor, body, descriptor.job)
-        return self._caller.unary(descriptor, body)
+                return RemoteStream(self._caller, descriptor, self._body(descriptor, args, kwargs))
+            body = self._body(descriptor, args, kwargs)
+            if descriptor.job is not None:
+                return self._start(descriptor, body, descriptor.job)
+            return self._caller.unary(descriptor, body)
+        except BaseException as error:
+            args, kwargs, body = (), {}, b""
+            forget(error)
+            raise
 
     def _body(
         self, descriptor: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -191,6 +197,7 @@ class RemoteModuleBase(Handle):
             raise SchemaError(f"the server at {self._caller.target} has {count} {rpc.name} of {rpc.task}")
         return same[0]
 
+    @forgetful
     async def _request_bound(self, unbound: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return await self.remote_method_request(await self._bound(unbound), *args, **kwargs)
 
@@ -200,11 +207,13 @@ class RemoteModuleBase(Handle):
         rpc = await self._bound(unbound)
         return rpc, self._body(rpc, args, kwargs)
 
+    @forgetful
     async def _start(self, descriptor: RemoteRPCDescriptor, body: Any, job: JobMethods) -> PredictionJob:
         caller = self._caller.pinned()
         answer = await jobs.start(caller, descriptor, body)
         return PredictionJob(jobs.job_of(answer, job.key, descriptor), _Started(self, caller, descriptor))
 
+    @forgetful
     async def _train(self, *args: Any, **kwargs: Any) -> TrainingJob[RemoteModuleBase]:
         args = tuple([await _held(each) for each in args])
         kwargs = {name: await _held(each) for name, each in kwargs.items()}
@@ -428,7 +437,10 @@ def _train_method(config: RemoteModuleConfig, class_name: str) -> Any:
 
 def _method(rpc: RemoteRPCDescriptor, name: str, class_name: str) -> Any:
     def method(self: RemoteModuleBase, /, *args: Any, **kwargs: Any) -> Any:
-        return self.remote_method_request(rpc, *args, **kwargs)
+        try:
+            return self.remote_method_request(rpc, *args, **kwargs)
+        finally:
+            del args, kwargs  # a traceback would keep them
 
     method.rpc = rpc  # type: ignore[attr-defined]  # pyright: ignore
     itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)

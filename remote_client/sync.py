@@ -127,7 +127,10 @@ class RemoteModuleBase(Blocking):
             # Arguments of an unbound method are encoded in the loop's thread, which an iterator may hold up.
             take = fed if descriptor.input_streaming else held
             args, kwargs = tuple(map(take, args)), {name: take(each) for name, each in kwargs.items()}
-        answer = self._twin.remote_method_request(descriptor, *args, **kwargs)
+        try:
+            answer = self._twin.remote_method_request(descriptor, *args, **kwargs)
+        finally:
+            del args, kwargs  # a traceback would keep them
         if isinstance(answer, _RemoteStream):
             return RemoteStream._of(answer)
         return wrapped(thread.call(answer))
@@ -403,10 +406,13 @@ def _method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     rpc: RemoteRPCDescriptor | None = getattr(method, "rpc", None)
 
     def call(self: RemoteModuleBase, /, *args: Any, **kwargs: Any) -> Any:
-        if rpc is not None:
-            return self.remote_method_request(rpc, *args, **kwargs)
-        kwargs = {each: held(value) for each, value in kwargs.items()}  # a training
-        return wrapped(run(getattr(self._twin, name), *map(held, args), **kwargs))
+        try:
+            if rpc is not None:
+                return self.remote_method_request(rpc, *args, **kwargs)
+            kwargs = {each: held(value) for each, value in kwargs.items()}  # a training
+            return wrapped(run(getattr(self._twin, name), *map(held, args), **kwargs))
+        finally:
+            del args, kwargs  # a traceback would keep them
 
     functools.update_wrapper(call, method, updated=())  # its attributes mark a coroutine function
     call.rpc = rpc  # type: ignore[attr-defined]  # pyright: ignore

@@ -19,6 +19,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
+from .._secrets import GENERATED
 from ..errors import kind_of, shown
 from . import values
 from .arrays import ARRAYS, BUFFERS, as_array, pack
@@ -155,7 +156,7 @@ class Converters:
 
     def _run(self, name: str, lines: Iterable[str]) -> None:
         self._check()
-        exec(compile("\n".join(lines), f"<{name}>", "exec"), self._space)  # noqa: S102
+        exec(compile("\n".join(lines), f"{GENERATED}{name}>", "exec"), self._space)  # noqa: S102
 
     def _in_parts(self, name: str, each: list[T], part: Callable[[str, list[T]], Iterable[str]]) -> list[str]:
         """Generate functions for the fields of a large message, and return their names: to compile the one function of

@@ -63,6 +63,7 @@ class Call:
         idempotent: whether it may be sent once more where a kept connection turns out to be dead.
         pages: whether its answer over HTTP may be HTML, which is no runtime's.
         max_size: bytes of its one answer over HTTP, where that may have fewer than others; None for the usual limit.
+        model_key: the key of the metadata that names the model: no secret.
     """
 
     path: str
@@ -72,6 +73,12 @@ class Call:
     idempotent: bool = True
     pages: bool = False
     max_size: int | None = None
+    model_key: str = ""
+
+    @property
+    def secrets(self) -> RawMetadata:
+        """The metadata that no error may tell."""
+        return tuple(each for each in self.metadata if each[0] != self.model_key)
 
 
 Answered = Callable[[], None]

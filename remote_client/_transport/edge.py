@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic_core import from_json
 
+from .._secrets import redacted
 from ..errors import (
     InvalidResponseError,
     RemoteCallError,
@@ -23,7 +24,6 @@ from ..errors import (
     UnavailableError,
     clean,
     http_error_class,
-    redacted,
 )
 from .base import RawMetadata
 from .retry import retry_after
@@ -235,7 +235,9 @@ def _edge_error(
         return InvalidResponseError(_NO_HTTP, method=method, target=target, http_status=status)
     if 200 <= status < 300:
         packed = " (compressed)" * answer.is_compressed
-        details = f"HTTP status {status}, but {_kind(answer.kind)}{packed}, not {wanted}{_beginning(answer, told)}"
+        details = (
+            f"HTTP status {status}, but {_kind(answer.kind)}{packed}, not {wanted}{_beginning(answer, told, metadata)}"
+        )
         return InvalidResponseError(details, method=method, target=target, http_status=status)
     kind = _CLASSES.get(status) or http_error_class(status)
     if 300 <= status < 400:
@@ -246,7 +248,7 @@ def _edge_error(
     if not told.strip():
         details = f"HTTP status {status}: {who}" if who else ""
     elif _is_html(answer, told):
-        details = "; ".join(part for part in (_title(told), who) if part)
+        details = "; ".join(part for part in (_title(told, metadata), who) if part)
     return kind(details, method=method, target=target, http_status=status)
 
 
@@ -323,12 +325,12 @@ def _kind(kind: str) -> str:
     return clean(kind, 80) or "without a content type"
 
 
-def _beginning(answer: Answer, told: Any) -> str:
+def _beginning(answer: Answer, told: Any, metadata: RawMetadata) -> str:
     """Return the end of a sentence about an answer that cannot be what was wanted."""
     if isinstance(told, Mapping):
         return f": {words}" if (words := _words(told)) else ""
     if _is_html(answer, told):
-        page = f" ({title})" if (title := _title(told)) else ""
+        page = f" ({title})" if (title := _title(told, metadata)) else ""
         return f": it is a page{page}, such as that of a login, a proxy or another server"
     return f": {text[:_SHOWN]}" if (text := told.strip()) else ""
 
@@ -341,10 +343,10 @@ _HTML = re.compile(r"\s*(<!doctype html|<html|<head|<body)", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
 
 
-def _title(page: str) -> str:
+def _title(page: str, metadata: RawMetadata) -> str:
     """Return a page's title, else its first heading, else how its text begins."""
     found = _element(page, "title") or _element(page, "h1")
-    return _text(found) or _text(page)
+    return _text(found, metadata) or _text(page, metadata)
 
 
 def _element(page: str, name: str) -> str:
@@ -357,8 +359,9 @@ def _element(page: str, name: str) -> str:
     return page[start:end] if 0 < start <= end else ""
 
 
-def _text(page: str) -> str:
-    text = " ".join(html.unescape(_TAG.sub(" ", page[:_BEGINNING])).split())
+def _text(page: str, metadata: RawMetadata) -> str:
+    words = html.unescape(_TAG.sub(" ", page[:_BEGINNING])).split()
+    text: str = redacted(" ".join(words), metadata)  # once more: any letter may be an entity
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 

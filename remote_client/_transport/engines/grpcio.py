@@ -17,6 +17,7 @@ import grpc
 import grpc.aio
 
 from ..._durations import lasting
+from ..._secrets import because, redacted
 from ...errors import (
     DeadlineExceededError,
     InvalidResponseError,
@@ -27,9 +28,7 @@ from ...errors import (
     StreamTruncatedError,
     TlsError,
     UnavailableError,
-    because,
     error_class,
-    redacted,
 )
 from ...settings import ConnectionInfo
 from ..base import RAISE_LIMIT, RUNTIMES_LIMIT, Answered, ByteStream, Call, Transport
@@ -236,10 +235,10 @@ def failure_of(
     uploads: bool = False,
 ) -> RemoteCallError:
     """Return the typed error for what gRPC reports; see `GrpcioTransport.failure`."""
-    status, details = error.code().name, redacted(error.details() or "", call.metadata)
+    status, details = error.code().name, redacted(error.details() or "", call.secrets)
     broken = _broken_off(call, details, connection.target, within, uploads)
     if broken is not None:
-        return because(broken, error, call.metadata)
+        return because(broken, error, call.secrets, _heard(error))
     kind, known, pushback = error_class(status), _is_known(status, details), None
     refused = _PROXY_ANSWER.search(details) if status == "UNAVAILABLE" else None
     refusal = None if refused is None else proxy_refusal(int(refused[1]))
@@ -265,7 +264,7 @@ def failure_of(
     failure.shed = shed
     failure.outcome_known = kind is TlsError or known
     failure.pushback = pushback or pushback_ms(dict(trailers).get("grpc-retry-pushback-ms"))
-    return because(failure, error, call.metadata, str(trailers))
+    return because(failure, error, call.secrets, _heard(error))
 
 
 def _is_of_tls(details: str) -> bool:
@@ -273,6 +272,11 @@ def _is_of_tls(details: str) -> bool:
     unconnected = _UNCONNECTED.search(details)
     told = details[unconnected.end() :] if unconnected else ""
     return "SSL_ERROR_ZERO_RETURN" not in told and _TLS_FAILURE.search(told) is not None
+
+
+def _heard(error: grpc.aio.AioRpcError) -> str:
+    """Return all that gRPC's error holds of the server's answer."""
+    return f"{error.initial_metadata()} {error.trailing_metadata()} {error.debug_error_string()}"
 
 
 def _too_large(details: str, connection: ConnectionInfo) -> tuple[type[RemoteCallError], str]:
@@ -310,7 +314,7 @@ def _broken_off(call: Call, details: str, target: str, within: bool, uploads: bo
     method, foreign, code = call.path[1:], _FOREIGN.search(details), _RESET.search(details)
     if foreign is not None:
         answer = Answer(int(foreign[1]))
-        return answer_error(answer, method=method, target=target, metadata=call.metadata, wanted="gRPC", now=0.0)
+        return answer_error(answer, method=method, target=target, metadata=call.secrets, wanted="gRPC", now=0.0)
     reason = None if code is None else reset_reason(int(code[1]), started=within, within=within, uploads=uploads)
     if _CUT.fullmatch(details):  # gRPC may tell so of a proxy's answer, too, instead of its status
         reason = StreamTruncatedError if within else UnavailableError, SILENCED

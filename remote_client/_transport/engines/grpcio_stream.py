@@ -266,6 +266,7 @@ class GrpcStream(ByteStream):
             return await anext(self._answers)
         except asyncio.CancelledError as error:
             if _cancelling() > before:
+                error.__traceback__ = None  # grpc.aio's frames hold the request
                 raise
             return error
         except Exception as error:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, NoReturn, Self
 
+from ..._secrets import because, causes, redacted
 from ...errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -21,9 +22,6 @@ from ...errors import (
     StreamTruncatedError,
     TlsError,
     UnavailableError,
-    because,
-    causes,
-    redacted,
 )
 from ...settings import ConnectionInfo
 from ..base import Answered, ByteStream, Call, Transport
@@ -179,10 +177,10 @@ class HttpxTransport(Transport):
         elif isinstance(error, self.library.timeouts) and len(found) == 1:
             kind = DeadlineExceededError  # a limit of the engine's own
         told = next((str(each) for each in found if str(each)), type(found[-1]).__name__)
-        failure = kind(redacted(told, call.metadata), method=call.path, target=self.target)
+        failure = kind(redacted(told, call.secrets), method=call.path, target=self.target)
         failure.outcome_known = isinstance(error, self.library.unsent)
         error.__traceback__ = None  # an engine may keep the error, which would keep these frames, and they the call
-        return because(failure, error, call.metadata)
+        return because(failure, error, call.secrets)
 
     async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
         if self.reason is not None:
@@ -223,6 +221,8 @@ class _Limit:
     async def __aexit__(self, *raised: Any) -> None:
         transport = self._transport
         transport.limits.discard(self)
+        if isinstance(raised[1], asyncio.CancelledError):
+            raised[1].__traceback__ = None  # the engine's frames hold the request
         try:
             await self._timeout.__aexit__(*raised)
         except TimeoutError:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..._durations import lasting
+from ..._secrets import redacted
 from ...errors import (
     CallCancelledError,
     DeadlineExceededError,
@@ -16,7 +17,6 @@ from ...errors import (
     ResponseTooLargeError,
     UnavailableError,
     error_class,
-    redacted,
 )
 from ..base import RAISE_LIMIT, RUNTIMES_LIMIT, Answered, Call
 from ..edge import (
@@ -285,7 +285,7 @@ class Exchange:
     # -- errors -------------------------------------------------------------------------------------------------------
 
     def _error(self, kind: type[RemoteCallError], details: str) -> RemoteCallError:
-        told = redacted(details, self.call.metadata)
+        told = redacted(details, self.call.secrets)
         return kind(told, method=self.call.path[1:], target=self.transport.target)
 
     def _status_error(self, status: Status) -> RemoteCallError:
@@ -307,7 +307,7 @@ class Exchange:
         return failure
 
     def _foreign_error(self, answer: Answer, body: bytes) -> RemoteCallError:
-        method, target, metadata = self.call.path[1:], self.transport.target, self.call.metadata
+        method, target, metadata = self.call.path[1:], self.transport.target, self.call.secrets
         answer = answer.with_body(body)
         return answer_error(answer, method=method, target=target, metadata=metadata, wanted="gRPC", now=time.time())
 

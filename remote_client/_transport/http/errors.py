@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ..._durations import lasting
+from ..._secrets import because, redacted
 from ...errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -16,8 +17,6 @@ from ...errors import (
     ResponseTooLargeError,
     TlsError,
     UnavailableError,
-    because,
-    redacted,
 )
 from ..base import RAISE_LIMIT, Call
 from ..edge import answer_error, event_error, read_answer
@@ -45,12 +44,12 @@ def problem(
         wanted: what a good answer is.
     """
     if status is None:
-        return event_error(body, method=call.path, target=target, metadata=call.metadata)
+        return event_error(body, method=call.path, target=target, metadata=call.secrets)
     return answer_error(
         read_answer(status, headers).with_body(body),
         method=call.path,
         target=target,
-        metadata=call.metadata,
+        metadata=call.secrets,
         wanted=wanted,
         now=time.time(),
     )
@@ -72,7 +71,7 @@ def not_connected(error: BaseException, call: Call, target: str, route: Route) -
         failure = not_http(str(error), error.start, call, route)
         failure.outcome_known = True
         return failure
-    return because(connect_error(error, target, call.path, route), error, call.metadata)
+    return because(connect_error(error, target, call.path, route), error, call.secrets)
 
 
 def lost(error: BaseException | None, call: Call, route: Route, first: bool = False) -> RemoteCallError:
@@ -94,10 +93,10 @@ def lost(error: BaseException | None, call: Call, route: Route, first: bool = Fa
     kind: type[RemoteCallError] = UnavailableError
     if is_tls_failure(error):
         kind, told, more = TlsError, tls_words(told, info, "http"), ""
-    told = f"the connection was lost: {redacted(told, call.metadata)}{more}"
+    told = f"the connection was lost: {redacted(told, call.secrets)}{more}"
     failure = kind(told, method=call.path, target=target)
     failure.outcome_known = kind is TlsError and refuses_us(told)
-    return because(failure, error, call.metadata)
+    return because(failure, error, call.secrets)
 
 
 def cut(call: Call, target: str) -> UnavailableError:
@@ -125,7 +124,7 @@ def not_http(why: str, start: bytes, call: Call, route: Route) -> RemoteCallErro
 
 def unreadable(why: str, call: Call, target: str) -> InvalidResponseError:
     """Return the error of an answer that is none."""
-    told = f"the answer cannot be read: {redacted(why, call.metadata)}"
+    told = f"the answer cannot be read: {redacted(why, call.secrets)}"
     return InvalidResponseError(told, method=call.path, target=target)
 
 

@@ -12,7 +12,8 @@ from urllib.parse import quote
 from pydantic_core import from_json
 
 from ..._body import Body, Odd
-from ...errors import UnsupportedError, clean, redacted
+from ..._secrets import redacted
+from ...errors import UnsupportedError, clean
 from ...settings import ConnectionInfo
 from ..base import RawMetadata
 from ..edge import is_page

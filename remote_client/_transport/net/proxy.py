@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Self, cast
 
 from ..._proxy import Proxy
-from ...errors import ConfigurationError, clean, redacted
+from ..._secrets import redacted
+from ...errors import ConfigurationError, clean
 from ...settings import ConnectionInfo, Protocol
 
 MAX_HEAD = 16 * 1024
