@@ -146,7 +146,10 @@ class JsonTypes(Schemas):
 
     def _inner(self, form: Form) -> list[Form]:
         self._budget.check()
-        return [self.form(each) for each in form.inner]
+        inner = [self.form(each) for each in form.inner]
+        if form.kind == "union" and len(inner) > _MOST_MEMBERS:  # before all are made
+            _check_members(len({each for each in inner if each.kind == "object"}))
+        return inner
 
     # -- what is around objects ---------------------------------------------------------------------------------------
 
@@ -331,12 +334,16 @@ def _union(inner: Sequence[_Made]) -> _Made:
     if not kinds or any(each is OPEN for each in kinds):
         return _Made(OPEN)
     kind: Any = Union[tuple(kinds)]  # noqa: UP007 - forward references have no |
-    if len(get_args(kind)) > _MOST_MEMBERS:
-        raise SchemaError(f"a union of the server has {len(get_args(kind)):,} types; {_MOST_MEMBERS:,} are the most")
+    _check_members(len(get_args(kind)))
     is_plain = len(kinds) == 1 and all(each.is_plain for each in members)
     if len(kinds) > 1:
         kind = Annotated[kind, OneOf(kinds)]
     return _Made(kind if len(members) == len(inner) else _either(kind, None), is_plain=is_plain)
+
+
+def _check_members(number: int) -> None:
+    if number > _MOST_MEMBERS:
+        raise SchemaError(f"a union of the server has {number:,} types; {_MOST_MEMBERS:,} are the most")
 
 
 def _scalar(schema: Mapping[str, Any]) -> _Made:

@@ -41,6 +41,7 @@ _MANAGEMENT: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     ("get", "/management/trainings"): ("GetTrainingStatus", ("training_id",)),
     ("delete", "/management/trainings"): ("CancelTraining", ("training_id",)),
 }
+_JOB_VERBS = ("post", "get", "delete")
 _Operation = tuple[bool, str, Any]
 """Whether it streams its answers, its route, and what the document says of it."""
 
@@ -141,7 +142,11 @@ class _Reader:
             answer = self._answer(operation)
             methods.append(self._method(task, name, f"POST {route}", operation, streaming, answer))
             jobs = paths.get(f"{route}/job")
-            if not streaming and isinstance(jobs, dict) and {"post", "get", "delete"} <= jobs.keys():
+            if (
+                not streaming
+                and isinstance(jobs, dict)
+                and all(isinstance(jobs.get(each), dict) for each in _JOB_VERBS)
+            ):
                 start = names.job_method_name(task, whole=whole)
                 declared = self._answer(jobs["post"])
                 rpc = self._method(task, start, f"POST {route}/job", jobs["post"], False, declared)
