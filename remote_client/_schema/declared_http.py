@@ -15,7 +15,7 @@ from pydantic.errors import PydanticUserError
 from ..declare import Declaration, DeclaredMethod, members_of
 from . import names
 from .declared_types import UnusableTypeError, adapter, shown_type
-from .openapi import read
+from .openapi import STREAMING, read, task_of_route
 from .rpc import ServiceDescription
 from .sources import FIELD
 
@@ -53,9 +53,7 @@ class _Document:
         for method in declaration.methods:
             if method.input_streaming:
                 continue
-            stem = method.task.removesuffix("Task") or method.task
-            prefix = "server-streaming-" if method.output_streaming else ""
-            route = f"{_TASKS}/{prefix}{names.snake_case(stem).replace('_', '-')}"
+            route = _route(method)
             paths[route] = {"post": self._operation(self._request(method), self._schema(method.result))}
             if not method.output_streaming:
                 started = self._operation(self._request(method), {"type": "object"})
@@ -63,7 +61,7 @@ class _Document:
         if declaration.train is not None:
             for task in declaration.tasks:
                 request = self._training(declaration.train)
-                route = f"{_TRAININGS}/{task}{declaration.module.__name__}Train"
+                route = f"{_TRAININGS}/{_class_of(task)}{declaration.module.__name__}Train"
                 paths[route] = {"post": self._operation(request, {"type": "object"})}
         return {"paths": paths, "components": {"schemas": self._components}}
 
@@ -74,7 +72,8 @@ class _Document:
         }
 
     def _request(self, method: DeclaredMethod) -> Schema:
-        rpc = names.rpc_name(method.task, method.output_streaming)
+        task = _class_of(method.task)
+        rpc = names.rpc_name(task, method.output_streaming)
         required: dict[str, Schema] = {}
         optional: dict[str, Schema] = {}
         for name, parameter in method.signature.parameters.items():
@@ -87,7 +86,7 @@ class _Document:
             properties["inputs"] = self._component(f"{rpc}RequestInputs", _closed(required))
         if optional:
             properties["parameters"] = self._component(f"{rpc}RequestParameters", _closed(optional))
-        return {**_closed(properties), "title": f"caikit.http.{method.task}.{rpc}RequestHttpRequest"}
+        return {**_closed(properties), "title": f"caikit.http.{task}.{rpc}RequestHttpRequest"}
 
     def _training(self, train: DeclaredMethod) -> Schema:
         parameters: dict[str, Schema] = {}
@@ -122,6 +121,21 @@ class _Document:
             raise UnusableTypeError(f"{shown_type(kind)} cannot be told in JSON, which HTTP has") from None
         self._components |= schema.pop("$defs", {})
         return schema
+
+
+def _class_of(task: str) -> str:
+    """The class of a declared task, which may be named by a route where several services have it."""
+    return task_of_route(task) if "/" in task else task
+
+
+def _route(method: DeclaredMethod) -> str:
+    """A method's route."""
+    start, is_route, name = method.task.rpartition("/")
+    if is_route:
+        name = name.removeprefix(STREAMING)
+    else:
+        start, name = _TASKS, names.snake_case(name.removesuffix("Task") or name).replace("_", "-")
+    return f"{start}/{STREAMING if method.output_streaming else ''}{name}"
 
 
 def _closed(properties: Mapping[str, Schema]) -> Schema:

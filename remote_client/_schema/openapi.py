@@ -31,6 +31,8 @@ from .sources import FIELD
 DOCUMENT = "GET /openapi.json"
 """Where a runtime has its document."""
 
+STREAMING = "server-streaming-"
+"""How the last part of a route begins whose answers are a stream."""
 _TITLE = re.compile(r"caikit\.http\.(?P<task>\w+)\.(?P<request>\w+)HttpRequest")
 _MANAGEMENT: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     # the verb and the end of the route: the method's name over gRPC, and the parameters of the query
@@ -357,10 +359,15 @@ def _task_of(route_name: str, request: Mapping[str, Any]) -> tuple[str, bool]:
     if match is not None:
         task = match["task"]
         kebab = names.snake_case(task.removesuffix("Task") or task).replace("_", "-")
-        if route_name in (kebab, f"server-streaming-{kebab}"):
+        if route_name in (kebab, f"{STREAMING}{kebab}"):
             return task, route_name != kebab
-    stem = route_name.removeprefix("server-streaming-")
-    return "".join(word[:1].upper() + word[1:] for word in stem.split("-")) + "Task", stem != route_name
+    return task_of_route(route_name), route_name.startswith(STREAMING)
+
+
+def task_of_route(route: str) -> str:
+    """Return the class of a route's task, by the route alone."""
+    stem = route.rpartition("/")[2].removeprefix(STREAMING)
+    return "".join(word[:1].upper() + word[1:] for word in stem.split("-")) + "Task"
 
 
 def _full_name(answer: Any) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
 import pytest
 
-from remote_client import RemoteModuleConfig, construct_remote_module_class
+from remote_client import RemoteModuleBase, RemoteModuleConfig, construct_remote_module_class
 from remote_client._schema import openapi, reflected
 from remote_client._schema.rpc import ServiceDescription
+from remote_client.declare import module, taskmethod
 from remote_client.errors import InputError
 from remote_client.settings import ConnectionInfo, Protocol
 from remote_client.training import choose
@@ -147,3 +148,29 @@ def test_a_training_that_several_services_have_is_named_by_its_route() -> None:
         choose(config, (), {"module": "Bar"})
     for route in ("/v1/FooTaskBarTrain", "/v2/FooTaskBarTrain"):
         assert choose(config, (), {"module": route})[0].path == f"POST {route}"
+
+
+@module(name="Routed", task="/v2/task/my-foo")
+class Routed(RemoteModuleBase):
+    """Of one of several services, by its route."""
+
+    @taskmethod()
+    async def run(self, text: str, scale: float = 1.0) -> str:
+        raise NotImplementedError
+
+    @taskmethod()
+    def run_stream_out(self, text: str) -> AsyncIterator[str]:
+        raise NotImplementedError
+
+
+def test_a_declared_route_is_called_without_asking_the_server() -> None:
+    connection = ConnectionInfo(hostname="localhost", port=1)
+    config = RemoteModuleConfig.load_from_module(Routed, connection, "http", "mm-model-id", "foo")
+    found = {name: rpc.path for name, rpc in config.methods.items()}
+    assert (found["run"], found["run_stream_out"]) == (
+        "POST /v2/task/my-foo",
+        "POST /v2/task/server-streaming-my-foo",
+    )
+    assert found["run_my_foo"] == found["run"]
+    sent = config.methods["run"].codec.encode("foo", ("hello",), {"scale": 2.0})
+    assert json.loads(sent) == {"model_id": "foo", "inputs": "hello", "parameters": {"scale": 2.0}}
