@@ -444,6 +444,7 @@ def test_what_a_server_says_can_be_printed() -> None:
     (name,) = description.types
     shown = kind.model_fields["x"].description
     for text in (name, kind.__name__, kind.__module__, kind.__qualname__, kind.__doc__, shown):
+        assert text
         assert all(each.isprintable() or each == "\n" for each in text)
         assert len(text) < 5_000
 

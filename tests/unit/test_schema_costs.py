@@ -10,6 +10,7 @@ import pytest
 from remote_client._schema.budget import Budget
 from remote_client._schema.fields import either
 from remote_client.errors import SchemaError
+from tests.support import large_documents
 from tests.support.growth import calls, exponent
 from tests.support.large_schemas import SHAPES, describe
 
@@ -26,6 +27,16 @@ def test_calls_grow_with_the_size(shape: str) -> None:
 
     cost(3)  # what is done once for all
     assert exponent(cost, SIZES.get(shape, 35)) < MOST
+
+
+@pytest.mark.parametrize("shape", large_documents.SHAPES)
+def test_calls_grow_with_the_size_of_a_document(shape: str) -> None:
+    def cost(size: int) -> int:
+        document = large_documents.SHAPES[shape](size)
+        return calls(lambda: large_documents.describe(document))
+
+    cost(3)  # what is done once for all
+    assert exponent(cost, 50) < MOST
 
 
 @pytest.mark.parametrize("shape", ["chain", "circle", "chain_in_both_directions", "layers", "star"])
