@@ -53,7 +53,7 @@ _UNSENT = (
 )
 """How gRPC begins to tell that there was no connection to send a call on."""
 _FOREIGN = re.compile(r"http2 header with status: (\d{1,3})")
-_RESET = re.compile(r"RST_STREAM with error code (\d+)")
+_RESET = re.compile(r"RST_STREAM with error code (\d{1,10})")
 _CUT = re.compile(r"Stream removed(?: \(.*END_STREAM flag received.*)?")
 """How gRPC tells that a server's answer ended without a status; an older one (1.66) without the reason."""
 _LOST = re.compile(r"Socket closed|recvmsg|sendmsg")

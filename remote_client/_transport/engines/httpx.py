@@ -45,6 +45,8 @@ from ..http.transport import answer_limit
 from .httpx_library import library_of
 
 _JSON = "application/json"
+_MAX_DIGITS = 20
+"""Digits of a length; int() raises for thousands."""
 
 
 class HttpxTransport(Transport):
@@ -144,7 +146,7 @@ class HttpxTransport(Transport):
     async def _read(self, call: Call, answer: Any, headers: dict[bytes, bytes]) -> bytes:
         limit = self.limit if call.max_size is None else min(call.max_size, self.limit)
         announced = headers.get(b"content-length", b"")
-        if announced.isdigit() and int(announced) > limit:
+        if announced.isdigit() and (len(announced) > _MAX_DIGITS or int(announced) > limit):
             raise too_large(limit, call, self.target)
         held: list[bytes] = []
         size = 0

@@ -20,6 +20,8 @@ from ..edge import is_page
 
 _JSON = "application/json"
 _IS_JSON = re.compile(rb"application/(?:[^;]+\+)?json\b", re.IGNORECASE)
+_MAX_DISPOSITION = 2_000
+"""Letters of a header that names a file; file systems take names of 255, which escaping makes at most 765."""
 _UNQUOTED = "!$%&'()*+,;=:@/?~[]|^\\"
 
 
@@ -82,9 +84,16 @@ def as_answer(data: bytes, headers: dict[bytes, bytes], metadata: RawMetadata) -
             return data
         return Odd(data, clean(redacted(kind.decode("latin-1"), metadata), 80))
     kind = kind or b"application/octet-stream"
+    return Body(data, kind.decode("latin-1"), _file_name(disposition))
+
+
+def _file_name(disposition: bytes) -> str | None:
+    """Return the name of a file; None for none, or one that is too long: reading it takes the square of its length."""
+    if len(disposition) > _MAX_DISPOSITION:
+        return None
     header = Message()
     header["content-disposition"] = disposition.decode("latin-1")
-    return Body(data, kind.decode("latin-1"), header.get_filename() or None)
+    return header.get_filename() or None
 
 
 def is_answer(headers: Mapping[bytes, bytes]) -> bool:
