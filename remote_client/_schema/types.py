@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any, ForwardRef, TypeVar
 
@@ -176,12 +177,12 @@ class Types:
             return [_enum(group[0])]
         names = [each.full_name for each in group]
         if len(group) > 1 or names[0] in self._references(names[0]):
-            # pydantic copies the names that it is given for each model: one name has all. No field has an underscore
-            # in front.
-            self._forward = {name: f"_types[{number}]" for number, name in enumerate(names)}
+            # No field is called so: they have no underscore in front.
+            self._forward = {name: f"_type_{number}" for number, name in enumerate(names)}
         made = [self._model(each) for each in group]
         if self._forward:
-            complete(made, {"_types": made}, self.budget)
+            with _as_schema_error(names[0]):
+                complete(made, dict(zip(self._forward.values(), made, strict=True)), self.budget)
             self._forward = {}
         return made
 
@@ -192,7 +193,7 @@ class Types:
             for field in self.fields(descriptor)
         }
         full_name = descriptor.full_name
-        try:
+        with _as_schema_error(full_name):
             return create_model(
                 descriptor.name,
                 __base__=RemoteMessage,
@@ -200,8 +201,6 @@ class Types:
                 __doc__=f"{full_name}, as the server describes it.",
                 **fields,
             )
-        except Exception as error:
-            raise SchemaError(f"{full_name} cannot be a pydantic model: {error}") from error
 
     def encoder(self, descriptor: Descriptor) -> Callable[[Any, Any], None]:
         """Return `Converters.encoder`, within the budget."""
@@ -251,6 +250,17 @@ class Types:
         if member.enum_type is not None:
             return options | {"default": self.of(member.enum_type)(member.default_value)}
         return options | {"default": member.default_value}
+
+
+@contextmanager
+def _as_schema_error(full_name: str) -> Iterator[None]:
+    """Say of which type an error of pydantic is."""
+    try:
+        yield
+    except SchemaError:
+        raise
+    except Exception as error:
+        raise SchemaError(f"{full_name} cannot be a pydantic model: {error}") from error
 
 
 def _enum(descriptor: EnumDescriptor) -> type[RemoteEnum]:

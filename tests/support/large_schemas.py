@@ -18,6 +18,7 @@ SHAPES: dict[str, Shape] = {}
 NO_LIMITS: dict[Kind, int] = dict.fromkeys(("bytes", "parts", "files", "names", "types", "nodes"), 10**9)
 
 _DESCRIBED = count()
+_MOST_FIELDS = 1_000
 
 
 def describe(files: list[FileDescriptorProto], budget: Budget | None = None) -> ServiceDescription:
@@ -64,12 +65,21 @@ def _field(message: DescriptorProto, name: str, kind: str, oneof: int | None = N
         field.type_name = f".large.{kind}"
 
 
+def _root(file: FileDescriptorProto, kinds: Sequence[str], name: str = "Root") -> None:
+    """Add the message that has a field of each kind, by way of others: protobuf has no messages of 10,000 messages."""
+    root = _message(file, name)
+    for start in range(0, len(kinds), _MOST_FIELDS):
+        branch = _message(file, f"{name}{start}")
+        _field(root, f"b{start}", f"{name}{start}")
+        for i, kind in enumerate(kinds[start : start + _MOST_FIELDS]):
+            _field(branch, f"f{i}", kind)
+
+
 @_shape
 def messages(file: FileDescriptorProto, size: int) -> None:
-    root = _message(file, "Root")
+    _root(file, [f"M{i}" for i in range(size)])
     for i in range(size):
         _message(file, f"M{i}")
-        _field(root, f"m{i}", f"M{i}")
 
 
 @_shape
@@ -82,10 +92,10 @@ def requests(file: FileDescriptorProto, size: int) -> None:
 
 @_shape
 def nested_messages(file: FileDescriptorProto, size: int) -> None:
-    root = _message(file, "Root")
+    _root(file, [f"Around.N{i}" for i in range(size)])
+    around = _message(file, "Around")
     for i in range(size):
-        _field(root.nested_type.add(name=f"N{i}"), "flag", "bool")
-        _field(root, f"n{i}", f"Root.N{i}")
+        _field(around.nested_type.add(name=f"N{i}"), "flag", "bool")
 
 
 @_shape
@@ -130,12 +140,11 @@ def values_of_an_enum(file: FileDescriptorProto, size: int) -> None:
 
 @_shape
 def fields_of_a_large_enum(file: FileDescriptorProto, size: int) -> None:
-    root = _message(file, "Root")
+    _root(file, [f"M{i}" for i in range(size)])
     enum = file.enum_type.add(name="E")
     for i in range(size):
         enum.value.add(name=f"V{i}", number=i)
         _field(_message(file, f"M{i}"), "kind", "E")
-        _field(root, f"m{i}", f"M{i}")
 
 
 @_shape
@@ -187,20 +196,19 @@ def layers(file: FileDescriptorProto, size: int) -> None:
 
 @_shape
 def large_type_in_all(file: FileDescriptorProto, size: int) -> None:
-    root, hub = _message(file, "Root"), _message(file, "Hub")
+    _root(file, [f"M{i}" for i in range(size)])
+    hub = _message(file, "Hub")
     for i in range(size):
         _field(hub, f"f{i}", "bool")
         _field(_message(file, f"M{i}"), "hub", "Hub")
-        _field(root, f"m{i}", f"M{i}")
 
 
 @_shape
 def star(file: FileDescriptorProto, size: int) -> None:
     """One type has fields of all others, which all have one of it."""
-    hub = _message(file, "Hub")
+    _root(file, [f"M{i}" for i in range(size)], "Hub")
     for i in range(size):
         _field(_message(file, f"M{i}"), "hub", "Hub")
-        _field(hub, f"m{i}", f"M{i}")
 
 
 @_shape
@@ -212,12 +220,11 @@ def options(file: FileDescriptorProto, size: int) -> None:
 
 def _files(size: int) -> list[FileDescriptorProto]:
     file = FileDescriptorProto(name="large.proto", package="large", syntax="proto3")
-    root = _message(file, "Root")
+    _root(file, [f"M{i}" for i in range(size)])
     found = []
     for i in range(size):
         found.append(FileDescriptorProto(name=f"m{i}.proto", package="large", syntax="proto3"))
         _message(found[-1], f"M{i}")
-        _field(root, f"m{i}", f"M{i}")
         file.dependency.append(f"m{i}.proto")
     _service(file, ["ATask"], "Root")
     return [*found, file]
