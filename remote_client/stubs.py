@@ -16,11 +16,12 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription, TaskDescription
-from ._stubs.annotations import Annotations, fits, in_order, is_enum, is_stream, reached, source_of, stream_of
+from ._stubs.annotations import Annotations, fits, is_enum, is_stream, reached, source_of, stream_of
 from ._stubs.imports import Imports
 from ._stubs.layout import WIDTH, call
 from ._stubs.literals import literal, words
 from ._stubs.names import Names, members
+from ._stubs.order import Order
 from .errors import SchemaError
 
 _HEADER = '''"""The types and tasks of {target}, written by `remote-client stubs`."""
@@ -64,7 +65,8 @@ class _Writer:
         self._members = {kind: members(kind) for kind in self._kinds if is_enum(kind)}
         self._names = names = Names(description, self._kinds)
         self._imports = Imports("remote_client.sync" if blocking else "remote_client", names.classes, names.fields)
-        self._annotations = Annotations(self._imports.name, names.types, blocking)
+        self._order = Order(self._kinds, names.types)
+        self._annotations = Annotations(self._imports.name, names.types.get, blocking)
 
     def text(self, target: str) -> str:
         parts = list(self._parts())
@@ -75,7 +77,7 @@ class _Writer:
 
     def _parts(self) -> Iterator[str]:
         """The file's classes."""
-        kinds = in_order(self._kinds, self._names.types)
+        kinds = self._order.kinds
         models = any(not is_enum(kind) for kind in kinds)
         if models:
             yield _BASE.format(BaseModel=self._imports.name("BaseModel"), ConfigDict=self._imports.name("ConfigDict"))
@@ -109,11 +111,22 @@ class _Writer:
         yield from self._class(kind, "_Message", f"{kind.__name__}." if doc.startswith(f"{kind.__name__}(") else doc)
         if kind.model_fields:
             yield ""
+        annotations = self._annotations_within(kind)
         for name, field in kind.model_fields.items():
-            yield from self._field(name, field)
+            yield from self._field(name, field, annotations.of(field.annotation))
 
-    def _field(self, name: str, field: FieldInfo) -> Iterator[str]:
-        annotation = self._annotations.of(field.annotation)
+    def _annotations_within(self, own: type) -> Annotations:
+        """What spells the types of a model's fields."""
+        if not self._order.is_in_large_circle(own):
+            return self._annotations
+
+        def name(kind: type) -> str | None:
+            known = self._names.types.get(kind)
+            return known if known is None or self._order.is_above(kind, own) else None
+
+        return Annotations(self._imports.name, name, self._blocking)
+
+    def _field(self, name: str, field: FieldInfo, annotation: str) -> Iterator[str]:
         value = field.default_factory() if field.default_factory in (list, dict) else field.default
         default = self._default(value, field.annotation)
         if default is None:

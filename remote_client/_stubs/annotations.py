@@ -29,11 +29,11 @@ class Annotations:
 
     Args:
         name: returns how the file calls what it imports.
-        classes: the names of the models and enums.
+        classes: returns the name of a model or an enum; None for one that must not be named.
         blocking: for `remote_client.sync`, where nothing is an `AsyncIterable`.
     """
 
-    def __init__(self, name: Callable[[str], str], classes: Mapping[type, str], blocking: bool) -> None:
+    def __init__(self, name: Callable[[str], str], classes: Callable[[type], str | None], blocking: bool) -> None:
         self._name = name
         self._classes = classes
         self._blocking = blocking
@@ -60,7 +60,7 @@ class Annotations:
             return "None"
         if kind in _PLAIN:
             return self._name(kind.__name__)
-        known = self._classes.get(kind) if isinstance(kind, type) else None
+        known = self._classes(kind) if isinstance(kind, type) else None
         return self._name("Any") if known is None else known
 
     def _union(self, members: list[Any], depth: int) -> str:
@@ -126,25 +126,6 @@ def _named(kinds: Iterable[Any]) -> list[type]:
             waiting += get_args(kind)
             if is_enum(kind) or is_model(kind):
                 found[kind] = None
-    return list(found)
-
-
-def in_order(uses: Mapping[type, list[type]], names: Mapping[type, str]) -> list[type]:
-    """Return types in the order of their names, but each after those that it uses, where no circle forbids it.
-
-    Python needs that of enums that are defaults, and pydantic of long chains: it makes a model of those it names, and
-    would go through a whole chain from its first model on.
-    """
-    found: dict[type, None] = {}
-    begun: set[type] = set()
-    waiting = sorted(uses, key=names.__getitem__, reverse=True)
-    while waiting:
-        kind = waiting[-1]
-        if kind in begun:
-            found[waiting.pop()] = None
-        else:
-            begun.add(kind)
-            waiting += sorted((each for each in uses[kind] if each not in begun), key=names.__getitem__, reverse=True)
     return list(found)
 
 

@@ -268,6 +268,17 @@ def messages_that_all_refer_to_each_other(file: FileDescriptorProto) -> None:
 
 
 @over_grpc
+def rings_of_messages(file: FileDescriptorProto) -> None:
+    """The types of a large circle are written, though pydantic can make nothing of all of it."""
+    for size in (20, 200):
+        for each in range(size):
+            message = file.message_type.add(name=f"M{size}_{each}")
+            add(message, "next", f"odd.M{size}_{(each + 1) % size}")
+            add(message, "last", f"odd.M{size}_{(each - 1) % size}", label=3)
+        serve(file, f"M{size}_0", f"A{size}TaskPredict", service=f"A{size}Service")
+
+
+@over_grpc
 def a_chain_of_messages(file: FileDescriptorProto) -> None:
     for each in range(200):
         add(file.message_type.add(name=f"M{each}"), "next", f"odd.M{each + 1}")

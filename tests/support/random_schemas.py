@@ -116,6 +116,8 @@ class _Files(_Chance):
         messages = [(file, name, each) for file in self._files for name, each in _messages(file)]
         for file, name, message in messages:
             self._fill(message, name, self._visible(file))
+        if self.seldom(10):
+            self._large(self._files[0])
         services = [name for file in self._files for name in self._services(file)]
         if not self.seldom(3):
             self._files.append(MANAGEMENT)
@@ -191,6 +193,25 @@ class _Files(_Chance):
                 message.oneof_decl.add(name=f"_{field.name}")
         for _ in range(self.number(1)):
             self._map(message, full_name)
+        if self.seldom(3) and self._scoped(full_name, "parameters") not in self._taken:
+            field = self._field(message, full_name, types)
+            field.name, field.label = "parameters", FieldDescriptorProto.LABEL_OPTIONAL
+            field.ClearField("oneof_index")
+            self._taken.add(self._scoped(full_name, "parameters"))
+
+    def _large(self, file: FileDescriptorProto) -> None:
+        """Add a chain, a ring or a net of messages that the first one refers to, or very many fields."""
+        size, width = self.one([(1, 300), (30, 5), (100, 1), (8, 8)])
+        names = [self._scoped(file.package, f"Large{each}") for each in range(size)]
+        first = file.message_type[0]
+        first.field.add(name="large", number=1000, label=1, type=11, type_name=f".{names[0]}", json_name="large")
+        for index in range(size):
+            message = file.message_type.add(name=f"Large{index}")
+            for number in range(1, width + 1):
+                kind = (index + number) % size if size == 8 or self.seldom(5) else min(index + number, size - 1)
+                field = message.field.add(name=f"f{number}", number=number, label=1, type=9)
+                if size > 1 and kind != index:
+                    field.type, field.type_name = 11, f".{names[kind]}"
 
     def _field(self, message: DescriptorProto, full_name: str, types: list[tuple[str, bool]]) -> FieldDescriptorProto:
         number = len(message.field) + 1
@@ -213,6 +234,7 @@ class _Files(_Chance):
 
     def _services(self, file: FileDescriptorProto) -> Iterator[str]:
         messages = [name for name, is_enum in self._visible(file) if not is_enum]
+        trained = [name for name in messages if self._scoped(name[1:], "parameters") in self._taken]
         for name in self.some(3, lambda: self.one(_SERVICES)):
             full_name = self._scoped(file.package, name)
             if full_name in self._taken:
@@ -220,11 +242,11 @@ class _Files(_Chance):
             self._taken.add(full_name)
             service = file.service.add(name=name)
             for _ in range(1 + self.number(6)):
-                form = self.one([*_RPCS])
+                form = self.one([each for each in _RPCS if each.endswith("Train") == ("Training" in name)])
                 rpc = form.format(self.one(["A", "B", *_ODD]))
                 if rpc not in [each.name for each in service.method]:
                     client, server = _RPCS[form]
-                    into, out = self.one(messages), self.one(messages)
+                    into, out = self.one(trained if "Training" in name and trained else messages), self.one(messages)
                     service.method.add(
                         name=rpc, input_type=into, output_type=out, client_streaming=client, server_streaming=server
                     )
@@ -287,7 +309,28 @@ class _Document(_Chance):
         for route in [*paths] if self.seldom(3) else []:
             paths[f"{route}/job"] = {"post": self._operation(), "get": {}, "delete": {}}
         schemas = {name: self._schema(4) for name in self.some(6, lambda: self.one(_COMPONENTS))}
+        if self.seldom(10):
+            schemas |= self._large()
         return {"paths": paths, "components": {"schemas": schemas}}
+
+    def _large(self) -> dict[str, Any]:
+        """A chain, a ring or a net of schemas, or very many properties, which one of the others refers to."""
+        size, width = self.one([(1, 300), (30, 5), (100, 1), (8, 8)])
+        references = [{"$ref": f"#/components/schemas/Large{each}"} for each in range(size)]
+        made: dict[str, Any] = {self.one(_COMPONENTS): {"type": "object", "properties": {"large": references[0]}}}
+        for index in range(size):
+            inside = [references[(index + each) % size] for each in range(width)]
+            if size == 1 or (index == size - 1 and self.seldom(2)):
+                inside = [{"type": "string"}] * width
+            lists = [{"type": "array", "items": each} for each in inside]
+            made[f"Large{index}"] = self.one(
+                [
+                    {"type": "object", "properties": {f"f{each}": one for each, one in enumerate(inside)}},
+                    {"anyOf": [*inside, {"type": "null"}]},
+                    {"anyOf": [*lists, {"type": "object", "additionalProperties": inside[0]}]},
+                ]
+            )
+        return made
 
     def _route(self) -> str:
         name = self.one(["a", "server-streaming-a", "a-b", "b", "A"]) if self.seldom(2) else self.text()
