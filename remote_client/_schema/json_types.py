@@ -6,8 +6,7 @@ what JSON cannot say (bytes, times, which member of a union) is read only from J
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Annotated, Any, ForwardRef, Union, get_args
 
@@ -22,7 +21,7 @@ from .graphs import Groups
 from .identifiers import attributes_of
 from .json_kinds import BYTES, FORMATS, OPEN, SCALARS, OneOf, bare, choice
 from .json_schemas import OPEN_FORM, Form, Schemas, is_null, members_of
-from .learned import LearnedModel, Recipe, publish
+from .learned import LearnedModel, Recipe, as_schema_error, publish
 from .openapi_parts import Parts
 
 __all__ = ["BYTES", "FILE", "OPEN", "JsonMessage", "JsonTypes", "bare", "is_plain"]
@@ -229,7 +228,7 @@ class JsonTypes(Schemas):
 
     def _complete(self, models: Mapping[_Model, type[BaseModel]]) -> None:
         namespace = {model.kind.__forward_arg__: kind for model, kind in models.items()}
-        with _as_schema_error(next(iter(models)).full_name):
+        with as_schema_error(next(iter(models)).full_name):
             complete([*models.values()], namespace, self._budget)
 
     def _model_of(self, form: Form) -> _Model:
@@ -266,7 +265,7 @@ class JsonTypes(Schemas):
         # No field is called so: attributes have no underscore in front.
         untag: Any = model_validator(mode="before")(_untagger(unions, frozenset(properties))) if unions else None
         module, _, name = model.full_name.rpartition(".")
-        with _as_schema_error(model.full_name):
+        with as_schema_error(model.full_name):
             kind: type[BaseModel] = create_model(
                 name,
                 __base__=_Closed if form.schema.get("additionalProperties") is False else _Opened,
@@ -309,17 +308,6 @@ class JsonTypes(Schemas):
             lists = all(each.get("type") == "array" for each in members)
             self._list_unions[form] = lists if len(members) > 1 else None
         return self._list_unions[form]
-
-
-@contextmanager
-def _as_schema_error(name: str) -> Iterator[None]:
-    """Tell what pydantic does not take as an error of the server's."""
-    try:
-        yield
-    except (SchemaError, RecursionError):
-        raise
-    except Exception as error:
-        raise SchemaError(f"{clean(name, 200)} cannot be a pydantic model: {clean(str(error), 500)}") from error
 
 
 def _base_name(name: str, schema: Mapping[str, Any]) -> str:

@@ -7,13 +7,15 @@ import enum
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
 
+from ..errors import SchemaError, clean
 from .by_reference import ByReference
 
 T = TypeVar("T")
@@ -115,6 +117,17 @@ def publish(made: Sequence[type[Any]], recipes: Sequence[Recipe]) -> list[type[A
             setattr(kind, _RECIPE, recipe)
             _classes[recipe.digest] = kind
         return [*made]
+
+
+@contextmanager
+def as_schema_error(name: str) -> Iterator[None]:
+    """Tell what pydantic does not take as an error of the server's."""
+    try:
+        yield
+    except (SchemaError, RecursionError):
+        raise
+    except Exception as error:
+        raise SchemaError(f"{clean(name, 200)} cannot be a pydantic model: {clean(str(error), 500)}") from error
 
 
 _publishing = threading.Lock()

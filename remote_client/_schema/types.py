@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, ForwardRef, TypeVar
 
@@ -29,7 +28,7 @@ from .convert import Converters, Deed
 from .fields import Field, Type, either, fields_of, is_map, is_repeated, map_entry, python_type, type_of
 from .foreign import candidates
 from .graphs import Groups
-from .learned import LearnedEnum, LearnedModel, publish
+from .learned import LearnedEnum, LearnedModel, as_schema_error, publish
 from .messages import MessageClasses
 from .protobuf_parts import Parts
 from .values import WELL_KNOWN
@@ -181,7 +180,7 @@ class Types:
             self._forward = {name: f"_type_{number}" for number, name in enumerate(names)}
         made = [self._model(each) for each in group]
         if self._forward:
-            with _as_schema_error(names[0]):
+            with as_schema_error(names[0]):
                 complete(made, dict(zip(self._forward.values(), made, strict=True)), self.budget)
             self._forward = {}
         return made
@@ -193,7 +192,7 @@ class Types:
             for field in self.fields(descriptor)
         }
         full_name = descriptor.full_name
-        with _as_schema_error(full_name):
+        with as_schema_error(full_name):
             return create_model(
                 descriptor.name,
                 __base__=RemoteMessage,
@@ -250,17 +249,6 @@ class Types:
         if member.enum_type is not None:
             return options | {"default": self.of(member.enum_type)(member.default_value)}
         return options | {"default": member.default_value}
-
-
-@contextmanager
-def _as_schema_error(full_name: str) -> Iterator[None]:
-    """Say of which type an error of pydantic is."""
-    try:
-        yield
-    except SchemaError:
-        raise
-    except Exception as error:
-        raise SchemaError(f"{full_name} cannot be a pydantic model: {error}") from error
 
 
 def _enum(descriptor: EnumDescriptor) -> type[RemoteEnum]:
