@@ -75,7 +75,9 @@ def _uses() -> Iterator[Use]:
             assert isinstance(node, ast.Call)
             assert isinstance(node.func, ast.Attribute)
             if not isinstance(node.args[0], ast.Constant):
-                yield from _of_module(path, where)
+                found = [*_of_module(path, where)]
+                assert found or "re.escape" in ast.unparse(node.args[0]), f"{where}:{node.lineno}: what is it made of?"
+                yield from found
                 continue
             source: Any = node.args[0].value
             pattern = re.compile(source, _flags(node))
