@@ -69,6 +69,7 @@ class Chooser:
         self._kind = kind
         self._by_name: dict[str, Setter] = {}
         self._by_type: dict[type, Setter] | None = None
+        self._names: dict[str, frozenset[str]] = {}
 
     def __call__(self, message: Any, value: Any) -> None:
         setters = self._prepare() if self._by_type is None else self._by_type
@@ -134,13 +135,21 @@ class Chooser:
             plain = [each for each in self._members if each.message_type is not None]
             ours = [each for each in plain if message_of(each).full_name not in WELL_KNOWN]
             # A JSON object takes any mapping: it is meant where no type of the server's has these fields.
-            fits = [each for each in ours if _has_fields(message_of(each), value)]
+            given = value.keys() if isinstance(value, Mapping) else fields_given(value).keys()
+            fits = [each for each in ours if self._names_in(message_of(each)).issuperset(given)]
             if isinstance(value, Mapping) and all(sequence_field(message_of(each)) for each in fits):
                 fits.sort(key=partial(_likelihood, value.get("values")))
             return fits or [each for each in plain if each not in ours] or ours
         if isinstance(value, (str, bytes)):
             return [each for each in self._members if each.message_type is None]
         return sorted(self._members, key=partial(_likelihood, value))
+
+    def _names_in(self, descriptor: Descriptor) -> frozenset[str]:
+        """The names by which a mapping may give the fields of a message."""
+        if descriptor.full_name not in self._names:
+            names = (name for field in fields_of(descriptor) for name in (field.name, field.attribute))
+            self._names[descriptor.full_name] = frozenset(names)
+        return self._names[descriptor.full_name]
 
 
 def _lasting(value: Any) -> Any:
@@ -162,10 +171,3 @@ def _likelihood(items: Any, member: FieldDescriptor) -> int:
 
 def _is(field: FieldDescriptor, full_name: str) -> bool:
     return field.message_type is not None and field.message_type.full_name == full_name
-
-
-def _has_fields(descriptor: Descriptor, value: Any) -> bool:
-    """Whether the message has all fields that are given."""
-    names = {name for field in fields_of(descriptor) for name in (field.name, field.attribute)}
-    given = value if isinstance(value, Mapping) else fields_given(value)
-    return all(name in names for name in given)
