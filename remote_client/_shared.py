@@ -12,6 +12,7 @@ from weakref import WeakSet, WeakValueDictionary
 from . import _loop_thread
 from ._copies import Immutable
 from ._schema.rpc import ServiceDescription
+from ._secrets import forgetful
 from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller
 from .errors import ClosedError, PicklingError
@@ -126,6 +127,7 @@ def shared_connections(
     return made  # type: ignore[no-any-return]
 
 
+@forgetful
 async def described(caller: Caller, protocol: Protocol) -> ServiceDescription:
     """The description of a caller's server. See `read_schema`."""
     connections: Any = caller.connections

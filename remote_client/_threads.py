@@ -58,6 +58,10 @@ def _do(context: contextvars.Context, future: Future[Any], function: Callable[..
     try:
         result = context.run(function, *args)
     except BaseException as error:
-        future.set_exception(error)
+        here = error.__traceback__
+        assert here is not None
+        # Without this frame, which still runs when the error is seen, and knows what the work was made of.
+        future.set_exception(error.with_traceback(here.tb_next))
+        del here
     else:
         future.set_result(result)

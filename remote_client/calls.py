@@ -30,6 +30,7 @@ from .errors import (
     InvalidResponseError,
     PicklingError,
     RemoteCallError,
+    RemoteClientError,
     TlsError,
     UnauthenticatedError,
     UnavailableError,
@@ -80,8 +81,8 @@ class Caller:
         self._changed = changed
         self._calls: dict[str, Call] = {}
         """The records of calls that are alike each time, by their paths."""
-        self._sent = _NO_CALL
-        """The newest record of a call: its metadata is what errors of decoding must not tell."""
+        self._sent = [_NO_CALL]
+        """The newest record of a call, of its copies too: its metadata is what errors of decoding must not tell."""
 
     @property
     def target(self) -> str:
@@ -131,7 +132,7 @@ class Caller:
             metadata = await (self._metadata_in_time(path) if changing else self._metadata())
             options = self.options
             call = Call(path, metadata, options.timeout, options.total_timeout, idempotent, model_key=self._model_key)
-            self._sent = call
+            self._sent[0] = call
             if changing:
                 return _shortened(call, monotonic() - begun)
             if idempotent:
@@ -300,12 +301,18 @@ class Caller:
 
     def blame(self, error: RemoteCallError, descriptor: RemoteRPCDescriptor) -> None:
         """Tell an error of decoding whose answer it was, and hide what that repeats of the metadata."""
-        error.details = redacted(error.details, self._sent.secrets)
-        error.args = (error.details,)
-        if error.__cause__ is not None:
-            because(error, error.__cause__, self._sent.secrets)
+        self.hide(error)
         error.method, error.target, error.model = descriptor.path.removeprefix("/"), self.target, self.model
         self.check_interface(error)
+
+    def hide(self, error: RemoteClientError) -> None:
+        """Take from an error what it repeats of the metadata of the newest call."""
+        (sent,) = self._sent
+        error.args = tuple(redacted(list(error.args), sent.secrets))
+        if isinstance(error, RemoteCallError):
+            error.details = redacted(error.details, sent.secrets)
+        if error.__cause__ is not None:
+            because(error, error.__cause__, sent.secrets)
 
     def check_interface(self, error: RemoteCallError) -> None:
         """Mark the schema as stale if the error suggests that the server was redeployed."""

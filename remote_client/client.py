@@ -336,6 +336,7 @@ class RemoteClient(Handle):
         """The versions of the first runtime that can be asked."""
         return await self._finder.first_answer(self._info_of)
 
+    @forgetful
     async def _info_of(self, server: Server) -> RuntimeInfo:
         answer = await self._finder.call(server, "GetRuntimeInfo")
         try:

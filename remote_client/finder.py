@@ -13,6 +13,7 @@ from ._copies import Handle
 from ._schema.info import ModelInfo, read_models, why
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from ._schema.shared_names import meant
+from ._secrets import forgetful
 from ._shared import described, shared_connections
 from ._transport.balance import Balancer
 from ._transport.engine import AsyncTransport, check_transport, choose_engine
@@ -459,6 +460,7 @@ class RemoteModelFinder(Handle):
             if changes == self._changes:
                 return listed
 
+    @forgetful
     async def _list_models(self, server: Server) -> _Listed:
         answer = await self.call(server, "GetModelsInfo")
         try:

@@ -19,6 +19,7 @@ from ._durations import REACH, Duration, seconds
 from ._html import table
 from ._schema.info import why
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
+from ._secrets import forgetful
 from .calls import Caller
 from .errors import (
     ClosedError,
@@ -203,6 +204,7 @@ class _Job:
         outage = f"; nobody has answered for {silent:.3g} seconds: {polling.error}" if polling.error else ""
         return DeadlineExceededError(f"{self!r} {told}{outage}")
 
+    @forgetful
     async def _ask(self, which: _Which, **options: Any) -> JobInfo:
         answer = await self._call(which, output="dict", **options)
         try:

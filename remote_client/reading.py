@@ -103,6 +103,9 @@ async def _read(caller: Caller, protocol: Protocol) -> ServiceDescription:
     budget = Budget(math.inf if timeout is None else timeout)
     try:
         return await (_read_openapi(caller, budget) if protocol == "http" else _read_files(caller, budget))
+    except SchemaError as error:
+        caller.hide(error)  # the server's names may repeat what it was sent
+        raise
     finally:
         budget.cancel()  # for a thread that reads files: nobody waits for it any more
 

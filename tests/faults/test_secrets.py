@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from remote_client import (
     CallOptions,
@@ -39,6 +40,7 @@ from tests.support.http_wire import CLOSE, RESET, HttpWire, chunk, event, event_
 from tests.support.reachable import texts
 from tests.support.runtime import free_port
 from tests.support.wire import WireServer, raw_module
+from tests.support.wire_library import INFO_SERVICE
 
 BODY = "7391640258"
 """A number, as one method of the server adds its inputs up."""
@@ -485,3 +487,77 @@ async def test_a_deployment(http_wire: HttpWire, kind: Any) -> None:
     for call in (lambda: client.deploy_model("m", files), lambda: client.deploy_model("", files)):
         silent(await Client("", kind is sync.RemoteClient).fails(call))
     await got(client.aclose())
+
+
+# -- what a server tells of itself ------------------------------------------------------------------------------------
+
+
+def questions(client: Any) -> list[Callable[[], Any]]:
+    """All that asks a server about itself."""
+    return [client.describe, client.models, client.runtime_info, lambda: client.model("foo")]
+
+
+ANSWERS: dict[str, Any] = {
+    "no JSON": f"{{{ECHO}",
+    "a text": json.dumps(ECHO),
+    "odd keys": json.dumps({"openapi": ECHO, ECHO: 1, "paths": ECHO, "models": [{ECHO: ECHO}]}),
+    "odd models": json.dumps(
+        {"models": [{"name": "a", "size": ECHO, "module_metadata": {ECHO: {ECHO: 1}}}], "paths": {}}
+    ),
+    "a reference": json.dumps(
+        {
+            "paths": {
+                "/info/models": {"get": {}},
+                f"/v1/task/{SECRETS[-2]}": {"post": {"requestBody": {"content": {"application/json": 5}}}},
+            },
+            "components": {"schemas": {ECHO: {"$ref": f"#/components/schemas/{ECHO}"}}},
+            "models": 5,
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("body", ANSWERS)
+@pytest.mark.parametrize("kind", [RemoteClient, sync.RemoteClient], ids=CALLERS)
+async def test_a_description_over_http(http_wire: HttpWire, kind: Any, body: str) -> None:
+    routes = ("/openapi.json", "/info/models", "/info/version")
+    await http_wire.faults({f"GET {route}": {"body": ANSWERS[body]} for route in routes})
+    await _ask(kind(http_wire.target, metadata=METADATA))
+
+
+def _files() -> list[dict[str, Any]]:
+    broken = FileDescriptorProto(name="broken.proto", package="odd", dependency=[ASCII_ECHO])
+    named = FileDescriptorProto(name="named.proto", package="odd")
+    named.message_type.add(name=ASCII_ECHO)
+    typed = FileDescriptorProto(name=f"{ASCII_ECHO}.proto", package="odd", syntax="proto3")
+    typed.message_type.add(name="Odd").field.add(name="jw7Q", number=1, label=1, type=11, type_name=".odd.tk5Xa2")
+    return [{each.name: each.SerializeToString().hex()} for each in (broken, named, typed)]
+
+
+GRPC_FAULTS: list[dict[str, Any]] = [
+    *({"services": ["odd.OddService"], "files": files} for files in _files()),
+    {"services": [ASCII_ECHO, INFO_SERVICE], "files": {}},
+    {"reflection_raw": ECHO.encode().hex()},
+    {"models_raw": (b"\x0a\x08" + ECHO.encode()[:8] + b"\xff\xff").hex()},
+]
+
+
+@pytest.mark.parametrize("faults", GRPC_FAULTS, ids=range(len(GRPC_FAULTS)))
+@pytest.mark.parametrize("engine", ["asyncio", "grpcio"])
+@pytest.mark.parametrize("kind", [RemoteClient, sync.RemoteClient], ids=CALLERS)
+async def test_a_description_over_grpc(wire: WireServer, kind: Any, engine: Any, faults: dict[str, Any]) -> None:
+    await wire.faults(faults)
+    await _ask(kind(wire.target, metadata=METADATA, engine=engine))
+
+
+async def _ask(client: Any) -> None:
+    """Ask all that can be asked: some of it must fail."""
+    failed = 0
+    for ask in questions(client):
+        try:
+            await got(await asyncio.to_thread(ask) if isinstance(client, sync.RemoteClient) else ask())
+        except RemoteClientError as error:
+            failed += 1
+            silent(error)
+    await got(client.aclose())
+    assert failed

@@ -18,11 +18,12 @@ from remote_client.auth import Credentials
 from remote_client.calls import Caller
 from remote_client.errors import RemoteClientError
 from remote_client.finder import RemoteModelFinder
+from remote_client.polls import Server
 from remote_client.settings import CallOptions, ConnectionInfo
 
 LASTING = (
     *(RemoteClient, RemoteModuleBase, RemoteModelFinder, Blocking, sync.RemoteModuleBase),
-    *(Caller, CallOptions, ConnectionInfo, ConnectionManager, Credentials, Transport),
+    *(Caller, CallOptions, ConnectionInfo, ConnectionManager, Credentials, Server, Transport),
 )
 """What is configured with metadata or gets it: the user's to keep, and shown without."""
 _LIBRARIES = ("remote_client", "httpx", "httpcore", "h11", "grpc")
