@@ -18,7 +18,7 @@ from ..settings import Output
 from .arrays import buffers, lift, packed, packed_fields
 from .binding import Binder
 from .convert import Deed
-from .fields import Field, either, is_map, is_repeated, map_entry, message_of, sequence_field
+from .fields import Field, count_members, either, is_map, is_repeated, map_entry, message_of, sequence_field
 from .foreign import is_row, table_rows
 from .misfit import Misfit
 from .rpc import OUTPUT_PATH
@@ -213,7 +213,7 @@ def _parameters(arguments: Descriptor, method: MethodDescriptor, types: Types) -
 
     def make() -> tuple[inspect.Signature, Binder]:
         fields = types.fields(arguments)
-        types.budget.spend("nodes", len(fields))
+        types.budget.spend("nodes", count_members(fields))
         signature = _signature(fields, method, types)
         return signature, Binder("", signature, {field.name: field.attribute for field in fields})
 

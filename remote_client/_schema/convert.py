@@ -26,6 +26,7 @@ from .arrays import ARRAYS, BUFFERS, as_array, pack
 from .fields import (
     SCALARS,
     Field,
+    count_members,
     fields_of,
     is_map,
     is_packed,
@@ -53,12 +54,12 @@ _SLOTS = {
 }
 _MOST_FIELDS = 200
 """Of one generated function."""
-Check = Callable[[], None]
+Spend = Callable[[int], None]
 T = TypeVar("T")
 
 
-def _unchecked() -> None:
-    """Allow the generation of a converter, as calls do."""
+def _uncounted(fields: int) -> None:
+    """Allow a converter of so many fields, as calls do."""
 
 
 class Converters:
@@ -85,7 +86,7 @@ class Converters:
         self._begun: set[str] = set()
         self._waiting: list[tuple[str, int]] = []
         self._generating = threading.RLock()
-        self._check: Check = _unchecked
+        self._spend: Spend = _uncounted
         self._space: dict[str, Any] = {name: getattr(values, name) for name in dir(values) if name.startswith("as_")}
         self._space |= {
             "BAD": BAD,
@@ -103,24 +104,24 @@ class Converters:
             self._space[f"set_{_KNOWN[full_name]}"] = setter
             self._space[f"get_{_KNOWN[full_name]}"] = getter
 
-    def encoder(self, descriptor: Descriptor, check: Check = _unchecked) -> Callable[[Any, Any], None]:
+    def encoder(self, descriptor: Descriptor, spend: Spend = _uncounted) -> Callable[[Any, Any], None]:
         """`encode(message, value)`: sets the message's fields from a mapping, model or message. Raises Misfit.
 
-        `check` is called before each converter is generated.
+        `spend` counts the fields of all converters that are generated, and is called with 0 now and then.
         """
-        encode: Callable[[Any, Any], None] = self._generated("encode", descriptor, check)
+        encode: Callable[[Any, Any], None] = self._generated("encode", descriptor, spend)
         return encode
 
-    def decoder(self, descriptor: Descriptor, deed: Deed, check: Check = _unchecked) -> Callable[[Any], Any]:
+    def decoder(self, descriptor: Descriptor, deed: Deed, spend: Spend = _uncounted) -> Callable[[Any], Any]:
         """What makes of a message its pydantic model (`make`), as validating the dicts would make it; nested dicts, by
         the names on the wire (`read`); or such dicts with the repeated numbers as arrays of numpy's (`array`).
         """
-        decode: Callable[[Any], Any] = self._generated(deed, descriptor, check)
+        decode: Callable[[Any], Any] = self._generated(deed, descriptor, spend)
         return decode
 
-    def _generated(self, deed: str, descriptor: Descriptor, check: Check = _unchecked) -> Any:
+    def _generated(self, deed: str, descriptor: Descriptor, spend: Spend = _uncounted) -> Any:
         with self._generating:  # a large answer is decoded by another thread
-            self._check = check
+            self._spend = spend
             name = self._add(deed, descriptor)
             while self._waiting:  # a converter's source adds those of the types that it refers to
                 self._generate(*self._waiting.pop())
@@ -151,11 +152,12 @@ class Converters:
     def _generate(self, deed: str, number: int) -> None:
         sources = {"encode": self._encode_source, "make": self._make_source}
         fields = self._fields[number]
+        self._spend(count_members(fields))
         lines = sources[deed](number, fields) if deed in sources else self._read_source(deed, number, fields)
         self._run(f"{deed}_{number}", lines)
 
     def _run(self, name: str, lines: Iterable[str]) -> None:
-        self._check()
+        self._spend(0)
         exec(compile("\n".join(lines), f"{GENERATED}{name}>", "exec"), self._space)  # noqa: S102
 
     def _in_parts(self, name: str, each: list[T], part: Callable[[str, list[T]], Iterable[str]]) -> list[str]:

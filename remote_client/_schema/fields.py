@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -68,6 +68,11 @@ def fields_of(descriptor: Descriptor) -> list[Field]:
         Field(name, attributes[name], tuple(members), union, optional)
         for name, (members, union, optional) in found.items()
     ]
+
+
+def count_members(fields: Iterable[Field]) -> int:
+    """Count fields as protobuf does: each member of a union is one."""
+    return sum(len(each.members) for each in fields)
 
 
 def message_of(field: FieldDescriptor) -> Descriptor:
