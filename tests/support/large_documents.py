@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from functools import reduce
 from itertools import count
 from typing import Any
 
@@ -75,9 +74,9 @@ def _trainings(size: int) -> bytes:
 
 
 def _parameters(size: int) -> bytes:
-    optional = any_of(INTEGER, NULL)
-    fields = {f"p{i}": {**optional, "default": i} for i in range(size)}
-    return document(TEXT, inputs=TEXT, parameters=model("MadeUpTaskRequestParameters", **fields))
+    fields = {f"p{i}": {**any_of(INTEGER, NULL), "default": i} for i in range(size)}
+    name = "MadeUpTaskRequestParameters"
+    return document(TEXT, {name: model("large.Parameters", **fields)}, inputs=TEXT, parameters=ref(name))
 
 
 def _answer(size: int, field: Callable[[int], tuple[str, Any]]) -> bytes:
@@ -97,9 +96,11 @@ def _of_earlier_types(size: int) -> bytes:
 
 
 def _nested(size: int) -> bytes:
-    """Types inside of each other, ten levels each."""
-    around = [array, mapping, lambda inner: any_of(INTEGER, inner)]
-    return _answer(size, lambda i: (f"f{i}", reduce(lambda inner, level: around[level % 3](inner), range(10), TEXT)))
+    """Types inside of each other, nine levels each."""
+    inner = TEXT
+    for _ in range(3):
+        inner = array(mapping(any_of(INTEGER, inner)))
+    return _answer(size, lambda i: (f"f{i}", inner))
 
 
 def _union(size: int) -> bytes:
