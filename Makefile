@@ -1,6 +1,7 @@
 # make demo: a real runtime, and the client talking to it.
 # make check: what must be clean before a commit, in three minutes.
-# make test: all tests on the default engines, samples on grpcio and on the lowest dependencies, in ten minutes.
+# make test: all tests on the default engines, samples on grpcio and on the lowest dependencies, and those of schemas on
+# protobuf's implementation in Python, in eleven minutes.
 # make matrix: the unit and wire tests on every Python here, with the lowest and the newest dependencies.
 # make test-all: everything.
 PYTHON ?= python3
@@ -19,6 +20,9 @@ PYTEST := $(CLIENT)/bin/python -m pytest --numprocesses $(WORKERS) --dist workst
 SAMPLE := $(addprefix tests/wire/test_,calls.py cancel.py close.py early_end.py memory.py)
 # What runs on the lowest dependencies in every `make test`; tests/unit and tests/wire do in `make matrix`.
 LOWEST := tests/unit $(addprefix tests/wire/test_,calls.py discovery.py http_calls.py http_schema.py close.py grpcio.py)
+# What runs on protobuf's implementation in Python, which PyPy and musl have: all that is about descriptors.
+PURE := $(shell grep --files-with-matches --extended-regexp "protobuf|reflected|[.]library import" tests/unit/test_*.py)
+PURE += $(addprefix tests/wire/test_,calls.py discovery.py hostile.py odd_names.py shared_names.py shared_types.py)
 
 # What `make check` leaves out: tracing agents, forward proxies, silent servers.
 SLOW := test_instrumented.py forward test_silent_servers.py
@@ -31,6 +35,7 @@ demo: $(CLIENT)/ready $(RUNTIME)/ready
 test: $(CLIENT)/ready $(RUNTIME)/ready
 	$(PYTEST) --ignore tests/interop --durations 10
 	REMOTE_CLIENT_ENGINE=grpcio $(PYTEST) $(SAMPLE)
+	PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python $(PYTEST) $(PURE)
 	$(CLIENT)/bin/nox --session "tests-3.11(lowest)" -- $(LOWEST)
 
 # On its own: the fuzzers take five times as long while lines are counted.
