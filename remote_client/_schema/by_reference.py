@@ -26,36 +26,32 @@ _told: ContextVar[_Models] = ContextVar("told", default=frozenset())
 """Models whose JSON schemas are being made."""
 
 
-class ByReference(BaseModel):
-    """The base of models whose fields do not become part of other models' core schemas."""
+def _core_schema(cls: type[BaseModel], source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    if not vars(cls).get("__pydantic_complete__") and cls not in _later.get():
+        return handler(source)
+    # pydantic-core takes a complete class's own validator and serializer, and does not look at what stands in the
+    # place of its fields. It does not where a class is rebuilt by force, or where plugins wrap validators.
+    inner = core_schema.with_info_plain_validator_function(
+        lambda value, info: _validated(cls, value, info),
+        serialization=core_schema.plain_serializer_function_ser_schema(
+            lambda value, info: _dumped(cls, value, info), info_arg=True
+        ),
+    )
+    return core_schema.model_schema(cls, inner, ref=_reference(cls), metadata={_MARK: True})
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        if not vars(cls).get("__pydantic_complete__") and cls not in _later.get():
-            return handler(source)
-        # pydantic-core takes a complete class's own validator and serializer, and does not look at what stands in the
-        # place of its fields. It does not where a class is rebuilt by force, or where plugins wrap validators.
-        inner = core_schema.with_info_plain_validator_function(
-            lambda value, info: _validated(cls, value, info),
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda value, info: _dumped(cls, value, info), info_arg=True
-            ),
-        )
-        return core_schema.model_schema(cls, inner, ref=_reference(cls), metadata={_MARK: True})
 
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        is_reference = _MARK in schema.get("metadata", {})
-        if is_reference and cls in _told.get():
-            # What stands for a schema that is not made yet must have no `$ref` itself: pydantic would look it up.
-            return {"allOf": [handler(core_schema.definition_reference_schema(_reference(cls)))]}
-        if is_reference:
-            return handler(cls.__pydantic_core_schema__)
-        token = _told.set(_told.get() | {cls})
-        try:
-            return handler(schema)
-        finally:
-            _told.reset(token)
+def _json_schema(cls: type[BaseModel], schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    is_reference = _MARK in schema.get("metadata", {})
+    if is_reference and cls in _told.get():
+        # What stands for a schema that is not made yet must have no `$ref` itself: pydantic would look it up.
+        return {"allOf": [handler(core_schema.definition_reference_schema(_reference(cls)))]}
+    if is_reference:
+        return handler(cls.__pydantic_core_schema__)
+    token = _told.set(_told.get() | {cls})
+    try:
+        return handler(schema)
+    finally:
+        _told.reset(token)
 
 
 def complete(models: Sequence[type[BaseModel]], namespace: Mapping[str, Any], budget: Budget) -> None:
@@ -121,3 +117,16 @@ def _dumped(cls: type[BaseModel], value: Any, info: Any) -> Any:
         exclude_none=info.exclude_none,
         context=info.context,
     )
+
+
+class ByReference(BaseModel):
+    """The base of models whose fields do not become part of other models' core schemas."""
+
+    # cloudpickle copies these methods, with what they refer to, into pickles of handles.
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return _core_schema(cls, source, handler)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return _json_schema(cls, schema, handler)
