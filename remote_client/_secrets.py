@@ -12,7 +12,6 @@ import json
 import os
 import re
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar
@@ -28,7 +27,10 @@ _SHORTEST = 4
 """Characters of a secret; shorter ones are found in any text."""
 _SCHEMES = frozenset(["basic", "bearer", "digest", "hoba", "mutual", "negotiate", "ntlm", "scram", "token", "apikey"])
 """Words before credentials that are none."""
-_HIDDEN = "[redacted]"
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
+"""What is written alike everywhere."""
+_HIDDEN, _MARK = "[redacted]", "\ufdd0"
+"""What stands for a secret; and meanwhile, as no text has it, so that no other secret is found in it."""
 _NAME = f"{__package__}."
 GENERATED = f"<{__package__} "
 """How the file names of generated code begin."""
@@ -48,8 +50,7 @@ def redacted(told: Any, metadata: Sent) -> Any:
     parts = {each for _, value in metadata for each in _parts(value) if len(each) >= _SHORTEST}
     if not parts:
         return told
-    found = sorted({form for each in parts for form in _forms(each)}, key=len, reverse=True)
-    return _without(told, re.compile("|".join(map(re.escape, found))))
+    return _without(told, sorted({form for each in parts for form in _forms(each)}, key=len, reverse=True))
 
 
 def _parts(value: str | bytes) -> Iterator[str]:
@@ -73,19 +74,23 @@ def _parts(value: str | bytes) -> Iterator[str]:
 
 
 def _forms(text: str) -> tuple[str, ...]:
+    if _PLAIN.fullmatch(text):
+        return (text,)
     in_json = (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
     return (text, quote(text), quote(text, safe=""), html.escape(text), html.escape(text, quote=False), *in_json)
 
 
-def _without(told: Any, secrets: re.Pattern[str]) -> Any:
+def _without(told: Any, secrets: list[str]) -> Any:
     if isinstance(told, str):
-        return secrets.sub(_HIDDEN, told)
+        for secret in secrets:
+            told = told.replace(secret, _MARK)
+        return told.replace(_MARK, _HIDDEN)
     if isinstance(told, Mapping):
         return {_without(name, secrets): _without(each, secrets) for name, each in told.items()}
     if isinstance(told, list):
         return [_without(each, secrets) for each in told]
     is_number = isinstance(told, (int, float)) and not isinstance(told, bool)
-    return _HIDDEN if is_number and secrets.search(str(told)) else told
+    return _HIDDEN if is_number and any(each in str(told) for each in secrets) else told
 
 
 # -- causes -----------------------------------------------------------------------------------------------------------
@@ -152,8 +157,8 @@ def forget(error: BaseException) -> None:
         running, ended = (steps[:1], steps[1:]) if each is error else ([], steps)
         keeps_all = not is_ours and _is_bug(each, steps)
         kept = [*running, *(step for step in ended if _emptied(step.tb_frame) or keeps_all)]
-        for step, following in pairwise([*kept, None]):
-            step.tb_next = following  # type: ignore[union-attr]
+        for step, following in zip(kept, [*kept[1:], None], strict=False):
+            step.tb_next = following
         each.__traceback__ = kept[0] if kept else None
 
 
