@@ -115,7 +115,7 @@ class _Files(_Chance):
             self._files.append(self._file(f"{index}.proto"))
         messages = [(file, name, each) for file in self._files for name, each in _messages(file)]
         for file, name, message in messages:
-            self._fill(message, name, self._visible(file))
+            self._fill(message, name, self._visible(file), proto2=file.syntax == "proto2")
         if self.seldom(10):
             self._large(self._files[0])
         services = [name for file in self._files for name in self._services(file)]
@@ -178,16 +178,17 @@ class _Files(_Chance):
             found += [(_WELL_KNOWN[path], False)] if path in _WELL_KNOWN else self._types.get(path, [])
         return found if not self.seldom(200) else [*found, (".missing", False)]
 
-    def _fill(self, message: DescriptorProto, full_name: str, types: list[tuple[str, bool]]) -> None:
+    def _fill(self, message: DescriptorProto, full_name: str, types: list[tuple[str, bool]], *, proto2: bool) -> None:
         for _ in range(self.number(2)):
             message.oneof_decl.add(name=self._name(full_name))
         for oneof in range(len(message.oneof_decl)):
             for _ in range(1 + self.number(3)):
                 self._field(message, full_name, types).oneof_index = oneof
         for _ in range(self.number(6)):
-            field = self._field(message, full_name, types)
+            field = self._field(message, full_name, types, proto2=proto2)
             if self.seldom(4):
                 field.label = FieldDescriptorProto.LABEL_REPEATED
+                field.ClearField("default_value")
             elif self.seldom(5):
                 field.oneof_index = len(message.oneof_decl)
                 message.oneof_decl.add(name=f"_{field.name}")
@@ -213,14 +214,30 @@ class _Files(_Chance):
                 if size > 1 and kind != index:
                     field.type, field.type_name = 11, f".{names[kind]}"
 
-    def _field(self, message: DescriptorProto, full_name: str, types: list[tuple[str, bool]]) -> FieldDescriptorProto:
+    def _field(
+        self, message: DescriptorProto, full_name: str, types: list[tuple[str, bool]], *, proto2: bool = False
+    ) -> FieldDescriptorProto:
         number = len(message.field) + 1
         field = message.field.add(name=self._name(full_name), number=number, json_name=f"json{number}", label=1)
         field.type = self.one(_SCALARS)
         if self.seldom(2):
             field.type_name, is_enum = self.one(types)
             field.type = FieldDescriptorProto.TYPE_ENUM if is_enum else FieldDescriptorProto.TYPE_MESSAGE
+        elif proto2 and self.seldom(2):
+            field.default_value = self._default(field.type)
         return field
+
+    def _default(self, kind: int) -> str:
+        """A default of a scalar field, seldom one of another type."""
+        if self.seldom(50):
+            return self.text()
+        if kind in (FieldDescriptorProto.TYPE_DOUBLE, FieldDescriptorProto.TYPE_FLOAT):
+            return self.one(["nan", "inf", "-inf", "1e30", "-0", "0.5"])
+        if kind == FieldDescriptorProto.TYPE_STRING:
+            return self.text()
+        if kind == FieldDescriptorProto.TYPE_BYTES:
+            return self.one([r"\000", r"\"", "print(1)", r"\\"])
+        return self.one(["true", "false"]) if kind == FieldDescriptorProto.TYPE_BOOL else self.one(["0", "1", "127"])
 
     def _map(self, message: DescriptorProto, full_name: str) -> None:
         name = f"m{len(message.field)}"
