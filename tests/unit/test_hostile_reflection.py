@@ -12,28 +12,15 @@ from remote_client._schema.budget import MAX_NAME, Budget, LateDescriptionError
 from remote_client._schema.reflection import ReflectionReader
 from remote_client.errors import SchemaError
 from tests.support.proc import forget_peak, peak
+from tests.support.protobuf_wire import field, listing
 
 Response = reflection_pb2.ServerReflectionResponse
-
-
-def services(*names: str) -> bytes:
-    data: bytes = Response(list_services_response={"service": [{"name": name} for name in names]}).SerializeToString()
-    return data
 
 
 def files(protos: Iterable[FileDescriptorProto]) -> bytes:
     told = [proto.SerializeToString() for proto in protos]
     data: bytes = Response(file_descriptor_response={"file_descriptor_proto": told}).SerializeToString()
     return data
-
-
-def field(number: int, data: bytes) -> bytes:
-    """A field of a message, by protobuf's wire format."""
-    size, encoded = len(data), bytearray([number << 3 | 2])
-    while size > 0x7F:
-        encoded.append(size & 0x7F | 0x80)
-        size >>= 7
-    return bytes(encoded) + bytes([size]) + data
 
 
 def begun(budget: Budget | None = None) -> ReflectionReader:
@@ -44,22 +31,22 @@ def begun(budget: Budget | None = None) -> ReflectionReader:
 
 def test_more_services_in_every_answer() -> None:
     reader = begun()
-    reader.feed(services("a.S0"))
+    reader.feed(listing("a.S0"))
     assert len(reader.requests()) == 1
     with pytest.raises(SchemaError, match="lists services where it was asked for files"):
-        reader.feed(services("a.S1"))
+        reader.feed(listing("a.S1"))
 
 
 def test_services_have_a_limit() -> None:
     reader = begun(Budget(limits={"names": 100}))
     with pytest.raises(SchemaError, match="more than 100 names"):
-        reader.feed(services(*(f"a.S{number}" for number in range(200_000))))
+        reader.feed(listing(*(f"a.S{number}" for number in range(200_000))))
     assert len(reader.requests()) <= 100
 
 
 def test_a_service_listed_twice_is_one() -> None:
     reader = begun()
-    reader.feed(services("a.S", "a.S"))
+    reader.feed(listing("a.S", "a.S"))
     assert reader.services == ["a.S"]
 
 
@@ -91,7 +78,7 @@ def test_answers_that_drip_have_one_deadline() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        services("a." + "S" * MAX_NAME),
+        listing("a." + "S" * MAX_NAME),
         files([FileDescriptorProto(name="f" * (MAX_NAME + 1))]),
         files([FileDescriptorProto(name="a", dependency=["f" * (MAX_NAME + 1)])]),
     ],
@@ -136,4 +123,4 @@ def test_whoever_is_given_up_reads_no_further() -> None:
     reader = begun(budget)
     budget.cancel()
     with pytest.raises(SchemaError, match="given up"):
-        reader.feed(services("a.S"))
+        reader.feed(listing("a.S"))

@@ -20,6 +20,7 @@ from remote_client.flights import FORGOTTEN
 from tests.support.clock import longest_stall
 from tests.support.http_wire import KEEP, HttpWire, chunk, drip, head, repeat, send
 from tests.support.proc import forget_peak, peak
+from tests.support.protobuf_wire import listing
 from tests.support.wire import WireServer
 
 MIB = 1 << 20
@@ -57,14 +58,15 @@ async def test_more_services_in_every_answer(wire: WireServer, kind: str) -> Non
 async def test_one_file_at_a_time_without_end(wire: WireServer, kind: str) -> None:
     file = FileDescriptorProto(name="odd.proto", dependency=["file1.proto"]).SerializeToString().hex()
     await wire.faults(services=[SERVICE], files={"odd.proto": file}, reflection_endless=True, reflection_delay=0.1)
-    with pytest.raises(SchemaError, match=r"took more than 0\.5 seconds") as caught:
-        await _describe(wire.target, kind, timeout=0.5)
+    with pytest.raises(SchemaError, match="took more than 2 seconds") as caught:
+        await _describe(wire.target, kind, timeout=2)
     assert isinstance(caught.value, DeadlineExceededError)
-    assert (await wire.stats())["started"]["reflection v1alpha"] <= 6
+    assert (await wire.stats())["started"]["reflection v1alpha"] <= 21
 
 
 async def test_two_hundred_thousand_names(wire: WireServer) -> None:
-    await wire.faults(services=[f"odd.pretty.long.name.of.a.Service{number}" for number in range(200_000)])
+    names = (f"odd.pretty.long.name.of.a.Service{number}" for number in range(200_000))
+    await wire.faults(reflection_raw=listing(*names).hex())
     forget_peak()
     before = peak()
     with pytest.raises(SchemaError, match="more than 20,000 names"):
