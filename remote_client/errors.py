@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ._html import table
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import grpc
 
 _TEXT_LIMIT, _LINES_LIMIT = 4096, 16_384
+_MOST_LISTED, _LISTED_LIMIT = 20, 300
 _BREAKS = re.compile("\r\n?|[\x85\u2028\u2029]")
 """Line breaks of all kinds but a newline."""
 
@@ -40,6 +42,12 @@ def clean_lines(text: str, limit: int = _LINES_LIMIT) -> str:
         half = limit // 2 - 20  # the note has room, so that a text is cut once
         lines = f"{lines[:half]}\n... ({len(lines)} characters)\n{lines[-half:]}"
     return "".join(char if char.isprintable() or char == "\n" else " " for char in lines)
+
+
+def listed(told: Iterable[str], number: int) -> str:
+    """The first of `number` texts, which a server may have chosen, for a message that can be read."""
+    more = f", ... ({number:,} in all)" if number > _MOST_LISTED else ""
+    return clean(", ".join(islice(told, _MOST_LISTED)), _LISTED_LIMIT) + more
 
 
 def kind_of(value: object) -> str:

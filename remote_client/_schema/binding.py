@@ -8,7 +8,7 @@ from copy import copy
 from types import NoneType
 from typing import Any, get_args
 
-from ..errors import InputError
+from ..errors import InputError, listed
 
 
 def needed(signature: inspect.Signature) -> set[str]:
@@ -64,5 +64,5 @@ class Binder:
             kwargs = {self._attributes.get(name, name): value for name, value in kwargs.items()}
             missing = [each for each in self.required if kwargs.get(each) is None]
             if missing:
-                raise InputError(f"{self._name}(): missing required argument: {', '.join(missing)}")
+                raise InputError(f"{self._name}(): missing required argument: {listed(missing, len(missing))}")
         return kwargs

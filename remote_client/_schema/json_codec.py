@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError, create_model
 from pydantic_core import from_json
 
 from .._body import Body, Odd
-from ..errors import InputError, InvalidResponseError, UnsupportedError, kind_of, shown
+from ..errors import InputError, InvalidResponseError, UnsupportedError, kind_of, listed, shown
 from ..settings import Output
 from .binding import Binder, needed
 from .identifiers import Identifiers
@@ -116,7 +116,8 @@ class JsonCodec:
         return steps
 
     def _refuse(self, name: str) -> NoReturn:
-        raise InputError(f"{self._name}() has no parameter {name!r}; it has {', '.join(self._binder.positions)}")
+        known = listed(self._binder.positions, len(self._binder.positions))
+        raise InputError(f"{self._name}() has no parameter {name!r}; it has {known}")
 
     def incomplete(self, model: str) -> bytes | None:
         return to_json(self._request.model_validate({"model_id": model})) if needed(self.signature) else None

@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from functools import reduce
-from itertools import islice
 from operator import or_
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -18,14 +17,10 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, Strict, V
 from pydantic import Field as PydanticField
 from pydantic_core import core_schema
 
-from ..errors import clean, kind_of, shown
+from ..errors import kind_of, listed, shown
 from .foreign import EXACT_INTEGER, candidates
 from .foreign import text as text_of
 from .json_values import ARGUMENT, plain
-
-_MOST_TOLD = 20
-"""Members of a union or an enum that an error message tells, in `_MOST_LETTERS`."""
-_MOST_LETTERS = 300
 
 
 def _from_json(kind: type[Any], read: Callable[[str], Any], info: ValidationInfo, value: Any) -> Any:
@@ -125,7 +120,7 @@ class OneOf:
     """One error for a value that fits no member of a union, instead of one for each."""
 
     def __init__(self, members: Sequence[Any]) -> None:
-        self._expected = _listed(map(spelled, islice(members, _MOST_TOLD)), len(members))
+        self._expected = listed(map(spelled, members), len(members))
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
         schema = handler(source)
@@ -139,7 +134,7 @@ def choice(values: Sequence[Any]) -> Any:
     """An enum. Of caikit's the schema has the numbers, which requests take, and answers have the names."""
     if any(isinstance(each, (list, dict)) for each in values):
         return OPEN
-    expected = _listed(map(json.dumps, islice(values, _MOST_TOLD)), len(values))
+    expected = listed(map(json.dumps, values), len(values))
     allowed = {(isinstance(each, bool), each) for each in values}
     numbers = any(isinstance(each, int) and not isinstance(each, bool) for each in values)
     only_text = all(each is None or isinstance(each, str) for each in values)
@@ -156,12 +151,6 @@ def choice(values: Sequence[Any]) -> Any:
         raise ValueError(f"expected one of {expected}, not {shown(value)}{hint}")
 
     return Annotated[str if only_text else int | str if numbers else Any, BeforeValidator(check)]
-
-
-def _listed(told: Iterable[str], number: int) -> str:
-    """The first of so many."""
-    more = f", ... ({number:,} in all)" if number > _MOST_TOLD else ""
-    return clean(", ".join(told), _MOST_LETTERS) + more
 
 
 def bare(kind: Any) -> Any:

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from pydantic import BaseModel
 
 from .._sources import collect
-from ..errors import kind_of
+from ..errors import kind_of, listed
 from .fields import SCALARS, fields_of, message_of, sequence_field
 from .foreign import fields_given, is_row, own, row_of
 from .misfit import BAD
@@ -118,14 +118,14 @@ class Chooser:
                 fitting.append((member, scratch))
         lists = [member for member, _ in fitting if sequence_field(member.message_type)]
         if isinstance(value, Mapping) and len(fitting) > max(1, len(lists)):
-            kinds = " and ".join(message_of(member).name for member, _ in fitting)
+            kinds = " and ".join(message_of(member).name for member, _ in fitting[:20])
             raise TypeError(f"the mapping fits {kinds}: give an object of the type that is meant")
         if fitting:
             return fitting[0][1]
         if len(errors) == 1:
             raise errors[0]
-        kinds = ", ".join(getattr(kind, "__name__", str(kind)) for kind in map(self._kind, self._members))
-        raise TypeError(f"expected one of {kinds}, not {kind_of(value)}")
+        expected = (getattr(kind, "__name__", str(kind)) for kind in map(self._kind, self._members))
+        raise TypeError(f"expected one of {listed(expected, len(self._members))}, not {kind_of(value)}")
 
     def _candidates(self, value: Any) -> list[FieldDescriptor]:
         """The members to try, the likeliest first."""
@@ -139,7 +139,7 @@ class Chooser:
             fits = [each for each in ours if self._names_in(message_of(each)).issuperset(given)]
             if isinstance(value, Mapping) and all(sequence_field(message_of(each)) for each in fits):
                 fits.sort(key=partial(_likelihood, value.get("values")))
-            return fits or [each for each in plain if each not in ours] or ours
+            return fits or [each for each in plain if message_of(each).full_name in WELL_KNOWN] or ours
         if isinstance(value, (str, bytes)):
             return [each for each in self._members if each.message_type is None]
         return sorted(self._members, key=partial(_likelihood, value))
