@@ -255,7 +255,7 @@ def failure_of(
     elif status == "RESOURCE_EXHAUSTED" and "larger than max" in details:
         kind, advice = _too_large(details, connection)
         details += f"; {advice}"
-    trailers: Any = error.trailing_metadata() or ()
+    trailers: Any = error.trailing_metadata() or ()  # older grpc.aio has keys that are pairs: no dict is made of it
     shed = status == "CANCELLED" and not trailers and not error.initial_metadata()
     if shed and not details:
         details = "the server is overloaded and dropped the call"
@@ -263,7 +263,7 @@ def failure_of(
     failure = kind(details, method=call.path[1:], target=connection.target, http_status=http_status)
     failure.shed = shed
     failure.outcome_known = kind is TlsError or known
-    failure.pushback = pushback or pushback_ms(dict(trailers).get("grpc-retry-pushback-ms"))
+    failure.pushback = pushback or pushback_ms(dict(iter(trailers)).get("grpc-retry-pushback-ms"))
     return because(failure, error, call.secrets, _heard(error))
 
 
