@@ -27,6 +27,11 @@ def is_identifier(text: str) -> bool:
     return is_name(text) and not keyword.iskeyword(text)
 
 
+def inner(text: str) -> str:
+    """Return what may stand inside of an identifier: each run of other letters is an underscore. Not injective."""
+    return _OTHERS.sub("_", text)
+
+
 class Identifiers:
     """Gives names identifiers, no two of them the same one.
 
@@ -76,7 +81,7 @@ class Identifiers:
         return is_identifier(name) and name not in self._taken and not self._reserved(name)
 
     def _stem(self, name: str) -> str:
-        stem = _OTHERS.sub("_", name).lstrip("_")
+        stem = inner(name).lstrip("_")
         if not stem or stem[0] in digits:
             stem = f"{self._fallback}_{stem}" if stem else self._fallback
         return stem

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 
+from .identifiers import inner
+
 _SUFFIX = "Predict"
 _JOB_SUFFIXES = {
     "StartPredictionJob": "start",
@@ -76,10 +78,11 @@ def short_method_name(input_streaming: bool, output_streaming: bool) -> str:
 def method_name(task: str, input_streaming: bool, output_streaming: bool, *, whole: bool = False) -> str:
     """`run_<task>` and the kind of stream, as in `SampleTask` -> `run_sample_stream_out`.
 
-    `whole` keeps the word `Task`, for a runtime that has both a `SampleTask` and a `Sample`.
+    `whole` keeps the word `Task`, for a runtime that has both a `SampleTask` and a `Sample`. Over HTTP a task may have
+    any letters. Tasks whose methods get one name are told apart by the task, see `shared_names`.
     """
     stem = task if whole else task.removesuffix("Task") or task
-    return f"run_{snake_case(stem)}{_KINDS[input_streaming, output_streaming]}"
+    return f"run_{inner(snake_case(stem))}{_KINDS[input_streaming, output_streaming]}"
 
 
 def job_method_name(task: str, *, whole: bool = False) -> str:

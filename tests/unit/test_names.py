@@ -43,6 +43,8 @@ def test_task_of_an_rpc(rpc: str, flags: tuple[bool, bool], task: str | None) ->
         ("BidiStreamingTask", UNARY, "run_bidi_streaming"),
         ("Foo", UNARY, "run_foo"),
         ("Task", UNARY, "run_task"),
+        ("größe", OUT, "run_gr_e_stream_out"),
+        ("x(print(1)or object)", UNARY, "run_x_print_1_or_object_"),
         ("NLPTask", UNARY, "run_n_l_p"),  # caikit's rule, as its HTTP routes have it
     ],
 )
