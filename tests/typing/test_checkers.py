@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from remote_client._schema import openapi, reflected
 from remote_client.cli import main
+from remote_client.errors import SchemaError
+from remote_client.stubs import write
+from tests.support import random_schemas
+from tests.support.odd_schemas import SCHEMAS
 from tests.support.runtime import Runtime
 
 ROOT = Path(__file__).parent.parent.parent
@@ -46,6 +54,23 @@ def test_stubs(runtime: Runtime, tmp_path: Path) -> None:
         [sys.executable, "-m", "ruff", "format", "--line-length=120", "--diff", *map(str, files)]
     )
     assert formatted.returncode == 0
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_stubs_of_odd_schemas(checker: str, tmp_path: Path) -> None:
+    """Those of `tests/unit/test_stubs.py`, and random ones."""
+    descriptions = {name.replace(" ", "_"): schema.describe() for name, schema in SCHEMAS.items()}
+    for seed in range(20):
+        with contextlib.suppress(SchemaError):
+            descriptions[f"descriptors{seed}"] = reflected.describe(*random_schemas.reflected(Random(seed)))
+        with contextlib.suppress(SchemaError):
+            document = json.dumps(random_schemas.document(Random(seed)))
+            descriptions[f"document{seed}"] = openapi.describe(document.encode())
+    for index, (name, description) in enumerate(descriptions.items()):
+        text = write(description, "a server", blocking=index % 2 == 1)
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    assert not check(checker, tmp_path)
 
 
 def test_the_command(runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
