@@ -51,12 +51,13 @@ def read_models(models: Iterable[Mapping[str, Any]]) -> tuple[dict[str, ModelInf
     Raises:
         Exception: they are none; see `why`.
     """
-    # Over HTTP what is not known is null.
-    given = [{key: value for key, value in each.items() if value is not None} for each in models]
-    by_name = {each["name"]: ModelInfo(**each) for each in given}
+    by_name: dict[str, ModelInfo] = {}
     module_ids: dict[str, set[str]] = {}
-    for each in by_name.values():
-        module_ids.setdefault(each.module_name, set()).add(each.module_id)
+    for each in models:
+        # Over HTTP what is not known is null.
+        info = ModelInfo(**{key: value for key, value in each.items() if value is not None})
+        by_name[info.name] = info
+        module_ids.setdefault(info.module_name, set()).add(info.module_id)
     return by_name, module_ids
 
 

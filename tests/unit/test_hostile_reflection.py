@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from remote_client._schema.budget import MAX_NAME, Budget, LateDescriptionError
 from remote_client._schema.reflection import ReflectionReader
 from remote_client.errors import SchemaError
+from tests.support.growth import calls, exponent
 from tests.support.proc import forget_peak, peak
 from tests.support.protobuf_wire import field, listing
 
@@ -124,3 +125,21 @@ def test_whoever_is_given_up_reads_no_further() -> None:
     budget.cancel()
     with pytest.raises(SchemaError, match="given up"):
         reader.feed(listing("a.S"))
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["whole closures", "one file at a time"])
+def test_calls_grow_with_the_number_of_files(at_once: bool) -> None:
+    def cost(size: int) -> int:
+        chain = [FileDescriptorProto(name=f"f{number}", dependency=[f"f{number + 1}"]) for number in range(size)]
+        chain[-1].ClearField("dependency")
+        answers = [files(chain)] if at_once else [files([each]) for each in chain]
+        return calls(lambda: read(answers))
+
+    def read(answers: list[bytes]) -> None:
+        reader = begun()
+        for answer in answers:
+            reader.feed(answer)
+            reader.requests()
+
+    cost(3)  # what is done once for all
+    assert exponent(cost, 50) < 1.1
