@@ -21,7 +21,7 @@ SAMPLE := $(addprefix tests/wire/test_,calls.py cancel.py close.py early_end.py 
 # What runs on the lowest dependencies in every `make test`; tests/unit and tests/wire do in `make matrix`.
 LOWEST := tests/unit $(addprefix tests/wire/test_,calls.py discovery.py http_calls.py http_schema.py close.py grpcio.py)
 # What runs on protobuf's implementation in Python, which PyPy and musl have: all that is about descriptors.
-PURE := $(shell grep --files-with-matches --extended-regexp "protobuf|reflected|[.]library import" tests/unit/test_*.py)
+PURE := $(shell grep --files-with-matches --extended-regexp "protobuf|reflected|[.]library import|_schemas import" tests/unit/test_*.py)
 PURE += $(addprefix tests/wire/test_,calls.py discovery.py hostile.py odd_names.py shared_names.py shared_types.py)
 
 # What `make check` leaves out: tracing agents, forward proxies, silent servers.
