@@ -18,8 +18,8 @@ from ._copies import Handle
 from ._durations import Duration
 from ._html import table
 from ._schema.caikit_modules import is_caikit_module
-from ._schema.declared import SharedName, UnboundCodec
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
+from ._schema.unbound import SharedName, UnboundCodec
 from ._secrets import forget, forgetful
 from ._shared import described
 from ._sources import END, source_of

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from ._schema.caikit_modules import declaration_of_caikit, is_caikit_module, module_of_id
-from ._schema.declared import UnboundCodec, bind, server_codec, shared_name, unbound, unbound_method
+from ._schema.declared import bind, server_codec
 from ._schema.declared_http import description_of
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from ._schema.shared_names import Tasks, choices, meant, narrowed, sharers, the_one_meant
+from ._schema.unbound import UnboundCodec, shared_name, unbound, unbound_method
 from .declare import Declaration, declaration_of, registry
 from .errors import ConfigurationError
 from .settings import ConnectionInfo, Protocol, check_protocol

@@ -30,9 +30,9 @@ from ._callables import off_loop
 from ._durations import Duration
 from ._loop_thread import loop_thread, run
 from ._mirror import Blocking, RemoteStream, blocking, fed, held
-from ._schema.declared import UnboundCodec
 from ._schema.info import ModelInfo, RuntimeInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription, Spelled, TaskDescription
+from ._schema.unbound import UnboundCodec
 from ._transport.engine import AsyncTransport
 from .auth import Credentials
 from .calls import RemoteStream as _RemoteStream

@@ -6,12 +6,12 @@ import dataclasses
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, NoReturn, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from ..declare import Declaration, DeclaredMethod, members_of
-from ..errors import InputError, InvalidResponseError, SchemaError, clean
+from ..errors import InputError, InvalidResponseError, SchemaError
 from ..settings import Output, Protocol
 from .caikit_modules import is_data_object_class
 from .declared_answers import shaper, unwrapped
@@ -21,6 +21,7 @@ from .json_codec import JsonCodec, QueryCodec
 from .rpc import OUTPUT_PATH, Codec, RemoteRPCDescriptor, ServiceDescription
 from .shared_names import choices, meant
 from .sources import FIELD
+from .unbound import SharedName, unbound_method
 
 
 def bind(
@@ -86,86 +87,6 @@ def _bind(
     if wrong:
         raise SchemaError(f"{declaration.module.__name__} disagrees with the server: {'; '.join(wrong)}")
     return list(methods.items()), training
-
-
-def unbound(declaration: Declaration) -> list[tuple[str, list[RemoteRPCDescriptor]]]:
-    """The declared methods of a server that was not asked yet: the numbers of their fields are known to it alone."""
-    tasks: dict[str, list[RemoteRPCDescriptor]] = {}
-    for method in declaration.methods:
-        tasks.setdefault(method.task, []).append(unbound_method(method))
-    return list(tasks.items())
-
-
-def unbound_method(method: DeclaredMethod, module: str = "") -> RemoteRPCDescriptor:
-    """As `unbound`, of one method, or of the training of a module."""
-    return RemoteRPCDescriptor(
-        method.signature,
-        "",
-        "",
-        method.name,
-        method.input_streaming,
-        method.output_streaming,
-        method.task,
-        method.name,
-        module=module,
-        codec=UnboundCodec(method.name, method.signature),
-    )
-
-
-class UnboundCodec(QueryCodec):
-    """Stands for a codec until the server's own is known. Checks the arguments' names."""
-
-    def __init__(self, name: str, signature: inspect.Signature) -> None:
-        super().__init__(name, ())
-        self.signature = signature
-
-    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Raise an InputError for arguments that the signature does not have."""
-        try:
-            self.signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise InputError(f"{self._name}(): {error}") from None
-
-
-class SharedName(UnboundCodec):
-    """Stands for the codecs of methods that share a name, and refuses calls.
-
-    Attributes:
-        told: how each of the methods is called.
-    """
-
-    def __init__(self, name: str, signature: inspect.Signature, told: str) -> None:
-        super().__init__(name, signature)
-        self.told = clean(told)
-
-    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        raise InputError(self.told)
-
-
-_ANYTHING = inspect.Signature(
-    [
-        inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),
-        inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),
-    ],
-    return_annotation=NoReturn,
-)
-
-
-def shared_name(name: str, told: str) -> RemoteRPCDescriptor:
-    """Return a method that stands for those that share its name, and refuses calls."""
-    return RemoteRPCDescriptor(_ANYTHING, "", "", name, name=name, codec=SharedName(name, _ANYTHING, told))
-
-
-class _LateCodec(UnboundCodec):
-    """Of an unpickled method, whose types are not known before the server is asked: then arguments are checked."""
-
-    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        return
-
-
-def unpickled(told: dict[str, Any], signature: inspect.Signature) -> RemoteRPCDescriptor:
-    """A method that comes from another process. The server is asked anew how it is called."""
-    return RemoteRPCDescriptor(signature=signature, codec=_LateCodec(told["name"], signature), **told)
 
 
 def _keys(task: str, description: ServiceDescription) -> list[str]:

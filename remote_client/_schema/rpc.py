@@ -113,7 +113,7 @@ class RemoteRPCDescriptor(Immutable):
         return short_method_name(self.input_streaming, self.output_streaming)
 
     def __reduce__(self) -> Any:
-        from .declared import unpickled  # which is made of descriptors
+        from .unbound import unpickled  # which is made of descriptors
 
         told = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("signature", "codec")}
         return unpickled, (told, _spelled(self.signature))

@@ -1,0 +1,91 @@
+"""Methods that cannot be called as they are: no server was asked yet, or the name does not tell which is meant."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, NoReturn
+
+from ..declare import Declaration, DeclaredMethod
+from ..errors import InputError, clean
+from .json_codec import QueryCodec
+from .rpc import RemoteRPCDescriptor
+
+
+def unbound(declaration: Declaration) -> list[tuple[str, list[RemoteRPCDescriptor]]]:
+    """The declared methods of a server that was not asked yet: the numbers of their fields are known to it alone."""
+    tasks: dict[str, list[RemoteRPCDescriptor]] = {}
+    for method in declaration.methods:
+        tasks.setdefault(method.task, []).append(unbound_method(method))
+    return list(tasks.items())
+
+
+def unbound_method(method: DeclaredMethod, module: str = "") -> RemoteRPCDescriptor:
+    """As `unbound`, of one method, or of the training of a module."""
+    return RemoteRPCDescriptor(
+        method.signature,
+        "",
+        "",
+        method.name,
+        method.input_streaming,
+        method.output_streaming,
+        method.task,
+        method.name,
+        module=module,
+        codec=UnboundCodec(method.name, method.signature),
+    )
+
+
+class UnboundCodec(QueryCodec):
+    """Stands for a codec until the server's own is known. Checks the arguments' names."""
+
+    def __init__(self, name: str, signature: inspect.Signature) -> None:
+        super().__init__(name, ())
+        self.signature = signature
+
+    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise an InputError for arguments that the signature does not have."""
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise InputError(f"{self._name}(): {error}") from None
+
+
+class SharedName(UnboundCodec):
+    """Stands for the codecs of methods that share a name, and refuses calls.
+
+    Attributes:
+        told: how each of the methods is called.
+    """
+
+    def __init__(self, name: str, signature: inspect.Signature, told: str) -> None:
+        super().__init__(name, signature)
+        self.told = clean(told)
+
+    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        raise InputError(self.told)
+
+
+_ANYTHING = inspect.Signature(
+    [
+        inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),
+        inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),
+    ],
+    return_annotation=NoReturn,
+)
+
+
+def shared_name(name: str, told: str) -> RemoteRPCDescriptor:
+    """Return a method that stands for those that share its name, and refuses calls."""
+    return RemoteRPCDescriptor(_ANYTHING, "", "", name, name=name, codec=SharedName(name, _ANYTHING, told))
+
+
+class _LateCodec(UnboundCodec):
+    """Of an unpickled method, whose types are not known before the server is asked: then arguments are checked."""
+
+    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        return
+
+
+def unpickled(told: dict[str, Any], signature: inspect.Signature) -> RemoteRPCDescriptor:
+    """A method that comes from another process. The server is asked anew how it is called."""
+    return RemoteRPCDescriptor(signature=signature, codec=_LateCodec(told["name"], signature), **told)
