@@ -28,7 +28,7 @@ _BREAKS = re.compile("\r\n?|[\x85\u2028\u2029]")
 def clean(text: str, limit: int = _TEXT_LIMIT) -> str:
     """`text` of a server made safe to log and to print: no control characters, at most `limit` characters."""
     shown = text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
-    return "".join(char if char.isprintable() else " " for char in shown)
+    return shown if shown.isprintable() else "".join(char if char.isprintable() else " " for char in shown)
 
 
 def clean_lines(text: str, limit: int = _LINES_LIMIT) -> str:

@@ -55,7 +55,6 @@ class Schemas:
         name = ""
         begun: dict[str, None] = {}
         while isinstance(schema, Mapping) and name not in self._resolved:
-            self._budget.check()
             only = schema.get("allOf")
             if isinstance(only, list) and len(only) == 1:
                 schema = only[0]  # as pydantic before 2.9 writes a reference that has a title beside it
@@ -66,12 +65,14 @@ class Schemas:
             name = reference.rpartition("/")[2]
             if name in begun:
                 raise SchemaError(f"the schema {clean(name, 100)} refers to itself")
+            self._budget.check()
             begun[name] = None
             schema = self._components.get(name)
             if schema is None:
                 self.unknown.add(name)
         found = self._resolved.get(name, (name, schema if isinstance(schema, Mapping) else None))
-        self._resolved |= dict.fromkeys(begun, found)
+        if begun:
+            self._resolved |= dict.fromkeys(begun, found)
         return found
 
     def beside_null(self, schema: Any) -> tuple[str, Mapping[str, Any] | None]:

@@ -115,7 +115,8 @@ class JsonTypes(Schemas):
         super().__init__(components, budget)
         self.by_name: dict[str, type[Any]] = {}
         self._parts = Parts(components, budget)
-        self._groups = Groups(self._inner)
+        self._groups = Groups(self._references)
+        self._inner_forms: dict[Form, list[Form]] = {}
         self._made: dict[Form, _Made] = {OPEN_FORM: _Made(OPEN)}
         self._models: dict[bytes, _Model] = {}
         self._list_unions: dict[Form, bool | None] = {}
@@ -144,16 +145,30 @@ class JsonTypes(Schemas):
         return self._made[form]
 
     def _inner(self, form: Form) -> list[Form]:
-        self._budget.check()
-        inner = [self.form(each) for each in form.inner]
-        if form.kind == "union" and len(inner) > _MOST_MEMBERS:  # before all are made
-            _check_members(len({each for each in inner if each.kind == "object"}))
-        return inner
+        found = self._inner_forms.get(form)
+        if found is None:
+            self._budget.check()
+            found = self._inner_forms[form] = [self.form(each) for each in form.inner]
+            if form.kind == "union" and len(found) > _MOST_MEMBERS:  # before all are made
+                _check_members(len({each for each in found if each.kind == "object"}))
+        return found
+
+    def _references(self, form: Form) -> list[Form]:
+        """What is to be made before a schema; types that have nothing inside are made at once."""
+        references = []
+        for each in self._inner(form):
+            if each.inner or each.kind == "object":
+                references.append(each)
+            elif each not in self._made:
+                self._made[each] = self._around(each)
+        return references
 
     # -- what is around objects ---------------------------------------------------------------------------------------
 
     def _around(self, form: Form) -> _Made:
         """Make the type of what is no object. All that it has inside is made."""
+        if form.kind == "scalar":
+            return _scalar(form.schema or {})
         inner = [self._made[each] for each in self._inner(form)]
         made = self._combined(form, inner)
         made.inside = 1 + sum(each.inside for each in inner)
@@ -178,7 +193,7 @@ class JsonTypes(Schemas):
             self._budget.spend("nodes", len(schema["enum"]))
             kind = choice(schema["enum"])
             return _Made(kind, is_plain=bare(kind) in (str, Any))
-        return _scalar(schema)
+        return _Made(OPEN)
 
     # -- objects ------------------------------------------------------------------------------------------------------
 
@@ -411,7 +426,8 @@ def _either(one: Any, other: Any) -> Any:
 
 def _told(schema: Mapping[str, Any]) -> str:
     """A schema's description, such that it can be printed."""
-    return clean_lines(_text(schema.get("description")), _DESCRIPTION)
+    description = schema.get("description")
+    return clean_lines(description, _DESCRIPTION) if description and isinstance(description, str) else ""
 
 
 def _text(value: Any) -> str:
