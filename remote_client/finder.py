@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ._copies import Handle
 from ._schema.info import ModelInfo, read_models, why
@@ -500,6 +501,15 @@ def _are_alike(one: Server, other: Server, name: str) -> bool:
     return same and one.models[name].module_id == other.models[name].module_id
 
 
+_interfaces: WeakKeyDictionary[ServiceDescription, dict[str, str]] = WeakKeyDictionary()
+"""Servers are compared for each model at each poll."""
+
+
 def _interface(server: Server) -> dict[str, str]:
-    tasks = server.description.tasks.values() if server.description else ()
-    return {rpc.path: str(rpc.signature) for task in tasks for rpc in task.methods}
+    description = server.description
+    if description is None:
+        return {}
+    if description not in _interfaces:
+        methods = (rpc for task in description.tasks.values() for rpc in task.methods)
+        _interfaces[description] = {rpc.path: str(rpc.signature) for rpc in methods}
+    return _interfaces[description]

@@ -1,0 +1,44 @@
+"""Servers that are compared, to balance the calls of a model over those that are alike."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from remote_client import finder
+from remote_client._schema.info import ModelInfo
+from remote_client._schema.rpc import ServiceDescription
+
+from .library import DESCRIPTION
+
+
+def server(description: ServiceDescription | None, module_id: str = "id") -> Any:
+    return SimpleNamespace(description=description, models={"foo": ModelInfo(name="foo", module_id=module_id)})
+
+
+def test_servers_of_one_interface_and_one_module_are_alike() -> None:
+    one, other = server(DESCRIPTION), server(replace(DESCRIPTION))
+    assert finder._are_alike(one, other, "foo")
+    assert finder._are_alike(one, server(DESCRIPTION), "foo")
+    assert not finder._are_alike(one, server(DESCRIPTION, "other"), "foo")
+    assert not finder._are_alike(one, server(replace(DESCRIPTION, tasks={})), "foo")
+
+
+def test_an_interface_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = 0
+    tell = inspect.Signature.__str__
+
+    def counted(signature: inspect.Signature) -> str:
+        nonlocal told
+        told += 1
+        return tell(signature)
+
+    monkeypatch.setattr(inspect.Signature, "__str__", counted)
+    one, other = server(replace(DESCRIPTION)), server(replace(DESCRIPTION))
+    for _ in range(10):
+        assert finder._are_alike(one, other, "foo")
+    assert told == 2 * sum(len(task.methods) for task in DESCRIPTION.tasks.values())
