@@ -59,7 +59,7 @@ def _check_names(scopes: Iterator[tuple[str, list[str]]], budget: Budget) -> Non
         budget.spend("nodes", len(names))
         budget.spend("bytes", len(names) * len(budget.name(scope)))
         for name in names:
-            if not is_name(budget.name(name)):
+            if not isinstance(name, str) or not is_name(budget.name(name)):  # bytes are no UTF-8
                 raise ValueError(f"{shown(name)} is no name")
         if len({*names}) < len(names):
             raise ValueError(f"{shown(scope)} has one name twice")

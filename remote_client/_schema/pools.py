@@ -10,11 +10,31 @@ from graphlib import CycleError, TopologicalSorter
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
 
 from ..errors import SchemaError, clean
 from .budget import Budget
 from .descriptor_checks import check_file, check_types
 from .reflection import WELL_KNOWN_FILES
+
+_NO_UTF8 = "the server's files have names that are no UTF-8"
+
+
+def read_file(data: bytes) -> FileDescriptorProto:
+    """Return a file as a server sent it.
+
+    Raises:
+        SchemaError: it is none, it is nested too deeply, or has names that are no UTF-8.
+    """
+    try:
+        file = FileDescriptorProto.FromString(data)
+    except UnicodeDecodeError:
+        raise SchemaError(_NO_UTF8) from None
+    except (DecodeError, RecursionError):
+        raise SchemaError("the server's reflection sent a file descriptor that cannot be read") from None
+    if not all(isinstance(each, str) for each in (file.name, file.package, *file.dependency)):
+        raise SchemaError(_NO_UTF8)  # protobuf's implementation in C has such text as bytes
+    return file
 
 
 def pool_of(files: Mapping[str, FileDescriptorProto], budget: Budget | None = None) -> DescriptorPool:

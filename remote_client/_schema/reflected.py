@@ -18,7 +18,7 @@ from . import names
 from .budget import Budget
 from .codec import ReflectedCodec, ReflectedTraining
 from .fields import is_repeated
-from .pools import pool_of
+from .pools import pool_of, read_file
 from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from .shared_names import keyed, notes
 from .types import Types
@@ -51,7 +51,7 @@ def describe(
 
 def describe_told(files: Iterable[bytes], services: Iterable[str], budget: Budget | None = None) -> ServiceDescription:
     """As `describe`, of files as the server sent them."""
-    told = [FileDescriptorProto.FromString(each) for each in files]
+    told = [read_file(each) for each in files]
     return describe({each.name: each for each in told}, services, budget)
 
 

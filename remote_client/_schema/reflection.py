@@ -148,7 +148,7 @@ class ReflectionReader:
             count_parts(data, descriptor, self._budget)
         try:
             return _CLASSES[kind].FromString(data)
-        except DecodeError:
+        except (DecodeError, UnicodeDecodeError, RecursionError):  # the last two of protobuf in Python
             raise SchemaError(f"the server's reflection {_UNREADABLE[kind]}") from None
 
     def _take_file(self, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable
+from contextlib import suppress
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
@@ -144,6 +145,42 @@ def test_invalid_files() -> None:
     bad.message_type.add(name="no name; import os")
     with pytest.raises(SchemaError, match="is not valid"):
         describe({"a": bad}, [])
+
+
+def nested(start: bytes, around: int, end: bytes = b"") -> bytes:
+    """A file of messages inside of messages."""
+    data = b""
+    for _ in range(3000):
+        data = start + (varint(len(data)) if around else b"") + data + end
+    return b"\x0a\x01a" + (b"\x22" + varint(len(data)) if around else b"") + data
+
+
+def varint(number: int) -> bytes:
+    return bytes([number & 127 | 128]) + varint(number >> 7) if number > 127 else bytes([number])
+
+
+UNREADABLE = {
+    "cut off": b"\x0a\x01a\x22\x05\x0a",
+    "messages in each other": nested(b"\x1a", 1),
+    "groups in each other": nested(b"\x53", 0, b"\x54"),
+    "a name that is no UTF-8": b"\x0a\x01\xff",
+    "a message's name that is no UTF-8": b"\x0a\x01a\x22\x03\x0a\x01\xff",
+    "a package that is no UTF-8": b"\x0a\x01a\x12\x01\xff",
+    "an import that is no UTF-8": b"\x0a\x01a\x1a\x01\xff",
+    "a type's name that is no UTF-8": b"\x0a\x01a\x22\x0f\x0a\x01a\x12\x0a\x0a\x01a\x18\x01\x28\x0b\x32\x01\xff",
+}
+
+
+@pytest.mark.parametrize("data", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_file_that_cannot_be_read(data: bytes) -> None:
+    with pytest.raises(SchemaError) as caught:
+        describe_told([data], [])
+    assert str(caught.value).isprintable()
+    reader = ReflectionReader()
+    reader.requests()
+    with suppress(SchemaError):  # it reads no more of a file than it needs
+        reader.feed(b"\x22" + varint(len(data) + 1 + len(varint(len(data)))) + b"\x0a" + varint(len(data)) + data)
+        reader.requests()
 
 
 def test_a_long_chain_of_files() -> None:
