@@ -26,7 +26,8 @@ _HAS_ATTRIBUTES = "seconds" in vars(Duration)
 _ATTRIBUTES = frozenset({*dir(Empty), "Extensions"})
 _UNSTABLE = 9999
 """From this edition on they are protobuf's own, for its tests."""
-_MAX_NUMBER = 2**29 - 1
+_MAX_NUMBER, _MAX_EXTENSION = 2**29 - 1, 2**31 - 1
+"""The numbers of extensions of message sets are larger."""
 _NAMED: dict[int, type[Any]] = {
     FieldDescriptor.TYPE_MESSAGE: Descriptor,
     FieldDescriptor.TYPE_GROUP: Descriptor,
@@ -70,7 +71,7 @@ def _scopes(file: FileDescriptorProto, budget: Budget) -> Iterator[tuple[str, li
     if file.package:
         yield "", list(dict.fromkeys(file.package.split(".")))
     budget.spend("types", len(file.message_type) + len(file.enum_type))
-    _check_fields(file.extension)
+    _check_fields(file.extension, most=_MAX_EXTENSION)
     yield file.package, _names(file.message_type, file.enum_type, file.service, file.extension, *_values(file))
     for service in file.service:
         budget.spend("names", 1 + len(service.method))
@@ -87,8 +88,8 @@ def _scopes(file: FileDescriptorProto, budget: Budget) -> Iterator[tuple[str, li
 
 
 def _check_message(message: DescriptorProto) -> None:
-    _check_fields(message.field, len(message.oneof_decl))
-    _check_fields(message.extension)
+    _check_fields(message.field, len(message.oneof_decl), most=_MAX_NUMBER)
+    _check_fields(message.extension, most=_MAX_EXTENSION)
     if len({each.number for each in message.field}) < len(message.field):
         raise ValueError(f"{shown(message.name)} has two fields of one number")
     if message.options.map_entry and not _is_map_entry(message.field):
@@ -106,9 +107,9 @@ def _is_map_entry(fields: Sequence[FieldDescriptorProto]) -> bool:
     return named == [("key", 1), ("value", 2)] and are_single and fields[0].type in _KEYS and fields[1].type != _GROUP
 
 
-def _check_fields(fields: Iterable[FieldDescriptorProto], oneofs: int = 0) -> None:
+def _check_fields(fields: Iterable[FieldDescriptorProto], oneofs: int = 0, *, most: int) -> None:
     for field in fields:
-        if not 0 < field.number <= _MAX_NUMBER:
+        if not 0 < field.number <= most:
             raise ValueError(f"the field {shown(field.name)} has the number {field.number}")
         if field.label == field.LABEL_REPEATED and field.HasField("default_value"):
             raise ValueError(f"the repeated field {shown(field.name)} has a default")

@@ -10,12 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from google.protobuf import descriptor_pb2, struct_pb2, type_pb2
+from google.protobuf.compiler import plugin_pb2
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumValueDescriptorProto,
     FieldDescriptorProto,
     FileDescriptorProto,
 )
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 from remote_client._schema.budget import Budget
 from remote_client._schema.descriptor_checks import check_file
@@ -84,8 +88,23 @@ def test_keywords_are_names(place: str, name: str) -> None:
     pool_of({file.name: file})
 
 
-def test_no_name_is_too_much() -> None:
+def test_what_protobufs_compiler_writes() -> None:
     check_file(FileDescriptorProto(name="a.proto"), Budget())
+    for module in (descriptor_pb2, struct_pb2, type_pb2, plugin_pb2, health_pb2, reflection_pb2):
+        check_file(FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb), Budget())
+
+
+def test_the_largest_number_of_a_message_set() -> None:
+    file = FileDescriptorProto(name="a.proto", syntax="proto2")
+    message = file.message_type.add(
+        name="Set", extension_range=[DescriptorProto.ExtensionRange(start=4, end=2**31 - 1)]
+    )
+    message.options.message_set_wire_format = True
+    file.extension.add(name="e", number=2**31 - 2, label=1, type=11, type_name=".Set", extendee=".Set")
+    pool_of({file.name: file})
+
+
+def test_a_library_without_a_package() -> None:
     check_file(library(""), Budget())
 
 
