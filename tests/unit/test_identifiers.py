@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -74,14 +75,14 @@ def test_no_two_names_become_one(names: list[str]) -> None:
 
 @pytest.mark.parametrize("make", [lambda i: f"{chr(0x4E00 + i)}", lambda i: "_" * i + "a", lambda i: f"a_{i}"])
 @pytest.mark.parametrize("extra", [(), ("class", "a!")])
-def test_names_cost_as_much_as_they_are_many(make: object, extra: tuple[str, ...]) -> None:
+def test_names_cost_as_much_as_they_are_many(make: Callable[[int], str], extra: tuple[str, ...]) -> None:
     looked_at: list[str] = []
 
     def reserved(name: str) -> bool:
         looked_at.append(name)
         return False
 
-    names = [*map(make, range(1, 2000)), *extra]  # type: ignore[call-overload]
+    names = [*map(make, range(1, 2000)), *extra]
     identifiers = Identifiers(reserved=reserved).of_all(names)
     assert len(looked_at) <= 4 * len(names)
     assert sum(map(len, identifiers.values())) <= sum(map(len, names)) + 12 * len(names)
