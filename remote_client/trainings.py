@@ -6,7 +6,13 @@ import contextlib
 from collections.abc import Awaitable, Callable, Container, Iterator
 from dataclasses import dataclass
 
-from .errors import AlreadyExistsError, NotFoundError
+from .errors import (
+    AlreadyExistsError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+    UnimplementedError,
+)
 
 Lacks = Callable[[], Awaitable[NotFoundError | None]]
 """Asks the server for a model, which makes the server list it; see `homes.lacks`."""
@@ -41,15 +47,20 @@ class Trainings:
             self._starting.discard(name)
 
     async def check(self, name: str, lacks: Lacks, target: str) -> None:
-        """Check that a name is free.
+        """Check that a name is free. A server that lets nobody ask is taken at its start's word.
 
         Raises:
             AlreadyExistsError: the server has a model of that name, or this client is training one.
+            RemoteCallError: the server could not be asked; no training was started.
         """
         earlier = self._begun.get(name)
         if earlier is not None and earlier.is_running is not None and await earlier.is_running():
             raise _taken(f"this client is training a model {name!r}", name, target)
-        if await lacks() is None:
+        try:
+            missing = await lacks()
+        except (PermissionDeniedError, UnauthenticatedError, UnimplementedError):
+            return  # a policy may allow the training alone; its start tells what is forbidden
+        if missing is None:
             raise _taken(f"the server holds a model {name!r} (undeploy_model() takes it away)", name, target)
 
     def add(self, name: str, lacks: Lacks, is_running: Callable[[], Awaitable[bool]] | None = None) -> None:

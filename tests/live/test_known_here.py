@@ -11,10 +11,11 @@ import pytest_asyncio
 
 from remote_client import RemoteClient
 from remote_client.errors import ModelNotFoundError, UnavailableError
+from tests.support.edge import edge
 from tests.support.gate import Gate
 from tests.support.runtime import SAMPLE_MODELS, Runtime
 
-from .protocols import Protocol
+from .protocols import Protocol, port_of
 
 FILES = {"config.yml": f"module_id: {SAMPLE_MODELS['foo']}\n".encode()}
 TRAINING = {"training_data": [{"name": "a"}], "union_list": ["x"], "module": "SampleModule"}
@@ -125,3 +126,17 @@ async def test_what_was_trained_on_a_silent_server_is_found_on_another_one(
             model = await client.model(name)
             assert model.config.connection.port == other_way.port
             assert (await model.run_sample({"name": "World"})).greeting == "Hello World"
+
+
+@pytest.mark.parametrize("status", ["401", "403"])
+async def test_a_training_alone_is_allowed(runtime: Runtime, protocol: Protocol, name: str, status: str) -> None:
+    async with edge(protocol, port_of(runtime, protocol)) as between:
+        async with RemoteClient(between.target) as client:
+            model = await client.model("foo", task="SampleTask")
+            forbidden = ("TaskPredict", "/GetModelsInfo", "POST /api/v1/task/sample", "GET /info/models")
+            for path in forbidden:
+                between.faults[path] = [status] * 9
+            job = await model.train(**TRAINING, model_name=name)
+            assert any(between.requests(path) for path in forbidden)
+            between.faults.clear()
+            await job.wait()

@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from remote_client._transport.http import pool as http_pool
-from remote_client.errors import DeadlineExceededError, RemoteCallError, ResourceExhaustedError, ResponseTooLargeError
+from remote_client.errors import (
+    ClosedError,
+    DeadlineExceededError,
+    RemoteCallError,
+    ResourceExhaustedError,
+    ResponseTooLargeError,
+)
 from remote_client.settings import CallOptions, ConnectionTlsInfo
 from tests.support.clock import longest_stall
 from tests.support.http_wire import (
@@ -208,7 +214,8 @@ async def _is_late(wire: Wire, stream: Any) -> None:
     target = f"{wire.host}:{wire.port}"
     assert (caught.value.method, caught.value.target, caught.value.model) == ("POST /script", target, "raw")
     assert (await wire.until(lambda seen: bool(seen["cancels"])))["cancels"] == {"POST /script": 1}
-    assert await anext(stream, None) is None
+    with pytest.raises(ClosedError, match="DeadlineExceededError"):
+        await anext(stream)
 
 
 @pytest.mark.parametrize("kind", ["echo", "count"])
