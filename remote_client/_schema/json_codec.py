@@ -28,6 +28,9 @@ from .sources import as_source
 
 NO_STREAMED_INPUT = "HTTP has no streamed inputs; connect to the runtime's gRPC port"
 
+_MOST_ERRORS = 10_000
+"""Errors of an answer of which the first one is told."""
+
 _ASYNC_ITERATOR: Any = AsyncIterator
 _KINDS = {
     "bool_type": "bool",
@@ -137,12 +140,15 @@ class JsonCodec:
                 return JsonAnswer(answer) if isinstance(answer, dict) and self._marks_answers else answer
             return self._answer.model_validate_json(data)
         except ValidationError as error:
+            name = self._answer.__name__ if self._answer else "JSON"
+            if error.error_count() > _MOST_ERRORS:  # which pydantic would all make objects of
+                what = f"{error.error_count():,} of its values do not fit"
+                raise InvalidResponseError(f"the answer is no {name}: {what}") from None
             problem = error.errors(include_url=False)[0]
             if isinstance(data, Odd) and problem["type"] == "json_invalid":
                 raise InvalidResponseError(data.told, http_status=200) from None
             where = path_of(problem["loc"])
             what = f"{where}: {_message(problem)}" if where else _message(problem)
-            name = self._answer.__name__ if self._answer else "JSON"
             raise InvalidResponseError(f"the answer is no {name}: {what}") from None
         except ValueError as error:
             if isinstance(data, Odd):

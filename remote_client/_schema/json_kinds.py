@@ -116,6 +116,32 @@ FORMATS: dict[str, Any] = {
 }
 
 
+_FAILING_FAST = {"list", "dict"} if "fail_fast" in core_schema.DictSchema.__annotations__ else {"list"}
+"""The core schemas that can; those of maps with newer versions of pydantic."""
+
+
+class _FailFast:
+    """One error for the first wrong item of a list or a map, instead of one for each of millions."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        schema = handler(source)
+        return {**schema, "fail_fast": True} if schema["type"] in _FAILING_FAST else schema
+
+
+_FAIL_FAST = _FailFast()
+
+
+def list_of(kind: Any) -> Any:
+    """The type of a list."""
+    # Strict, so that an iterator is not used up by a first look: see `plain`.
+    return Annotated[list[kind], Strict(), _FAIL_FAST]
+
+
+def map_of(kind: Any) -> Any:
+    """The type of a map with names."""
+    return Annotated[dict[str, kind], _FAIL_FAST]
+
+
 class OneOf:
     """One error for a value that fits no member of a union, instead of one for each."""
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Annotated, Any, ForwardRef, Union, get_args
 
-from pydantic import BaseModel, ConfigDict, Strict, TypeAdapter, ValidationInfo, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationInfo, create_model, model_validator
 from pydantic import Field as PydanticField
 
 from .._html import table
@@ -19,7 +19,7 @@ from .budget import MAX_NAME, Budget
 from .by_reference import complete
 from .graphs import Groups
 from .identifiers import attributes_of
-from .json_kinds import BYTES, FORMATS, OPEN, SCALARS, OneOf, bare, choice
+from .json_kinds import BYTES, FORMATS, OPEN, SCALARS, OneOf, bare, choice, list_of, map_of
 from .json_schemas import OPEN_FORM, Form, Schemas, is_null, members_of
 from .learned import LearnedModel, Recipe, as_schema_error, publish
 from .openapi_parts import Parts
@@ -34,6 +34,8 @@ _MOST_LEVELS = 50
 """Lists, maps and unions inside of each other."""
 _MOST_MEMBERS = 5_000
 """Different types of one union."""
+_MOST_FIELDS = 20_000
+"""Fields of one object: pydantic makes its model at one go, about a second for half of them."""
 _MOST_OF_DEFAULT = 10_000
 """Steps that checking a default may take. Above, a field has none: the server knows its default."""
 _ENDLESS = 1_000_000
@@ -185,10 +187,9 @@ class JsonTypes(Schemas):
         if form.kind == "union":
             return _union(inner)
         if form.kind == "list":
-            # Strict, so that an iterator is not used up by a first look: see `plain`.
-            return _Made(Annotated[list[inner[0].kind], Strict()], is_plain=inner[0].is_plain)  # type: ignore[misc]
+            return _Made(list_of(inner[0].kind), is_plain=inner[0].is_plain)
         if form.kind == "map":
-            return _Made(dict[str, inner[0].kind], is_plain=inner[0].is_plain)  # type: ignore[misc]
+            return _Made(map_of(inner[0].kind), is_plain=inner[0].is_plain)
         if form.kind == "choice":
             self._budget.spend("nodes", len(schema["enum"]))
             kind = choice(schema["enum"])
@@ -268,6 +269,9 @@ class JsonTypes(Schemas):
         assert form.schema is not None
         properties = form.schema["properties"]
         inner = self._inner(form)
+        if len(inner) > _MOST_FIELDS:
+            name = clean(model.full_name, 200)
+            raise SchemaError(f"{name} of the server has {len(inner):,} fields; {_MOST_FIELDS:,} are the most")
         made = [self._made[each] for each in inner]
         self._budget.spend("nodes", sum(each.inside for each in made))
         attributes = attributes_of(properties)
@@ -293,6 +297,7 @@ class JsonTypes(Schemas):
         return kind
 
     def _field(self, name: str, attribute: str, schema: Any, made: _Made) -> Any:
+        self._budget.check()
         options: dict[str, Any] = {"default": self._default(made, schema)}
         if name != attribute:
             options["alias"] = name

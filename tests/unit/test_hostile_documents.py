@@ -15,7 +15,8 @@ from remote_client._schema.budget import MAX_NAME, Budget
 from remote_client._schema.json_types import bare
 from remote_client._schema.openapi import describe, read
 from remote_client._schema.rpc import ServiceDescription
-from remote_client.errors import InputError, SchemaError
+from remote_client.errors import InputError, InvalidResponseError, SchemaError
+from tests.support.growth import calls, exponent
 from tests.unit.documents import COMPLETE, document
 
 Schema = dict[str, Any]
@@ -114,6 +115,10 @@ TOO_MUCH: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "a long route": (lambda: document(TEXT, route=f"/task/{'x' * MAX_NAME}"), "letters"),
     "a long title": (lambda: document(model(f"a.{'x' * MAX_NAME}")), "letters"),
+    "an object of many fields": (
+        lambda: document(model(**{f"f{i}": TEXT for i in range(20_001)})),
+        "20,001 fields; 20,000 are the most",
+    ),
     "a union of many types": (lambda: document(union_of(5_001)[0], schemas=union_of(5_001)[1]), "5,000 are the most"),
 }
 
@@ -455,3 +460,43 @@ def test_errors_of_a_server_can_be_printed() -> None:
         answer(model(x=ref(name)), {name: ref(name)})
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 500
+
+
+# -- answers ----------------------------------------------------------------------------------------------------------
+
+MANY = 20_001
+WRONG: dict[str, tuple[bytes, str]] = {
+    "items": (b'{"list": [%s]}' % b",".join([b"1"] * MANY), r"list\[0\]: expected str, not int"),
+    "values": (
+        b'{"map": {%s}}' % b",".join(b'"%d": 1' % i for i in range(MANY)),
+        "map.0: expected str, not int|20,001",
+    ),
+    "fields": (b"{%s}" % b",".join(b'"f%d": 1' % i for i in range(MANY)), "20,001 of its values do not fit"),
+    "objects": (b'{"all": [%s]}' % b",".join([b'{"y": 1}'] * MANY), r"all\[0\].y: no such field"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_no_object_is_made_of_each_error_in_an_answer(name: str) -> None:
+    data, told = WRONG[name]
+    inner = {**model("made.up.Inner", x=TEXT), "additionalProperties": False}
+    shape = model(list=array(TEXT), map=mapping(TEXT), all=array(inner))
+    codec = describe(document({**shape, "additionalProperties": False})).tasks["MadeUpTask"].methods[0].codec
+
+    def decode() -> None:
+        with pytest.raises(InvalidResponseError, match=told):
+            codec.decode(data, "pydantic")
+
+    assert calls(decode) < 1_000
+
+
+def test_looking_for_the_unions_of_many_names_takes_as_long_as_there_are_names() -> None:
+    unions = {f"u_{i}": any_of(TEXT, INTEGER) for i in range(100)}
+    codec = describe(document(model(**unions))).tasks["MadeUpTask"].methods[0].codec
+
+    def cost(size: int) -> int:
+        data = json.dumps({f"x_{i}_y": 1 for i in range(size)}).encode()
+        return calls(lambda: codec.decode(data, "pydantic"))
+
+    assert exponent(cost, 200) < 1.1
+    assert cost(1_000) < 20 * 1_000
