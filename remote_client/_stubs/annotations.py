@@ -20,6 +20,8 @@ _MAX_LENGTH = 200_000
 """Of an annotation: types that share parts may be short to tell and endless to write."""
 _MAX_CHAIN = 50
 """Members of a union that are written with `|`, of which Python reads each inside of the next."""
+_MAX_MEMBERS = 1_000
+"""Of a union: type checkers need minutes for more."""
 _PLAIN = (bool, int, float, str, bytes, datetime, date, time, timedelta, FileResponse, PurePath)
 _GENERIC = (list, dict, Iterable, AsyncIterable, Mapping)
 
@@ -66,6 +68,8 @@ class Annotations:
     def _union(self, members: list[Any], depth: int) -> str:
         if self._blocking:
             members = [each for each in members if get_origin(each) is not AsyncIterable]
+        if len(members) > _MAX_MEMBERS:
+            return self._name("Any")
         spelled = list(dict.fromkeys(self.of(each, depth) for each in members))
         if len(spelled) <= _MAX_CHAIN:
             return self._short(" | ".join, spelled)

@@ -437,6 +437,12 @@ def unions() -> dict[str, Any]:
 
 
 @over_http
+def a_union_of_3_000_types() -> dict[str, Any]:
+    members = [objects({f"x{each}": TEXT}, title=f"A{each}") for each in range(3_000)]
+    return {"/task/a": operation(objects({"u": {"anyOf": members}}, title="All"), inputs={"anyOf": members[:60]})}
+
+
+@over_http
 def a_chain_of_objects() -> dict[str, Any]:
     schemas = {f"M{each}": objects({"next": {"$ref": f"#/components/schemas/M{each + 1}"}}) for each in range(200)}
     answer = {"$ref": "#/components/schemas/M0"}
