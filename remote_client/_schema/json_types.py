@@ -6,11 +6,11 @@ what JSON cannot say (bytes, times, which member of a union) is read only from J
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ForwardRef, Union, get_args
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationInfo, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model, model_validator
 from pydantic import Field as PydanticField
 
 from .._html import table
@@ -21,6 +21,7 @@ from .graphs import Groups
 from .identifiers import attributes_of
 from .json_kinds import BYTES, FORMATS, OPEN, SCALARS, OneOf, bare, choice, list_of, map_of
 from .json_schemas import OPEN_FORM, Form, Schemas, is_null, members_of
+from .json_unions import untagger
 from .learned import LearnedModel, Recipe, as_schema_error, publish
 from .openapi_parts import Parts
 
@@ -282,7 +283,7 @@ class JsonTypes(Schemas):
         lists = zip(properties, map(self._lists, inner), strict=True)
         unions = {name: is_list for name, is_list in lists if is_list is not None}
         # No field is called so: attributes have no underscore in front.
-        untag: Any = model_validator(mode="before")(_untagger(unions, frozenset(properties))) if unions else None
+        untag: Any = model_validator(mode="before")(untagger(unions, frozenset(properties))) if unions else None
         module, _, name = model.full_name.rpartition(".")
         with as_schema_error(model.full_name):
             kind: type[BaseModel] = create_model(
@@ -386,43 +387,6 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     if id(kind) in _KEPT:
         _adapters[id(kind)] = found
     return found
-
-
-def _untagger(unions: Mapping[str, bool], names: frozenset[str]) -> Any:
-    """Puts the members of unions where the schema has the union.
-
-    caikit answers with the member's own name, `<union>_<type>` unless the module chose another, and with
-    `{"values": [...]}` for a list; its schema tells neither.
-    """
-    longest = max(map(len, unions))
-
-    def untag(cls: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
-        if info.mode != "json" or not isinstance(value, dict):
-            return value
-        untagged = dict(value)
-        absent = {each for each in unions if untagged.get(each) is None}
-        for key in value.keys() - names if absent else ():
-            owner = _owner(key, absent, longest)
-            if owner is not None:
-                untagged[owner] = untagged.pop(key)
-                absent -= {owner} if untagged[owner] is not None else set()
-        for name, lists in unions.items():
-            given = untagged.get(name)
-            if lists and isinstance(given, dict) and given.keys() == {"values"}:
-                untagged[name] = given["values"]
-        return untagged
-
-    return classmethod(untag)
-
-
-def _owner(key: str, unions: Set[str], longest: int) -> str | None:
-    """The union that a member's name starts with, the longest one; else the only one there is."""
-    end = key.rfind("_", 0, longest + 1)
-    while end != -1:
-        if key[:end] in unions:
-            return key[:end]
-        end = key.rfind("_", 0, end)
-    return next(iter(unions)) if len(unions) == 1 else None
 
 
 def _either(one: Any, other: Any) -> Any:
