@@ -11,15 +11,15 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 def services(methods: Mapping[str, Sequence[str]]) -> tuple[FileDescriptorProto, list[str]]:
     """A file of services by their names without `Service`, and their full names; RPCs stream as their names say."""
     file = FileDescriptorProto(name="shared.proto", package="shared", syntax="proto3")
-    field = FieldDescriptorProto(name="text", number=1, type=FieldDescriptorProto.TYPE_STRING)
-    field.label = FieldDescriptorProto.LABEL_OPTIONAL
-    file.message_type.add(name="Text").field.append(field)
+    for message, field in (("Text", "text"), ("Job", "prediction_id")):
+        made = file.message_type.add(name=message).field.add(name=field, number=1)
+        made.type, made.label = FieldDescriptorProto.TYPE_STRING, FieldDescriptorProto.LABEL_OPTIONAL
     for stem, names in methods.items():
         service = file.service.add(name=f"{stem}Service")
         for name in names:
             service.method.add(
                 name=name,
-                input_type=".shared.Text",
+                input_type=".shared.Job" if "PredictionJob" in name and "Start" not in name else ".shared.Text",
                 output_type=".shared.Text",
                 client_streaming=name.startswith(("ClientStreaming", "BidiStreaming")),
                 server_streaming=name.startswith(("ServerStreaming", "BidiStreaming")),

@@ -52,6 +52,12 @@ KINDS = {
             },
         },
     ),
+    "capitals": Kind(
+        {"A": ["aBTaskPredict", "ABTaskPredict"]},
+        [],  # HTTP has one route for both
+        "run_a_b",
+        {"grpc": {"aBTask": "shared.AService/aBTaskPredict", "ABTask": "shared.AService/ABTaskPredict"}},
+    ),
     "two services": Kind(
         {"A": ["FooTaskPredict"], "B": ["FooTaskPredict"]},
         ["/v1/task/foo", "/v2/task/foo"],
@@ -78,6 +84,8 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 @pytest_asyncio.fixture
 async def target(protocol: str, kind: Kind, wire: WireServer, http_wire: HttpWire) -> Any:
     """A server whose names clash."""
+    if protocol not in kind.choices:
+        pytest.skip("the protocol cannot tell these names apart")
     if protocol == "http":
         await http_wire.faults({"GET /openapi.json": {"body": document(*kind.routes)}})
         return http_wire.target
@@ -158,16 +166,16 @@ async def test_a_task_is_chosen_by_any_of_its_methods(
         await result(client.aclose())
 
 
+@pytest.mark.parametrize("kind", [KINDS["a stream's suffix"]], ids=["suffix"])
 async def test_a_class_chooses_the_task_of_its_name(target: Any, protocol: str, client_class: Any) -> None:
     chosen: Any = type("FooStreamOutTask", (), {})
+    other: Any = type("BarTask", (), {})
     client = client_class(target)
     try:
-        if "Stream" not in str(await result(client.describe())):
-            with pytest.raises(InputError, match="no task 'FooStreamOutTask'"):
-                await result(client.model(MODEL[protocol], task=chosen))
-            return
         model = await result(client.model(MODEL[protocol], task=chosen))
         assert "stream" in str(await called(model, "run")).lower()
+        with pytest.raises(InputError, match="no task 'BarTask'"):
+            await result(client.model(MODEL[protocol], task=other))
     finally:
         await result(client.aclose())
 
@@ -301,3 +309,32 @@ async def test_a_declared_name_is_the_declared_method(target: Any, protocol: str
     async with remote_client.RemoteClient(target) as client:
         model = await client.model(MODEL[protocol], Both)
         assert str(await called(model, "run_foo_stream_out")).rpartition("/")[2] in ("FooTaskPredict", "foo")
+
+
+JOBS = [f"FooTask{each}" for each in ("StartPredictionJob", "GetPredictionJobStatus", "GetPredictionJobResult")]
+JOBS.append("FooTaskCancelPredictionJob")
+WITH_JOBS = Kind(
+    {"A": ["FooTaskPredict"], "B": ["FooTaskPredict"], "AJob": JOBS, "BJob": JOBS},
+    [f"/v{each}/task/foo" for each in (1, 2)],
+    "run_foo",
+    {
+        "grpc": {
+            f"shared.{each}Service/FooTaskPredict": f"shared.{each}JobService/FooTaskGetPredictionJobStatus"
+            for each in "AB"
+        }
+    },
+)
+
+
+@pytest.mark.parametrize("kind", [WITH_JOBS], ids=["jobs"])
+async def test_a_jobs_task_is_chosen(target: Any, protocol: str, kind: Kind, client_class: Any) -> None:
+    client = client_class(target)
+    try:
+        with pytest.raises(InputError, match="several tasks 'FooTask'"):
+            await result(client.prediction_job("FooTask", "an-id").status())
+        for choice, method in kind.choices[protocol].items():
+            with pytest.raises(UnimplementedError) as caught:
+                await result(client.prediction_job(choice, "an-id").status())
+            assert caught.value.method == method
+    finally:
+        await result(client.aclose())
