@@ -19,16 +19,28 @@ from .budget import Budget
 _MARK = "remote_client_by_reference"
 _MOST_MODELS, _MOST_FIELDS = 32, 10_000
 """Of models that get copies of each other's core schemas: as many levels deep, and as many fields of all copies."""
+_MOST_LEVELS = 32
+"""Of validators that hold each other. They are freed one inside of the other: some hundreds overflow a small stack."""
+_LEVELS = "__remote_levels__"
 _Models = Set[type[BaseModel]]
 _later: ContextVar[_Models] = ContextVar("later", default=frozenset())
 """Models that `complete` completes after the one at hand."""
 _told: ContextVar[_Models] = ContextVar("told", default=frozenset())
 """Models whose JSON schemas are being made."""
 
+_inside: ContextVar[list[int] | None] = ContextVar("inside", default=None)
+"""The levels of the models inside of the one at hand."""
+
 
 def _core_schema(cls: type[BaseModel], source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
     if not vars(cls).get("__pydantic_complete__") and cls not in _later.get():
-        return handler(source)
+        return _own_core_schema(cls, source, handler)
+    levels = vars(cls).get(_LEVELS, 0)
+    if levels >= _MOST_LEVELS:
+        return core_schema.with_info_plain_validator_function(
+            lambda value, info: _made(cls, value, info), ref=_reference(cls), metadata={_MARK: True}
+        )
+    _note_inside(levels)
     # pydantic-core takes a complete class's own validator and serializer, and does not look at what stands in the
     # place of its fields. It does not where a class is rebuilt by force, or where plugins wrap validators.
     inner = core_schema.with_info_plain_validator_function(
@@ -38,6 +50,25 @@ def _core_schema(cls: type[BaseModel], source: Any, handler: GetCoreSchemaHandle
         ),
     )
     return core_schema.model_schema(cls, inner, ref=_reference(cls), metadata={_MARK: True})
+
+
+def _own_core_schema(cls: type[BaseModel], source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    inside: list[int] = []
+    token = _inside.set(inside)
+    try:
+        schema = handler(source)
+    finally:
+        _inside.reset(token)
+    levels = 1 + max(inside, default=0)
+    setattr(cls, _LEVELS, levels)
+    _note_inside(levels)
+    return schema
+
+
+def _note_inside(levels: int) -> None:
+    around = _inside.get()
+    if around is not None:
+        around.append(levels)
 
 
 def _json_schema(cls: type[BaseModel], schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -95,12 +126,15 @@ def _reference(cls: type[BaseModel]) -> str:
     return f"{cls.__module__}.{cls.__qualname__}:{id(cls)}"
 
 
-def _validated(cls: type[BaseModel], value: Any, info: ValidationInfo) -> tuple[Any, Any, set[str]]:
+def _made(cls: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
     own = cls.__pydantic_validator__
     if info.mode == "json":
-        made = own.validate_json(to_json(value, inf_nan_mode="constants"), context=info.context)
-    else:
-        made = own.validate_python(value, context=info.context)
+        return own.validate_json(to_json(value, inf_nan_mode="constants"), context=info.context)
+    return own.validate_python(value, context=info.context)
+
+
+def _validated(cls: type[BaseModel], value: Any, info: ValidationInfo) -> tuple[Any, Any, set[str]]:
+    made = _made(cls, value, info)
     return vars(made), made.__pydantic_extra__, made.__pydantic_fields_set__
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from remote_client._schema.budget import Budget
 from remote_client._schema.fields import either
@@ -60,6 +63,12 @@ def test_values_of_long_chains_of_types(shape: str) -> None:
     assert codec.encode("", (), {"flag": made.flag, "next": made.next}) == codec.encode("", (), value)
     assert type(made).model_validate_json(made.model_dump_json()) == made
     assert made.model_dump(exclude_unset=True) == value
+    wrong: dict[str, Any] = {"wrong": 1}
+    for _ in range(90):
+        wrong = {"next": wrong}
+    with pytest.raises(ValidationError) as caught:
+        type(made).model_validate(wrong)
+    assert [each["loc"] for each in caught.value.errors()] == [(*["next"] * 90, "wrong")]
 
 
 @pytest.mark.parametrize("shape", ["chain", "circle", "fields", "values_of_an_enum", "methods", "files"])
@@ -95,6 +104,29 @@ def test_cancelling_ends_what_makes_types(shape: str) -> None:
     with pytest.raises(SchemaError, match="given up"):
         describe(SHAPES[shape](300), budget)
     assert checks == whole // 2
+
+
+FREED_ON_A_SMALL_STACK = """
+import gc, threading
+from tests.support.large_schemas import SHAPES, describe
+
+def work():
+    describe(SHAPES[{shape!r}](600))
+    gc.collect()
+
+threading.stack_size(128 * 1024)  # as musl's threads have it
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+print("freed")
+"""
+
+
+@pytest.mark.parametrize("shape", ["chain", "circle", "chain_in_both_directions", "layers"])
+def test_long_chains_of_types_are_freed_on_small_stacks(shape: str) -> None:
+    script = FREED_ON_A_SMALL_STACK.format(shape=shape)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "freed\n", done.stderr
 
 
 def test_a_union_of_thousands_of_types() -> None:
