@@ -173,10 +173,12 @@ class _Writer:
     def _method(
         self, method: RemoteRPCDescriptor, name: str, more: Iterable[str] = (), result: str = ""
     ) -> Iterator[str]:
-        parameters = ["self", *map(self._parameter, _parameters(method)), *more]
+        own = {each.name: self._parameter(each) for each in _parameters(method)}
+        wire_names = {own[each]: name for each, name in method.codec.wire_names.items() if each in own}
+        comments = {parameter: f"{name!a} on the server" for parameter, name in wire_names.items()}
         result = result or self._annotations.of(method.signature.return_annotation)
         start = "def" if method.output_streaming or self._blocking else "async def"
-        yield from call("    ", f"{start} {name}(", parameters, f") -> {result}:")
+        yield from call("    ", f"{start} {name}(", ["self", *own.values(), *more], f") -> {result}:", comments)
         yield f'        """Calls {words(method.rpc_name, WIDTH - 30)}."""'
         yield f"        raise {self._imports.name('NotImplementedError')}"
 

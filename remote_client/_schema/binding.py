@@ -39,6 +39,11 @@ class Binder:
         self.positions = tuple(each.name for each in named)
         self.required = tuple(each.name for each in named if each.default is inspect.Parameter.empty)
 
+    @property
+    def wire_names(self) -> dict[str, str]:
+        """See `rpc.Codec`."""
+        return {attribute: name for name, attribute in self._attributes.items() if name != attribute}
+
     def named(self, name: str) -> Binder:
         """Return the binder of another method with the same parameters."""
         other = copy(self)

@@ -60,6 +60,10 @@ class ReflectedCodec:
         self._binder = binder.named(name)
         self._lacks_message = request.lacks_message
 
+    @property
+    def wire_names(self) -> Mapping[str, str]:
+        return self._binder.wire_names
+
     def _arguments(self, method: MethodDescriptor) -> Descriptor:
         """Return the message that has the arguments."""
         return method.input_type

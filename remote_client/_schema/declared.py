@@ -170,6 +170,7 @@ class DeclaredAnswer:
         self._shaped = shaper(method.result, _stream_item(result) if rpc.output_streaming else result)
         self._data_object = None if rpc.job else method.data_object
         self.signature = rpc.signature
+        self.wire_names = rpc.codec.wire_names
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         return self._codec.encode(model, args, kwargs)

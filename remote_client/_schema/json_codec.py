@@ -85,6 +85,7 @@ class JsonCodec:
         self._answer: type[BaseModel] | None = answer if isinstance(answer, type) else None
         self._multipart = multipart
         self.signature = signature
+        self.wire_names: Mapping[str, str] = {}
         self._binder = Binder(name, signature, {})
 
     @cached_property
@@ -189,10 +190,13 @@ class TaskCodec(JsonCodec):
         # A parameter may be called as an input is.
         own = {name: key for key, name in Identifiers(required).of_all(kinds).items()}
         optional = {name: kinds[key] | None for name, key in own.items()}
-        self._keys = {wire: wire for wire in _wire_names(parameters) if wire not in required} | own
+        aliases = _wire_names(parameters)
+        self._keys = {wire: wire for wire in aliases.values() if wire not in required} | own
         signature = signature_of(required, optional, answer=answer, streaming=streaming, any_more=self._any)
         request = request_model(model_id=str, inputs=inputs, parameters=parameters)
         super().__init__(name, request, signature, answer=answer, multipart=multipart)
+        renamed = {name: aliases.get(key, key) for name, key in own.items() if name != aliases.get(key, key)}
+        self.wire_names = renamed | (_wire_names(inputs) if several else {})
 
     def _values(self, model: str, arguments: dict[str, Any]) -> dict[str, Any]:
         request: dict[str, Any] = {"model_id": model}
@@ -237,7 +241,8 @@ class TrainingCodec(JsonCodec):
         output_path: Any,
     ) -> None:
         kinds = fields_of(parameters)
-        self._names = {*kinds, *_wire_names(parameters)}
+        aliases = _wire_names(parameters)
+        self._names = {*kinds, *aliases.values()}
         self._sources = sources
         self._any = parameters is OPEN
         required = {each: kind for each, kind in kinds.items() if each not in optional}
@@ -246,6 +251,7 @@ class TrainingCodec(JsonCodec):
         signature = signature_of(required, others, defaults, answer=answer, any_more=self._any)
         request = request_model(model_name=str, output_path=output_path, parameters=parameters)
         super().__init__(name, request, signature, answer=answer, multipart=Multipart([]))
+        self.wire_names = aliases
 
     def _values(self, model: str, arguments: dict[str, Any]) -> dict[str, Any]:
         given = {name: value for name, value in arguments.items() if value is not None}
@@ -327,9 +333,10 @@ def fields_of(model: Any) -> dict[str, Any]:
     return {name: _set(each.annotation) for name, each in model.model_fields.items()}
 
 
-def _wire_names(model: Any) -> list[str]:
-    """The names of a model's fields on the wire, where they differ from their attributes."""
-    return [each.alias for each in model.model_fields.values() if each.alias] if fields_of(model) else []
+def _wire_names(model: Any) -> dict[str, str]:
+    """The names on the wire of a model's fields, where they differ from their attributes."""
+    known = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+    return {name: each.alias for name, each in known.items() if each.alias is not None}
 
 
 def _set(kind: Any) -> Any:

@@ -27,6 +27,11 @@ class Codec(Protocol):
         """The parameters, and the type of the answer."""
         ...
 
+    @property
+    def wire_names(self) -> Mapping[str, str]:
+        """What the server calls the parameters that have another name here."""
+        ...
+
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """The request of a method without streamed input. Raises InputError.
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from remote_client._schema.unions import Chosen
+from remote_client._stubs.literals import literal, words
 from remote_client.stubs import write
 from tests.support.odd_schemas import SCHEMAS, Schema
 from tests.support.stubs import check_declarations, check_only_defines, imported
@@ -23,3 +26,60 @@ def test_a_file_of_an_odd_schema(
         check_declarations(module, description, schema.protocol)
     assert capsys.readouterr() == ("", "")
     assert write(description, "a\nserver", blocking=blocking) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "source"),
+    [
+        (None, "None"),
+        (True, "True"),
+        (-5, "-5"),
+        (1e300, "1e300"),
+        (float("nan"), 'float("nan")'),
+        (float("-inf"), 'float("-inf")'),
+        ("a, b", '"a, b"'),
+        ('say "x"', "'say \"x\"'"),
+        ("\\", '"\\\\"'),
+        ("\u202e\x00é", '"\\u202e\\x00é"'),
+        (b"\x00'", 'b"\\x00\'"'),
+        ([1, {"a": [None]}], '[1, {"a": [None]}]'),
+        ({}, "{}"),
+    ],
+)
+def test_the_literal_of_a_value(value: Any, source: str) -> None:
+    assert literal(value) == source
+    assert repr(eval(source)) == repr(value)
+
+
+def test_what_has_no_literal() -> None:
+    for value in (object(), (1,), [object()], {"a": {1}}, 10**400, Path(), Chosen("a", {})):
+        assert literal(value) is None
+
+
+def test_no_value_is_nested_too_deeply_for_python() -> None:
+    value: Any = []
+    for _ in range(1000):
+        value = [value]
+    assert literal(value) is None
+
+
+def test_what_a_docstring_says() -> None:
+    assert words('a"""\n\tb\\ \u202e\x00\u2028é', 100) == "a''' b/ ?? é"
+    assert words(" " * 5, 100) == ""
+    assert words("a" * 50, 10) == "a" * 10
+
+
+def test_a_comment_tells_what_the_server_calls_a_name(tmp_path: Path) -> None:
+    text = write(SCHEMAS["grpc members of enums"].describe(), "a server")
+    assert "    class_ = 1  # 'class' on the server\n" in text
+    text = write(SCHEMAS["grpc names of parameters"].describe(), "a server")
+    assert "        dict_: _str,  # 'dict' on the server\n" in text
+    text = write(SCHEMAS["http names of fields"].describe(), "a server")
+    assert '    score_: _float | None = _Field(default=0.5, alias="µ_score")\n' in text
+    with imported(text, tmp_path) as module:
+        assert module.Odd.model_validate({"µ_score": 1.0, "score": 2.0}).model_dump(by_alias=True)["µ_score"] == 1.0
+
+
+def test_defaults_keep_their_text() -> None:
+    text = write(SCHEMAS["http a long signature"].describe(), "a server")
+    assert text.count('str | None = "a, b",\n') == 12
