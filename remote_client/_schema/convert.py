@@ -20,7 +20,6 @@ from google.protobuf.message import Message
 from pydantic import BaseModel
 
 from .._secrets import GENERATED
-from ..errors import kind_of, shown
 from . import values
 from .arrays import ARRAYS, BUFFERS, as_array, pack
 from .fields import (
@@ -36,11 +35,11 @@ from .fields import (
     python_type,
     sequence_field,
 )
-from .foreign import candidates, fields_given, row_of, text
+from .filling import enum_checker, extend, fill
 from .identifiers import is_identifier
-from .misfit import BAD, Misfit, misfit
+from .misfit import BAD, misfit
 from .unions import Chooser, Chosen, ChosenName
-from .values import WELL_KNOWN, as_items, set_struct
+from .values import WELL_KNOWN, set_struct
 
 Deed = Literal["make", "read", "array"]
 _FLOAT32 = FieldDescriptor.TYPE_FLOAT
@@ -91,8 +90,8 @@ class Converters:
         self._space |= {
             "BAD": BAD,
             "misfit": misfit,
-            "fill": _fill,
-            "extend": _extend,
+            "fill": fill,
+            "extend": extend,
             "pack": pack,
             "as_array": as_array,
             "new": object.__new__,
@@ -413,63 +412,3 @@ def _union_reader(oneof: str, getters: Mapping[str, Callable[[Any], Any]]) -> Ca
         return None if which is None else getters[which](message)
 
     return read
-
-
-def _fill(message: Any, value: Any, descriptor: Descriptor, names: dict[str, str]) -> Mapping[str, Any]:
-    """The fields to set, by attribute, from anything but the type's own model. A protobuf message is merged at once."""
-    given: Mapping[Any, Any] | None
-    if isinstance(value, Mapping):
-        given = value
-    elif isinstance(value, Message):
-        given_type = type(value).DESCRIPTOR.full_name
-        if given_type != descriptor.full_name:
-            raise TypeError(f"expected {descriptor.full_name}, not the message {given_type}")
-        type(message).MergeFromString(message, type(value).SerializeToString(value))
-        return {}
-    elif isinstance(value, BaseModel):
-        given = fields_given(value)
-    elif (given := row_of(value, names)) is None:
-        raise TypeError(f"expected {descriptor.name} or a mapping, not {kind_of(value)}")
-    attributes = names.values()
-    for name in given:
-        if name not in names and name not in attributes:
-            raise Misfit(str(name), f"{descriptor.name} has no such field; it has {', '.join(names) or 'none'}")
-    return {names.get(name, name): each for name, each in given.items()}
-
-
-def _extend(target: Any, value: Any, exact: frozenset[type] | None, convert: Callable[[Any], Any]) -> None:
-    """Fill a repeated scalar field. Where all items have the exact type there is nothing to check one by one."""
-    items = as_items(value)
-    if exact is not None and exact.issuperset(map(type, items)):
-        try:
-            target.extend(items)
-            return
-        except BAD:
-            del target[:]
-    for index, item in enumerate(items):
-        try:
-            target.append(convert(item))
-        except BAD as error:
-            if str(error).startswith("Value out of range"):
-                error = ValueError(f"{item} is out of the field's range")
-            misfit(error, index)
-
-
-def enum_checker(kind: Any) -> Callable[[Any], int]:
-    """Takes a member, a member's name, or a member's number, and the members of other enums that have these."""
-    names = {name: int(each) for name, each in kind.__members__.items()}
-    numbers = {*names.values()}
-
-    def as_enum(value: Any) -> int:
-        if value.__class__ is str and value in names:
-            return names[value]
-        if isinstance(value, kind):
-            return int(value)
-        for each in candidates(value):
-            if isinstance(each, str) and (member := kind.named(text(each))) is not None:
-                return int(member)
-            if isinstance(each, int) and not isinstance(each, bool) and each in numbers:
-                return int(each)
-        raise ValueError(f"expected one of {', '.join(kind.__members__)}, not {shown(value)}")
-
-    return as_enum

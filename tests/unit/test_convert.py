@@ -499,3 +499,13 @@ def test_an_answer_of_another_type_that_is_cut_off(data: bytes) -> None:
     for output in ("pydantic", "dict", "numpy", "proto"):
         with pytest.raises(InvalidResponseError):
             odd("proto3", MUST | {"number": 7, "label": 1}).codec.decode(data, output)
+
+
+def test_errors_list_some_of_many_names() -> None:
+    fields: list[dict[str, Any]] = [
+        {"name": f"field{number}", "number": number, "label": 1, "type": 9} for number in range(1, 1001)
+    ]
+    fields.append({"name": "odd", "number": 1001, "label": 1, "type": 11, "type_name": ".odd.Odd"})
+    given = {each["name"]: "a" for each in fields} | {"odd": {"other": "a"}}
+    with pytest.raises(InputError, match=r"no such field; it has field1, field2, .*, \.\.\. \(1,001 in all\)"):
+        odd("proto3", *fields).codec.encode("", (), given)
