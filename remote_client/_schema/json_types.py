@@ -172,7 +172,7 @@ class JsonTypes(Schemas):
         """Make the type of what is no object. All that it has inside is made."""
         if form.kind == "scalar":
             return _scalar(form.schema or {})
-        inner = [self._made[each] for each in self._inner(form)]
+        inner = [self._made[each] for each in dict.fromkeys(self._inner(form))]
         made = self._combined(form, inner)
         made.inside = 1 + sum(each.inside for each in inner)
         made.levels = 1 + max((each.levels for each in inner), default=-1)
@@ -299,6 +299,7 @@ class JsonTypes(Schemas):
 
     def _field(self, name: str, attribute: str, schema: Any, made: _Made) -> Any:
         self._budget.check()
+        self._budget.name(name)
         options: dict[str, Any] = {"default": self._default(made, schema)}
         if name != attribute:
             options["alias"] = name

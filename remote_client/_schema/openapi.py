@@ -302,13 +302,16 @@ class _Reader:
         """The operations of the document: route, verb, and what they are."""
         for route, operations in paths.items():
             self._budget.spend("names")
-            if not isinstance(operations, dict) or not route.startswith("/"):
-                continue
-            if self._budget.name(route).isprintable():
+            if isinstance(operations, dict) and _is_route(route):
                 for verb, operation in operations.items():
                     self._budget.check()
                     if isinstance(operation, dict):
                         yield route, verb, operation
+
+
+def _is_route(path: str) -> bool:
+    """Whether a path can be one that a runtime has."""
+    return path.startswith("/") and len(path) <= MAX_NAME and path.isprintable()
 
 
 def _by_prefix(operations: Iterable[_Operation]) -> list[list[_Operation]]:

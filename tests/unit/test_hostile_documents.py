@@ -113,7 +113,7 @@ TOO_MUCH: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: json.dumps({"paths": {f"/{i}": {} for i in range(20_001)}}).encode(),
         "more than 20,000 names",
     ),
-    "a long route": (lambda: document(TEXT, route=f"/task/{'x' * MAX_NAME}"), "letters"),
+    "a long name of a field": (lambda: document(model(**{"x" * (MAX_NAME + 1): TEXT})), "1,001 letters"),
     "a long title": (lambda: document(model(f"a.{'x' * MAX_NAME}")), "letters"),
     "an object of many fields": (
         lambda: document(model(**{f"f{i}": TEXT for i in range(20_001)})),
@@ -154,6 +154,12 @@ def much(kind: str, number: int = 50) -> bytes:
 
 
 SALT = itertools.count()
+
+
+def test_no_runtime_has_a_route_of_thousands_of_letters() -> None:
+    assert describe(document(TEXT, route=f"/task/{'x' * MAX_NAME}")).tasks == {}
+
+
 MUCH = ["routes", "fields", "types", "a chain", "references", "files"]
 
 
@@ -292,6 +298,11 @@ def test_many_types_of_one_name_have_names_of_their_own() -> None:
     types = describe(document(model(**{f"f{i}": model("a.T", **{f"x{i}": TEXT}) for i in range(500)}))).types
     assert sum(each.__name__.startswith("T") for each in types.values()) == 500
     assert {"a.T", "a.T_", "a.T_2", "a.T_499"} <= types.keys()
+
+
+def test_a_union_of_the_same_again_and_again_is_no_union() -> None:
+    kind = answer(model(x=ref("L0")), laughs(30, lambda inner: any_of(inner, inner)))
+    assert str(bare(kind.model_fields["x"].annotation)) == "str | None"
 
 
 def test_what_repeats_is_made_once() -> None:
