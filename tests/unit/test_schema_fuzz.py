@@ -35,7 +35,7 @@ fuzzed = settings(
 pytestmark = pytest.mark.timeout(120 + EXAMPLES)
 # Seeds alone: drawn one by one, the parts of a schema would take ten times as long as all that is made of it.
 seeds = st.integers(0, 2**64)
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 @fuzzed
