@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from remote_client.errors import InternalError, InvalidArgumentError, NotFoundError, RemoteCallError
+from remote_client.errors import ClosedError, InternalError, InvalidArgumentError, NotFoundError, RemoteCallError
 from tests.support.http_wire import LAST_CHUNK, Step, answer, chunk, event, event_head, events, http_module, send
 from tests.support.http_wire import HttpWire as Wire
 
@@ -165,7 +165,8 @@ async def test_an_error_event(
     assert details is None or error.details == details
     assert (error.model, error.method) == ("raw", "POST /script")
     assert str(error).isprintable()
-    assert await anext(stream, None) is None
+    with pytest.raises(ClosedError, match=name):
+        await anext(stream)
     assert (await http_wire.until(lambda seen: not seen["running"]))["running"] == {}
 
 
@@ -177,7 +178,8 @@ async def test_an_error_event_is_the_end(http: Any) -> None:
         assert await anext(stream) == b"1"
         with pytest.raises(NotFoundError, match="over"):
             await anext(stream)
-        assert await anext(stream, None) is None
+        with pytest.raises(ClosedError, match="NotFoundError"):
+            await anext(stream)
 
 
 async def test_errors_of_the_scripted_runtime(http: Any) -> None:

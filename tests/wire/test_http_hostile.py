@@ -13,6 +13,7 @@ import pytest
 
 from remote_client.client import RemoteClient
 from remote_client.errors import (
+    ClosedError,
     DeadlineExceededError,
     InvalidResponseError,
     RemoteCallError,
@@ -251,7 +252,8 @@ async def test_a_stream_that_is_cut(http: Any, steps: list[Step]) -> None:
         await anext(stream)
     assert isinstance(caught.value, UnavailableError)
     assert caught.value.model == "raw"
-    assert await anext(stream, None) is None
+    with pytest.raises(ClosedError, match="StreamTruncatedError"):
+        await anext(stream)
     assert await http.echo(b"still well") == b"still well"
 
 

@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 
-from remote_client.errors import DeadlineExceededError, RemoteCallError, ResourceExhaustedError, UnavailableError
+from remote_client.errors import (
+    ClosedError,
+    DeadlineExceededError,
+    RemoteCallError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
 from remote_client.hooks import AttemptFailed, CallEnded
 from remote_client.settings import CallOptions, RetryPolicy
 from tests.support.clock import Stopwatch
@@ -191,7 +197,8 @@ async def test_a_stream_that_is_closed_in_a_pause(wire: WireServer) -> None:
         while not await started(wire, "Count"):
             await asyncio.sleep(0.01)
         await stream.aclose()
-        assert await reading is None
+        with pytest.raises(ClosedError):
+            await reading
     assert (await wire.stats())["running"] == {}
 
 
