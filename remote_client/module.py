@@ -68,8 +68,11 @@ class RemoteModuleBase(Handle):
     ) -> None:
         check_protocol(model_config.connection, model_config.protocol)
         name = model_config.model_path
-        if not name or not name.isascii() or not name.isprintable():
-            raise InputError(f"model: {name!r} cannot be sent: metadata takes printable ASCII names only")
+        # Servers and proxies strip blanks around metadata: "foo " would arrive as "foo", which is another model.
+        if not name or not name.isascii() or not name.isprintable() or name != name.strip():
+            raise InputError(
+                f"model: {name!r} cannot be sent: metadata takes printable ASCII names without blanks around them"
+            )
         self._config = model_config
         self._owned = connections is None
         self._trainings = trainings or Trainings()

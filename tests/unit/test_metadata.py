@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from remote_client import RemoteModelInitializer, RemoteModuleConfig
 from remote_client._transport.base import resolve_metadata
 from remote_client.errors import InputError
+from remote_client.settings import ConnectionInfo, Protocol
 
 
 async def asynchronous() -> dict[str, str]:
@@ -47,3 +49,11 @@ async def test_an_error_of_the_source_is_the_users() -> None:
 
     with pytest.raises(KeyError):
         await resolve_metadata((fails,))
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+@pytest.mark.parametrize("name", ["foo ", " foo", " ", "", "foo\r\nx-other: 1", "foo\x00", "füü"])
+def test_models_whose_names_arrive_as_another_one_are_refused(name: str, protocol: Protocol) -> None:
+    config = RemoteModuleConfig(ConnectionInfo(hostname="localhost", port=1), protocol, "mm-model-id", [], name)
+    with pytest.raises(InputError, match="cannot be sent"):
+        RemoteModelInitializer().init(config)
