@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 E = TypeVar("E", bound=BaseException)
 P = ParamSpec("P")
@@ -76,8 +76,9 @@ def _parts(value: str | bytes) -> Iterator[str]:
 def _forms(text: str) -> tuple[str, ...]:
     if _PLAIN.fullmatch(text):
         return (text,)
+    in_urls = (quote(text), quote(text, safe=""), quote_plus(text))
     in_json = (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
-    return (text, quote(text), quote(text, safe=""), html.escape(text), html.escape(text, quote=False), *in_json)
+    return (text, *in_urls, html.escape(text), html.escape(text, quote=False), *in_json, repr(text)[1:-1])
 
 
 def _without(told: Any, secrets: list[str]) -> Any:
