@@ -117,12 +117,12 @@ class _Writer:
 
     def _annotations_within(self, own: type) -> Annotations:
         """What spells the types of a model's fields."""
-        if not self._order.is_in_large_circle(own):
+        if self._order.may_use_all(own):
             return self._annotations
 
         def name(kind: type) -> str | None:
             known = self._names.types.get(kind)
-            return known if known is None or self._order.is_above(kind, own) else None
+            return known if known is None or self._order.may_use(own, kind) else None
 
         return Annotations(self._imports.name, name, self._blocking)
 
