@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 import uuid
 from collections.abc import AsyncIterator
 from functools import partial
@@ -18,7 +19,6 @@ from remote_client._schema.budget import Budget
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.errors import DeadlineExceededError, ModelNotFoundError, SchemaError
 from remote_client.flights import FORGOTTEN
-from tests.support.clock import Stopwatch, longest_stall
 from tests.support.http_wire import KEEP, HttpWire, chunk, drip, head, repeat, send
 from tests.support.proc import forget_peak, peak
 from tests.support.protobuf_wire import listing
@@ -91,8 +91,10 @@ async def test_megabytes_of_files_do_not_hold_up_the_loop(wire: WireServer) -> N
     for number in range(100_000):
         large.message_type.add(name=f"Message{number}")
     await wire.faults(services=[SERVICE], files={"odd.proto": large.SerializeToString().hex()})
+    before = time.thread_time()
     with pytest.raises(SchemaError):
-        assert await longest_stall(_describe(wire.target, "asyncio")) < 0.2
+        await _describe(wire.target, "asyncio")
+    assert time.thread_time() - before < 0.2
 
 
 # -- documents --------------------------------------------------------------------------------------------------------
@@ -266,8 +268,9 @@ async def test_many_models_and_a_wrong_name_do_not_hold_up_the_loop(crowded: str
     async with RemoteClient(crowded) as client:
         await client.describe()
         for ask in (partial(_miss, client, "model-000042-wrung"), client.models, partial(client.model, MANY[-1])):
-            watch = Stopwatch()
-            assert await longest_stall(ask()) < max(1, watch.seconds / 2)
+            before = time.thread_time()  # of the loop's thread alone, however busy the machine is
+            await ask()
+            assert time.thread_time() - before < 0.5
 
 
 async def _miss(client: RemoteClient, name: str) -> None:
