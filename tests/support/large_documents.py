@@ -45,7 +45,7 @@ def any_of(*members: Any) -> Schema:
     return {"anyOf": list(members)}
 
 
-def model(title: str, /, **properties: Any) -> Schema:
+def model(title: str = "made.up.Answer", /, **properties: Any) -> Schema:
     return {"type": "object", "title": title, "properties": properties}
 
 

@@ -17,32 +17,8 @@ from remote_client._schema.openapi import describe, read
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.errors import InputError, InvalidResponseError, SchemaError
 from tests.support.growth import calls, exponent
+from tests.support.large_documents import INTEGER, NULL, TEXT, Schema, any_of, array, mapping, model, ref
 from tests.unit.documents import COMPLETE, document
-
-Schema = dict[str, Any]
-TEXT: Schema = {"type": "string"}
-INTEGER: Schema = {"type": "integer"}
-NULL: Schema = {"type": "null"}
-
-
-def ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def array(items: Any) -> Schema:
-    return {"type": "array", "items": items}
-
-
-def mapping(values: Any) -> Schema:
-    return {"type": "object", "additionalProperties": values}
-
-
-def any_of(*members: Any) -> Schema:
-    return {"anyOf": list(members)}
-
-
-def model(title: str = "made.up.Answer", /, **properties: Any) -> Schema:
-    return {"type": "object", "title": title, "properties": properties}
 
 
 def operation(answer: Any, **request: Any) -> Schema:
