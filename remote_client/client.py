@@ -88,6 +88,9 @@ class RemoteClient(Handle):
         proxy: the URL of a proxy that all connections go through, `http://user:password@host:port` or `https://...`;
             `"env"` for the one that the environment names (`HTTPS_PROXY`, `grpc_proxy`, ...), if it does. By default
             the environment's is not used.
+        schema: what the servers offer, which they are not asked then: the path or the bytes of a `FileDescriptorSet`
+            (gRPC) or of an OpenAPI document (HTTP), as `remote-client schema` writes them, or a `ServiceDescription`.
+            `model()` then takes any name: a wrong one is the server's NOT_FOUND at the first call.
 
     Raises:
         ConfigurationError: something of that is wrong.
@@ -109,6 +112,7 @@ class RemoteClient(Handle):
         interceptors: Sequence[ClientInterceptor] = (),
         max_pending: int | None = None,
         proxy: str | None = None,
+        schema: str | PathLike[str] | bytes | ServiceDescription | None = None,
     ) -> None:
         is_one = isinstance(target, (str, bytes, ConnectionInfo)) or not isinstance(target, Iterable)
         targets: Iterable[Any] = [target] if is_one else target
@@ -122,7 +126,9 @@ class RemoteClient(Handle):
         self._metadata = () if metadata is None else (metadata,)
         self._hooks = check_hooks(hooks)
         finder = RemoteModelFinder(
-            FinderConfig(remote_connections=connections[:-1], connection=connections[-1], protocol=parsed[0][1]),
+            FinderConfig(
+                remote_connections=connections[:-1], connection=connections[-1], protocol=parsed[0][1], schema=schema
+            ),
             options=CallOptions(timeout=connections[0].timeout, metadata=self._metadata, hooks=self._hooks),
             transport=transport,
             interceptors=interceptors,
@@ -180,24 +186,24 @@ class RemoteClient(Handle):
                 have.
 
         Raises:
-            ModelNotFoundError: no server lists it.
+            ModelNotFoundError: no server lists it. With a schema no server is asked.
             InputError: the runtime has no such task, or several; the message lists them.
             SchemaError: the declared class disagrees with the runtime; all differences are told.
             ConfigurationError: the class is not declared.
             RemoteCallError: no server could be asked.
         """
-        found = await self._finder.locate(name)
-        if found is None:
-            raise await self._not_found(name)
-        server, config = found
         if isinstance(task, type):
             is_module = declared is None and (is_declared(task) or is_caikit_module(task))
             declared, task = (task, None) if is_module else (declared, task.__name__)
         if declared is not None and (task is not None or not isinstance(declared, type)):
             raise InputError("model(): give a declared class, or the name of a task as task=")
+        found = await self._finder.locate(name)
+        if found is None:
+            raise await self._not_found(name)
+        server, config, description = found
         chosen = declared or (config.declaration.module if config.declaration and task else None)
         if chosen is not None:  # of the model's own declaration the task that is meant
-            config.declare(chosen, await self._finder.describe(server), task=task)
+            config.declare(chosen, description, task=task)
         if task is not None:
             config.choose_task(task)
         options = CallOptions(
@@ -352,7 +358,7 @@ class RemoteClient(Handle):
 
         `print()` shows it. Where a runtime cannot be reached, or is silent for a second, the next one is asked.
         """
-        return await self._finder.first_answer(self._finder.describe)
+        return await self._finder.description()
 
     def __getstate__(self) -> dict[str, Any]:
         # In options: they know how metadata travels.

@@ -135,7 +135,8 @@ def _named(value: Any, depth: int = 0) -> Any:
 
 def _paths(values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """The ways to all that may be overridden: what a finder can be given, and what it was given."""
-    yield from ((name,) for name in FinderConfig.model_fields if name not in ("connection", "remote_connections"))
+    fields = FinderConfig.model_fields.items()
+    yield from ((each.alias or name,) for name, each in fields if name not in ("connection", "remote_connections"))
     yield from (("connection", name) for name in ConnectionInfo.model_fields if name != "tls")
     yield from (("connection", "tls", name) for name in ConnectionTlsInfo.model_fields)
     yield from _given(values, ())

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from ._copies import Handle
 from ._schema.info import ModelInfo, read_models, why
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
+from ._schema.schema_file import Schema, read_schema
 from ._schema.shared_names import meant
 from ._secrets import forgetful
 from ._shared import described, shared_connections
@@ -34,7 +35,7 @@ from .flights import Flights
 from .module_config import RemoteModuleConfig
 from .patience import SHORT, first, wait
 from .polls import Poll, Server, gather
-from .reading import usual_method
+from .reading import description_of, usual_method
 from .settings import CallOptions, ConnectionInfo, FinderConfig
 from .trainings import Trainings
 
@@ -86,6 +87,9 @@ class RemoteModelFinder(Handle):
             if any(each.proxy for each in (self.config.connection, *self.config.remote_connections) if each):
                 raise ConfigurationError("proxy: an httpx transport has its own; give that the proxy")
         self._options = options
+        given = self.config.schema_
+        self.schema = None if given is None else read_schema(given, self.config.protocol)
+        """What its servers offer, where that need not be asked."""
         self._transport = transport
         self._interceptors = tuple(interceptors)
         self._flights = Flights()
@@ -140,18 +144,43 @@ class RemoteModelFinder(Handle):
         found = await self.locate(model_path)
         return found[1] if found else None
 
-    async def locate(self, model_path: str) -> tuple[Server, RemoteModuleConfig] | None:
-        """As `find_model`, with the server, whose connections may be shared."""
+    async def locate(
+        self, model_path: str, schema: Schema | None = None
+    ) -> tuple[Server, RemoteModuleConfig, ServiceDescription] | None:
+        """As `find_model`, with the server, whose connections may be shared, and what it offers.
+
+        Args:
+            model_path: the model's name.
+            schema: what is known of its server, as the module's class tells it. The finder's own goes before.
+        """
         self._check()
+        schema = self.schema or schema
+        found = await (self._located(model_path) if schema is None else self._trusted(model_path, schema))
+        if found is None:
+            return None
+        config = self._config_of(model_path, *found)
+        config.schema = None if schema is None else found[1]
+        return found[0], config, found[1]
+
+    async def _trusted(self, name: str, schema: Schema) -> _Located | None:
+        """Where a model is that nobody is asked for: on a server that listed it, else on the first."""
+        if not self.config.discover_models and name not in self.config.supported_models:
+            return None
+        server = next(iter(self._having(name)), None) or self._candidates(name)[0]
+        description = await description_of(schema)
+        if schema is self.schema:
+            self._take(server, description)
+        return server, description
+
+    async def _located(self, model_path: str) -> _Located | None:
+        """Where a model is that servers are asked for."""
         having = self._having(model_path)
         if having:
             await self._wait_for_earlier(having[0])
             having = self._having(model_path)
         if not having and self.config.discover_models:
-            found = await self._discovered(model_path)
-        else:
-            found = await self._first_of(having, self._described)
-        return None if found is None else (found[0], self._config_of(model_path, *found))
+            return await self._discovered(model_path)
+        return await self._first_of(having, self._described)
 
     async def _wait_for_earlier(self, first: Server) -> None:
         """Wait for the earlier servers that are still being polled: the first in order that lists the model is used."""
@@ -308,6 +337,10 @@ class RemoteModelFinder(Handle):
             assert usual is not None
             return usual
         rpc = description.management.get(method)
+        if rpc is None and self.schema is not None:
+            if usual is None:
+                raise UnsupportedError(f"the schema has no {method}; give one that tells of caikit's own services too")
+            return usual
         if rpc is None:
             raise UnsupportedError(f"the server at {server.connection.target} has no {method}; is it a caikit runtime?")
         return rpc
@@ -378,7 +411,9 @@ class RemoteModelFinder(Handle):
     def __reduce__(self) -> Any:
         if self._transport is not None:
             raise PicklingError("transport: it belongs to this process; make a client in the other one")
-        return _remade, (type(self), self.config, self.instance_name, self._options, self._interceptors)
+        # The schema itself and not its path: the other process may have no such file.
+        config = self.config.model_copy(update={"schema_": self.schema})
+        return _remade, (type(self), config, self.instance_name, self._options, self._interceptors)
 
     def _rendered(self, name: str) -> Server:
         if name not in self._by_model and self._template is not None:
@@ -475,12 +510,20 @@ class RemoteModelFinder(Handle):
         raise InvalidResponseError(f"GetModelsInfo did not answer with models: {told}", target=server.connection.target)
 
     async def _read_schema(self, server: Server) -> ServiceDescription:
-        description = await described(server.caller, self.config.protocol)
+        if self.schema is None:
+            description = await described(server.caller, self.config.protocol)
+        else:
+            description = await description_of(self.schema)
+        self._take(server, description)
+        return description
+
+    def _take(self, server: Server, description: ServiceDescription) -> None:
+        if server.description is description:
+            return
         for note in description.notes:
             logger.warning("finder %s: %s: %s", self.instance_name, server.connection.target, note)
         server.description = description
         self._rebalance()
-        return description
 
 
 def _remade(

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ._schema.info import ModelInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
+from ._schema.schema_file import Schema
 from ._transport.balance import Balancer
 from ._transport.manager import ConnectionManager
 from ._transport.retry import NOT_HERE
@@ -22,6 +23,7 @@ from .finder import RemoteModelFinder
 from .module_config import RemoteModuleConfig
 from .patience import Said, first, for_all, wait
 from .polls import Server, gather
+from .reading import description_of
 from .settings import Protocol
 
 T = TypeVar("T")
@@ -77,9 +79,11 @@ class Finders:
             raise errors[0]
         return answer
 
-    async def locate(self, model_path: str) -> tuple[Server, RemoteModuleConfig] | None:
+    async def locate(
+        self, model_path: str, schema: Schema | None = None
+    ) -> tuple[Server, RemoteModuleConfig, ServiceDescription] | None:
         """See `RemoteModelFinder.locate`. One that cannot be asked does not keep the others from being asked."""
-        found, errors = await first([partial(each.locate, model_path) for each in self._finders], stagger=True)
+        found, errors = await first([partial(each.locate, model_path, schema) for each in self._finders], stagger=True)
         if len(errors) == len(self._finders):
             raise errors[0]
         return found
@@ -127,6 +131,11 @@ class Finders:
     async def servers_of(self, name: str, first: Server) -> Balancer[ConnectionManager] | None:
         """See `RemoteModelFinder.servers_of`."""
         return await self.of(first).servers_of(name, first)
+
+    async def description(self) -> ServiceDescription:
+        """What the first server offers that can be asked, or a schema on file tells."""
+        schema = self._finders[0].schema
+        return await (self.first_answer(self.describe) if schema is None else description_of(schema))
 
     async def describe(self, server: Server) -> ServiceDescription:
         """See `RemoteModelFinder.describe`."""

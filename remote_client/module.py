@@ -31,6 +31,7 @@ from .flights import Flights
 from .homes import FindHome, Home, can_ask, lacks, runs_of
 from .jobs import PredictionJob, TrainingJob
 from .module_config import RemoteModuleConfig
+from .reading import description_of
 from .settings import CallOptions, MetadataSource, Output, RetryPolicy, check_protocol
 from .training import choose, doc_of, is_named, signature_of
 from .trainings import Trainings
@@ -341,7 +342,10 @@ class _Binding:
 
     async def _read(self, caller: Caller) -> RemoteModuleConfig:
         config = replace(self._config)
-        description = await described(caller.for_model(None).replace(output="dict"), config.protocol)
+        if config.schema is None:
+            description = await described(caller.for_model(None).replace(output="dict"), config.protocol)
+        else:
+            description = await description_of(config.schema)
         config.trainings = list(description.trainings.values())
         if config.declaration is None:
             config.bind_learned(description)

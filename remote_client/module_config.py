@@ -10,6 +10,7 @@ from ._schema.caikit_modules import declaration_of_caikit, is_caikit_module, mod
 from ._schema.declared import bind, server_codec
 from ._schema.declared_http import description_of
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
+from ._schema.schema_file import Schema
 from ._schema.shared_names import Tasks, choices, meant, narrowed, sharers, the_one_meant
 from ._schema.unbound import UnboundCodec, shared_name, unbound, unbound_method
 from .declare import Declaration, declaration_of, registry
@@ -37,6 +38,7 @@ class RemoteModuleConfig:
         bound: whether the server's own description of its methods is known; a module reads it at its first call
             otherwise.
         declared_only: whether the methods are the declaration's alone, and no server is ever asked for them.
+        schema: what the server offers, as a file tells it; a module does not ask the server then.
     """
 
     connection: ConnectionInfo
@@ -52,6 +54,7 @@ class RemoteModuleConfig:
     tasks_known: bool = False
     bound: bool = True
     declared_only: bool = field(default=False, repr=False)
+    schema: Schema | None = field(default=None, repr=False)
 
     @classmethod
     def load_from_module(

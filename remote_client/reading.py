@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 from . import _threads
 from ._schema.budget import Budget, LateDescriptionError
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
+from ._schema.schema_file import Schema
 from .calls import Caller
 from .errors import (
     ClosedError,
@@ -167,6 +168,20 @@ async def _read_files(caller: Caller, budget: Budget) -> ServiceDescription:
     except UnimplementedError:
         reader = await _reflect(caller, older, budget)
     return await _shared((reflected.describe_told, tuple(reader.files.values()), tuple(reader.services)), budget)
+
+
+async def description_of(schema: Schema) -> ServiceDescription:
+    """What a schema on file tells. It is parsed once for any number of clients.
+
+    Raises:
+        SchemaError: it cannot be used.
+    """
+    if isinstance(schema, ServiceDescription):
+        return schema
+    try:
+        return await _shared(schema.source, Budget(math.inf))
+    except SchemaError as error:
+        raise SchemaError(f"{schema.name}: {error}") from error
 
 
 _Source = tuple[Any, ...]

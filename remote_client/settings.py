@@ -439,6 +439,9 @@ class FinderConfig(Settings):
         discover_models: whether to ask the servers which models they have.
         supported_models: models known beforehand: name -> module id, or name -> {module_id, tasks}. They need
             `connection`, and survive every poll.
+        schema_: under the key `schema`: what all its servers offer, which are not asked then: the path or the bytes of
+            a FileDescriptorSet (gRPC) or of an OpenAPI document (HTTP), or a `ServiceDescription`. Models need not be
+            listed then.
     """
 
     connection: ConnectionInfo | None = None
@@ -449,6 +452,8 @@ class FinderConfig(Settings):
     min_poll_time: Seconds = Field(default=30, ge=0)
     discover_models: bool = True
     supported_models: Mapping[str, SupportedModel] = Field(default_factory=dict)
+    # Another name, because pydantic's models have a method `schema`.
+    schema_: Any = Field(default=None, alias="schema", repr=False)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

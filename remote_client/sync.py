@@ -287,6 +287,7 @@ class RemoteClient(Blocking):
         interceptors: Sequence[ClientInterceptor] = (),
         max_pending: int | None = None,
         proxy: str | None = None,
+        schema: str | PathLike[str] | bytes | ServiceDescription | None = None,
     ) -> None:
         self._adopt(
             _client.RemoteClient(
@@ -303,6 +304,7 @@ class RemoteClient(Blocking):
                 interceptors=interceptors,
                 max_pending=max_pending,
                 proxy=proxy,
+                schema=schema,
             )
         )
 

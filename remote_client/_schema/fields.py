@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from operator import or_
+from operator import attrgetter, or_
 from typing import Any, Union
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
@@ -54,9 +54,13 @@ class Field:
 
 
 def fields_of(descriptor: Descriptor) -> list[Field]:
-    """The fields of a message. A oneof `_name` of one member `name` is an optional field, any other one a union."""
+    """The fields of a message, in the order of their numbers.
+
+    A oneof `_name` of one member `name` is an optional field, any other one a union.
+    """
     found: dict[str, tuple[list[FieldDescriptor], bool, bool]] = {}
-    for member in descriptor.fields:
+    # Not as the file lists them: caikit's .proto files have unions last, and reflection has them in their places.
+    for member in sorted(descriptor.fields, key=attrgetter("number")):
         oneof = member.containing_oneof
         optional = oneof is not None and len(oneof.fields) == 1 and oneof.name == f"_{member.name}"
         if oneof is None or optional:

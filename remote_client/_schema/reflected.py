@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.message import DecodeError
 
 from ..errors import SchemaError
 from . import names
@@ -53,6 +54,20 @@ def describe_told(files: Iterable[bytes], services: Iterable[str], budget: Budge
     """As `describe`, of files as the server sent them."""
     told = [read_file(each) for each in files]
     return describe({each.name: each for each in told}, services, budget)
+
+
+def describe_set(data: bytes, budget: Budget | None = None) -> ServiceDescription:
+    """As `describe`, of a serialized `google.protobuf.FileDescriptorSet` and all services in it.
+
+    Raises:
+        SchemaError: it is none, or its files do not fit together.
+    """
+    try:
+        files = FileDescriptorSet.FromString(data).file
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        raise SchemaError("the schema is no FileDescriptorSet") from None
+    services = [f"{file.package}.{each.name}".lstrip(".") for file in files for each in file.service]
+    return describe({each.name: each for each in files}, services, budget)
 
 
 def _describe(files: Mapping[str, FileDescriptorProto], services: Iterable[str], budget: Budget) -> ServiceDescription:

@@ -1,0 +1,109 @@
+"""A schema on file: what a server offers, without asking it. Read here, parsed where it is first needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .._copies import Immutable
+from ..errors import ConfigurationError
+from ..settings import Protocol
+from .rpc import ServiceDescription
+
+_FILE = 0x0A
+"""Before each file of a `FileDescriptorSet`: the tag of its only field."""
+_WORDS: dict[Protocol, str] = {"grpc": "descriptors of protobuf", "http": "an OpenAPI document"}
+
+
+@dataclass(frozen=True)
+class SchemaFile(Immutable):
+    """What a file tells of a server.
+
+    Attributes:
+        data: a serialized `google.protobuf.FileDescriptorSet`, or an OpenAPI document as JSON.
+        name: the file's path, for errors.
+        protocol: what a server of this schema speaks.
+    """
+
+    data: bytes = field(repr=False)
+    name: str = field(compare=False)
+    protocol: Protocol
+
+    @property
+    def source(self) -> tuple[Callable[..., ServiceDescription], bytes]:
+        """What makes the description, and of what."""
+        if self.protocol == "http":
+            from .openapi import describe
+
+            return describe, self.data
+        from .reflected import describe_set  # here, because it loads protobuf
+
+        return describe_set, self.data
+
+
+Schema = SchemaFile | ServiceDescription
+"""What is known of a server without asking it."""
+
+
+def read_schema(given: Any, protocol: Protocol, option: str = "schema") -> Schema:
+    """Return a schema that a user gives.
+
+    Args:
+        given: a path, the bytes of a file, or a description.
+        protocol: what the server speaks.
+        option: how errors call it.
+
+    Raises:
+        ConfigurationError: the file cannot be read, is no schema, or is one of the other protocol.
+    """
+    schema = given if isinstance(given, (SchemaFile, ServiceDescription)) else _read(given, option)
+    if isinstance(schema, SchemaFile) and schema.protocol != protocol:
+        told = f"{option}: {schema.name} has {_WORDS[schema.protocol]}; over {protocol} it takes {_WORDS[protocol]}"
+        raise ConfigurationError(told)
+    return schema
+
+
+def _read(given: Any, option: str) -> SchemaFile:
+    if isinstance(given, (bytes, bytearray, memoryview)):
+        return _schema_of(bytes(given), "what was given", option)
+    if not isinstance(given, (str, os.PathLike)):
+        raise ConfigurationError(
+            f"{option}: give the path or the bytes of a schema, or a ServiceDescription, not {type(given).__name__}"
+        )
+    path = Path(os.fsdecode(given))
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{option}: {path} cannot be read: {error.strerror or error}") from None
+    return _schema_of(data, str(path), option)
+
+
+def _schema_of(data: bytes, name: str, option: str) -> SchemaFile:
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return SchemaFile(data, name, "http")
+    if not _is_set(data):
+        raise ConfigurationError(
+            f"{option}: {name} is no schema: neither a FileDescriptorSet, as `protoc --descriptor_set_out "
+            "--include_imports` and `buf build` make it, nor an OpenAPI document as JSON"
+        )
+    return SchemaFile(data, name, "grpc")
+
+
+def _is_set(data: bytes) -> bool:
+    """Whether the bytes are those of files, one after the other."""
+    from .wire import number  # here, because it loads protobuf
+
+    position = 0
+    try:
+        while position < len(data):
+            tag, position = number(data, position)
+            size, position = number(data, position)
+            if tag != _FILE:
+                return False
+            position += size
+    except (IndexError, ValueError):
+        return False
+    return position == len(data) > 0
