@@ -56,7 +56,8 @@ class Settings(BaseModel):
     def _problem(cls, error: Mapping[str, Any]) -> str:
         path = ".".join(map(str, error["loc"]))
         if error["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(str(error["loc"][-1]), cls.model_fields, n=1)
+            known = [each.alias or name for name, each in cls.model_fields.items()]
+            close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
             return f"unknown key {path!r}" + (f", did you mean {close[0]!r}?" if close else "")
         return ": ".join(part for part in (path, error["msg"].removeprefix("Value error, ")) if part)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from .rpc import ServiceDescription
 
 _FILE = 0x0A
 """Before each file of a `FileDescriptorSet`: the tag of its only field."""
-_WORDS: dict[Protocol, str] = {"grpc": "descriptors of protobuf", "http": "an OpenAPI document"}
+_WORDS: dict[Protocol | None, str] = {"grpc": "descriptors of protobuf", "http": "an OpenAPI document"}
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,20 @@ def read_schema(given: Any, protocol: Protocol, option: str = "schema") -> Schem
         ConfigurationError: the file cannot be read, is no schema, or is one of the other protocol.
     """
     schema = given if isinstance(given, (SchemaFile, ServiceDescription)) else _read(given, option)
-    if isinstance(schema, SchemaFile) and schema.protocol != protocol:
-        told = f"{option}: {schema.name} has {_WORDS[schema.protocol]}; over {protocol} it takes {_WORDS[protocol]}"
-        raise ConfigurationError(told)
+    name, speaks = (
+        (schema.name, schema.protocol) if isinstance(schema, SchemaFile) else ("the description", _protocol_of(schema))
+    )
+    if speaks not in (protocol, None):
+        raise ConfigurationError(f"{option}: {name} has {_WORDS[speaks]}; over {protocol} it takes {_WORDS[protocol]}")
     return schema
+
+
+def _protocol_of(description: ServiceDescription) -> Protocol | None:
+    """What a described server speaks; None where nothing tells."""
+    tasks = (rpc for task in description.tasks.values() for rpc in task.methods)
+    for rpc in chain(tasks, description.management.values()):
+        return "grpc" if rpc.path.startswith("/") else "http"
+    return None
 
 
 def _read(given: Any, option: str) -> SchemaFile:
@@ -76,8 +87,9 @@ def _read(given: Any, option: str) -> SchemaFile:
     path = Path(os.fsdecode(given))
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{option}: {path} cannot be read: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"{option}: {path} cannot be read: {told}") from None
     return _schema_of(data, str(path), option)
 
 
