@@ -1,0 +1,182 @@
+"""With a schema nothing is asked before a call, by any kind of client, on both protocols."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from remote_client import RemoteClient, sync
+from remote_client.errors import ClosedError, InputError, UnavailableError, UnsupportedError
+from remote_client.finder import RemoteModelFinder
+from remote_client.initializer import RemoteModelInitializer
+from tests.support.http_wire import HttpWire
+from tests.support.wire import ServerProcess, WireServer
+from tests.support.wire_schema import descriptor_set, document
+
+SCHEMAS = {"grpc": descriptor_set(), "http": document()}
+CALLED = {"grpc": "SampleTaskPredict", "http": "POST /api/v1/task/echo"}
+
+
+@pytest.fixture(params=["grpc", "http"])
+def server(request: pytest.FixtureRequest) -> ServerProcess:
+    return request.getfixturevalue({"grpc": "wire", "http": "http_wire"}[request.param])  # type: ignore[no-any-return]
+
+
+def protocol_of(server: ServerProcess) -> str:
+    return "http" if isinstance(server, HttpWire) else "grpc"
+
+
+def call(module: Any) -> Any:
+    return module.run_echo("World") if hasattr(module, "run_echo") else module.run_sample({"name": "World"})
+
+
+def config_of(*servers: ServerProcess, **more: Any) -> dict[str, Any]:
+    *others, last = [each.info() for each in servers]
+    protocol = protocol_of(servers[0])
+    return {"connection": last, "remote_connections": others, "protocol": protocol, "schema": SCHEMAS[protocol]} | more
+
+
+async def asked(server: ServerProcess) -> dict[str, int]:
+    stats = await server.stats()
+    counts = stats["requests"] if isinstance(server, HttpWire) else stats["started"]
+    return {name: count for name, count in counts.items() if name not in ("Get", "GET /identity")}
+
+
+async def test_a_client_calls_and_asks_nothing(server: ServerProcess) -> None:
+    async with RemoteClient(server.target, schema=SCHEMAS[protocol_of(server)]) as client:
+        assert (await client.describe()).tasks
+        await call(await client.model("foo"))
+        await asyncio.gather(*(client.model(f"model-{number}") for number in range(100)))
+    assert await asked(server) == {CALLED[protocol_of(server)]: 1}
+
+
+async def test_a_blocking_client_calls_and_asks_nothing(server: ServerProcess) -> None:
+    def use() -> None:
+        with sync.RemoteClient(server.target, schema=SCHEMAS[protocol_of(server)]) as client:
+            assert client.describe().tasks
+            call(client.model("foo"))
+
+    await asyncio.to_thread(use)
+    assert await asked(server) == {CALLED[protocol_of(server)]: 1}
+
+
+async def test_a_finder_and_an_initializer_call_and_ask_nothing(server: ServerProcess) -> None:
+    finder = RemoteModelFinder(config_of(server))
+    found = await finder.find_model("foo")
+    assert found is not None
+    module = RemoteModelInitializer().init(found)
+    assert module is not None
+    async with module:
+        await call(module)
+    await finder.aclose()
+    assert await asked(server) == {CALLED[protocol_of(server)]: 1}
+
+
+async def test_pickled_handles_call_and_ask_nothing(server: ServerProcess) -> None:
+    async with RemoteClient(server.target, schema=SCHEMAS[protocol_of(server)]) as client:
+        pickled = pickle.dumps((client, await client.model("foo")))
+    other, module = pickle.loads(pickled)
+    await call(module)
+    await call(await other.model("foo"))
+    await other.aclose()
+    await module.aclose()
+    assert await asked(server) == {CALLED[protocol_of(server)]: 2}
+
+
+async def test_models_still_asks(server: ServerProcess) -> None:
+    async with RemoteClient(server.target, schema=SCHEMAS[protocol_of(server)]) as client:
+        assert await client.models()
+    assert list(await asked(server)) == [{"grpc": "GetModelsInfo", "http": "GET /info/models"}[protocol_of(server)]]
+
+
+async def test_a_schema_without_the_runtimes_own_services(wire: WireServer) -> None:
+    from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+    files = FileDescriptorSet.FromString(SCHEMAS["grpc"]).file
+    some = FileDescriptorSet(file=[each for each in files if each.name != "infoservice.proto"]).SerializeToString()
+    async with RemoteClient(wire.target, schema=some) as client:
+        await call(await client.model("foo"))
+        with pytest.raises(UnsupportedError, match="schema has no GetModelsInfo"):
+            await client.models()
+        with pytest.raises(UnsupportedError, match="schema has no DeployModel"):
+            await client.deploy_model("new", {"config.yml": b""})
+    assert await asked(wire) == {CALLED["grpc"]: 1}
+
+
+async def test_a_task_of_the_schema_is_chosen(server: ServerProcess) -> None:
+    task = {"grpc": "SampleTask", "http": "EchoTask"}[protocol_of(server)]
+    async with RemoteClient(server.target, schema=SCHEMAS[protocol_of(server)]) as client:
+        module = await client.model("foo", task=task)
+        await module.run({"grpc": {"name": "World"}, "http": "World"}[protocol_of(server)])
+        with pytest.raises(InputError, match=f"did you mean {task}"):
+            await client.model("foo", task=task[:-1])
+
+
+async def test_without_discovery_only_configured_models_are_known(server: ServerProcess) -> None:
+    finder = RemoteModelFinder(config_of(server, discover_models=False, supported_models={"foo": "an-id"}))
+    assert await finder.find_model("bar") is None
+    found = await finder.find_model("foo")
+    assert found is not None
+    assert found.module_id == "an-id"
+    assert await asked(server) == {}
+    await finder.aclose()
+
+
+@pytest.fixture
+def dead() -> Iterator[str]:
+    """A port where nobody listens, and nobody else can."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+async def test_of_several_servers_the_first_is_called_until_another_lists_the_model(
+    wire: WireServer, start_wire: Callable[..., WireServer]
+) -> None:
+    second = start_wire()
+    await second.faults(models=["bar"])
+    async with RemoteClient([wire.target, second.target], schema=SCHEMAS["grpc"]) as client:
+        await call(await client.model("bar"))
+        assert (await asked(wire), await asked(second)) == ({CALLED["grpc"]: 1}, {})
+        await client.models()
+        await call(await client.model("bar"))
+        await call(await client.model("nobody has it"))
+    assert (await asked(second))[CALLED["grpc"]] == 1
+    assert (await asked(wire))[CALLED["grpc"]] == 2
+
+
+async def test_the_host_may_depend_on_the_model(wire: WireServer) -> None:
+    # Names below localhost are this machine's.
+    connection = {"hostname": "{}.localhost", "port": wire.port}
+    finder = RemoteModelFinder({"connection": connection, "schema": SCHEMAS["grpc"]})
+    found = await finder.find_model("foo")
+    assert found is not None
+    assert found.connection.hostname == "foo.localhost"
+    with pytest.raises(InputError, match="DNS"):
+        await finder.find_model("no label!")
+    await finder.aclose()
+
+
+async def test_a_client_whose_host_depends_on_the_model_describes_itself(wire: WireServer) -> None:
+    config = {"connection": {"hostname": "{}.localhost", "port": 1}, "schema": SCHEMAS["grpc"]}
+    async with RemoteClient.from_config({"finders": {"f": {"type": "REMOTE", "config": config}}}) as client:
+        assert "SampleTask" in (await client.describe()).tasks
+
+
+async def test_a_dead_server_is_told_by_the_call(dead: str) -> None:
+    async with RemoteClient(dead, schema=SCHEMAS["grpc"], retries=0) as client:
+        module = await client.model("foo")
+        with pytest.raises(UnavailableError):
+            await call(module)
+
+
+async def test_a_closed_client_gives_no_models(server: ServerProcess) -> None:
+    client = RemoteClient(server.target, schema=SCHEMAS[protocol_of(server)])
+    await client.aclose()
+    with pytest.raises(ClosedError):
+        await client.model("foo")
