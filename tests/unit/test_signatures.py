@@ -23,6 +23,18 @@ def test_parameters() -> None:
     assert str(ECHO) == "run_echo(zoo: Zoo, count: int, note: str | None = None, tags: list[str] | None = None) -> Zoo"
 
 
+def test_a_file_that_lists_the_fields_in_another_order() -> None:
+    # As protoc's of caikit's own .proto files: they have the unions last, whatever their numbers.
+    file = library()
+    for message in file.message_type:
+        fields = sorted(message.field, key=lambda each: (each.HasField("oneof_index"), each.number))
+        del message.field[:]
+        message.field.extend(fields)
+    other = describe({file.name: file}, ["caikit.runtime.Unit.UnitService"])
+    assert str(other) == str(DESCRIPTION)
+    assert list(other.type("Zoo").model_fields) == list(Zoo.model_fields)
+
+
 def test_streams() -> None:
     bidi = METHODS["run_echo_bidi_stream"]
     parameters: dict[str, Any] = {name: each.annotation for name, each in bidi.signature.parameters.items()}
