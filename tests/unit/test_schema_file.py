@@ -93,9 +93,9 @@ async def test_what_cannot_be_used_is_told_at_the_first_use(target: str, given: 
         if given == b"\x0a\x03\x0a\x01a":
             assert not (await client.describe()).tasks
             return
-        with pytest.raises(SchemaError, match="a.schema: "):
+        with pytest.raises(SchemaError, match=r"a\.schema: "):
             await client.describe()
-        with pytest.raises(SchemaError, match="a.schema: "):
+        with pytest.raises(SchemaError, match=r"a\.schema: "):
             await client.model("foo")
 
 
@@ -126,7 +126,7 @@ def test_the_configuration_takes_a_path(tmp_path: Path) -> None:
 def test_the_environment_may_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODEL_MANAGEMENT_FINDERS_F_CONFIG_SCHEMA", str(tmp_path / "missing.binpb"))
     config = {"connection": {"hostname": "h", "port": 1}}
-    with pytest.raises(ConfigurationError, match="missing.binpb"):
+    with pytest.raises(ConfigurationError, match=r"missing\.binpb"):
         RemoteClient.from_config({"finders": {"f": {"type": "REMOTE", "config": config}}})
 
 
