@@ -8,9 +8,11 @@ import socket
 import struct
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self, cast
 
+import grpc
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
@@ -29,7 +31,8 @@ class Edge(ABC):
 
     Attributes:
         faults: a method's or route's end -> what becomes of its next requests, one each: a status that a page comes
-            with, `end` or `reset` of the connection, `silence`, over gRPC a `RST_STREAM`'s code; None relays.
+            with, `end` or `reset` of the connection, `silence`; over gRPC a status by its name, which is told as soon
+            as the call begins, or a `RST_STREAM`'s code; None relays.
         delay: seconds before a request is relayed.
         seen: how many requests of each method or route came.
         most: requests that waited for an answer at a time, at most.
@@ -58,7 +61,7 @@ class Edge(ABC):
     @abstractmethod
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None: ...
 
-    def arrived(self, name: str) -> Fault:
+    def arrived(self, name: str, headers: Iterable[tuple[str, str]]) -> Fault:
         """Count a request that has come; what is to become of it."""
         self.seen[name] += 1
         self.waiting += 1
@@ -167,9 +170,11 @@ class _Front(_Side):
     def happened(self, event: Event) -> None:
         stream = int(getattr(event, "stream_id", None) or 0)
         if isinstance(event, RequestReceived):
-            name = dict(event.headers)[b":path"].decode()
-            fault = self.edge.arrived(name)
-            if fault is None:
+            headers = {key.decode(): value.decode("latin-1") for key, value in event.headers}
+            fault = self.edge.arrived(headers[":path"], headers.items())
+            if fault is not None and fault in grpc.StatusCode.__members__:
+                self._refuse(stream, grpc.StatusCode[fault])
+            elif fault is None:
                 self._early[stream] = [event]
                 asyncio.get_running_loop().call_later(self.edge.delay, self._relay, stream)
             else:
@@ -193,6 +198,13 @@ class _Front(_Side):
                 super().happened(each)
         self.flush()
         self.other.flush()
+
+    def _refuse(self, stream: int, status: grpc.StatusCode) -> None:
+        self.edge.waiting -= 1
+        told = [("grpc-status", str(status.value[0])), ("grpc-message", "the edge lets no such call through")]
+        head = [(":status", "200"), ("content-type", "application/grpc"), *told]
+        self.http2.send_headers(stream, head, end_stream=True)
+        self._kept[stream] = "silence"  # whatever more comes of the request
 
     def _fail(self, stream: int, fault: str) -> None:
         assert self.transport is not None
@@ -261,7 +273,7 @@ class HttpEdge(Edge):
             try:
                 while (request := await read_head(reader)) is not None:
                     request.body = await read_body(reader, request)
-                    fault = self.arrived(request.key)
+                    fault = self.arrived(request.key, request.headers)
                     await (self._relay(request, writer) if fault is None else self._fail(writer, fault))
                     if writer.transport.is_closing():
                         return
