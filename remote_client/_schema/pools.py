@@ -48,7 +48,7 @@ def pool_of(files: Mapping[str, FileDescriptorProto], budget: Budget | None = No
         SchemaError: they do not fit together, have names that are none, or spend the budget.
     """
     pool, budget = DescriptorPool(), budget or Budget()
-    for file in _in_order(files):
+    for file in in_order(files):
         if file.name not in WELL_KNOWN_FILES:
             check_file(file, budget)
         try:
@@ -59,7 +59,7 @@ def pool_of(files: Mapping[str, FileDescriptorProto], budget: Budget | None = No
     return pool
 
 
-def _in_order(files: Mapping[str, FileDescriptorProto]) -> list[FileDescriptorProto]:
+def in_order(files: Mapping[str, FileDescriptorProto]) -> list[FileDescriptorProto]:
     """Return the files, each after those it depends on."""
     needed: dict[str, FileDescriptorProto] = {}
     waiting = [*files]

@@ -79,22 +79,34 @@ def _protocol_of(description: ServiceDescription) -> Protocol | None:
 
 def _read(given: Any, option: str) -> SchemaFile:
     if isinstance(given, (bytes, bytearray, memoryview)):
-        return _schema_of(bytes(given), "what was given", option)
+        return file_of(bytes(given), "what was given", option)
     if not isinstance(given, (str, os.PathLike)):
         raise ConfigurationError(
             f"{option}: give the path or the bytes of a schema, or a ServiceDescription, not {type(given).__name__}"
         )
     path = Path(os.fsdecode(given))
+    if path.suffix == ".proto" or path.is_dir():
+        return _compiled(path, option)
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         told = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"{option}: {path} cannot be read: {told}") from None
-    return _schema_of(data, str(path), option)
+    return file_of(data, str(path), option)
 
 
-def _schema_of(data: bytes, name: str, option: str) -> SchemaFile:
-    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+def _compiled(path: Path, option: str) -> SchemaFile:
+    from .proto_files import compile_protos  # here, because few need what it loads
+
+    try:
+        return SchemaFile(compile_protos(path), str(path), "grpc")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{option}: {error}") from None
+
+
+def file_of(data: bytes, name: str, option: str) -> SchemaFile:
+    """Return the schema that a file holds; see `read_schema`."""
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and not _begins_alike(data):
         return SchemaFile(data, name, "http")
     if not _is_set(data):
         raise ConfigurationError(
@@ -102,6 +114,11 @@ def _schema_of(data: bytes, name: str, option: str) -> SchemaFile:
             "--include_imports` and `buf build` make it, nor an OpenAPI document as JSON"
         )
     return SchemaFile(data, name, "grpc")
+
+
+def _begins_alike(data: bytes) -> bool:
+    """Whether these are files of which the first has 123 bytes: they begin as a JSON document may."""
+    return data.startswith(b"\n{") and _is_set(data)
 
 
 def _is_set(data: bytes) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from remote_client import RemoteClient, sync
 from remote_client._schema.schema_file import read_schema
@@ -43,6 +44,13 @@ async def test_a_description_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize("blank", [b"", b"\n  ", b"\xef\xbb\xbf"])
 def test_a_document_may_begin_with_blanks(blank: bytes) -> None:
     assert read_schema(blank + DOCUMENT, "http")
+
+
+def test_descriptors_may_begin_as_a_document_does() -> None:
+    file = FileDescriptorProto(name="a.proto", package="p" * 112)
+    data = FileDescriptorSet(file=[file]).SerializeToString()
+    assert data.startswith(b"\n{")
+    assert read_schema(data, "grpc")
 
 
 @pytest.mark.parametrize(
