@@ -37,6 +37,7 @@ from .hooks import Hook, check_hooks
 from .initializer import RemoteModelInitializer
 from .jobs import PredictionJob, TrainingJob, start
 from .module import RemoteModuleBase
+from .module_config import declaration_from
 from .polls import Server
 from .settings import (
     CallOptions,
@@ -197,13 +198,16 @@ class RemoteClient(Handle):
             declared, task = (task, None) if is_module else (declared, task.__name__)
         if declared is not None and (task is not None or not isinstance(declared, type)):
             raise InputError("model(): give a declared class, or the name of a task as task=")
-        found = await self._finder.locate(name)
+        declaration = None if declared is None else declaration_from(declared)
+        found = await self._finder.locate(name, declaration)
         if found is None:
             raise await self._not_found(name)
         server, config, description = found
-        chosen = declared or (config.declaration.module if config.declaration and task else None)
-        if chosen is not None:  # of the model's own declaration the task that is meant
-            config.declare(chosen, description, task=task)
+        known = config.declaration
+        if declaration is not None and (known is None or known.module is not declaration.module):
+            config.bind(declaration, description)
+        elif known is not None and task is not None:  # of the model's own declaration the task that is meant
+            config.declare(known.module, description, task=task)
         if task is not None:
             config.choose_task(task)
         options = CallOptions(

@@ -59,6 +59,19 @@ class DeclaredMethod:
 
 
 @dataclass(frozen=True)
+class SchemaPath:
+    """Where a declared module's schema is. It is read when it is first needed.
+
+    Attributes:
+        beside: the class that names it.
+        name: the file's path from the file of that class.
+    """
+
+    beside: type
+    name: str
+
+
+@dataclass(frozen=True)
 class Declaration:
     """What a declared module's class says.
 
@@ -69,6 +82,7 @@ class Declaration:
         version: its version.
         methods: its methods.
         train: its training; None where it declares none.
+        schema: the schema of its servers; None where the class names none.
     """
 
     module: type
@@ -77,6 +91,7 @@ class Declaration:
     version: str
     methods: tuple[DeclaredMethod, ...]
     train: DeclaredMethod | None
+    schema: SchemaPath | None = None
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -107,7 +122,9 @@ def taskmethod(task: str | type | None = None) -> Callable[[F], F]:
     return mark
 
 
-def module(id: str = "", name: str = "", version: str = "", *, task: str | type | None = None) -> Callable[[C], C]:
+def module(
+    id: str = "", name: str = "", version: str = "", *, task: str | type | None = None, schema: str | None = None
+) -> Callable[[C], C]:
     """Declare a module. Models whose module has this id are of this class from now on.
 
     Args:
@@ -115,10 +132,14 @@ def module(id: str = "", name: str = "", version: str = "", *, task: str | type 
         name: its name; the class's without it.
         version: its version.
         task: the task of methods that name none.
+        schema: the schema of the servers, which are not asked for their own then: the path, from the Python file of the
+            class, of a file that `remote-client stubs -o` or `remote-client schema -o` wrote. It is read when it is
+            first needed. Classes derived from this one have it too.
     """
 
     def mark(declared: C) -> C:
-        setattr(declared, _DECLARED, (id, name or declared.__name__, version, _name(task)))
+        path = None if schema is None else SchemaPath(declared, schema)
+        setattr(declared, _DECLARED, (id, name or declared.__name__, version, _name(task), path))
         if id:
             registry[id] = declared
         return declared
@@ -141,12 +162,11 @@ def declaration_of(module: type) -> Declaration:
     Raises:
         ConfigurationError: it is no declared module, or a method's annotations cannot be used.
     """
-    for each in module.__mro__:
-        if _DECLARED in vars(each):
-            id, name, version, task = vars(each)[_DECLARED]
-            break
-    else:
+    declared = [vars(each)[_DECLARED] for each in module.__mro__ if _DECLARED in vars(each)]
+    if not declared:
         raise ConfigurationError(f"{module.__name__} is no declared module: put @module(id, name, version) above it")
+    id, name, version, task, _ = declared[0]
+    schema = next((path for *_, path in declared if path is not None), None)
     methods = [
         _method(module, method, getattr(method, _TASK) or task)
         for _, method in inspect.getmembers(module, inspect.isfunction)
@@ -154,7 +174,7 @@ def declaration_of(module: type) -> Declaration:
     ]
     train = vars(module).get("train")
     trained = _method(module, train, "") if inspect.isfunction(train) else None
-    return Declaration(module, id, name, version, tuple(methods), trained)
+    return Declaration(module, id, name, version, tuple(methods), trained, schema)
 
 
 def _method(module: type, method: Callable[..., Any], task: str) -> DeclaredMethod:

@@ -11,17 +11,19 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ._copies import Handle
+from ._schema.declared_schemas import schema_for
 from ._schema.info import ModelInfo, read_models, why
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from ._schema.schema_file import Schema, read_schema
 from ._schema.shared_names import meant
 from ._secrets import forgetful
 from ._shared import described, shared_connections
+from ._threads import aside
 from ._transport.balance import Balancer
 from ._transport.engine import AsyncTransport, check_transport, choose_engine
 from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller
-from .declare import registry
+from .declare import Declaration, declaration_of, registry
 from .errors import (
     ClosedError,
     ConfigurationError,
@@ -41,6 +43,7 @@ from .trainings import Trainings
 
 logger = logging.getLogger("remote_client")
 _Located = tuple[Server, ServiceDescription]
+_Found = tuple[Server, RemoteModuleConfig, ServiceDescription]
 _Listed = tuple[dict[str, ModelInfo], dict[str, set[str]]]
 """Models by name, and the ids of their modules by the modules' names."""
 MANY = 500
@@ -144,25 +147,46 @@ class RemoteModelFinder(Handle):
         found = await self.locate(model_path)
         return found[1] if found else None
 
-    async def locate(
-        self, model_path: str, schema: Schema | None = None
-    ) -> tuple[Server, RemoteModuleConfig, ServiceDescription] | None:
-        """As `find_model`, with the server, whose connections may be shared, and what it offers.
+    async def locate(self, model_path: str) -> _Found | None:
+        """As `find_model`, with the server, whose connections may be shared, and what it offers."""
+        self._check()
+        if self.schema is not None:
+            found = await self._trusted(model_path, self.schema)
+            return found and self._known(*found)
+        supported = self._supported(model_path)
+        if supported is not None and (found := await self.trust(model_path, supported)) is not None:
+            return found
+        located = await self._located(model_path)
+        return located and self._known(located[0], self._config_of(model_path, *located), located[1])
 
-        Args:
-            model_path: the model's name.
-            schema: what is known of its server, as the module's class tells it. The finder's own goes before.
+    def _known(self, server: Server, config: RemoteModuleConfig, description: ServiceDescription) -> _Found:
+        """A model that was found, of the class that its module's id is known by here."""
+        if config.module_id in registry:
+            config.declare(registry[config.module_id], description)
+        return server, config, description
+
+    def _supported(self, name: str) -> Declaration | None:
+        """What the class declares that a model is configured to be of."""
+        supported = self.config.supported_models.get(name)
+        declared = registry.get(supported.module_id) if supported else None
+        return None if declared is None else declaration_of(declared)
+
+    async def trust(self, model_path: str, declaration: Declaration) -> _Found | None:
+        """As `locate`, by what the module's class tells of its servers, of which none is asked.
+
+        Returns:
+            None where it does not tell enough, or the finder has a schema of its own.
         """
         self._check()
-        schema = self.schema or schema
-        found = await (self._located(model_path) if schema is None else self._trusted(model_path, schema))
-        if found is None:
+        if self.schema is not None:
             return None
-        config = self._config_of(model_path, *found)
-        config.schema = None if schema is None else found[1]
-        return found[0], config, found[1]
+        schema = await aside(schema_for, declaration, self.config.protocol)
+        found = None if schema is None else await self._trusted(model_path, schema)
+        if found is not None:
+            found[1].bind(declaration, found[2])
+        return found
 
-    async def _trusted(self, name: str, schema: Schema) -> _Located | None:
+    async def _trusted(self, name: str, schema: Schema) -> _Found | None:
         """Where a model is that nobody is asked for: on a server that listed it, else on the first."""
         if not self.config.discover_models and name not in self.config.supported_models:
             return None
@@ -170,7 +194,9 @@ class RemoteModelFinder(Handle):
         description = await description_of(schema)
         if schema is self.schema:
             self._take(server, description)
-        return server, description
+        config = self._config_of(name, server, description)
+        config.schema = schema
+        return server, config, description
 
     async def _located(self, model_path: str) -> _Located | None:
         """Where a model is that servers are asked for."""
@@ -217,7 +243,7 @@ class RemoteModelFinder(Handle):
         info = server.models.get(model_path) or ModelInfo(
             name=model_path, module_id=supported.module_id if supported else ""
         )
-        config = RemoteModuleConfig(
+        return RemoteModuleConfig(
             connection=server.connection,
             protocol=self.config.protocol,
             model_key=self.config.model_key,
@@ -229,9 +255,6 @@ class RemoteModelFinder(Handle):
             trainings=list(description.trainings.values()),
             tasks_known=chosen is not None,
         )
-        if info.module_id in registry:
-            config.declare(registry[info.module_id], description)
-        return config
 
     def deployed(self, server: Server, name: str, info: ModelInfo) -> None:
         """Record a deployed model: its server has it at once, even if it does not list it yet or is unreachable."""

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from ._schema.info import ModelInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
-from ._schema.schema_file import Schema
 from ._transport.balance import Balancer
 from ._transport.manager import ConnectionManager
 from ._transport.retry import NOT_HERE
+from .declare import Declaration
 from .errors import (
     DeadlineExceededError,
     UnavailableError,
@@ -80,10 +80,17 @@ class Finders:
         return answer
 
     async def locate(
-        self, model_path: str, schema: Schema | None = None
+        self, model_path: str, declaration: Declaration | None = None
     ) -> tuple[Server, RemoteModuleConfig, ServiceDescription] | None:
-        """See `RemoteModelFinder.locate`. One that cannot be asked does not keep the others from being asked."""
-        found, errors = await first([partial(each.locate, model_path, schema) for each in self._finders], stagger=True)
+        """See `RemoteModelFinder.locate`. One that cannot be asked does not keep the others from being asked.
+
+        Args:
+            model_path: the model's name.
+            declaration: of the class that was given for it. What it tells of the server need not be asked.
+        """
+        if declaration is not None and (found := await self._finders[0].trust(model_path, declaration)) is not None:
+            return found
+        found, errors = await first([partial(each.locate, model_path) for each in self._finders], stagger=True)
         if len(errors) == len(self._finders):
             raise errors[0]
         return found

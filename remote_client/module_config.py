@@ -9,8 +9,9 @@ from typing import Any, Self
 from ._schema.caikit_modules import declaration_of_caikit, is_caikit_module, module_of_id
 from ._schema.declared import bind, server_codec
 from ._schema.declared_http import description_of
+from ._schema.declared_schemas import schema_for
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
-from ._schema.schema_file import Schema
+from ._schema.schema_file import Schema, SchemaFile
 from ._schema.shared_names import Tasks, choices, meant, narrowed, sharers, the_one_meant
 from ._schema.unbound import UnboundCodec, shared_name, unbound, unbound_method
 from .declare import Declaration, declaration_of, registry
@@ -67,8 +68,8 @@ class RemoteModuleConfig:
     ) -> Self:
         """The configuration of a model whose module is known here. Sends nothing.
 
-        Over gRPC the first call reads the server's description of itself, and raises a `SchemaError` where that
-        disagrees; over HTTP the declaration is enough.
+        Over gRPC the first call reads the schema that the class has, or the server's description of itself, and raises
+        a `SchemaError` where that disagrees; over HTTP the declaration is enough.
 
         Args:
             module_reference: a declared class, an instance of one, or the id of one; or a class, an instance or an id
@@ -79,10 +80,10 @@ class RemoteModuleConfig:
             model_path: the model's name on the server.
 
         Raises:
-            ConfigurationError: no module is known by this reference, or it cannot be used.
+            ConfigurationError: no module is known by this reference, or it or its schema cannot be used.
         """
         check_protocol(connection_info, protocol)
-        declaration = _declaration(module_reference)
+        declaration = declaration_from(module_reference)
         config = cls(connection_info, protocol, model_key, unbound(declaration), model_path)
         config.module_id, config.module_name = declaration.id, declaration.name
         if protocol == "http":
@@ -91,6 +92,7 @@ class RemoteModuleConfig:
         if declaration.train is not None:
             config.train_method = unbound_method(declaration.train, declaration.module.__name__)
         config.declaration, config.tasks_known, config.bound = declaration, True, False
+        config.schema = schema_for(declaration, protocol)
         return config
 
     def declare(self, declared: type, description: ServiceDescription, *, task: str | None = None) -> None:
@@ -109,7 +111,7 @@ class RemoteModuleConfig:
         if task is not None:
             tasks = [(key, each.methods) for key, each in description.tasks.items()]
             description = narrowed(description, self._key_of(tasks, task))
-        self.bind(_declaration(declared), description)
+        self.bind(declaration_from(declared), description)
 
     def choose_task(self, task: str) -> None:
         """Keep the methods of one task.
@@ -184,7 +186,8 @@ class RemoteModuleConfig:
 
     def bind(self, declaration: Declaration, description: ServiceDescription) -> None:
         """As `declare`, of what a class declares."""
-        self.task_methods, training = bind(declaration, description, self.protocol, self.module_id)
+        told_by = self.schema.name if isinstance(self.schema, SchemaFile) else "the server"
+        self.task_methods, training = bind(declaration, description, self.protocol, self.module_id, told_by)
         self.train_method = training or self.train_method
         self.declaration = declaration
         self.tasks_known = self.bound = True
@@ -207,7 +210,7 @@ class RemoteModuleConfig:
 
 
 def _unpickled(kind: type[RemoteModuleConfig], values: dict[str, Any], declared: type | None) -> RemoteModuleConfig:
-    declaration = None if declared is None else _declaration(declared)
+    declaration = None if declared is None else declaration_from(declared)
     config = kind(**values | {"declaration": declaration, "bound": False})
     if config.declared_only and declaration is not None:
         config.bind_declared(declaration)
@@ -220,8 +223,12 @@ def _identity(rpc: RemoteRPCDescriptor) -> Hashable:
     return rpc.name, rpc.path, rpc.task, rpc.module, str(rpc.signature) if isinstance(codec, UnboundCodec) else codec
 
 
-def _declaration(reference: Any) -> Declaration:
-    """What a class, an instance or an id declares."""
+def declaration_from(reference: Any) -> Declaration:
+    """Return what a class, an instance or an id declares.
+
+    Raises:
+        ConfigurationError: no module is known by this reference, or it cannot be used.
+    """
     if isinstance(reference, str):
         found = registry.get(reference) or module_of_id(reference)
         if found is None:

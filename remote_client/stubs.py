@@ -35,18 +35,19 @@ _MAX_LETTERS = 64 * 1024 * 1024
 """Of a file: types that share parts may be short to tell and long to write."""
 
 
-def write(description: ServiceDescription, target: str, *, blocking: bool = False) -> str:
+def write(description: ServiceDescription, target: str, *, blocking: bool = False, schema: str | None = None) -> str:
     """The file's text, the same for the same runtime.
 
     Args:
         description: what the runtime offers.
         target: what the file says it is of.
         blocking: for `remote_client.sync`.
+        schema: the name of the file beside it that has the schema; None where there is none.
 
     Raises:
         SchemaError: the file would be too large.
     """
-    text = _Writer(description, blocking).text(target)
+    text = _Writer(description, blocking, schema).text(target)
     try:
         ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -55,9 +56,10 @@ def write(description: ServiceDescription, target: str, *, blocking: bool = Fals
 
 
 class _Writer:
-    def __init__(self, description: ServiceDescription, blocking: bool) -> None:
+    def __init__(self, description: ServiceDescription, blocking: bool, schema: str | None) -> None:
         self._description = description
         self._blocking = blocking
+        self._schema = [] if schema is None else [f"schema={literal(schema)}"]
         self._full_names = {kind: name for name, kind in description.types.items()}
         methods = [each for task in description.tasks.values() for each in _methods(task)]
         methods += description.trainings.values()
@@ -147,8 +149,11 @@ class _Writer:
 
     # -- tasks and trainings ----------------------------------------------------------------------------------------
 
+    def _declared(self, *arguments: str) -> Iterator[str]:
+        yield from call("", f"@{self._imports.name('module')}(", [*arguments, *self._schema], ")")
+
     def _task(self, task: str) -> Iterator[str]:
-        yield f"@{self._imports.name('module')}(task={literal(task)})"
+        yield from self._declared(f"task={literal(task)}")
         yield f"class {self._names.tasks[task]}({self._imports.name('RemoteModuleBase')}):"
         yield f'    """Modules of the task {words(task, WIDTH - 40)}."""'
         for method in _methods(self._description.tasks[task]):
@@ -159,8 +164,7 @@ class _Writer:
     def _training(self, key: str, training: RemoteRPCDescriptor) -> Iterator[str]:
         own = self._names.trainings[key]
         base = self._names.tasks.get(training.task) or self._imports.name("RemoteModuleBase")
-        arguments = [f"name={literal(self._names.modules[key])}", f"task={literal(training.task)}"]
-        yield f"@{self._imports.name('module')}({', '.join(arguments)})"
+        yield from self._declared(f"name={literal(self._names.modules[key])}", f"task={literal(training.task)}")
         yield f"class {own}({base}):"
         yield f'    """The module {words(training.module, WIDTH - 50)}, which can be trained."""'
         yield ""

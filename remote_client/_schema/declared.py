@@ -25,23 +25,34 @@ from .unbound import SharedName, unbound_method
 
 
 def bind(
-    declaration: Declaration, description: ServiceDescription, protocol: Protocol, module_id: str = ""
+    declaration: Declaration,
+    description: ServiceDescription,
+    protocol: Protocol,
+    module_id: str = "",
+    told_by: str = "the server",
 ) -> tuple[list[tuple[str, list[RemoteRPCDescriptor]]], RemoteRPCDescriptor | None]:
     """The declared methods and the declared training, as the server runs them.
 
     Methods with streamed inputs, which HTTP has not, are there over HTTP too, and raise an UnsupportedError.
 
+    Args:
+        declaration: what a class declares.
+        description: what the server offers.
+        protocol: what the server speaks.
+        module_id: the id of the model's module, as far as that is known.
+        told_by: whose description it is: the server's, or a file's.
+
     Raises:
         SchemaError: declaration and server disagree; all differences are told.
     """
     try:
-        return _bind(declaration, description, protocol, module_id)
+        return _bind(declaration, description, protocol, module_id, told_by)
     except RecursionError:
         raise SchemaError(f"{declaration.module.__name__}: the types are nested too deeply") from None
 
 
 def _bind(
-    declaration: Declaration, description: ServiceDescription, protocol: Protocol, module_id: str
+    declaration: Declaration, description: ServiceDescription, protocol: Protocol, module_id: str, told_by: str
 ) -> tuple[list[tuple[str, list[RemoteRPCDescriptor]]], RemoteRPCDescriptor | None]:
     wrong: list[str] = []
     if declaration.id and module_id and declaration.id != module_id:
@@ -85,7 +96,7 @@ def _bind(
             others = ", ".join(each.module for each in description.trainings.values()) or "none"
             wrong.append(f"train: the server has no training of {declaration.module.__name__}; it has {others}")
     if wrong:
-        raise SchemaError(f"{declaration.module.__name__} disagrees with the server: {'; '.join(wrong)}")
+        raise SchemaError(f"{declaration.module.__name__} disagrees with {told_by}: {'; '.join(wrong)}")
     return list(methods.items()), training
 
 

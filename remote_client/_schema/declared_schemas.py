@@ -1,0 +1,59 @@
+"""The schema file that a declared module's class names: beside the Python file, wherever that was imported from."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import ModuleType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ..declare import Declaration, SchemaPath
+from ..errors import ConfigurationError
+from ..settings import Protocol
+from .schema_file import SchemaFile, file_of
+
+_files: WeakKeyDictionary[ModuleType, tuple[Any, dict[str, SchemaFile]]] = WeakKeyDictionary()
+"""Python module -> its spec, which is a new one after a reload, and the files that were read for its classes."""
+
+
+def schema_for(declaration: Declaration, protocol: Protocol) -> SchemaFile | None:
+    """Return the schema of a class's servers, or None where it tells none for this protocol. A file is read once.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or is no schema.
+    """
+    schema = None if declaration.schema is None else _schema_at(declaration.schema)
+    return schema if schema is not None and schema.protocol == protocol else None
+
+
+def _schema_at(path: SchemaPath) -> SchemaFile:
+    option = f"{path.beside.__name__}: schema"
+    module = sys.modules.get(path.beside.__module__)
+    if module is None or getattr(module, "__file__", None) is None:
+        raise ConfigurationError(
+            f"{option}: {path.name} is beside the file of the class, and {path.beside.__module__} has no file"
+        )
+    known = _files.get(module)
+    if known is None or known[0] is not module.__spec__:
+        known = _files[module] = module.__spec__, {}
+    files = known[1]
+    if path.name not in files:
+        files[path.name] = _read(module, path, option)
+    return files[path.name]
+
+
+def _read(module: ModuleType, path: SchemaPath, option: str) -> SchemaFile:
+    assert module.__file__ is not None
+    full = os.path.normpath(os.path.join(os.path.dirname(module.__file__), path.name))
+    loader = getattr(module, "__loader__", None)
+    try:
+        if hasattr(loader, "get_data"):  # of a zip file, too
+            data = loader.get_data(full)
+        else:
+            with open(full, "rb") as file:
+                data = file.read()
+    except (OSError, ValueError) as error:
+        told = getattr(error, "strerror", None) or "there is no such file"
+        raise ConfigurationError(f"{option}: {full} cannot be read: {told}") from None
+    return file_of(data, full, option)
