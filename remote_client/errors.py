@@ -215,6 +215,37 @@ class SchemaError(RemoteClientError):
     def __init__(self, message: str) -> None:
         super().__init__(clean(message))  # it quotes the server
 
+    def __str__(self) -> str:
+        return str(self.args[0])  # of those that are a call's errors, too
+
+
+class SchemaUnavailableError(SchemaError):
+    """The server, or a gateway before it, refuses to describe its services. docs/schemas.md tells how to do without.
+
+    A refusal for credentials is an `UnauthenticatedError` or a `PermissionDeniedError` as well; one by a reset stream
+    (RST_STREAM) that may pass is an `UnavailableError`.
+
+    Attributes:
+        error: the server's own error, which is the `__cause__`, too.
+    """
+
+    error: RemoteCallError
+
+    def __init__(self, message: str, error: RemoteCallError | None = None) -> None:
+        super().__init__(message)
+        if error is not None:
+            self.error = self.__cause__ = error
+
+    @property
+    def code(self) -> grpc.StatusCode:
+        """The status of the server's error as gRPC's enum, whatever the protocol."""
+        return self.error.code
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        if "error" in vars(self):
+            self.__cause__ = self.error  # one object, as before
+
 
 class RemoteCallError(RemoteClientError):
     """A call failed. `str()` tells the status, the server's words, and where it happened.
@@ -231,6 +262,7 @@ class RemoteCallError(RemoteClientError):
         outcome_known: whether it is certain that the call did nothing: the server refused it, or it was never sent.
         pushback: seconds after which the server wants to be asked again; below 0 never, None where it did not say.
         shed: whether an overloaded server dropped the call (a bare CANCELLED that nobody here asked for).
+        reset: whether the server, or a proxy before it, reset the call's stream (RST_STREAM).
         previous: the errors of the attempts before this one, in order.
     """
 
@@ -238,6 +270,7 @@ class RemoteCallError(RemoteClientError):
     outcome_known: bool = False
     pushback: float | None = None
     shed: bool = False
+    reset: bool = False
     previous: tuple[RemoteCallError, ...] = ()
 
     def __init__(

@@ -123,7 +123,7 @@ class RemoteModelFinder(Handle):
         balancer = self._balancers.setdefault(name, Balancer([]))
         having = [each for each in self._fixed if name in each.models]
         until = asyncio.get_running_loop().time() + SHORT
-        await wait([self._begin_to_describe(each) for each in having if each.description is None], lambda: until)
+        await wait([self._begin_to_describe(each) for each in having if each.is_untold], lambda: until)
         self._rebalance()
         return balancer if len(balancer.servers) else None
 
@@ -508,7 +508,7 @@ class RemoteModelFinder(Handle):
         for name in [each for each in server.deployed if each in listed]:
             del server.deployed[name]
         server.models, server.module_ids, server.error = server.deployed | listed, module_ids, None
-        if self._balancers and server.description is None:
+        if self._balancers and server.is_untold:
             self._begin_to_describe(server)
         self._rebalance()
 

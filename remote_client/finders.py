@@ -15,6 +15,7 @@ from ._transport.retry import NOT_HERE
 from .declare import Declaration
 from .errors import (
     DeadlineExceededError,
+    SchemaUnavailableError,
     UnavailableError,
     UnimplementedError,
     UnsupportedError,
@@ -71,9 +72,12 @@ class Finders:
         return servers
 
     async def first_answer(self, ask: Callable[[Server], Awaitable[T]]) -> T:
-        """Return the first server's answer, or the next one's if the first is unreachable, silent or ailing."""
+        """Return the first server's answer, or the next one's if the first is unreachable, silent or ailing.
+
+        A server that refuses to describe itself cannot be asked either.
+        """
         servers = sorted(self.known, key=lambda each: each.is_ailing)
-        unreachable = (UnavailableError, DeadlineExceededError)
+        unreachable = (UnavailableError, DeadlineExceededError, SchemaUnavailableError)
         answer, errors = await first([partial(ask, each) for each in servers], stagger=True, failures=unreachable)
         if answer is None:
             raise errors[0]

@@ -12,7 +12,7 @@ from ._schema.info import ModelInfo
 from ._schema.rpc import ServiceDescription
 from ._shared import forget
 from .calls import Caller
-from .errors import DeadlineExceededError, SchemaError
+from .errors import DeadlineExceededError, SchemaError, SchemaUnavailableError
 from .patience import Said, for_all, for_first, wait
 from .settings import ConnectionInfo
 
@@ -49,6 +49,11 @@ class Server:
     def is_ailing(self) -> bool:
         """Whether it failed when it was last asked: nobody waits for it long."""
         return self.error is not None or self.caller.connections.health.ailing
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether it can be asked what it can do: that is not known, and it did not refuse to tell just now."""
+        return self.description is None and not isinstance(self.refusal, SchemaUnavailableError)
 
     def forget(self) -> None:
         """Read anew what it can do when that is next needed: an answer showed that it is something else."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from . import _threads
-from ._schema.budget import Budget, LateDescriptionError
+from ._schema.budget import Budget
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from ._schema.schema_file import Schema
 from .calls import Caller
@@ -26,9 +26,10 @@ from .errors import (
     PicklingError,
     RemoteCallError,
     SchemaError,
-    UnavailableError,
+    SchemaUnavailableError,
     UnimplementedError,
 )
+from .refusals import raise_refusal
 from .settings import CallOptions, ConnectionInfo, Protocol
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ async def read_schema(caller: Caller, protocol: Protocol) -> ServiceDescription:
     Clients that ask the same at the same time ask once.
 
     Raises:
+        SchemaUnavailableError: the server refuses to describe itself.
         SchemaError: the server's description of itself cannot be used.
         RemoteCallError: the server could not be asked.
     """
@@ -129,33 +131,14 @@ def usual_method(protocol: Protocol, name: str) -> RemoteRPCDescriptor | None:
     return openapi.usual(name)
 
 
-class AbsentDescriptionError(SchemaError, UnavailableError):
-    """The server could not be asked what it can do, or a proxy answered that it is away."""
-
-
-_KINDS: dict[type[RemoteCallError], type[SchemaError]] = {
-    DeadlineExceededError: LateDescriptionError,
-    UnavailableError: AbsentDescriptionError,
-}
-
-
-def _is_answer(error: RemoteCallError) -> bool:
-    """Whether it is the server that does not tell; else it was not reached, or the target is another one."""
-    if error.http_status is not None:
-        return not 300 <= error.http_status < 400
-    return not error.outcome_known
-
-
 async def _read_openapi(caller: Caller, budget: Budget) -> ServiceDescription:
     from ._schema import openapi
 
+    path = openapi.DOCUMENT
     try:
-        document = await _hurried(caller, budget).send(openapi.DOCUMENT, b"", max_size=budget.left("bytes"))
+        document = await _hurried(caller, budget).send(path, b"", max_size=budget.left("bytes"))
     except RemoteCallError as error:
-        if not _is_answer(error):
-            raise
-        kind = next((kind for cause, kind in _KINDS.items() if isinstance(error, cause)), SchemaError)
-        raise kind(f"{caller.target} does not give its OpenAPI document ({openapi.DOCUMENT}): {error}") from error
+        raise_refusal(error, path, f"{caller.target} does not give its OpenAPI document ({path})")
     return await _shared((openapi.describe, document), budget)
 
 
@@ -165,7 +148,9 @@ async def _read_files(caller: Caller, budget: Budget) -> ServiceDescription:
     newest, older = reflection.PATHS
     try:
         reader = await _reflect(caller, newest, budget)
-    except UnimplementedError:
+    except SchemaUnavailableError as refused:
+        if not isinstance(refused.error, UnimplementedError):
+            raise
         reader = await _reflect(caller, older, budget)
     return await _shared((reflected.describe_told, tuple(reader.files.values()), tuple(reader.services)), budget)
 
@@ -306,10 +291,10 @@ async def _reflect(caller: Caller, path: str, budget: Budget) -> ReflectionReade
     while requests:
         try:
             answers = await _hurried(caller, budget).exchange(path, requests, budget.left("bytes"))
-        except DeadlineExceededError as error:
-            if reader.services:
+        except RemoteCallError as error:
+            if isinstance(error, DeadlineExceededError) and reader.services:
                 raise budget.late() from error
-            raise
+            raise_refusal(error, path, f"{caller.target} does not describe itself")
         # Megabytes of descriptors, and tens of thousands of names, would hold up the loop.
         requests, asked = await _threads.aside(_feed, reader, answers), len(requests)
         if len(answers) < asked:

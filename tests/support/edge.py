@@ -22,7 +22,7 @@ from h2.exceptions import ProtocolError
 from .http_server import Request, plain, read_body, read_head
 
 PAGE = b"<html><head><title>Bad Gateway</title></head><body><hr>edge</body></html>"
-RESETS = {"CANCEL": ErrorCodes.CANCEL, "INTERNAL_ERROR": ErrorCodes.INTERNAL_ERROR}
+RESETS = {each.name: each for each in ErrorCodes}
 Fault = str | None
 
 

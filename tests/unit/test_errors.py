@@ -33,6 +33,7 @@ def test_a_status_of_the_future_is_unknown() -> None:
         (errors.ForkedError, (RuntimeError,)),
         (errors.UnsupportedError, ()),
         (errors.SchemaError, ()),
+        (errors.SchemaUnavailableError, (errors.SchemaError,)),
         (errors.DeadlineExceededError, (RemoteCallError, TimeoutError)),
         (errors.ModelNotFoundError, (errors.NotFoundError,)),
         (errors.ResponseTooLargeError, (errors.ResourceExhaustedError,)),
@@ -80,3 +81,13 @@ def test_copies(kind: type[RemoteCallError]) -> None:
         assert vars(other) == vars(error)
         assert str(other) == str(error)
         assert other.code is error.code
+
+
+def test_a_refused_schema_leads_to_the_servers_error() -> None:
+    error = errors.SchemaUnavailableError("h:1 refuses", errors.NotFoundError("nothing here", target="h:1"))
+    for other in (error, pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert str(other) == "h:1 refuses"
+        assert other.__cause__ is other.error
+        assert type(other.error) is errors.NotFoundError
+        assert vars(other.error) == vars(error.error)
+        assert other.code is grpc.StatusCode.NOT_FOUND

@@ -10,6 +10,7 @@ from math import inf
 
 import pytest
 
+from remote_client._schema.budget import LateDescriptionError
 from remote_client.errors import (
     CallCancelledError,
     DeadlineExceededError,
@@ -26,7 +27,7 @@ from remote_client.errors import (
     UnimplementedError,
     http_error_class,
 )
-from remote_client.reading import AbsentDescriptionError, LateDescriptionError
+from remote_client.refusals import AbsentDescriptionError
 from remote_client.waiting import Pace, Polling, Waiting, is_transient
 
 

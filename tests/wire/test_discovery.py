@@ -15,7 +15,7 @@ from remote_client.errors import (
     InvalidResponseError,
     ModelNotFoundError,
     PermissionDeniedError,
-    RemoteCallError,
+    SchemaUnavailableError,
     UnavailableError,
     UnimplementedError,
 )
@@ -227,14 +227,15 @@ async def test_the_newest_reflection_first(wire: WireServer, versions: list[str]
 async def test_no_reflection_at_all(wire: WireServer) -> None:
     await wire.faults(reflection_versions=[])
     async with RemoteClient(wire.info()) as client:
-        with pytest.raises(UnimplementedError):
+        with pytest.raises(SchemaUnavailableError) as caught:
             await client.model("foo")
+    assert isinstance(caught.value.error, UnimplementedError)
 
 
 async def test_a_failed_description_is_asked_for_again(wire: WireServer) -> None:
     await wire.faults(reflection_versions=[])
     async with RemoteClient(wire.info()) as client:
-        with pytest.raises(RemoteCallError):
+        with pytest.raises(SchemaUnavailableError):
             await client.model("foo")
         await wire.faults(reflection_versions=["v1"])
         assert (await client.model("foo")).config.model_path == "foo"

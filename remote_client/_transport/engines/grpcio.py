@@ -238,6 +238,7 @@ def failure_of(
     status, details = error.code().name, redacted(error.details() or "", call.secrets)
     broken = _broken_off(call, details, connection.target, within, uploads)
     if broken is not None:
+        broken.reset = _RESET.search(details) is not None
         return because(broken, error, call.secrets, _heard(error))
     kind, known, pushback = error_class(status), _is_known(status, details), None
     refused = _PROXY_ANSWER.search(details) if status == "UNAVAILABLE" else None
@@ -261,7 +262,7 @@ def failure_of(
         details = "the server is overloaded and dropped the call"
     http_status = int(refused[1]) if refused is not None and refusal is not None else None
     failure = kind(details, method=call.path[1:], target=connection.target, http_status=http_status)
-    failure.shed = shed
+    failure.shed, failure.reset = shed, _RESET.search(details) is not None
     failure.outcome_known = kind is TlsError or known
     failure.pushback = pushback or pushback_ms(dict(iter(trailers)).get("grpc-retry-pushback-ms"))
     return because(failure, error, call.secrets, _heard(error))

@@ -194,7 +194,7 @@ class Exchange:
             self.transport.enqueue(self, first=True)
         else:
             failure = self._error(UnavailableError, "the server refused the call without processing it")
-            failure.outcome_known = True
+            failure.outcome_known = failure.reset = True
             self.fail(failure)
 
     def on_lost(self, error: RemoteCallError) -> None:
@@ -316,8 +316,11 @@ class Exchange:
         told = f"the server, or a proxy before it, reset the stream (RST_STREAM, {error_name(code)})"
         reason = reset_reason(code, started=self.started, within=self.is_within(), uploads=self.is_streamed())
         if reason is None:
-            return self._error(error_class(RESET_CODES.get(code, "INTERNAL")), told)
-        return self._error(reason[0], f"{told}; {reason[1]}")
+            failure = self._error(error_class(RESET_CODES.get(code, "INTERNAL")), told)
+        else:
+            failure = self._error(reason[0], f"{told}; {reason[1]}")
+        failure.reset = True
+        return failure
 
     def is_within(self) -> bool:
         """Whether the call is in the middle of its stream of answers."""
