@@ -107,7 +107,7 @@ def test_stubs_are_written_through_it(
 ) -> None:
     assert main(["stubs", target(protocol), "--proxy", proxy.url()]) == 0
     assert "SampleTask" in capsys.readouterr().out
-    assert main(["stubs", target(protocol), "--proxy", "socks5://x:1"]) == 1
+    assert main(["stubs", target(protocol), "--proxy", "socks5://x:1"]) == 2
     assert "socks5:// proxies are not supported" in capsys.readouterr().err
 
 

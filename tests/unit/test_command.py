@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from remote_client import __version__
+from remote_client._cli import plain, schema, stubs
+from remote_client._cli.server import Server
+from remote_client.cli import main
 from tests.support.runtime import free_port
 
 STARTS = ["remote_client", "remote_client.cli"]
+WITHOUT_EXTRA = "import sys; sys.modules['cyclopts'] = None; from remote_client.cli import main; sys.exit(main())"
+EXTRA = ["with the extra", "without"]
+PROTOCOLS = ["grpc", "http"]
 
 
-def command(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", module, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def command(module: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    started = [sys.executable, "-W", "error", "-m", module, *arguments]
+    return subprocess.run(started, capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+def without_extra(*arguments: str) -> subprocess.CompletedProcess[str]:
+    started = [sys.executable, "-W", "error", "-c", WITHOUT_EXTRA, *arguments]
+    return subprocess.run(started, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture(params=EXTRA)
+def call(request: pytest.FixtureRequest) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command with its extra, and without it."""
+    return without_extra if request.param == "without" else lambda *arguments: command("remote_client", *arguments)
 
 
 @pytest.mark.parametrize("module", STARTS)
@@ -41,3 +60,144 @@ def test_a_server_that_is_away_exits_with_one(module: str) -> None:
     ended = command(module, "stubs", f"http://127.0.0.1:{free_port()}")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith("remote-client: ")
+
+
+def test_the_extra_is_needed_for_all_but_stubs(call: Any) -> None:
+    target = f"http://127.0.0.1:{free_port()}"
+    assert call("--version").stdout == f"{__version__}\n"
+    assert call("--help").returncode == 0
+    assert call().stderr.startswith("usage: remote-client ")
+    ended = call("stubs", target)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    ended = call("schema", "-t", target)
+    assert ended.returncode == (2 if call is without_extra else 1)
+    assert ("pip install 'remote-client[cli]'" in ended.stderr) == (call is without_extra)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("nothing", "nothing"),
+        ("stubs --nothing", "--nothing"),
+        ("stubs a:1 b:1", "b:1"),
+        ("stubs a:b", "the port must be a number"),
+        ("stubs -o stubs.txt", "a .py file"),
+        ("stubs -t a:1 --proxy socks5://b", "socks5:// proxies are not supported"),
+        ("stubs -o", "-o"),
+    ],
+)
+def test_wrong_use_is_told_in_a_line(call: Any, arguments: str, told: str) -> None:
+    ended = call(*arguments.split())
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("remote-client: ")
+    assert told in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("schema -o a.json", "over grpc this is a FileDescriptorSet, a .binpb file"),
+        ("schema -o a", "a .binpb file"),
+        ("schema -t http://a -o a.binpb", "over http this is an OpenAPI document, a .json file"),
+        ("schema -t http://a -o a.yaml", "a .json file"),
+        ("schema a:1", "a:1"),
+    ],
+)
+def test_wrong_use_of_schema(arguments: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments.split()) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert told in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable", "server"),
+    [
+        ("{}", None, Server("localhost:8085")),
+        ("{}", "http://a", Server("http://a")),
+        ("-t b:1 {}", "http://a", Server("b:1")),
+        ("{} -t b:1", "http://a", Server("b:1")),
+        ("{} --target=b:1 --proxy env", None, Server("b:1", "env")),
+        ("--proxy http://c:1 {}", None, Server("localhost:8085", "http://c:1")),
+    ],
+)
+@pytest.mark.parametrize("asked", ["schema", "stubs", "stubs without the extra"])
+def test_options_and_the_environment_name_the_server(
+    asked: str, arguments: str, variable: str | None, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Server] = []
+
+    async def record(server: Server, *_: object, **__: object) -> int:
+        seen.append(server)
+        return 0
+
+    monkeypatch.setattr(schema, "_write", record)
+    monkeypatch.setattr(stubs, "write_stubs", record)
+    monkeypatch.setattr(plain, "write_stubs", record)
+    monkeypatch.delenv("REMOTE_CLIENT_TARGET", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("REMOTE_CLIENT_TARGET", variable)
+    if asked.endswith("extra"):
+        monkeypatch.setitem(sys.modules, "cyclopts", None)
+        monkeypatch.delitem(sys.modules, "remote_client._cli.app", raising=False)
+    assert main(arguments.format(asked.partition(" ")[0]).split()) == 0
+    assert seen == [server]
+
+
+def test_stubs_takes_its_target_without_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    async def record(*arguments: Any, **more: Any) -> int:
+        seen.append((*arguments, more))
+        return 0
+
+    monkeypatch.setattr(stubs, "write_stubs", record)
+    monkeypatch.setattr(plain, "write_stubs", record)
+    monkeypatch.setenv("REMOTE_CLIENT_TARGET", "http://a")
+    given = ["stubs", "-o", "f.py", "--proxy", "env", "b:1", "--sync"]
+    assert main(given) == plain.run(given) == 0
+    assert seen == [(Server("b:1", "env"), Path("f.py"), {"blocking": True})] * 2
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["schema", "--help"], ["stubs", "--help"]])
+def test_help_is_quick(arguments: list[str]) -> None:
+    script = f"import sys; from remote_client.cli import main; main({arguments}); print(*sys.modules, file=sys.stderr)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout
+    loaded = {name.partition(".")[0] for name in ended.stderr.split()}
+    assert not {"grpc", "google", "pydantic", "pydantic_core", "anyio", "asyncio", "yaml"} & loaded
+
+
+def test_bytes_are_not_for_a_terminal() -> None:
+    terminal, end = pty.openpty()
+    try:
+        asked = [sys.executable, "-m", "remote_client", "schema"]
+        ended = subprocess.run(asked, stdout=end, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        os.set_blocking(terminal, False)
+        with pytest.raises(BlockingIOError):
+            os.read(terminal, 1)
+    finally:
+        os.close(terminal)
+        os.close(end)
+    assert ended.returncode == 2
+    assert "name a file with -o" in ended.stderr
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("asked", ["schema", "stubs"])
+def test_an_interrupt_ends_the_call(asked: str, protocol: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        target = f"{protocol}://127.0.0.1:{server.getsockname()[1]}"
+        started = [sys.executable, "-m", "remote_client", "-t", target, asked]
+        with subprocess.Popen(started, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(30)
+                assert connection.recv(1 << 16)
+                process.send_signal(signal.SIGINT)
+                assert process.communicate(timeout=30) == ("", "")
+                while connection.recv(1 << 16):
+                    pass  # what was on the way
+    assert process.returncode == 130

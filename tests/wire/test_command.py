@@ -1,0 +1,88 @@
+"""What `remote-client schema` and `remote-client stubs` write of servers, and what they leave alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from remote_client._schema.schema_file import SchemaFile, read_schema
+from remote_client.cli import main
+from tests.support.http_wire import HttpWire
+from tests.support.wire import ServerProcess, WireServer
+
+SUFFIXES = {"grpc": ".binpb", "http": ".json"}
+
+
+@pytest.fixture(params=SUFFIXES)
+def protocol(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture
+def server(protocol: str, wire: WireServer, http_wire: HttpWire) -> ServerProcess:
+    return http_wire if protocol == "http" else wire
+
+
+def test_a_schema_goes_to_a_file_or_to_standard_output(
+    server: ServerProcess, protocol: Any, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    file = tmp_path / f"a{SUFFIXES[protocol]}"
+    assert main(["schema", "-t", server.target, "-o", str(file)]) == 0
+    assert capfdbinary.readouterr() == (b"", b"")
+    assert main(["schema", "-t", server.target]) == 0
+    assert capfdbinary.readouterr() == (file.read_bytes(), b"")
+    schema = read_schema(file, protocol)
+    assert isinstance(schema, SchemaFile)
+    if protocol == "http":
+        assert json.loads(schema.data)["paths"]
+    else:
+        assert "google/protobuf/struct.proto" in {each.name for each in FileDescriptorSet.FromString(schema.data).file}
+
+
+async def test_stubs_bring_their_schema(server: ServerProcess, protocol: str, tmp_path: Path) -> None:
+    file = tmp_path / "written.py"
+    command = [sys.executable, "-m", "remote_client", "stubs", server.target, "-o", str(file)]
+    for _ in range(2):
+        subprocess.run(command, check=True, timeout=60)
+        written = sorted((each.name, each.read_bytes()) for each in tmp_path.iterdir())
+        assert [name for name, _ in written] == sorted([f"written{SUFFIXES[protocol]}", "written.py"])
+    assert f'schema="written{SUFFIXES[protocol]}"' in file.read_text()
+
+
+def test_stubs_on_standard_output_name_no_schema(server: ServerProcess, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stubs", server.target]) == 0
+    assert "schema=" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("held", [b'{"name": "a package"}', b"[]", b"no JSON", b"\xff"])
+def test_what_is_no_schema_is_not_overwritten(
+    held: bytes, http_wire: HttpWire, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "package.json").write_bytes(held)
+    assert main(["stubs", http_wire.target, "-o", str(tmp_path / "package.py")]) == 2
+    assert "package.json is there and no schema" in capsys.readouterr().err
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [held]
+
+
+def test_a_file_that_cannot_be_written_exits_with_one(
+    server: ServerProcess, protocol: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "nowhere" / f"a{SUFFIXES[protocol]}"
+    assert main(["schema", "-t", server.target, "-o", str(file)]) == 1
+    assert capsys.readouterr().err.startswith("remote-client: [Errno 2] No such file or directory: ")
+
+
+def test_a_reader_that_leaves_is_no_traceback(server: ServerProcess) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    started = [sys.executable, "-m", "remote_client", "-t", server.target, "schema"]
+    ended = subprocess.run(started, stdout=write, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (1, b"")
