@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from remote_client import JobStatus, RemoteClient, ServiceDescription, sync
-from remote_client._schema.schema_bytes import schema_bytes
 from remote_client._schema.schema_file import read_schema
+from remote_client.cli import main
 from remote_client.errors import UnsupportedError
 
 from ..support.runtime import HERE, Runtime
@@ -63,15 +63,16 @@ def descriptions(runtime: Runtime) -> dict[Protocol, ServiceDescription]:
 
 
 @pytest.fixture(scope="module")
-def schemas(
-    folder: Path, descriptions: dict[Protocol, ServiceDescription], tmp_path_factory: pytest.TempPathFactory
-) -> dict[Protocol, dict[str, Any]]:
+def schemas(runtime: Runtime, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Protocol, dict[str, Any]]:
     """What is given as schema=, by where it comes from."""
     by_package = dumped(tmp_path_factory.mktemp("by_package"), "--consolidate-packages")
     grpc: dict[str, Any] = {"protoc": compiled(folder), "protoc, by package": compiled(by_package)}
     grpc["folder"] = read_schema(folder, "grpc")  # once, as protoc takes half a second
-    grpc["reflection"] = schema_bytes(descriptions["grpc"])
-    return {"grpc": grpc, "http": {"document": schema_bytes(descriptions["http"])}}
+    written = tmp_path_factory.mktemp("written")
+    grpc["reflection"], document = written / "runtime.binpb", written / "runtime.json"
+    for target, path in ((runtime.target, grpc["reflection"]), (runtime.http_target, document)):
+        assert main(["schema", "-t", target, "-o", str(path)]) == 0
+    return {"grpc": grpc, "http": {"document": document}}
 
 
 @pytest.mark.parametrize(("protocol", "deed"), EACH, ids=lambda each: each if isinstance(each, str) else each.method)
