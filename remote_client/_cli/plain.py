@@ -25,10 +25,10 @@ class _Parser(ArgumentParser):
 
 def run(arguments: Sequence[str]) -> int:
     """Run `stubs`, and return its exit code."""
-    if not arguments:
+    given, unknown = _parser().parse_known_intermixed_args(arguments)
+    if given.command is None:
         sys.stderr.write(USAGE)
         return WRONG_USE
-    given, unknown = _parser().parse_known_intermixed_args(arguments)
     if given.command != "stubs":
         raise WrongUseError(f"{given.command}: only stubs is here; {_EXTRA}")
     if unknown:
@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
 def _parser() -> ArgumentParser:
     parser = _Parser("remote-client", description="A client for caikit runtimes.", epilog=_EXTRA, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument("command", help="stubs: write declared modules of what a runtime offers")
+    parser.add_argument("command", nargs="?", help="stubs: write declared modules of what a runtime offers")
     parser.add_argument("target", nargs="?", help="the runtime, as with -t")
     parser.add_argument(
         "-t",

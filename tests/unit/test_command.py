@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from tests.support.runtime import free_port
 
 STARTS = ["remote_client", "remote_client.cli"]
 WITHOUT_EXTRA = "import sys; sys.modules['cyclopts'] = None; from remote_client.cli import main; sys.exit(main())"
-EXTRA = ["with the extra", "without"]
 PROTOCOLS = ["grpc", "http"]
 
 
@@ -31,15 +29,13 @@ def command(module: str, *arguments: str, **options: Any) -> subprocess.Complete
     return subprocess.run(started, capture_output=True, text=True, timeout=60, check=False, **options)
 
 
-def without_extra(*arguments: str) -> subprocess.CompletedProcess[str]:
-    started = [sys.executable, "-W", "error", "-c", WITHOUT_EXTRA, *arguments]
-    return subprocess.run(started, capture_output=True, text=True, timeout=60, check=False)
-
-
-@pytest.fixture(params=EXTRA)
-def call(request: pytest.FixtureRequest) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the command with its extra, and without it."""
-    return without_extra if request.param == "without" else lambda *arguments: command("remote_client", *arguments)
+@pytest.fixture(params=[True, False], ids=["with the extra", "without"])
+def extra(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Whether the extra `cli` is there."""
+    if not request.param:
+        monkeypatch.setitem(sys.modules, "cyclopts", None)
+        monkeypatch.delitem(sys.modules, "remote_client._cli.app", raising=False)
+    return request.param
 
 
 @pytest.mark.parametrize("module", STARTS)
@@ -62,21 +58,31 @@ def test_a_server_that_is_away_exits_with_one(module: str) -> None:
     assert ended.stderr.startswith("remote-client: ")
 
 
-def test_the_extra_is_needed_for_all_but_stubs(call: Any) -> None:
-    target = f"http://127.0.0.1:{free_port()}"
-    assert call("--version").stdout == f"{__version__}\n"
-    assert call("--help").returncode == 0
-    assert call().stderr.startswith("usage: remote-client ")
-    ended = call("stubs", target)
-    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
-    ended = call("schema", "-t", target)
-    assert ended.returncode == (2 if call is without_extra else 1)
-    assert ("pip install 'remote-client[cli]'" in ended.stderr) == (call is without_extra)
+def test_without_the_extra_there_is_stubs() -> None:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        started = [sys.executable, "-W", "error", "-c", WITHOUT_EXTRA, *arguments]
+        ended = subprocess.run(started, capture_output=True, text=True, timeout=60, check=False)
+        return ended.returncode, ended.stdout, ended.stderr
+
+    extra = "pip install 'remote-client[cli]'"
+    assert call("--version") == (0, f"{__version__}\n", "")
+    assert extra in call("--help")[1]
+    assert call("-t", "a:1", "schema", "-o", "a.binpb") == (
+        2,
+        "",
+        f"remote-client: schema: only stubs is here; for the other commands, {extra}\n",
+    )
+    code, out, err = call("stubs", f"http://127.0.0.1:{free_port()}")
+    assert (code, out) == (1, "")
+    assert err.startswith("remote-client: UNAVAILABLE")
 
 
+@pytest.mark.usefixtures("extra")
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        ("", "--help lists the commands"),
+        ("-t a:1", "--help lists the commands"),
         ("nothing", "nothing"),
         ("stubs --nothing", "--nothing"),
         ("stubs a:1 b:1", "b:1"),
@@ -86,12 +92,12 @@ def test_the_extra_is_needed_for_all_but_stubs(call: Any) -> None:
         ("stubs -o", "-o"),
     ],
 )
-def test_wrong_use_is_told_in_a_line(call: Any, arguments: str, told: str) -> None:
-    ended = call(*arguments.split())
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("remote-client: ")
-    assert told in ended.stderr
-    assert ended.stderr.count("\n") == 1
+def test_wrong_use_is_told_in_a_line(arguments: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments.split()) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(("remote-client: ", "usage: remote-client "))
+    assert told in err
 
 
 @pytest.mark.parametrize(
@@ -122,9 +128,9 @@ def test_wrong_use_of_schema(arguments: str, told: str, capsys: pytest.CaptureFi
         ("--proxy http://c:1 {}", None, Server("localhost:8085", "http://c:1")),
     ],
 )
-@pytest.mark.parametrize("asked", ["schema", "stubs", "stubs without the extra"])
+@pytest.mark.parametrize("asked", ["schema", "stubs"])
 def test_options_and_the_environment_name_the_server(
-    asked: str, arguments: str, variable: str | None, server: Server, monkeypatch: pytest.MonkeyPatch
+    asked: str, extra: bool, arguments: str, variable: str | None, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Server] = []
 
@@ -138,13 +144,11 @@ def test_options_and_the_environment_name_the_server(
     monkeypatch.delenv("REMOTE_CLIENT_TARGET", raising=False)
     if variable is not None:
         monkeypatch.setenv("REMOTE_CLIENT_TARGET", variable)
-    if asked.endswith("extra"):
-        monkeypatch.setitem(sys.modules, "cyclopts", None)
-        monkeypatch.delitem(sys.modules, "remote_client._cli.app", raising=False)
-    assert main(arguments.format(asked.partition(" ")[0]).split()) == 0
-    assert seen == [server]
+    done = main(arguments.format(asked).split()), seen
+    assert done == ((0, [server]) if extra or asked == "stubs" else (2, []))
 
 
+@pytest.mark.usefixtures("extra")
 def test_stubs_takes_its_target_without_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
 
@@ -155,9 +159,8 @@ def test_stubs_takes_its_target_without_an_option(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(stubs, "write_stubs", record)
     monkeypatch.setattr(plain, "write_stubs", record)
     monkeypatch.setenv("REMOTE_CLIENT_TARGET", "http://a")
-    given = ["stubs", "-o", "f.py", "--proxy", "env", "b:1", "--sync"]
-    assert main(given) == plain.run(given) == 0
-    assert seen == [(Server("b:1", "env"), Path("f.py"), {"blocking": True})] * 2
+    assert main(["stubs", "-o", "f.py", "--proxy", "env", "b:1", "--sync"]) == 0
+    assert seen == [(Server("b:1", "env"), Path("f.py"), {"blocking": True})]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["schema", "--help"], ["stubs", "--help"]])
