@@ -11,10 +11,12 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ._copies import Handle
+from ._schema import declared_http
+from ._schema.caikit_modules import is_caikit_module, module_of_id
 from ._schema.declared_schemas import schema_for
 from ._schema.info import ModelInfo, read_models, why
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
-from ._schema.schema_file import Schema, read_schema
+from ._schema.schema_file import Schema, SchemaFile, read_schema
 from ._schema.shared_names import meant
 from ._secrets import forgetful
 from ._shared import described, shared_connections
@@ -23,7 +25,7 @@ from ._transport.balance import Balancer
 from ._transport.engine import AsyncTransport, check_transport, choose_engine
 from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller
-from .declare import Declaration, declaration_of, registry
+from .declare import Declaration, registry
 from .errors import (
     ClosedError,
     ConfigurationError,
@@ -34,10 +36,11 @@ from .errors import (
     kind_of,
 )
 from .flights import Flights
-from .module_config import RemoteModuleConfig
+from .module_config import RemoteModuleConfig, declaration_from
 from .patience import SHORT, first, wait
 from .polls import Poll, Server, gather
 from .reading import description_of, usual_method
+from .refusals import refuses
 from .settings import CallOptions, ConnectionInfo, FinderConfig
 from .trainings import Trainings
 
@@ -156,7 +159,15 @@ class RemoteModelFinder(Handle):
         supported = self._supported(model_path)
         if supported is not None and (found := await self.trust(model_path, supported)) is not None:
             return found
-        located = await self._located(model_path)
+        try:
+            located = await self._located(model_path)
+        except Exception as error:
+            if supported is None or not refuses(error):
+                raise
+            found = await self.trust(model_path, supported, refused=True)
+            if found is None:
+                raise
+            return found
         return located and self._known(located[0], self._config_of(model_path, *located), located[1])
 
     def _known(self, server: Server, config: RemoteModuleConfig, description: ServiceDescription) -> _Found:
@@ -168,29 +179,49 @@ class RemoteModelFinder(Handle):
     def _supported(self, name: str) -> Declaration | None:
         """What the class declares that a model is configured to be of."""
         supported = self.config.supported_models.get(name)
-        declared = registry.get(supported.module_id) if supported else None
-        return None if declared is None else declaration_of(declared)
+        declared = registry.get(supported.module_id) or module_of_id(supported.module_id) if supported else None
+        return None if declared is None else declaration_from(declared)
 
-    async def trust(self, model_path: str, declaration: Declaration) -> _Found | None:
+    @property
+    def has_one_server(self) -> bool:
+        """Whether it need not be asked which of its servers has a model."""
+        return len(self._fixed) + (self._template is not None) == 1
+
+    async def trust(self, model_path: str, declaration: Declaration, *, refused: bool = False) -> _Found | None:
         """As `locate`, by what the module's class tells of its servers, of which none is asked.
+
+        Args:
+            model_path: the model's name.
+            declaration: what the class declares.
+            refused: whether servers refuse to tell of themselves. A class without a schema is enough then, over HTTP.
 
         Returns:
             None where it does not tell enough, or the finder has a schema of its own.
         """
         self._check()
-        if self.schema is not None:
-            return None
-        schema = await aside(schema_for, declaration, self.config.protocol)
+        schema = None if self.schema is not None else await aside(self._schema_of, declaration, refused)
         found = None if schema is None else await self._trusted(model_path, schema)
-        if found is not None:
-            found[1].bind(declaration, found[2])
-        return found
+        if found is None:
+            return None
+        server, config, description = found
+        if isinstance(schema, SchemaFile):
+            config.bind(declaration, description)
+        else:
+            config.bind_declared(declaration)
+        return server, config, description
+
+    def _schema_of(self, declaration: Declaration, refused: bool) -> Schema | None:
+        schema = schema_for(declaration, self.config.protocol)
+        is_known = declaration.schema is not None or is_caikit_module(declaration.module)
+        is_enough = self.config.protocol == "http" and (refused or is_known)
+        return declared_http.description_of(declaration) if schema is None and is_enough else schema
 
     async def _trusted(self, name: str, schema: Schema) -> _Found | None:
-        """Where a model is that nobody is asked for: on a server that listed it, else on the first."""
+        """Where a model is that nobody is asked for: on a server that listed it, else on the first that is well."""
         if not self.config.discover_models and name not in self.config.supported_models:
             return None
-        server = next(iter(self._having(name)), None) or self._candidates(name)[0]
+        candidates = self._having(name) or self._candidates(name)
+        server = min(candidates, key=lambda each: each.caller.connections.health.ailing)
         description = await description_of(schema)
         if schema is self.schema:
             self._take(server, description)

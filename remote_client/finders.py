@@ -25,6 +25,7 @@ from .module_config import RemoteModuleConfig
 from .patience import Said, first, for_all, wait
 from .polls import Server, gather
 from .reading import description_of
+from .refusals import refuses
 from .settings import Protocol
 
 T = TypeVar("T")
@@ -90,12 +91,18 @@ class Finders:
 
         Args:
             model_path: the model's name.
-            declaration: of the class that was given for it. What it tells of the server need not be asked.
+            declaration: of the class that was given for it. What it tells of its servers is not asked; which of several
+                has the model is, as far as they tell.
         """
-        if declaration is not None and (found := await self._finders[0].trust(model_path, declaration)) is not None:
-            return found
+        if declaration is not None and len(self._finders) == 1 and self._finders[0].has_one_server:
+            found = await self._finders[0].trust(model_path, declaration)
+            if found is not None:
+                return found
         found, errors = await first([partial(each.locate, model_path) for each in self._finders], stagger=True)
-        if len(errors) == len(self._finders):
+        if found is None and declaration is not None and any(map(refuses, errors)):
+            trusting = [partial(each.trust, model_path, declaration, refused=True) for each in self._finders]
+            found, _ = await first(trusting, stagger=True)
+        if found is None and len(errors) == len(self._finders):
             raise errors[0]
         return found
 

@@ -92,7 +92,8 @@ class RemoteModuleConfig:
         if declaration.train is not None:
             config.train_method = unbound_method(declaration.train, declaration.module.__name__)
         config.declaration, config.tasks_known, config.bound = declaration, True, False
-        config.schema = schema_for(declaration, protocol)
+        if declaration.schema is not None:
+            config.schema = schema_for(declaration, protocol)
         return config
 
     def declare(self, declared: type, description: ServiceDescription, *, task: str | None = None) -> None:
@@ -160,8 +161,8 @@ class RemoteModuleConfig:
         """As `declare`, over HTTP, where the declaration tells all that the server could."""
         description = description_of(declaration)
         self.trainings = list(description.trainings.values())
+        self.schema, self.declared_only = None, True
         self.bind(declaration, description)
-        self.declared_only = True
 
     def bind_learned(self, description: ServiceDescription) -> None:
         """Take the methods of the tasks, which are known by name, from what the server offers."""

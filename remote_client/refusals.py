@@ -8,6 +8,7 @@ from ._schema.budget import LateDescriptionError
 from ._transport.edge import RUNTIMES_OWN
 from .errors import (
     DeadlineExceededError,
+    InvalidArgumentError,
     InvalidResponseError,
     PermissionDeniedError,
     RemoteCallError,
@@ -18,6 +19,8 @@ from .errors import (
     TlsError,
     UnauthenticatedError,
     UnavailableError,
+    UnimplementedError,
+    UnsupportedError,
     clean,
 )
 
@@ -29,6 +32,8 @@ _QUOTED = 1000
 """Characters of the server's error that are repeated: room is left for the ways."""
 _UNCONNECTED = "failed to connect"
 """How an error begins of a connection that was not made, which a forward proxy may have refused with a status."""
+_REFUSALS = (400, 401, 403, 404, 405, 406, 410, 451, 501)
+"""HTTP statuses of gateways that do not let a call through."""
 
 
 class AbsentDescriptionError(SchemaError, UnavailableError):
@@ -71,6 +76,15 @@ def raise_refusal(error: RemoteCallError, path: str, told: str) -> NoReturn:
     if not _is_answer(error, path):
         raise error
     raise _refusal(error, f"{told}: {clean(str(error), _QUOTED)}") from error
+
+
+def refuses(error: Exception) -> bool:
+    """Whether a server, or a gateway before it, was asked about itself and does not tell: it may take other calls."""
+    if isinstance(error, (SchemaUnavailableError, UnsupportedError)):
+        return True
+    if isinstance(error, RemoteCallError) and error.http_status is not None:
+        return error.http_status in _REFUSALS
+    return isinstance(error, (InvalidArgumentError, PermissionDeniedError, UnauthenticatedError, UnimplementedError))
 
 
 def _refusal(error: RemoteCallError, message: str) -> SchemaError:

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from ..declare import Declaration, DeclaredMethod
 from ..errors import InputError, clean
+from . import names
 from .json_codec import QueryCodec
-from .rpc import RemoteRPCDescriptor
+from .rpc import JobMethods, RemoteRPCDescriptor
 
 
 def unbound(declaration: Declaration) -> list[tuple[str, list[RemoteRPCDescriptor]]]:
-    """The declared methods of a server that was not asked yet: the numbers of their fields are known to it alone."""
+    """The declared methods of a server that was not asked yet: the numbers of their fields are known to it alone.
+
+    With them is the start of a prediction job, which servers have for each task that answers at once.
+    """
     tasks: dict[str, list[RemoteRPCDescriptor]] = {}
+    unary: dict[str, DeclaredMethod] = {}
     for method in declaration.methods:
         tasks.setdefault(method.task, []).append(unbound_method(method))
+        if not (method.input_streaming or method.output_streaming):
+            unary.setdefault(method.task, method)
+    for task, method in unary.items():
+        tasks[task].append(_unbound_start(method, names.needs_its_whole_name(task, tasks)))
     return list(tasks.items())
+
+
+def _unbound_start(method: DeclaredMethod, whole: bool) -> RemoteRPCDescriptor:
+    asked = unbound_method(method)
+    name = names.job_method_name(method.task, whole=whole)
+    codec = UnboundCodec(name, method.signature)
+    return replace(asked, name=name, codec=codec, job=JobMethods("prediction_id", asked, asked, asked))
 
 
 def unbound_method(method: DeclaredMethod, module: str = "") -> RemoteRPCDescriptor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,14 @@ from remote_client.errors import (
     UnavailableError,
     UnimplementedError,
 )
+from remote_client.stubs import write
 
 from ..support.front import Front, GrpcFront, HttpFront
 from ..support.runtime import Runtime
+from ..support.stubs import imported
 from .clients import call
 from .protocols import Protocol, target_of
-from .ways import FILES, Place, Way, greet
+from .ways import WAYS, Place, Way, greet
 
 CALLED: dict[Protocol, str] = {"grpc": "SampleTaskPredict", "http": "POST /api/v1/task/sample"}
 REFUSALS = [
@@ -70,6 +72,13 @@ def schema(description: ServiceDescription, protocol: Protocol, tmp_path_factory
     return path
 
 
+@pytest.fixture
+def stubs(description: ServiceDescription, schema: Path, kind_of_client: str) -> Iterator[Any]:
+    text = write(description, "a runtime", blocking=kind_of_client == "blocking", schema=schema.name)
+    with imported(text, schema.parent) as stubs:
+        yield stubs
+
+
 @pytest_asyncio.fixture
 async def front(runtime: Runtime, protocol: Protocol) -> AsyncIterator[Front]:
     async with front_of(runtime, protocol) as front:
@@ -83,18 +92,19 @@ async def place(
     kind_of_client: str,
     schema: Path,
     description: ServiceDescription,
+    stubs: Any,
 ) -> AsyncIterator[Place]:
-    async with aclosing(Place(front, protocol, kind_of_client, None, schema, description)) as place:
+    async with aclosing(Place(front, protocol, kind_of_client, None, schema, description, stubs)) as place:
         yield place
 
 
-@pytest.mark.parametrize("way", FILES.values(), ids=FILES)
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 async def test_a_call_is_all_that_is_sent(place: Place, way: Way) -> None:
     assert await greet(await way(place)) == "Hello World"
     assert (place.front.passed, place.front.refused) == ({CALLED[place.protocol]: 1}, {})
 
 
-@pytest.mark.parametrize("way", FILES.values(), ids=FILES)
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 async def test_a_module_that_was_pickled_asks_nothing(place: Place, way: Way) -> None:
     other = place.opened(pickle.loads(pickle.dumps(await way(place))))
     assert await greet(other) == "Hello World"
@@ -112,9 +122,9 @@ async def test_a_client_that_was_pickled_asks_nothing(place: Place) -> None:
 @pytest.mark.parametrize("protocol", ["grpc"], indirect=True)
 async def test_both_engines(place: Place, engine: str) -> None:
     place.engine = engine
-    for way in FILES.values():
+    for way in WAYS.values():
         assert await greet(await way(place)) == "Hello World"
-    assert (place.front.passed, place.front.refused) == ({CALLED[place.protocol]: len(FILES)}, {})
+    assert (place.front.passed, place.front.refused) == ({CALLED[place.protocol]: len(WAYS)}, {})
 
 
 async def test_a_wrong_name_is_told_by_the_call(place: Place) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import remote_client
 from remote_client import ServiceDescription, sync
+from remote_client.declare import registry
 
 from ..support.front import Front
 from ..support.runtime import SAMPLE_MODELS
@@ -27,6 +28,7 @@ class Place:
         engine: of the client; None for the usual one.
         schema: a file of the runtime's schema.
         description: what the runtime offers.
+        stubs: what `remote-client stubs` wrote of the runtime for this kind of client, with a schema beside it.
     """
 
     front: Front
@@ -35,6 +37,7 @@ class Place:
     engine: str | None
     schema: Path
     description: ServiceDescription
+    stubs: Any
     _opened: list[Any] = field(default_factory=list)
 
     @property
@@ -88,6 +91,23 @@ async def _by_configuration(place: Place) -> Any:
     return await call(client.model, "foo")
 
 
+async def _by_loaded_module(place: Place) -> Any:
+    connection = remote_client.ConnectionInfo(**place.connection)
+    config = place.api.RemoteModuleConfig.load_from_module(
+        place.stubs.SampleTask, connection, place.protocol, "mm-model-id", "foo"
+    )
+    return place.opened(place.api.RemoteModelInitializer().init(config))
+
+
+async def _by_known_id(place: Place) -> Any:
+    registry[SAMPLE_MODELS["foo"]] = place.stubs.SampleTask
+    try:
+        known = {"foo": SAMPLE_MODELS["foo"]}
+        return await _by_finder(place, schema=None, discover_models=False, supported_models=known)
+    finally:
+        del registry[SAMPLE_MODELS["foo"]]
+
+
 Way = Callable[[Place], Awaitable[Any]]
 FILES: dict[str, Way] = {
     "a path": lambda place: _by_client(place, place.schema),
@@ -101,6 +121,14 @@ FILES: dict[str, Way] = {
     "a configuration": _by_configuration,
 }
 """A schema on file, or one that was learned before."""
+STUBS: dict[str, Way] = {
+    "a written class": lambda place: call(place.client().model, "foo", place.stubs.SampleTask),
+    "a written class as a task": lambda place: call(place.client().model, "foo", task=place.stubs.SampleTask),
+    "a loaded module": _by_loaded_module,
+    "a finder of a known id": _by_known_id,
+}
+"""A class of a file that `remote-client stubs` wrote."""
+WAYS = FILES | STUBS
 
 
 async def greet(module: Any) -> str:
