@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -10,9 +12,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from remote_client import ServiceDescription, sync
+from remote_client.cli import main
 from remote_client.errors import (
     InvalidArgumentError,
     NotFoundError,
@@ -22,15 +24,16 @@ from remote_client.errors import (
     UnavailableError,
     UnimplementedError,
 )
-from remote_client.stubs import write
 
 from ..support.front import Front, GrpcFront, HttpFront
 from ..support.runtime import Runtime
+from ..support.script import python
 from ..support.stubs import imported
 from .clients import call
 from .protocols import Protocol, target_of
-from .ways import WAYS, Place, Way, greet
+from .ways import FILES, WAYS, Place, Way, greet
 
+SCHEMA: dict[Protocol, str] = {"grpc": "runtime.binpb", "http": "runtime.json"}
 CALLED: dict[Protocol, str] = {"grpc": "SampleTaskPredict", "http": "POST /api/v1/task/sample"}
 REFUSALS = [
     ("grpc", "UNIMPLEMENTED", UnimplementedError),
@@ -40,6 +43,20 @@ REFUSALS = [
     ("http", "404", NotFoundError),
     ("http", "403", PermissionDeniedError),
 ]
+OTHER_PROCESS = """
+import asyncio, pathlib, pickle, sys
+module = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
+
+async def main():
+    print((await module.run_sample({"name": "World"})).greeting)
+    await module.aclose()
+
+if sys.argv[2] == "asyncio":
+    asyncio.run(main())
+else:
+    print(module.run_sample({"name": "World"}).greeting)
+    module.close()
+"""
 LISTED: dict[Protocol, str] = {"grpc": "GetModelsInfo", "http": "GET /info/models"}
 
 
@@ -61,21 +78,19 @@ def description(runtime: Runtime, protocol: Protocol) -> ServiceDescription:
 
 
 @pytest.fixture(scope="module")
-def schema(description: ServiceDescription, protocol: Protocol, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The runtime's schema, as `remote-client schema` writes it."""
-    assert description.source is not None
-    _, told, *_ = description.source
-    path = tmp_path_factory.mktemp("schema") / f"runtime.{'json' if protocol == 'http' else 'binpb'}"
-    if protocol == "grpc":
-        told = FileDescriptorSet(file=map(FileDescriptorProto.FromString, told)).SerializeToString()
-    path.write_bytes(told)
-    return path
+def written(runtime: Runtime, protocol: Protocol, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command writes of the runtime: its schema, and stubs for either kind of client."""
+    folder = tmp_path_factory.mktemp("written")
+    target = ["-t", target_of(runtime, protocol)]
+    assert main(["schema", *target, "-o", str(folder / SCHEMA[protocol])]) == 0
+    assert main(["stubs", *target, "-o", str(folder / "asyncio.py")]) == 0
+    assert main(["stubs", *target, "-o", str(folder / "blocking.py"), "--sync"]) == 0
+    return folder
 
 
 @pytest.fixture
-def stubs(description: ServiceDescription, schema: Path, kind_of_client: str) -> Iterator[Any]:
-    text = write(description, "a runtime", blocking=kind_of_client == "blocking", schema=schema.name)
-    with imported(text, schema.parent) as stubs:
+def stubs(written: Path, kind_of_client: str) -> Iterator[Any]:
+    with imported((written / f"{kind_of_client}.py").read_text(), written) as stubs:
         yield stubs
 
 
@@ -90,10 +105,11 @@ async def place(
     front: Front,
     protocol: Protocol,
     kind_of_client: str,
-    schema: Path,
+    written: Path,
     description: ServiceDescription,
     stubs: Any,
 ) -> AsyncIterator[Place]:
+    schema = written / SCHEMA[protocol]
     async with aclosing(Place(front, protocol, kind_of_client, None, schema, description, stubs)) as place:
         yield place
 
@@ -115,6 +131,17 @@ async def test_a_client_that_was_pickled_asks_nothing(place: Place) -> None:
     pickled = pickle.dumps(place.client(schema=place.schema))
     other = place.opened(pickle.loads(pickled))
     assert await greet(await call(other.model, "foo")) == "Hello World"
+    assert (place.front.passed, place.front.refused) == ({CALLED[place.protocol]: 1}, {})
+
+
+@pytest.mark.parametrize("way", ["a path", "a description", "a finder"])
+async def test_a_module_asks_nothing_in_another_process(place: Place, way: str, tmp_path: Path) -> None:
+    """Which has no file of the schema."""
+    place.schema = Path(shutil.copy(place.schema, tmp_path))
+    pickled = tmp_path / "module"
+    pickled.write_bytes(pickle.dumps(await FILES[way](place)))
+    place.schema.unlink()
+    assert await asyncio.to_thread(python, OTHER_PROCESS, str(pickled), place.kind) == "Hello World\n"
     assert (place.front.passed, place.front.refused) == ({CALLED[place.protocol]: 1}, {})
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import remote_client
 from remote_client import ServiceDescription, sync
 from remote_client.declare import registry
@@ -91,6 +93,16 @@ async def _by_configuration(place: Place) -> Any:
     return await call(client.model, "foo")
 
 
+async def _by_environment(place: Place) -> Any:
+    config = {"connection": place.connection, "protocol": place.protocol}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MODEL_MANAGEMENT_FINDERS_BEHIND_CONFIG_SCHEMA", str(place.schema))
+        client = place.opened(
+            place.api.RemoteClient.from_config({"finders": {"behind": {"type": "REMOTE", "config": config}}})
+        )
+    return await call(client.model, "foo")
+
+
 async def _by_loaded_module(place: Place) -> Any:
     connection = remote_client.ConnectionInfo(**place.connection)
     config = place.api.RemoteModuleConfig.load_from_module(
@@ -119,6 +131,7 @@ FILES: dict[str, Way] = {
         place, discover_models=False, supported_models={"foo": SAMPLE_MODELS["foo"]}
     ),
     "a configuration": _by_configuration,
+    "the environment": _by_environment,
 }
 """A schema on file, or one that was learned before."""
 STUBS: dict[str, Way] = {
