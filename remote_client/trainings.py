@@ -10,7 +10,6 @@ from .errors import (
     AlreadyExistsError,
     NotFoundError,
     PermissionDeniedError,
-    SchemaUnavailableError,
     UnauthenticatedError,
     UnimplementedError,
 )
@@ -59,7 +58,7 @@ class Trainings:
             raise _taken(f"this client is training a model {name!r}", name, target)
         try:
             missing = await lacks()
-        except (PermissionDeniedError, UnauthenticatedError, UnimplementedError, SchemaUnavailableError):
+        except (PermissionDeniedError, UnauthenticatedError, UnimplementedError):
             return  # a policy may allow the training alone; its start tells what is forbidden
         if missing is None:
             raise _taken(f"the server holds a model {name!r} (undeploy_model() takes it away)", name, target)
