@@ -46,6 +46,7 @@ Body = bytes | AsyncIterator[bytes]
 Prepared = tuple[RemoteRPCDescriptor, Body]
 LARGE = 64 * 1024
 """Bytes of an answer that is decoded by another thread: of small nested messages they take 4 ms."""
+_ANEW = "if the runtime was deployed anew, its interface is another: get the model anew"
 logger = logging.getLogger("remote_client")
 _NO_CALL = Call("")
 """Takes a call's place in the variables of a function that raises: its traceback keeps them."""
@@ -60,7 +61,8 @@ class Caller:
         model: the model's name; None for what belongs to no model.
         options: timeouts, metadata, retries, and the form of answers.
         balancer: chooses the server of each call, where there are several.
-        changed: called when an answer shows that the server's interface is another than the one that was read.
+        changed: called when an answer shows that the server's interface is another than the one that was read; returns
+            what the error tells of that, or None for the usual.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class Caller:
         model: str | None,
         options: CallOptions,
         balancer: Balancer[ConnectionManager] | None = None,
-        changed: Callable[[], None] | None = None,
+        changed: Callable[[], str | None] | None = None,
     ) -> None:
         self.connections = connections
         self.model = model
@@ -318,8 +320,7 @@ class Caller:
         """Mark the schema as stale if the error suggests that the server was redeployed."""
         foreign = isinstance(error, InvalidResponseError) and error.http_status is not None
         if self._changed is not None and isinstance(error, (UnimplementedError, InvalidResponseError)) and not foreign:
-            self._changed()
-            error.details += "; if the runtime was deployed anew, its interface is another: get the model anew"
+            error.details += f"; {self._changed() or _ANEW}"
 
 
 async def wait_for_turn(connections: ConnectionManager, call: Call) -> tuple[Place, Call]:

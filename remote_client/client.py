@@ -178,8 +178,9 @@ class RemoteClient(Handle):
 
         Args:
             name: as `models()` lists it.
-            declared: a class declared with `remote_client.declare.module`: the module has its methods, names and types.
-                Without it the class that is declared for the module's id, if there is one.
+            declared: a class declared with `remote_client.declare.module`, or caikit's own class of a module: the
+                module has its methods, names and types. Without it the class that is declared for the module's id, if
+                there is one.
             task: one task: its class or the class's name, such as `SampleTask`, a declared class, or the full RPC name
                 or the route of one of its methods. The module then has the short names `run`, `run_stream_out`,
                 `run_stream_in` and `run_bidi_stream` too. A server does not tell which tasks a model has; without
@@ -187,7 +188,8 @@ class RemoteClient(Handle):
                 have.
 
         Raises:
-            ModelNotFoundError: no server lists it. With a schema no server is asked.
+            ModelNotFoundError: no server lists it. With a schema no server is asked; with a class that has one, or
+                caikit's class where caikit tells one, a single server is not.
             InputError: the runtime has no such task, or several; the message lists them.
             SchemaError: the declared class disagrees with the runtime; all differences are told.
             ConfigurationError: the class is not declared.

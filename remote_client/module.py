@@ -18,11 +18,14 @@ from ._copies import Handle
 from ._durations import Duration
 from ._html import table
 from ._schema.caikit_modules import is_caikit_module
+from ._schema.declared_schemas import schema_for
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
+from ._schema.schema_file import SchemaFile
 from ._schema.unbound import SharedName, UnboundCodec
 from ._secrets import forget, forgetful
 from ._shared import described
 from ._sources import END, source_of
+from ._threads import aside
 from ._transport.balance import Balancer
 from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller, RemoteStream, frames
@@ -77,7 +80,7 @@ class RemoteModuleBase(Handle):
         self._config = model_config
         self._owned = connections is None
         self._trainings = trainings or Trainings()
-        self._binding = _Binding(model_config)
+        self._binding = _Binding(model_config, changed)
         self._caller = Caller(
             connections or open_connections(model_config.connection, model_config.protocol),
             model_key=model_config.model_key,
@@ -85,7 +88,7 @@ class RemoteModuleBase(Handle):
             options=options
             or CallOptions(timeout=model_config.connection.timeout, retry=model_config.connection.retry_policy),
             balancer=balancer,
-            changed=changed,
+            changed=self._binding.changed,
         )
 
     @property
@@ -331,9 +334,18 @@ class _Started:
 class _Binding:
     """A module's configuration with what its server tells of itself: read at most once for all copies of the module."""
 
-    def __init__(self, config: RemoteModuleConfig) -> None:
+    def __init__(self, config: RemoteModuleConfig, changed: Callable[[], None] | None) -> None:
         self._config = config
+        self._changed = changed
         self.flights = Flights()
+
+    def changed(self) -> str | None:
+        """Note that the server's interface is another, and return what to tell of that."""
+        if isinstance(self._config.schema, SchemaFile):
+            return f"the method is that of {self._config.schema.name}; the server may have another interface"
+        if self._changed is not None:
+            self._changed()
+        return None
 
     async def config(self, caller: Caller) -> RemoteModuleConfig:
         if not self._config.bound:
@@ -342,6 +354,8 @@ class _Binding:
 
     async def _read(self, caller: Caller) -> RemoteModuleConfig:
         config = replace(self._config)
+        if config.schema is None and config.declaration is not None:
+            config.schema = await aside(schema_for, config.declaration, config.protocol)
         if config.schema is None:
             description = await described(caller.for_model(None).replace(output="dict"), config.protocol)
         else:

@@ -8,7 +8,7 @@ import inspect
 import numbers
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from functools import partial, reduce
+from functools import cache, partial, reduce
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -33,8 +33,9 @@ def is_caikit_module(candidate: Any) -> bool:
     return isinstance(candidate, type) and hasattr(candidate, "MODULE_ID") and hasattr(candidate, "TRAIN_SIGNATURE")
 
 
+@cache
 def declaration_of_caikit(module: Any) -> Declaration:
-    """What the class of a caikit module says, with a pydantic model for each of its data objects.
+    """What the class of a caikit module says, with a pydantic model for each of its data objects. Made once.
 
     Raises:
         ConfigurationError: a type of it cannot be used.

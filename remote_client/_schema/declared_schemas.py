@@ -1,4 +1,6 @@
-"""The schema file that a declared module's class names: beside the Python file, wherever that was imported from."""
+"""The schema that a module's class tells: a file beside the class's Python file, wherever that was imported from, or
+the services that caikit makes of its own classes.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,8 @@ from weakref import WeakKeyDictionary
 from ..declare import Declaration, SchemaPath
 from ..errors import ConfigurationError
 from ..settings import Protocol
+from .caikit_modules import is_caikit_module
+from .caikit_services import services_of
 from .schema_file import SchemaFile, file_of
 
 _files: WeakKeyDictionary[ModuleType, tuple[Any, dict[str, SchemaFile]]] = WeakKeyDictionary()
@@ -18,11 +22,15 @@ _files: WeakKeyDictionary[ModuleType, tuple[Any, dict[str, SchemaFile]]] = WeakK
 
 
 def schema_for(declaration: Declaration, protocol: Protocol) -> SchemaFile | None:
-    """Return the schema of a class's servers, or None where it tells none for this protocol. A file is read once.
+    """Return the schema of a class's servers, or None where it tells none for this protocol.
+
+    A file is read once. caikit's services are made once, which may take long: use a thread.
 
     Raises:
         ConfigurationError: the file cannot be read, or is no schema.
     """
+    if is_caikit_module(declaration.module):
+        return services_of(declaration.module) if protocol == "grpc" else None
     schema = None if declaration.schema is None else _schema_at(declaration.schema)
     return schema if schema is not None and schema.protocol == protocol else None
 

@@ -1,6 +1,7 @@
 """caikit's module classes as references and its data objects in and out; run where caikit and the client both are.
 
-Usage: python call_with_caikit_classes.py GRPC_PORT HTTP_PORT. Prints what was checked; ends with an error otherwise.
+Usage: python call_with_caikit_classes.py GRPC_PORT HTTP_PORT LIBRARY. caikit is configured with the library, from which it
+makes services. Prints what was checked; ends with an error otherwise.
 """
 
 import asyncio
@@ -33,11 +34,13 @@ try:
 except ConfigurationError:
     print("no module is known by its id before caikit is imported")
 
+import caikit
 import sample_lib.modules as modules
 from caikit.interfaces.common.data_model import File
 from caikit.interfaces.common.data_model.primitive_sequences import IntSequence
 from sample_lib.data_model import Color, Place, SampleInputType, SampleOutputType, Zoo
 
+caikit.configure(config_dict={"runtime": {"library": sys.argv[3]}})
 ZOO = Zoo(
     flag=True,
     int64=2**60,
