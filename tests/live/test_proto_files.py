@@ -143,3 +143,10 @@ async def test_caikits_files_lack_the_deployment_of_models(runtime: Runtime, fol
     async with RemoteClient(runtime.target, schema=folder) as client:
         with pytest.raises(UnsupportedError, match="schema has no DeployModel"):
             await client.deploy_model("new", {"config.yml": b""})
+
+
+async def test_caikits_document_lacks_types_of_parameters(runtime: Runtime, folder: Path) -> None:
+    async with RemoteClient(runtime.http_target, schema=folder / "openapi.json") as client:
+        (note,) = (await client.describe()).notes
+        assert "does not define BundleTaskRequestParameters" in note
+        assert (await (await client.model("foo")).run_sample(PEOPLE[0])).greeting == "Hello Ada"
