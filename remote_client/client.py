@@ -191,6 +191,7 @@ class RemoteClient(Handle):
             ModelNotFoundError: no server lists it. With a schema no server is asked; with a class that has one, or
                 caikit's class where caikit tells one, a single server is not.
             InputError: the runtime has no such task, or several; the message lists them.
+            SchemaUnavailableError: the servers refuse to describe themselves; the message names the ways to do without.
             SchemaError: the declared class disagrees with the runtime; all differences are told.
             ConfigurationError: the class is not declared.
             RemoteCallError: no server could be asked.
@@ -250,6 +251,7 @@ class RemoteClient(Handle):
 
         Raises:
             ModelNotFoundError: no server lists one of the names.
+            SchemaUnavailableError: over gRPC, the servers refuse to describe themselves.
             RemoteCallError: no server could be asked.
         """
         names = [] if ids is None else [ids] if isinstance(ids, str) else list(ids)
@@ -362,7 +364,11 @@ class RemoteClient(Handle):
     async def describe(self) -> ServiceDescription:
         """All tasks of the first runtime that can be asked, their methods with signatures, and their types.
 
-        `print()` shows it. Where a runtime cannot be reached, or is silent for a second, the next one is asked.
+        `print()` shows it. Where a runtime cannot be reached, refuses, or is silent for a second, the next is asked.
+
+        Raises:
+            SchemaUnavailableError: the runtimes refuse to describe themselves.
+            RemoteCallError: none could be asked.
         """
         return await self._finder.description()
 

@@ -388,6 +388,7 @@ async def test_a_connection_that_always_ends_is_opened_as_often_as_retries_allow
     refuse(between, protocol, fault)
     with pytest.raises(UnavailableError) as caught:
         await do("asyncio", between.target, describe, protocol, retries=2)
+    assert isinstance(caught.value, SchemaError)
     assert not isinstance(caught.value, SchemaUnavailableError)
     assert between.requests(QUESTION[protocol]) == 3
 
