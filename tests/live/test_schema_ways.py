@@ -154,6 +154,17 @@ async def test_both_engines(place: Place, engine: str) -> None:
     assert (place.front.passed, place.front.refused) == ({CALLED[place.protocol]: len(WAYS)}, {})
 
 
+async def test_of_several_fronts_one_is_called(runtime: Runtime, place: Place) -> None:
+    async with front_of(runtime, place.protocol) as other:
+        targets = [place.target, other.target]
+        known = place.opened(place.api.RemoteClient(targets, schema=place.schema))
+        assert await greet(await call(known.model, "foo")) == "Hello World"
+        assert (place.front.passed, place.front.refused, other.seen) == ({CALLED[place.protocol]: 1}, {}, {})
+        declared = place.opened(place.api.RemoteClient(targets))  # which asks where the model is, and can do without
+        assert await greet(await call(declared.model, "foo", place.stubs.SampleTask)) == "Hello World"
+        assert place.front.passed + other.passed == {CALLED[place.protocol]: 2}
+
+
 async def test_a_wrong_name_is_told_by_the_call(place: Place) -> None:
     client = place.client(schema=place.schema)
     module = await call(client.model, "no such model")
