@@ -47,12 +47,14 @@ def test_every_twin_has_the_same_members(name: str) -> None:
             "changed",
             "deployed",
             "describe",
+            "has_one_server",
             "known",
             "locate",
             "management",
             "poll",
             "servers",
             "servers_of",
+            "trust",
             "undeployed",
         }  # of a server: parts for the client
     assert public(twin) == expected | more

@@ -27,7 +27,12 @@ from remote_client.errors import (
     UnimplementedError,
     http_error_class,
 )
-from remote_client.refusals import AbsentDescriptionError
+from remote_client.refusals import (
+    AbsentDescriptionError,
+    BusyDescriptionError,
+    DeniedDescriptionError,
+    ResetDescriptionError,
+)
 from remote_client.waiting import Pace, Polling, Waiting, is_transient
 
 
@@ -51,6 +56,9 @@ def shed() -> CallCancelledError:
         (DeadlineExceededError("late"), True),
         (AbsentDescriptionError("a proxy answers"), True),
         (LateDescriptionError("late"), True),
+        (ResetDescriptionError("a proxy resets"), True),
+        (BusyDescriptionError("busy"), True),
+        (DeniedDescriptionError("no"), False),
         (shed(), True),
         (pushed(3.0), True),
         (pushed(-1.0), False),
