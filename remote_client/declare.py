@@ -172,7 +172,8 @@ def declaration_of(module: type) -> Declaration:
         for _, method in inspect.getmembers(module, inspect.isfunction)
         if hasattr(method, _TASK)
     ]
-    train = vars(module).get("train")
+    others = [each for each in module.__mro__ if _DECLARED in vars(each)][1:]
+    train = next((vars(each)["train"] for each in module.__mro__ if each not in others and "train" in vars(each)), None)
     trained = _method(module, train, "") if inspect.isfunction(train) else None
     return Declaration(module, id, name, version, tuple(methods), trained, schema)
 

@@ -68,8 +68,8 @@ class RemoteModuleConfig:
     ) -> Self:
         """The configuration of a model whose module is known here. Sends nothing.
 
-        Over gRPC the first call reads the schema that the class has, or the server's description of itself, and raises
-        a `SchemaError` where that disagrees; over HTTP the declaration is enough.
+        The first call reads the schema that the class has, or over gRPC the server's description of itself, and raises
+        a `SchemaError` where that disagrees. Over HTTP a declaration without a schema is enough.
 
         Args:
             module_reference: a declared class, an instance of one, or the id of one; or a class, an instance or an id
@@ -84,16 +84,16 @@ class RemoteModuleConfig:
         """
         check_protocol(connection_info, protocol)
         declaration = declaration_from(module_reference)
-        config = cls(connection_info, protocol, model_key, unbound(declaration), model_path)
+        config = cls(connection_info, protocol, model_key, unbound(declaration, protocol), model_path)
         config.module_id, config.module_name = declaration.id, declaration.name
-        if protocol == "http":
+        if declaration.schema is not None:
+            config.schema = schema_for(declaration, protocol)
+        if protocol == "http" and config.schema is None:
             config.bind_declared(declaration)
             return config
         if declaration.train is not None:
             config.train_method = unbound_method(declaration.train, declaration.module.__name__)
         config.declaration, config.tasks_known, config.bound = declaration, True, False
-        if declaration.schema is not None:
-            config.schema = schema_for(declaration, protocol)
         return config
 
     def declare(self, declared: type, description: ServiceDescription, *, task: str | None = None) -> None:

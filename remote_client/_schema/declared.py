@@ -17,11 +17,11 @@ from .caikit_modules import is_data_object_class
 from .declared_answers import shaper, unwrapped
 from .declared_types import UnusableTypeError, adapter, core, fields_of, is_union, item_of, shape, shown_type
 from .foreign import fields_given, is_row
-from .json_codec import JsonCodec, QueryCodec
+from .json_codec import JsonCodec
 from .rpc import OUTPUT_PATH, Codec, RemoteRPCDescriptor, ServiceDescription
 from .shared_names import choices, meant
 from .sources import FIELD
-from .unbound import SharedName, unbound_method
+from .unbound import SharedName, unbound_method, unsupported
 
 
 def bind(
@@ -60,7 +60,7 @@ def _bind(
     methods: dict[str, list[RemoteRPCDescriptor]] = {}
     for method in declaration.methods:
         if method.input_streaming and protocol == "http":
-            methods.setdefault(method.task, []).append(_unsupported(method))
+            methods.setdefault(method.task, []).append(unsupported(method))
             continue
         if len(keys := _keys(method.task, description)) > 1:
             methods.setdefault(method.task, []).append(_undecided(method, keys))
@@ -159,13 +159,6 @@ def _start(rpc: RemoteRPCDescriptor, declaration: Declaration, task: str) -> Rem
     result = replace(rpc.job.result, codec=DeclaredAnswer(unary[0], rpc.job.result))
     codec = DeclaredCodec(unary[0], rpc)
     return replace(rpc, codec=codec, signature=codec.signature, job=replace(rpc.job, result=result))
-
-
-def _unsupported(method: DeclaredMethod) -> RemoteRPCDescriptor:
-    codec = QueryCodec(method.name, ())
-    return RemoteRPCDescriptor(
-        method.signature, "", "", method.name, True, method.output_streaming, method.task, method.name, codec=codec
-    )
 
 
 class DeclaredAnswer:

@@ -61,7 +61,7 @@ class _Document:
         if declaration.train is not None:
             for task in declaration.tasks:
                 request = self._training(declaration.train)
-                route = f"{_TRAININGS}/{_class_of(task)}{declaration.module.__name__}Train"
+                route = f"{_TRAININGS}/{_training_of(declaration, _class_of(task))}"
                 paths[route] = {"post": self._operation(request, {"type": "object"})}
         return {"paths": paths, "components": {"schemas": self._components}}
 
@@ -126,6 +126,13 @@ class _Document:
 def _class_of(task: str) -> str:
     """The class of a declared task, which may be named by a route where several services have it."""
     return task_of_route(task) if "/" in task else task
+
+
+def _training_of(declaration: Declaration, task: str) -> str:
+    """The name of a training. It has that of the module's class, which is the name that a written declaration has."""
+    written = declaration.name.rpartition("/")[2]  # of the training itself, where several modules share a name
+    name = written if declaration.schema is not None and written.isidentifier() else declaration.module.__name__
+    return name if name.startswith(task) and name.endswith("Train") else f"{task}{name}Train"
 
 
 def _route(method: DeclaredMethod) -> str:

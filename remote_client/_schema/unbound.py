@@ -8,20 +8,23 @@ from typing import Any, NoReturn
 
 from ..declare import Declaration, DeclaredMethod
 from ..errors import InputError, clean
+from ..settings import Protocol
 from . import names
 from .json_codec import QueryCodec
 from .rpc import JobMethods, RemoteRPCDescriptor
 
 
-def unbound(declaration: Declaration) -> list[tuple[str, list[RemoteRPCDescriptor]]]:
+def unbound(declaration: Declaration, protocol: Protocol) -> list[tuple[str, list[RemoteRPCDescriptor]]]:
     """The declared methods of a server that was not asked yet: the numbers of their fields are known to it alone.
 
-    With them is the start of a prediction job, which servers have for each task that answers at once.
+    With them is the start of a prediction job, which servers have for each task that answers at once. Methods with
+    streamed inputs, which HTTP has not, raise an UnsupportedError over HTTP.
     """
     tasks: dict[str, list[RemoteRPCDescriptor]] = {}
     unary: dict[str, DeclaredMethod] = {}
     for method in declaration.methods:
-        tasks.setdefault(method.task, []).append(unbound_method(method))
+        has_it = protocol == "grpc" or not method.input_streaming
+        tasks.setdefault(method.task, []).append(unbound_method(method) if has_it else unsupported(method))
         if not (method.input_streaming or method.output_streaming):
             unary.setdefault(method.task, method)
     for task, method in unary.items():
@@ -49,6 +52,14 @@ def unbound_method(method: DeclaredMethod, module: str = "") -> RemoteRPCDescrip
         method.name,
         module=module,
         codec=UnboundCodec(method.name, method.signature),
+    )
+
+
+def unsupported(method: DeclaredMethod) -> RemoteRPCDescriptor:
+    """A declared method with streamed inputs, over HTTP. Its calls raise an UnsupportedError."""
+    codec = QueryCodec(method.name, ())
+    return RemoteRPCDescriptor(
+        method.signature, "", "", method.name, True, method.output_streaming, method.task, method.name, codec=codec
     )
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from remote_client import RemoteClient, sync
+import pytest
+
+from remote_client import ConnectionInfo, RemoteClient, RemoteModelInitializer, RemoteModuleConfig, sync
 from remote_client._schema.schema_bytes import schema_bytes
+from remote_client.errors import UnsupportedError
 from remote_client.stubs import write
 from tests.support.stubs import check_declarations, check_only_defines, imported
 
+from ..support.edits import EDITS, Edit
 from ..support.front import Front, GrpcFront, HttpFront
 from ..support.runtime import Runtime
 from ..support.wire import ROOT
@@ -79,16 +85,21 @@ def silence(runtime: Runtime, protocol: Protocol) -> Front:
     return GrpcSilence(port) if protocol == "grpc" else HttpSilence(port, ())
 
 
+async def write_files(runtime: Runtime, protocol: Protocol, folder: Path, *, blocking: bool = False) -> Path:
+    """Write what `remote-client stubs -o` does, and return the Python file."""
+    async with RemoteClient(target_of(runtime, protocol)) as client:
+        description = await client.describe()
+    file = folder / "written.py"
+    beside = file.with_suffix(".json" if protocol == "http" else ".binpb")
+    file.write_text(write(description, "a runtime", blocking=blocking, schema=beside.name), encoding="utf-8")
+    beside.write_bytes(schema_bytes(description))
+    return file
+
+
 async def test_written_files_suffice_for_a_server_that_tells_nothing(
     runtime: Runtime, protocol: Protocol, kind_of_client: str, tmp_path: Path
 ) -> None:
-    async with RemoteClient(target_of(runtime, protocol)) as client:
-        description = await client.describe()
-    blocking = kind_of_client == "blocking"
-    name = "written.json" if protocol == "http" else "written.binpb"
-    text = write(description, "a runtime", blocking=blocking, schema=name)
-    (tmp_path / "written.py").write_text(text, encoding="utf-8")
-    (tmp_path / name).write_bytes(schema_bytes(description))
+    await write_files(runtime, protocol, tmp_path, blocking=kind_of_client == "blocking")
     async with silence(runtime, protocol) as front:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", str(PROGRAM), kind_of_client, protocol, str(front.port)),
@@ -100,3 +111,56 @@ async def test_written_files_suffice_for_a_server_that_tells_nothing(
     expected = ["Hello Ada", "Hello Ada 0 Hello Ada 1", *streamed, "COMPLETED", "Hello Ada", "Hello Ada"]
     assert (process.returncode, told.decode().splitlines()) == (0, 2 * expected)
     assert front.refused == {}
+
+
+@pytest.fixture
+def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Any]]:
+    """Imports the file in the test's folder."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield lambda: importlib.import_module("written")
+    for name in [each for each in sys.modules if each.startswith("written")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+async def test_an_edited_file_suffices_too(
+    edit: Edit, runtime: Runtime, protocol: Protocol, tmp_path: Path, edited: Callable[[], Any]
+) -> None:
+    edit(await write_files(runtime, protocol, tmp_path))
+    stubs = edited()
+    ada = stubs.SampleInputType(name="Ada")
+    async with silence(runtime, protocol) as front, RemoteClient(front.target) as client:
+        for find in (client.model, partial(loaded, front, protocol)):
+            sample: Any = await find("foo", stubs.SampleTask)
+            assert (await sample.run(ada)).greeting == "Hello Ada"
+            module: Any = await find("foo", stubs.SampleModule)
+            job = await module.train([ada], union_list=["x"], batch_size=1)
+            assert (await job.wait()).state.name == "COMPLETED"
+            await sample.aclose()
+            await module.aclose()
+    assert front.refused == {}
+
+
+async def test_a_file_of_grpc_suffices_over_http(runtime: Runtime, tmp_path: Path, edited: Callable[[], Any]) -> None:
+    EDITS["renamed classes"](await write_files(runtime, "grpc", tmp_path))
+    stubs = edited()
+    ada = stubs.SampleInputType(name="Ada")
+    async with silence(runtime, "http") as front, RemoteClient(front.target) as client:
+        for find in (client.model, partial(loaded, front, "http")):
+            sample: Any = await find("foo", stubs.SampleTask)
+            assert (await sample.run(ada)).greeting == "Hello Ada"
+            assert [each.greeting async for each in sample.run_stream_out(ada, count=1)] == ["Hello Ada 0"]
+            with pytest.raises(UnsupportedError, match="HTTP"):
+                sample.run_stream_in([ada])
+            module: Any = await find("foo", stubs.SampleModule)
+            job = await module.train([ada], union_list=["x"], batch_size=1)
+            assert (await job.wait()).state.name == "COMPLETED"
+            await sample.aclose()
+            await module.aclose()
+    assert front.refused == {}
+
+
+async def loaded(front: Front, protocol: Protocol, name: str, declared: type) -> Any:
+    connection = ConnectionInfo(hostname="127.0.0.1", port=front.port)
+    config = RemoteModuleConfig.load_from_module(declared, connection, protocol, "mm-model-id", name)
+    return RemoteModelInitializer().init(config)
