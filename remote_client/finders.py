@@ -99,7 +99,9 @@ class Finders:
             if found is not None:
                 return found
         found, errors = await first([partial(each.locate, model_path) for each in self._finders], stagger=True)
-        if found is None and declaration is not None and any(map(refuses, errors)):
+        # Of several servers that do not tell, the first one's error is raised: it may just be away.
+        silent = [*errors, *(each.error for each in self.servers if each.error is not None)] if errors else []
+        if found is None and declaration is not None and any(map(refuses, silent)):
             trusting = [partial(each.trust, model_path, declaration, refused=True) for each in self._finders]
             found, _ = await first(trusting, stagger=True)
         if found is None and len(errors) == len(self._finders):

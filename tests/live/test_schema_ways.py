@@ -30,7 +30,7 @@ from ..support.runtime import Runtime
 from ..support.script import python
 from ..support.stubs import imported
 from .clients import call
-from .protocols import Protocol, target_of
+from .protocols import Protocol, nobody, target_of
 from .ways import FILES, WAYS, Place, Way, greet
 
 SCHEMA: dict[Protocol, str] = {"grpc": "runtime.binpb", "http": "runtime.json"}
@@ -163,6 +163,13 @@ async def test_of_several_fronts_one_is_called(runtime: Runtime, place: Place) -
         declared = place.opened(place.api.RemoteClient(targets))  # which asks where the model is, and can do without
         assert await greet(await call(declared.model, "foo", place.stubs.SampleTask)) == "Hello World"
         assert place.front.passed + other.passed == {CALLED[place.protocol]: 2}
+
+
+async def test_a_server_that_is_away_does_not_hide_that_another_refuses(place: Place) -> None:
+    targets = [nobody(1, place.protocol), place.target]
+    client = place.opened(place.api.RemoteClient(targets, retries=0))
+    assert await greet(await call(client.model, "foo", place.stubs.SampleTask)) == "Hello World"
+    assert place.front.passed == {CALLED[place.protocol]: 1}
 
 
 async def test_a_wrong_name_is_told_by_the_call(place: Place) -> None:
