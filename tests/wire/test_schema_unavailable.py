@@ -36,6 +36,7 @@ from remote_client.settings import parse_target
 from tests.support.edge import Edge, edge
 from tests.support.http_wire import HttpWire
 from tests.support.reachable import texts
+from tests.support.runtime import free_port
 from tests.support.wire import WireServer
 
 REFLECTION = "/ServerReflectionInfo"
@@ -431,21 +432,11 @@ async def test_another_server_is_asked_instead_of_one_that_refuses(
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-async def test_a_server_that_is_not_reached_refuses_nothing(protocol: str, free_port: int) -> None:
-    target = f"{protocol}://127.0.0.1:{free_port}"
+async def test_a_server_that_is_not_reached_refuses_nothing(protocol: str) -> None:
+    target = f"{protocol}://127.0.0.1:{free_port()}"
     with pytest.raises(UnavailableError) as caught:
         await do("asyncio", target, describe, protocol, retries=0)
     assert not isinstance(caught.value, SchemaError)
-
-
-@pytest.fixture
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("protocol", ["grpc", pytest.param("http", marks=pytest.mark.own_http("httpx is late"))])
