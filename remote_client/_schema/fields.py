@@ -97,6 +97,13 @@ def is_repeated(field: FieldDescriptor) -> bool:
     return bool(older.label == older.LABEL_REPEATED) if told is None else bool(told)
 
 
+def is_required(field: FieldDescriptor) -> bool:
+    """Whether no message of proto2 may lack a field. Before protobuf 6.31 only its label tells."""
+    older: Any = field
+    told = getattr(older, "is_required", None)
+    return bool(older.label == older.LABEL_REQUIRED) if told is None else bool(told)
+
+
 def is_packed(field: FieldDescriptor) -> bool:
     """Whether a repeated field's numbers are sent as one run of bytes. Before protobuf 6.31 its file tells."""
     older: Any = field

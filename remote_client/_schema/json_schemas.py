@@ -50,6 +50,10 @@ class Schemas:
         self._nullable: dict[str, bool] = {}
         self._forms: dict[tuple[str, int], Form] = {}
 
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a component of a name."""
+        return name in self._components
+
     def resolve(self, schema: Any) -> tuple[str, Mapping[str, Any] | None]:
         """A schema, or what it refers to, and the name it goes by; None where that is unknown."""
         name = ""

@@ -24,6 +24,7 @@ from .json_schemas import members_of
 from .json_types import OPEN, JsonTypes
 from .multipart import Multipart
 from .openapi_files import Files
+from .openapi_requests import ANY, FILE, answer_of, inputs_of, parameters_of, properties_of, request_of
 from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from .shared_names import keyed, notes
 from .sources import FIELD
@@ -102,9 +103,9 @@ class _Reader:
         for route, verb, operation in self._operations(paths):
             *_, section, last = route.split("/")
             if verb == "post" and section == "task":
-                task, streaming = _task_of(last, _request(operation))
+                task, streaming = _task_of(last, request_of(operation))
                 tasks.setdefault(task, []).append((streaming, route, operation))
-            elif verb == "post" and last.endswith("Train") and "parameters" in _properties(_request(operation)):
+            elif verb == "post" and last.endswith("Train") and "parameters" in properties_of(request_of(operation)):
                 trainings.append((last, route, operation))
             elif known := _MANAGEMENT.get((verb, f"/{section}/{last}")):
                 management[known[0]] = self._management(*known, f"{verb.upper()} {route}", operation)
@@ -158,16 +159,16 @@ class _Reader:
     def _method(
         self, task: str, name: str, path: str, operation: Any, streaming: bool, answer: Any
     ) -> RemoteRPCDescriptor:
-        request = _request(operation)
-        properties = _properties(request)
+        request = request_of(operation)
+        properties = properties_of(request)
         rpc_name = names.rpc_name(task, streaming)
-        inputs, several = self._inputs(properties.get("inputs"), rpc_name)
+        inputs, several = self._inputs(request, rpc_name)
         shapes = {each: properties[each] for each in ("inputs", "parameters") if each in properties}
         codec = TaskCodec(
             name,
             inputs=inputs,
             several=several,
-            parameters=self._parameters(properties.get("parameters"), rpc_name, request),
+            parameters=self._parameters(request, rpc_name),
             answer=answer,
             streaming=streaming,
             multipart=Multipart(self._files.paths(shapes)),
@@ -192,10 +193,10 @@ class _Reader:
             found = names.trained_module(rpc_name, tasks)
             if found is None:
                 continue
-            request, answer = _request(operation), self._answer(operation)
-            schemas = _properties(request)
+            request, answer = request_of(operation), self._answer(operation)
+            schemas = properties_of(request)
             parameters = self._types.of(schemas["parameters"])
-            inner = _properties(self._types.beside_null(schemas["parameters"])[1] or {})
+            inner = properties_of(self._types.beside_null(schemas["parameters"])[1] or {})
             attributes = attributes_of(inner)
             codec = TrainingCodec(
                 "train",
@@ -228,7 +229,7 @@ class _Reader:
 
     def _source(self, schema: Any) -> Any:
         """The model of a training's rows, None where that is unknown; OPEN for what is no training data."""
-        properties = _properties(self._types.beside_null(schema)[1] or {})
+        properties = properties_of(self._types.beside_null(schema)[1] or {})
         if properties.keys() != {FIELD}:
             return OPEN
         _, union = self._types.resolve(properties[FIELD])
@@ -240,62 +241,35 @@ class _Reader:
         """The models of rows among a union's members."""
         for member in members:
             name, resolved = self._types.resolve(member)
-            if resolved is not None and _properties(resolved).keys() == {"data"}:
+            if resolved is not None and properties_of(resolved).keys() == {"data"}:
                 yield self._types.model(name, resolved)
 
     def _management(self, name: str, parameters: tuple[str, ...], path: str, operation: Any) -> RemoteRPCDescriptor:
-        request = self._types.of(_request(operation))
+        request = self._types.of(request_of(operation))
         codec: JsonCodec = QueryCodec(name, parameters)
         if path.startswith("POST") and isinstance(request, type):
             kinds = fields_of(request)
-            files = Multipart(self._files.paths(_properties(_request(operation))))
+            files = Multipart(self._files.paths(properties_of(request_of(operation))))
             codec = JsonCodec(name, request, signature_of(kinds, {}, answer=OPEN), answer=OPEN, multipart=files)
         return RemoteRPCDescriptor(codec.signature, "", "", name, name=name, path=path, codec=codec)
 
-    def _inputs(self, schema: Any, rpc_name: str) -> tuple[Any, Mapping[str, Any]]:
+    def _inputs(self, request: Mapping[str, Any], rpc_name: str) -> tuple[Any, Mapping[str, Any]]:
         """The type of the required inputs, and each of them where they are several."""
-        if schema is None:
-            return None, {}
-        name, resolved = self._types.beside_null(schema)
-        if name.endswith("RequestInputs"):
-            # caikit's own message around several inputs. A route may show the one of the task's other method.
-            own = f"{rpc_name}RequestInputs"
-            name = own if own in self._schemas else name
-            resolved = self._schemas.get(name, resolved)
-            if resolved is not None:
-                model = self._types.of({"$ref": name})
-                return model, fields_of(model)
-        return self._types.of(schema), {}
+        schema, is_around_several = inputs_of(self._types, request, rpc_name)
+        kind = None if schema is None else self._types.of(schema)
+        return kind, fields_of(kind) if is_around_several else {}
 
-    def _parameters(self, schema: Any, rpc_name: str, request: Mapping[str, Any]) -> Any:
-        """The model of the optional parameters; None where the method has none, OPEN where they are unknown.
-
-        All routes of a task with OpenAPI metadata of its own show the schemas of its methods merged into one; the
-        component's name then tells which method it belongs to.
-        """
-        own = f"{rpc_name}RequestParameters"
-        if own in self._schemas:
-            return self._types.of({"$ref": own})
-        if schema is None:
-            return None
-        name, resolved = self._types.beside_null(schema)
-        merged = not _text(request.get("title")).endswith(f".{rpc_name}RequestHttpRequest")
-        if (merged or name.startswith("ServerStreaming")) and name != own:
-            return OPEN if self._types.unknown else None
-        return self._types.of(schema) if resolved is not None else OPEN
+    def _parameters(self, request: Mapping[str, Any], rpc_name: str) -> Any:
+        """The model of the optional parameters; None where the method has none, OPEN where they are unknown."""
+        schema = parameters_of(self._types, request, rpc_name)
+        return None if schema is None else OPEN if schema is ANY else self._types.of(schema)
 
     def _answer(self, operation: Mapping[str, Any]) -> Any:
         """The model of an answer; None for a file."""
-        responses = operation.get("responses")
-        success = responses.get("200") if isinstance(responses, Mapping) else None
-        content = success.get("content") if isinstance(success, Mapping) else None
-        if not isinstance(content, Mapping):
-            return OPEN
-        if "application/json" not in content:
+        schema = answer_of(operation)
+        if schema is FILE:
             return None
-        media = content["application/json"]
-        # caikit 0.26 leaves out the step `schema`.
-        kind = self._types.of(media.get("schema", media) if isinstance(media, Mapping) else None)
+        kind = self._types.of(schema)
         return OPEN if kind is None else kind
 
     def _operations(self, paths: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -338,19 +312,6 @@ def _job(route: str, answer: Any) -> JobMethods:
         asking("CancelPredictionJob", "DELETE", route),
         asking("GetPredictionJobResult", "GET", f"{route}/results", answer),
     )
-
-
-def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    properties = schema.get("properties")
-    return properties if isinstance(properties, Mapping) else {}
-
-
-def _request(operation: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema of a request's JSON body."""
-    schema: Any = operation
-    for step in ("requestBody", "content", "application/json", "schema"):
-        schema = schema.get(step) if isinstance(schema, Mapping) else None
-    return schema if isinstance(schema, Mapping) else {}
 
 
 def _task_of(route_name: str, request: Mapping[str, Any]) -> tuple[str, bool]:

@@ -1,0 +1,179 @@
+"""What a caller of one schema meets at a server of another, on either protocol. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import SchemaError, clean
+from . import openapi
+from .budget import MAX_NAME, Budget
+from .rpc import RemoteRPCDescriptor, ServiceDescription
+
+_JOB: tuple[Literal["status", "cancel", "result"], ...] = ("status", "cancel", "result")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference between a schema and a server, as a caller of the schema sees it.
+
+    Attributes:
+        path: where it is, in the words of `describe()`: a task and its method, then the argument
+            (`SampleTask.run_sample.sample_input.name`) or the field of the answer (`SampleTask.run_sample().greeting`).
+            A union's members stand under the union's name. A training goes by its RPC, a runtime's own method by its
+            name. What several methods share is told once, where it is met first.
+        breaking: whether a caller of the schema can no longer do something.
+        text: what is different. Over gRPC a breaking one names the rule of buf that it breaks.
+    """
+
+    path: str
+    breaking: bool
+    text: str
+
+    def __str__(self) -> str:
+        return f"{'breaking' if self.breaking else 'compatible'}: {self.path}: {self.text}"
+
+
+class Differences:
+    """Collects differences, made safe to print: names may be the server's."""
+
+    def __init__(self) -> None:
+        self.found: list[Difference] = []
+
+    def add(self, path: str, text: str, *, breaking: bool = False) -> None:
+        """Add one."""
+        self.found.append(Difference(clean(path, MAX_NAME), breaking, clean(text)))
+
+
+def differences(old: ServiceDescription, new: ServiceDescription, budget: Budget | None = None) -> list[Difference]:
+    """Compare what a caller knows with what a server tells, in the order of the caller's tasks.
+
+    Only what a caller of caikit can reach counts: tasks, jobs, trainings, the runtime's own methods, and the types of
+    their requests and answers.
+
+    Args:
+        old: the caller's schema.
+        new: the server's, of the same protocol.
+        budget: what comparing may cost.
+
+    Raises:
+        SchemaError: one of them cannot be used, or is too large.
+    """
+    budget = budget or Budget()
+    if old.source is None or new.source is None:
+        raise SchemaError("only what a server or a file told can be compared")
+    if old.source[0] is openapi.describe:
+        from .openapi_differences import compare
+    else:
+        from .protobuf_differences import compare  # here, because it loads protobuf
+    return compare(old, new, budget)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method that a client calls.
+
+    Attributes:
+        path: its path in differences.
+        task: the key of its task; empty of what is no task's.
+        rpc: the method.
+        start: of a method that asks about a job: the path on the wire of the job's start.
+    """
+
+    path: str
+    task: str
+    rpc: RemoteRPCDescriptor
+    start: str = ""
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks about a job, and so comes with the job's start."""
+        return bool(self.start)
+
+
+def methods_of(description: ServiceDescription) -> Iterator[Method]:
+    """Yield all methods that a client calls."""
+    for key, task in description.tasks.items():
+        for rpc in task.methods:
+            path = f"{key}.{rpc.name}"
+            yield Method(path, key, rpc)
+            for deed in _JOB if rpc.job else ():
+                asking: RemoteRPCDescriptor | None = getattr(rpc.job, deed)
+                if asking is not None:
+                    yield Method(f"{path}().{deed}", key, asking, rpc.path)
+    for key, rpc in description.trainings.items():
+        yield Method(f"{key}.{rpc.name}", "", rpc)
+    for name, rpc in description.management.items():
+        yield Method(name, "", rpc)
+
+
+class Methods:
+    """Matches the methods of two schemas by their paths on the wire, and tells which came and went.
+
+    Args:
+        old: the caller's schema.
+        new: the server's.
+        answered: the paths on the wire that the server has.
+        found: takes the differences.
+        rule: what the text of a removed method ends with.
+    """
+
+    def __init__(
+        self,
+        old: ServiceDescription,
+        new: ServiceDescription,
+        answered: Container[str],
+        found: Differences,
+        rule: str = "",
+    ) -> None:
+        self._old = [*methods_of(old)]
+        self._new = [*methods_of(new)]
+        self._answered = answered
+        self._found = found
+        self._rule = rule
+
+    def common(self) -> Iterator[Method]:
+        """Yield the caller's methods that the server has. All others are told by the time it ends."""
+        now_at = {each.path: each.rpc.path for each in self._new}
+        tasks = {each.task for each in self._new}
+        lost = _whole_tasks(self._old, self._answered)
+        lost = {key: each for key, each in lost.items() if key not in tasks or each.path in now_at}
+        for each in self._old:
+            if each.rpc.path in self._answered:
+                yield each
+            elif each.task not in lost and (not each.asks or each.start in self._answered):
+                self._found.add(each.path, f"removed{_moved(now_at.get(each.path))}{self._rule}", breaking=True)
+            elif lost.get(each.task) is each:
+                text = f"the task was removed{_moved(now_at.get(each.path))}{self._rule}"
+                self._found.add(each.task, text, breaking=True)
+        self._tell_new()
+
+    def _tell_new(self) -> None:
+        known = {each.rpc.path for each in self._old}
+        paths = {each.path for each in self._old}  # of a method that has moved
+        tasks = {each.task for each in self._old}
+        gained = {key: each for key, each in _whole_tasks(self._new, known).items() if key not in tasks}
+        for each in self._new:
+            if each.rpc.path in known or each.path in paths or each.asks:
+                continue
+            if each.task not in gained:
+                self._found.add(each.path, "added")
+            elif gained[each.task] is each:
+                self._found.add(each.task, "the task was added")
+
+
+def _whole_tasks(methods: Iterable[Method], known: Container[str]) -> dict[str, Method]:
+    """The first method of each task of which no method is known."""
+    found: dict[str, Method] = {}
+    for each in methods:
+        if each.task:
+            found.setdefault(each.task, each)
+    for each in methods:
+        if each.rpc.path in known:
+            found.pop(each.task, None)
+    return found
+
+
+def _moved(path: str | None) -> str:
+    return f": it is {path} now" if path else ""
