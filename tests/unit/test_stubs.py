@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from remote_client._schema.unions import Chosen
 from remote_client._stubs.literals import literal, words
+from remote_client.declare import declaration_of, is_declared
 from remote_client.stubs import write
 from tests.support.odd_schemas import SCHEMAS, Schema
 from tests.support.stubs import check_declarations, check_only_defines, imported
@@ -78,6 +81,29 @@ def test_a_comment_tells_what_the_server_calls_a_name(tmp_path: Path) -> None:
     assert '    score_: _float | None = _Field(default=0.5, alias="µ_score")\n' in text
     with imported(text, tmp_path) as module:
         assert module.Odd.model_validate({"µ_score": 1.0, "score": 2.0}).model_dump(by_alias=True)["µ_score"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "name", ["runtime.binpb", "ü 'a'.json", "\\n\u202e.binpb", f"{'x' * 100}.binpb", f"{'x' * 200}.json"]
+)
+@pytest.mark.parametrize("schema", ["grpc trainings", "http trainings that are code"])
+def test_classes_name_the_schema_beside_them(schema: str, name: str, tmp_path: Path) -> None:
+    description = SCHEMAS[schema].describe()
+    text = write(description, "a server", schema=name)
+    check_only_defines(text)
+    with imported(text, tmp_path) as module:
+        declared = [each for each in vars(module).values() if is_declared(each) and each.__module__ == module.__name__]
+        assert declared
+        paths = [declaration_of(each).schema for each in declared]
+        assert [each and each.name for each in paths] == [name] * len(declared)
+    formatted = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length=120", "-"],
+        input=text.encode(),
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert formatted.stdout.decode() == text
 
 
 def test_defaults_keep_their_text() -> None:
