@@ -187,6 +187,10 @@ class RemoteModelFinder(Handle):
         """Whether it need not be asked which of its servers has a model."""
         return len(self._fixed) + (self._template is not None) == 1
 
+    def was_told(self, declaration: Declaration) -> bool:
+        """Whether a server told what caikit's configuration of this process only lets assume."""
+        return is_caikit_module(declaration.module) and any(each.description is not None for each in self.servers)
+
     async def trust(self, model_path: str, declaration: Declaration, *, refused: bool = False) -> _Found | None:
         """As `locate`, by what the module's class tells of its servers, of which none is asked.
 

@@ -94,8 +94,9 @@ class Finders:
             declaration: of the class that was given for it. What it tells of its servers is not asked; which of several
                 has the model is, as far as they tell.
         """
-        if declaration is not None and len(self._finders) == 1 and self._finders[0].has_one_server:
-            found = await self._finders[0].trust(model_path, declaration)
+        finder, *others = self._finders
+        if declaration is not None and not others and finder.has_one_server and not finder.was_told(declaration):
+            found = await finder.trust(model_path, declaration)
             if found is not None:
                 return found
         found, errors = await first([partial(each.locate, model_path) for each in self._finders], stagger=True)

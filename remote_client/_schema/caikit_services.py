@@ -50,11 +50,12 @@ def services_of(module: type) -> SchemaFile | None:
 
     It does where `runtime.library` is the module's library. The first time that takes a while: use a thread.
     """
-    caikit = sys.modules.get("caikit")
+    caikit: Any = sys.modules.get("caikit")
+    runtime = caikit and caikit.get_config().runtime
     library = module.__module__.partition(".")[0]
-    if caikit is None or caikit.get_config().runtime.library != library:
+    if not runtime or runtime.library != library:
         return None
-    generation = caikit.get_config().runtime.service_generation
+    generation = runtime.service_generation
     key = library, str(generation), _ids(caikit.core.registries.module_registry(), library)
     with _lock:
         if key not in _made:

@@ -152,3 +152,10 @@ async def test_an_unknown_method_tells_that_caikit_told_it(runtime: Runtime) -> 
         assert "caikit's configuration of this process (runtime.library: sample_lib)" in error
     assert len(told) == 2
     assert edge.seen == {"/elsewhere.SampleLibService/SampleTaskPredict": 2}
+
+
+async def test_what_a_server_told_goes_before_what_caikit_tells(runtime: Runtime) -> None:
+    async with GrpcEdge(runtime.port) as edge:
+        greeting, _ = await told_by("told", edge, "grpc", "asyncio", **OTHER_PACKAGE)
+    assert greeting == "Hello World"
+    assert edge.requests("elsewhere.SampleLibService/SampleTaskPredict") == 0

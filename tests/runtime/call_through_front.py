@@ -158,6 +158,16 @@ async def refused():
     return told
 
 
+async def told():
+    """Answers of a class after its server was asked what it offers."""
+    asked = client()
+    await got(asked.describe())
+    module = await got(asked.model("foo", modules.SampleModule))
+    answer = await got(module.with_options(output="caikit").run(WORLD))
+    assert isinstance(answer, SampleOutputType)
+    return answer.greeting
+
+
 async def late():
     """What is called where caikit takes longer than the client waits for it."""
     caikit_services.PATIENCE = 0.2
