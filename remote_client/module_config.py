@@ -68,8 +68,8 @@ class RemoteModuleConfig:
     ) -> Self:
         """The configuration of a model whose module is known here. Sends nothing.
 
-        The first call reads the schema that the class has, or over gRPC the server's description of itself, and raises
-        a `SchemaError` where that disagrees. Over HTTP a declaration without a schema is enough.
+        The first call reads the schema that the class has, or over gRPC caikit's services or the server's description
+        of itself, and raises a `SchemaError` where that disagrees. Over HTTP a declaration without a schema is enough.
 
         Args:
             module_reference: a declared class, an instance of one, or the id of one; or a class, an instance or an id
