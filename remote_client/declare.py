@@ -172,10 +172,15 @@ def declaration_of(module: type) -> Declaration:
         for _, method in inspect.getmembers(module, inspect.isfunction)
         if hasattr(method, _TASK)
     ]
-    others = [each for each in module.__mro__ if _DECLARED in vars(each)][1:]
-    train = next((vars(each)["train"] for each in module.__mro__ if each not in others and "train" in vars(each)), None)
+    train = next((vars(each)["train"] for each in _own_bases(module) if "train" in vars(each)), None)
     trained = _method(module, train, "") if inspect.isfunction(train) else None
     return Declaration(module, id, name, version, tuple(methods), trained, schema)
+
+
+def _own_bases(module: type) -> list[type]:
+    """A class and its bases, without another declared module and what that is made of."""
+    _, *others = [each for each in module.__mro__ if _DECLARED in vars(each)]
+    return [each for each in module.__mro__ if not any(issubclass(other, each) for other in others)]
 
 
 def _method(module: type, method: Callable[..., Any], task: str) -> DeclaredMethod:

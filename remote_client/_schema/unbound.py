@@ -25,7 +25,8 @@ def unbound(declaration: Declaration, protocol: Protocol) -> list[tuple[str, lis
     for method in declaration.methods:
         has_it = protocol == "grpc" or not method.input_streaming
         tasks.setdefault(method.task, []).append(unbound_method(method) if has_it else unsupported(method))
-        if not (method.input_streaming or method.output_streaming):
+        is_named = "/" not in method.task  # and not by one of its methods, which does not tell the job's name
+        if is_named and not (method.input_streaming or method.output_streaming):
             unary.setdefault(method.task, method)
     for task, method in unary.items():
         tasks[task].append(_unbound_start(method, names.needs_its_whole_name(task, tasks)))

@@ -335,3 +335,29 @@ def test_extra_fields_and_enums_in_arguments_are_sent() -> None:
     mine = Mine(a_string=Lower.GREEN, color=Lower.GREEN, by_str={Named.RED: 1})
     zoo = sent(codec(Any, Any), mine).zoo
     assert (zoo.a_string, zoo.color, dict(zoo.by_str)) == ("green", 1, {"RED": 1})
+
+
+class Trains:
+    """No module itself."""
+
+    async def train(self, training_data: list[str]) -> Any:
+        raise NotImplementedError
+
+
+@module(task="SampleTask")
+class Trained(Trains, RemoteModuleBase):
+    pass
+
+
+class Derived(Trained):
+    pass
+
+
+@module(task="SampleTask")
+class Another(Trained):
+    pass
+
+
+@pytest.mark.parametrize(("declared", "trains"), [(Trained, True), (Derived, True), (Another, False)])
+def test_a_training_is_that_of_the_nearest_declared_class(declared: type, trains: bool) -> None:
+    assert (declaration_of(declared).train is not None) == trains
