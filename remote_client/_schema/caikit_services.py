@@ -12,14 +12,15 @@ import threading
 from collections.abc import Hashable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from .. import _threads
 from .schema_file import SchemaFile
 
 PATIENCE = 5.0
-"""Seconds to wait for caikit, which makes the components of `model_management` too, such as finders that dial. What it
-makes later is there for the next who asks."""
+"""Seconds that caikit has: it makes the components of `model_management` too, such as finders that dial. What it makes
+later is there for the next who asks."""
 _SWITCHES = {
     "INFERENCE": "enable_inference",
     "JOB_INFERENCE": "enable_inference_jobs",
@@ -40,8 +41,9 @@ class _Services:
     modules: frozenset[type]
 
 
-_made: dict[Hashable, Future[_Services | None]] = {}
-"""What was made, by what it was made of. It is kept: caikit adds to protobuf's own pool, which forgets nothing."""
+_made: dict[Hashable, tuple[Future[_Services | None], float]] = {}
+"""What was made and when that was begun, by what it was made of. It is kept: caikit adds to protobuf's own pool, which
+forgets nothing."""
 _lock = threading.Lock()
 
 
@@ -59,9 +61,10 @@ def services_of(module: type) -> SchemaFile | None:
     key = library, str(generation), _ids(caikit.core.registries.module_registry(), library)
     with _lock:
         if key not in _made:
-            _made[key] = _threads.start(_make, library, generation)
+            _made[key] = _threads.start(_make, library, generation), monotonic()
+        making, begun = _made[key]
     try:
-        services = _made[key].result(PATIENCE)
+        services = making.result(max(begun + PATIENCE - monotonic(), 0))
     except TimeoutError:
         return None
     return services.schema if services is not None and module in services.modules else None
