@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors as errors
+    from ._schema.differences import Difference as Difference
     from ._schema.info import ModelInfo as ModelInfo
     from ._schema.info import RuntimeInfo as RuntimeInfo
     from ._schema.json_codec import FileResponse as FileResponse
@@ -36,6 +37,7 @@ _HOMES = {
     "CallOptions": "settings",
     "ConnectionInfo": "settings",
     "ConnectionTlsInfo": "settings",
+    "Difference": "_schema.differences",
     "FileResponse": "_schema.json_codec",
     "FinderConfig": "settings",
     "JobInfo": "jobs",

@@ -137,6 +137,12 @@ async def described(caller: Caller, protocol: Protocol) -> ServiceDescription:
     return await read_schema(caller, protocol)
 
 
+@forgetful
+async def told(caller: Caller, protocol: Protocol) -> ServiceDescription:
+    """What a caller's server tells now, whatever is known of it. See `read_schema`."""
+    return await read_schema(Caller(**caller.fields()), protocol)
+
+
 def forget(connections: ConnectionManager) -> None:
     """Have the server's description read anew, as it is another by now."""
     if isinstance(connections, SharedConnections):

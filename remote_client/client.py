@@ -14,6 +14,7 @@ from ._closest import WORK, closest
 from ._copies import Handle
 from ._durations import Duration
 from ._schema.caikit_modules import is_caikit_module
+from ._schema.differences import Difference
 from ._schema.info import ModelInfo, RuntimeInfo, why
 from ._schema.rpc import ServiceDescription
 from ._schema.shared_names import meant
@@ -371,6 +372,24 @@ class RemoteClient(Handle):
             RemoteCallError: none could be asked.
         """
         return await self._finder.description()
+
+    async def check_schema(
+        self, schema: str | PathLike[str] | bytes | ServiceDescription | None = None
+    ) -> list[Difference]:
+        """Compare a schema with what the first runtime tells now that can be asked: what would a caller of it meet?
+
+        Differences that break such callers have `breaking` set: what they call, send or read is gone, another one or
+        refused. Additions are listed, too. docs/schemas.md has the rules.
+
+        Args:
+            schema: the schema, as the class takes it; the client's own without it.
+
+        Raises:
+            ConfigurationError: there is no schema, or the one that is given cannot be used.
+            SchemaUnavailableError: the runtime refuses to describe itself.
+            SchemaError: the schema, or what the runtime tells, cannot be used.
+        """
+        return await self._finder.check_schema(schema)
 
     def __getstate__(self) -> dict[str, Any]:
         # In options: they know how metadata travels.

@@ -7,13 +7,18 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from ._schema.differences import Difference, budget_for_two, differences
 from ._schema.info import ModelInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
+from ._schema.schema_file import read_schema
+from ._shared import told
+from ._threads import aside
 from ._transport.balance import Balancer
 from ._transport.manager import ConnectionManager
 from ._transport.retry import NOT_HERE
 from .declare import Declaration
 from .errors import (
+    ConfigurationError,
     DeadlineExceededError,
     SchemaUnavailableError,
     UnavailableError,
@@ -67,17 +72,22 @@ class Finders:
         Raises:
             UnsupportedError: no server is known before a model is.
         """
-        servers = self.servers
-        if not servers:
-            raise UnsupportedError("the host name depends on the model's name: no server is known before a model is")
-        return servers
+        return _some(self.servers)
 
-    async def first_answer(self, ask: Callable[[Server], Awaitable[T]]) -> T:
+    async def first_answer(self, ask: Callable[[Server], Awaitable[T]], finder: RemoteModelFinder | None = None) -> T:
         """Return the first server's answer, or the next one's if the first is unreachable, silent or ailing.
 
         A server that refuses to describe itself cannot be asked either.
+
+        Args:
+            ask: asks a server.
+            finder: the one whose servers are asked; all without it.
+
+        Raises:
+            UnsupportedError: no server is known before a model is.
         """
-        servers = sorted(self.known, key=lambda each: each.is_ailing)
+        known = self.known if finder is None else _some(finder.servers)
+        servers = sorted(known, key=lambda each: each.is_ailing)
         unreachable = (UnavailableError, DeadlineExceededError, SchemaUnavailableError)
         answer, errors = await first([partial(ask, each) for each in servers], stagger=True, failures=unreachable)
         if answer is None:
@@ -158,6 +168,22 @@ class Finders:
         schema = self._finders[0].schema
         return await (self.first_answer(self.describe) if schema is None else description_of(schema))
 
+    async def check_schema(self, given: Any) -> list[Difference]:
+        """See `RemoteClient.check_schema`. Of several finders it is the first one that has a schema, if any has."""
+        finder = next((each for each in self._finders if each.schema is not None), self._finders[0])
+        schema = finder.schema
+        if given is not None:  # aside: protoc may have to compile it
+            schema = await aside(read_schema, given, finder.config.protocol)
+        if schema is None:
+            raise ConfigurationError("schema: there is none; give one to check_schema(), or to the client")
+        old = await description_of(schema)
+        new = await self.first_answer(lambda server: told(server.caller, finder.config.protocol), finder)
+        budget = budget_for_two()
+        try:
+            return await aside(differences, old, new, budget)
+        finally:
+            budget.cancel()
+
     async def describe(self, server: Server) -> ServiceDescription:
         """See `RemoteModelFinder.describe`."""
         return await self.of(server).describe(server)
@@ -174,6 +200,12 @@ class Finders:
         """Close all connections, for good."""
         for finder in self._finders:
             await finder.aclose()
+
+
+def _some(servers: list[Server]) -> list[Server]:
+    if not servers:
+        raise UnsupportedError("the host name depends on the model's name: no server is known before a model is")
+    return servers
 
 
 def _said(task: asyncio.Task[bool | Exception], ailing: bool) -> Said:

@@ -30,6 +30,7 @@ from ._callables import off_loop
 from ._durations import Duration
 from ._loop_thread import loop_thread, run
 from ._mirror import Blocking, RemoteStream, blocking, fed, held
+from ._schema.differences import Difference
 from ._schema.info import ModelInfo, RuntimeInfo
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription, Spelled, TaskDescription
 from ._schema.unbound import UnboundCodec
@@ -61,6 +62,7 @@ __all__ = [
     "CallOptions",
     "ConnectionInfo",
     "ConnectionTlsInfo",
+    "Difference",
     "FileResponse",
     "FinderConfig",
     "JobInfo",
@@ -337,6 +339,7 @@ class RemoteClient(Blocking):
     undeploy_model = blocking(_client.RemoteClient.undeploy_model)
     runtime_info = blocking(_client.RemoteClient.runtime_info)
     describe = blocking(_client.RemoteClient.describe)
+    check_schema = blocking(_client.RemoteClient.check_schema)
     healthy = blocking(_client.RemoteClient.healthy)
     aclose = close = blocking(_client.RemoteClient.aclose)
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import SchemaError, clean
-from . import openapi
-from .budget import MAX_NAME, Budget
+from .budget import LIMITS, MAX_NAME, Budget
 from .rpc import RemoteRPCDescriptor, ServiceDescription
 
 _JOB: tuple[Literal["status", "cancel", "result"], ...] = ("status", "cancel", "result")
@@ -60,14 +59,17 @@ def differences(old: ServiceDescription, new: ServiceDescription, budget: Budget
     Raises:
         SchemaError: one of them cannot be used, or is too large.
     """
-    budget = budget or Budget()
     if old.source is None or new.source is None:
         raise SchemaError("only what a server or a file told can be compared")
-    if old.source[0] is openapi.describe:
-        from .openapi_differences import compare
-    else:
-        from .protobuf_differences import compare  # here, because it loads protobuf
-    return compare(old, new, budget)
+    from . import openapi, openapi_differences, protobuf_differences  # here: a client seldom needs them
+
+    compare = openapi_differences.compare if old.source[0] is openapi.describe else protobuf_differences.compare
+    return compare(old, new, budget or budget_for_two())
+
+
+def budget_for_two() -> Budget:
+    """Return what two schemas may cost that are within the limits of one."""
+    return Budget(limits={kind: 3 * most for kind, most in LIMITS.items()})
 
 
 @dataclass(frozen=True, slots=True)
