@@ -298,3 +298,10 @@ def unused_port() -> Iterator[int]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
+
+
+async def test_the_host_may_depend_on_the_model(sample: Any) -> None:
+    config = {"connection": {"hostname": "{}.invalid", "port": 1}}
+    async with RemoteClient.from_config({"finders": {"f": {"type": "REMOTE", "config": config}}}) as client:
+        found: Any = await client.model("foo", sample.SampleTask)
+        assert found.config.connection.hostname == "foo.invalid"
