@@ -17,6 +17,7 @@ from ._schema.caikit_modules import is_caikit_module
 from ._schema.differences import Difference
 from ._schema.info import ModelInfo, RuntimeInfo, why
 from ._schema.rpc import ServiceDescription
+from ._schema.schema_file import Schema
 from ._schema.shared_names import meant
 from ._secrets import forgetful
 from ._threads import aside
@@ -373,16 +374,15 @@ class RemoteClient(Handle):
         """
         return await self._finder.description()
 
-    async def check_schema(
-        self, schema: str | PathLike[str] | bytes | ServiceDescription | None = None
-    ) -> list[Difference]:
+    async def check_schema(self, schema: str | PathLike[str] | bytes | Schema | None = None) -> list[Difference]:
         """Compare a schema with what the first runtime tells now that can be asked: what would a caller of it meet?
 
         Differences that break such callers have `breaking` set: what they call, send or read is gone, another one or
         refused. Additions are listed, too. docs/schemas.md has the rules.
 
         Args:
-            schema: the schema, as the class takes it; the client's own without it.
+            schema: the schema, as the class takes it, or as a model has it (`model.config.schema`); the client's own
+                without it.
 
         Raises:
             ConfigurationError: there is no schema, or the one that is given cannot be used.

@@ -56,7 +56,7 @@ def _read(module: ModuleType, path: SchemaPath, option: str) -> SchemaFile:
     full = os.path.normpath(os.path.join(os.path.dirname(module.__file__), path.name))
     loader = getattr(module, "__loader__", None)
     try:
-        if hasattr(loader, "get_data"):  # of a zip file, too
+        if loader is not None and hasattr(loader, "get_data"):  # of a zip file, too
             data = loader.get_data(full)
         else:
             with open(full, "rb") as file:

@@ -159,3 +159,12 @@ async def test_what_a_server_told_goes_before_what_caikit_tells(runtime: Runtime
         greeting, _ = await told_by("told", edge, "grpc", "asyncio", **OTHER_PACKAGE)
     assert greeting == "Hello World"
     assert edge.requests("elsewhere.SampleLibService/SampleTaskPredict") == 0
+
+
+@pytest.mark.parametrize(("configuration", "differ"), [({}, False), (OTHER_PACKAGE, True)], ids=["the same", "another"])
+async def test_caikits_services_are_compared_with_the_servers(
+    runtime: Runtime, kind_of_client: str, configuration: dict[str, Any], differ: bool
+) -> None:
+    async with GrpcEdge(runtime.port) as edge:
+        told, _ = await told_by("compared", edge, "grpc", kind_of_client, **configuration)
+    assert any("SampleTask: the task was removed" in each for each in told) == bool(told) == differ

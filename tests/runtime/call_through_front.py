@@ -168,6 +168,13 @@ async def told():
     return answer.greeting
 
 
+async def compared():
+    """How caikit's services differ from the server's."""
+    asked = client()
+    module = await got(asked.model("foo", modules.SampleModule))
+    return [str(each) for each in await got(asked.check_schema(module.config.schema))]
+
+
 async def late():
     """What is called where caikit takes longer than the client waits for it."""
     caikit_services.PATIENCE = 0.2
