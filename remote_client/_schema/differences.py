@@ -63,7 +63,9 @@ def differences(old: ServiceDescription, new: ServiceDescription, budget: Budget
         raise SchemaError("only what a server or a file told can be compared")
     from . import openapi, openapi_differences, protobuf_differences  # here: a client seldom needs them
 
-    compare = openapi_differences.compare if old.source[0] is openapi.describe else protobuf_differences.compare
+    # A server's document and one on file are described by two functions.
+    is_http = old.source[0].__module__ == openapi.__name__
+    compare = openapi_differences.compare if is_http else protobuf_differences.compare
     return compare(old, new, budget or budget_for_two())
 
 
