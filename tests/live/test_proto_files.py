@@ -132,6 +132,16 @@ async def test_a_training(
         await undeploy(client, name)
 
 
+@pytest.mark.parametrize(("protocol", "schema"), SCHEMAS)
+async def test_nothing_breaks_of_what_a_schema_tells(
+    runtime: Runtime, protocol: Protocol, schemas: dict[Protocol, dict[str, Any]], schema: str
+) -> None:
+    async with RemoteClient(target_of(runtime, protocol), schema=schemas[protocol][schema]) as client:
+        found = await client.check_schema()
+    lacking = [] if schema in ("reflection", "document") else ["DeployModel", "UndeployModel"]
+    assert [(each.path, each.breaking) for each in found] == [(each, False) for each in lacking]
+
+
 async def test_the_file_of_a_service_is_enough_for_its_calls(runtime: Runtime, folder: Path) -> None:
     async with RemoteClient(runtime.target, schema=folder / "samplelibservice.proto") as client:
         assert (await (await client.model("foo")).run_sample({"name": "World"})).greeting == "Hello World"
