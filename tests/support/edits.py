@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from .packages import needs
+
 TASK, MODULE = "SampleTask", "SampleModule"
 Edit = Callable[[Path], None]
 """Edits a file. Afterwards it has, or imports, `SampleTask` and `SampleModule`."""
@@ -62,6 +64,7 @@ def _methods_elsewhere(file: Path) -> None:
 
 
 def _reformatted(file: Path) -> None:
+    needs("ruff")
     options = ["line-length=60", 'format.quote-style="single"', "indent-width=2"]
     command = [sys.executable, "-m", "ruff", "format", "--isolated", "--no-cache", str(file)]
     subprocess.run([*command, *(f"--config={each}" for each in options)], check=True, capture_output=True, timeout=60)

@@ -14,7 +14,11 @@ from remote_client._stubs.literals import literal, words
 from remote_client.declare import declaration_of, is_declared
 from remote_client.stubs import write
 from tests.support.odd_schemas import SCHEMAS, Schema
+from tests.support.packages import needs
 from tests.support.stubs import check_declarations, check_only_defines, imported
+
+NAMES = ["runtime.binpb", "ü 'a'.json", "\\n\u202e.binpb", f"{'x' * 100}.binpb", f"{'x' * 200}.json"]
+SOME = ["grpc trainings", "http trainings that are code"]
 
 
 @pytest.mark.parametrize("blocking", [False, True], ids=["asyncio", "blocking"])
@@ -83,19 +87,23 @@ def test_a_comment_tells_what_the_server_calls_a_name(tmp_path: Path) -> None:
         assert module.Odd.model_validate({"µ_score": 1.0, "score": 2.0}).model_dump(by_alias=True)["µ_score"] == 1.0
 
 
-@pytest.mark.parametrize(
-    "name", ["runtime.binpb", "ü 'a'.json", "\\n\u202e.binpb", f"{'x' * 100}.binpb", f"{'x' * 200}.json"]
-)
-@pytest.mark.parametrize("schema", ["grpc trainings", "http trainings that are code"])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("schema", SOME)
 def test_classes_name_the_schema_beside_them(schema: str, name: str, tmp_path: Path) -> None:
-    description = SCHEMAS[schema].describe()
-    text = write(description, "a server", schema=name)
+    text = write(SCHEMAS[schema].describe(), "a server", schema=name)
     check_only_defines(text)
     with imported(text, tmp_path) as module:
         declared = [each for each in vars(module).values() if is_declared(each) and each.__module__ == module.__name__]
         assert declared
         paths = [declaration_of(each).schema for each in declared]
         assert [each and each.name for each in paths] == [name] * len(declared)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("schema", SOME)
+def test_ruff_leaves_a_file_as_it_is(schema: str, name: str) -> None:
+    needs("ruff")
+    text = write(SCHEMAS[schema].describe(), "a server", schema=name)
     formatted = subprocess.run(
         [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length=120", "-"],
         input=text.encode(),
