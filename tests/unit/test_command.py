@@ -107,6 +107,8 @@ def test_wrong_use_is_told_in_a_line(arguments: str, told: str, capsys: pytest.C
         ("schema -o a", "a .binpb file"),
         ("schema -t http://a -o a.binpb", "over http this is an OpenAPI document, a .json file"),
         ("schema -t http://a -o a.yaml", "a .json file"),
+        ("schema --check a.binpb -o a.binpb", "--check compares, -o writes: give one of them"),
+        ("schema --check nowhere.binpb", "nowhere.binpb cannot be read"),
         ("schema a:1", "a:1"),
     ],
 )

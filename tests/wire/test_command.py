@@ -86,3 +86,56 @@ def test_a_reader_that_leaves_is_no_traceback(server: ServerProcess) -> None:
     ended = subprocess.run(started, stdout=write, stderr=subprocess.PIPE, timeout=60, check=False)
     os.close(write)
     assert (ended.returncode, ended.stderr) == (1, b"")
+
+
+def changed(data: bytes, protocol: str, *, more: bool) -> bytes:
+    """Return the schema of a server that has a task more, or a method less."""
+    if protocol == "http":
+        told = json.loads(data)
+        route = told["paths"].pop("/api/v1/task/server-streaming-echo")
+        if more:
+            told["paths"] |= {f"/api/v1/task/server-streaming-{name}": route for name in ("echo", "other")}
+        return json.dumps(told).encode()
+    files = FileDescriptorSet.FromString(data)
+    (methods,) = (each.method for file in files.file for each in file.service if each.name == "TestService")
+    if more:
+        methods.add(name="OtherTaskPredict", input_type=methods[0].input_type, output_type=methods[0].output_type)
+    else:
+        del methods[1]
+    return files.SerializeToString()
+
+
+def check(target: str, file: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    """Run `schema --check`, and return its exit code and its lines."""
+    code = main(["schema", "-t", target, "--check", str(file)])
+    out, err = capsys.readouterr()
+    assert err == ""
+    return code, out.splitlines()
+
+
+def test_a_schema_is_checked(
+    server: ServerProcess, protocol: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / f"a{SUFFIXES[protocol]}"
+    assert main(["schema", "-t", server.target, "-o", str(file)]) == 0
+    written = file.read_bytes()
+    assert check(server.target, file, capsys) == (0, [])
+
+    file.write_bytes(changed(written, protocol, more=False))
+    code, (added,) = check(server.target, file, capsys)
+    assert code == 0
+    assert added.startswith("compatible: ")
+
+    file.write_bytes(changed(written, protocol, more=True))
+    code, (removed,) = check(server.target, file, capsys)
+    assert code == 1
+    assert removed.startswith("breaking: OtherTask")
+
+
+def test_a_schema_of_the_other_protocol_cannot_be_checked(
+    wire: WireServer, http_wire: HttpWire, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.binpb"
+    assert main(["schema", "-t", wire.target, "-o", str(file)]) == 0
+    assert main(["schema", "-t", http_wire.target, "--check", str(file)]) == 2
+    assert "over http it takes an OpenAPI document" in capsys.readouterr().err
