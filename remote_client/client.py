@@ -195,7 +195,7 @@ class RemoteClient(Handle):
             InputError: the runtime has no such task, or several; the message lists them.
             SchemaUnavailableError: the servers refuse to describe themselves; the message names the ways to do without.
             SchemaError: the declared class disagrees with the runtime; all differences are told.
-            ConfigurationError: the class is not declared.
+            ConfigurationError: the class is not declared, or its schema cannot be read.
             RemoteCallError: no server could be asked.
         """
         if isinstance(task, type):
