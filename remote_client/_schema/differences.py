@@ -35,14 +35,21 @@ class Difference:
 
 
 class Differences:
-    """Collects differences, made safe to print: names may be the server's."""
+    """Collects differences, made safe to print: names may be the server's.
 
-    def __init__(self) -> None:
+    Args:
+        budget: counts their text. Of long paths a small schema may have very many.
+    """
+
+    def __init__(self, budget: Budget) -> None:
         self.found: list[Difference] = []
+        self._budget = budget
 
     def add(self, path: str, text: str, *, breaking: bool = False) -> None:
         """Add one."""
-        self.found.append(Difference(clean(path, MAX_NAME), breaking, clean(text)))
+        made = Difference(clean(path, MAX_NAME), breaking, clean(text))
+        self._budget.spend("bytes", len(made.path) + len(made.text))
+        self.found.append(made)
 
 
 def differences(old: ServiceDescription, new: ServiceDescription, budget: Budget | None = None) -> list[Difference]:

@@ -31,7 +31,7 @@ _MOST_LEVELS = 3
 
 def compare(old: ServiceDescription, new: ServiceDescription, budget: Budget) -> list[Difference]:
     """See `differences.differences`."""
-    found = Differences()
+    found = Differences(budget)
     before, after = _Document(old, budget), _Document(new, budget)
     types = _Types(before.schemas, after.schemas, found, budget)
     # Whatever the document says of a task's jobs, their results have a route.
@@ -95,6 +95,7 @@ class _Types:
         self._add = found.add
         self._spend = budget.spend
         self._done: set[tuple[Form, Form, bool, str]] = set()
+        self._keys: dict[Form, tuple[Any, ...]] = {}
         self._waiting: deque[tuple[Form, Form, _Place]] = deque()
 
     def compare(self, method: Method, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
@@ -207,11 +208,11 @@ class _Types:
 
     def _compare_unions(self, old: Form, new: Form, place: _Place) -> None:
         """Compare types of which one at least is a union."""
-        before, after = _members(self._old, old), _members(self._new, new)
-        self._spend("nodes", len(before) + len(after))
+        before, after = self._members(self._old, old), self._members(self._new, new)
         for key in before:
             if key in after:
                 self._later(before[key], after[key], place)
+        self._spend("nodes", sum(len(_enum(each)) for each in (*before.values(), *after.values())))
         lost = [each for key, each in before.items() if key not in after]
         gained = [each for key, each in after.items() if key not in before]
         if len(lost) == len(gained) == 1 and lost[0].kind == gained[0].kind and lost[0].kind in _NAMED:
@@ -224,6 +225,15 @@ class _Types:
         for each in gained:
             change = f"it takes {_words(each)} too" if place.is_request else f"it may be {_words(each)} too"
             self._add(place.path, change, breaking=not place.is_request and not _kinds(each) <= taken)
+
+    def _members(self, schemas: Schemas, form: Form) -> dict[Any, Form]:
+        """The members of a union by what tells them apart; of any other type the type itself."""
+        inner = [_form(schemas, each) for each in form.inner if not is_null(each)] if form.kind == "union" else [form]
+        self._spend("nodes", len(inner))
+        for each in inner:
+            if each not in self._keys:
+                self._keys[each] = _key(schemas, each, _MOST_LEVELS)
+        return {self._keys[each]: each for each in inner}
 
 
 _NAMED = ("object", "list", "map")
@@ -299,12 +309,6 @@ def _name(form: Form) -> str:
     return told if "." in told else form.name or told
 
 
-def _members(schemas: Schemas, form: Form) -> dict[Any, Form]:
-    """The members of a union by what tells them apart; of any other type the type itself."""
-    inner = [_form(schemas, each) for each in form.inner if not is_null(each)] if form.kind == "union" else [form]
-    return {_key(schemas, each, _MOST_LEVELS): each for each in inner}
-
-
 def _key(schemas: Schemas, form: Form, levels: int) -> tuple[Any, ...]:
     if form.kind == "object":
         return "object", _name(form) or tuple(sorted(properties_of(form.schema)))
@@ -333,7 +337,8 @@ def _taken(members: Iterable[Form]) -> set[str]:
 
 
 def _enum(form: Form) -> list[Any]:
-    values: list[Any] = form.schema["enum"] if form.schema else []
+    """The values of a choice; none of anything else."""
+    values: list[Any] = form.schema["enum"] if form.schema and form.kind == "choice" else []
     return values
 
 

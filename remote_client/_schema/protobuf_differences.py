@@ -52,7 +52,7 @@ _NAMES: dict[int, str] = {
 
 def compare(old: ServiceDescription, new: ServiceDescription, budget: Budget) -> list[Difference]:
     """See `differences.differences`."""
-    found = Differences()
+    found = Differences(budget)
     before, after = _rpcs(old, budget), _rpcs(new, budget)
     types = _Types(found, budget)
     for each in Methods(old, new, after, found, " (RPC_NO_DELETE)").common():

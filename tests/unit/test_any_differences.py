@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from remote_client._schema.budget import Budget
-from remote_client._schema.differences import differences
+from remote_client._schema.differences import Differences, differences
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.errors import SchemaError
 from tests.support import large_documents, large_schemas, random_schemas
@@ -187,3 +187,11 @@ def test_a_budget_ends_it() -> None:
     given_up.cancel()
     with pytest.raises(SchemaError, match="given up"):
         differences(old, new, given_up)
+
+
+def test_text_is_counted() -> None:
+    found = Differences(Budget(limits={"bytes": 3_000}))
+    found.add("a" * 2_000, "removed")  # a path is cut
+    found.add("b" * 1_000, "removed")
+    with pytest.raises(SchemaError, match="more than 3,000 bytes"):
+        found.add("c" * 1_000, "removed")
