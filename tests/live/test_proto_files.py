@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import uuid
@@ -17,7 +16,7 @@ from remote_client._schema.schema_file import read_schema
 from remote_client.cli import main
 from remote_client.errors import UnsupportedError
 
-from ..support.runtime import HERE, Runtime
+from ..support.runtime import Runtime, dump_services
 from .deeds import DEEDS, PEOPLE, Deed
 from .protocols import PROTOCOLS, Protocol, target_of, undeploy
 
@@ -34,14 +33,7 @@ SCHEMAS = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What caikit writes of the sample library: `.proto` files, and `openapi.json`."""
-    return dumped(tmp_path_factory.mktemp("dumped"))
-
-
-def dumped(folder: Path, *options: str) -> Path:
-    environment = {"RUNTIME_LIBRARY": "sample_lib", "PYTHONPATH": str(HERE / "runtime"), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [os.environ["RUNTIME_PYTHON"], "-m", "caikit.runtime.dump_services", *options, str(folder)]
-    subprocess.run(command, env=os.environ | environment, check=True, capture_output=True)
-    return folder
+    return dump_services("sample_lib", tmp_path_factory.mktemp("dumped"))
 
 
 def compiled(folder: Path) -> Path:
@@ -65,7 +57,7 @@ def descriptions(runtime: Runtime) -> dict[Protocol, ServiceDescription]:
 @pytest.fixture(scope="module")
 def schemas(runtime: Runtime, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Protocol, dict[str, Any]]:
     """What is given as schema=, by where it comes from."""
-    by_package = dumped(tmp_path_factory.mktemp("by_package"), "--consolidate-packages")
+    by_package = dump_services("sample_lib", tmp_path_factory.mktemp("by_package"), "--consolidate-packages")
     grpc: dict[str, Any] = {"protoc": compiled(folder), "protoc, by package": compiled(by_package)}
     grpc["folder"] = read_schema(folder, "grpc")  # once, as protoc takes half a second
     written = tmp_path_factory.mktemp("written")

@@ -26,7 +26,7 @@ from remote_client.errors import (
 )
 
 from ..support.front import Front, GrpcFront, HttpFront
-from ..support.runtime import Runtime
+from ..support.runtime import Runtime, dump_services
 from ..support.script import python
 from ..support.stubs import imported
 from .clients import call
@@ -86,6 +86,11 @@ def written(runtime: Runtime, protocol: Protocol, tmp_path_factory: pytest.TempP
     assert main(["stubs", *target, "-o", str(folder / "asyncio.py")]) == 0
     assert main(["stubs", *target, "-o", str(folder / "blocking.py"), "--sync"]) == 0
     return folder
+
+
+@pytest.fixture(scope="module")
+def protos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return dump_services("sample_lib", tmp_path_factory.mktemp("protos"))
 
 
 @pytest.fixture
@@ -152,6 +157,14 @@ async def test_both_engines(place: Place, engine: str) -> None:
     for way in WAYS.values():
         assert await greet(await way(place)) == "Hello World"
     assert (place.front.passed, place.front.refused) == ({CALLED[place.protocol]: len(WAYS)}, {})
+
+
+@pytest.mark.parametrize("path", ["", "samplelibservice.proto"])
+@pytest.mark.parametrize("protocol", ["grpc"], indirect=True)
+async def test_proto_files_ask_nothing(place: Place, protos: Path, path: str) -> None:
+    client = place.client(schema=protos / path)
+    assert await greet(await call(client.model, "foo")) == "Hello World"
+    assert (place.front.passed, place.front.refused) == ({CALLED[place.protocol]: 1}, {})
 
 
 async def test_of_several_fronts_one_is_called(runtime: Runtime, place: Place) -> None:

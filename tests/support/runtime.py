@@ -201,6 +201,14 @@ class Runtime:
                 process.stdin.close()
 
 
+def dump_services(library: str, folder: Path, *options: str) -> Path:
+    """Have caikit write its `.proto` files of a library, and `openapi.json`, into a folder."""
+    environment = {"RUNTIME_LIBRARY": library, "PYTHONPATH": str(HERE / "runtime"), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [os.environ["RUNTIME_PYTHON"], "-m", "caikit.runtime.dump_services", *options, str(folder)]
+    subprocess.run(command, env=os.environ | environment, check=True, capture_output=True)
+    return folder
+
+
 class PortTakenError(Exception):
     """Somebody else answers on the port."""
 
