@@ -28,10 +28,10 @@ class Answer(NamedTuple):
     """Microseconds before each message of the answer."""
 
 
-def table(model_count: int = 1) -> list[Answer]:
-    """All answers of a server with so many models."""
+def table(model_count: int = 1, more_tasks: int = 0) -> list[Answer]:
+    """All answers of a server with so many models, and so many tasks beside those that are called."""
     names = [library.MODEL, *(f"model{each}" for each in range(1, model_count))]
-    return [*_grpc(), *_caikit(), *_reflection(), _models(names), *_http(names)]
+    return [*_grpc(), *_caikit(), *_reflection(more_tasks), _models(names), *_http(names, more_tasks)]
 
 
 def packed(answers: list[Answer]) -> bytes:
@@ -67,17 +67,17 @@ def _caikit() -> Iterator[Answer]:
     yield Answer(stream, tiny, times=library.ITEMS)
 
 
-def _reflection() -> Iterator[Answer]:
+def _reflection(more_tasks: int) -> Iterator[Answer]:
     """A dialogue has an answer for each request: told apart by their bytes."""
     asked, told = reflection_pb2.ServerReflectionRequest, reflection_pb2.ServerReflectionResponse
-    services = {library.SERVICE: ("benchservice.proto", "bench_data.proto"), INFO_SERVICE: ("infoservice.proto",)}
+    services = library.services(more_tasks)
     listed = told()
     listed.list_services_response.service.extend(reflection_pb2.ServiceResponse(name=each) for each in services)
     yield Answer(PATHS[0], listed.SerializeToString(), asked(list_services="").SerializeToString())
-    files = library.files()
-    for service, names in services.items():
+    for service, files in services.items():
         answer = told()
-        answer.file_descriptor_response.file_descriptor_proto.extend(files[each].SerializeToString() for each in names)
+        needed = [each.SerializeToString() for each in reversed(files.values())]  # its own first
+        answer.file_descriptor_response.file_descriptor_proto.extend(needed)
         request = asked(file_containing_symbol=service)
         yield Answer(PATHS[0], answer.SerializeToString(), request.SerializeToString())
 
@@ -88,8 +88,8 @@ def _models(names: list[str]) -> Answer:
     return Answer(f"/{INFO_SERVICE}/GetModelsInfo", told.SerializeToString())
 
 
-def _http(names: list[str]) -> Iterator[Answer]:
-    yield Answer("GET /openapi.json", plain(library.openapi()))
+def _http(names: list[str], more_tasks: int) -> Iterator[Answer]:
+    yield Answer("GET /openapi.json", plain(library.openapi(more_tasks)))
     yield Answer("GET /info/models", plain(json.dumps(models(*names)).encode()))
     # caikit's own client asks for another task, of the sample library's.
     yield Answer("POST /api/v1/task/sample", plain(json.dumps(library.TINY).encode()))

@@ -81,7 +81,7 @@ def _certificates(folder: str) -> list[str]:
 
 
 class Backend:
-    """A running server with so many models; a context manager.
+    """A running server with so many models, and so many tasks beside those that are called; a context manager.
 
     Attributes:
         grpc: where gRPC is spoken.
@@ -90,10 +90,10 @@ class Backend:
         ca: the file of the authority to trust there.
     """
 
-    def __init__(self, program: Program, core: int | None, model_count: int = 1) -> None:
+    def __init__(self, program: Program, core: int | None, model_count: int = 1, more_tasks: int = 0) -> None:
         self._program = program
         self._core = core
-        self._table = packed(table(model_count))
+        self._table = packed(table(model_count, more_tasks))
         self.in_c, self.ca = program.in_c, program.ca
 
     def __enter__(self) -> Self:

@@ -17,7 +17,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
-Run = Callable[[int], Awaitable[None] | float | None]
+
+class Sample(NamedTuple):
+    """One run: seconds of a unit, on the clock and of the processor, or what the run measured itself."""
+
+    value: float
+    cpu: float | None = None
+
+
+Run = Callable[[int], Awaitable[None] | float | Sample | None]
 """Does so many units of work. It is timed, unless it returns what it measured itself (for one unit)."""
 
 
@@ -90,13 +98,6 @@ class Figure:
         return asdict(self)
 
 
-class Sample(NamedTuple):
-    """One run: seconds of a unit, on the clock and of the processor, or what the run measured itself."""
-
-    value: float
-    cpu: float | None
-
-
 class Harness:
     """Measures cases whose runs are functions or coroutine functions."""
 
@@ -135,7 +136,9 @@ class Harness:
         told = run(units)
         measured = self._runner.run(told) if inspect.iscoroutine(told) else told
         took, cpu = time.perf_counter() - started, processor_time() - worked
-        return Sample(measured, None) if isinstance(measured, float) else Sample(took / units, cpu / units)
+        if isinstance(measured, Sample):
+            return measured
+        return Sample(measured) if isinstance(measured, float) else Sample(took / units, cpu / units)
 
     def _figure(self, case: Case, name: str, units: int, seen: list[Sample], floor: list[Sample]) -> Figure:
         scale = 1e6 if case.measure == "us" else 1

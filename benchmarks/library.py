@@ -9,12 +9,15 @@ import json
 from typing import Any
 
 from google.protobuf import descriptor_pool, json_format, message_factory, struct_pb2
-from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
 
+from tests.support.task_library import task_files, task_paths, task_schemas
 from tests.support.wire_library import INFO_SERVICE, KINDS, add_field, library_files
 
 DATA = "caikit_data_model.bench"
 SERVICE = "caikit.runtime.Bench.BenchService"
+MORE_SERVICE = "caikit.runtime.More.MoreService"
+"""Of a larger library, with tasks that nobody calls."""
 MODEL = "bench"
 MODEL_KEY = "mm-model-id"
 
@@ -83,6 +86,20 @@ def files() -> dict[str, FileDescriptorProto]:
                 server_streaming=server,
             )
     return {file.name: file for file in (data, tasks, library_files()["infoservice.proto"])}
+
+
+def services(more: int = 0) -> dict[str, dict[str, FileDescriptorProto]]:
+    """The server's services, with so many more tasks, and the files that each needs."""
+    own = files()
+    info = {"infoservice.proto": own.pop("infoservice.proto")}
+    found = {SERVICE: own, INFO_SERVICE: info}
+    return {**found, MORE_SERVICE: task_files(more, MORE_SERVICE)} if more else found
+
+
+def descriptor_set(more: int = 0) -> bytes:
+    """The files of all services in one."""
+    told = [file for each in services(more).values() for file in each.values()]
+    return FileDescriptorSet(file=told).SerializeToString()
 
 
 def _add_doubles(message: DescriptorProto, name: str, number: int, *, repeated: bool) -> None:
@@ -159,8 +176,8 @@ def route(task: str, streaming: bool = False) -> str:
     return f"/api/v1/task/{'server-streaming-' if streaming else ''}{task}"
 
 
-def openapi() -> bytes:
-    """A document in the form of a runtime's."""
+def openapi(more: int = 0) -> bytes:
+    """A document in the form of a runtime's, with so many more tasks."""
     paths: dict[str, Any] = {}
     for task, (name, answer, _) in JSON_TASKS.items():
         for streaming in (False, True):
@@ -170,6 +187,7 @@ def openapi() -> bytes:
             paths[route(task, streaming)] = {"post": {"requestBody": _json(request), "responses": responses}}
     paths["/info/models"] = {"get": {"responses": {"200": _json({"type": "object"})}}}
     schemas = {name: _object(f"{DATA}.{name}", fields) for name, fields in _SCHEMAS.items()}
+    paths, schemas = {**task_paths(more), **paths}, {**task_schemas(more), **schemas}
     document = {"openapi": "3.1.0", "paths": paths, "components": {"schemas": schemas}}
     return json.dumps(document).encode()
 

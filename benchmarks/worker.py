@@ -24,12 +24,12 @@ class Bench:
 
     Attributes:
         backend: a server with one model.
-        start: starts another one, with so many models.
+        start: starts another one, with so many models, and so many tasks beside those that are called.
         server_core: the core of the servers; None where they have none of their own.
     """
 
     backend: Backend
-    start: Callable[[int], Backend]
+    start: Callable[..., Backend]
     server_core: int | None
 
 
@@ -39,8 +39,8 @@ def work(file: str, only: str, effort: Effort, program: Program) -> None:
     client, server = cores()
     with contextlib.ExitStack() as stack:
 
-        def start(models: int) -> Backend:
-            return stack.enter_context(Backend(program, server, models))
+        def start(models: int, more_tasks: int = 0) -> Backend:
+            return stack.enter_context(Backend(program, server, models, more_tasks))
 
         bench = Bench(start(1), start, server)
         pin(0, client)

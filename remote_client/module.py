@@ -6,7 +6,7 @@ import copy
 import inspect
 import re
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
@@ -17,6 +17,7 @@ from ._closest import closest
 from ._copies import Handle
 from ._durations import Duration
 from ._html import table
+from ._late_attribute import LateAttribute
 from ._schema.caikit_modules import is_caikit_module
 from ._schema.declared_schemas import schema_for
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
@@ -391,18 +392,20 @@ def _module_class(model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
     methods = model_config.methods
     rpcs = tuple(methods.values())
     named = methods | model_config.short_methods
-    space: dict[str, Any] = {each: _method(rpc, each, name) for each, rpc in named.items()}
+    space: dict[str, Any] = {each: LateAttribute(partial(_method, rpc, each, name)) for each, rpc in named.items()}
     if model_config.trainings or model_config.train_method:
-        space["train"] = _train_method(model_config, name)
-    told = "\n".join(f"    {rpc}" for rpc in rpcs)
-    which = (
-        "" if model_config.tasks_known else " No server tells which tasks a model has: these are all of the runtime's."
-    )
-    doc = f"The model {model_config.model_path!r} at {model_config.connection.target}.{which} Methods:\n\n{told}\n"
+        space["train"] = LateAttribute(partial(_train_method, model_config, name))
+    space["__doc__"] = LateAttribute(partial(_doc_of_class, model_config, rpcs))
     bases: tuple[type, ...] = (RemoteModuleBase,)
     if declared is not None and not is_caikit_module(declared) and not getattr(declared, "is_blocking", False):
         bases = (declared,) if issubclass(declared, RemoteModuleBase) else (declared, RemoteModuleBase)
-    return type(name, bases, {"__doc__": doc, "__module__": __name__, "_rpcs": rpcs, **space})
+    return type(name, bases, {"__module__": __name__, "_rpcs": rpcs, **space})
+
+
+def _doc_of_class(config: RemoteModuleConfig, rpcs: Iterable[RemoteRPCDescriptor]) -> str:
+    told = "\n".join(f"    {rpc}" for rpc in rpcs)
+    which = "" if config.tasks_known else " No server tells which tasks a model has: these are all of the runtime's."
+    return f"The model {config.model_path!r} at {config.connection.target}.{which} Methods:\n\n{told}\n"
 
 
 def _call_and_answer(rpc: RemoteRPCDescriptor) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from ._schema.caikit_modules import declaration_of_caikit, is_caikit_module, mod
 from ._schema.declared import bind, server_codec
 from ._schema.declared_http import description_of
 from ._schema.declared_schemas import schema_for
+from ._schema.late import LateRPCDescriptor
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from ._schema.schema_file import Schema, SchemaFile
 from ._schema.shared_names import Tasks, choices, meant, narrowed, sharers, the_one_meant
@@ -219,9 +220,15 @@ def _unpickled(kind: type[RemoteModuleConfig], values: dict[str, Any], declared:
 
 
 def _identity(rpc: RemoteRPCDescriptor) -> Hashable:
-    """What a method is known by. Two servers may mean different things by one name: the codec tells them apart."""
-    codec = server_codec(rpc.codec)
-    return rpc.name, rpc.path, rpc.task, rpc.module, str(rpc.signature) if isinstance(codec, UnboundCodec) else codec
+    """What a method is known by. Two servers may mean different things by one name: what they told tells them apart."""
+    known: Any = rpc
+    if not isinstance(rpc, LateRPCDescriptor):
+        codec = server_codec(rpc.codec)
+        if isinstance(codec, UnboundCodec):
+            known = str(rpc.signature)
+        elif codec is not rpc.codec:  # a declaration is bound anew for each configuration
+            known = codec
+    return rpc.name, rpc.path, rpc.task, rpc.module, known
 
 
 def declaration_from(reference: Any) -> Declaration:

@@ -17,8 +17,9 @@ from weakref import WeakValueDictionary
 
 from . import _threads
 from ._schema.budget import Budget
+from ._schema.late import LateTypes
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
-from ._schema.schema_file import Schema
+from ._schema.schema_file import Schema, SchemaFile
 from .calls import Caller
 from .errors import (
     ClosedError,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 _descriptions: WeakValueDictionary[bytes, ServiceDescription] = WeakValueDictionary()
 """The descriptions in use, by what they were made of. Their types are most of a client's memory, and take most of the
 time until its first call: clients of servers that describe themselves alike share them."""
+_on_file: WeakValueDictionary[SchemaFile, ServiceDescription] = WeakValueDictionary()
+"""The descriptions in use of files: `client.model` asks for them each time."""
 _lock = threading.Lock()
 
 
@@ -163,10 +166,15 @@ async def description_of(schema: Schema) -> ServiceDescription:
     """
     if isinstance(schema, ServiceDescription):
         return schema
-    try:
-        return await _shared(schema.source, Budget(math.inf))
-    except SchemaError as error:
-        raise SchemaError(f"{schema.name}: {error}") from error
+    found = _on_file.get(schema)
+    if found is None:
+        try:
+            found = _on_file[schema] = await _shared(schema.source, Budget(math.inf))
+        except SchemaError as error:
+            raise SchemaError(f"{schema.name}: {error}") from error
+        if isinstance(found.types, LateTypes):
+            found.types.methods.origin = schema.name
+    return found
 
 
 _Source = tuple[Any, ...]

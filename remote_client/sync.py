@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from os import PathLike
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, get_args, get_origin, overload
@@ -28,6 +29,7 @@ from . import jobs as _jobs
 from . import module as _module
 from ._callables import off_loop
 from ._durations import Duration
+from ._late_attribute import LateAttribute
 from ._loop_thread import loop_thread, run
 from ._mirror import Blocking, RemoteStream, blocking, fed, held
 from ._schema.differences import Difference
@@ -398,13 +400,17 @@ def _made_twin_class(
     declared = None if config.declaration is None else config.declaration.module
     if declared is not None and issubclass(declared, RemoteModuleBase):
         bases = (declared,)
-    methods = {
-        name: _method(name, method)
+    space: dict[str, Any] = {
+        name: LateAttribute(partial(_method_of, module_class, name))
         for name, method in vars(module_class).items()
-        if inspect.isfunction(method) and not name.startswith("_")
+        if (inspect.isfunction(method) or isinstance(method, LateAttribute)) and not name.startswith("_")
     }
-    space = {"__doc__": module_class.__doc__, "__module__": __name__, "_module_class": module_class, **methods}
-    return type(module_class.__name__, bases, space)
+    space["__doc__"] = LateAttribute(partial(getattr, module_class, "__doc__"))
+    return type(module_class.__name__, bases, {"__module__": __name__, "_module_class": module_class, **space})
+
+
+def _method_of(module_class: type[_module.RemoteModuleBase], name: str) -> Callable[..., Any]:
+    return _method(name, getattr(module_class, name))
 
 
 def _method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from .. import library
-from ..harness import Case, Run
+from ..harness import Case, Run, Sample
 from ..worker import Bench
 from .http import BODY
 
@@ -62,6 +64,21 @@ asyncio.run(main())
 }
 """Programs that end with their first answer; the client's also ask for the models and the schema."""
 
+FIRST = """
+import asyncio, sys, time
+from remote_client import RemoteClient
+async def main():
+    began, worked = time.perf_counter(), time.process_time()
+    async with RemoteClient(sys.argv[1], schema=sys.argv[2] or None) as client:
+        model = await client.model("bench")
+        await model.run_tiny({"text": "World"} if hasattr(model, "run_rich_stream_in") else "World")
+        print(time.perf_counter() - began, time.process_time() - worked)
+asyncio.run(main())
+"""
+"""Tells the seconds from a client that is not made yet to its first answer, and those of the processor."""
+MORE = (0, 100)
+"""Tasks of a library beside those that are called."""
+
 
 async def cases(bench: Bench) -> AsyncIterator[Case]:
     """Beside an interpreter that imports nothing, and the libraries below."""
@@ -73,6 +90,27 @@ async def cases(bench: Bench) -> AsyncIterator[Case]:
     arguments = [backend.http, library.route("tiny"), BODY.hex()]
     runs = {name: _starts(code, *arguments) for name, code in HTTP_ANSWERS.items()}
     yield Case("start: first answer over HTTP", runs, unit="start", limit=2)
+    with tempfile.TemporaryDirectory() as folder:
+        for more in MORE:
+            backend = bench.start(1, more)
+            yield _with_schema("schema", folder, more, backend.grpc, library.descriptor_set(more))
+            yield _with_schema("schema over HTTP", folder, more, backend.http, library.openapi(more))
+
+
+def _with_schema(name: str, folder: str, more: int, target: str, schema: bytes) -> Case:
+    """What the server tells stands in for the floor."""
+    path = Path(folder, f"{name}, {more}")
+    path.write_bytes(schema)
+    runs = {"reflection": _first(target, ""), "schema": _first(target, str(path))}
+    return Case(f"start: {name}, more tasks: {more}", runs, unit="start", limit=1)
+
+
+def _first(target: str, schema: str) -> Run:
+    def run(times: int) -> Sample:
+        command = [sys.executable, "-c", FIRST, target, schema]
+        return Sample(*map(float, subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.split()))
+
+    return run
 
 
 def _starts(code: str, *arguments: str) -> Run:

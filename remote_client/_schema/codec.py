@@ -6,9 +6,9 @@ import inspect
 import struct
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from google.protobuf.descriptor import Descriptor, MethodDescriptor
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, EncodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 from pydantic import BaseModel
@@ -37,10 +37,19 @@ _ASYNC_ITERABLE: Any = AsyncIterable
 _ASYNC_ITERATOR: Any = AsyncIterator
 
 
+class Method(NamedTuple):
+    """What of a method its codec depends on."""
+
+    input_type: Descriptor
+    output_type: Descriptor
+    client_streaming: bool
+    server_streaming: bool
+
+
 class ReflectedCodec:
     """See `rpc.Codec`. Parameters are the request's fields: a singular one outside any oneof is required."""
 
-    def __init__(self, name: str, method: MethodDescriptor, types: Types) -> None:
+    def __init__(self, name: str, method: Method, types: Types) -> None:
         request = types.shared(("request", method.input_type.full_name), lambda: _Request(method.input_type, types))
         answer = method.output_type
         self._name = name
@@ -64,7 +73,7 @@ class ReflectedCodec:
     def wire_names(self) -> Mapping[str, str]:
         return self._binder.wire_names
 
-    def _arguments(self, method: MethodDescriptor) -> Descriptor:
+    def _arguments(self, method: Method) -> Descriptor:
         """Return the message that has the arguments."""
         return method.input_type
 
@@ -158,12 +167,12 @@ class ReflectedCodec:
 class ReflectedTraining(ReflectedCodec):
     """The codec of a training: its parameters are those of the module's `train`; the request has more around them."""
 
-    def __init__(self, name: str, method: MethodDescriptor, types: Types) -> None:
+    def __init__(self, name: str, method: Method, types: Types) -> None:
         super().__init__(name, method, types)
         arguments = self._arguments(method)
         self._sources = types.shared(("sources", arguments.full_name), lambda: _sources(types.fields(arguments), types))
 
-    def _arguments(self, method: MethodDescriptor) -> Descriptor:
+    def _arguments(self, method: Method) -> Descriptor:
         return message_of(method.input_type.fields_by_name["parameters"])
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -212,7 +221,7 @@ def _is_required(field: Field) -> bool:
     return not field.union and not field.optional and not is_repeated(field.members[0])
 
 
-def _parameters(arguments: Descriptor, method: MethodDescriptor, types: Types) -> tuple[inspect.Signature, Binder]:
+def _parameters(arguments: Descriptor, method: Method, types: Types) -> tuple[inspect.Signature, Binder]:
     """Return the method's signature and what binds its arguments, which methods of the same types share."""
 
     def make() -> tuple[inspect.Signature, Binder]:
@@ -225,7 +234,7 @@ def _parameters(arguments: Descriptor, method: MethodDescriptor, types: Types) -
     return types.shared(("parameters", arguments.full_name, method.output_type.full_name, *streams), make)
 
 
-def _signature(fields: list[Field], method: MethodDescriptor, types: Types) -> inspect.Signature:
+def _signature(fields: list[Field], method: Method, types: Types) -> inspect.Signature:
     """The method's signature: required parameters first, each group in the order of the server's fields."""
     required: list[inspect.Parameter] = []
     others: list[inspect.Parameter] = []

@@ -6,10 +6,11 @@ that routes only have in kebab case.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic_core import from_json
@@ -22,6 +23,7 @@ from .identifiers import attributes_of
 from .json_codec import FileResponse, JsonCodec, QueryCodec, TaskCodec, TrainingCodec, fields_of, signature_of
 from .json_schemas import members_of
 from .json_types import OPEN, JsonTypes
+from .late import LateMethods, LateTypes
 from .multipart import Multipart
 from .openapi_files import Files
 from .openapi_requests import ANY, FILE, answer_of, inputs_of, parameters_of, properties_of, request_of
@@ -35,6 +37,7 @@ DOCUMENT = "GET /openapi.json"
 STREAMING = "server-streaming-"
 """How the last part of a route begins whose answers are a stream."""
 _TITLE = re.compile(r"caikit\.http\.(?P<task>\w+)\.(?P<request>\w+)HttpRequest")
+_REFERENCE = re.compile(rb'"\$ref"\s*:\s*"([^"]*)"')
 _MANAGEMENT: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     # the verb and the end of the route: the method's name over gRPC, and the parameters of the query
     ("get", "/info/models"): ("GetModelsInfo", ("model_ids",)),
@@ -56,25 +59,56 @@ def describe(document: bytes, budget: Budget | None = None) -> ServiceDescriptio
         SchemaError: it is no OpenAPI document, or holds what cannot be a Python type.
     """
     budget = budget or Budget()
-    budget.spend("bytes", len(document))
-    budget.spend("parts", sum(map(document.count, (b",", b"[", b"{"))))  # values: most of them stand behind one
-    try:
-        told = from_json(document)
-    except ValueError as error:
-        why = document.told if isinstance(document, Odd) else error
-        raise SchemaError(f"the server's /openapi.json is no JSON: {why}") from None
-    return read(told, budget)
+    return read(_parsed(document, budget), budget)
+
+
+def describe_file(document: bytes, budget: Budget | None = None) -> ServiceDescription:
+    """As `describe`, of a document on file. Types are made when they are used.
+
+    All are made at once where the document lacks some: only then it is known what it lacks.
+
+    Args:
+        document: the document.
+        budget: not spent, as nobody waits for what is made late; limits hold.
+
+    Raises:
+        SchemaError: it is no OpenAPI document. What is wrong with the types of a method shows where that is first used.
+    """
+    told = _parsed(document, Budget(math.inf))
+    paths, schemas = _parts_of(told)
+    referred = {each.decode(errors="replace").rpartition("/")[2] for each in set(_REFERENCE.findall(document))}
+    return read(told, Budget(math.inf)) if referred - schemas.keys() else _checked(_Reader(schemas, None), paths)
 
 
 def read(told: Any, budget: Budget | None = None) -> ServiceDescription:
     """As `describe`, of a document that was parsed."""
+    paths, schemas = _parts_of(told)
+    return _checked(_Reader(schemas, budget or Budget()), paths)
+
+
+def _parsed(document: bytes, budget: Budget) -> Any:
+    budget.spend("bytes", len(document))
+    budget.spend("parts", sum(map(document.count, (b",", b"[", b"{"))))  # values: most of them stand behind one
+    try:
+        return from_json(document)
+    except ValueError as error:
+        why = document.told if isinstance(document, Odd) else error
+        raise SchemaError(f"the server's /openapi.json is no JSON: {why}") from None
+
+
+def _parts_of(told: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The document's paths, and its shared schemas."""
     paths = told.get("paths") if isinstance(told, dict) else None
     if not isinstance(paths, dict):
         raise SchemaError("the server's /openapi.json is no OpenAPI document")
     components = told.get("components")
     schemas = components.get("schemas") if isinstance(components, dict) else None
+    return paths, schemas if isinstance(schemas, dict) else {}
+
+
+def _checked(reader: _Reader, paths: Mapping[str, Any]) -> ServiceDescription:
     try:
-        return _Reader(schemas if isinstance(schemas, dict) else {}, budget or Budget()).read(paths)
+        return reader.read(paths)
     except RecursionError:
         raise SchemaError("the server's types are nested too deeply") from None
 
@@ -89,14 +123,27 @@ def usual(method: str) -> RemoteRPCDescriptor | None:
 
 
 class _Reader:
-    def __init__(self, schemas: Mapping[str, Any], budget: Budget) -> None:
+    """Describes what a document's server offers.
+
+    Args:
+        schemas: the document's shared schemas.
+        budget: what their types may cost, which are made at once. Without it they are made late, with no deadline.
+    """
+
+    def __init__(self, schemas: Mapping[str, Any], budget: Budget | None) -> None:
         self._schemas = schemas
-        self._budget = budget
-        self._types = JsonTypes(schemas, budget)
-        self._files = Files(self._types, budget)
+        self._given = budget
+        self._methods = LateMethods(self._renew if budget is None else None)
+        self._renew()
+
+    def _renew(self) -> None:
+        self._budget = Budget(math.inf) if self._given is None else self._given
+        self._types = JsonTypes(self._schemas, self._budget)
+        self._files = Files(self._types, self._budget)
         self._rows: dict[int, Any] = {}
 
     def read(self, paths: Mapping[str, Any]) -> ServiceDescription:
+        """Return what there is at some routes."""
         tasks: dict[str, list[_Operation]] = {}
         trainings: list[tuple[str, str, Any]] = []
         management: dict[str, RemoteRPCDescriptor] = {}
@@ -112,11 +159,16 @@ class _Reader:
         told = [each for task in sorted(tasks) for each in self._task(task, tasks, paths)]
         described = keyed([(each.name, each.methods[0], each) for each in told])
         job = training_job(management)
+        trained = self._trainings(trainings, tasks, job) if job else {}
+        types: Mapping[str, type[Any]] = LateTypes(self._methods, lambda: self._types.by_name)
+        if self._given is not None:
+            self._methods.complete()
+            types = self._types.by_name
         return ServiceDescription(
             described,
-            self._types.by_name,
+            types,
             management,
-            trainings=self._trainings(trainings, tasks, job) if job else {},
+            trainings=trained,
             training_job=job,
             # Last: they tell what was looked for and not found.
             notes=(*self._notes(), *notes((key, task.methods) for key, task in described.items())),
@@ -142,47 +194,77 @@ class _Reader:
         methods, starts = [], []
         for streaming, route, operation in operations:
             name = names.method_name(task, False, streaming, whole=whole)
-            answer = self._answer(operation)
-            methods.append(self._method(task, name, f"POST {route}", operation, streaming, answer))
+            methods.append(self._method(task, name, f"POST {route}", operation, streaming))
             jobs = paths.get(f"{route}/job")
             if (
                 not streaming
                 and isinstance(jobs, dict)
                 and all(isinstance(jobs.get(each), dict) for each in _JOB_VERBS)
             ):
+                job = self._job(task, f"{route}/job", operation)
+                rpc_name = f"{task}StartPredictionJob"
                 start = names.job_method_name(task, whole=whole)
-                declared = self._answer(jobs["post"])
-                rpc = self._method(task, start, f"POST {route}/job", jobs["post"], False, declared)
-                starts.append(replace(rpc, rpc_name=f"{task}StartPredictionJob", job=_job(f"{route}/job", answer)))
+                starts.append(self._method(task, start, f"POST {route}/job", jobs["post"], False, rpc_name, job=job))
         return TaskDescription(task, (*methods, *starts))
 
     def _method(
-        self, task: str, name: str, path: str, operation: Any, streaming: bool, answer: Any
+        self,
+        task: str,
+        name: str,
+        path: str,
+        operation: Any,
+        streaming: bool,
+        rpc_name: str | None = None,
+        job: JobMethods | None = None,
     ) -> RemoteRPCDescriptor:
         request = request_of(operation)
-        properties = properties_of(request)
-        rpc_name = names.rpc_name(task, streaming)
-        inputs, several = self._inputs(request, rpc_name)
-        shapes = {each: properties[each] for each in ("inputs", "parameters") if each in properties}
-        codec = TaskCodec(
-            name,
-            inputs=inputs,
-            several=several,
-            parameters=self._parameters(request, rpc_name),
-            answer=answer,
-            streaming=streaming,
-            multipart=Multipart(self._files.paths(shapes)),
-        )
-        return RemoteRPCDescriptor(
-            signature=codec.signature,
+        stem = names.rpc_name(task, streaming)
+
+        def make() -> Mapping[str, Any]:
+            answer = self._answer(operation)
+            properties = properties_of(request)
+            inputs, several = self._inputs(request, stem)
+            shapes = {each: properties[each] for each in ("inputs", "parameters") if each in properties}
+            codec = TaskCodec(
+                name,
+                inputs=inputs,
+                several=several,
+                parameters=self._parameters(request, stem),
+                answer=answer,
+                streaming=streaming,
+                multipart=Multipart(self._files.paths(shapes)),
+            )
+            return _made(codec, answer)
+
+        return self._methods.add(
+            make,
             request_dm_name=clean(_text(request.get("title")), MAX_NAME),
-            response_dm_name=_full_name(answer),
-            rpc_name=f"{rpc_name}Predict",
+            rpc_name=rpc_name or f"{stem}Predict",
             output_streaming=streaming,
             task=task,
             name=name,
             path=path,
-            codec=codec,
+            job=job,
+        )
+
+    def _job(self, task: str, route: str, operation: Any) -> JobMethods:
+        """What can be asked about a prediction job. The result is what the task's own method would have answered."""
+
+        def asking(name: str, verb: str, path: str, answer: Callable[[], Any] = lambda: OPEN) -> RemoteRPCDescriptor:
+            return self._methods.add(
+                lambda: _made(QueryCodec(name, ["prediction_id"], answer=answer())),
+                request_dm_name="",
+                response_dm_name="",
+                rpc_name=name,
+                name=name,
+                path=f"{verb} {path}",
+            )
+
+        return JobMethods(
+            "prediction_id",
+            asking("GetPredictionJobStatus", "GET", route),
+            asking("CancelPredictionJob", "DELETE", route),
+            asking("GetPredictionJobResult", "GET", f"{route}/results", lambda: self._answer(operation)),
         )
 
     def _trainings(
@@ -193,35 +275,36 @@ class _Reader:
             found = names.trained_module(rpc_name, tasks)
             if found is None:
                 continue
-            request, answer = request_of(operation), self._answer(operation)
-            schemas = properties_of(request)
-            parameters = self._types.of(schemas["parameters"])
-            inner = properties_of(self._types.beside_null(schemas["parameters"])[1] or {})
-            attributes = attributes_of(inner)
-            codec = TrainingCodec(
-                "train",
-                parameters=parameters if isinstance(parameters, type) else OPEN,
-                optional={attributes[each] for each, shape in inner.items() if self._is_optional(shape)},
-                sources={
-                    attributes[each]: rows for each, shape in inner.items() if (rows := self._source(shape)) is not OPEN
-                },
-                answer=answer,
-                output_path=self._types.of(schemas.get("output_path")),
-            )
-            rpc = RemoteRPCDescriptor(
-                signature=codec.signature,
-                request_dm_name=clean(_text(request.get("title")), MAX_NAME),
-                response_dm_name=_full_name(answer),
+            rpc = self._methods.add(
+                partial(self._training, operation),
+                request_dm_name=clean(_text(request_of(operation).get("title")), MAX_NAME),
                 rpc_name=rpc_name,
                 task=found[0],
                 name="train",
                 path=f"POST {route}",
                 job=job,
                 module=found[1],
-                codec=codec,
             )
             described.append((rpc_name, rpc, rpc))
         return keyed(described)
+
+    def _training(self, operation: Any) -> Mapping[str, Any]:
+        answer = self._answer(operation)
+        schemas = properties_of(request_of(operation))
+        parameters = self._types.of(schemas["parameters"])
+        inner = properties_of(self._types.beside_null(schemas["parameters"])[1] or {})
+        attributes = attributes_of(inner)
+        codec = TrainingCodec(
+            "train",
+            parameters=parameters if isinstance(parameters, type) else OPEN,
+            optional={attributes[each] for each, shape in inner.items() if self._is_optional(shape)},
+            sources={
+                attributes[each]: rows for each, shape in inner.items() if (rows := self._source(shape)) is not OPEN
+            },
+            answer=answer,
+            output_path=self._types.of(schemas.get("output_path")),
+        )
+        return _made(codec, answer)
 
     def _is_optional(self, schema: Any) -> bool:
         """Whether a training runs without the parameter. The document shows a default of None as a type with null."""
@@ -245,13 +328,15 @@ class _Reader:
                 yield self._types.model(name, resolved)
 
     def _management(self, name: str, parameters: tuple[str, ...], path: str, operation: Any) -> RemoteRPCDescriptor:
-        request = self._types.of(request_of(operation))
-        codec: JsonCodec = QueryCodec(name, parameters)
-        if path.startswith("POST") and isinstance(request, type):
-            kinds = fields_of(request)
+        def make() -> Mapping[str, Any]:
+            request = self._types.of(request_of(operation))
+            if not path.startswith("POST") or not isinstance(request, type):
+                return _made(QueryCodec(name, parameters))
+            signature = signature_of(fields_of(request), {}, answer=OPEN)
             files = Multipart(self._files.paths(properties_of(request_of(operation))))
-            codec = JsonCodec(name, request, signature_of(kinds, {}, answer=OPEN), answer=OPEN, multipart=files)
-        return RemoteRPCDescriptor(codec.signature, "", "", name, name=name, path=path, codec=codec)
+            return _made(JsonCodec(name, request, signature, answer=OPEN, multipart=files))
+
+        return self._methods.add(make, request_dm_name="", response_dm_name="", rpc_name=name, name=name, path=path)
 
     def _inputs(self, request: Mapping[str, Any], rpc_name: str) -> tuple[Any, Mapping[str, Any]]:
         """The type of the required inputs, and each of them where they are several."""
@@ -299,19 +384,9 @@ def _by_prefix(operations: Iterable[_Operation]) -> list[list[_Operation]]:
     return list(found.values())
 
 
-def _job(route: str, answer: Any) -> JobMethods:
-    """What can be asked about a prediction job. The result is what the task's own method would have answered."""
-
-    def asking(name: str, verb: str, path: str, answer: Any = OPEN) -> RemoteRPCDescriptor:
-        codec = QueryCodec(name, ["prediction_id"], answer=answer)
-        return RemoteRPCDescriptor(codec.signature, "", "", name, name=name, path=f"{verb} {path}", codec=codec)
-
-    return JobMethods(
-        "prediction_id",
-        asking("GetPredictionJobStatus", "GET", route),
-        asking("CancelPredictionJob", "DELETE", route),
-        asking("GetPredictionJobResult", "GET", f"{route}/results", answer),
-    )
+def _made(codec: JsonCodec, answer: Any = OPEN) -> Mapping[str, Any]:
+    """What of a method depends on types."""
+    return {"codec": codec, "signature": codec.signature, "response_dm_name": _full_name(answer)}
 
 
 def _task_of(route_name: str, request: Mapping[str, Any]) -> tuple[str, bool]:

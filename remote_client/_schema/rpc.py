@@ -180,7 +180,8 @@ class ServiceDescription(Immutable):
         trainings: the trainings of all modules, by their name over gRPC, such as `SampleTaskSampleModuleTrain`; by
             their full RPC names or routes where several have one name.
         training_job: what can be asked about a training; None where the server has no trainings.
-        types: full name of a type on the server -> pydantic model or enum. See also `type()`.
+        types: full name of a type on the server -> pydantic model or enum. See also `type()`. Of a schema on file types
+            are made when a method that has them is first looked at; looking here makes all.
         management: the runtime's own methods that this client uses, by their name over gRPC.
         notes: what the server's description lacks.
         source: what the server told, by which the description is made anew in another process.

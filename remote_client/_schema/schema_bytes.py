@@ -22,7 +22,7 @@ def schema_bytes(description: ServiceDescription) -> bytes:
     if description.source is None:
         raise SchemaError("only what a server told of itself can be written as a file")
     describe, *told = description.source
-    if describe is openapi.describe:
+    if describe in (openapi.describe, openapi.describe_file):
         return _readable(*told)
     return _descriptor_set(*told) if describe is reflected.describe_told else bytes(*told)
 

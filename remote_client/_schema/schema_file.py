@@ -37,9 +37,9 @@ class SchemaFile(Immutable):
     def source(self) -> tuple[Callable[..., ServiceDescription], bytes]:
         """What makes the description, and of what."""
         if self.protocol == "http":
-            from .openapi import describe
+            from .openapi import describe_file
 
-            return describe, self.data
+            return describe_file, self.data
         from .reflected import describe_set  # here, because it loads protobuf
 
         return describe_set, self.data

@@ -8,10 +8,11 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
 
 from remote_client._schema import openapi
-from remote_client._schema.reflected import describe_set
+from remote_client._schema.reflected import describe, describe_set
 from remote_client._schema.rpc import ServiceDescription
 
 FILES = {
@@ -170,8 +171,10 @@ def _compiled(files: tuple[tuple[str, str], ...]) -> bytes:
 
 
 def described(data: bytes) -> ServiceDescription:
-    """What a `FileDescriptorSet` tells."""
-    return replace(describe_set(data), source=(describe_set, data))
+    """What a `FileDescriptorSet` tells, all of it: what cannot be used is told here."""
+    files = {each.name: each for each in FileDescriptorSet.FromString(data).file}
+    services = [f"{file.package}.{each.name}".lstrip(".") for file in files.values() for each in file.service]
+    return replace(describe(files, services), source=(describe_set, data))
 
 
 def described_document(data: bytes) -> ServiceDescription:

@@ -1,0 +1,37 @@
+"""Attributes of classes that are made when they are first looked at."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+
+class LateAttribute:
+    """An attribute of a class that is made when it is first looked at: it may take types that are not made yet.
+
+    Args:
+        make: makes it; a function becomes a method.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._owner, self._name = owner, name
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        made = self._made
+        if vars(self._owner).get(self._name) is self:
+            setattr(self._owner, self._name, made)  # calls find it there, without coming here again
+        return made.__get__(instance, owner) if inspect.isfunction(made) else made
+
+    @cached_property
+    def _made(self) -> Any:
+        return self._make()
+
+    @property
+    def __func__(self) -> Any:
+        # Where it is found in the class's `__dict__`: `unittest.mock` replaces a coroutine function by an awaitable.
+        return self._made
