@@ -38,25 +38,25 @@ def schema_for(declaration: Declaration, protocol: Protocol) -> SchemaFile | Non
 def _schema_at(path: SchemaPath) -> SchemaFile:
     option = f"{path.beside.__name__}: schema"
     module = sys.modules.get(path.beside.__module__)
-    if module is None or getattr(module, "__file__", None) is None:
+    beside = getattr(module, "__file__", None)
+    if module is None or (beside is None and not os.path.isabs(path.name)):  # a notebook has none
         raise ConfigurationError(
-            f"{option}: {path.name} is beside the file of the class, and {path.beside.__module__} has no file"
+            f"{option}: {path.name} is looked for beside the file of the class, but {path.beside.__module__} has none: "
+            "name the file by its whole path, or give the client the schema"
         )
     known = _files.get(module)
     if known is None or known[0] is not module.__spec__:
         known = _files[module] = module.__spec__, {}
     files = known[1]
     if path.name not in files:
-        files[path.name] = _read(module, path, option)
+        full = os.path.normpath(os.path.join(os.path.dirname(beside or ""), path.name))
+        files[path.name] = _read(full, getattr(module, "__loader__", None), option)
     return files[path.name]
 
 
-def _read(module: ModuleType, path: SchemaPath, option: str) -> SchemaFile:
-    assert module.__file__ is not None
-    full = os.path.normpath(os.path.join(os.path.dirname(module.__file__), path.name))
-    loader = getattr(module, "__loader__", None)
+def _read(full: str, loader: Any, option: str) -> SchemaFile:
     try:
-        if loader is not None and hasattr(loader, "get_data"):  # of a zip file, too
+        if hasattr(loader, "get_data"):  # of a zip file, too
             data = loader.get_data(full)
         else:
             with open(full, "rb") as file:

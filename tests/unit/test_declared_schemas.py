@@ -182,13 +182,17 @@ def test_a_class_without_a_schema_has_none(tmp_path: Path, imported: Import) -> 
     assert schema_of(imported("stubs").Sample) is None
 
 
-def test_a_class_of_no_file_says_so() -> None:
+def test_a_class_of_no_file_wants_the_whole_path(tmp_path: Path) -> None:
     made = types.ModuleType("made_here")
     sys.modules["made_here"] = made
     try:
         exec(TEXT.format(schema="runtime.binpb"), vars(made))
-        with pytest.raises(ConfigurationError, match=r"runtime\.binpb .* made_here has no file"):
+        with pytest.raises(ConfigurationError, match=r"runtime\.binpb .* made_here has none: name the file"):
             schema_of(made.Sample)
+        whole = tmp_path / "whole.binpb"
+        whole.write_bytes(SET)
+        exec(TEXT.format(schema=str(whole)), vars(made))
+        assert schema_of(made.Sample)
     finally:
         del sys.modules["made_here"]
 
