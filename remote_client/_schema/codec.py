@@ -68,6 +68,7 @@ class ReflectedCodec:
         self.signature, binder = _parameters(self._arguments(method), method, types)
         self._binder = binder.named(name)
         self._lacks_message = request.lacks_message
+        self._additions = types.additions
 
     @property
     def wire_names(self) -> Mapping[str, str]:
@@ -151,7 +152,7 @@ class ReflectedCodec:
             if output == "numpy" and self._packed:
                 data, arrays = lift(data, self._packed)
             message = self._response.FromString(data)
-            if len(UnknownFieldSet(message)):
+            if len(UnknownFieldSet(message)) and not (self._additions and message.ListFields()):
                 # A runtime answers a call of a task the model does not have with what the model's own task gives.
                 raise ValueError("it has fields that this type has not; is the model of another task?")
             if output == "proto":

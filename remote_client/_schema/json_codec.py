@@ -21,7 +21,7 @@ from ..settings import Output
 from .binding import Binder, needed
 from .identifiers import Identifiers
 from .json_types import OPEN, JsonMessage, bare, is_plain
-from .json_values import JsonAnswer, plain, validated
+from .json_values import ADDITIONS, JsonAnswer, plain, validated
 from .multipart import Multipart, to_json
 from .rpc import OUTPUT_PATH
 from .sources import as_source
@@ -31,6 +31,8 @@ NO_STREAMED_INPUT = "HTTP has no streamed inputs; connect to the runtime's gRPC 
 _MOST_ERRORS = 10_000
 """Errors of an answer of which the first one is told."""
 
+_TAKES_EXTRA = "extra" in inspect.signature(BaseModel.model_validate_json).parameters
+"""Whether this pydantic, 2.12 or newer, can be told for one value that unknown fields are fine."""
 _ASYNC_ITERATOR: Any = AsyncIterator
 _KINDS = {
     "bool_type": "bool",
@@ -74,7 +76,13 @@ class JsonCodec:
         signature: the method's parameters and the type of its answer.
         answer: the model of the answer, or of each; `OPEN` where it is unknown, None for a file.
         multipart: which values are sent as files.
+
+    Attributes:
+        additions: whether answers may have fields that their schema has not, as a server may be newer than a schema on
+            file. Else they are taken for another task's.
     """
+
+    additions = False
 
     def __init__(
         self, name: str, request: type[BaseModel], signature: inspect.Signature, *, answer: Any, multipart: Multipart
@@ -141,6 +149,8 @@ class JsonCodec:
                 return JsonAnswer(answer) if isinstance(answer, dict) and self._marks_answers else answer
             return self._answer.model_validate_json(data)
         except ValidationError as error:
+            if self.additions and (answer := self._with_additions(data)) is not None:
+                return answer
             name = self._answer.__name__ if self._answer else "JSON"
             if error.error_count() > _MOST_ERRORS:  # which pydantic would all make objects of
                 what = f"{error.error_count():,} of its values do not fit"
@@ -155,6 +165,16 @@ class JsonCodec:
             if isinstance(data, Odd):
                 raise InvalidResponseError(data.told, http_status=200) from None
             raise InvalidResponseError(f"the answer is no JSON: {error}") from None
+
+    def _with_additions(self, data: bytes) -> BaseModel | None:
+        """Return an answer without the fields that its schema has not; None if nothing is left."""
+        if self._answer is None or not _TAKES_EXTRA:
+            return None
+        try:
+            answer = self._answer.model_validate_json(data, extra="ignore", context=ADDITIONS)
+        except ValueError:
+            return None
+        return answer if answer.model_fields_set else None
 
 
 class TaskCodec(JsonCodec):

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationInfo
 
+from .json_values import ADDITIONS
+
 
 def untagger(unions: Mapping[str, bool], names: frozenset[str]) -> Any:
     """Puts the members of unions where the schema has the union.
@@ -22,7 +24,7 @@ def untagger(unions: Mapping[str, bool], names: frozenset[str]) -> Any:
         untagged = dict(value)
         absent = {each for each in unions if untagged.get(each) is None}
         for key in value.keys() - names if absent else ():
-            owner = _owner(key, absent, longest)
+            owner = _owner(key, absent, longest, only=info.context is not ADDITIONS)
             if owner is not None:
                 untagged[owner] = untagged.pop(key)
                 absent -= {owner} if untagged[owner] is not None else set()
@@ -35,11 +37,11 @@ def untagger(unions: Mapping[str, bool], names: frozenset[str]) -> Any:
     return classmethod(untag)
 
 
-def _owner(key: str, unions: Set[str], longest: int) -> str | None:
-    """The union that a member's name starts with, the longest one; else the only one there is."""
+def _owner(key: str, unions: Set[str], longest: int, *, only: bool) -> str | None:
+    """The union that a member's name starts with, the longest one; else the only one there is, if that is meant."""
     end = key.rfind("_", 0, longest + 1)
     while end != -1:
         if key[:end] in unions:
             return key[:end]
         end = key.rfind("_", 0, end)
-    return next(iter(unions)) if len(unions) == 1 else None
+    return next(iter(unions)) if only and len(unions) == 1 else None

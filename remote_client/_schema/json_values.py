@@ -20,6 +20,8 @@ from .foreign import text as text_of
 M = TypeVar("M", bound=BaseModel)
 ARGUMENT = object()
 """pydantic's context where an answer's JSON is read as an argument."""
+ADDITIONS = object()
+"""pydantic's context where an answer may have fields that its schema has not."""
 _JSON = frozenset({type(None), str, bool, int, float})
 
 

@@ -77,7 +77,8 @@ def describe_file(document: bytes, budget: Budget | None = None) -> ServiceDescr
     told = _parsed(document, Budget(math.inf))
     paths, schemas = _parts_of(told)
     referred = {each.decode(errors="replace").rpartition("/")[2] for each in set(_REFERENCE.findall(document))}
-    return read(told, Budget(math.inf)) if referred - schemas.keys() else _checked(_Reader(schemas, None), paths)
+    at_once = Budget(math.inf) if referred - schemas.keys() else None
+    return _checked(_Reader(schemas, at_once, additions=True), paths)
 
 
 def read(told: Any, budget: Budget | None = None) -> ServiceDescription:
@@ -128,11 +129,13 @@ class _Reader:
     Args:
         schemas: the document's shared schemas.
         budget: what their types may cost, which are made at once. Without it they are made late, with no deadline.
+        additions: see `JsonCodec`.
     """
 
-    def __init__(self, schemas: Mapping[str, Any], budget: Budget | None) -> None:
+    def __init__(self, schemas: Mapping[str, Any], budget: Budget | None, *, additions: bool = False) -> None:
         self._schemas = schemas
         self._given = budget
+        self._additions = additions
         self._methods = LateMethods(self._renew if budget is None else None)
         self._renew()
 
@@ -234,7 +237,7 @@ class _Reader:
                 streaming=streaming,
                 multipart=Multipart(self._files.paths(shapes)),
             )
-            return _made(codec, answer)
+            return self._made(codec, answer)
 
         return self._methods.add(
             make,
@@ -252,7 +255,7 @@ class _Reader:
 
         def asking(name: str, verb: str, path: str, answer: Callable[[], Any] = lambda: OPEN) -> RemoteRPCDescriptor:
             return self._methods.add(
-                lambda: _made(QueryCodec(name, ["prediction_id"], answer=answer())),
+                lambda: self._made(QueryCodec(name, ["prediction_id"], answer=answer())),
                 request_dm_name="",
                 response_dm_name="",
                 rpc_name=name,
@@ -304,7 +307,7 @@ class _Reader:
             answer=answer,
             output_path=self._types.of(schemas.get("output_path")),
         )
-        return _made(codec, answer)
+        return self._made(codec, answer)
 
     def _is_optional(self, schema: Any) -> bool:
         """Whether a training runs without the parameter. The document shows a default of None as a type with null."""
@@ -331,10 +334,10 @@ class _Reader:
         def make() -> Mapping[str, Any]:
             request = self._types.of(request_of(operation))
             if not path.startswith("POST") or not isinstance(request, type):
-                return _made(QueryCodec(name, parameters))
+                return self._made(QueryCodec(name, parameters))
             signature = signature_of(fields_of(request), {}, answer=OPEN)
             files = Multipart(self._files.paths(properties_of(request_of(operation))))
-            return _made(JsonCodec(name, request, signature, answer=OPEN, multipart=files))
+            return self._made(JsonCodec(name, request, signature, answer=OPEN, multipart=files))
 
         return self._methods.add(make, request_dm_name="", response_dm_name="", rpc_name=name, name=name, path=path)
 
@@ -356,6 +359,11 @@ class _Reader:
             return None
         kind = self._types.of(schema)
         return OPEN if kind is None else kind
+
+    def _made(self, codec: JsonCodec, answer: Any = OPEN) -> Mapping[str, Any]:
+        """What of a method depends on types."""
+        codec.additions = self._additions
+        return {"codec": codec, "signature": codec.signature, "response_dm_name": _full_name(answer)}
 
     def _operations(self, paths: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """The operations of the document: route, verb, and what they are."""
@@ -382,11 +390,6 @@ def _by_prefix(operations: Iterable[_Operation]) -> list[list[_Operation]]:
         found.setdefault((prefix, count[prefix, streaming]), []).append((streaming, route, operation))
         count[prefix, streaming] += 1
     return list(found.values())
-
-
-def _made(codec: JsonCodec, answer: Any = OPEN) -> Mapping[str, Any]:
-    """What of a method depends on types."""
-    return {"codec": codec, "signature": codec.signature, "response_dm_name": _full_name(answer)}
 
 
 def _task_of(route_name: str, request: Mapping[str, Any]) -> tuple[str, bool]:

@@ -119,7 +119,7 @@ class _Reader:
     def _renew(self) -> None:
         budget = Budget(math.inf) if self._budget is None else self._budget
         self._pool = Pool(self._files, budget)
-        self._types = Types(budget)
+        self._types = Types(budget, additions=self._budget is None)
 
     def at_once(self, services: Iterable[str]) -> ServiceDescription:
         """Return what some services offer, with all types made. All files are checked."""

@@ -111,9 +111,12 @@ class Types:
 
     Args:
         budget: counts what they cost.
+        additions: whether answers may have fields that their types have not: a server may be newer than a schema on
+            file. Else they are taken for another task's.
     """
 
-    def __init__(self, budget: Budget | None = None) -> None:
+    def __init__(self, budget: Budget | None = None, *, additions: bool = False) -> None:
+        self.additions = additions
         self.by_name: dict[str, type[Any]] = {}
         self.budget = budget or Budget()
         self._spend = partial(self.budget.spend, "nodes")
