@@ -96,6 +96,8 @@ class RemoteModelFinder(Handle):
         given = self.config.schema_
         self.schema = None if given is None else read_schema(given, self.config.protocol)
         """What its servers offer, where that need not be asked."""
+        self._of_files: WeakKeyDictionary[SchemaFile, ServiceDescription] = WeakKeyDictionary()
+        """What files tell, as long as there are the classes that name them: models may come and go."""
         self._transport = transport
         self._interceptors = tuple(interceptors)
         self._flights = Flights()
@@ -226,12 +228,20 @@ class RemoteModelFinder(Handle):
             return None
         candidates = self._having(name) or self._candidates(name)
         server = min(candidates, key=lambda each: each.caller.connections.health.ailing)
-        description = await description_of(schema)
+        description = await self._parsed(schema)
         if schema is self.schema:
             self._take(server, description)
         config = self._config_of(name, server, description)
         config.schema = schema
         return server, config, description
+
+    async def _parsed(self, schema: Schema) -> ServiceDescription:
+        if isinstance(schema, ServiceDescription):
+            return schema
+        known = self._of_files.get(schema)
+        if known is None:
+            known = self._of_files[schema] = await description_of(schema)
+        return known
 
     async def _located(self, model_path: str) -> _Located | None:
         """Where a model is that servers are asked for."""

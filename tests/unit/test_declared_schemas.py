@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import importlib
 import importlib.util
 import subprocess
@@ -14,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from remote_client import ConnectionInfo, RemoteModuleConfig
+from remote_client import ConnectionInfo, RemoteClient, RemoteModuleConfig
+from remote_client._schema import reflected
 from remote_client._schema.declared_schemas import schema_for
 from remote_client._schema.schema_file import SchemaFile
 from remote_client.declare import declaration_of
@@ -53,9 +56,11 @@ def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Import
         del sys.modules[name]
 
 
-def write(folder: Path, name: str = "stubs.py", schema: str = "runtime.binpb", data: bytes | None = SET) -> None:
+def write(
+    folder: Path, name: str = "stubs.py", schema: str = "runtime.binpb", data: bytes | None = SET, text: str = TEXT
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(TEXT.format(schema=schema))
+    (folder / name).write_text(text.format(schema=schema))
     if data is not None:
         (folder / schema).parent.mkdir(exist_ok=True)
         (folder / schema).write_bytes(data)
@@ -142,6 +147,27 @@ def test_a_file_is_read_once_and_not_before_it_is_needed(tmp_path: Path, importe
     first = schema_of(stubs.Sample)
     (tmp_path / "runtime.binpb").unlink()
     assert schema_of(stubs.Sample) is schema_of(stubs.Other) is first
+
+
+async def test_a_file_is_parsed_once_for_models_that_come_and_go(
+    tmp_path: Path, imported: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, text=TEXT.replace("-> dict", "-> object"))
+    declared = imported("stubs").Sample
+    parsed: list[bytes] = []
+
+    @functools.wraps(reflected.describe_set)
+    def describe(data: bytes, *more: Any) -> Any:
+        parsed.append(data)
+        return describe_set(data, *more)
+
+    describe_set = reflected.describe_set
+    monkeypatch.setattr(reflected, "describe_set", describe)
+    async with RemoteClient("localhost:1") as client:
+        for name in ("a", "b"):
+            await client.model(name, declared)
+            gc.collect()
+    assert parsed == [SET]
 
 
 def test_a_reloaded_module_reads_its_file_anew(tmp_path: Path, imported: Import) -> None:

@@ -24,7 +24,10 @@ from remote_client._schema import openapi, pools, reflected
 from remote_client._schema.late import LateRPCDescriptor, LateTypes
 from remote_client.errors import SchemaError
 from remote_client.module import construct_remote_module_class
+from remote_client.reading import description_of
+from remote_client.stubs import write
 from tests.support.script import python
+from tests.support.stubs import imported
 from tests.support.task_library import DATA, PACKAGE, task_document, task_files, task_set
 from tests.support.wire_library import INFO_SERVICE, SERVICE, add_field
 from tests.unit.documents import COMPLETE, DANGLING, document
@@ -376,3 +379,17 @@ def test_what_is_no_set_is_refused_at_once(data: bytes) -> None:
 def test_a_document_that_lacks_types_tells_which() -> None:
     made_up = document(answer={"$ref": "#/components/schemas/Lost"})
     assert openapi.describe_file(made_up).notes == openapi.describe(made_up).notes != ()
+
+
+@pytest.mark.parametrize("blocking", [False, True], ids=["asyncio", "blocking"])
+async def test_a_class_parses_the_task_that_it_declares(library: Library, blocking: bool, tmp_path: Path) -> None:
+    (tmp_path / "runtime.schema").write_bytes(library.schema)
+    text = write(library.at_once(), "a server", blocking=blocking, schema="runtime.schema")
+    with imported(text, tmp_path) as stubs:
+        client: Any = (sync.RemoteClient if blocking else RemoteClient)(library.target)
+        module = client.model("foo", stubs.Number3Task)
+        config = (module if blocking else await module).config
+        description = await description_of(config.schema)
+        client.close() if blocking else await client.aclose()
+    streamed = {f"ServerStreaming{each}" for each in types_of(library, "Number3") if "Request" in each}
+    assert made(description) == types_of(library, "Number3") | streamed
