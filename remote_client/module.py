@@ -342,8 +342,10 @@ class _Binding:
 
     def changed(self) -> str | None:
         """Note that the server's interface is another, and return what to tell of that."""
-        if isinstance(self._config.schema, SchemaFile):
-            return f"the method is that of {self._config.schema.name}; the server may have another interface"
+        schema = self._config.schema
+        if schema is not None:
+            name = schema.name if isinstance(schema, SchemaFile) else "the schema"
+            return f"the method is that of {name}; the server may have another interface"
         if self._changed is not None:
             self._changed()
         return None

@@ -79,7 +79,7 @@ def _protocol_of(description: ServiceDescription) -> Protocol | None:
 
 def _read(given: Any, option: str) -> SchemaFile:
     if isinstance(given, (bytes, bytearray, memoryview)):
-        return file_of(bytes(given), "what was given", option)
+        return file_of(bytes(given), "the given data", option)
     if not isinstance(given, (str, os.PathLike)):
         raise ConfigurationError(
             f"{option}: give the path or the bytes of a schema, or a ServiceDescription, not {type(given).__name__}"
