@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 
 from . import _threads
 from ._schema.budget import Budget
-from ._schema.late import LateTypes
+from ._schema.late import LateMethods, LateTypes
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from ._schema.schema_file import Schema, SchemaFile
 from .calls import Caller
@@ -41,6 +41,8 @@ _descriptions: WeakValueDictionary[bytes, ServiceDescription] = WeakValueDiction
 time until its first call: clients of servers that describe themselves alike share them."""
 _on_file: WeakValueDictionary[SchemaFile, ServiceDescription] = WeakValueDictionary()
 """The descriptions in use of files: `client.model` asks for them each time."""
+_methods: WeakValueDictionary[bytes, LateMethods] = WeakValueDictionary()
+"""The methods in use of such descriptions, as the descriptions."""
 _lock = threading.Lock()
 
 
@@ -200,7 +202,11 @@ def _key_of(source: _Source) -> bytes:
 
 def _make(key: bytes, source: _Source, budget: Budget) -> ServiceDescription:
     describe, *told = source
-    return _descriptions.setdefault(key, replace(describe(*told, budget), source=source))
+    description = _descriptions.setdefault(key, replace(describe(*told, budget), source=source))
+    if isinstance(description.types, LateTypes):
+        methods = description.types.methods
+        _methods[key], methods.source = methods, source
+    return description
 
 
 def _unpickled(source: _Source) -> ServiceDescription:
@@ -216,6 +222,24 @@ def _reduce(description: ServiceDescription) -> Any:
 
 
 copyreg.pickle(ServiceDescription, _reduce)
+
+
+def _methods_of(source: _Source) -> LateMethods:
+    """As `_unpickled`, of the methods alone: who has some of them need not have the description."""
+    key = _key_of(source)
+    found = _methods.get(key)
+    if found is None:
+        types = _make(key, source, Budget()).types
+        assert isinstance(types, LateTypes)
+        found = types.methods
+    return found
+
+
+def _reduce_methods(methods: LateMethods) -> Any:
+    return _methods_of, (methods.source,)
+
+
+copyreg.pickle(LateMethods, _reduce_methods)
 
 
 class _Build:

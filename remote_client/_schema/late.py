@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from ..errors import SchemaError, clean
@@ -69,10 +69,12 @@ class LateMethods:
 
     Attributes:
         origin: the file that errors name.
+        source: what the description is made of, by which its methods are found in another process, with no types made.
     """
 
     def __init__(self, renew: Callable[[], None] | None = None) -> None:
         self.origin = ""
+        self.source: tuple[Any, ...] | None = None
         self._renew = renew
         self._all: list[RemoteRPCDescriptor] = []
 
@@ -80,9 +82,18 @@ class LateMethods:
         """Return the descriptor of one more method; see `LateRPCDescriptor.of`."""
         if self._renew is not None:
             make = partial(self._make, make, known["rpc_name"], known.get("task"))
+            known["_methods"] = self
         rpc = LateRPCDescriptor.of(make, known)
         self._all.append(rpc)
         return rpc
+
+    def at(self, path: str) -> RemoteRPCDescriptor:
+        """Return the method of a path."""
+        return self._by_path[path]
+
+    @cached_property
+    def _by_path(self) -> dict[str, RemoteRPCDescriptor]:
+        return {each.path: each for each in self._all}
 
     def _make(self, make: Callable[[], Mapping[str, Any]], rpc_name: str, task: str | None) -> Mapping[str, Any]:
         try:

@@ -118,6 +118,9 @@ class RemoteRPCDescriptor(Immutable):
         return short_method_name(self.input_streaming, self.output_streaming)
 
     def __reduce__(self) -> Any:
+        methods = vars(self).get("_methods")
+        if methods is not None and methods.source is not None:
+            return type(methods).at, (methods, self.path)
         from .unbound import unpickled  # which is made of descriptors
 
         told = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("signature", "codec")}

@@ -250,6 +250,33 @@ async def test_configurations_have_one_class_before_and_after_types_are_made(lib
         assert construct_remote_module_class(config) is before
 
 
+async def test_a_pickle_of_a_model_parses_nothing(library: Library) -> None:
+    async with RemoteClient(library.target, schema=library.schema) as client:
+        module, description = await client.model("foo"), await client.describe()
+        pickled = pickle.dumps(module)
+        assert made(description) == set()
+        other = pickle.loads(pickled)
+        assert made(description) == set()
+        assert type(other) is type(module)
+        assert other.run_number3.rpc is module.run_number3.rpc  # type: ignore[attr-defined]
+        await other.aclose()
+        pickled = pickle.dumps(await client.model("foo"))
+    assert python(UNPICKLES, pickled.hex()).splitlines() == [
+        str(inspect.signature(module.run_number3)),
+        "['run_number3']",
+    ]
+
+
+UNPICKLES = """
+import inspect, pickle, sys
+from remote_client._schema.late import LateRPCDescriptor
+module = pickle.loads(bytes.fromhex(sys.argv[1]))
+print(inspect.signature(module.run_number3))
+methods = [each for _, rpcs in module.config.task_methods for each in rpcs]
+print([each.name for each in methods if not isinstance(each, LateRPCDescriptor)])
+"""
+
+
 @pytest.mark.parametrize("copied", [pickle.dumps, dataclasses.replace], ids=["pickled", "replaced"])
 def test_a_method_that_is_not_made_can_be_copied(library: Library, copied: Callable[[Any], Any]) -> None:
     rpc = library.late().tasks["Number0Task"].methods[0]
