@@ -6,12 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from remote_client._schema import openapi, reflected
+from remote_client._schema.declared_schemas import schema_for
 from remote_client._schema.unions import Chosen
 from remote_client._stubs.literals import literal, words
 from remote_client.declare import declaration_of, is_declared
+from remote_client.reading import description_of
 from remote_client.stubs import write
 from tests.support.odd_schemas import SCHEMAS, Schema
 from tests.support.packages import needs
@@ -33,6 +38,28 @@ def test_a_file_of_an_odd_schema(
         check_declarations(module, description, schema.protocol)
     assert capsys.readouterr() == ("", "")
     assert write(description, "a\nserver", blocking=blocking) == text
+
+
+def bytes_of(schema: Schema) -> bytes:
+    """The file of an odd schema."""
+    given: list[Any] = []
+    with (
+        mock.patch.object(reflected, "describe", lambda files, *_: given.append(files)),
+        mock.patch.object(openapi, "describe", lambda document, _: given.append(document)),
+    ):
+        schema.describe()
+    (told,) = given
+    return told if isinstance(told, bytes) else FileDescriptorSet(file=told.values()).SerializeToString()
+
+
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+async def test_the_classes_of_an_odd_schema_fit_its_file(schema: Schema, tmp_path: Path) -> None:
+    (tmp_path / "odd.schema").write_bytes(bytes_of(schema))
+    with imported(write(schema.describe(), "a server", schema="odd.schema"), tmp_path) as module:
+        first = next(each for each in vars(module).values() if is_declared(each))
+        found = schema_for(declaration_of(first), schema.protocol)
+        assert found is not None
+        check_declarations(module, await description_of(found), schema.protocol)
 
 
 @pytest.mark.parametrize(
