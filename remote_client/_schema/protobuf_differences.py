@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorSet
 
+from ..errors import SchemaError
 from .budget import MAX_NAME, Budget
 from .differences import Difference, Differences, Method, Methods
 from .fields import Field, Type, fields_of, is_repeated, is_required, type_of
@@ -53,7 +54,11 @@ _NAMES: dict[int, str] = {
 def compare(old: ServiceDescription, new: ServiceDescription, budget: Budget) -> list[Difference]:
     """See `differences.differences`."""
     found = Differences(budget)
-    before, after = _rpcs(old, budget), _rpcs(new, budget)
+    after = _rpcs(new, budget)
+    try:
+        before = _rpcs(old, budget)
+    except SchemaError as error:  # of a file only what is used was checked before
+        raise SchemaError(f"the schema on file cannot be compared: {error}") from error
     types = _Types(found, budget)
     for each in Methods(old, new, after, found, " (RPC_NO_DELETE)").common():
         known, told = before[each.rpc.path], after[each.rpc.path]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -20,9 +21,10 @@ from hypothesis import strategies as st
 
 from remote_client._schema.budget import Budget
 from remote_client._schema.differences import Differences, differences
+from remote_client._schema.reflected import describe_set
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.errors import SchemaError
-from tests.support import large_documents, large_schemas, random_schemas
+from tests.support import contracts, large_documents, large_schemas, random_schemas
 from tests.support.contracts import described, described_document
 from tests.support.growth import calls, exponent
 
@@ -187,6 +189,14 @@ def test_a_budget_ends_it() -> None:
     given_up.cancel()
     with pytest.raises(SchemaError, match="given up"):
         differences(old, new, given_up)
+
+
+def test_a_file_that_lacks_what_it_imports() -> None:
+    files = FileDescriptorSet.FromString(contracts.set_of(contracts.FILES)).file
+    data = set_of([each for each in files if each.name != "data.proto"])
+    old = replace(describe_set(data), source=(describe_set, data))
+    with pytest.raises(SchemaError, match=r"schema on file cannot be compared: .* data\.proto"):
+        differences(old, described(contracts.set_of(contracts.FILES)))
 
 
 def test_text_is_counted() -> None:
