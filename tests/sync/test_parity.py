@@ -56,6 +56,7 @@ def test_every_twin_has_the_same_members(name: str) -> None:
             "servers_of",
             "trust",
             "undeployed",
+            "was_told",
         }  # of a server: parts for the client
     assert public(twin) == expected | more
     for member in expected:
