@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import assert_type
 
 from remote_client.declare import module, taskmethod
-from remote_client.sync import JobInfo, ModelInfo, RemoteClient, RemoteModuleBase, RemoteStream, TrainingJob
+from remote_client.sync import Difference, JobInfo, ModelInfo, RemoteClient, RemoteModuleBase, RemoteStream, TrainingJob
 
 
 @dataclass
@@ -66,6 +66,7 @@ def right(client: RemoteClient, who: Who, many: Iterable[Who]) -> None:
     assert_type(client.model("foo"), RemoteModuleBase)
     assert_type(client.models(["foo"]), list[ModelInfo])
     assert_type(client.healthy(), bool)
+    assert_type(client.check_schema("runtime.binpb"), list[Difference])
     assert_type(client.model("foo", task="SampleTask"), RemoteModuleBase)
 
 

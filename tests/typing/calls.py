@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Seq
 from dataclasses import dataclass
 from typing import Annotated, Literal, NewType, TypedDict, assert_type
 
-from remote_client import JobInfo, RemoteClient, RemoteModuleBase, RemoteStream, TrainingJob
+from remote_client import Difference, JobInfo, RemoteClient, RemoteModuleBase, RemoteStream, TrainingJob
 from remote_client.declare import module, taskmethod
 
 
@@ -95,6 +95,7 @@ async def right(client: RemoteClient, who: Who, many: AsyncIterable[Who]) -> Non
     assert_type(await job.model(), SampleModule)
     assert_type(await client.model("foo"), RemoteModuleBase)
     assert_type(await client.model("foo", task="SampleTask"), RemoteModuleBase)
+    assert_type(await client.check_schema(b""), list[Difference])
 
 
 async def wrong(client: RemoteClient, who: Who) -> None:
