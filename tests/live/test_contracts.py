@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from remote_client import Difference, RemoteClient
+from remote_client._schema.json_codec import _TAKES_EXTRA
 from remote_client._schema.schema_bytes import schema_bytes
 from remote_client.errors import (
     ConfigurationError,
@@ -159,3 +162,28 @@ async def test_an_unpickled_client(client: RemoteClient, schema: bytes) -> None:
     async with pickle.loads(pickle.dumps(client)) as other:
         assert await other.check_schema(schema) == []
     assert pickle.loads(pickle.dumps(Difference("a", True, "b"))) == Difference("a", True, "b")
+
+
+def older(schema: bytes, protocol: Protocol) -> bytes:
+    """The schema as it was before `Numbers` had a `total`."""
+    if protocol == "grpc":
+        files = FileDescriptorSet.FromString(schema)
+        (message,) = (each for file in files.file for each in file.message_type if each.name == "Numbers")
+        message.field.remove(next(each for each in message.field if each.name == "total"))
+        return files.SerializeToString()
+    document = json.loads(schema)
+    answers = document["paths"]["/api/v1/task/numbers"]["post"]["responses"]["200"]["content"]["application/json"]
+    del answers["schema"]["properties"]["total"]
+    return json.dumps(document).encode()
+
+
+async def test_a_caller_of_an_older_file_goes_on(
+    gate: Gate, protocol: Protocol, kind_of_client: str, schema: bytes
+) -> None:
+    if protocol == "http" and not _TAKES_EXTRA:
+        pytest.skip("pydantic 2.12 takes fields that a model has not")
+    async with client_of(kind_of_client, protocol, gate, schema=older(schema, protocol)) as client:
+        assert await call(client.check_schema) == [Difference("NumbersTask.run_numbers().total", False, "added")]
+        model = await call(client.model, "numbers")
+        answer = await call(model.run_numbers, [1.0, 2.0])
+    assert (list(answer.numbers), hasattr(answer, "total")) == ([1.0, 2.0], False)
