@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 
@@ -17,6 +16,7 @@ class LateAttribute:
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
+        self._value: Any = None
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._owner, self._name = owner, name
@@ -27,9 +27,12 @@ class LateAttribute:
             setattr(self._owner, self._name, made)  # calls find it there, without coming here again
         return made.__get__(instance, owner) if inspect.isfunction(made) else made
 
-    @cached_property
+    @property
     def _made(self) -> Any:
-        return self._make()
+        # No `cached_property`: in Python 3.11 it has a lock for all instances, which a fork may leave locked.
+        if self._value is None:
+            self._value = self._make()
+        return self._value
 
     @property
     def __func__(self) -> Any:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from ..errors import SchemaError, clean
@@ -77,6 +77,7 @@ class LateMethods:
         self.source: tuple[Any, ...] | None = None
         self._renew = renew
         self._all: list[RemoteRPCDescriptor] = []
+        self._by_path: dict[str, RemoteRPCDescriptor] = {}
 
     def add(self, make: Callable[[], Mapping[str, Any]], **known: Any) -> RemoteRPCDescriptor:
         """Return the descriptor of one more method; see `LateRPCDescriptor.of`."""
@@ -85,15 +86,12 @@ class LateMethods:
             known["_methods"] = self
         rpc = LateRPCDescriptor.of(make, known)
         self._all.append(rpc)
+        self._by_path[rpc.path] = rpc
         return rpc
 
     def at(self, path: str) -> RemoteRPCDescriptor:
         """Return the method of a path."""
         return self._by_path[path]
-
-    @cached_property
-    def _by_path(self) -> dict[str, RemoteRPCDescriptor]:
-        return {each.path: each for each in self._all}
 
     def _make(self, make: Callable[[], Mapping[str, Any]], rpc_name: str, task: str | None) -> Mapping[str, Any]:
         try:

@@ -6,7 +6,7 @@ Each description has its own pool, so that two runtimes may define the same name
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache, cached_property
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 
 from google.protobuf.descriptor import Descriptor
@@ -61,6 +61,7 @@ class Pool:
         self._budget = budget
         self._checked: set[str] = set()
         self._added: set[str] = set()
+        self._messages: dict[str, tuple[FileDescriptorProto, DescriptorProto]] | None = None
 
     def check(self, file: FileDescriptorProto) -> None:
         """Check a file as far as that goes without those it depends on; once.
@@ -133,15 +134,17 @@ class Pool:
             message = found
         return file, message
 
-    @cached_property
+    @property
     def _outermost(self) -> dict[str, tuple[FileDescriptorProto, DescriptorProto]]:
         """The messages that are in no others, by their full names."""
-        own = [each for name, each in self._files.items() if name not in WELL_KNOWN_FILES]
-        return {
-            f"{file.package}.{each.name}" if file.package else each.name: (file, each)
-            for file in (*_well_known_files(), *own)
-            for each in file.message_type
-        }
+        if self._messages is None:
+            own = [each for name, each in self._files.items() if name not in WELL_KNOWN_FILES]
+            self._messages = {
+                f"{file.package}.{each.name}" if file.package else each.name: (file, each)
+                for file in (*_well_known_files(), *own)
+                for each in file.message_type
+            }
+        return self._messages
 
 
 @cache

@@ -9,7 +9,6 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
 from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
@@ -19,7 +18,6 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
     FileDescriptorSet,
     MethodDescriptorProto,
-    ServiceDescriptorProto,
 )
 from google.protobuf.message import DecodeError
 
@@ -113,6 +111,9 @@ class _Reader:
     def __init__(self, files: Mapping[str, FileDescriptorProto], budget: Budget | None) -> None:
         self._files = files
         self._budget = budget
+        self._services = {
+            f"{file.package}.{each.name}".lstrip("."): (file, each) for file in files.values() for each in file.service
+        }
         self._methods = LateMethods(self._renew if budget is None else None)
         self._renew()
 
@@ -135,14 +136,6 @@ class _Reader:
                 self._pool.check(file)
         description = self._read(self._services)
         return replace(description, types=LateTypes(self._methods, lambda: self._types.by_name))
-
-    @cached_property
-    def _services(self) -> dict[str, tuple[FileDescriptorProto, ServiceDescriptorProto]]:
-        return {
-            f"{file.package}.{each.name}".lstrip("."): (file, each)
-            for file in self._files.values()
-            for each in file.service
-        }
 
     def _read(self, services: Iterable[str]) -> ServiceDescription:
         """Return what some services offer, without types."""

@@ -29,6 +29,7 @@ CASES = [
     "http events",
     "memory: client, TLS",
     "start: first answer",
+    "start: schema",
 ]
 
 
