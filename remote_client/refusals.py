@@ -25,8 +25,9 @@ from .errors import (
 )
 
 _WAYS = (
-    "Give the client a schema: a file that `remote-client schema` wrote (`RemoteClient(..., schema=FILE)`), a class "
-    "that `remote-client stubs` wrote, or caikit's own class where `runtime.library` is its library (docs/schemas.md)"
+    "To call it all the same, give the client a schema: a file that `remote-client schema` wrote "
+    "(`RemoteClient(..., schema=FILE)`), a class that `remote-client stubs` wrote, or caikit's own class where "
+    "`runtime.library` is its library (docs/schemas.md)"
 )
 _QUOTED = 1000
 """Characters of the server's error that are repeated: room is left for the ways."""
