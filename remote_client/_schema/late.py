@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from .rpc import RemoteRPCDescriptor
 
 _Types = Mapping[str, type[Any]]
 _FIELDS = frozenset(each.name for each in fields(RemoteRPCDescriptor))
+_DEFAULTS = {each.name: each.default for each in fields(RemoteRPCDescriptor) if each.default is not MISSING}
 _making = threading.RLock()
 """Held while the types of one method are made that several threads may want."""
 # No thread is making types while the process forks: in the child they would stay half made.
@@ -32,7 +33,7 @@ class LateRPCDescriptor(RemoteRPCDescriptor):
             known: the others.
         """
         late = object.__new__(cls)
-        vars(late).update(known, _make=make)
+        vars(late).update({**_DEFAULTS, **known}, _make=make)  # the class's defaults would be slower to find
         return late
 
     def __getattr__(self, name: str) -> Any:

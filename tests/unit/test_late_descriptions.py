@@ -11,10 +11,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from unittest import mock
 
 import pytest
@@ -33,6 +34,7 @@ from tests.support.task_library import DATA, PACKAGE, task_document, task_files,
 from tests.support.wire_library import INFO_SERVICE, SERVICE, add_field
 from tests.unit.documents import COMPLETE, DANGLING, document
 
+T = TypeVar("T")
 TASKS = 8
 _SCHEMAS = count(1)
 
@@ -151,30 +153,52 @@ def all_methods(description: ServiceDescription) -> Iterator[Any]:
                 yield from filter(None, (each.job.status, each.job.cancel, each.job.result))
 
 
+def in_threads(*functions: Callable[[], T]) -> list[T]:
+    """What functions return that threads call at once."""
+    begin = threading.Barrier(len(functions))
+    interval = sys.getswitchinterval()
+
+    def run(function: Callable[[], T]) -> T:
+        begin.wait()
+        return function()
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(len(functions)) as pool:
+            return [*pool.map(run, functions)]
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_threads_get_the_same(library: Library) -> None:
     description = library.late()
     methods = [each for task in description.tasks.values() for each in task.methods]
-    begin = threading.Barrier(4)
-    found: list[list[Any]] = []
 
-    def use(backwards: bool) -> None:
-        begin.wait()
-        codecs = [each.codec for each in (reversed(methods) if backwards else methods)]
-        found.append(codecs[::-1] if backwards else codecs)
+    def forwards() -> list[Any]:
+        return [each.codec for each in methods]
 
-    threads = [threading.Thread(target=use, args=(bool(number % 2),)) for number in range(4)]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        for each in threads:
-            each.start()
-        for each in threads:
-            each.join()
-    finally:
-        sys.setswitchinterval(interval)
-    assert len(found) == 4
-    assert all(mine is first for codecs in found for mine, first in zip(codecs, found[0], strict=True))
+    def backwards() -> list[Any]:
+        return [each.codec for each in reversed(methods)][::-1]
+
+    first, *others = in_threads(forwards, backwards, forwards, backwards)
+    assert all(mine is its for codecs in others for mine, its in zip(codecs, first, strict=True))
     assert made(description) == {name.rpartition(".")[2] for name in library.at_once().types} - INFO_TYPES
+
+
+def test_threads_get_the_same_method(library: Library) -> None:
+    with sync.RemoteClient(library.target, schema=library.schema) as client:
+        module: Any = client.model("foo")
+        codecs = in_threads(*[lambda: module.run_number3.rpc.codec] * 4)
+        assert len({id(each) for each in codecs}) == 1
+        assert made(client.describe()) == types_of(library, "Number3")
+
+
+async def test_the_short_name_of_a_method_parses_no_more(library: Library) -> None:
+    async with RemoteClient(library.target, schema=library.schema) as client:
+        module: Any = await client.model("foo", task="Number3Task")
+        assert made(await client.describe()) == set()
+        assert module.run.rpc is module.run_number3.rpc
+        assert made(await client.describe()) == types_of(library, "Number3")
 
 
 INFO_TYPES = {"ModelInfo", "ModelInfoRequest", "ModelInfoResponse", "RuntimeInfoRequest", "RuntimeInfoResponse"}
