@@ -15,7 +15,8 @@ from pydantic.errors import PydanticUserError
 from ..declare import Declaration, DeclaredMethod, members_of
 from . import names
 from .declared_types import UnusableTypeError, adapter, shown_type
-from .openapi import STREAMING, read, task_of_route
+from .openapi import read
+from .openapi_routes import STREAMING, task_of_route
 from .rpc import ServiceDescription
 from .sources import FIELD
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -27,6 +26,7 @@ from .late import LateMethods, LateTypes
 from .multipart import Multipart
 from .openapi_files import Files
 from .openapi_requests import ANY, FILE, answer_of, inputs_of, parameters_of, properties_of, request_of
+from .openapi_routes import Operation, by_prefix, is_route, task_of
 from .rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from .shared_names import keyed, notes
 from .sources import FIELD
@@ -34,9 +34,6 @@ from .sources import FIELD
 DOCUMENT = "GET /openapi.json"
 """Where a runtime has its document."""
 
-STREAMING = "server-streaming-"
-"""How the last part of a route begins whose answers are a stream."""
-_TITLE = re.compile(r"caikit\.http\.(?P<task>\w+)\.(?P<request>\w+)HttpRequest")
 _REFERENCE = re.compile(rb'"\$ref"\s*:\s*"([^"]*)"')
 _MANAGEMENT: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     # the verb and the end of the route: the method's name over gRPC, and the parameters of the query
@@ -48,8 +45,6 @@ _MANAGEMENT: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     ("delete", "/management/trainings"): ("CancelTraining", ("training_id",)),
 }
 _JOB_VERBS = ("post", "get", "delete")
-_Operation = tuple[bool, str, Any]
-"""Whether it streams its answers, its route, and what the document says of it."""
 
 
 def describe(document: bytes, budget: Budget | None = None) -> ServiceDescription:
@@ -147,13 +142,13 @@ class _Reader:
 
     def read(self, paths: Mapping[str, Any]) -> ServiceDescription:
         """Return what there is at some routes."""
-        tasks: dict[str, list[_Operation]] = {}
+        tasks: dict[str, list[Operation]] = {}
         trainings: list[tuple[str, str, Any]] = []
         management: dict[str, RemoteRPCDescriptor] = {}
         for route, verb, operation in self._operations(paths):
             *_, section, last = route.split("/")
             if verb == "post" and section == "task":
-                task, streaming = _task_of(last, request_of(operation))
+                task, streaming = task_of(last, request_of(operation))
                 tasks.setdefault(task, []).append((streaming, route, operation))
             elif verb == "post" and last.endswith("Train") and "parameters" in properties_of(request_of(operation)):
                 trainings.append((last, route, operation))
@@ -185,14 +180,14 @@ class _Reader:
         return (f"{told} JSON value, unchecked. Newer versions of FastAPI lose them; over gRPC all are known.",)
 
     def _task(
-        self, task: str, tasks: Mapping[str, Sequence[_Operation]], paths: Mapping[str, Any]
+        self, task: str, tasks: Mapping[str, Sequence[Operation]], paths: Mapping[str, Any]
     ) -> Iterator[TaskDescription]:
         whole = names.needs_its_whole_name(task, tasks)
-        for operations in _by_prefix(tasks[task]):
+        for operations in by_prefix(tasks[task]):
             yield self._task_of_one_prefix(task, operations, paths, whole=whole)
 
     def _task_of_one_prefix(
-        self, task: str, operations: Iterable[_Operation], paths: Mapping[str, Any], *, whole: bool
+        self, task: str, operations: Iterable[Operation], paths: Mapping[str, Any], *, whole: bool
     ) -> TaskDescription:
         methods, starts = [], []
         for streaming, route, operation in operations:
@@ -369,47 +364,11 @@ class _Reader:
         """The operations of the document: route, verb, and what they are."""
         for route, operations in paths.items():
             self._budget.spend("names")
-            if isinstance(operations, dict) and _is_route(route):
+            if isinstance(operations, dict) and is_route(route):
                 for verb, operation in operations.items():
                     self._budget.check()
                     if isinstance(operation, dict):
                         yield route, verb, operation
-
-
-def _is_route(path: str) -> bool:
-    """Whether a path can be one that a runtime has."""
-    return path.startswith("/") and len(path) <= MAX_NAME and path.isprintable()
-
-
-def _by_prefix(operations: Iterable[_Operation]) -> list[list[_Operation]]:
-    """A task's operations by what their routes begin with. Of two of one kind the second is another service's."""
-    found: dict[tuple[str, int], list[_Operation]] = {}
-    count: Counter[tuple[str, bool]] = Counter()
-    for streaming, route, operation in sorted(operations, key=lambda each: each[:2]):
-        prefix = route.rpartition("/")[0]
-        found.setdefault((prefix, count[prefix, streaming]), []).append((streaming, route, operation))
-        count[prefix, streaming] += 1
-    return list(found.values())
-
-
-def _task_of(route_name: str, request: Mapping[str, Any]) -> tuple[str, bool]:
-    """The task that a route belongs to, and whether it streams its answers.
-
-    A task may itself be called `ServerStreamingTask`: what is not the task's own name is the prefix.
-    """
-    match = _TITLE.fullmatch(_text(request.get("title")))
-    if match is not None:
-        task = match["task"]
-        kebab = names.snake_case(task.removesuffix("Task") or task).replace("_", "-")
-        if route_name in (kebab, f"{STREAMING}{kebab}"):
-            return task, route_name != kebab
-    return task_of_route(route_name), route_name.startswith(STREAMING)
-
-
-def task_of_route(route: str) -> str:
-    """Return the class of a route's task, by the route alone."""
-    stem = route.rpartition("/")[2].removeprefix(STREAMING)
-    return "".join(word[:1].upper() + word[1:] for word in stem.split("-")) + "Task"
 
 
 def _full_name(answer: Any) -> str:
