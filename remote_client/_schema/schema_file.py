@@ -84,6 +84,8 @@ def _read(given: Any, option: str) -> SchemaFile:
         raise ConfigurationError(
             f"{option}: give the path or the bytes of a schema, or a ServiceDescription, not {type(given).__name__}"
         )
+    if not os.fspath(given):  # Path would make the current folder of it
+        raise ConfigurationError(f"{option}: the path is empty; for no schema give None")
     path = Path(os.fsdecode(given))
     if path.suffix == ".proto" or path.is_dir():
         return _compiled(path, option)

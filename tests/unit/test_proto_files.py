@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -84,6 +85,48 @@ def test_nothing_to_compile_is_told(tmp_path: Path) -> None:
             read_schema(missing, "grpc")
 
 
+def test_a_large_folder_is_refused_before_protoc_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("protoc ran"))
+    monkeypatch.setattr(proto_files, "_ENTRIES", 2)  # of three
+    with pytest.raises(ConfigurationError, match=r"more than 2 files and folders.*name a folder of .proto files"):
+        read_schema(folder, "grpc")
+
+
+def test_a_folder_of_a_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("protoc ran"))
+    with pytest.raises(ConfigurationError, match=r"^schema: /usr: there are "):
+        read_schema("/usr", "grpc")
+
+
+def test_equal_files_are_compiled_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Mock(wraps=subprocess.run)
+    monkeypatch.setattr(subprocess, "run", run)
+    first = read_schema(folder, "grpc")
+    monkeypatch.chdir(folder.parent)
+    assert read_schema(folder.name, "grpc") == first
+    assert run.call_count == 1
+    (folder / "types" / "input.proto").write_text(INPUT.replace("name = 1", "name = 12"))
+    changed = read_schema(folder, "grpc")
+    assert (changed == first, run.call_count) == (False, 2)
+    (folder / "more.proto").write_text('syntax = "proto3"; package more;')
+    assert read_schema(folder, "grpc") != changed
+
+
+def test_a_file_is_compiled_anew_as_its_imports_may_have_changed(folder: Path) -> None:
+    first = read_schema(folder / "-service.proto", "grpc")
+    (folder / "types" / "input.proto").write_text(INPUT.replace("name = 1", "name = 12"))
+    assert read_schema(folder / "-service.proto", "grpc") != first
+
+
+def test_what_protoc_refused_is_compiled_anew(folder: Path) -> None:
+    (folder / "types" / "input.proto").unlink()
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="File not found"):
+            read_schema(folder, "grpc")
+    (folder / "types" / "input.proto").write_text(INPUT)
+    assert read_schema(folder, "grpc")
+
+
 def test_descriptors_are_no_schema_over_http(folder: Path) -> None:
     with pytest.raises(ConfigurationError, match="over http it takes an OpenAPI document"):
         read_schema(folder, "http")
@@ -115,5 +158,5 @@ def test_nothing_is_left_behind(folder: Path, monkeypatch: pytest.MonkeyPatch, t
     read_schema(folder, "grpc")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, b"", b"no"))
     with pytest.raises(ConfigurationError, match="no"):
-        read_schema(folder, "grpc")
+        read_schema(folder / "-service.proto", "grpc")  # the folder is known
     assert (sorted(folder.rglob("*")), list(temporary.iterdir())) == (before, [])

@@ -56,6 +56,8 @@ def test_descriptors_may_begin_as_a_document_does() -> None:
 @pytest.mark.parametrize(
     ("target", "given", "told"),
     [
+        (GRPC, "", "the path is empty"),
+        (HTTP, "", "the path is empty"),
         (GRPC, b"", "is no schema"),
         (GRPC, b"\x0a\x05abc", "is no schema"),  # cut
         (GRPC, SET[:-1], "is no schema"),
