@@ -22,6 +22,7 @@ from remote_client._schema.declared_schemas import schema_for
 from remote_client._schema.schema_file import SchemaFile
 from remote_client.declare import declaration_of
 from remote_client.errors import ConfigurationError
+from remote_client.settings import Protocol
 from tests.support.wire_schema import descriptor_set, document
 
 SET, DOCUMENT = descriptor_set(), document()
@@ -112,6 +113,23 @@ def test_missing_in_a_zip_file(tmp_path: Path, imported: Import) -> None:
         ConfigurationError, match=r"Sample: schema: .*app\.zip/runtime\.binpb cannot be read: .*no such"
     ):
         schema_of(imported("stubs", "app.zip").Sample)
+
+
+@pytest.mark.parametrize(("schema", "protocol"), [("runtime.binpb", "grpc"), ("runtime.json", "http")])
+@pytest.mark.parametrize("more", [(), ("app.zip",)], ids=["folder", "zip"])
+def test_a_file_that_was_not_packaged_is_told(
+    schema: str, protocol: Protocol, more: tuple[str, ...], tmp_path: Path, imported: Import
+) -> None:
+    write(tmp_path, schema=schema, data=None)
+    with zipfile.ZipFile(tmp_path / "app.zip", "w") as file:
+        file.write(tmp_path / "stubs.py", "stubs.py")
+    declaration = declaration_of(imported("stubs", *more).Sample)
+    with pytest.raises(
+        ConfigurationError, match=rf"/{schema} .*beside the Python file, and into a wheel as package data$"
+    ):
+        schema_for(declaration, protocol)
+    other: Protocol = "http" if protocol == "grpc" else "grpc"
+    assert schema_for(declaration, other) is None  # which would have no use for the file
 
 
 @pytest.mark.parametrize(
@@ -215,6 +233,7 @@ def test_a_class_of_no_file_wants_the_whole_path(tmp_path: Path) -> None:
         exec(TEXT.format(schema="runtime.binpb"), vars(made))
         with pytest.raises(ConfigurationError, match=r"runtime\.binpb .* made_here has none: name the file"):
             schema_of(made.Sample)
+        assert schema_for(declaration_of(made.Sample), "http") is None
         whole = tmp_path / "whole.binpb"
         whole.write_bytes(SET)
         exec(TEXT.format(schema=str(whole)), vars(made))

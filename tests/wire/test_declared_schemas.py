@@ -184,6 +184,20 @@ async def test_over_http_any_schema_is_enough(front: Edge, tmp_path: Path) -> No
     assert front.seen == {CALL: 1}
 
 
+async def test_over_http_a_missing_file_of_grpc_is_no_loss(front: Edge, tmp_path: Path) -> None:
+    text = (await text_of(DOCUMENT, "http", "runtime.json")).replace("runtime.json", "runtime.binpb")
+    with imported(text, tmp_path) as stubs:
+        async with RemoteClient(front.target) as client:
+            echo: Any = await client.model("raw", stubs.EchoTask)
+            assert (await echo.run("a")).text == "a"
+        connection = ConnectionInfo(hostname="127.0.0.1", port=front.port)
+        config = RemoteModuleConfig.load_from_module(stubs.EchoTask, connection, "http", "mm-model-id", "raw")
+        made: Any = RemoteModelInitializer().init(config)
+        async with made:
+            assert (await made.run("a")).text == "a"
+    assert front.seen == {CALL: 2}
+
+
 async def test_over_grpc_a_document_is_no_help(grpc_front: Edge, tmp_path: Path) -> None:
     (tmp_path / "runtime.json").write_bytes(DOCUMENT)
     text = await text_of(SET, "grpc", "runtime.json")
