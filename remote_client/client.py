@@ -399,7 +399,7 @@ class RemoteClient(Handle):
         vars(self).update({**state, "_metadata": state["_metadata"].metadata})
 
     async def healthy(self) -> bool:
-        """Whether every server answers that it serves. Unreachable ones do not; other errors are raised.
+        """Whether every server answers that it serves. Unreachable ones do not; what refuses to tell is raised.
 
         A server that cannot be reached or refuses is asked again, as other calls are made again (`retries`). One that
         is silent for six seconds while all others serve does not serve.

@@ -40,7 +40,7 @@ from .module_config import RemoteModuleConfig, declaration_from
 from .patience import SHORT, first, wait
 from .polls import Poll, Server, gather
 from .reading import description_of, usual_method
-from .refusals import refuses
+from .refusals import in_short, refuses
 from .settings import CallOptions, ConnectionInfo, FinderConfig
 from .trainings import Trainings
 
@@ -529,8 +529,8 @@ class RemoteModelFinder(Handle):
         if found is None:
             if self._template and name in self._by_model:
                 await self._by_model.pop(name).caller.connections.aclose()
-            if poll.error is not None:
-                raise poll.error
+            if (error := poll.error_for_a_model) is not None:
+                raise error
         return found
 
     def _note(self, poll: Poll) -> None:
@@ -546,8 +546,7 @@ class RemoteModelFinder(Handle):
             listed, module_ids = await self._list_models_now(server)
         except Exception as error:
             server.error = error
-            if not isinstance(error, ClosedError):
-                logger.warning("finder %s: %s did not answer: %s", self.instance_name, server.connection.target, error)
+            self._log(server, error)
             return
         self.trainings.forget_all(listed)
         for name in [each for each in server.deployed if each in listed]:
@@ -556,6 +555,17 @@ class RemoteModelFinder(Handle):
         if self._balancers and server.is_untold:
             self._begin_to_describe(server)
         self._rebalance()
+
+    def _log(self, server: Server, error: Exception) -> None:
+        """Log why a server listed no models. Of a single server the error is raised, and of any a refusal may be
+        overcome.
+        """
+        name, target = self.instance_name, server.connection.target
+        if refuses(error):
+            level = logging.DEBUG if self.has_one_server else logging.INFO
+            logger.log(level, "finder %s: %s refuses to list its models: %s", name, target, in_short(error))
+        elif not isinstance(error, ClosedError):
+            logger.warning("finder %s: %s did not list its models: %s", name, target, error)
 
     async def _list_models_now(self, server: Server) -> _Listed:
         while True:

@@ -22,7 +22,6 @@ from .errors import (
     DeadlineExceededError,
     SchemaUnavailableError,
     UnavailableError,
-    UnimplementedError,
     UnsupportedError,
 )
 from .finder import RemoteModelFinder
@@ -153,8 +152,8 @@ class Finders:
         method, serving = _HEALTH[self.of(server).config.protocol]
         try:
             return await server.caller.send(method, b"") == serving
-        except (UnavailableError, DeadlineExceededError, UnimplementedError) as error:
-            # A server of another protocol is not one that is down.
+        except (UnavailableError, DeadlineExceededError) as error:
+            # A server of another protocol is not one that is down; neither is one that refuses this question.
             return error if error.pushback == NOT_HERE else False
         except Exception as error:
             return error

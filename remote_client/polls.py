@@ -12,7 +12,7 @@ from ._schema.info import ModelInfo
 from ._schema.rpc import ServiceDescription
 from ._shared import forget
 from .calls import Caller
-from .errors import DeadlineExceededError, SchemaError, SchemaUnavailableError
+from .errors import DeadlineExceededError, SchemaError, SchemaUnavailableError, UnavailableError
 from .patience import Said, for_all, for_first, wait
 from .settings import ConnectionInfo
 
@@ -84,6 +84,18 @@ class Poll:
         """Why nobody could be asked; None where somebody was."""
         errors = [each.error for each in self.tasks]
         return errors[0] if all(errors) and errors else None
+
+    @property
+    def error_for_a_model(self) -> Exception | None:
+        """As `error`, where a model was looked for: if the first server does not describe itself either, that refusal.
+
+        It names what to do; what refused the list does not.
+        """
+        error = self.error
+        if error is None or isinstance(error, (DeadlineExceededError, UnavailableError)):
+            return error
+        refusal = next(iter(self.tasks)).refusal
+        return refusal if isinstance(refusal, SchemaUnavailableError) else error
 
     @property
     def is_over(self) -> bool:

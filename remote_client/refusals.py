@@ -88,6 +88,12 @@ def refuses(error: Exception) -> bool:
     return isinstance(error, (InvalidArgumentError, PermissionDeniedError, UnauthenticatedError, UnimplementedError))
 
 
+def in_short(error: Exception) -> str:
+    """What a server answered that refuses to tell, for a line of a log."""
+    answer = error.error if isinstance(error, SchemaUnavailableError) else error
+    return answer.status if isinstance(answer, RemoteCallError) else clean(str(answer), _QUOTED)
+
+
 def _refusal(error: RemoteCallError, message: str) -> SchemaError:
     if isinstance(error, DeadlineExceededError):
         return LateDescriptionError(message)

@@ -268,6 +268,87 @@ async def test_a_refused_description_is_no_missing_model(between: Edge, protocol
     assert not isinstance(error, NotFoundError)
 
 
+LIST = "GET /info/models"
+
+
+@pytest.mark.parametrize("blocks", CLIENTS)
+@pytest.mark.parametrize("fault", ["400", "401", "403", "404", "405", "418", "500", "501"])
+@pytest.mark.parametrize("protocol", ["http"])
+async def test_a_model_is_refused_with_the_ways_where_the_list_is_refused_too(
+    between: Edge, protocol: str, fault: str, blocks: str
+) -> None:
+    between.faults = {DOCUMENT: [fault] * ALWAYS, LIST: [fault] * ALWAYS}
+    error = await refused(blocks, between.target, DEEDS["model"], protocol, retries=0)
+    assert (type(error.error), error.error.http_status) == (HTTP[fault], int(fault))
+    assert "schema=" in str(error)
+    assert between.seen == {DOCUMENT: 1, LIST: 1}
+    with pytest.raises(HTTP[fault]) as caught:
+        await do(blocks, between.target, lambda client, _: client.models(), protocol, retries=0)
+    assert not isinstance(caught.value, SchemaError)
+
+
+@pytest.mark.parametrize("fault", ["503", "reset"])
+@pytest.mark.parametrize("protocol", ["http"])
+async def test_a_list_that_cannot_be_had_for_now_is_no_refusal(between: Edge, protocol: str, fault: str) -> None:
+    between.faults = {DOCUMENT: ["403"] * ALWAYS, LIST: [fault] * ALWAYS}
+    with pytest.raises(UnavailableError) as caught:
+        await do("asyncio", between.target, DEEDS["model"], protocol, retries=0)
+    assert not isinstance(caught.value, SchemaError)
+
+
+# -- health -----------------------------------------------------------------------------------------------------------
+
+HEALTH = {"grpc": "/Check", "http": "GET /health"}
+
+
+@pytest.mark.parametrize("blocks", CLIENTS)
+@pytest.mark.parametrize(
+    ("protocol", "fault", "kind"),
+    [
+        ("grpc", "UNIMPLEMENTED", UnimplementedError),
+        ("grpc", "PERMISSION_DENIED", PermissionDeniedError),
+        ("grpc", "405", UnimplementedError),
+        ("http", "404", NotFoundError),
+        ("http", "405", UnimplementedError),
+        ("http", "501", UnimplementedError),
+    ],
+)
+async def test_a_refused_question_for_health_says_nothing_about_health(
+    between: Edge, protocol: str, fault: str, kind: type[RemoteCallError], blocks: str
+) -> None:
+    between.faults[HEALTH[protocol]] = [fault] * ALWAYS
+    with pytest.raises(kind):
+        await do(blocks, between.target, lambda client, _: client.healthy(), protocol)
+
+
+# -- the log ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("protocol", "fault"), [("grpc", "PERMISSION_DENIED"), ("http", "403")])
+async def test_a_refusal_that_is_raised_is_not_logged(
+    between: Edge, protocol: str, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    between.faults = {QUESTION[protocol]: [fault] * ALWAYS, LIST: [fault] * ALWAYS}
+    with caplog.at_level("INFO", "remote_client"):
+        await refused("asyncio", between.target, DEEDS["model"], protocol)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("protocol", "fault"), [("grpc", "PERMISSION_DENIED"), ("http", "403")])
+async def test_a_refusal_that_is_overcome_is_one_short_line_of_no_warning(
+    request: pytest.FixtureRequest, between: Edge, protocol: str, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    between.faults = {QUESTION[protocol]: [fault] * ALWAYS, LIST: [fault] * ALWAYS}
+    scheme = "http://" if protocol == "http" else ""
+    other = f"{scheme}127.0.0.1:{_port(request, protocol)}"
+    with caplog.at_level("INFO", "remote_client"):
+        assert await do("asyncio", [between.target, other], lambda client, _: client.models(), protocol)
+    (record,) = caplog.records
+    assert record.levelname == "INFO"
+    assert len(record.message) < 120
+    assert "PERMISSION_DENIED" in record.message
+
+
 # -- how often is asked -----------------------------------------------------------------------------------------------
 
 
