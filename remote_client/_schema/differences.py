@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Hashable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..errors import SchemaError, clean
 from .budget import LIMITS, MAX_NAME, Budget
 from .rpc import RemoteRPCDescriptor, ServiceDescription
+from .uses import Uses, also
 
 _JOB: tuple[Literal["status", "cancel", "result"], ...] = ("status", "cancel", "result")
 
@@ -21,7 +22,7 @@ class Difference:
         path: where it is, in the words of `describe()`: a task and its method, then the argument
             (`SampleTask.run_sample.sample_input.name`) or the field of the answer (`SampleTask.run_sample().greeting`).
             A union's members stand under the union's name. A training goes by its RPC, a runtime's own method by its
-            name. What several methods share is told once, where it is met first.
+            name. What several methods share is told once, where it is met first; the text names the others.
         breaking: whether a caller of the schema can no longer do something.
         text: what is different. Over gRPC a breaking one names the rule of buf that it breaks.
     """
@@ -39,17 +40,29 @@ class Differences:
 
     Args:
         budget: counts their text. Of long paths a small schema may have very many.
+
+    Attributes:
+        uses: which methods use which types.
     """
 
     def __init__(self, budget: Budget) -> None:
-        self.found: list[Difference] = []
+        self.uses = Uses(budget)
+        self._found: list[tuple[Difference, Hashable]] = []
         self._budget = budget
 
-    def add(self, path: str, text: str, *, breaking: bool = False) -> None:
-        """Add one."""
+    def add(self, path: str, text: str, *, breaking: bool = False, of: Hashable = None) -> None:
+        """Add one; `of` is the type that has it, as `uses` knows it."""
         made = Difference(clean(path, MAX_NAME), breaking, clean(text))
         self._budget.spend("bytes", len(made.path) + len(made.text))
-        self.found.append(made)
+        self._found.append((made, of))
+
+    def all(self) -> list[Difference]:
+        """Return them in their order. Those of types name the other methods that use the type."""
+        methods = self.uses.methods() if any(of is not None for _, of in self._found) else {}
+        told = {of: also(methods.get(of, ())) for _, of in self._found}
+        for of in (of for _, of in self._found):
+            self._budget.spend("bytes", len(told[of]))
+        return [replace(each, text=each.text + told[of]) if told[of] else each for each, of in self._found]
 
 
 def differences(old: ServiceDescription, new: ServiceDescription, budget: Budget | None = None) -> list[Difference]:
@@ -154,10 +167,11 @@ class Methods:
             if each.rpc.path in self._answered:
                 yield each
             elif each.task not in lost and (not each.asks or each.start in self._answered):
-                self._found.add(each.path, f"removed{_moved(now_at.get(each.path))}{self._rule}", breaking=True)
+                text = f"moved to {now_at[each.path]}" if each.path in now_at else "removed"
+                self._found.add(each.path, f"{text}{self._rule}", breaking=True)
             elif lost.get(each.task) is each:
-                text = f"the task was removed{_moved(now_at.get(each.path))}{self._rule}"
-                self._found.add(each.task, text, breaking=True)
+                text = f"moved to {now_at[each.path]}" if each.path in now_at else "was removed"
+                self._found.add(each.task, f"the task {text}{self._rule}", breaking=True)
         self._tell_new()
 
     def _tell_new(self) -> None:
@@ -184,7 +198,3 @@ def _whole_tasks(methods: Iterable[Method], known: Container[str]) -> dict[str, 
         if each.rpc.path in known:
             found.pop(each.task, None)
     return found
-
-
-def _moved(path: str | None) -> str:
-    return f": it is {path} now" if path else ""

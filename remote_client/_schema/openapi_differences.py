@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Hashable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from pydantic_core import from_json
@@ -40,7 +40,7 @@ def compare(old: ServiceDescription, new: ServiceDescription, budget: Budget) ->
         path = each.rpc.path
         if path in before.operations and path in after.operations:
             types.compare(each, before.operations[path], after.operations[path])
-    return found.found
+    return found.all()
 
 
 class _Document:
@@ -92,20 +92,29 @@ class _Types:
     def __init__(self, old: Schemas, new: Schemas, found: Differences, budget: Budget) -> None:
         self._old = old
         self._new = new
-        self._add = found.add
+        self._found = found
         self._spend = budget.spend
-        self._done: set[tuple[Form, Form, bool, str]] = set()
+        self._at: Hashable = None
+        """What is compared: a method's request or answer, or two schemas."""
+        self._done: set[Hashable] = set()
         self._keys: dict[Form, tuple[Any, ...]] = {}
-        self._waiting: deque[tuple[Form, Form, _Place]] = deque()
+        self._waiting: deque[tuple[Form, Form, _Place, Hashable]] = deque()
 
     def compare(self, method: Method, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         """Compare a method's request and answer."""
+        self._at = self._found.uses.add_method(method.task, method.path)
         self._requests(method, request_of(old), request_of(new))
         if not method.path.endswith("().result"):  # which is the task's answer; the document has another
             place = _Place(method.path if method.asks else f"{method.path}()", False)
+            self._at = self._found.uses.add_method(method.task, place.path)
             self._answers(answer_of(old), answer_of(new), place)
         while self._waiting:
-            self._compare(*self._waiting.popleft())
+            known, told, place, self._at = self._waiting.popleft()
+            self._compare(known, told, place)
+
+    def _add(self, path: str, text: str, *, breaking: bool = False) -> None:
+        """Add a difference of what is compared."""
+        self._found.add(path, text, breaking=breaking, of=self._at)
 
     def _requests(self, method: Method, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         place = _Place(method.path, True)
@@ -133,9 +142,10 @@ class _Types:
 
     def _later(self, old: Form, new: Form, place: _Place) -> None:
         key = (old, new, place.is_request, place.role)
+        self._found.uses.add(self._at, key)
         if key not in self._done:
             self._done.add(key)
-            self._waiting.append((old, new, place))
+            self._waiting.append((old, new, place, key))
 
     def _compare(self, old: Form, new: Form, place: _Place) -> None:
         self._spend("nodes")

@@ -12,7 +12,7 @@ fields are the same. caikit adds one rule: a new required parameter of a task br
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, MethodDescriptor
@@ -68,7 +68,7 @@ def compare(old: ServiceDescription, new: ServiceDescription, budget: Budget) ->
                 change = f"{what} began" if getattr(told, name) else f"{what} ended"
                 found.add(each.path, f"{change} (RPC_SAME_{name.upper()})", breaking=True)
         types.compare(each, known, told)
-    return found.found
+    return found.all()
 
 
 def _rpcs(description: ServiceDescription, budget: Budget) -> dict[str, MethodDescriptor]:
@@ -170,20 +170,24 @@ class _Types:
     """
 
     def __init__(self, found: Differences, budget: Budget) -> None:
-        self._add = found.add
+        self._found = found
         self._spend = budget.spend
-        self._done: set[tuple[Any, ...]] = set()
-        self._waiting: deque[tuple[Any, Any, _Place]] = deque()
+        self._at: Hashable = None
+        """What is compared: a method's request or answer, or two types."""
+        self._done: set[Hashable] = set()
+        self._waiting: deque[tuple[Any, Any, _Place, Hashable]] = deque()
         self._alike = _Alike(budget)
 
     def compare(self, method: Method, old: MethodDescriptor, new: MethodDescriptor) -> None:
         """Compare the types of a method's request and answer."""
         role: Any = "training" if method.rpc.module else "parameters" if method.task and not method.asks else ""
         answer = method.path if method.asks else f"{method.path}()"
+        self._at = self._found.uses.add_method(method.task, method.path)
         self._visit(old.input_type, new.input_type, _Place(method.path, True, role), "RPC_SAME_REQUEST_TYPE")
+        self._at = self._found.uses.add_method(method.task, answer)
         self._visit(old.output_type, new.output_type, _Place(answer, False), "RPC_SAME_RESPONSE_TYPE")
         while self._waiting:
-            known, told, place = self._waiting.popleft()
+            known, told, place, self._at = self._waiting.popleft()
             if isinstance(known, EnumDescriptor):
                 self._compare_values(known, told, place)
             else:
@@ -192,17 +196,22 @@ class _Types:
     def _visit(self, old: Type, new: Type, place: _Place, rule: str) -> None:
         """Have two types compared, unless they were. Of two names they are one type if their fields are the same."""
         key = (old.full_name, new.full_name, place.is_request, place.role)
+        self._found.uses.add(self._at, key)
         if key in self._done:
             return
         self._done.add(key)
         if old.full_name != new.full_name and not _is_entry(old):
             change = f"the type {old.full_name} became {new.full_name}"
             if not self._alike.are(old, new):
-                self._add(place.path, f"{change}, which is another one ({rule})", breaking=True)
+                self._found.add(place.path, f"{change}, which is another one ({rule})", breaking=True, of=key)
                 return
-            self._add(place.path, f"{change}, which is the same on the wire")
+            self._found.add(place.path, f"{change}, which is the same on the wire", of=key)
         if not _is_well_known(old):
-            self._waiting.append((old, new, place))
+            self._waiting.append((old, new, place, key))
+
+    def _add(self, path: str, text: str, *, breaking: bool = False) -> None:
+        """Add a difference of what is compared."""
+        self._found.add(path, text, breaking=breaking, of=self._at)
 
     def _compare_fields(self, old: Descriptor, new: Descriptor, place: _Place) -> None:
         fields = _Fields.of(old, new)

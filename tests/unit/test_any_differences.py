@@ -128,7 +128,7 @@ def test_additions_to_random_documents_break_nothing(seed: int) -> None:
     found = differences(old, usable(described_document, json.dumps(document).encode()))
     broken = [each for each in found if each.breaking]
     # All inputs of a task are required, if there are several.
-    assert [each for each in broken if each.text != "a new required parameter"] == []
+    assert [each for each in broken if not each.text.startswith("a new required parameter")] == []
 
 
 @fuzzed

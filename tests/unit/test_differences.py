@@ -73,9 +73,13 @@ CASES = {
     "a service moved": Case(
         renamed("caikit.runtime.Test", "caikit.runtime.New"),
         [
-            ("OtherTask", BREAKING, "removed: it is /caikit.runtime.New.TestService/OtherTaskPredict now"),
-            ("SampleTask", BREAKING, "removed: it is /caikit.runtime.New.TestService/SampleTaskPredict now"),
-            (TRAIN, BREAKING, "removed: it is /caikit.runtime.New.TestTrainingService/SampleTaskSampleModuleTrain now"),
+            (
+                "OtherTask",
+                BREAKING,
+                "the task moved to /caikit.runtime.New.TestService/OtherTaskPredict (RPC_NO_DELETE)",
+            ),
+            ("SampleTask", BREAKING, "the task moved to /caikit.runtime.New.TestService/SampleTaskPredict"),
+            (TRAIN, BREAKING, "moved to /caikit.runtime.New.TestTrainingService/SampleTaskSampleModuleTrain"),
         ],
     ),
     "streamed answers where there was one": one(
@@ -438,3 +442,41 @@ def test_a_change_is_classed(name: str) -> None:
     assert [(each.path, each.breaking) for each in told] == [each[:2] for each in CASES[name].expected], told
     for each, (_, _, text) in zip(told, CASES[name].expected, strict=True):
         assert text in each.text
+
+
+def many_tasks(number: int, fields: str) -> dict[str, str]:
+    """A runtime of tasks that take and answer one message each, and share a type inside of it."""
+    tasks = [f"A{each:02}" for each in range(number)]
+    messages = "".join(f"message {each} {{ Inner inner = 1; }} " for each in tasks)
+    methods = "".join(f"rpc {each}TaskPredict ({each}) returns ({each}); " for each in tasks)
+    shared = f"message Inner {{ Shared shared = 1; Inner inner = 2; }} message Shared {{ {fields} }} "
+    return {"a.proto": f'syntax = "proto3"; package a; {shared} {messages} service AService {{ {methods} }}'}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            ("string greeting = 1;", "string greeting = 19;"),
+            "number changed from 1 to 19 (FIELD_NO_DELETE); also in SampleTask.run_sample(), 2 more",
+        ),
+        (("  optional bool throw = 2;\n", ""), "removed (FIELD_NO_DELETE); also in SampleTask.run_sample_stream_out"),
+        ((OTHER, ""), "removed (RPC_NO_DELETE)"),
+    ],
+)
+def test_what_methods_share_is_told_with_all_of_them(change: tuple[str, str], told: str) -> None:
+    assert [each.text for each in found(case(change, told=[]))] == [told]
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (1, ""),
+        (3, "; also in A01Task.run_a01(), A02Task.run_a02()"),
+        (12, "; also in " + ", ".join(f"A{each:02}Task.run_a{each:02}()" for each in range(1, 9)) + ", 3 more"),
+        (90, "; also in " + ", ".join(f"A{each:02}Task.run_a{each:02}()" for each in range(1, 9)) + " and many more"),
+    ],
+)
+def test_of_many_methods_the_first_are_named(number: int, told: str) -> None:
+    before, after = many_tasks(number, "string name = 1;"), many_tasks(number, "string name = 1; int32 more = 2;")
+    assert Difference("A00Task.run_a00().inner.shared.more", TOLD, f"added{told}") in found(Case(after, [], before))

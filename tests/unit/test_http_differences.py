@@ -168,7 +168,7 @@ CASES: dict[str, tuple[list[tuple[Keys, Any]], list[tuple[str, bool, str]]]] = {
     ),
     "a route moved": (
         [(_SAMPLE, GONE), (("paths", "/api/v2/task/sample"), DOCUMENT["paths"]["/api/v1/task/sample"])],
-        [("SampleTask", BREAKING, "the task was removed: it is POST /api/v2/task/sample now")],
+        [("SampleTask", BREAKING, "the task moved to POST /api/v2/task/sample")],
     ),
     "a job's routes removed": (
         [(("paths", "/api/v1/task/pair/job"), GONE)],
@@ -377,3 +377,14 @@ def test_only_jobs_are_new_since_caikit_026() -> None:
 def test_definitions_that_a_server_loses_break_nothing() -> None:
     assert [each.path for each in found(COMPLETE, DANGLING) if each.breaking] == ["RerankTask"]
     assert not any(each.breaking for each in found(DANGLING, COMPLETE))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (((*SCHEMAS, "PairTaskRequestInputs", "properties", "left"), GONE), "removed; also in PairTask.start_pair_job"),
+        (((*SCHEMAS, "Output", "properties", "greeting"), GONE), "removed"),
+    ],
+)
+def test_what_methods_share_is_told_with_all_of_them(change: tuple[tuple[str, ...], Any], told: str) -> None:
+    assert [each.text for each in found(DOCUMENT, changed(change))] == [told]
