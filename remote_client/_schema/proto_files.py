@@ -26,10 +26,8 @@ def compile_protos(path: Path) -> bytes:
     have the same sizes and times of change.
 
     Raises:
-        ConfigurationError: the files are not there, protoc does not take them, or grpcio-tools is missing.
+        ConfigurationError: there are none, protoc does not take them, or grpcio-tools is missing.
     """
-    if not path.exists():
-        raise ConfigurationError(f"{path}: there is no such file or folder")
     files = sorted(_files_below(path)) if path.is_dir() else [path]
     if not files:
         raise ConfigurationError(f"{path}: there are no .proto files in this folder")

@@ -49,12 +49,12 @@ Schema = SchemaFile | ServiceDescription
 """What is known of a server without asking it."""
 
 
-def read_schema(given: Any, protocol: Protocol, option: str = "schema") -> Schema:
+def read_schema(given: Any, protocol: Protocol | None, option: str = "schema") -> Schema:
     """Return a schema that a user gives.
 
     Args:
         given: a path, the bytes of a file, or a description.
-        protocol: what the server speaks.
+        protocol: what the server speaks; None takes either.
         option: how errors call it.
 
     Raises:
@@ -64,7 +64,7 @@ def read_schema(given: Any, protocol: Protocol, option: str = "schema") -> Schem
     name, speaks = (
         (schema.name, schema.protocol) if isinstance(schema, SchemaFile) else ("the description", _protocol_of(schema))
     )
-    if speaks not in (protocol, None):
+    if protocol is not None and speaks not in (protocol, None):
         raise ConfigurationError(f"{option}: {name} has {_WORDS[speaks]}; over {protocol} it takes {_WORDS[protocol]}")
     return schema
 
@@ -86,15 +86,16 @@ def _read(given: Any, option: str) -> SchemaFile:
         )
     if not os.fspath(given):  # Path would make the current folder of it
         raise ConfigurationError(f"{option}: the path is empty; for no schema give None")
-    path = Path(os.fsdecode(given))
-    if path.suffix == ".proto" or path.is_dir():
+    name = os.fsdecode(given)  # which errors repeat: Path makes `https:/host` of `https://host`
+    path = Path(name)
+    if path.is_dir() or (path.suffix == ".proto" and path.exists()):
         return _compiled(path, option)
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         told = getattr(error, "strerror", None) or error
-        raise ConfigurationError(f"{option}: {path} cannot be read: {told}") from None
-    return file_of(data, str(path), option)
+        raise ConfigurationError(f"{option}: {name} cannot be read: {told}") from None
+    return file_of(data, name, option)
 
 
 def _compiled(path: Path, option: str) -> SchemaFile:

@@ -81,7 +81,7 @@ def test_nothing_to_compile_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"there are no \.proto files in this folder"):
         read_schema(tmp_path, "grpc")
     for missing in (tmp_path / "a.proto", tmp_path / "nowhere" / "a.proto"):
-        with pytest.raises(ConfigurationError, match=f"schema: {missing}: there is no such file or folder"):
+        with pytest.raises(ConfigurationError, match=f"schema: {missing} cannot be read: No such file or directory"):
             read_schema(missing, "grpc")
 
 

@@ -69,6 +69,8 @@ def test_descriptors_may_begin_as_a_document_does() -> None:
         (GRPC, DOCUMENT, "over grpc it takes descriptors of protobuf"),
         (HTTP, SET, "over http it takes an OpenAPI document"),
         (GRPC, "/does/not/exist.binpb", "/does/not/exist.binpb cannot be read: No such file or directory"),
+        (GRPC, "https://host/openapi.json", "https://host/openapi.json cannot be read: No such file or directory"),
+        (GRPC, "https://host/a.proto", "https://host/a.proto cannot be read: No such file or directory"),
         (GRPC, 5, "not int"),
         (GRPC, ["a.binpb"], "not list"),
         (GRPC, "nul\0byte", "cannot be read"),
