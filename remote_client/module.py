@@ -36,6 +36,7 @@ from .homes import FindHome, Home, can_ask, lacks, runs_of
 from .jobs import PredictionJob, TrainingJob
 from .module_config import RemoteModuleConfig
 from .reading import description_of
+from .refusals import with_class
 from .settings import CallOptions, MetadataSource, Output, RetryPolicy, check_protocol
 from .training import choose, doc_of, is_named, signature_of
 from .trainings import Trainings
@@ -82,6 +83,8 @@ class RemoteModuleBase(Handle):
         self._owned = connections is None
         self._trainings = trainings or Trainings()
         self._binding = _Binding(model_config, changed)
+        # Of methods that somebody made for this module nothing was read that could have changed.
+        was_read = changed is not None or not model_config.bound or model_config.schema is not None
         self._caller = Caller(
             connections or open_connections(model_config.connection, model_config.protocol),
             model_key=model_config.model_key,
@@ -89,7 +92,7 @@ class RemoteModuleBase(Handle):
             options=options
             or CallOptions(timeout=model_config.connection.timeout, retry=model_config.connection.retry_policy),
             balancer=balancer,
-            changed=self._binding.changed,
+            changed=self._binding.changed if was_read else None,
         )
 
     @property
@@ -360,7 +363,8 @@ class _Binding:
         if config.schema is None and config.declaration is not None:
             config.schema = await aside(schema_for, config.declaration, config.protocol)
         if config.schema is None:
-            description = await described(caller.for_model(None).replace(output="dict"), config.protocol)
+            with with_class(config.declaration, config.protocol):
+                description = await described(caller.for_model(None).replace(output="dict"), config.protocol)
         else:
             description = await description_of(config.schema)
         config.trainings = list(description.trainings.values())

@@ -94,7 +94,7 @@ _HUNG = """
 import sys, threading
 from remote_client.sync import RemoteClient
 
-client = RemoteClient(sys.argv[1], timeout=0.2, metadata=threading.Event().wait)
+client = RemoteClient(sys.argv[1], timeout=1, metadata=threading.Event().wait)
 try:
     client.models()
 except TimeoutError as error:
