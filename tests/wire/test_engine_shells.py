@@ -27,6 +27,7 @@ from tests.support import http2 as raw
 from tests.support.clock import Stopwatch
 from tests.support.h2_model import HEAD, Received
 from tests.support.http2 import Http2Server
+from tests.support.runtime import free_port
 from tests.support.strict_h2 import Connection, StrictServer, message
 from tests.wire.test_grpc_engine import CALL, read_all, transport_to, until
 
@@ -424,3 +425,15 @@ async def test_a_streamed_message_above_the_limit_is_not_sent() -> None:
         with pytest.raises(ResourceExhaustedError, match=r"2000 vs\. 1000"):
             await asyncio.wait_for(read_all(transport.stream(CALL, items())), 5)
         assert all(len(request.body) < 100 for _, _, request in server.requests)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "told"),
+    [(["127.0.0.1"], "127.0.0.1:{0}"), (["127.0.0.1", "::1"], "127.0.0.1:{0}, [::1]:{0}")],
+)
+async def test_addresses_that_all_refuse_are_told_in_a_word(hosts: list[str], told: str) -> None:
+    port = free_port()
+    addresses = [address for host in hosts for address in await resolve(host, port)]
+    with pytest.raises(ConnectionRefusedError) as caught:
+        await connect(asyncio.Protocol, addresses)
+    assert str(caught.value).endswith(f"] Connection refused ({told.format(port)})")

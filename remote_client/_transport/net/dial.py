@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -154,11 +155,14 @@ async def _start(
 
 async def _open_socket(addresses: Sequence[Address] | str) -> socket.socket:
     if not isinstance(addresses, str):
-        opened = await aiohappyeyeballs.start_connection(
-            list(addresses),
-            happy_eyeballs_delay=_STAGGER,
-            interleave=1,
-        )
+        try:
+            opened = await aiohappyeyeballs.start_connection(
+                list(addresses),
+                happy_eyeballs_delay=_STAGGER,
+                interleave=1,
+            )
+        except OSError as error:
+            raise _refused(error, addresses) from None
         try:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             probe(opened)
@@ -174,6 +178,14 @@ async def _open_socket(addresses: Sequence[Address] | str) -> socket.socket:
         opened.close()
         raise
     return opened
+
+
+def _refused(error: OSError, addresses: Sequence[Address]) -> OSError:
+    """Return the error of all addresses, told once: the library's repeats it for each."""
+    if error.errno is None:
+        return error
+    hosts = (f"[{at[0]}]:{at[1]}" if ":" in at[0] else f"{at[0]}:{at[1]}" for *_, at in addresses)
+    return OSError(error.errno, f"{os.strerror(error.errno)} ({', '.join(dict.fromkeys(hosts))})")
 
 
 def connect_error(
