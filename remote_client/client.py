@@ -39,7 +39,7 @@ from .hooks import Hook, check_hooks
 from .initializer import RemoteModelInitializer
 from .jobs import PredictionJob, TrainingJob, start
 from .module import RemoteModuleBase
-from .module_config import declaration_from
+from .module_config import declaration_from, module_of
 from .polls import Server
 from .settings import (
     CallOptions,
@@ -175,14 +175,16 @@ class RemoteClient(Handle):
     async def model(self, name: str, declared: type[M], *, task: None = None) -> M: ...
     @overload
     async def model(self, name: str, declared: None = None, *, task: str | type | None = None) -> RemoteModuleBase: ...
-    async def model(self, name: str, declared: type | None = None, *, task: str | type | None = None) -> Any:
+    @overload
+    async def model(self, name: str, declared: object, *, task: None = None) -> Any: ...
+    async def model(self, name: str, declared: object = None, *, task: str | type | None = None) -> Any:
         """A model's module: its methods call the model. It shares the client's connections.
 
         Args:
             name: as `models()` lists it.
-            declared: a class declared with `remote_client.declare.module`, or caikit's own class of a module: the
-                module has its methods, names and types. Without it the class that is declared for the module's id, if
-                there is one.
+            declared: a class declared with `remote_client.declare.module`, or caikit's own class of a module; an
+                instance or the id of one. The module has its methods, names and types. Without it the class that is
+                declared for the module's id, if there is one.
             task: one task: its class or the class's name, such as `SampleTask`, a declared class, or the full RPC name
                 or the route of one of its methods. The module then has the short names `run`, `run_stream_out`,
                 `run_stream_in` and `run_bidi_stream` too. A server does not tell which tasks a model has; without
@@ -201,8 +203,13 @@ class RemoteClient(Handle):
         if isinstance(task, type):
             is_module = declared is None and (is_declared(task) or is_caikit_module(task))
             declared, task = (task, None) if is_module else (declared, task.__name__)
-        if declared is not None and (task is not None or not isinstance(declared, type)):
+        if declared is not None and task is not None:
             raise InputError("model(): give a declared class, or the name of a task as task=")
+        if isinstance(declared, str) and module_of(declared) is None:
+            raise InputError(
+                f"model(): no module is known by the id {declared!r}: import the file that declares it, or give a "
+                "task's name as task="
+            )
         declaration = None if declared is None else declaration_from(declared)
         found = await self._finder.locate(name, declaration)
         if found is None:

@@ -73,8 +73,8 @@ class RemoteModuleConfig:
         of itself, and raises a `SchemaError` where that disagrees. Over HTTP a declaration without a schema is enough.
 
         Args:
-            module_reference: a declared class, an instance of one, or the id of one; or a class, an instance or an id
-                of caikit's modules, where caikit was imported.
+            module_reference: a declared class, or caikit's class of a module; an instance or the id of one. caikit
+                knows the ids of the modules that were imported.
             connection_info: the server.
             protocol: `grpc` or `http`.
             model_key: the metadata key that names the model, `mm-model-id` by default in caikit.
@@ -231,18 +231,30 @@ def _identity(rpc: RemoteRPCDescriptor) -> Hashable:
     return rpc.name, rpc.path, rpc.task, rpc.module, known
 
 
+def module_of(id: str) -> type | None:
+    """Return the class that is declared for an id; else caikit's class of a module, where caikit was imported."""
+    return registry.get(id) or module_of_id(id)
+
+
 def declaration_from(reference: Any) -> Declaration:
-    """Return what a class, an instance or an id declares.
+    """Return what a class, an instance, a model or an id declares.
 
     Raises:
         ConfigurationError: no module is known by this reference, or it cannot be used.
     """
     if isinstance(reference, str):
-        found = registry.get(reference) or module_of_id(reference)
+        found = module_of(reference)
         if found is None:
             raise ConfigurationError(
                 f"module_reference: no module is known by the id {reference!r}: import the file that declares it"
             )
     else:
-        found = reference if isinstance(reference, type) else type(reference)
+        found = reference if isinstance(reference, type) else _class_of(reference)
     return declaration_of_caikit(found) if is_caikit_module(found) else declaration_of(found)
+
+
+def _class_of(instance: Any) -> type:
+    """Return the class of an instance; of a model the one that it was declared by, not the one that was made for it."""
+    config = getattr(instance, "config", None)
+    declaration = config.declaration if isinstance(config, RemoteModuleConfig) else None
+    return type(instance) if declaration is None else declaration.module

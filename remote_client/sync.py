@@ -325,13 +325,16 @@ class RemoteClient(Blocking):
     def model(self, name: str, declared: type[D], *, task: None = None) -> D: ...
     @overload
     def model(self, name: str, declared: None = None, *, task: str | type | None = None) -> RemoteModuleBase: ...
-    def model(self, name: str, declared: type | None = None, *, task: str | type | None = None) -> Any:
+    @overload
+    def model(self, name: str, declared: object, *, task: None = None) -> Any: ...
+    def model(self, name: str, declared: object = None, *, task: str | type | None = None) -> Any:
         """A model's module; see `remote_client.RemoteClient.model`.
 
         Args:
             name: as `models()` lists it.
-            declared: a declared class, whose base is `remote_client.sync.RemoteModuleBase`. One that was declared for
-                asyncio gives a module with the same names and types, whose methods block.
+            declared: a declared class, whose base is `remote_client.sync.RemoteModuleBase`, or caikit's; an instance or
+                the id of one. A class that was declared for asyncio gives a module with the same names and types, whose
+                methods block.
             task: one task: its class or the class's name, or a method's full RPC name or route.
         """
         return wrapped(run(self._twin.model, name, declared, task=task))

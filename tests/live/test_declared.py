@@ -35,7 +35,7 @@ from remote_client.errors import (
 )
 
 from ..support.runtime import SAMPLE_MODELS, Runtime
-from .protocols import Protocol, Recorder, connection_of
+from .protocols import Protocol, Recorder, connection_of, target_of
 
 
 @dataclass
@@ -178,7 +178,7 @@ async def test_what_is_no_declaration(client: RemoteClient) -> None:
     with pytest.raises(ConfigurationError, match="is no declared module"):
         await client.model("foo", dict)
     with pytest.raises(InputError, match="task="):
-        await client.model("foo", "SampleTask")  # type: ignore[call-overload]
+        await client.model("foo", "SampleTask")
 
 
 class Shade(enum.Enum):
@@ -314,6 +314,10 @@ async def test_a_module_of_a_reference(runtime: Runtime, protocol: Protocol, kin
     registry[SAMPLE_MODELS["foo"]] = SampleModule
     instance = SampleModule.__new__(SampleModule)
     reference = {"class": SampleModule, "instance": instance, "id": SAMPLE_MODELS["foo"]}[kind]
+    async with RemoteClient(target_of(runtime, protocol)) as client:
+        named = await client.model("foo", reference)
+        assert isinstance(named, SampleModule)
+        assert await named.greet(Who("World")) == Greeting(greeting="Hello World")
     async with loaded(reference, runtime, protocol) as model:
         assert isinstance(model, SampleModule)
         assert (model.config.module_id, model.config.module_name) == (SAMPLE_MODELS["foo"], "SampleModule")

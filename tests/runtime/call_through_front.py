@@ -68,13 +68,13 @@ def configured():
 async def of_classes():
     """Modules of the model `foo`, in each way that takes one of caikit's classes."""
     module = modules.SampleModule
-    yield await got(client().model("foo", module))
     yield await got(client().model("foo", task=module))
     yield kept(pickle.loads(pickle.dumps(await got(client().model("foo", module)))))
     yield await got(kept(pickle.loads(pickle.dumps(client()))).model("foo", module))
     yield kept(pickle.loads(pickle.dumps(loaded(module))))
     for reference in (module, module(), module.MODULE_ID):
         yield loaded(reference)
+        yield await got(client().model("foo", reference))
 
 
 async def of_ids():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import assert_type
+from typing import Any, assert_type
 
 from remote_client.declare import module, taskmethod
 from remote_client.sync import Difference, JobInfo, ModelInfo, RemoteClient, RemoteModuleBase, RemoteStream, TrainingJob
@@ -64,6 +64,8 @@ def right(client: RemoteClient, who: Who, many: Iterable[Who]) -> None:
     assert_type(job.wait(), JobInfo)
     assert_type(job.model(), SampleModule)
     assert_type(client.model("foo"), RemoteModuleBase)
+    assert_type(client.model("foo", model), Any)
+    assert_type(client.model("foo", "some-id"), Any)
     assert_type(client.models(["foo"]), list[ModelInfo])
     assert_type(client.healthy(), bool)
     assert_type(client.check_schema("runtime.binpb"), list[Difference])
@@ -83,5 +85,6 @@ def wrong(client: RemoteClient, who: Who) -> None:
     client.healthy(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     job = model.train([who])
     job.wait("soon")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.model("foo", "some-id", task="SampleTask")  # type: ignore[call-overload]  # pyright: ignore
     client.model(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     RemoteClient("h:1", protocol="smtp")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, NewType, TypedDict, assert_type
+from typing import Annotated, Any, Literal, NewType, TypedDict, assert_type
 
 from remote_client import Difference, JobInfo, RemoteClient, RemoteModuleBase, RemoteStream, TrainingJob
 from remote_client.declare import module, taskmethod
@@ -94,6 +94,8 @@ async def right(client: RemoteClient, who: Who, many: AsyncIterable[Who]) -> Non
     assert_type(await job.wait(), JobInfo)
     assert_type(await job.model(), SampleModule)
     assert_type(await client.model("foo"), RemoteModuleBase)
+    assert_type(await client.model("foo", model), Any)
+    assert_type(await client.model("foo", "some-id"), Any)
     assert_type(await client.model("foo", task="SampleTask"), RemoteModuleBase)
     assert_type(await client.check_schema(b""), list[Difference])
 
@@ -107,5 +109,6 @@ async def wrong(client: RemoteClient, who: Who) -> None:
     (await model.run(who)).greetings  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     await model.train([5])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     await client.model("foo", SampleModule, task="SampleTask")  # type: ignore[call-overload]  # pyright: ignore
+    await client.model("foo", "some-id", task="SampleTask")  # type: ignore[call-overload]  # pyright: ignore
     await client.model(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     RemoteClient("h:1", protocol="smtp")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
