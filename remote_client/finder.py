@@ -40,7 +40,7 @@ from .module_config import RemoteModuleConfig, declaration_from
 from .patience import SHORT, first, wait
 from .polls import Poll, Server, gather
 from .reading import description_of, usual_method
-from .refusals import in_short, refuses
+from .refusals import in_short, refuses, with_class
 from .settings import CallOptions, ConnectionInfo, FinderConfig
 from .trainings import Trainings
 
@@ -168,7 +168,8 @@ class RemoteModelFinder(Handle):
                 raise
             found = await self.trust(model_path, supported, refused=True)
             if found is None:
-                raise
+                with with_class(supported, self.config.protocol):
+                    raise
             return found
         return located and self._known(located[0], self._config_of(model_path, *located), located[1])
 

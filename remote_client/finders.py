@@ -29,7 +29,7 @@ from .module_config import RemoteModuleConfig
 from .patience import Said, first, for_all, wait
 from .polls import Server, gather
 from .reading import description_of
-from .refusals import refuses
+from .refusals import asking_only, refuses, with_class
 from .settings import Protocol
 
 T = TypeVar("T")
@@ -115,7 +115,8 @@ class Finders:
             trusting = [partial(each.trust, model_path, declaration, refused=True) for each in self._finders]
             found, _ = await first(trusting, stagger=True)
         if found is None and len(errors) == len(self._finders):
-            raise errors[0]
+            with with_class(declaration, finder.config.protocol):
+                raise errors[0]
         return found
 
     async def discover(self, names: Collection[str] = ()) -> dict[str, ModelInfo]:
@@ -176,7 +177,8 @@ class Finders:
         if schema is None:
             raise ConfigurationError("schema: there is none; give one to check_schema(), or to the client")
         old = await description_of(schema)
-        new = await self.first_answer(lambda server: told(server.caller, finder.config.protocol), finder)
+        with asking_only():
+            new = await self.first_answer(lambda server: told(server.caller, finder.config.protocol), finder)
         budget = budget_for_two()
         try:
             return await aside(differences, old, new, budget)

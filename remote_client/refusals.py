@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from ._schema.budget import LateDescriptionError
+from ._schema.no_schema import why_none
 from ._transport.edge import RUNTIMES_OWN
+from .declare import Declaration
 from .errors import (
     DeadlineExceededError,
     InvalidArgumentError,
@@ -23,12 +28,14 @@ from .errors import (
     UnsupportedError,
     clean,
 )
+from .settings import Protocol
 
 _WAYS = (
     "To call it all the same, give the client a schema: a file that `remote-client schema` wrote "
     "(`RemoteClient(..., schema=FILE)`), a class that `remote-client stubs` wrote, or caikit's own class where "
     "`runtime.library` is its library (docs/schemas.md)"
 )
+_DIRECTLY = "Ask where the runtime can be reached directly: in its pod, or through a port-forward (docs/schemas.md)"
 _QUOTED = 1000
 """Characters of the server's error that are repeated: room is left for the ways."""
 _UNCONNECTED = "failed to connect"
@@ -86,6 +93,36 @@ def refuses(error: Exception) -> bool:
     if isinstance(error, RemoteCallError) and error.http_status is not None:
         return error.http_status in _REFUSALS
     return isinstance(error, (InvalidArgumentError, PermissionDeniedError, UnauthenticatedError, UnimplementedError))
+
+
+@contextmanager
+def asking_only() -> Iterator[None]:
+    """Refusals say where to ask instead: what is done inside is for the description alone, which no schema replaces."""
+    try:
+        yield
+    except SchemaUnavailableError as refusal:
+        raise _advised(refusal, _DIRECTLY) from refusal.error
+
+
+@contextmanager
+def with_class(declaration: Declaration | None, protocol: Protocol) -> Iterator[None]:
+    """Refusals say why the schema that a given class has, or could have, is of no use."""
+    try:
+        yield
+    except SchemaUnavailableError as refusal:
+        why = "" if declaration is None else why_none(declaration, protocol)
+        if not why:
+            raise
+        raise _advised(refusal, f"{why}. {_WAYS}") from refusal.error
+
+
+def _advised(refusal: SchemaUnavailableError, advice: str) -> SchemaUnavailableError:
+    """Return a refusal with other words in place of the ways."""
+    told = copy.copy(refusal)  # others may wait for the same one
+    told.args = (clean(f"{str(refusal).removesuffix(_WAYS)}{advice}"),)
+    if isinstance(told, RemoteCallError):
+        told.details = told.args[0]
+    return told
 
 
 def in_short(error: Exception) -> str:

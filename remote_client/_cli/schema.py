@@ -37,8 +37,7 @@ async def _write(server: Server, output: Path | None) -> int:
     from .._schema.schema_bytes import schema_bytes
 
     check_output(output, server.protocol)
-    async with server.client() as client:
-        write_schema(schema_bytes(await client.describe()), output)
+    write_schema(schema_bytes(await server.description()), output)
     return 0
 
 

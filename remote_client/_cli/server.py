@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .._schema.rpc import ServiceDescription
     from ..client import RemoteClient
     from ..settings import Protocol
 
@@ -45,3 +46,17 @@ class Server:
         from ..client import RemoteClient
 
         return RemoteClient(self.target, proxy=self.proxy)
+
+    async def description(self) -> ServiceDescription:
+        """Return what it offers.
+
+        Raises:
+            ConfigurationError: see `client`.
+            SchemaUnavailableError: it refuses to tell; the message names where else to ask.
+            RemoteCallError: it could not be asked.
+        """
+        from ..refusals import asking_only
+
+        async with self.client() as client:
+            with asking_only():
+                return await client.describe()

@@ -22,8 +22,7 @@ async def write_stubs(server: Server, output: Path | None, *, blocking: bool) ->
         blocking: for the blocking client.
     """
     beside = None if output is None else schema_beside(output, server.protocol)
-    async with server.client() as client:
-        description = await client.describe()
+    description = await server.description()
     text = _text(description, blocking, None if beside is None else beside.name)
     if output is None or beside is None:
         sys.stdout.write(text)

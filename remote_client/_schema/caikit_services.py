@@ -47,6 +47,20 @@ forgets nothing."""
 _lock = threading.Lock()
 
 
+def why_none(module: type) -> str:
+    """Return why caikit makes no services here that call a caikit module; empty where it does, or logs why not."""
+    caikit: Any = sys.modules.get("caikit")
+    runtime = caikit and caikit.get_config().runtime
+    configured, library = runtime and runtime.library, _library_of(module)
+    if configured == library:
+        return ""
+    return f"caikit's runtime.library is {configured or 'not set'} here, and {module.__name__} is of {library}"
+
+
+def _library_of(module: type) -> str:
+    return module.__module__.partition(".")[0]
+
+
 def services_of(module: type) -> SchemaFile | None:
     """Return the services that call a caikit module, as caikit makes them here; None where it does not, or not soon.
 
@@ -54,7 +68,7 @@ def services_of(module: type) -> SchemaFile | None:
     """
     caikit: Any = sys.modules.get("caikit")
     runtime = caikit and caikit.get_config().runtime
-    library = module.__module__.partition(".")[0]
+    library = _library_of(module)
     if not runtime or runtime.library != library:
         return None
     generation = runtime.service_generation

@@ -207,8 +207,14 @@ async def test_over_grpc_a_document_is_no_help(grpc_front: Edge, tmp_path: Path)
             assert grpc_front.requests(REFLECTION)
         grpc_front.faults = {REFLECTION: ["UNIMPLEMENTED"] * ALWAYS}
         async with RemoteClient(grpc_front.target) as client:
-            with pytest.raises(SchemaUnavailableError):
+            with pytest.raises(SchemaUnavailableError, match=r"runtime\.json, the schema of SampleTask, is for HTTP"):
                 await client.model("foo", stubs.SampleTask)
+        connection = ConnectionInfo(hostname="127.0.0.1", port=grpc_front.port)
+        config = RemoteModuleConfig.load_from_module(stubs.SampleTask, connection, "grpc", "mm-model-id", "foo")
+        made: Any = RemoteModelInitializer().init(config)
+        async with made:
+            with pytest.raises(SchemaUnavailableError, match=r"runtime\.json, the schema of SampleTask, is for HTTP"):
+                await made.run({"name": "World"})
 
 
 # -- what goes before a class's schema, and what does not fit ---------------------------------------------------------

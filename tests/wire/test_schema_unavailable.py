@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,6 +41,7 @@ from tests.support.http_wire import HttpWire
 from tests.support.reachable import texts
 from tests.support.runtime import free_port
 from tests.support.wire import WireServer
+from tests.support.wire_schema import descriptor_set, document
 
 REFLECTION = "/ServerReflectionInfo"
 V1, V1ALPHA = (f"/grpc.reflection.{each}.ServerReflection/ServerReflectionInfo" for each in ("v1", "v1alpha"))
@@ -294,6 +298,40 @@ async def test_a_list_that_cannot_be_had_for_now_is_no_refusal(between: Edge, pr
     with pytest.raises(UnavailableError) as caught:
         await do("asyncio", between.target, DEEDS["model"], protocol, retries=0)
     assert not isinstance(caught.value, SchemaError)
+
+
+@pytest.mark.parametrize("blocks", CLIENTS)
+@pytest.mark.parametrize(("protocol", "fault"), [("grpc", "UNIMPLEMENTED"), ("grpc", "401"), ("http", "404")])
+async def test_a_refused_check_of_a_schema_tells_where_to_run_it(
+    between: Edge, protocol: str, fault: str, blocks: str
+) -> None:
+    refuse(between, protocol, fault)
+    schema = {"grpc": descriptor_set(), "http": document()}[protocol]
+    error = await refused(blocks, between.target, lambda client, _: client.check_schema(), protocol, schema=schema)
+    assert "can be reached directly" in str(error)
+    assert "schema=" not in str(error)
+    assert error.__cause__ is error.error
+    assert pickle.loads(pickle.dumps(error)).args == error.args
+
+
+@pytest.mark.parametrize("command", ["schema", "schema -o FILE", "schema --check FILE", "stubs", "stubs -o WRITTEN"])
+@pytest.mark.parametrize(("protocol", "fault"), [("grpc", "PERMISSION_DENIED"), ("http", "403")])
+async def test_a_refused_command_tells_where_to_run_it(
+    between: Edge, protocol: str, fault: str, command: str, tmp_path: Path
+) -> None:
+    refuse(between, protocol, fault)
+    schema = tmp_path / {"grpc": "a.binpb", "http": "a.json"}[protocol]
+    schema.write_bytes({"grpc": descriptor_set(), "http": document()}[protocol])
+    told = command.replace("FILE", str(schema)).replace("WRITTEN", str(tmp_path / "written.py")).split()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "remote_client", "-t", between.target, *told), stderr=subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        _, line = await process.communicate()
+    assert process.returncode == 1
+    assert line.startswith(b"remote-client: ")
+    assert b"can be reached directly" in line
+    assert b"schema=" not in line
 
 
 # -- health -----------------------------------------------------------------------------------------------------------
