@@ -225,6 +225,7 @@ class DeclaredCodec(DeclaredAnswer):
     def __init__(self, method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> None:
         super().__init__(method, rpc)
         self._names = _names(method, rpc)
+        self._served_name = rpc.name
         self.signature = method.signature
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -238,13 +239,32 @@ class DeclaredCodec(DeclaredAnswer):
         return {self._names.get(name, name): value for name, value in given.items()} | more
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        return self._codec.encode(model, (), self._bind(args, dict(kwargs)))
+        try:
+            return self._codec.encode(model, (), self._bind(args, dict(kwargs)))
+        except InputError as error:
+            raise self._renamed(error) from None
 
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-        return self._codec.split((), self._bind(args, dict(kwargs)))
+        try:
+            return self._codec.split((), self._bind(args, dict(kwargs)))
+        except InputError as error:
+            raise self._renamed(error) from None
 
     def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
-        return self._codec.frame(constants, {name: plain(item) for name, item in items.items()}, index)
+        try:
+            return self._codec.frame(constants, {name: plain(item) for name, item in items.items()}, index)
+        except InputError as error:
+            raise self._renamed(error) from None
+
+    def _renamed(self, error: InputError) -> InputError:
+        """Return an error of the server's method with the declared names of the method and its parameter."""
+        told = str(error)
+        if not told.startswith(f"{self._served_name}()"):
+            return error
+        told = self._name + told.removeprefix(self._served_name)
+        for own, served in self._names.items():
+            told = told.replace(f"(): {served}", f"(): {own}", 1)
+        return InputError(told)
 
 
 def server_codec(codec: Codec) -> Codec:

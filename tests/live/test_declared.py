@@ -181,6 +181,19 @@ async def test_what_is_no_declaration(client: RemoteClient) -> None:
         await client.model("foo", "SampleTask")
 
 
+async def test_errors_have_the_declared_names(client: RemoteClient, protocol: Protocol) -> None:
+    model: Any = await client.model("foo", SampleModule)
+    with pytest.raises(InputError, match=r"^greet\(\): sample_input\.name: expected str, not int"):
+        await model.greet({"name": 5})
+    with pytest.raises(InputError, match=r"^greet_often\(\): sample_input\.name: expected str, not int"):
+        model.greet_often({"name": 5})
+    if protocol == "grpc":
+        with pytest.raises(InputError, match=r"^greet_all\(\): sample_inputs\[1\]\.name: expected str, not int"):
+            await model.greet_all([Who("a"), {"name": 5}])
+        with pytest.raises(InputError, match=r"^greet_all\(\) needs a stream"):
+            await model.greet_all(Who("a"))
+
+
 class Shade(enum.Enum):
     RED = 0
     GREEN = 1
