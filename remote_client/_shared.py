@@ -15,8 +15,9 @@ from ._schema.rpc import ServiceDescription
 from ._secrets import forgetful
 from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller
-from .errors import ClosedError, PicklingError
+from .errors import ClosedError, PicklingError, RemoteCallError
 from .flights import Flights
+from .interfaces import redeployed
 from .reading import read_schema
 from .settings import ConnectionInfo, MetadataSource, Protocol
 
@@ -163,7 +164,14 @@ def _reduce_caller(caller: Caller) -> Any:
 
 
 def _caller(fields: dict[str, Any]) -> Caller:
-    return Caller(**fields, changed=partial(forget, fields["connections"]))
+    return Caller(**fields, changed=partial(_forget_if_redeployed, fields["connections"]))
+
+
+def _forget_if_redeployed(connections: ConnectionManager, error: RemoteCallError) -> str:
+    hint = redeployed(error)
+    if hint:
+        forget(connections)
+    return hint
 
 
 copyreg.pickle(ConnectionManager, _reduce)

@@ -27,14 +27,12 @@ from .errors import (
     ClosedError,
     DeadlineExceededError,
     InputError,
-    InvalidResponseError,
     PicklingError,
     RemoteCallError,
     RemoteClientError,
     TlsError,
     UnauthenticatedError,
     UnavailableError,
-    UnimplementedError,
     WrongLoopError,
     lost,
 )
@@ -46,7 +44,6 @@ Body = bytes | AsyncIterator[bytes]
 Prepared = tuple[RemoteRPCDescriptor, Body]
 LARGE = 64 * 1024
 """Bytes of an answer that is decoded by another thread: of small nested messages they take 4 ms."""
-_ANEW = "if the runtime was deployed anew, its interface is another: get the model anew"
 logger = logging.getLogger("remote_client")
 _NO_CALL = Call("")
 """Takes a call's place in the variables of a function that raises: its traceback keeps them."""
@@ -61,8 +58,8 @@ class Caller:
         model: the model's name; None for what belongs to no model.
         options: timeouts, metadata, retries, and the form of answers.
         balancer: chooses the server of each call, where there are several.
-        changed: called when an answer shows that the server's interface is another than the one that was read; returns
-            what the error tells of that, or None for the usual.
+        changed: called with the error of a call; returns what to add to it where it suggests that the server's
+            interface is another than the method's, else an empty string.
     """
 
     def __init__(
@@ -73,7 +70,7 @@ class Caller:
         model: str | None,
         options: CallOptions,
         balancer: Balancer[ConnectionManager] | None = None,
-        changed: Callable[[], str | None] | None = None,
+        changed: Callable[[RemoteCallError], str] | None = None,
     ) -> None:
         self.connections = connections
         self.model = model
@@ -318,9 +315,8 @@ class Caller:
 
     def check_interface(self, error: RemoteCallError) -> None:
         """Mark the schema as stale if the error suggests that the server was redeployed."""
-        foreign = isinstance(error, InvalidResponseError) and error.http_status is not None
-        if self._changed is not None and isinstance(error, (UnimplementedError, InvalidResponseError)) and not foreign:
-            error.details += f"; {self._changed() or _ANEW}"
+        if self._changed is not None and (hint := self._changed(error)):
+            error.details += f"; {hint}"
 
 
 async def wait_for_turn(connections: ConnectionManager, call: Call) -> tuple[Place, Call]:

@@ -25,14 +25,24 @@ from ._schema.schema_file import SchemaFile
 from ._schema.unbound import SharedName, UnboundCodec
 from ._secrets import forget, forgetful
 from ._shared import described
+from ._shared import forget as forget_description
 from ._sources import END, source_of
 from ._threads import aside
 from ._transport.balance import Balancer
 from ._transport.manager import ConnectionManager, open_connections
 from .calls import Caller, RemoteStream, frames
-from .errors import InputError, NotFoundError, OutcomeUnknownError, SchemaError, UnsupportedError, clean
+from .errors import (
+    InputError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RemoteCallError,
+    SchemaError,
+    UnsupportedError,
+    clean,
+)
 from .flights import Flights
 from .homes import FindHome, Home, can_ask, lacks, runs_of
+from .interfaces import outdated, redeployed
 from .jobs import PredictionJob, TrainingJob
 from .module_config import RemoteModuleConfig
 from .reading import description_of
@@ -306,8 +316,12 @@ class RemoteModuleBase(Handle):
 
 
 def _unpickled(config: RemoteModuleConfig, caller: Caller) -> RemoteModuleBase:
-    module = construct_remote_module_class(config)(config, connections=caller.connections)
-    module._caller, module._owned = caller, True  # it shares them, and gives its share back
+    connections, options, balancer = (caller.fields()[name] for name in ("connections", "options", "balancer"))
+    changed = partial(forget_description, connections)
+    module = construct_remote_module_class(config)(
+        config, connections=connections, options=options, balancer=balancer, changed=changed
+    )
+    module._owned = True  # it shares them, and gives its share back
     return module
 
 
@@ -343,15 +357,15 @@ class _Binding:
         self._changed = changed
         self.flights = Flights()
 
-    def changed(self) -> str | None:
-        """Note that the server's interface is another, and return what to tell of that."""
+    def changed(self, error: RemoteCallError) -> str:
+        """Note that the server's interface is another if an error suggests it, and return what to tell of that."""
         schema = self._config.schema
         if schema is not None:
-            name = schema.name if isinstance(schema, SchemaFile) else "the schema"
-            return f"the method is that of {name}; the server may have another interface"
-        if self._changed is not None:
+            return outdated(error, schema.name if isinstance(schema, SchemaFile) else "the schema")
+        hint = redeployed(error)
+        if hint and self._changed is not None:
             self._changed()
-        return None
+        return hint
 
     async def config(self, caller: Caller) -> RemoteModuleConfig:
         if not self._config.bound:

@@ -154,7 +154,7 @@ class ReflectedCodec:
             message = self._response.FromString(data)
             if len(UnknownFieldSet(message)) and not (self._additions and message.ListFields()):
                 # A runtime answers a call of a task the model does not have with what the model's own task gives.
-                raise ValueError("it has fields that this type has not; is the model of another task?")
+                raise ValueError("the model may be of another task, as the answer has fields that this type has not")
             if output == "proto":
                 self._let_travel()
                 return message

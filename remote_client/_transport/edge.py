@@ -70,10 +70,11 @@ _WHO: dict[int, str] = {
 """Who may answer with a status, and why, where the answer itself does not tell."""
 _NOT_FOUND = {"detail": "Not Found"}
 """What FastAPI, and so a runtime, answers for a path that it has no route for."""
-_NO_ROUTE = (
+NO_ROUTE = (
     "Not Found: the server has no such path; it is another server or an older runtime, or a gateway leaves its own "
     "path before the runtime's"
 )
+"""The words of an error of such a path."""
 _NO_HTTP = (
     "a proxy passed on what is no HTTP/1.1: the server behind it speaks HTTP/2 (gRPC), and so must the proxy (nginx: "
     "grpc_pass, not proxy_pass)"
@@ -218,7 +219,7 @@ def _told_error(
     """Return the error of a JSON object that tells it, `more` where it has no words; `kind` where it isn't caikit's."""
     error_id = told.get("id")
     return (kind or http_error_class(status))(
-        _NO_ROUTE if status == 404 and told == _NOT_FOUND else _words(told) or more,
+        NO_ROUTE if status == 404 and told == _NOT_FOUND else _words(told) or more,
         method=method,
         target=target,
         http_status=status,

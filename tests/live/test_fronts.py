@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,7 +85,8 @@ async def test_unary_calls_of_all_tasks_are_let_through(
 async def test_streams_are_refused_with_the_fronts_word(front: Front, client: RemoteClient, deed: Deed) -> None:
     outcome = await deed.outcome(client)
     assert outcome[0] is UnimplementedError
-    told = "the method is that of the schema; the server may have another interface"
+    check = "`client.check_schema(model.config.schema)` compares it with the server"
+    told = f"the method is that of the schema: {check}; or a gateway may not let the method through"
     assert outcome[1] == f"the edge lets no such call through; {told}"
     assert (front.passed, front.refused.total()) == ({}, 1)
 
@@ -117,6 +119,24 @@ async def test_an_answer_of_another_schema_asks_nothing(front: Front, descriptio
             with pytest.raises(InvalidResponseError):
                 await (await client.model("foo")).run_sample(PEOPLE[0])
     assert (front.passed, front.refused) == ({"SampleTaskPredict": 2}, {})
+
+
+async def test_a_file_of_other_numbers_is_what_a_missing_argument_is_due_to(
+    front: Front, description: ServiceDescription, tmp_path: Path
+) -> None:
+    """The runtime does not find an argument that was given, and the model's method complains."""
+    files = FileDescriptorSet.FromString(schema_bytes(description))
+    for file in files.file:
+        for message in file.message_type:
+            if message.name == "SampleTaskRequest":
+                message.field[0].number = 17
+    schema = tmp_path / "old.binpb"
+    schema.write_bytes(files.SerializeToString())
+    async with RemoteClient(front.target, schema=schema) as client:
+        with pytest.raises(
+            InvalidArgumentError, match=f"missing 1 required .*; the method is that of {schema}: `remote"
+        ):
+            await (await client.model("foo")).run_sample(PEOPLE[0])
 
 
 async def test_new_connections_ask_nothing(front: Front, description: ServiceDescription) -> None:

@@ -6,14 +6,16 @@ import asyncio
 import pickle
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from remote_client import RemoteClient, sync
-from remote_client.errors import ClosedError, InputError, UnavailableError, UnsupportedError
+from remote_client.errors import ClosedError, InputError, RemoteCallError, UnavailableError, UnsupportedError
 from remote_client.finder import RemoteModelFinder
 from remote_client.initializer import RemoteModelInitializer
+from tests.support.edge import edge
 from tests.support.http_wire import HttpWire
 from tests.support.wire import ServerProcess, WireServer
 from tests.support.wire_schema import descriptor_set, document
@@ -180,3 +182,61 @@ async def test_a_closed_client_gives_no_models(server: ServerProcess) -> None:
     await client.aclose()
     with pytest.raises(ClosedError):
         await client.model("foo")
+
+
+# -- errors that an older file may cause ------------------------------------------------------------------------------
+
+NO_FIELD = {"status": 422, "body": {"details": "Extra inputs are not permitted", "code": 422, "id": "7"}}
+NO_ROUTE = {"status": 404, "body": {"detail": "Not Found"}}
+OF_THE_MODEL = {"status": 400, "body": {"details": "the name is odd", "code": 400, "id": "7"}}
+
+
+def path_of(schema: bytes, protocol: str, folder: Path) -> Path:
+    path = folder / {"grpc": "old.binpb", "http": "old.json"}[protocol]
+    path.write_bytes(schema)
+    return path
+
+
+@pytest.mark.parametrize("way", ["asyncio", "pickled", "blocking"])
+@pytest.mark.parametrize(
+    ("fault", "hints"),
+    [(NO_FIELD, True), (NO_ROUTE, True), ({"status": 405, "body": ""}, True), (OF_THE_MODEL, False)],
+    ids=["extra field", "no route", "no method", "the model's own word"],
+)
+async def test_over_http_an_error_of_another_interface_names_the_file(
+    http_wire: HttpWire, tmp_path: Path, fault: Any, hints: bool, way: str
+) -> None:
+    await http_wire.faults({CALLED["http"]: fault})
+    await check_hint(http_wire, path_of(SCHEMAS["http"], "http", tmp_path), way, hints)
+
+
+@pytest.mark.parametrize("way", ["asyncio", "pickled", "blocking"])
+@pytest.mark.parametrize(("fault", "hints"), [("UNIMPLEMENTED", True), ("INVALID_ARGUMENT", False)])
+async def test_over_grpc_an_error_of_another_interface_names_the_file(
+    wire: WireServer, tmp_path: Path, fault: str, hints: bool, way: str
+) -> None:
+    async with edge("grpc", wire.port) as front:
+        front.faults["/SampleTaskPredict"] = [fault]
+        await check_hint(front, path_of(SCHEMAS["grpc"], "grpc", tmp_path), way, hints)
+
+
+async def check_hint(server: Any, schema: Path, way: str, hints: bool) -> None:
+    """Call a model in vain, and look whether its error names the file."""
+
+    def block() -> None:
+        with sync.RemoteClient(server.target, schema=schema) as client:
+            call(client.model("foo"))
+
+    with pytest.raises(RemoteCallError) as caught:
+        if way == "blocking":
+            await asyncio.to_thread(block)
+        async with RemoteClient(server.target, schema=schema) as client:
+            model = await client.model("foo")
+            model = pickle.loads(pickle.dumps(model)) if way == "pickled" else model
+            try:
+                await call(model)
+            finally:
+                await model.aclose()
+    told = f"; the method is that of {schema}: `remote-client schema --check {schema}` compares it with the server"
+    assert (told in str(caught.value)) is hints
+    assert ("the method is that of" in str(caught.value)) is hints
