@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,10 @@ def folder(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.usefixtures("folder")
 async def test_the_pages_examples(runtime: Runtime, capfd: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {}
-    for _, code in readme.examples(readme.DOCS / "schemas.md"):
-        await readme.run(code, runtime, names)
+    async with AsyncExitStack() as opened:
+        for _, code in readme.examples(readme.DOCS / "schemas.md"):
+            await readme.run(code, runtime, names)
+            opened.push_async_callback(names["client"].aclose)
     printed = capfd.readouterr().out
     assert printed.count("greeting='Hello World'\n") == 3
     assert "breaking" not in printed
