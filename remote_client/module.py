@@ -21,7 +21,6 @@ from ._late_attribute import LateAttribute
 from ._schema.caikit_modules import is_caikit_module
 from ._schema.declared_schemas import schema_for
 from ._schema.rpc import JobMethods, RemoteRPCDescriptor
-from ._schema.schema_file import SchemaFile
 from ._schema.unbound import SharedName, UnboundCodec
 from ._secrets import forget, forgetful
 from ._shared import described
@@ -44,7 +43,7 @@ from .flights import Flights
 from .homes import FindHome, Home, can_ask, lacks, runs_of
 from .interfaces import outdated, redeployed
 from .jobs import PredictionJob, TrainingJob
-from .module_config import RemoteModuleConfig
+from .module_config import RemoteModuleConfig, name_of
 from .reading import description_of
 from .refusals import with_class
 from .settings import CallOptions, MetadataSource, Output, RetryPolicy, check_protocol
@@ -215,7 +214,8 @@ class RemoteModuleBase(Handle):
         same = [each for each in named if each.path == rpc.path] or named
         if len(same) != 1:
             count = "several methods" if same else "no method"
-            raise SchemaError(f"the server at {self._caller.target} has {count} {rpc.name} of {rpc.task}")
+            who = f"the server at {self._caller.target}" if config.schema is None else name_of(config.schema)
+            raise SchemaError(f"{who} has {count} {rpc.name} of {rpc.task}")
         return same[0]
 
     @forgetful
@@ -361,7 +361,7 @@ class _Binding:
         """Note that the server's interface is another if an error suggests it, and return what to tell of that."""
         schema = self._config.schema
         if schema is not None:
-            return outdated(error, schema.name if isinstance(schema, SchemaFile) else "the schema")
+            return outdated(error, name_of(schema))
         hint = redeployed(error)
         if hint and self._changed is not None:
             self._changed()

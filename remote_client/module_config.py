@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from ._schema.caikit_modules import declaration_of_caikit, is_caikit_module, module_of_id
-from ._schema.declared import bind, server_codec
+from ._schema.declared import SERVER, bind, server_codec
 from ._schema.declared_http import description_of
 from ._schema.declared_schemas import schema_for
 from ._schema.late import LateRPCDescriptor
@@ -188,7 +188,7 @@ class RemoteModuleConfig:
 
     def bind(self, declaration: Declaration, description: ServiceDescription) -> None:
         """As `declare`, of what a class declares."""
-        told_by = self.schema.name if isinstance(self.schema, SchemaFile) else "the server"
+        told_by = SERVER if self.schema is None else name_of(self.schema)
         self.task_methods, training = bind(declaration, description, self.protocol, self.module_id, told_by)
         self.train_method = training or self.train_method
         self.declaration = declaration
@@ -209,6 +209,11 @@ class RemoteModuleConfig:
             self.train_method and _identity(self.train_method),
             tuple(map(_identity, self.trainings)),
         )
+
+
+def name_of(schema: Schema) -> str:
+    """Return what errors call a schema."""
+    return schema.name if isinstance(schema, SchemaFile) else "the schema"
 
 
 def _unpickled(kind: type[RemoteModuleConfig], values: dict[str, Any], declared: type | None) -> RemoteModuleConfig:

@@ -10,18 +10,21 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from .._closest import closest
 from ..declare import Declaration, DeclaredMethod, members_of
-from ..errors import InputError, InvalidResponseError, SchemaError
+from ..errors import InputError, InvalidResponseError, SchemaError, listed
 from ..settings import Output, Protocol
 from .caikit_modules import is_data_object_class
 from .declared_answers import shaper, unwrapped
 from .declared_types import UnusableTypeError, adapter, core, fields_of, is_union, item_of, shape, shown_type
 from .foreign import fields_given, is_row
 from .json_codec import JsonCodec
-from .rpc import OUTPUT_PATH, Codec, RemoteRPCDescriptor, ServiceDescription
+from .rpc import OUTPUT_PATH, Codec, RemoteRPCDescriptor, ServiceDescription, TaskDescription
 from .shared_names import choices, meant
 from .sources import FIELD
 from .unbound import SharedName, unbound_method, unsupported
+
+SERVER = "the server"
 
 
 def bind(
@@ -29,7 +32,7 @@ def bind(
     description: ServiceDescription,
     protocol: Protocol,
     module_id: str = "",
-    told_by: str = "the server",
+    told_by: str = SERVER,
 ) -> tuple[list[tuple[str, list[RemoteRPCDescriptor]]], RemoteRPCDescriptor | None]:
     """The declared methods and the declared training, as the server runs them.
 
@@ -40,7 +43,7 @@ def bind(
         description: what the server offers.
         protocol: what the server speaks.
         module_id: the id of the model's module, as far as that is known.
-        told_by: whose description it is: the server's, or a file's.
+        told_by: whose description it is: the server's, or that of a schema on file, by its name.
 
     Raises:
         SchemaError: declaration and server disagree; all differences are told.
@@ -54,7 +57,9 @@ def bind(
 def _bind(
     declaration: Declaration, description: ServiceDescription, protocol: Protocol, module_id: str, told_by: str
 ) -> tuple[list[tuple[str, list[RemoteRPCDescriptor]]], RemoteRPCDescriptor | None]:
+    who = SERVER if told_by == SERVER else "the schema"
     wrong: list[str] = []
+    unknown: dict[str, list[str]] = {}
     if declaration.id and module_id and declaration.id != module_id:
         wrong.append(f"the model's module is {module_id}, not {declaration.id}")
     methods: dict[str, list[RemoteRPCDescriptor]] = {}
@@ -62,20 +67,25 @@ def _bind(
         if method.input_streaming and protocol == "http":
             methods.setdefault(method.task, []).append(unsupported(method))
             continue
-        if len(keys := _keys(method.task, description)) > 1:
+        keys = _keys(method.task, description)
+        if not keys:
+            unknown.setdefault(method.task, []).append(method.name)
+            continue
+        if len(keys) > 1:
             methods.setdefault(method.task, []).append(_undecided(method, keys))
             continue
-        found = _find(method, description)
-        if isinstance(found, str):
-            wrong.append(f"{method.name}: {found}")
+        found = _find(method, description.tasks[keys[0]])
+        if found is None:
+            wrong.append(f"{method.name}: {who} has {_no_such_method(method)}")
             continue
-        differences = [*_differences(method, found)]
+        differences = [*_differences(method, found, who)]
         wrong += [f"{method.name}: {each}" for each in differences]
         if not differences:
             try:
                 methods.setdefault(method.task, []).append(_bound(method, found))
             except UnusableTypeError as error:
                 wrong.append(f"{method.name}: {error}")
+    wrong += [f"{', '.join(each)}: {who} has {_no_such_task(task, description)}" for task, each in unknown.items()]
     own = {method.name for method in declaration.methods}
     for task, bound in methods.items():
         found_tasks = _keys(task, description)
@@ -91,10 +101,10 @@ def _bind(
             pass  # `train` takes the full RPC name or the route of the one that is meant
         elif named:
             training = _bound(declaration.train, named[0])
-            wrong += [f"train: {each}" for each in _differences(declaration.train, named[0])]
+            wrong += [f"train: {each}" for each in _differences(declaration.train, named[0], who)]
         else:
             others = ", ".join(each.module for each in description.trainings.values()) or "none"
-            wrong.append(f"train: the server has no training of {declaration.module.__name__}; it has {others}")
+            wrong.append(f"train: {who} has no training of {declaration.module.__name__}; it has {others}")
     if wrong:
         raise SchemaError(f"{declaration.module.__name__} disagrees with {told_by}: {'; '.join(wrong)}")
     return list(methods.items()), training
@@ -116,18 +126,25 @@ def _undecided(method: DeclaredMethod, keys: Sequence[str]) -> RemoteRPCDescript
     return replace(unbound_method(method), codec=SharedName(method.name, method.signature, told))
 
 
-def _find(method: DeclaredMethod, description: ServiceDescription) -> RemoteRPCDescriptor | str:
-    """The server's method, or why there is none."""
-    keys = _keys(method.task, description)
-    if not keys:
-        return f"the server has no task {method.task}; it has {', '.join(description.tasks)}"
-    task = description.tasks[keys[0]]
+def _find(method: DeclaredMethod, task: TaskDescription) -> RemoteRPCDescriptor | None:
+    """The server's method."""
     kind = (method.input_streaming, method.output_streaming)
     for each in task.methods:
         if each.job is None and (each.input_streaming, each.output_streaming) == kind:
             return each
+    return None
+
+
+def _no_such_method(method: DeclaredMethod) -> str:
     words = {False: "one value", True: "a stream"}
-    return f"the server's {method.task} has no method that takes {words[kind[0]]} and gives {words[kind[1]]}"
+    kind = f"takes {words[method.input_streaming]} and gives {words[method.output_streaming]}"
+    return f"no method of {method.task} that {kind}"
+
+
+def _no_such_task(task: str, description: ServiceDescription) -> str:
+    close = closest(task, description.tasks)
+    tasks = listed(description.tasks, len(description.tasks)) or "none"
+    return f"no task {task}" + (f" (did you mean {close}?)" if close else f"; it has {tasks}")
 
 
 def _trainings(declaration: Declaration, description: ServiceDescription) -> list[RemoteRPCDescriptor]:
@@ -311,7 +328,7 @@ def plain(value: Any) -> Any:
 _AROUND = ("model_name", "output_path", "module", "_model_name", "_output_path", "_module")
 
 
-def _differences(method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> Iterable[str]:
+def _differences(method: DeclaredMethod, rpc: RemoteRPCDescriptor, who: str) -> Iterable[str]:
     theirs = rpc.signature.parameters
     names = _names(method, rpc)
     open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in theirs.values())
@@ -322,19 +339,19 @@ def _differences(method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> Iterable[s
         known = theirs.get(names.get(name, name))
         if known is None:
             if not open_ended:
-                yield f"the server knows no parameter {name}; it has {', '.join(theirs)}"
+                yield f"{who} knows no parameter {name}; it has {', '.join(theirs)}"
             continue
         own = method.streams.get(name, parameter.annotation)
         served = _stream_item(known.annotation) if name in method.streams else known.annotation
-        yield from _mismatches(own, served, name, seen)
+        yield from _mismatches(own, served, name, seen, who)
     declared = {names.get(name, name) for name in method.signature.parameters}
     for name in _required(rpc.signature):
         if name not in declared:
-            yield f"the server requires {name}"
+            yield f"{who} requires {name}"
     if rpc.job is None:
         result = rpc.signature.return_annotation
         served = _stream_item(result) if rpc.output_streaming else result
-        yield from _mismatches(method.result, served, "the answer", seen)
+        yield from _mismatches(method.result, served, "the answer", seen, who)
 
 
 def _stream_item(kind: Any) -> Any:
@@ -345,7 +362,7 @@ def _stream_item(kind: Any) -> Any:
     return kind
 
 
-def _mismatches(own: Any, served: Any, where: str, seen: set[tuple[Any, Any]]) -> Iterable[str]:
+def _mismatches(own: Any, served: Any, where: str, seen: set[tuple[Any, Any]], who: str) -> Iterable[str]:
     """Where a declared type and the server's look different on the wire. Types in `seen` were told of before."""
     waiting = [(own, served, where)]
     while waiting:
@@ -357,7 +374,7 @@ def _mismatches(own: Any, served: Any, where: str, seen: set[tuple[Any, Any]]) -
         if other is not None and list(other) == [FIELD]:
             continue  # a training's data, which may be many things
         if mine is None or other is None:
-            yield from _mismatch(own, served, where)
+            yield from _mismatch(own, served, where, who)
             if shape(own) == shape(served) and shape(own) in ("list", "mapping"):
                 waiting.append((item_of(own), item_of(served), f"{where}[]"))
         elif (own, served) not in seen:
@@ -366,13 +383,14 @@ def _mismatches(own: Any, served: Any, where: str, seen: set[tuple[Any, Any]]) -
             waiting += [(mine[name], other[name], f"{where}.{name}") for name in reversed([*mine]) if name in other]
 
 
-def _mismatch(own: Any, served: Any, where: str) -> Iterable[str]:
+def _mismatch(own: Any, served: Any, where: str, who: str) -> Iterable[str]:
     """As `_mismatches`, of types that are not both messages, without what they are lists or mappings of."""
     looks, theirs = shape(own), shape(served)
     if is_union(own) or is_union(served) or "any" in (looks, theirs):
         return  # which member is meant shows with the value
     if looks != theirs and not _is_enum(looks, theirs) and (looks, theirs) != ("mapping", "message"):
-        yield f"{where} is {shown_type(served)} on the server, not {shown_type(own)}"
+        there = "on the server" if who == SERVER else f"in {who}"
+        yield f"{where} is {shown_type(served)} {there}, not {shown_type(own)}"
 
 
 def _is_enum(*shapes: str) -> bool:

@@ -249,9 +249,9 @@ async def test_a_file_of_another_library_is_told_with_all_differences(
     (tmp_path / "runtime.binpb").write_bytes(other_set())
     told = [
         f"SampleTask disagrees with {tmp_path / 'runtime.binpb'}: ",
-        "run: the server knows no parameter sample_input; it has other_input",
+        "run: the schema knows no parameter sample_input; it has other_input",
         "run: the answer has no field greeting; it has salutation",
-        "run_stream_out: the server's SampleTask has no method",
+        "run_stream_out: the schema has no method of SampleTask",
     ]
     async with RemoteClient(grpc_front.target) as client:
         with pytest.raises(SchemaError) as caught:
