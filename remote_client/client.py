@@ -91,9 +91,10 @@ class RemoteClient(Handle):
         proxy: the URL of a proxy that all connections go through, `http://user:password@host:port` or `https://...`;
             `"env"` for the one that the environment names (`HTTPS_PROXY`, `grpc_proxy`, ...), if it does. By default
             the environment's is not used.
-        schema: what the servers offer, which they are not asked then: the path or the bytes of a `FileDescriptorSet`
-            (gRPC) or of an OpenAPI document (HTTP), as `remote-client schema` writes them, or a `ServiceDescription`.
-            `model()` then takes any name: a wrong one is the server's NOT_FOUND at the first call.
+        schema: the interface of the servers, which the client then does not ask for: the path or the bytes of a
+            `FileDescriptorSet` (gRPC) or an OpenAPI document (HTTP), as `remote-client schema` writes them; the path of
+            a `.proto` file or a folder of them (gRPC, extra `proto`); or a `ServiceDescription`. `model()` then accepts
+            any name: a wrong one is the server's NOT_FOUND at the first call. docs/schemas.md has more.
 
     Raises:
         ConfigurationError: something of that is wrong.
@@ -192,8 +193,8 @@ class RemoteClient(Handle):
                 have.
 
         Raises:
-            ModelNotFoundError: no server lists it. With a schema no server is asked; with a class that has one, or
-                caikit's class where caikit tells one, a single server is not.
+            ModelNotFoundError: no server lists it. A client with a schema asks no server; neither does a client of one
+                server for a class with a schema, or for caikit's class if caikit is configured with its library.
             InputError: the runtime has no such task, or several; the message lists them.
             SchemaUnavailableError: the servers refuse to describe themselves; the message names the ways to do without.
             SchemaError: the declared class disagrees with the runtime; all differences are told.
@@ -382,17 +383,17 @@ class RemoteClient(Handle):
         return await self._finder.description()
 
     async def check_schema(self, schema: str | PathLike[str] | bytes | Schema | None = None) -> list[Difference]:
-        """Compare a schema with what the first runtime tells now that can be asked: what would a caller of it meet?
+        """Compare a schema with the interface of the first runtime that answers.
 
-        Differences that break such callers have `breaking` set: what they call, send or read is gone, another one or
-        refused. Additions are listed, too. docs/schemas.md has the rules.
+        A difference is `breaking` if callers of the schema call, send or read something that is removed, changed or
+        refused now. Additions are listed, too. docs/schemas.md has the rules.
 
         Args:
-            schema: the schema, as the class takes it, or as a model has it (`model.config.schema`); the client's own
-                without it.
+            schema: a schema as the class takes it, or that of a model (`model.config.schema`). The default is the
+                client's own.
 
         Raises:
-            ConfigurationError: there is no schema, or the one that is given cannot be used.
+            ConfigurationError: neither the client nor the caller has a schema, or it cannot be read.
             SchemaUnavailableError: the runtime refuses to describe itself.
             SchemaError: the schema, or what the runtime tells, cannot be used.
         """

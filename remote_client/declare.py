@@ -132,9 +132,9 @@ def module(
         name: its name; the class's without it.
         version: its version.
         task: the task of methods that name none.
-        schema: the schema of the servers, which are not asked for their own then: the path, from the Python file of the
-            class, of a file that `remote-client stubs -o` or `remote-client schema -o` wrote. It is read when it is
-            first needed. Classes derived from this one have it too.
+        schema: the path of a schema file, relative to the Python file of the class. `remote-client stubs -o` and
+            `remote-client schema -o` write such files. Models of the class then do not ask the server for its
+            interface. The file is read on first use; derived classes inherit it.
     """
 
     def mark(declared: C) -> C:

@@ -220,13 +220,13 @@ class SchemaError(RemoteClientError):
 
 
 class SchemaUnavailableError(SchemaError):
-    """The server, or a gateway before it, refuses to describe its services. docs/schemas.md tells how to do without.
+    """The server, or a gateway before it, refuses to describe itself. Calls may pass: docs/schemas.md lists the ways.
 
-    A refusal for credentials is an `UnauthenticatedError` or a `PermissionDeniedError` as well; one by a reset stream
-    (RST_STREAM) that may pass is an `UnavailableError`.
+    If the client lacks credentials, the error is also an `UnauthenticatedError` or a `PermissionDeniedError`; after too
+    many requests, a `ResourceExhaustedError`; after a reset stream (RST_STREAM) that may pass, an `UnavailableError`.
 
     Attributes:
-        error: the server's own error, which is the `__cause__`, too.
+        error: the server's own error; also the `__cause__`.
     """
 
     error: RemoteCallError

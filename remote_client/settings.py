@@ -440,9 +440,8 @@ class FinderConfig(Settings):
         discover_models: whether to ask the servers which models they have.
         supported_models: models known beforehand: name -> module id, or name -> {module_id, tasks}. They need
             `connection`, and survive every poll.
-        schema_: under the key `schema`: what all its servers offer, which are not asked then: the path or the bytes of
-            a FileDescriptorSet (gRPC) or of an OpenAPI document (HTTP), or a `ServiceDescription`. Models need not be
-            listed then.
+        schema_: under the key `schema`: the interface of all servers, as `RemoteClient` takes it. The finder then asks
+            no server, and with `discover_models` finds a model of any name.
     """
 
     connection: ConnectionInfo | None = None

@@ -16,15 +16,15 @@ _JOB: tuple[Literal["status", "cancel", "result"], ...] = ("status", "cancel", "
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference between a schema and a server, as a caller of the schema sees it.
+    """A difference between a schema and a server, as a caller of the schema meets it.
 
     Attributes:
-        path: where it is, in the words of `describe()`: a task and its method, then the argument
-            (`SampleTask.run_sample.sample_input.name`) or the field of the answer (`SampleTask.run_sample().greeting`).
-            A union's members stand under the union's name. A training goes by its RPC, a runtime's own method by its
-            name. What several methods share is told once, where it is met first; the text names the others.
-        breaking: whether a caller of the schema can no longer do something.
-        text: what is different. Over gRPC a breaking one names the rule of buf that it breaks.
+        path: the place, in the names of `describe()`: task and method, then an argument
+            (`SampleTask.run_sample.sample_input.name`) or a field of the answer (`SampleTask.run_sample().greeting`).
+            Members of a union are listed under the union, a training under its RPC, a method of the runtime under its
+            name. A difference that several methods share is listed once, under the first of them.
+        breaking: whether it breaks callers of the schema.
+        text: the difference, and the other methods that share it. Over gRPC a breaking one names buf's rule.
     """
 
     path: str
