@@ -1,4 +1,4 @@
-"""How the command ends: its exit code, and one line about what went wrong."""
+"""The commands there are, and how they end: the exit code, and one line about what went wrong."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import sys
 from collections.abc import Callable
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
+COMMANDS = {
+    "schema": "Write what a runtime offers, or compare a file with it.",
+    "stubs": "Write declared modules of what a runtime offers.",
+}
+"""Each is a function of its name in the file of its name."""
 USAGE = "usage: remote-client [-t TARGET] COMMAND [OPTIONS]; remote-client --help lists the commands\n"
 
 

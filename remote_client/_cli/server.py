@@ -1,17 +1,24 @@
-"""The server that the commands ask, as the options name it."""
+"""Where the commands learn what is offered: a server, as the options name it, or a schema on file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .ends import WrongUseError
 
 if TYPE_CHECKING:
     from .._schema.rpc import ServiceDescription
+    from .._schema.schema_file import SchemaFile
     from ..client import RemoteClient
     from ..settings import Protocol
 
-TARGET, VARIABLE = "localhost:8085", "REMOTE_CLIENT_TARGET"
-"""The server where no option names one; the environment's variable that does."""
+_TARGET, _VARIABLE = "localhost:8085", "REMOTE_CLIENT_TARGET"
+"""The server where nothing names one; the environment's variable that does."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +28,18 @@ class Server:
     Attributes:
         target: its target, as `RemoteClient` takes it.
         proxy: the proxy before it, as `RemoteClient` takes it.
+        is_named: whether an option says anything about it.
     """
 
     target: str
     proxy: str | None = None
+    is_named: bool = field(default=True, compare=False)
+
+    @classmethod
+    def of(cls, target: str | None, proxy: str | None) -> Server:
+        """Return the server that the options name, or else the environment."""
+        is_named = target is not None or proxy is not None
+        return cls(os.environ.get(_VARIABLE) or _TARGET if target is None else target, proxy, is_named)
 
     @property
     def protocol(self) -> Protocol:
@@ -48,7 +63,7 @@ class Server:
         return RemoteClient(self.target, proxy=self.proxy)
 
     async def description(self) -> ServiceDescription:
-        """Return what it offers.
+        """Ask it what it offers.
 
         Raises:
             ConfigurationError: see `client`.
@@ -60,3 +75,71 @@ class Server:
         async with self.client() as client:
             with asking_only():
                 return await client.describe()
+
+
+@dataclass(frozen=True)
+class OnFile:
+    """What a schema on file tells of a server. Nobody is asked.
+
+    Attributes:
+        schema: the schema.
+        option: the option that names the file.
+    """
+
+    schema: SchemaFile
+    option: str
+
+    @classmethod
+    async def read(cls, file: Path, protocol: Protocol | None, option: str) -> OnFile:
+        """Read a file.
+
+        Raises:
+            ConfigurationError: it cannot be read, is no schema, or is one of another protocol.
+        """
+        from .._schema.schema_file import SchemaFile, read_schema
+        from .._threads import aside
+
+        schema = await aside(read_schema, file, protocol, option)  # protoc may have to compile it
+        assert isinstance(schema, SchemaFile)
+        return cls(schema, option)
+
+    @property
+    def protocol(self) -> Protocol:
+        """What the server speaks."""
+        return self.schema.protocol
+
+    async def description(self) -> ServiceDescription:
+        """Return what the file tells.
+
+        Raises:
+            WrongUseError: it cannot be used.
+        """
+        from ..reading import description_of
+
+        with usable(self.option):
+            return await description_of(self.schema)
+
+
+async def offered(server: Server, schema: Path | None) -> Server | OnFile:
+    """Return where a command learns what is offered: the file of `--schema`, or the server where there is none.
+
+    Raises:
+        WrongUseError: both are named.
+        ConfigurationError: the file is no schema.
+    """
+    if schema is None:
+        return server
+    if server.is_named:
+        raise WrongUseError("--schema asks no server: name none beside it, and no proxy")
+    return await OnFile.read(schema, None, "--schema")
+
+
+@contextmanager
+def usable(option: str) -> Iterator[None]:
+    """Take a schema that cannot be used for wrong use of the option that names its file."""
+    from ..errors import SchemaError
+
+    try:
+        yield
+    except SchemaError as error:
+        raise WrongUseError(f"{option}: {error}") from None

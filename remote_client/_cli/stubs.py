@@ -17,7 +17,9 @@ async def stubs(
     /,
     *,
     output: Annotated[Path | None, Parameter(["--output", "-o"])] = None,
+    schema: Path | None = None,
     sync: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     server: Annotated[Server, Parameter(parse=False)],
 ) -> int:
     """Write declared modules of what a runtime offers.
@@ -25,7 +27,11 @@ async def stubs(
     Args:
         target: The runtime, as with -t.
         output: The file to write, and the runtime's schema beside it; standard output without it, and no schema.
+        schema: A schema on file, in the place of the runtime.
         sync: For the blocking client, remote_client.sync.
+        force: Overwrite a file that was edited.
         server: The runtime where TARGET is not given.
     """
-    return await write_stubs(server if target is None else replace(server, target=target), output, blocking=sync)
+    if target is not None:
+        server = replace(server, target=target, is_named=True)
+    return await write_stubs(server, output, blocking=sync, schema=schema, force=force)

@@ -65,7 +65,12 @@ class Differences:
         return [replace(each, text=each.text + told[of]) if told[of] else each for each, of in self._found]
 
 
-def differences(old: ServiceDescription, new: ServiceDescription, budget: Budget | None = None) -> list[Difference]:
+def differences(
+    old: ServiceDescription,
+    new: ServiceDescription,
+    budget: Budget | None = None,
+    names: tuple[str, str] = ("the schema on file", "the server's schema"),
+) -> list[Difference]:
     """Compare what a caller knows with what a server tells, in the order of the caller's tasks.
 
     Only what a caller of caikit can reach counts: tasks, jobs, trainings, the runtime's own methods, and the types of
@@ -75,6 +80,7 @@ def differences(old: ServiceDescription, new: ServiceDescription, budget: Budget
         old: the caller's schema.
         new: the server's, of the same protocol.
         budget: what comparing may cost.
+        names: what errors call the two.
 
     Raises:
         SchemaError: one of them cannot be used, or is too large.
@@ -85,8 +91,10 @@ def differences(old: ServiceDescription, new: ServiceDescription, budget: Budget
 
     # A server's document and one on file are described by two functions.
     is_http = old.source[0].__module__ == openapi.__name__
-    compare = openapi_differences.compare if is_http else protobuf_differences.compare
-    return compare(old, new, budget or budget_for_two())
+    budget = budget or budget_for_two()
+    if is_http:
+        return openapi_differences.compare(old, new, budget)
+    return protobuf_differences.compare(old, new, budget, names)
 
 
 def budget_for_two() -> Budget:

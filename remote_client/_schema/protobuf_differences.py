@@ -51,14 +51,12 @@ _NAMES: dict[int, str] = {
 }
 
 
-def compare(old: ServiceDescription, new: ServiceDescription, budget: Budget) -> list[Difference]:
+def compare(
+    old: ServiceDescription, new: ServiceDescription, budget: Budget, names: tuple[str, str]
+) -> list[Difference]:
     """See `differences.differences`."""
     found = Differences(budget)
-    after = _rpcs(new, budget)
-    try:
-        before = _rpcs(old, budget)
-    except SchemaError as error:  # of a file only what is used was checked before
-        raise SchemaError(f"the schema on file cannot be compared: {error}") from error
+    before, after = (_rpcs(each, name, budget) for each, name in zip((old, new), names, strict=True))
     types = _Types(found, budget)
     for each in Methods(old, new, after, found, " (RPC_NO_DELETE)").common():
         known, told = before[each.rpc.path], after[each.rpc.path]
@@ -71,10 +69,13 @@ def compare(old: ServiceDescription, new: ServiceDescription, budget: Budget) ->
     return found.all()
 
 
-def _rpcs(description: ServiceDescription, budget: Budget) -> dict[str, MethodDescriptor]:
+def _rpcs(description: ServiceDescription, name: str, budget: Budget) -> dict[str, MethodDescriptor]:
     """All methods of a server, by their paths on the wire."""
     files = FileDescriptorSet.FromString(schema_bytes(description)).file
-    pool = pool_of({each.name: each for each in files}, budget)
+    try:
+        pool = pool_of({each.name: each for each in files}, budget)
+    except SchemaError as error:  # of a file only what is used was checked before
+        raise SchemaError(f"{name} cannot be compared: {error}") from error
     services = (f"{file.package}.{each.name}".lstrip(".") for file in files for each in file.service)
     return {f"/{name}/{method.name}": method for name in services for method in pool.FindServiceByName(name).methods}
 

@@ -111,7 +111,7 @@ def file_of(data: bytes, name: str, option: str) -> SchemaFile:
     """Return the schema that a file holds; see `read_schema`."""
     if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and not _begins_alike(data):
         return SchemaFile(data, name, "http")
-    if not _is_set(data):
+    if not is_set(data):
         raise ConfigurationError(
             f"{option}: {name} is no schema: neither a FileDescriptorSet, as `protoc --descriptor_set_out "
             "--include_imports` and `buf build` make it, nor an OpenAPI document as JSON"
@@ -121,10 +121,10 @@ def file_of(data: bytes, name: str, option: str) -> SchemaFile:
 
 def _begins_alike(data: bytes) -> bool:
     """Whether these are files of which the first has 123 bytes: they begin as a JSON document may."""
-    return data.startswith(b"\n{") and _is_set(data)
+    return data.startswith(b"\n{") and is_set(data)
 
 
-def _is_set(data: bytes) -> bool:
+def is_set(data: bytes) -> bool:
     """Whether the bytes are those of files, one after the other."""
     from .wire import number  # here, because it loads protobuf
 

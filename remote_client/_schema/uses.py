@@ -70,7 +70,7 @@ class Uses:
 
 def also(users: Sequence[User]) -> str:
     """Return what to tell of a type's users beside the first: a method of each other task, and a count."""
-    others = users[1:]
+    others = [each for each in users[1:] if not each.path.endswith("().result")]  # a job's is its task's answer
     if not others:
         return ""
     first_of = {each.task: each.path for each in reversed(others) if each.task != users[0].task}

@@ -70,7 +70,7 @@ def test_without_the_extra_there_is_stubs() -> None:
     assert call("-t", "a:1", "schema", "-o", "a.binpb") == (
         2,
         "",
-        f"remote-client: schema: only stubs is here; for the other commands, {extra}\n",
+        f"remote-client: the command schema needs: {extra}\n",
     )
     code, out, err = call("stubs", f"http://127.0.0.1:{free_port()}")
     assert (code, out) == (1, "")
@@ -108,7 +108,9 @@ def test_wrong_use_is_told_in_a_line(arguments: str, told: str, capsys: pytest.C
         ("schema -t http://a -o a.binpb", "over http this is an OpenAPI document, a .json file"),
         ("schema -t http://a -o a.yaml", "a .json file"),
         ("schema --check a.binpb -o a.binpb", "--check compares, -o writes: give one of them"),
-        ("schema --check nowhere.binpb", "nowhere.binpb cannot be read"),
+        ("schema --check nowhere.binpb", "--check: nowhere.binpb cannot be read: No such file or directory"),
+        ("schema --schema nowhere.proto", "--schema: nowhere.proto cannot be read: No such file or directory"),
+        ("schema --json", "--json goes with --check"),
         ("schema a:1", "a:1"),
     ],
 )
@@ -123,6 +125,7 @@ def test_wrong_use_of_schema(arguments: str, told: str, capsys: pytest.CaptureFi
     ("arguments", "variable", "server"),
     [
         ("{}", None, Server("localhost:8085")),
+        ("{}", "", Server("localhost:8085")),
         ("{}", "http://a", Server("http://a")),
         ("-t b:1 {}", "http://a", Server("b:1")),
         ("{} -t b:1", "http://a", Server("b:1")),
@@ -162,7 +165,11 @@ def test_stubs_takes_its_target_without_an_option(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(plain, "write_stubs", record)
     monkeypatch.setenv("REMOTE_CLIENT_TARGET", "http://a")
     assert main(["stubs", "-o", "f.py", "--proxy", "env", "b:1", "--sync"]) == 0
-    assert seen == [(Server("b:1", "env"), Path("f.py"), {"blocking": True})]
+    assert main(["stubs", "--schema", "a.binpb", "--force", "--output", "f.py"]) == 0
+    assert seen == [
+        (Server("b:1", "env"), Path("f.py"), {"blocking": True, "schema": None, "force": False}),
+        (Server("http://a"), Path("f.py"), {"blocking": False, "schema": Path("a.binpb"), "force": True}),
+    ]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["schema", "--help"], ["stubs", "--help"]])

@@ -458,7 +458,7 @@ def many_tasks(number: int, fields: str) -> dict[str, str]:
     [
         (
             ("string greeting = 1;", "string greeting = 19;"),
-            "number changed from 1 to 19 (FIELD_NO_DELETE); also in SampleTask.run_sample(), 2 more",
+            "number changed from 1 to 19 (FIELD_NO_DELETE); also in SampleTask.run_sample(), 1 more",
         ),
         (("  optional bool throw = 2;\n", ""), "removed (FIELD_NO_DELETE); also in SampleTask.run_sample_stream_out"),
         ((OTHER, ""), "removed (RPC_NO_DELETE)"),

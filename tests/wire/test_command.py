@@ -56,6 +56,16 @@ async def test_stubs_bring_their_schema(server: ServerProcess, protocol: str, tm
     assert f'schema="written{SUFFIXES[protocol]}"' in file.read_text()
 
 
+def test_a_file_is_as_good_as_its_server(server: ServerProcess, protocol: str, tmp_path: Path) -> None:
+    file, schema = tmp_path / "written.py", tmp_path / f"runtime{SUFFIXES[protocol]}"
+    assert main(["schema", "-t", server.target, "-o", str(schema)]) == 0
+    assert main(["stubs", server.target, "-o", str(file)]) == 0
+    held = file.read_bytes(), file.with_suffix(schema.suffix).read_bytes()
+    assert main(["stubs", "--schema", str(schema), "-o", str(file)]) == 0
+    assert (file.read_bytes(), file.with_suffix(schema.suffix).read_bytes()) == held
+    assert held[1] == schema.read_bytes()
+
+
 def test_stubs_on_standard_output_name_no_schema(server: ServerProcess, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stubs", server.target]) == 0
     assert "schema=" not in capsys.readouterr().out
@@ -76,7 +86,7 @@ def test_a_file_that_cannot_be_written_exits_with_one(
 ) -> None:
     file = tmp_path / "nowhere" / f"a{SUFFIXES[protocol]}"
     assert main(["schema", "-t", server.target, "-o", str(file)]) == 1
-    assert capsys.readouterr().err.startswith("remote-client: [Errno 2] No such file or directory: ")
+    assert capsys.readouterr().err == f"remote-client: {file} cannot be written: No such file or directory\n"
 
 
 def test_a_reader_that_leaves_is_no_traceback(server: ServerProcess) -> None:
@@ -138,4 +148,7 @@ def test_a_schema_of_the_other_protocol_cannot_be_checked(
     file = tmp_path / "a.binpb"
     assert main(["schema", "-t", wire.target, "-o", str(file)]) == 0
     assert main(["schema", "-t", http_wire.target, "--check", str(file)]) == 2
-    assert "over http it takes an OpenAPI document" in capsys.readouterr().err
+    assert (
+        f"--check: {file} has descriptors of protobuf; over http it takes an OpenAPI document"
+        in capsys.readouterr().err
+    )
