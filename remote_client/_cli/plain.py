@@ -58,7 +58,7 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--proxy", help='"env" for the proxy that the environment names, or the URL of one')
     parser.add_argument("-o", "--output", type=Path, help="the file to write, and the runtime's schema beside it")
-    parser.add_argument("--schema", metavar="FILE", type=Path, help="a schema on file, in the place of the runtime")
+    parser.add_argument("--schema", metavar="FILE", help="a schema on file, in the place of the runtime")
     parser.add_argument("--force", action="store_true", help="overwrite a file that was edited")
     parser.add_argument("--sync", action="store_true", help="for the blocking client, remote_client.sync")
     return parser

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 async def schema(
     *,
     output: Annotated[Path | None, Parameter(["--output", "-o"])] = None,
-    check: Path | None = None,
-    schema: Path | None = None,
+    check: str | None = None,
+    schema: str | None = None,
     as_json: Annotated[bool, Parameter("--json", negative="", show_default=False)] = False,
     server: Annotated[Server, Parameter(parse=False)],
 ) -> int:
@@ -52,13 +52,13 @@ async def _write(source: Server | OnFile, output: Path | None) -> int:
     return 0
 
 
-async def _check(source: Server | OnFile, file: Path, *, as_json: bool) -> int:
+async def _check(source: Server | OnFile, file: str, *, as_json: bool) -> int:
     from .._schema.differences import differences
     from .._threads import aside
 
     known = await OnFile.read(file, source.protocol, "--check")
     old, new = await known.description(), await source.description()
-    names = str(file), source.schema.name if isinstance(source, OnFile) else "the server's schema"
+    names = file, source.schema.name if isinstance(source, OnFile) else "the server's schema"
     with usable("--check"):  # of files only what is used was looked at before
         found = await aside(differences, old, new, None, names)
     found.sort(key=lambda each: not each.breaking)

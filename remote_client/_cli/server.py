@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .ends import WrongUseError
@@ -90,8 +89,8 @@ class OnFile:
     option: str
 
     @classmethod
-    async def read(cls, file: Path, protocol: Protocol | None, option: str) -> OnFile:
-        """Read a file.
+    async def read(cls, file: str, protocol: Protocol | None, option: str) -> OnFile:
+        """Read a file. Its name is no `Path`, so that errors repeat it as it was given.
 
         Raises:
             ConfigurationError: it cannot be read, is no schema, or is one of another protocol.
@@ -120,7 +119,7 @@ class OnFile:
             return await description_of(self.schema)
 
 
-async def offered(server: Server, schema: Path | None) -> Server | OnFile:
+async def offered(server: Server, schema: str | None) -> Server | OnFile:
     """Return where a command learns what is offered: the file of `--schema`, or the server where there is none.
 
     Raises:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 async def write_stubs(
-    server: Server, output: Path | None, *, blocking: bool, schema: Path | None = None, force: bool = False
+    server: Server, output: Path | None, *, blocking: bool, schema: str | None = None, force: bool = False
 ) -> int:
     """Write declared modules of what a server offers, and return the exit code.
 
@@ -74,7 +74,7 @@ async def _written_of(schema: Path) -> list[bytes]:
     from ..errors import ConfigurationError
 
     try:
-        source = await OnFile.read(schema, None, "-o")
+        source = await OnFile.read(str(schema), None, "-o")
         description = await source.description()
         return [_text(source, description, blocking, schema).encode() for blocking in (False, True)]
     except (ConfigurationError, WrongUseError):

@@ -17,7 +17,7 @@ async def stubs(
     /,
     *,
     output: Annotated[Path | None, Parameter(["--output", "-o"])] = None,
-    schema: Path | None = None,
+    schema: str | None = None,
     sync: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     server: Annotated[Server, Parameter(parse=False)],

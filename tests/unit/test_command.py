@@ -110,6 +110,8 @@ def test_wrong_use_is_told_in_a_line(arguments: str, told: str, capsys: pytest.C
         ("schema --check a.binpb -o a.binpb", "--check compares, -o writes: give one of them"),
         ("schema --check nowhere.binpb", "--check: nowhere.binpb cannot be read: No such file or directory"),
         ("schema --schema nowhere.proto", "--schema: nowhere.proto cannot be read: No such file or directory"),
+        ("schema --check https://a/b.json", "--check: https://a/b.json cannot be read: No such file or directory"),
+        ("schema -t a:1 --schema a.binpb", "--schema asks no server"),
         ("schema --json", "--json goes with --check"),
         ("schema a:1", "a:1"),
     ],
@@ -168,7 +170,7 @@ def test_stubs_takes_its_target_without_an_option(monkeypatch: pytest.MonkeyPatc
     assert main(["stubs", "--schema", "a.binpb", "--force", "--output", "f.py"]) == 0
     assert seen == [
         (Server("b:1", "env"), Path("f.py"), {"blocking": True, "schema": None, "force": False}),
-        (Server("http://a"), Path("f.py"), {"blocking": False, "schema": Path("a.binpb"), "force": True}),
+        (Server("http://a"), Path("f.py"), {"blocking": False, "schema": "a.binpb", "force": True}),
     ]
 
 
