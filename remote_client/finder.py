@@ -36,7 +36,7 @@ from .errors import (
     kind_of,
 )
 from .flights import Flights
-from .module_config import RemoteModuleConfig, declaration_from
+from .module_config import RemoteModuleConfig, declaration_from, name_of
 from .patience import SHORT, first, wait
 from .polls import Poll, Server, gather
 from .reading import description_of, usual_method
@@ -599,8 +599,9 @@ class RemoteModelFinder(Handle):
     def _take(self, server: Server, description: ServiceDescription) -> None:
         if server.description is description:
             return
+        told_by = server.connection.target if self.schema is None else name_of(self.schema)
         for note in description.notes:
-            logger.warning("finder %s: %s: %s", self.instance_name, server.connection.target, note)
+            logger.warning("finder %s: %s: %s", self.instance_name, told_by, note)
         server.description = description
         self._rebalance()
 

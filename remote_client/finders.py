@@ -25,7 +25,7 @@ from .errors import (
     UnsupportedError,
 )
 from .finder import RemoteModelFinder
-from .module_config import RemoteModuleConfig
+from .module_config import RemoteModuleConfig, name_of
 from .patience import Said, first, for_all, wait
 from .polls import Server, gather
 from .reading import description_of
@@ -181,7 +181,7 @@ class Finders:
             new = await self.first_answer(lambda server: told(server.caller, finder.config.protocol), finder)
         budget = budget_for_two()
         try:
-            return await aside(differences, old, new, budget)
+            return await aside(differences, old, new, budget, (name_of(schema), "the server's schema"))
         finally:
             budget.cancel()
 

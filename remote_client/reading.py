@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from . import _threads
-from ._schema.budget import Budget
+from ._schema.budget import Budget, LateDescriptionError
 from ._schema.late import LateMethods, LateTypes
 from ._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from ._schema.schema_file import Schema, SchemaFile
@@ -144,7 +144,7 @@ async def _read_openapi(caller: Caller, budget: Budget) -> ServiceDescription:
         document = await _hurried(caller, budget).send(path, b"", max_size=budget.left("bytes"))
     except RemoteCallError as error:
         raise_refusal(error, path, f"{caller.target} does not give its OpenAPI document ({path})")
-    return await _shared((openapi.describe, document), budget)
+    return await _described(caller.target, (openapi.describe, document), budget)
 
 
 async def _read_files(caller: Caller, budget: Budget) -> ServiceDescription:
@@ -157,7 +157,8 @@ async def _read_files(caller: Caller, budget: Budget) -> ServiceDescription:
         if not isinstance(refused.error, UnimplementedError):
             raise
         reader = await _reflect(caller, older, budget)
-    return await _shared((reflected.describe_told, tuple(reader.files.values()), tuple(reader.services)), budget)
+    told = (reflected.describe_told, tuple(reader.files.values()), tuple(reader.services))
+    return await _described(caller.target, told, budget)
 
 
 async def description_of(schema: Schema) -> ServiceDescription:
@@ -170,10 +171,7 @@ async def description_of(schema: Schema) -> ServiceDescription:
         return schema
     found = _on_file.get(schema)
     if found is None:
-        try:
-            found = _on_file[schema] = await _shared(schema.source, Budget(math.inf))
-        except SchemaError as error:
-            raise SchemaError(f"{schema.name}: {error}") from error
+        found = _on_file[schema] = await _described(schema.name, schema.source, Budget(math.inf))
         if isinstance(found.types, LateTypes):
             found.types.methods.origin = schema.name
     return found
@@ -181,6 +179,16 @@ async def description_of(schema: Schema) -> ServiceDescription:
 
 _Source = tuple[Any, ...]
 """What makes a description, and what the server told."""
+
+
+async def _described(who: str, source: _Source, budget: Budget) -> ServiceDescription:
+    """As `_shared`. Errors name who told: a server, or a file."""
+    try:
+        return await _shared(source, budget)
+    except LateDescriptionError as error:
+        raise LateDescriptionError(f"{who}: {error}") from error
+    except SchemaError as error:
+        raise SchemaError(f"{who}: {error}") from error
 
 
 async def _shared(source: _Source, budget: Budget) -> ServiceDescription:

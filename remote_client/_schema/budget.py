@@ -79,19 +79,19 @@ class Budget:
         """Count so many more of a kind."""
         self._spent[kind] += amount
         if self._spent[kind] > self._limits[kind]:
-            raise SchemaError(f"the server describes too much: more than {self._limits[kind]:,} {kind}")
+            raise SchemaError(f"too much is described: more than {self._limits[kind]:,} {kind}")
         self.check()
 
     def check(self) -> None:
         """Raise where nobody waits any more, or too long."""
         if self._cancelled:
-            raise SchemaError("the description of the server was given up: nobody waits for it")
+            raise SchemaError("the description was given up: nobody waits for it")
         if self._clock() > self._deadline:
             raise self.late()
 
     def late(self) -> LateDescriptionError:
         """Return the error of a description that took too long."""
-        return LateDescriptionError(f"the server's description of itself took more than {self._seconds:g} seconds")
+        return LateDescriptionError(f"reading the description took more than {self._seconds:g} seconds")
 
     @contextmanager
     def level(self) -> Iterator[None]:
@@ -99,7 +99,7 @@ class Budget:
         self._depth += 1
         try:
             if self._depth > self._max_depth:
-                raise SchemaError(f"the server's types are nested too deeply: more than {self._max_depth} levels")
+                raise SchemaError(f"the types are nested too deeply: more than {self._max_depth} levels")
             yield
         finally:
             self._depth -= 1
@@ -107,7 +107,7 @@ class Budget:
     def name(self, name: str) -> str:
         """Return a name from a server, unless it is too long."""
         if len(name) > MAX_NAME:
-            raise SchemaError(f"the server describes a name of {len(name):,} letters; {MAX_NAME:,} are the most")
+            raise SchemaError(f"there is a name of {len(name):,} letters; {MAX_NAME:,} are the most")
         return name
 
     def cancel(self) -> None:

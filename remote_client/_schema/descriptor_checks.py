@@ -52,7 +52,7 @@ def check_file(file: FileDescriptorProto, budget: Budget) -> None:
             raise ValueError("its edition is unknown")
         _check_names(_scopes(file, budget), budget)
     except ValueError as error:
-        raise SchemaError(clean(f"the server's file {file.name} is not valid: {error}")) from None
+        raise SchemaError(clean(f"the file {file.name} is not valid: {error}")) from None
 
 
 def _check_names(scopes: Iterator[tuple[str, list[str]]], budget: Budget) -> None:

@@ -173,7 +173,7 @@ def choice(values: Sequence[Any]) -> Any:
                 if isinstance(each, int) and not isinstance(each, bool):
                     return int(each)
                 return text_of(each) if isinstance(each, str) else each
-        hint = ": the server's document does not tell the names' numbers" if numbers and isinstance(value, str) else ""
+        hint = ": the OpenAPI document does not tell the names' numbers" if numbers and isinstance(value, str) else ""
         raise ValueError(f"expected one of {expected}, not {shown(value)}{hint}")
 
     return Annotated[str if only_text else int | str if numbers else Any, BeforeValidator(check)]

@@ -180,7 +180,7 @@ class JsonTypes(Schemas):
         if made.inside > _MOST_INSIDE or made.levels > _MOST_LEVELS:
             name = f"the schema {clean(form.name, 100)}" if form.name else "a schema"
             limit = f"{_MOST_LEVELS} levels" if made.levels > _MOST_LEVELS else f"{_MOST_INSIDE:,} types"
-            raise SchemaError(f"{name} of the server is nested too deeply: more than {limit} inside of each other")
+            raise SchemaError(f"{name} is nested too deeply: more than {limit} inside of each other")
         return _Made(OPEN) if made.kind is OPEN else made
 
     def _combined(self, form: Form, inner: list[_Made]) -> _Made:
@@ -272,7 +272,7 @@ class JsonTypes(Schemas):
         inner = self._inner(form)
         if len(inner) > _MOST_FIELDS:
             name = clean(model.full_name, 200)
-            raise SchemaError(f"{name} of the server has {len(inner):,} fields; {_MOST_FIELDS:,} are the most")
+            raise SchemaError(f"{name} has {len(inner):,} fields; {_MOST_FIELDS:,} are the most")
         made = [self._made[each] for each in inner]
         self._budget.spend("nodes", sum(each.inside for each in made))
         attributes = attributes_of(properties)
@@ -353,7 +353,7 @@ def _union(inner: Sequence[_Made]) -> _Made:
 
 def _check_members(number: int) -> None:
     if number > _MOST_MEMBERS:
-        raise SchemaError(f"a union of the server has {number:,} types; {_MOST_MEMBERS:,} are the most")
+        raise SchemaError(f"a union has {number:,} types; {_MOST_MEMBERS:,} are the most")
 
 
 def _scalar(schema: Mapping[str, Any]) -> _Made:

@@ -89,14 +89,14 @@ def _parsed(document: bytes, budget: Budget) -> Any:
         return from_json(document)
     except ValueError as error:
         why = document.told if isinstance(document, Odd) else error
-        raise SchemaError(f"the server's /openapi.json is no JSON: {why}") from None
+        raise SchemaError(f"the OpenAPI document is no JSON: {why}") from None
 
 
 def _parts_of(told: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The document's paths, and its shared schemas."""
     paths = told.get("paths") if isinstance(told, dict) else None
     if not isinstance(paths, dict):
-        raise SchemaError("the server's /openapi.json is no OpenAPI document")
+        raise SchemaError("the OpenAPI document has no paths")
     components = told.get("components")
     schemas = components.get("schemas") if isinstance(components, dict) else None
     return paths, schemas if isinstance(schemas, dict) else {}
@@ -106,7 +106,7 @@ def _checked(reader: _Reader, paths: Mapping[str, Any]) -> ServiceDescription:
     try:
         return reader.read(paths)
     except RecursionError:
-        raise SchemaError("the server's types are nested too deeply") from None
+        raise SchemaError("the types are nested too deeply") from None
 
 
 def usual(method: str) -> RemoteRPCDescriptor | None:
@@ -176,7 +176,7 @@ class _Reader:
         unknown = clean(", ".join(sorted(self._types.unknown)))  # the server's words, which are logged
         if not unknown:
             return ()
-        told = f"the server's OpenAPI document does not define {unknown}: what has these types takes and gives any"
+        told = f"the OpenAPI document does not define {unknown}: what has these types takes and gives any"
         return (f"{told} JSON value, unchecked. Newer versions of FastAPI lose them; over gRPC all are known.",)
 
     def _task(

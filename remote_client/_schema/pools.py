@@ -19,7 +19,7 @@ from .budget import Budget
 from .descriptor_checks import check_file, check_types
 from .reflection import WELL_KNOWN_FILES
 
-_NO_UTF8 = "the server's files have names that are no UTF-8"
+_NO_UTF8 = "the files have names that are no UTF-8"
 
 
 def read_file(data: bytes) -> FileDescriptorProto:
@@ -89,7 +89,7 @@ class Pool:
             self.pool.AddSerializedFile(file.SerializeToString())
             check_types(self.pool.FindFileByName(file.name))  # protobuf's implementation in Python reads it only now
         except (TypeError, LookupError, ValueError, AttributeError) as error:
-            raise SchemaError(clean(f"the server's file {file.name} is not valid: {error}")) from None
+            raise SchemaError(clean(f"the file {file.name} is not valid: {error}")) from None
         self._added.add(file.name)
 
     def message(self, full_name: str) -> Descriptor:
@@ -104,7 +104,7 @@ class Pool:
         try:
             return self.pool.FindMessageTypeByName(full_name)
         except KeyError:
-            raise SchemaError(f"the server does not describe the type {clean(full_name)}") from None
+            raise SchemaError(f"the type {clean(full_name)} is not described") from None
 
     def full_name(self, name: str, scope: str) -> str:
         """Return the full name of a message that goes by a name in a scope; after a dot in front it is the full one."""
@@ -188,9 +188,7 @@ def in_order(files: Mapping[str, FileDescriptorProto], names: Iterable[str] | No
     try:
         return [needed[name] for name in TopologicalSorter(imports).static_order()]
     except CycleError as error:
-        raise SchemaError(
-            f"the server's files depend on each other in a circle, at {clean(error.args[1][0])}"
-        ) from None
+        raise SchemaError(f"the files depend on each other in a circle, at {clean(error.args[1][0])}") from None
 
 
 def _file(files: Mapping[str, FileDescriptorProto], name: str) -> FileDescriptorProto:
@@ -198,5 +196,5 @@ def _file(files: Mapping[str, FileDescriptorProto], name: str) -> FileDescriptor
     if name in WELL_KNOWN_FILES:
         return FileDescriptorProto.FromString(WELL_KNOWN_FILES[name])
     if name not in files:
-        raise SchemaError(f"the server does not describe the file {clean(name)}")
+        raise SchemaError(f"the file {clean(name)} is not described")
     return files[name]

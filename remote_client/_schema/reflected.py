@@ -72,7 +72,7 @@ def describe_set(data: bytes, budget: Budget | None = None) -> ServiceDescriptio
     try:
         files = FileDescriptorSet.FromString(data).file
     except (DecodeError, UnicodeDecodeError, RecursionError):
-        raise SchemaError("the schema is no FileDescriptorSet") from None
+        raise SchemaError("this is no FileDescriptorSet") from None
     for each in files:
         check_text(each)
     return _checked(_Reader({each.name: each for each in files}, None).late)
@@ -82,9 +82,9 @@ def _checked(describe: Callable[[], ServiceDescription]) -> ServiceDescription:
     try:
         return describe()
     except RecursionError:
-        raise SchemaError("the server's types are nested too deeply") from None
+        raise SchemaError("the types are nested too deeply") from None
     except UnicodeDecodeError:
-        raise SchemaError("the server's files have names that are no UTF-8") from None
+        raise SchemaError("the files have names that are no UTF-8") from None
 
 
 class _Rpc(NamedTuple):

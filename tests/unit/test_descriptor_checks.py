@@ -228,5 +228,5 @@ def test_a_name_runs_nothing_where_protobuf_checks_none() -> None:
     environment = {**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
     run = subprocess.run([sys.executable, "-c", ATTACK], env=environment, capture_output=True, text=True, check=False)
     name = "y or print('RAN')"
-    refusal = f"the server's file odd.proto is not valid: {name!r} is no name"
+    refusal = f"the file odd.proto is not valid: {name!r} is no name"
     assert run.stdout.splitlines() == [refusal, str({name: "", "y": ""})], run.stderr

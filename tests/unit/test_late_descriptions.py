@@ -212,7 +212,7 @@ def broken(library: Library) -> tuple[bytes, str]:
     files = FileDescriptorSet.FromString(library.schema)
     (item,) = (each for each in files.file if each.name.endswith("number3item.proto"))
     item.message_type[0].field[0].name = "no name"
-    return files.SerializeToString(), f"the server's file {item.name} is not valid: 'no name' is no name"
+    return files.SerializeToString(), f"the file {item.name} is not valid: 'no name' is no name"
 
 
 async def test_a_broken_task_is_told_where_it_is_used(library: Library, tmp_path: Path) -> None:
@@ -414,7 +414,7 @@ def test_a_type_that_is_missing_is_told(name: str) -> None:
         service_file(files).service[0].method[0].input_type = name
 
     rpc = described(lose).tasks["Number0Task"].methods[0]
-    told = f"Number0TaskPredict of Number0Task: the server does not describe the type {name.removeprefix('.')}"
+    told = f"Number0TaskPredict of Number0Task: the type {name.removeprefix('.')} is not described"
     with pytest.raises(SchemaError, match=f"^{told}$"):
         rpc.codec
 
@@ -424,7 +424,7 @@ def test_a_file_that_is_missing_is_told() -> None:
         del files[f"{DATA}.number0item.proto"]
 
     rpc = described(lose).tasks["Number0Task"].methods[0]
-    with pytest.raises(SchemaError, match=f"does not describe the file {DATA}.number0item.proto"):
+    with pytest.raises(SchemaError, match=f"the file {DATA}.number0item.proto is not described"):
         rpc.codec
 
 

@@ -68,7 +68,7 @@ def test_a_file_that_never_comes_is_asked_for_once() -> None:
     assert asked(reader.requests()) == ["file_by_filename b"]
     reader.feed(files([FileDescriptorProto(name="other")]))
     assert reader.requests() == []
-    with pytest.raises(SchemaError, match="does not describe the file b"):
+    with pytest.raises(SchemaError, match="the file b is not described"):
         describe_told(reader.files.values(), [])
 
 

@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from remote_client import RemoteClient, sync
-from remote_client.errors import ClosedError, InputError, RemoteCallError, UnavailableError, UnsupportedError
+from remote_client.errors import (
+    ClosedError,
+    InputError,
+    RemoteCallError,
+    SchemaError,
+    UnavailableError,
+    UnsupportedError,
+)
 from remote_client.finder import RemoteModelFinder
 from remote_client.initializer import RemoteModelInitializer
 from tests.support.edge import edge
@@ -97,8 +105,6 @@ async def test_models_still_asks(server: ServerProcess) -> None:
 
 
 async def test_a_schema_without_the_runtimes_own_services(wire: WireServer) -> None:
-    from google.protobuf.descriptor_pb2 import FileDescriptorSet
-
     files = FileDescriptorSet.FromString(SCHEMAS["grpc"]).file
     some = FileDescriptorSet(file=[each for each in files if each.name != "infoservice.proto"]).SerializeToString()
     async with RemoteClient(wire.target, schema=some) as client:
@@ -240,3 +246,19 @@ async def check_hint(server: Any, schema: Path, way: str, hints: bool) -> None:
     told = f"; the method is that of {schema}: `remote-client schema --check {schema}` compares it with the server"
     assert (told in str(caught.value)) is hints
     assert ("the method is that of" in str(caught.value)) is hints
+
+
+@pytest.mark.parametrize("part", ["input_type", "field"])
+async def test_a_compared_file_that_lacks_a_type_is_named(wire: WireServer, tmp_path: Path, part: str) -> None:
+    files = FileDescriptorSet.FromString(SCHEMAS["grpc"])
+    if part == "field":
+        field = next(each for file in files.file for message in file.message_type for each in message.field)
+        field.type, field.type_name = field.TYPE_MESSAGE, ".no.Where"
+    else:
+        next(each for file in files.file for each in file.service).method[0].input_type = ".no.Where"
+    path = path_of(files.SerializeToString(), "grpc", tmp_path)
+    async with RemoteClient(wire.target) as client:
+        with pytest.raises(SchemaError, match=r"no\.Where") as caught:
+            await client.check_schema(path)
+    assert str(caught.value).startswith(f"{path} cannot be compared: ")
+    assert "server" not in str(caught.value)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from h2.errors import ErrorCodes
 
 import remote_client
@@ -41,6 +42,7 @@ from tests.support.http_wire import HttpWire
 from tests.support.reachable import texts
 from tests.support.runtime import free_port
 from tests.support.wire import WireServer
+from tests.support.wire_library import SERVICE
 from tests.support.wire_schema import descriptor_set, document
 
 REFLECTION = "/ServerReflectionInfo"
@@ -602,6 +604,26 @@ async def test_a_page_instead_of_a_document_is_unusable(between: Edge, protocol:
     with pytest.raises(SchemaError, match="text/html") as caught:
         await do("asyncio", between.target, describe, protocol)
     assert not isinstance(caught.value, SchemaUnavailableError)
+
+
+async def test_what_is_wrong_with_a_document_names_its_server(http_wire: HttpWire) -> None:
+    await http_wire.faults({"GET /openapi.json": {"body": "{}"}})
+    async with remote_client.RemoteClient(http_wire.target) as client:
+        with pytest.raises(SchemaError) as caught:
+            await client.describe()
+    assert str(caught.value) == f"127.0.0.1:{http_wire.port}: the OpenAPI document has no paths"
+
+
+async def test_what_is_wrong_with_reflected_files_names_their_server(wire: WireServer) -> None:
+    file = FileDescriptorProto(name="odd.proto")
+    file.message_type.add(name="no name")
+    file.service.add(name=SERVICE.rpartition(".")[2])
+    file.package = SERVICE.rpartition(".")[0]
+    await wire.faults(services=[SERVICE], files={"odd.proto": file.SerializeToString().hex()})
+    async with remote_client.RemoteClient(wire.target) as client:
+        with pytest.raises(SchemaError) as caught:
+            await client.describe()
+    assert str(caught.value) == f"{wire.target}: the file odd.proto is not valid: 'no name' is no name"
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
