@@ -32,8 +32,8 @@ def unresolved(files: list[FileDescriptorProto]) -> None:
 
 
 def half_resolved(files: list[FileDescriptorProto]) -> None:
-    first_with(files, "message_type").message_type[0].field[0].type_name = ".no.Where"
-    first_with(files, "message_type").message_type[0].field[0].type = 11
+    field = first_with(files, "message_type").message_type[0].field[0]
+    field.type, field.type_name = field.TYPE_MESSAGE, ".no.Where"
 
 
 def circular(files: list[FileDescriptorProto]) -> None:
