@@ -14,7 +14,9 @@ PIP := -m pip install --quiet --disable-pip-version-check
 
 # Half of the time of the tests is waiting, so two cores keep four workers busy. Each has servers of its own.
 WORKERS ?= 4
-PYTEST := $(CLIENT)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+ALL := $(CLIENT)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+# What only `make test-all` runs are more cases of what the others try.
+PYTEST := $(ALL) -m "not slow"
 
 # What runs on grpcio in every `make test`; all of it does in `make test-all`.
 SAMPLE := $(addprefix tests/wire/test_,calls.py cancel.py close.py early_end.py memory.py)
@@ -36,7 +38,7 @@ test: $(CLIENT)/ready $(RUNTIME)/ready
 	$(PYTEST) --ignore tests/interop --durations 10
 	REMOTE_CLIENT_ENGINE=grpcio $(PYTEST) $(SAMPLE)
 	PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python $(PYTEST) $(filter-out %/test_schema_costs.py,$(PURE))
-	$(CLIENT)/bin/nox --session "tests-3.11(lowest)" -- $(LOWEST)
+	$(CLIENT)/bin/nox --session "tests-3.11(lowest)" -- -m "not slow" $(LOWEST)
 
 # On its own: the fuzzers take five times as long while lines are counted.
 coverage: $(CLIENT)/ready $(RUNTIME)/ready
@@ -44,9 +46,10 @@ coverage: $(CLIENT)/ready $(RUNTIME)/ready
 
 # Both engines, HTTP over httpx as well, all Pythons, and all peers.
 test-all: test matrix interop
-	PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python $(PYTEST) tests/unit/test_schema_costs.py
-	REMOTE_CLIENT_ENGINE=grpcio $(PYTEST) tests/wire tests/faults tests/live -k "not http"
-	REMOTE_CLIENT_TEST_HTTP=httpx $(PYTEST) tests/wire tests/faults tests/live -k http
+	$(ALL) -m slow tests
+	PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python $(ALL) tests/unit/test_schema_costs.py
+	REMOTE_CLIENT_ENGINE=grpcio $(ALL) tests/wire tests/faults tests/live -k "not http"
+	REMOTE_CLIENT_TEST_HTTP=httpx $(ALL) tests/wire tests/faults tests/live -k http
 
 matrix: $(CLIENT)/ready
 	$(CLIENT)/bin/nox

@@ -144,7 +144,7 @@ async def _read_openapi(caller: Caller, budget: Budget) -> ServiceDescription:
         document = await _hurried(caller, budget).send(path, b"", max_size=budget.left("bytes"))
     except RemoteCallError as error:
         raise_refusal(error, path, f"{caller.target} does not give its OpenAPI document ({path})")
-    return await _described(caller.target, (openapi.describe, document), budget)
+    return await _described(f"{caller.target} ({path})", (openapi.describe, document), budget)
 
 
 async def _read_files(caller: Caller, budget: Budget) -> ServiceDescription:

@@ -28,6 +28,7 @@ OLD_GRPC = tuple(map(int, grpc.__version__.split(".")[:2])) < (1, 85)
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "only_engine(name, reason): the test holds on that gRPC engine only, and why")
+    config.addinivalue_line("markers", "slow: left to `make test-all`")
     config.addinivalue_line("markers", "own_http(reason): the test does not hold over httpx's transport, and why")
     if HTTP == "httpx":
         over_httpx.install()

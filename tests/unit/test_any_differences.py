@@ -26,7 +26,7 @@ from remote_client._schema.rpc import ServiceDescription
 from remote_client.errors import SchemaError
 from tests.support import contracts, large_documents, large_schemas, random_schemas
 from tests.support.contracts import described, described_document
-from tests.support.growth import calls, exponent
+from tests.support.growth import calls, exponent, slow_but
 
 fuzzed = settings(
     max_examples=40,
@@ -158,7 +158,7 @@ def renamed(files: Files) -> Files:
     return [*moved, services]
 
 
-@pytest.mark.parametrize("shape", large_schemas.SHAPES)
+@pytest.mark.parametrize("shape", slow_but(["fields", "chain"], large_schemas.SHAPES))
 def test_calls_grow_with_the_size(shape: str) -> None:
     assert exponent(lambda size: cost(*sets(shape, size)), 35) < 1.1
 
@@ -168,7 +168,7 @@ def sets(shape: str, size: int) -> Iterator[ServiceDescription]:
     return map(described, (set_of(make(size)), set_of(renamed(make(size)))))
 
 
-@pytest.mark.parametrize("shape", large_documents.SHAPES)
+@pytest.mark.parametrize("shape", slow_but(["fields", "routes"], large_documents.SHAPES))
 def test_calls_grow_with_the_size_of_a_document(shape: str) -> None:
     def both(size: int) -> int:
         document = large_documents.SHAPES[shape](size)

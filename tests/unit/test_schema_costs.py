@@ -14,7 +14,7 @@ from remote_client._schema.budget import Budget
 from remote_client._schema.fields import either
 from remote_client.errors import SchemaError
 from tests.support import large_documents
-from tests.support.growth import calls, exponent
+from tests.support.growth import calls, exponent, slow_but
 from tests.support.large_schemas import SHAPES, describe
 
 SIZES = {"values_of_an_enum": 70, "fields_of_a_large_enum": 70}
@@ -22,7 +22,7 @@ SIZES = {"values_of_an_enum": 70, "fields_of_a_large_enum": 70}
 MOST = 1.1
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", slow_but(["fields", "chain", "requests"], SHAPES))
 def test_calls_grow_with_the_size(shape: str) -> None:
     def cost(size: int) -> int:
         files = SHAPES[shape](size)
@@ -32,7 +32,7 @@ def test_calls_grow_with_the_size(shape: str) -> None:
     assert exponent(cost, SIZES.get(shape, 35)) < MOST
 
 
-@pytest.mark.parametrize("shape", large_documents.SHAPES)
+@pytest.mark.parametrize("shape", slow_but(["fields", "routes", "nested_schemas"], large_documents.SHAPES))
 def test_calls_grow_with_the_size_of_a_document(shape: str) -> None:
     def cost(size: int) -> int:
         document = large_documents.SHAPES[shape](size)
