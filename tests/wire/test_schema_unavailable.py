@@ -611,7 +611,7 @@ async def test_what_is_wrong_with_a_document_names_its_server(http_wire: HttpWir
     async with remote_client.RemoteClient(http_wire.target) as client:
         with pytest.raises(SchemaError) as caught:
             await client.describe()
-    assert str(caught.value) == f"127.0.0.1:{http_wire.port}: the OpenAPI document has no paths"
+    assert str(caught.value) == f"127.0.0.1:{http_wire.port} (GET /openapi.json): the OpenAPI document has no paths"
 
 
 async def test_what_is_wrong_with_reflected_files_names_their_server(wire: WireServer) -> None:
