@@ -21,7 +21,8 @@ PYTEST := $(ALL) -m "not slow"
 # What runs on grpcio in every `make test`; all of it does in `make test-all`.
 SAMPLE := $(addprefix tests/wire/test_,calls.py cancel.py close.py early_end.py memory.py)
 # What runs on the lowest dependencies in every `make test`; tests/unit and tests/wire do in `make matrix`.
-LOWEST := tests/unit $(addprefix tests/wire/test_,calls.py discovery.py http_calls.py http_schema.py close.py grpcio.py)
+LOWEST := tests/unit $(addprefix --ignore tests/unit/test_,any_differences.py hostile_documents.py http2_fuzz.py schema_fuzz.py)
+LOWEST += $(addprefix tests/wire/test_,calls.py discovery.py http_calls.py http_schema.py close.py grpcio.py)
 # What runs on protobuf's implementation in Python, which PyPy and musl have: all that is about descriptors.
 PURE := $(shell grep --files-with-matches --extended-regexp "protobuf|reflected|[.]library import|_schemas import" tests/unit/test_*.py)
 PURE += $(addprefix tests/wire/test_,calls.py discovery.py hostile.py odd_names.py shared_names.py shared_types.py)

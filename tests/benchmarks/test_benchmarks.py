@@ -17,6 +17,7 @@ import pytest
 
 from benchmarks import library
 from benchmarks.backend import HOST, Backend, build
+from tests.support.slow import slow_but
 
 ROOT = Path(__file__).parent.parent.parent
 CASES = [
@@ -33,7 +34,10 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("only", CASES)
+QUICK = ["ceiling", "sync unary tiny", "grpc unary rich, in flight: 32", "grpc unary 100 KB", "gateway of streams: 50"]
+
+
+@pytest.mark.parametrize("only", slow_but(QUICK, CASES))
 async def test_a_quick_run_tells_every_variant(only: str, tmp_path: Path) -> None:
     written = tmp_path / "figures.json"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--only", only, "--json", str(written)]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import gc
 import math
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from typing import Any
-
-import pytest
 
 
 def exponent(cost: Callable[[int], float], size: int) -> float:
@@ -22,11 +20,6 @@ def exponent(cost: Callable[[int], float], size: int) -> float:
     """
     small, middle, large = (cost(size * factor) for factor in (1, 2, 4))
     return math.log2((large - middle) / (middle - small))
-
-
-def slow_but(few: Collection[str], names: Iterable[str]) -> list[Any]:
-    """Return parameters of a test, all but a few of them marked as slow."""
-    return [pytest.param(name, marks=() if name in few else pytest.mark.slow) for name in names]
 
 
 def calls(work: Callable[[], object]) -> int:

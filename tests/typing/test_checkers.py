@@ -18,6 +18,7 @@ from remote_client.stubs import write
 from tests.support import random_schemas
 from tests.support.odd_schemas import SCHEMAS
 from tests.support.runtime import Runtime
+from tests.support.slow import slow_but
 
 ROOT = Path(__file__).parent.parent.parent
 CHECKERS = {
@@ -57,7 +58,7 @@ def test_stubs(runtime: Runtime, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("checker", CHECKERS)
+@pytest.mark.parametrize("checker", slow_but(["mypy"], CHECKERS))
 def test_stubs_of_odd_schemas(checker: str, tmp_path: Path) -> None:
     """Those of `tests/unit/test_stubs.py`, and random ones."""
     descriptions = {name.replace(" ", "_"): schema.describe() for name, schema in SCHEMAS.items()}

@@ -26,7 +26,8 @@ from remote_client._schema.rpc import ServiceDescription
 from remote_client.errors import SchemaError
 from tests.support import contracts, large_documents, large_schemas, random_schemas
 from tests.support.contracts import described, described_document
-from tests.support.growth import calls, exponent, slow_but
+from tests.support.growth import calls, exponent
+from tests.support.slow import slow_but
 
 fuzzed = settings(
     max_examples=40,

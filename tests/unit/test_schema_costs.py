@@ -14,8 +14,9 @@ from remote_client._schema.budget import Budget
 from remote_client._schema.fields import either
 from remote_client.errors import SchemaError
 from tests.support import large_documents
-from tests.support.growth import calls, exponent, slow_but
+from tests.support.growth import calls, exponent
 from tests.support.large_schemas import SHAPES, describe
+from tests.support.slow import slow_but
 
 SIZES = {"values_of_an_enum": 70, "fields_of_a_large_enum": 70}
 """Larger than what is done in another way for few; elsewhere 35."""
