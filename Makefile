@@ -38,7 +38,7 @@ demo: $(CLIENT)/ready $(RUNTIME)/ready
 test: $(CLIENT)/ready $(RUNTIME)/ready
 	$(PYTEST) --ignore tests/interop --durations 10
 	REMOTE_CLIENT_ENGINE=grpcio $(PYTEST) $(SAMPLE)
-	PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python $(PYTEST) $(filter-out %/test_schema_costs.py,$(PURE))
+	PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python $(PYTEST) $(filter-out %/test_schema_costs.py %/test_any_differences.py,$(PURE))
 	$(CLIENT)/bin/nox --session "tests-3.11(lowest)" -- -m "not slow" $(LOWEST)
 
 # On its own: the fuzzers take five times as long while lines are counted.
@@ -48,7 +48,7 @@ coverage: $(CLIENT)/ready $(RUNTIME)/ready
 # Both engines, HTTP over httpx as well, all Pythons, and all peers.
 test-all: test matrix interop
 	$(ALL) -m slow tests
-	PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python $(ALL) tests/unit/test_schema_costs.py
+	PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python $(ALL) $(addprefix tests/unit/test_,schema_costs.py any_differences.py)
 	REMOTE_CLIENT_ENGINE=grpcio $(ALL) tests/wire tests/faults tests/live -k "not http"
 	REMOTE_CLIENT_TEST_HTTP=httpx $(ALL) tests/wire tests/faults tests/live -k http
 
