@@ -172,8 +172,8 @@ async def description_of(schema: Schema) -> ServiceDescription:
     found = _on_file.get(schema)
     if found is None:
         found = _on_file[schema] = await _described(schema.name, schema.source, Budget(math.inf))
-        if isinstance(found.types, LateTypes):
-            found.types.methods.origin = schema.name
+    if isinstance(found.types, LateTypes):
+        found.types.methods.origin = schema.name  # of files of equal bytes the one that was given last
     return found
 
 

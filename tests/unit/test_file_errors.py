@@ -72,3 +72,12 @@ async def test_a_note_about_a_file_names_the_file_and_no_server(
     (record,) = caplog.records
     assert record.message.startswith(f"finder remote: {path}: the OpenAPI document does not define ")
     assert "server" not in record.message
+
+
+async def test_of_files_of_equal_bytes_the_one_that_was_given_is_named() -> None:
+    data = files_with(half_resolved)
+    first = await description_of(SchemaFile(data, "first.binpb", "grpc"))
+    second = await description_of(SchemaFile(data, "second.binpb", "grpc"))
+    assert second is first
+    with pytest.raises(SchemaError, match=r"^second\.binpb: "):
+        dict(second.types)
