@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import threading
@@ -225,7 +226,11 @@ os._exit(0)
 def test_fork(wire: WireServer, script: str) -> None:
     new = "forked" if ENGINE == "grpcio" else "works"  # grpcio hangs in a child whose parent used it
     command = [sys.executable, "-c", script, str(wire.port), new]
-    done = subprocess.run(command, cwd=ROOT, timeout=30, capture_output=True, text=True, check=False)
+    # Now and then grpcio's own threads, which the child has not, take it along with a segmentation fault.
+    for _ in range(3 if ENGINE == "grpcio" else 1):
+        done = subprocess.run(command, cwd=ROOT, timeout=30, capture_output=True, text=True, check=False)
+        if done.returncode not in (-signal.SIGSEGV, 256 - signal.SIGSEGV):
+            break
     assert done.returncode == 0, done.stderr
 
 
