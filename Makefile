@@ -1,7 +1,7 @@
 # make demo: a real runtime, and the client talking to it.
 # make check: what must be clean before a commit, in three minutes.
 # make test: all tests on the default engines, samples on grpcio and on the lowest dependencies, and those of schemas on
-# protobuf's implementation in Python, in eleven minutes.
+# protobuf's implementation in Python, in thirteen minutes.
 # make matrix: the unit and wire tests on every Python here, with the lowest and the newest dependencies.
 # make test-all: everything.
 PYTHON ?= python3
