@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from grpc_reflection.v1alpha import reflection_pb2
 
-from remote_client._schema.reflection import PATHS
+from remote_client._schema.protobuf.reflection import PATHS
 from tests.support.http_server import LAST_CHUNK, chunk, event, event_head, models, plain
 from tests.support.wire_library import INFO_SERVICE
 from tests.support.wire_runtime import MODEL_ID

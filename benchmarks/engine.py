@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
-from remote_client._transport.base import ByteStream, Call, RawMetadata, Transport
+from remote_client._transport.call import ByteStream, Call, RawMetadata, Transport
 from remote_client._transport.engine import GrpcOptions
 from remote_client._transport.grpc.transport import GrpcTransport
 from remote_client._transport.http.transport import HttpTransport

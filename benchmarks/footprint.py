@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from remote_client import RemoteClient
-from remote_client._transport.base import Call
+from remote_client._transport.call import Call
 from remote_client.settings import Engine
 
 from . import engine, library

@@ -5,26 +5,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors as errors
+    from ._calls.caller import RemoteStream as RemoteStream
+    from ._client.client import RemoteClient as RemoteClient
+    from ._client.finder import RemoteModelFinder as RemoteModelFinder
+    from ._client.initializer import RemoteModelInitializer as RemoteModelInitializer
+    from ._client.jobs import JobInfo as JobInfo
+    from ._client.jobs import JobStatus as JobStatus
+    from ._client.jobs import PredictionJob as PredictionJob
+    from ._client.jobs import TrainingJob as TrainingJob
+    from ._client.module import RemoteModuleBase as RemoteModuleBase
+    from ._client.module import construct_remote_module_class as construct_remote_module_class
+    from ._client.module_config import RemoteModuleConfig as RemoteModuleConfig
     from ._schema.differences import Difference as Difference
-    from ._schema.info import ModelInfo as ModelInfo
-    from ._schema.info import RuntimeInfo as RuntimeInfo
-    from ._schema.json_codec import FileResponse as FileResponse
+    from ._schema.openapi.codec import FileResponse as FileResponse
     from ._schema.rpc import RemoteRPCDescriptor as RemoteRPCDescriptor
     from ._schema.rpc import ServiceDescription as ServiceDescription
     from ._schema.rpc import TaskDescription as TaskDescription
-    from .calls import RemoteStream as RemoteStream
-    from .client import RemoteClient as RemoteClient
+    from ._schema.runtime_info import ModelInfo as ModelInfo
+    from ._schema.runtime_info import RuntimeInfo as RuntimeInfo
     from .errors import RemoteCallError as RemoteCallError
     from .errors import RemoteClientError as RemoteClientError
-    from .finder import RemoteModelFinder as RemoteModelFinder
-    from .initializer import RemoteModelInitializer as RemoteModelInitializer
-    from .jobs import JobInfo as JobInfo
-    from .jobs import JobStatus as JobStatus
-    from .jobs import PredictionJob as PredictionJob
-    from .jobs import TrainingJob as TrainingJob
-    from .module import RemoteModuleBase as RemoteModuleBase
-    from .module import construct_remote_module_class as construct_remote_module_class
-    from .module_config import RemoteModuleConfig as RemoteModuleConfig
     from .settings import CallOptions as CallOptions
     from .settings import ConnectionInfo as ConnectionInfo
     from .settings import ConnectionTlsInfo as ConnectionTlsInfo
@@ -38,26 +38,26 @@ _HOMES = {
     "ConnectionInfo": "settings",
     "ConnectionTlsInfo": "settings",
     "Difference": "_schema.differences",
-    "FileResponse": "_schema.json_codec",
+    "FileResponse": "_schema.openapi.codec",
     "FinderConfig": "settings",
-    "JobInfo": "jobs",
-    "JobStatus": "jobs",
-    "ModelInfo": "_schema.info",
-    "PredictionJob": "jobs",
+    "JobInfo": "_client.jobs",
+    "JobStatus": "_client.jobs",
+    "ModelInfo": "_schema.runtime_info",
+    "PredictionJob": "_client.jobs",
     "RemoteCallError": "errors",
-    "RemoteClient": "client",
+    "RemoteClient": "_client.client",
     "RemoteClientError": "errors",
-    "RemoteModelFinder": "finder",
-    "RemoteModelInitializer": "initializer",
-    "RemoteModuleBase": "module",
-    "RemoteModuleConfig": "module_config",
+    "RemoteModelFinder": "_client.finder",
+    "RemoteModelInitializer": "_client.initializer",
+    "RemoteModuleBase": "_client.module",
+    "RemoteModuleConfig": "_client.module_config",
     "RemoteRPCDescriptor": "_schema.rpc",
-    "RemoteStream": "calls",
-    "RuntimeInfo": "_schema.info",
+    "RemoteStream": "_calls.caller",
+    "RuntimeInfo": "_schema.runtime_info",
     "ServiceDescription": "_schema.rpc",
     "TaskDescription": "_schema.rpc",
-    "TrainingJob": "jobs",
-    "construct_remote_module_class": "module",
+    "TrainingJob": "_client.jobs",
+    "construct_remote_module_class": "_client.module",
 }
 
 __all__ = ["__version__", "errors", *_HOMES]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]

@@ -22,14 +22,9 @@ from time import monotonic
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
-from ._secrets import redacted
-from ._shared_flight import SharedFlight
-from .errors import (
-    ConfigurationError,
-    InvalidResponseError,
-    RemoteCallError,
-    UnauthenticatedError,
-)
+from ._concurrency.across_loops import SharedFlight
+from ._text.redaction import redacted
+from .errors import ConfigurationError, InvalidResponseError, RemoteCallError, UnauthenticatedError
 
 __all__ = ["BearerToken", "Credentials", "Fetch", "Metadata", "OAuthClientCredentials"]
 

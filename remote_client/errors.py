@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from ._html import table
-from ._secrets import causes
+from ._text.redaction import causes
+from ._text.tables import table
 
 if TYPE_CHECKING:
     import grpc

@@ -18,11 +18,20 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
-from ._callables import WAYS, ByName, OffLoop
-from ._copies import Immutable
-from ._durations import Limit, Seconds, limit, seconds
-from ._proxy import ProxySetting
-from ._targets import NO_PATH, check_host, check_socket, is_number, is_segment, normal_host, normal_path, read_target
+from ._objects.copying import Immutable
+from ._settings.callables import WAYS, ByName, OffLoop
+from ._settings.durations import Limit, Seconds, limit, seconds
+from ._settings.proxies import ProxySetting
+from ._settings.targets import (
+    NO_PATH,
+    check_host,
+    check_socket,
+    is_number,
+    is_segment,
+    normal_host,
+    normal_path,
+    read_target,
+)
 from .auth import Credentials, Metadata
 from .errors import ConfigurationError, InputError, PicklingError
 from .hooks import Hook, can_take, check_hooks, name_of

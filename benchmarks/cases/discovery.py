@@ -8,7 +8,7 @@ from typing import Any
 from grpc_reflection.v1alpha import reflection_pb2
 
 from remote_client import RemoteClient
-from remote_client._schema.reflection import PATHS
+from remote_client._schema.protobuf.reflection import PATHS
 from tests.support.wire_library import INFO_SERVICE
 
 from .. import library

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from remote_client._loop_thread import loop_thread
-from remote_client._transport.base import Transport
+from remote_client._transport.call import Transport
 from remote_client.sync import RemoteClient
+from remote_client.sync._loop_thread import loop_thread
 
 from .. import engine, library
 from ..floors import METADATA, TIMEOUT, sync_channel, unary

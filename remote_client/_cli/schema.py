@@ -53,8 +53,8 @@ async def _write(source: Server | OnFile, output: Path | None) -> int:
 
 
 async def _check(source: Server | OnFile, file: str, *, as_json: bool) -> int:
+    from .._concurrency.threads import aside
     from .._schema.differences import differences
-    from .._threads import aside
 
     known = await OnFile.read(file, source.protocol, "--check")
     old, new = await known.description(), await source.description()

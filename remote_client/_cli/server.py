@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from .ends import WrongUseError
 
 if TYPE_CHECKING:
+    from .._client.client import RemoteClient
     from .._schema.rpc import ServiceDescription
     from .._schema.schema_file import SchemaFile
-    from ..client import RemoteClient
     from ..settings import Protocol
 
 _TARGET, _VARIABLE = "localhost:8085", "REMOTE_CLIENT_TARGET"
@@ -57,7 +57,7 @@ class Server:
         Raises:
             ConfigurationError: the target is none, or the proxy.
         """
-        from ..client import RemoteClient
+        from .._client.client import RemoteClient
 
         return RemoteClient(self.target, proxy=self.proxy)
 
@@ -69,7 +69,7 @@ class Server:
             SchemaUnavailableError: it refuses to tell; the message names where else to ask.
             RemoteCallError: it could not be asked.
         """
-        from ..refusals import asking_only
+        from .._client.schema_refusals import asking_only
 
         async with self.client() as client:
             with asking_only():
@@ -95,8 +95,8 @@ class OnFile:
         Raises:
             ConfigurationError: it cannot be read, is no schema, or is one of another protocol.
         """
+        from .._concurrency.threads import aside
         from .._schema.schema_file import SchemaFile, read_schema
-        from .._threads import aside
 
         schema = await aside(read_schema, file, protocol, option)  # protoc may have to compile it
         assert isinstance(schema, SchemaFile)
@@ -113,7 +113,7 @@ class OnFile:
         Raises:
             WrongUseError: it cannot be used.
         """
-        from ..reading import description_of
+        from .._client.introspection import description_of
 
         with usable(self.option):
             return await description_of(self.schema)

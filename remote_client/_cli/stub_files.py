@@ -43,7 +43,7 @@ async def write_stubs(
 
 
 def _text(source: Server | OnFile, description: ServiceDescription, blocking: bool, beside: Path | None) -> str:
-    from ..stubs import write as written
+    from .._stubs.writer import write as written
 
     schema = None if beside is None else beside.name
     if isinstance(source, Server):

@@ -9,7 +9,7 @@ from typing import Literal
 from ..errors import SchemaError, clean
 from .budget import LIMITS, MAX_NAME, Budget
 from .rpc import RemoteRPCDescriptor, ServiceDescription
-from .uses import Uses, also
+from .type_uses import Uses, also
 
 _JOB: tuple[Literal["status", "cancel", "result"], ...] = ("status", "cancel", "result")
 
@@ -87,7 +87,9 @@ def differences(
     """
     if old.source is None or new.source is None:
         raise SchemaError("only what a server or a file told can be compared")
-    from . import openapi, openapi_differences, protobuf_differences  # here: a client seldom needs them
+    from .openapi import differences as openapi_differences
+    from .openapi import document as openapi
+    from .protobuf import differences as protobuf_differences  # here: a client seldom needs them
 
     # A server's document and one on file are described by two functions.
     is_http = old.source[0].__module__ == openapi.__name__

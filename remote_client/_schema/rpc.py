@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from .._copies import Immutable
+from .._objects.copying import Immutable
 from ..errors import SchemaError
 from ..settings import Output
 from .names import short_method_name

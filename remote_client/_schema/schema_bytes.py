@@ -17,7 +17,8 @@ def schema_bytes(description: ServiceDescription) -> bytes:
     Raises:
         SchemaError: the description is not one that a server or a file gave.
     """
-    from . import openapi, reflected  # here, because they load protobuf
+    from .openapi import document as openapi
+    from .protobuf import services as reflected  # here, because they load protobuf
 
     if description.source is None:
         raise SchemaError("only what a server told of itself can be written as a file")
@@ -31,7 +32,7 @@ def _descriptor_set(told: Iterable[bytes], services: Iterable[str]) -> bytes:
     """Return the files, each after those it imports, with protobuf's own: protoc, buf and grpcurl ask for all."""
     from google.protobuf.descriptor_pb2 import FileDescriptorSet  # here, because it loads protobuf
 
-    from .pools import in_order, read_file
+    from .protobuf.pools import in_order, read_file
 
     files = {file.name: file for file in map(read_file, told)}
     listed = set(services)

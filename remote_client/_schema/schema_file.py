@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from .._copies import Immutable
+from .._objects.copying import Immutable
 from ..errors import ConfigurationError
 from ..settings import Protocol
 from .rpc import ServiceDescription
@@ -37,10 +37,10 @@ class SchemaFile(Immutable):
     def source(self) -> tuple[Callable[..., ServiceDescription], bytes]:
         """What makes the description, and of what."""
         if self.protocol == "http":
-            from .openapi import describe_file
+            from .openapi.document import describe_file
 
             return describe_file, self.data
-        from .reflected import describe_set  # here, because it loads protobuf
+        from .protobuf.services import describe_set  # here, because it loads protobuf
 
         return describe_set, self.data
 
@@ -99,7 +99,7 @@ def _read(given: Any, option: str) -> SchemaFile:
 
 
 def _compiled(path: Path, option: str) -> SchemaFile:
-    from .proto_files import compile_protos  # here, because few need what it loads
+    from .protobuf.proto_files import compile_protos  # here, because few need what it loads
 
     try:
         return SchemaFile(compile_protos(path), str(path), "grpc")
@@ -126,7 +126,7 @@ def _begins_alike(data: bytes) -> bool:
 
 def is_set(data: bytes) -> bool:
     """Whether the bytes are those of files, one after the other."""
-    from .wire import number  # here, because it loads protobuf
+    from .protobuf.wire import number  # here, because it loads protobuf
 
     position = 0
     try:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from .._closest import closest
+from .._text.closest import closest
 from ..errors import InputError, clean
 from .rpc import RemoteRPCDescriptor, ServiceDescription
 

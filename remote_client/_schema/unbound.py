@@ -10,7 +10,7 @@ from ..declare import Declaration, DeclaredMethod
 from ..errors import InputError, clean
 from ..settings import Protocol
 from . import names
-from .json_codec import QueryCodec
+from .openapi.codec import QueryCodec
 from .rpc import JobMethods, RemoteRPCDescriptor
 
 

@@ -1,1 +1,1 @@
-"""Parts of `remote_client.stubs`: literals, names, annotations, layout."""
+"""Parts of `remote_client._stubs.writer`: literals, names, annotations, layout."""

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from .._schema.json_codec import FileResponse
-from .._schema.sources import FIELD
+from .._schema.openapi.codec import FileResponse
+from .._schema.training_data import FIELD
 
 _MAX_DEPTH = 30
 """Of types in brackets: Python reads no more than 200 brackets inside of each other."""

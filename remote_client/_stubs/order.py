@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .._schema.graphs import Groups
+from .._schema.type_order import Groups
 
 _MOST_IN_A_CIRCLE = 32
 _MOST_LEVELS = 100

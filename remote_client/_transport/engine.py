@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, Self, get_args
 from typing import Protocol as Interface
 
-from .._proxy import Proxy
+from .._settings.proxies import Proxy
 from ..errors import ConfigurationError
 from ..settings import ConnectionInfo, Engine, Protocol
-from .base import MAX_RESPONSE_SIZE
+from .call import MAX_RESPONSE_SIZE
 
 ENVIRONMENT = "REMOTE_CLIENT_ENGINE"
 """The environment variable that names the engine of clients that name none."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from .._body import Body
-from .._targets import normal_host
+from .._objects.content import Body
+from .._settings.targets import normal_host
 from ..errors import ConfigurationError
 from ..settings import ConnectionInfo, ConnectionTlsInfo
-from .base import Call
+from .call import Call
 from .manager import open_connections
 from .net.proxy import is_excluded
 

@@ -18,12 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from .. import _fork
-from .._copies import Immutable
+from .._concurrency import fork as _fork
+from .._objects.copying import Immutable
 from ..errors import ClosedError, ForkedError, RemoteClientError, UnavailableError, WrongLoopError
 from ..settings import ConnectionInfo, Protocol
 from .balance import Health
-from .base import Transport
+from .call import Transport
 from .engine import GrpcOptions, choose_engine
 from .net import sockets
 from .pending import MAX_PENDING, Joining, Pending, Place, shared

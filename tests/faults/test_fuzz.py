@@ -26,19 +26,15 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from remote_client._schema import openapi, reflected, reflection
-from remote_client._transport.base import Call, resolve_metadata
+from remote_client._client.configuration import remote_finders
+from remote_client._schema.openapi import document as openapi
+from remote_client._schema.protobuf import reflection
+from remote_client._schema.protobuf import services as reflected
+from remote_client._transport.call import Call, resolve_metadata
 from remote_client._transport.http.errors import problem
 from remote_client._transport.http.sse import EventReader
 from remote_client._transport.retry import pushback_ms, retry_after
-from remote_client.configuration import remote_finders
-from remote_client.errors import (
-    ConfigurationError,
-    InputError,
-    InvalidResponseError,
-    RemoteCallError,
-    SchemaError,
-)
+from remote_client.errors import ConfigurationError, InputError, InvalidResponseError, RemoteCallError, SchemaError
 from remote_client.settings import ConnectionInfo, parse_target
 from tests.support.wire_library import library_files
 from tests.unit import library

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from remote_client.client import RemoteClient
+from remote_client._client.client import RemoteClient
 from remote_client.errors import InvalidResponseError, RemoteCallError, RemoteClientError
 from remote_client.settings import ConnectionInfo, ConnectionTlsInfo
 from tests.support.clock import Stopwatch

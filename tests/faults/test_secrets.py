@@ -28,13 +28,13 @@ from remote_client import (
     construct_remote_module_class,
     sync,
 )
-from remote_client._loop_thread import loop_thread
 from remote_client._transport.manager import open_connections
 from remote_client.auth import OAuthClientCredentials
 from remote_client.declare import module, taskmethod
 from remote_client.errors import InputError, InvalidResponseError, RemoteClientError
 from remote_client.settings import ConnectionTlsInfo, Protocol, RetryPolicy
-from remote_client.sync import wrapped
+from remote_client.sync._loop_thread import loop_thread
+from remote_client.sync._twins import wrapped
 from tests.support.forward_proxy import ForwardProxy
 from tests.support.http_wire import CLOSE, RESET, HttpWire, chunk, event, event_head, http_module, send
 from tests.support.reachable import texts

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
-from remote_client.client import RemoteClient
+from remote_client._client.client import RemoteClient
 from remote_client.errors import DeadlineExceededError, RemoteCallError, UnavailableError, error_class
 from remote_client.settings import CallOptions
 from tests.wire.kinds import HANGING, Deed

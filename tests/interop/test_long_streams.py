@@ -17,9 +17,9 @@ from typing import Any
 import grpc
 import pytest
 
-from remote_client.client import RemoteClient
+from remote_client._client.client import RemoteClient
 from remote_client.errors import StreamTruncatedError, UnavailableError
-from remote_client.sync import wrapped
+from remote_client.sync._twins import wrapped
 from tests.support.runtime import Runtime
 
 from .methods import interop_module

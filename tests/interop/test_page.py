@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from remote_client.client import RemoteClient
+from remote_client._client.client import RemoteClient
 from remote_client.errors import UnavailableError
 from remote_client.sync import RemoteClient as BlockingClient
 from tests.support.runtime import Runtime

@@ -13,7 +13,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from remote_client.client import RemoteClient
+from remote_client._client.client import RemoteClient
 from remote_client.errors import DeadlineExceededError, RemoteCallError, error_class
 from tests.support.runtime import Runtime
 

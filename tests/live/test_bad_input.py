@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from remote_client import RemoteClient, RemoteModelFinder, RemoteModelInitializer, errors
-from remote_client._transport.base import Call
+from remote_client._transport.call import Call
 from remote_client._transport.manager import open_connections
 from remote_client.settings import ConnectionInfo
 

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from remote_client import JobStatus, RemoteClient, RemoteModelFinder, RemoteModelInitializer
-from remote_client.cli import main
+from remote_client._cli.main import main
 from remote_client.errors import InternalError, NotFoundError
 from remote_client.sync import RemoteClient as BlockingClient
 

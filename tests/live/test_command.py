@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from remote_client import RemoteClient
-from remote_client.cli import main
+from remote_client._cli.main import main
 
 from ..support.runtime import Runtime
 from ..support.stubs import imported

@@ -14,7 +14,7 @@ import pytest_asyncio
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from remote_client import Difference, RemoteClient
-from remote_client._schema.json_codec import _TAKES_EXTRA
+from remote_client._schema.openapi.codec import _TAKES_EXTRA
 from remote_client._schema.schema_bytes import schema_bytes
 from remote_client.errors import (
     ConfigurationError,

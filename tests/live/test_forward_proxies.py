@@ -12,7 +12,7 @@ import pytest
 
 from remote_client import ConnectionInfo, JobStatus, RemoteClient, RemoteModelFinder, RemoteModelInitializer
 from remote_client import sync as blocking
-from remote_client.cli import main
+from remote_client._cli.main import main
 from remote_client.errors import UnavailableError
 
 from ..support.forward_proxy import ForwardProxy

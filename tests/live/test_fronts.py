@@ -18,6 +18,7 @@ from remote_client import (
     construct_remote_module_class,
     sync,
 )
+from remote_client._client.module import RemoteModuleBase
 from remote_client._schema.schema_bytes import schema_bytes
 from remote_client.declare import module, taskmethod
 from remote_client.errors import (
@@ -29,7 +30,6 @@ from remote_client.errors import (
     SchemaUnavailableError,
     UnimplementedError,
 )
-from remote_client.module import RemoteModuleBase
 
 from ..support.front import Front, GrpcFront, HttpFront
 from ..support.runtime import Runtime

@@ -18,7 +18,7 @@ CALL = """
 import json, sys
 from unittest import mock
 from google.protobuf.internal import api_implementation
-from remote_client._schema import pools
+from remote_client._schema.protobuf import pools
 from remote_client.sync import RemoteClient
 
 target, schema = sys.argv[1:]

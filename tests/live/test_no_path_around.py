@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from remote_client import RemoteClient, sync
+from remote_client._client.jobs import JobStatus
 from remote_client.errors import (
     InvalidResponseError,
     NotFoundError,
@@ -22,7 +23,6 @@ from remote_client.errors import (
     UnavailableError,
 )
 from remote_client.hooks import AttemptFailed, CallEnded
-from remote_client.jobs import JobStatus
 from tests.support.edge import Edge, edge
 from tests.support.runtime import SAMPLE_MODELS, Runtime, free_port
 

@@ -19,8 +19,8 @@ import pytest
 from pydantic import VERSION, BaseModel
 
 from remote_client import RemoteClient
+from remote_client._client.module import RemoteModuleBase
 from remote_client.declare import module, taskmethod
-from remote_client.module import RemoteModuleBase
 
 from ..support.runtime import Runtime
 from .protocols import PROTOCOLS, Protocol, target_of

@@ -32,9 +32,9 @@ from remote_client import (
     RemoteModelInitializer,
     RemoteModuleBase,
     RemoteModuleConfig,
-    _shared,
 )
 from remote_client import sync as blocking
+from remote_client._client import shared_connections as _shared
 from remote_client.auth import BearerToken
 from remote_client.declare import module, taskmethod
 from remote_client.errors import ClosedError, InvalidArgumentError, ModelNotFoundError, PicklingError

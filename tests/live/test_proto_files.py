@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from remote_client import JobStatus, RemoteClient, ServiceDescription, sync
+from remote_client._cli.main import main
 from remote_client._schema.schema_file import read_schema
-from remote_client.cli import main
 from remote_client.errors import UnsupportedError
 
 from ..support.runtime import Runtime, dump_services

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from remote_client import ServiceDescription, sync
-from remote_client.cli import main
+from remote_client._cli.main import main
 from remote_client.errors import (
     InvalidArgumentError,
     NotFoundError,

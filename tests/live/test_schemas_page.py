@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from remote_client.cli import main
+from remote_client._cli.main import main
 
 from ..support import readme
 from ..support.runtime import Runtime, dump_services

@@ -16,8 +16,8 @@ import pytest
 
 from remote_client import ConnectionInfo, RemoteClient, RemoteModelInitializer, RemoteModuleConfig, sync
 from remote_client._schema.schema_bytes import schema_bytes
+from remote_client._stubs.writer import write
 from remote_client.errors import UnsupportedError
-from remote_client.stubs import write
 from tests.support.stubs import check_declarations, check_only_defines, imported
 
 from ..support.edits import EDITS, Edit

@@ -19,7 +19,7 @@ from sample_lib.data_model import SampleInputType, SampleOutputType
 
 import remote_client
 from remote_client import ConnectionInfo, sync
-from remote_client._schema import caikit_services
+from remote_client._schema.declared import caikit_services
 from remote_client.errors import RemoteClientError
 
 KIND, PROTOCOL, PORT, CHECK, CONFIGURATION = sys.argv[1:]

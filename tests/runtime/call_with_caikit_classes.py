@@ -8,12 +8,7 @@ import asyncio
 import datetime
 import sys
 
-from remote_client import (
-    ConnectionInfo,
-    RemoteClient,
-    RemoteModelInitializer,
-    RemoteModuleConfig,
-)
+from remote_client import ConnectionInfo, RemoteClient, RemoteModelInitializer, RemoteModuleConfig
 from remote_client.errors import ConfigurationError, InputError, UnsupportedError
 
 assert "caikit" not in sys.modules, "the client imported caikit by itself"

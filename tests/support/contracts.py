@@ -11,8 +11,8 @@ from pathlib import Path
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
 
-from remote_client._schema import openapi
-from remote_client._schema.reflected import describe, describe_set
+from remote_client._schema.openapi import document as openapi
+from remote_client._schema.protobuf.services import describe, describe_set
 from remote_client._schema.rpc import ServiceDescription
 
 FILES = {

@@ -21,7 +21,7 @@ from hyperframe.frame import Frame
 
 from remote_client._transport.grpc.events import Event, Stream
 from remote_client._transport.grpc.frames import PREFACE, SETTINGS, frame
-from remote_client._transport.grpc.heads import encode, encode_request
+from remote_client._transport.grpc.headers import encode, encode_request
 from remote_client._transport.grpc.http2 import Http2
 
 HEAD = [(b":status", b"200"), (b"content-type", b"application/grpc")]

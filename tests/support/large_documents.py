@@ -8,8 +8,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from remote_client._schema import openapi
 from remote_client._schema.budget import Budget
+from remote_client._schema.openapi import document as openapi
 from remote_client._schema.rpc import ServiceDescription
 
 from .large_schemas import NO_LIMITS

@@ -7,8 +7,8 @@ from itertools import count
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 
-from remote_client._schema import reflected
 from remote_client._schema.budget import Budget, Kind
+from remote_client._schema.protobuf import services as reflected
 from remote_client._schema.rpc import ServiceDescription
 
 from .odd_schemas import MANAGEMENT

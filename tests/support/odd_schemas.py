@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 
-from remote_client._schema import openapi, reflected
 from remote_client._schema.budget import Budget
+from remote_client._schema.openapi import document as openapi
+from remote_client._schema.protobuf import services as reflected
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.settings import Protocol
 

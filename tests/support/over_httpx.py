@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from remote_client._transport import manager
-from remote_client._transport.base import Transport
+from remote_client._transport.call import Transport
 from remote_client.errors import RemoteClientError
 from remote_client.settings import ConnectionInfo
 

@@ -11,15 +11,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from remote_client import RemoteClient, RemoteModuleBase, sync
-from remote_client._mirror import Blocking
-from remote_client._transport.base import Transport
+from remote_client._calls.caller import Caller
+from remote_client._client.finder import RemoteModelFinder
+from remote_client._client.model_lists import Server
+from remote_client._transport.call import Transport
 from remote_client._transport.manager import ConnectionManager
 from remote_client.auth import Credentials
-from remote_client.calls import Caller
 from remote_client.errors import RemoteClientError
-from remote_client.finder import RemoteModelFinder
-from remote_client.polls import Server
 from remote_client.settings import CallOptions, ConnectionInfo
+from remote_client.sync._facade import Blocking
 
 LASTING = (
     *(RemoteClient, RemoteModuleBase, RemoteModelFinder, Blocking, sync.RemoteModuleBase),

@@ -1,4 +1,4 @@
-"""Files that `remote_client.stubs` writes: imported as users import them, and looked at for what they do."""
+"""Files that `remote_client._stubs.writer` writes: imported as users import them, and looked at for what they do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from remote_client._schema.declared import bind
+from remote_client._schema.declared.module import bind
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.declare import declaration_of, is_declared
 from remote_client.settings import Protocol

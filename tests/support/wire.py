@@ -20,10 +20,10 @@ from typing import Any, Self
 
 import grpc
 
+from remote_client._client.module import RemoteModuleBase, construct_remote_module_class
+from remote_client._client.module_config import RemoteModuleConfig
 from remote_client._schema.rpc import Codec, RemoteRPCDescriptor
 from remote_client._transport.manager import ConnectionManager
-from remote_client.module import RemoteModuleBase, construct_remote_module_class
-from remote_client.module_config import RemoteModuleConfig
 from remote_client.settings import CallOptions, ConnectionInfo, Protocol
 
 from .clock import Stopwatch

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from remote_client import _loop_thread
-from remote_client._loop_thread import LoopThread, loop_thread, run
-from remote_client._mirror import RemoteStream
 from remote_client.errors import ClosedError, WrongLoopError
 from remote_client.settings import CallOptions
-from remote_client.sync import wrapped
+from remote_client.sync import _loop_thread
+from remote_client.sync._facade import RemoteStream
+from remote_client.sync._loop_thread import LoopThread, loop_thread, run
+from remote_client.sync._twins import wrapped
 
 from ..support.wire import WireServer, raw_module
 

@@ -9,7 +9,7 @@ import pytest
 
 import remote_client
 from remote_client import sync
-from remote_client._mirror import Blocking
+from remote_client.sync._facade import Blocking
 
 TWINS = [name for name in remote_client.__all__ if isinstance(getattr(sync, name), type)]
 TWINS = [name for name in TWINS if getattr(sync, name) is not getattr(remote_client, name)]

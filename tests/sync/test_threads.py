@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from remote_client._loop_thread import loop_thread
 from remote_client._transport.manager import ConnectionManager
 from remote_client.errors import (
     ClosedError,
@@ -28,7 +27,8 @@ from remote_client.errors import (
     UnavailableError,
 )
 from remote_client.settings import CallOptions, RetryPolicy
-from remote_client.sync import wrapped
+from remote_client.sync._loop_thread import loop_thread
+from remote_client.sync._twins import wrapped
 from tests.support.clock import Stopwatch
 
 from ..support.wire import RawCodec, WireServer, open_files, raw_module

@@ -10,7 +10,7 @@ from typing import Any, get_origin
 
 import remote_client
 from remote_client import sync
-from remote_client._mirror import Blocking
+from remote_client.sync._facade import Blocking
 
 ASYNC = {
     sync.RemoteClient: remote_client.RemoteClient,

@@ -11,10 +11,11 @@ from random import Random
 
 import pytest
 
-from remote_client._schema import openapi, reflected
-from remote_client.cli import main
+from remote_client._cli.main import main
+from remote_client._schema.openapi import document as openapi
+from remote_client._schema.protobuf import services as reflected
+from remote_client._stubs.writer import write
 from remote_client.errors import SchemaError
-from remote_client.stubs import write
 from tests.support import random_schemas
 from tests.support.odd_schemas import SCHEMAS
 from tests.support.runtime import Runtime

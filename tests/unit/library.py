@@ -8,7 +8,7 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.message_factory import GetMessageClass
 
-from remote_client._schema.reflected import describe
+from remote_client._schema.protobuf.services import describe
 from remote_client._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 
 INTEGERS = {

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from remote_client._schema import openapi, reflected
-from remote_client._schema.json_codec import _TAKES_EXTRA
+from remote_client._client.introspection import description_of
+from remote_client._schema.openapi import document as openapi
+from remote_client._schema.openapi.codec import _TAKES_EXTRA
+from remote_client._schema.protobuf import services as reflected
 from remote_client._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from remote_client._schema.schema_file import read_schema
 from remote_client.errors import InvalidResponseError
-from remote_client.reading import description_of
 from remote_client.settings import Output, Protocol
 from tests.support.contracts import FILES, changed, described, set_of
 

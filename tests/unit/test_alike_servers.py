@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from remote_client import finder
-from remote_client._schema.info import ModelInfo
+from remote_client._client import finder
 from remote_client._schema.rpc import ServiceDescription
+from remote_client._schema.runtime_info import ModelInfo
 
 from .library import DESCRIPTION
 

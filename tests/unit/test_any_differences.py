@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from remote_client._schema.budget import Budget
 from remote_client._schema.differences import Differences, differences
-from remote_client._schema.reflected import describe_set
+from remote_client._schema.protobuf.services import describe_set
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.errors import SchemaError
 from tests.support import contracts, large_documents, large_schemas, random_schemas

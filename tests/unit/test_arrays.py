@@ -12,7 +12,7 @@ import numpy
 import pytest
 from google.protobuf.internal import encoder
 
-from remote_client._schema.arrays import lift
+from remote_client._schema.protobuf.arrays import lift
 from remote_client.errors import ConfigurationError, InputError, InvalidResponseError
 from remote_client.settings import CallOptions
 

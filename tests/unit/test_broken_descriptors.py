@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
-from remote_client._schema.reflected import describe
+from remote_client._schema.protobuf.services import describe
 from remote_client.errors import InvalidResponseError, SchemaError
 
 from .library import library

@@ -8,9 +8,10 @@ from typing import Any, ForwardRef, Optional
 import pytest
 from pydantic import BaseModel, ValidationError, create_model
 
-from remote_client._schema import by_reference, openapi
+from remote_client._schema import model_references as by_reference
 from remote_client._schema.budget import Budget
-from remote_client._schema.by_reference import ByReference, complete
+from remote_client._schema.model_references import ByReference, complete
+from remote_client._schema.openapi import document as openapi
 from tests.unit.documents import document
 
 TEXT = {"type": "string"}

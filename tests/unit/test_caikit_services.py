@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from remote_client._schema.caikit_services import services_of
+from remote_client._schema.declared.caikit_services import services_of
 
 
 class Module:

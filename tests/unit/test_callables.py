@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from remote_client import RemoteClient, sync
-from remote_client._transport.base import resolve_metadata
+from remote_client._transport.call import resolve_metadata
 from remote_client.errors import ConfigurationError, InputError
 from remote_client.settings import CallOptions, ConnectionInfo
 from tests.support.wire import raw_module
@@ -128,7 +128,7 @@ def test_metadata_that_cannot_be_sent_is_refused_where_it_is_set(client: Any, so
         CallOptions(metadata=(source,))
     module = raw_module(ConnectionInfo(hostname="h", port=1))
     with pytest.raises(ConfigurationError, match=r"^metadata: "):
-        (module if client is RemoteClient else sync.wrapped(module)).with_options(metadata=source)
+        (module if client is RemoteClient else sync._twins.wrapped(module)).with_options(metadata=source)
 
 
 def test_sources_stand_in_a_tuple() -> None:

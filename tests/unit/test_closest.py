@@ -8,8 +8,8 @@ from itertools import repeat
 
 import pytest
 
-from remote_client import _closest
-from remote_client._closest import closest
+from remote_client._text import closest as _closest
+from remote_client._text.closest import closest
 
 
 def test_the_most_alike_name() -> None:

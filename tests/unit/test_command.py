@@ -15,12 +15,12 @@ import pytest
 
 from remote_client import __version__
 from remote_client._cli import plain, schema, stubs
+from remote_client._cli.main import main
 from remote_client._cli.server import Server
-from remote_client.cli import main
 from tests.support.runtime import free_port
 
-STARTS = ["remote_client", "remote_client.cli"]
-WITHOUT_EXTRA = "import sys; sys.modules['cyclopts'] = None; from remote_client.cli import main; sys.exit(main())"
+STARTS = ["remote_client", "remote_client._cli.main"]
+WITHOUT_EXTRA = "import sys; sys.modules['cyclopts'] = None; from remote_client._cli.main import main; sys.exit(main())"
 PROTOCOLS = ["grpc", "http"]
 
 
@@ -176,7 +176,8 @@ def test_stubs_takes_its_target_without_an_option(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["schema", "--help"], ["stubs", "--help"]])
 def test_help_is_quick(arguments: list[str]) -> None:
-    script = f"import sys; from remote_client.cli import main; main({arguments}); print(*sys.modules, file=sys.stderr)"
+    run = f"from remote_client._cli.main import main; main({arguments})"
+    script = f"import sys; {run}; print(*sys.modules, file=sys.stderr)"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stdout
     loaded = {name.partition(".")[0] for name in ended.stderr.split()}

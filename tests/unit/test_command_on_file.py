@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from remote_client._cli.main import main
 from remote_client._schema.differences import Difference
-from remote_client.cli import main
 from tests.support.contracts import FILES, changed, set_of
 from tests.support.stubs import imported
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from remote_client import RemoteClient
-from remote_client.configuration import remote_finders
+from remote_client._client.configuration import remote_finders
 from remote_client.errors import ConfigurationError
 
 CAIKITS_OWN = """

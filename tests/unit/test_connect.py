@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote_client._proxy import Proxy
-from remote_client._transport.net.dial import connect_error
+from remote_client._settings.proxies import Proxy
+from remote_client._transport.net.connect import connect_error
 from remote_client._transport.net.proxy import MAX_HEAD, ConnectReply, ProxyError, connect_request
 from remote_client._transport.retry import may_retry
 from remote_client.errors import (

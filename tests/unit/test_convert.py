@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from pydantic import BaseModel
 
-from remote_client._schema.reflected import describe
+from remote_client._schema.protobuf.services import describe
 from remote_client._schema.rpc import RemoteRPCDescriptor
 from remote_client.errors import InputError, InvalidResponseError
 

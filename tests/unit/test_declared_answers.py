@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 from remote_client import RemoteModuleBase
-from remote_client._schema.declared import bind
+from remote_client._schema.declared.module import bind
 from remote_client.declare import declaration_of, module, task, taskmethod
 from remote_client.errors import InvalidResponseError
 

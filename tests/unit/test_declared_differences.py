@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from remote_client._schema import openapi
-from remote_client._schema.declared import bind
-from remote_client._schema.reflected import describe_set
+from remote_client._schema.declared.module import bind
+from remote_client._schema.openapi import document as openapi
+from remote_client._schema.protobuf.services import describe_set
 from remote_client.declare import declaration_of, module, taskmethod
 from remote_client.errors import SchemaError
 from remote_client.settings import Protocol

@@ -22,8 +22,8 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from remote_client._schema.budget import Budget
-from remote_client._schema.descriptor_checks import check_file
-from remote_client._schema.pools import pool_of
+from remote_client._schema.protobuf.descriptor_checks import check_file
+from remote_client._schema.protobuf.pools import pool_of
 from remote_client.errors import SchemaError
 
 from .library import library
@@ -202,8 +202,8 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.internal import api_implementation
 from google.protobuf.message_factory import GetMessageClass
 from pydantic import BaseModel
-from remote_client._schema.convert import Converters
-from remote_client._schema.pools import pool_of
+from remote_client._schema.protobuf.converters import Converters
+from remote_client._schema.protobuf.pools import pool_of
 from remote_client.errors import SchemaError
 
 assert api_implementation.Type() == "python"

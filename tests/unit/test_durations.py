@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from remote_client._durations import REACH, lasting, limit, seconds
-from remote_client.client import RemoteClient
+from remote_client._client.client import RemoteClient
+from remote_client._client.jobs import PredictionJob
+from remote_client._settings.durations import REACH, lasting, limit, seconds
 from remote_client.errors import ConfigurationError
-from remote_client.jobs import PredictionJob
 from remote_client.settings import CallOptions, ConnectionInfo, FinderConfig, RetryPolicy
 from remote_client.sync import RemoteClient as BlockingClient
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.edge import (
+from remote_client._transport.http_errors import (
     MAX_ERROR_SIZE,
     Answer,
     answer_error,

@@ -8,7 +8,7 @@ import pytest
 
 from remote_client._transport.grpc.endpoints import group, policy_for
 from remote_client._transport.net.backoff import Backoff
-from remote_client._transport.net.dial import Address
+from remote_client._transport.net.connect import Address
 
 
 def v4(last: int) -> Address:

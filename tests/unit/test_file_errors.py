@@ -9,9 +9,9 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from remote_client import RemoteClient
+from remote_client._client.introspection import description_of
 from remote_client._schema.schema_file import SchemaFile
 from remote_client.errors import SchemaError
-from remote_client.reading import description_of
 from remote_client.settings import Protocol
 from tests.support.task_library import task_files
 from tests.unit.documents import DANGLING

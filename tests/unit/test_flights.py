@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from remote_client._client.single_flight import FORGOTTEN, Flights
 from remote_client.errors import ClosedError
-from remote_client.flights import FORGOTTEN, Flights
 from tests.support.clock import Hours
 
 

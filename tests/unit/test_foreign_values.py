@@ -19,7 +19,7 @@ import pyarrow
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from remote_client._schema.openapi import describe
+from remote_client._schema.openapi.document import describe
 from remote_client.errors import InputError
 
 from .documents import COMPLETE

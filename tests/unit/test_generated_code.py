@@ -10,9 +10,9 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from pydantic import BaseModel
 
-from remote_client._schema.convert import Converters
-from remote_client._schema.pools import pool_of
-from remote_client._schema.reflected import describe
+from remote_client._schema.protobuf.converters import Converters
+from remote_client._schema.protobuf.pools import pool_of
+from remote_client._schema.protobuf.services import describe
 from tests.support.protobuf import can_be_field
 
 from .library import add_field

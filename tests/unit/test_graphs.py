@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from remote_client._schema.graphs import Groups
+from remote_client._schema.type_order import Groups
 
 
 def groups(graph: dict[str, str], *starts: str) -> list[str]:

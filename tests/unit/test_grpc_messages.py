@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remote_client._transport.edge import Answer
-from remote_client._transport.grpc.heads import Field, Head
+from remote_client._transport.grpc.headers import Field, Head
 from remote_client._transport.grpc.messages import (
     CODES,
     RESET_CODES,
@@ -28,6 +27,7 @@ from remote_client._transport.grpc.messages import (
     read_metadata,
     read_trailers,
 )
+from remote_client._transport.http_errors import Answer
 
 MIB = 1 << 20
 OK = ((":status", "200"), ("content-type", "application/grpc"))

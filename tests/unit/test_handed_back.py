@@ -13,9 +13,9 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from remote_client._body import Body
-from remote_client._schema.fields import is_map, is_repeated, map_entry
-from remote_client._schema.openapi import describe
+from remote_client._objects.content import Body
+from remote_client._schema.openapi.document import describe
+from remote_client._schema.protobuf.fields import is_map, is_repeated, map_entry
 
 from .documents import COMPLETE
 from .library import ECHO, INTEGERS, REQUEST, ZOO, encode

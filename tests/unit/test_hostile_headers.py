@@ -10,8 +10,8 @@ import pytest
 from grpc.aio import AioRpcError, Metadata
 
 from remote_client import RemoteClient
-from remote_client._body import Body
-from remote_client._transport.base import Call
+from remote_client._objects.content import Body
+from remote_client._transport.call import Call
 from remote_client._transport.engines.grpcio import failure_of
 from remote_client._transport.http import requests
 from remote_client._transport.http.requests import as_answer

@@ -9,7 +9,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha import reflection_pb2
 
 from remote_client._schema.budget import MAX_NAME, Budget, LateDescriptionError
-from remote_client._schema.reflection import ReflectionReader
+from remote_client._schema.protobuf.reflection import ReflectionReader
 from remote_client.errors import SchemaError
 from tests.support.growth import calls, exponent
 from tests.support.proc import forget_peak, peak

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from remote_client import sync
-from remote_client._html import DEPTH, ITEMS, ROWS, TEXT, table
-from remote_client._mirror import Blocking
-from remote_client._schema.info import ModelInfo, RuntimeInfo
-from remote_client._schema.openapi import describe
+from remote_client._client.jobs import JobInfo, JobStatus, PredictionJob, TrainingJob
+from remote_client._client.module import construct_remote_module_class
+from remote_client._client.module_config import RemoteModuleConfig
+from remote_client._schema.openapi.document import describe
+from remote_client._schema.runtime_info import ModelInfo, RuntimeInfo
+from remote_client._text.tables import DEPTH, ITEMS, ROWS, TEXT, table
 from remote_client.errors import InputError, InternalError, JobFailedError, RemoteClientError
-from remote_client.jobs import JobInfo, JobStatus, PredictionJob, TrainingJob
-from remote_client.module import construct_remote_module_class
-from remote_client.module_config import RemoteModuleConfig
 from remote_client.settings import ConnectionInfo
+from remote_client.sync._facade import Blocking
 from tests.unit.documents import COMPLETE
 from tests.unit.library import DESCRIPTION, Zoo
 

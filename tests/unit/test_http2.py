@@ -52,7 +52,7 @@ from remote_client._transport.grpc.frames import (
     WINDOW_UPDATE,
     frame,
 )
-from remote_client._transport.grpc.heads import encode
+from remote_client._transport.grpc.headers import encode
 from remote_client._transport.grpc.http2 import (
     CONNECTION_WINDOW,
     DEFAULT_WINDOW,

@@ -38,7 +38,7 @@ from remote_client._transport.grpc.events import (
     TrailersReceived,
 )
 from remote_client._transport.grpc.frames import CANCEL, GOAWAY, REFUSED_STREAM, WINDOW_UPDATE, frame
-from remote_client._transport.grpc.heads import HeadDecoder, MalformedBlockError, encode
+from remote_client._transport.grpc.headers import HeadDecoder, MalformedBlockError, encode
 from remote_client._transport.grpc.http2 import OUR_FRAME_SIZE, Http2
 from tests.support.h2_model import HEAD, REQUEST, Clock, Peer, exchange, footprint, frames, request, settings, started
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remote_client._schema.identifiers import Identifiers, attributes_of, is_identifier, is_name
-from remote_client._schema.openapi import describe
+from remote_client._schema.openapi.document import describe
 
 from .documents import document
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.edge import NO_ROUTE
+from remote_client._client.stale_schemas import outdated, redeployed
+from remote_client._transport.http_errors import NO_ROUTE
 from remote_client.errors import (
     InternalError,
     InvalidArgumentError,
@@ -15,7 +16,6 @@ from remote_client.errors import (
     RemoteCallError,
     UnimplementedError,
 )
-from remote_client.interfaces import outdated, redeployed
 
 MISSING = "SampleModule.run() missing 1 required positional argument: 'sample_input'"
 UNEXPECTED = "SampleModule.run() got an unexpected keyword argument 'throw'"

@@ -22,12 +22,14 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from remote_client import RemoteClient, ServiceDescription, sync
-from remote_client._schema import openapi, pools, reflected
-from remote_client._schema.late import LateRPCDescriptor, LateTypes
+from remote_client._client.introspection import description_of
+from remote_client._client.module import construct_remote_module_class
+from remote_client._schema.late_methods import LateRPCDescriptor, LateTypes
+from remote_client._schema.openapi import document as openapi
+from remote_client._schema.protobuf import pools
+from remote_client._schema.protobuf import services as reflected
+from remote_client._stubs.writer import write
 from remote_client.errors import SchemaError
-from remote_client.module import construct_remote_module_class
-from remote_client.reading import description_of
-from remote_client.stubs import write
 from tests.support.script import python
 from tests.support.stubs import imported
 from tests.support.task_library import DATA, PACKAGE, task_document, task_files, task_set
@@ -300,7 +302,7 @@ async def test_a_pickle_of_a_model_parses_nothing(library: Library) -> None:
 
 UNPICKLES = """
 import inspect, pickle, sys
-from remote_client._schema.late import LateRPCDescriptor
+from remote_client._schema.late_methods import LateRPCDescriptor
 module = pickle.loads(bytes.fromhex(sys.argv[1]))
 print(inspect.signature(module.run_number3))
 methods = [each for _, rpcs in module.config.task_methods for each in rpcs]
@@ -328,7 +330,7 @@ def test_a_method_has_no_other_attributes(library: Library) -> None:
 
 FORKS = """
 import os, sys, threading
-from remote_client._schema import reflected
+from remote_client._schema.protobuf import services as reflected
 from tests.support.task_library import task_set
 
 description = reflected.describe_set(task_set(60))

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 
-from remote_client._schema import learned, openapi, reflected
+from remote_client._schema import learned_types as learned
 from remote_client._schema.budget import Budget
+from remote_client._schema.openapi import document as openapi
+from remote_client._schema.protobuf import services as reflected
 from remote_client._schema.rpc import ServiceDescription
 from tests.support.wire_library import INFO_SERVICE, SERVICE, add_field, add_map, library_files
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._schema.info import read_models
+from remote_client._schema.runtime_info import read_models
 from tests.support.growth import calls, exponent
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.base import ByteStream, Call, Transport
+from remote_client._transport.call import ByteStream, Call, Transport
 from remote_client._transport.manager import ConnectionManager
 from remote_client.errors import ClosedError, RemoteClientError, UnavailableError, WrongLoopError
 from tests.support.clock import Hours, Stopwatch

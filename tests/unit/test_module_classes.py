@@ -11,7 +11,7 @@ import pytest
 
 from remote_client import RemoteModelInitializer, RemoteModuleBase, RemoteModuleConfig, construct_remote_module_class
 from remote_client import sync as blocking
-from remote_client._schema import reflected
+from remote_client._schema.protobuf import services as reflected
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.declare import module, taskmethod
 from remote_client.settings import ConnectionInfo, Protocol

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from remote_client._body import Body
-from remote_client._schema.multipart import LARGE
-from remote_client._schema.openapi import describe
+from remote_client._objects.content import Body
+from remote_client._schema.openapi.document import describe
+from remote_client._schema.openapi.multipart import LARGE
 from tests.unit.documents import COMPLETE
 
 DESCRIPTION = describe(COMPLETE)

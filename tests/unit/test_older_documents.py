@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from remote_client._schema.json_types import bare
-from remote_client._schema.multipart import LARGE
-from remote_client._schema.openapi import describe
+from remote_client._schema.openapi.document import describe
+from remote_client._schema.openapi.multipart import LARGE
+from remote_client._schema.openapi.types import bare
 from remote_client._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 
 from .documents import CAIKIT_026, COMPLETE

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from remote_client._schema.openapi import describe
+from remote_client._schema.openapi.document import describe
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.errors import SchemaError
 from tests.unit.documents import COMPLETE, DANGLING, document

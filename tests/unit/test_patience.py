@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from remote_client import patience
+from remote_client._client import silent_servers as patience
+from remote_client._client.silent_servers import LONG, SHORT, Rule, Said, first, for_all, for_any, for_first, for_next
 from remote_client.errors import InputError, NotFoundError, UnavailableError
-from remote_client.patience import LONG, SHORT, Rule, Said, first, for_all, for_any, for_first, for_next
 
 NOTHING, AILING, YES, NO = Said
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from remote_client import errors
+from remote_client._client.module import _NoStreamedInputError
 from remote_client.errors import (
     JobFailedError,
     NotFoundError,
@@ -20,7 +21,6 @@ from remote_client.errors import (
     RemoteClientError,
     UnavailableError,
 )
-from remote_client.module import _NoStreamedInputError
 
 KINDS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, RemoteClientError)]
 PROTOCOLS = range(2, pickle.HIGHEST_PROTOCOL + 1)

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from remote_client import RemoteClient
-from remote_client._schema import proto_files
+from remote_client._schema.protobuf import proto_files
 from remote_client._schema.schema_file import read_schema
 from remote_client.errors import ConfigurationError
 

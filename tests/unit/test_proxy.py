@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remote_client import ConnectionInfo, RemoteClient, RemoteModelFinder
-from remote_client._proxy import Proxy
+from remote_client._client.configuration import remote_finders
+from remote_client._settings.proxies import Proxy
 from remote_client._transport.engine import choose_engine
 from remote_client._transport.engines.grpcio_channel import _options as channel_options
 from remote_client._transport.net.proxy import (
@@ -27,11 +28,7 @@ from remote_client._transport.net.proxy import (
     is_excluded,
     proxy_for,
 )
-from remote_client.configuration import remote_finders
-from remote_client.errors import (
-    ConfigurationError,
-    PicklingError,
-)
+from remote_client.errors import ConfigurationError, PicklingError
 from remote_client.sync import RemoteClient as BlockingClient
 
 SECRET = "s3cret-of-the-proxy"

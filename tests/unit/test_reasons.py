@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from remote_client._html import LINES, table
-from remote_client._schema.openapi import describe
+from remote_client._client.jobs import JobInfo, JobStatus
+from remote_client._schema.openapi.document import describe
+from remote_client._text.tables import LINES, table
 from remote_client.errors import JobCancelledError, JobFailedError, RemoteClientError, clean_lines
-from remote_client.jobs import JobInfo, JobStatus
 from tests.unit.documents import document
 
 TRACEBACK = (

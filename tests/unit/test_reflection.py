@@ -9,8 +9,8 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha import reflection_pb2
 
 from remote_client._schema.budget import Budget
-from remote_client._schema.reflected import describe, describe_told
-from remote_client._schema.reflection import ReflectionReader
+from remote_client._schema.protobuf.reflection import ReflectionReader
+from remote_client._schema.protobuf.services import describe, describe_told
 from remote_client.errors import SchemaError
 
 from .library import library

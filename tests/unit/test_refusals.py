@@ -6,6 +6,14 @@ from typing import Any
 
 import pytest
 
+from remote_client._client.schema_refusals import (
+    AbsentDescriptionError,
+    BusyDescriptionError,
+    DeniedDescriptionError,
+    ResetDescriptionError,
+    UnauthenticatedDescriptionError,
+    raise_refusal,
+)
 from remote_client._schema.budget import LateDescriptionError
 from remote_client.errors import (
     CallCancelledError,
@@ -25,14 +33,6 @@ from remote_client.errors import (
     UnavailableError,
     UnimplementedError,
     UnknownError,
-)
-from remote_client.refusals import (
-    AbsentDescriptionError,
-    BusyDescriptionError,
-    DeniedDescriptionError,
-    ResetDescriptionError,
-    UnauthenticatedDescriptionError,
-    raise_refusal,
 )
 
 PATH = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"

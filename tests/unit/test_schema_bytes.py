@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
-from remote_client._schema import openapi, reflected
+from remote_client._client.introspection import description_of
+from remote_client._schema.openapi import document as openapi
+from remote_client._schema.protobuf import services as reflected
 from remote_client._schema.rpc import ServiceDescription
 from remote_client._schema.schema_bytes import schema_bytes
 from remote_client._schema.schema_file import read_schema
 from remote_client.errors import SchemaError
-from remote_client.reading import description_of
 from remote_client.settings import Protocol
 from tests.support.wire_library import INFO_SERVICE, SERVICE, library_files
 from tests.support.wire_schema import document

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from remote_client._schema.budget import Budget
-from remote_client._schema.fields import either
+from remote_client._schema.protobuf.fields import either
 from remote_client.errors import SchemaError
 from tests.support import large_documents
 from tests.support.growth import calls, exponent

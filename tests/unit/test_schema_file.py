@@ -11,10 +11,10 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from remote_client import RemoteClient, sync
+from remote_client._client.finder import RemoteModelFinder
+from remote_client._client.introspection import description_of
 from remote_client._schema.schema_file import read_schema
 from remote_client.errors import ConfigurationError, SchemaError
-from remote_client.finder import RemoteModelFinder
-from remote_client.reading import description_of
 from tests.support.wire_schema import descriptor_set, document
 
 GRPC, HTTP = "localhost:1", "http://localhost:1"

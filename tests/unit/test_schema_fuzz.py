@@ -15,12 +15,13 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from remote_client._schema import openapi, reflected
 from remote_client._schema.budget import Budget
+from remote_client._schema.openapi import document as openapi
+from remote_client._schema.protobuf import services as reflected
 from remote_client._schema.rpc import ServiceDescription
+from remote_client._stubs.writer import write
 from remote_client.errors import SchemaError
 from remote_client.settings import Protocol
-from remote_client.stubs import write
 from tests.support import random_schemas
 from tests.support.stubs import check_declarations, check_only_defines, imported
 

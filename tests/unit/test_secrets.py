@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from remote_client import _secrets
-from remote_client._secrets import because, forget, redacted
+from remote_client._text import redaction as _secrets
+from remote_client._text.redaction import because, forget, redacted
 from remote_client.errors import InputError, UnavailableError
 
 BLOB = b"\x00bin\xff"

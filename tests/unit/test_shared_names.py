@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from remote_client import RemoteModuleBase, RemoteModuleConfig, construct_remote_module_class
-from remote_client._schema import openapi, reflected
+from remote_client._client.training import choose
+from remote_client._schema.openapi import document as openapi
+from remote_client._schema.protobuf import services as reflected
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.declare import module, taskmethod
 from remote_client.errors import InputError
 from remote_client.settings import ConnectionInfo, Protocol
-from remote_client.training import choose
 from tests.support.shared_names import document, services
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._schema.reflected import describe
+from remote_client._schema.protobuf.services import describe
 from remote_client.errors import InputError, SchemaError
 
 from .library import DESCRIPTION, ECHO, METHODS, Zoo, library

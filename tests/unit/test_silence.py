@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from remote_client._transport.net.silence import IS_KNOWN, Peer, Silence, Unanswered, probe, unanswered
+from remote_client._transport.net.silent_peers import IS_KNOWN, Peer, Silence, Unanswered, probe, unanswered
 
 QUIET = Unanswered(waits=False, heard_ago=100.0)
 

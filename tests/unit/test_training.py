@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
+from remote_client._client.jobs import JobInfo, JobStatus
+from remote_client._client.module_config import RemoteModuleConfig
+from remote_client._client.training import choose, doc_of, signature_of
 from remote_client._schema import names
-from remote_client._schema.openapi import describe
-from remote_client._schema.sources import as_source
+from remote_client._schema.openapi.document import describe
+from remote_client._schema.training_data import as_source
 from remote_client.errors import InputError
-from remote_client.jobs import JobInfo, JobStatus
-from remote_client.module_config import RemoteModuleConfig
 from remote_client.settings import ConnectionInfo
-from remote_client.training import choose, doc_of, signature_of
 from tests.unit.documents import COMPLETE, DANGLING
 
 ROWS = [{"name": "a"}]

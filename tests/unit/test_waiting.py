@@ -10,6 +10,13 @@ from math import inf
 
 import pytest
 
+from remote_client._client.job_polling import Pace, Polling, Waiting, is_transient
+from remote_client._client.schema_refusals import (
+    AbsentDescriptionError,
+    BusyDescriptionError,
+    DeniedDescriptionError,
+    ResetDescriptionError,
+)
 from remote_client._schema.budget import LateDescriptionError
 from remote_client.errors import (
     CallCancelledError,
@@ -27,13 +34,6 @@ from remote_client.errors import (
     UnimplementedError,
     http_error_class,
 )
-from remote_client.refusals import (
-    AbsentDescriptionError,
-    BusyDescriptionError,
-    DeniedDescriptionError,
-    ResetDescriptionError,
-)
-from remote_client.waiting import Pace, Polling, Waiting, is_transient
 
 
 def pushed(seconds: float) -> UnavailableError:

@@ -8,9 +8,9 @@ from typing import Any
 
 import grpc.aio
 
-from remote_client._loop_thread import run
 from remote_client._transport.manager import open_connections
-from remote_client.sync import wrapped
+from remote_client.sync._loop_thread import run
+from remote_client.sync._twins import wrapped
 from tests.support.wire import WireServer, raw_module
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from remote_client.client import RemoteClient
+from remote_client._client.client import RemoteClient
 from tests.support.wire import WireServer
 
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from remote_client import RemoteClient, reading, sync
-from remote_client._schema import openapi, reflected
+from remote_client import RemoteClient, sync
+from remote_client._client import introspection as reading
+from remote_client._schema.openapi import document as openapi
+from remote_client._schema.protobuf import services as reflected
 from remote_client.errors import ClosedError, DeadlineExceededError, InputError
 from tests.support.http_wire import HttpWire
 from tests.support.wire import ROOT, WireServer, raw_module

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from remote_client._cli.main import main
 from remote_client._schema.schema_file import SchemaFile, read_schema
-from remote_client.cli import main
 from tests.support.http_wire import HttpWire
 from tests.support.wire import ServerProcess, WireServer
 

@@ -23,7 +23,9 @@ from remote_client import (
     RemoteModuleConfig,
     sync,
 )
+from remote_client._client.introspection import description_of
 from remote_client._schema.schema_file import read_schema
+from remote_client._stubs.writer import write
 from remote_client.declare import module, registry, taskmethod
 from remote_client.errors import (
     ConfigurationError,
@@ -32,8 +34,6 @@ from remote_client.errors import (
     SchemaUnavailableError,
     UnavailableError,
 )
-from remote_client.reading import description_of
-from remote_client.stubs import write
 from tests.support.edge import Edge, edge
 from tests.support.http_wire import HttpWire, models
 from tests.support.stubs import imported

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from remote_client.client import RemoteClient
+from remote_client._client.client import RemoteClient
+from remote_client._client.finder import RemoteModelFinder
 from remote_client.errors import (
     InputError,
     InvalidResponseError,
@@ -19,7 +20,6 @@ from remote_client.errors import (
     UnavailableError,
     UnimplementedError,
 )
-from remote_client.finder import RemoteModelFinder
 from remote_client.settings import ConnectionInfo, FinderConfig
 from tests.support.clock import Stopwatch
 from tests.support.wire import WireServer

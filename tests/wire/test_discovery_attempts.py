@@ -10,15 +10,11 @@ from typing import Any
 
 import pytest
 
-from remote_client import RemoteClient, finder, sync
-from remote_client.errors import (
-    DeadlineExceededError,
-    PermissionDeniedError,
-    SchemaError,
-    UnavailableError,
-)
+from remote_client import RemoteClient, sync
+from remote_client._client import finder
+from remote_client._client.jobs import JobStatus
+from remote_client.errors import DeadlineExceededError, PermissionDeniedError, SchemaError, UnavailableError
 from remote_client.hooks import AttemptFailed, CallEnded
-from remote_client.jobs import JobStatus
 from tests.support import http_server
 from tests.support.http_wire import RESET, HttpWire, answer
 from tests.support.http_wire import models as http_models

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import trustme
 
-from remote_client._transport.base import Call
+from remote_client._calls.caller import Caller, RemoteStream
+from remote_client._transport.call import Call
 from remote_client._transport.grpc import exchange
 from remote_client._transport.grpc.frames import REFUSED_STREAM
 from remote_client._transport.manager import open_connections
-from remote_client._transport.net.dial import connect, resolve
+from remote_client._transport.net.connect import connect, resolve
 from remote_client._transport.net.tls import tls_context
-from remote_client.calls import Caller, RemoteStream
 from remote_client.errors import ClosedError, DeadlineExceededError, ResourceExhaustedError, UnavailableError
 from remote_client.settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, RetryPolicy
 from tests.support import http2 as raw

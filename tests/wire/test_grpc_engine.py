@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.base import ByteStream, Call
+from remote_client._transport.call import ByteStream, Call
 from remote_client._transport.engine import GrpcOptions
 from remote_client._transport.grpc import http2
 from remote_client._transport.grpc.frames import CANCEL, ENHANCE_YOUR_CALM, REFUSED_STREAM

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 
-from remote_client.client import RemoteClient
+from remote_client._client.client import RemoteClient
 from remote_client.errors import DeadlineExceededError, InputError, RemoteCallError, SchemaError, UnsupportedError
 from remote_client.settings import CallOptions
 from tests.support.wire import WireServer

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from remote_client import sync
-from remote_client.client import RemoteClient
+from remote_client._client.client import RemoteClient
 from remote_client.errors import RemoteClientError, SchemaError
 from tests.support.http_server import plain
 from tests.support.http_wire import CLOSE, HttpWire, repeat, send

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
-from remote_client import RemoteClient, reading, sync
-from remote_client._schema import openapi
+from remote_client import RemoteClient, sync
+from remote_client._client import introspection as reading
+from remote_client._client.single_flight import FORGOTTEN
 from remote_client._schema.budget import Budget
+from remote_client._schema.openapi import document as openapi
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.errors import DeadlineExceededError, ModelNotFoundError, SchemaError
-from remote_client.flights import FORGOTTEN
 from tests.support.http_wire import KEEP, HttpWire, chunk, drip, head, repeat, send
 from tests.support.proc import forget_peak, peak
 from tests.support.protobuf_wire import listing

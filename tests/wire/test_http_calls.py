@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from remote_client.client import RemoteClient
+from remote_client._client.client import RemoteClient
 from remote_client.errors import InputError, RemoteCallError
 from remote_client.settings import CallOptions
 from tests.support.http_wire import (

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from remote_client.client import RemoteClient
+from remote_client._client.client import RemoteClient
 from remote_client.errors import ClosedError, WrongLoopError
 from remote_client.settings import ConnectionTlsInfo
 from tests.support.http_wire import HttpWire as Wire

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from remote_client.client import RemoteClient
+from remote_client._client.client import RemoteClient
 from remote_client.errors import (
     ClosedError,
     DeadlineExceededError,

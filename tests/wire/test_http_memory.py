@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.base import Call
+from remote_client._transport.call import Call
 from remote_client._transport.http.errors import problem
 from remote_client._transport.http.transport import HttpTransport
 from remote_client.errors import ClosedError, RemoteCallError

@@ -11,13 +11,8 @@ from typing import Any
 
 import pytest
 
-from remote_client.client import RemoteClient
-from remote_client.errors import (
-    DeadlineExceededError,
-    RemoteCallError,
-    StreamTruncatedError,
-    UnavailableError,
-)
+from remote_client._client.client import RemoteClient
+from remote_client.errors import DeadlineExceededError, RemoteCallError, StreamTruncatedError, UnavailableError
 from tests.support.clock import Stopwatch
 from tests.support.http_wire import CLOSE, RESET, Step, answer, http_module, send, sleep
 from tests.support.http_wire import HttpWire as Wire

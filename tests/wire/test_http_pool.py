@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from remote_client._client.client import RemoteClient
 from remote_client._transport.http import pool as http_pool
 from remote_client._transport.http.errors import UnaskedError
 from remote_client._transport.http.pool import Pool
 from remote_client._transport.http.stream import MAX_HELD
 from remote_client._transport.net.proxy import ProxyError
-from remote_client.client import RemoteClient
 from remote_client.errors import DeadlineExceededError, InvalidResponseError, RemoteCallError, UnavailableError
 from remote_client.settings import ConnectionTlsInfo
 from tests.support.clock import Stopwatch

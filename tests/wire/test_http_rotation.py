@@ -12,9 +12,9 @@ import httpx
 import pytest
 import respx
 
+from remote_client._client.client import RemoteClient
 from remote_client._transport.http.transport import HttpTransport
 from remote_client._transport.manager import ConnectionManager, open_connections
-from remote_client.client import RemoteClient
 from remote_client.errors import (
     ClosedError,
     ConfigurationError,

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from remote_client._schema import openapi
-from remote_client.client import RemoteClient
+from remote_client._client.client import RemoteClient
+from remote_client._schema.openapi import document as openapi
 from remote_client.errors import InputError, InvalidResponseError, RemoteClientError, SchemaError
 from tests.support import http_server
 from tests.support.clock import Stopwatch

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import trustme
 
+from remote_client._client.client import RemoteClient
 from remote_client._transport.net.tls import tls_context
-from remote_client.client import RemoteClient
 from remote_client.errors import RemoteCallError, RemoteClientError, TlsError, UnavailableError
 from remote_client.settings import ConnectionTlsInfo
 from tests.support.clock import Stopwatch

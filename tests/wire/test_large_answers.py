@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from remote_client.calls import LARGE
+from remote_client._calls.caller import LARGE
 from remote_client.errors import InvalidResponseError
 from tests.support.clock import longest_stall
 from tests.support.wire import RawCodec

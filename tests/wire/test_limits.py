@@ -8,12 +8,7 @@ from typing import Any
 
 import pytest
 
-from remote_client.errors import (
-    DeadlineExceededError,
-    RemoteCallError,
-    ResourceExhaustedError,
-    ResponseTooLargeError,
-)
+from remote_client.errors import DeadlineExceededError, RemoteCallError, ResourceExhaustedError, ResponseTooLargeError
 from remote_client.settings import CallOptions
 from tests.support.clock import Stopwatch
 from tests.support.proc import forget_peak, peak

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.base import Transport
+from remote_client._transport.call import Transport
 from remote_client.errors import RemoteCallError
 from tests.support.proc import resident
 from tests.support.wire import WireServer, open_files, settled

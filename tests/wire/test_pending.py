@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from remote_client.client import RemoteClient
+from remote_client._client.client import RemoteClient
 from remote_client.errors import CallCancelledError, ConfigurationError, DeadlineExceededError
 from remote_client.settings import CallOptions, ConnectionInfo, RetryPolicy
 from tests.support.http_wire import HttpWire, http_module

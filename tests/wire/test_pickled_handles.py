@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from remote_client import RemoteClient, RemoteModelInitializer, _shared
+from remote_client import RemoteClient, RemoteModelInitializer
 from remote_client import sync as blocking
+from remote_client._client import shared_connections as _shared
 from remote_client.errors import SchemaError
 from tests.support.http_wire import HttpWire
 from tests.support.wire import WireServer

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.base import Transport
+from remote_client._transport.call import Transport
 from remote_client._transport.manager import ConnectionManager, open_connections
 from tests.support.clock import Hours
 from tests.support.proxy import Proxy

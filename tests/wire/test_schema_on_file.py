@@ -13,6 +13,8 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from remote_client import RemoteClient, sync
+from remote_client._client.finder import RemoteModelFinder
+from remote_client._client.initializer import RemoteModelInitializer
 from remote_client.errors import (
     ClosedError,
     InputError,
@@ -21,8 +23,6 @@ from remote_client.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from remote_client.finder import RemoteModelFinder
-from remote_client.initializer import RemoteModelInitializer
 from tests.support.edge import edge
 from tests.support.http_wire import HttpWire
 from tests.support.wire import ServerProcess, WireServer

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from remote_client import RemoteClient, reading
+from remote_client import RemoteClient
+from remote_client._client import introspection as reading
 from remote_client._schema.rpc import ServiceDescription
 from tests.support.http_wire import HttpWire
 from tests.support.wire import WireServer

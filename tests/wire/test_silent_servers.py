@@ -1,4 +1,4 @@
-"""One silent server never holds up what others can answer; `remote_client.patience` has the rule.
+"""One silent server never holds up what others can answer; `remote_client._client.silent_servers` has the rule.
 
 Nothing here takes time of its own: the client's patience is a moment, and a silent server outlasts the test.
 """
@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from remote_client import RemoteClient, finder, patience, sync
+from remote_client import RemoteClient, sync
+from remote_client._client import finder
+from remote_client._client import silent_servers as patience
+from remote_client._client.jobs import JobStatus
 from remote_client._transport.http import pool
 from remote_client.errors import ClosedError, DeadlineExceededError, ModelNotFoundError, UnavailableError
 from remote_client.hooks import CallEnded
-from remote_client.jobs import JobStatus
 from remote_client.settings import ConnectionInfo, Protocol
 from tests.support.http_server import models as http_models
 from tests.support.http_server import openapi

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from remote_client import RemoteModuleBase
+from remote_client._client.module import construct_remote_module_class
 from remote_client._schema.rpc import JobMethods, RemoteRPCDescriptor
 from remote_client.errors import (
     ClosedError,
@@ -19,7 +20,6 @@ from remote_client.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
-from remote_client.module import construct_remote_module_class
 from tests.support.http_wire import CLOSE, RESET, HttpWire, Step, answer, http_module, send, sleep
 from tests.support.proxy import Proxy
 from tests.support.wire import WireServer, raw_module

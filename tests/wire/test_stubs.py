@@ -11,8 +11,8 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from remote_client import RemoteClient
-from remote_client.cli import main
-from remote_client.stubs import write
+from remote_client._cli.main import main
+from remote_client._stubs.writer import write
 from tests.support.http_wire import HttpWire, models
 from tests.support.odd_schemas import BUSY, HARM, MEMBERS, add, add_enum, objects, operation
 from tests.support.stubs import check_only_defines, imported

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from remote_client._transport.net import sockets
-from remote_client._transport.net.silence import Unanswered
+from remote_client._transport.net.silent_peers import Unanswered
 from remote_client.errors import DeadlineExceededError
 from remote_client.settings import CallOptions, ConnectionInfo
 from tests.support.h2_model import Received

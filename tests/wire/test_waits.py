@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from remote_client import RemoteClient
+from remote_client._client.jobs import JobStatus
 from remote_client.errors import (
     InternalError,
     JobFailedError,
@@ -18,7 +19,6 @@ from remote_client.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from remote_client.jobs import JobStatus
 from tests.support import http_server
 from tests.support.http_wire import RESET, HttpWire
 

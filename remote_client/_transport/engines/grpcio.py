@@ -16,8 +16,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from ..._durations import lasting
-from ..._secrets import because, redacted
+from ..._settings.durations import lasting
+from ..._text.redaction import because, redacted
 from ...errors import (
     DeadlineExceededError,
     InvalidResponseError,
@@ -31,11 +31,11 @@ from ...errors import (
     error_class,
 )
 from ...settings import ConnectionInfo
-from ..base import RAISE_LIMIT, RUNTIMES_LIMIT, Answered, ByteStream, Call, Transport
+from ..call import RAISE_LIMIT, RUNTIMES_LIMIT, Answered, ByteStream, Call, Transport
 from ..deadlines import Deadlines
-from ..edge import RUNTIMES_OWN, SILENCED, Answer, answer_error, idle_class, reset_reason, status_advice
+from ..http_errors import RUNTIMES_OWN, SILENCED, Answer, answer_error, idle_class, reset_reason, status_advice
+from ..net.connect import proxy_refusal
 from ..net.diagnosis import closed_early, closed_in_handshake, speaks_http1, tls_words
-from ..net.dial import proxy_refusal
 from ..net.proxy import hint
 from ..net.sockets import close_at_end
 from ..retry import pushback_ms

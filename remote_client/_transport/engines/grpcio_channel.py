@@ -15,8 +15,8 @@ import grpc.aio
 
 from ...errors import ConfigurationError, ForkedError, TlsError
 from ...settings import ConnectionInfo, ConnectionTlsInfo
-from ..base import MAX_RESPONSE_SIZE
-from ..net.dial import may_have_several
+from ..call import MAX_RESPONSE_SIZE
+from ..net.connect import may_have_several
 from ..net.proxy import grpc_core_exception, proxy_for
 from ..net.tls import Versions, made_of, trust_store_version, trusted_certificates
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
-from ..base import Answered, ByteStream, Call, close_input
+from ..call import Answered, ByteStream, Call, close_input
 from ..deadlines import Deadlines
 
 if TYPE_CHECKING:

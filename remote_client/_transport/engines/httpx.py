@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, NoReturn, Self
 
-from ..._secrets import because, causes, redacted
+from ..._text.redaction import because, causes, redacted
 from ...errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -24,8 +24,7 @@ from ...errors import (
     UnavailableError,
 )
 from ...settings import ConnectionInfo
-from ..base import Answered, ByteStream, Call, Transport
-from ..edge import MAX_ERROR_SIZE, PATIENCE
+from ..call import Answered, ByteStream, Call, Transport
 from ..engine import AsyncTransport
 from ..http.errors import cut, late, late_as_a_whole, problem, too_large, unreadable
 from ..http.requests import (
@@ -42,6 +41,7 @@ from ..http.requests import (
 )
 from ..http.sse import LOST_WITHIN, UNFRAMED, EventReader, says_it_is_last
 from ..http.transport import answer_limit
+from ..http_errors import MAX_ERROR_SIZE, PATIENCE
 from .httpx_library import library_of
 
 _JSON = "application/json"

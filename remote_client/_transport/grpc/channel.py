@@ -12,10 +12,10 @@ from ...errors import ConfigurationError, RemoteCallError, RemoteClientError, Tl
 from ...settings import ConnectionInfo
 from ..engine import GrpcOptions, Policy
 from ..net.backoff import Backoff
+from ..net.connect import Address, connect, connect_error, resolve
 from ..net.diagnosis import closed_early, dial_error, no_http2
-from ..net.dial import Address, connect, connect_error, resolve
 from ..net.proxy import Route
-from ..net.silence import DOUBTED_AFTER
+from ..net.silent_peers import DOUBTED_AFTER
 from ..net.tls import tls_context
 from .connection import GrpcConnection
 from .endpoints import Group, group, policy_for

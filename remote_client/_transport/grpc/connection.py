@@ -7,9 +7,9 @@ from copy import copy
 from typing import TYPE_CHECKING, cast
 
 from ...errors import RemoteCallError, TlsError, UnavailableError
-from ..edge import pings_advice
+from ..http_errors import pings_advice
 from ..net.diagnosis import closed_early, is_tls_failure, tls_words, wrong_peer
-from ..net.silence import Peer
+from ..net.silent_peers import Peer
 from .events import (
     Broken,
     DataReceived,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..engine import Policy
-from ..net.dial import Address, may_have_several
+from ..net.connect import Address, may_have_several
 
 Group = tuple[Address, ...]
 """Addresses that share one connection: the first that answers."""

@@ -6,7 +6,7 @@ from collections import deque
 from enum import Enum, auto
 from typing import Any
 
-from .heads import Head
+from .headers import Head
 
 FIRST_WINDOW, LAST_WINDOW = 256 << 10, 8 << 20
 """Bytes the peer may send on a stream before its reader took them: at first, and for a reader that keeps up."""

@@ -6,8 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from ..._durations import lasting
-from ..._secrets import redacted
+from ..._settings.durations import lasting
+from ..._text.redaction import redacted
 from ...errors import (
     CallCancelledError,
     DeadlineExceededError,
@@ -18,8 +18,8 @@ from ...errors import (
     UnavailableError,
     error_class,
 )
-from ..base import RAISE_LIMIT, RUNTIMES_LIMIT, Answered, Call
-from ..edge import (
+from ..call import RAISE_LIMIT, RUNTIMES_LIMIT, Answered, Call
+from ..http_errors import (
     MAX_ERROR_SIZE,
     PATIENCE,
     RUNTIMES_OWN,
@@ -33,7 +33,7 @@ from ..edge import (
 from ..retry import pushback_ms
 from .events import Stream
 from .frames import error_name
-from .heads import Head
+from .headers import Head
 from .messages import RESET_CODES, MessageError, MessageReader, Status, read_head, read_trailers
 from .requests import Block
 

@@ -62,7 +62,7 @@ from .frames import (
     WORD,
     frame,
 )
-from .heads import Head, HeadDecoder, MalformedBlockError
+from .headers import Head, HeadDecoder, MalformedBlockError
 
 DEFAULT_WINDOW = 65_535
 LARGEST_WINDOW = 2**31 - 1

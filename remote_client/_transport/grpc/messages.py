@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from math import ceil
 from urllib.parse import unquote_to_bytes
 
-from ..base import RawMetadata
-from ..edge import Answer, read_answer
-from .heads import Head
+from ..call import RawMetadata
+from ..http_errors import Answer, read_answer
+from .headers import Head
 
 CODES = (
     "OK",

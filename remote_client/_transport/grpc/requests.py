@@ -6,9 +6,9 @@ from functools import lru_cache
 
 from ..._version import __version__
 from ...settings import ConnectionInfo
-from ..base import Call, RawMetadata
+from ..call import Call, RawMetadata
 from ..engine import GrpcOptions
-from .heads import FIELD_OVERHEAD, encode, encode_request
+from .headers import FIELD_OVERHEAD, encode, encode_request
 from .messages import encode_metadata, encode_timeout
 
 Block = tuple[bytes, int]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 from ...errors import ConfigurationError, RemoteCallError, RemoteClientError, ResourceExhaustedError
 from ...settings import ConnectionInfo
-from ..base import Answered, ByteStream, Call, Transport
+from ..call import Answered, ByteStream, Call, Transport
 from ..deadlines import Deadlines
 from ..engine import GrpcOptions
 from ..net.diagnosis import again
@@ -16,10 +16,10 @@ from ..retry import NEVER
 from .channel import Channel, ServerMemory
 from .connection import GrpcConnection
 from .exchange import Exchange, UnaryExchange
-from .heads import FIELD_OVERHEAD
+from .headers import FIELD_OVERHEAD
 from .messages import frame_message
 from .requests import RequestHeads, timeout_block
-from .streaming import StreamExchange
+from .stream import StreamExchange
 
 __all__ = ["GrpcTransport", "ServerMemory"]
 

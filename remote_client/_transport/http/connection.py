@@ -6,7 +6,7 @@ import asyncio
 import errno
 from typing import TYPE_CHECKING, Any, cast
 
-from ..net.silence import Peer
+from ..net.silent_peers import Peer
 from .errors import UnaskedError
 from .http1 import Cut, End, Head, Http1, Malformed
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ..._durations import lasting
-from ..._secrets import because, redacted
+from ..._settings.durations import lasting
+from ..._text.redaction import because, redacted
 from ...errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -18,10 +18,10 @@ from ...errors import (
     TlsError,
     UnavailableError,
 )
-from ..base import RAISE_LIMIT, Call
-from ..edge import answer_error, event_error, read_answer
+from ..call import RAISE_LIMIT, Call
+from ..http_errors import answer_error, event_error, read_answer
+from ..net.connect import connect_error
 from ..net.diagnosis import again, closed_early, is_tls_failure, refuses_us, tls_words, wants_tls, wrong_peer
-from ..net.dial import connect_error
 from ..net.proxy import Route
 
 

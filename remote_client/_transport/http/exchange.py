@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 from ...errors import RemoteCallError, RemoteClientError
-from ..base import Answered, Call
-from ..edge import MAX_ERROR_SIZE, PATIENCE
+from ..call import Answered, Call
+from ..http_errors import MAX_ERROR_SIZE, PATIENCE
 from .errors import cut, late, lost, no_tls, not_connected, not_http, problem, too_large, unreadable
 from .http1 import Head, Malformed
 from .requests import as_answer, is_answer, is_compressed, is_cut

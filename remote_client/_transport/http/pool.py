@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..net.backoff import Backoff
+from ..net.connect import CONNECT_TIMEOUT, Address, connect, is_localhost, resolve
 from ..net.diagnosis import closed_early, dial_error
-from ..net.dial import CONNECT_TIMEOUT, Address, connect, is_localhost, resolve
 from ..net.proxy import Route
-from ..net.silence import DOUBTED_AFTER
+from ..net.silent_peers import DOUBTED_AFTER
 from ..net.tls import tls_context
 from .connection import HttpConnection
 

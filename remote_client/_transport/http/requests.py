@@ -11,12 +11,12 @@ from urllib.parse import quote
 
 from pydantic_core import from_json
 
-from ..._body import Body, Odd
-from ..._secrets import redacted
+from ..._objects.content import Body, Odd
+from ..._text.redaction import redacted
 from ...errors import UnsupportedError, clean
 from ...settings import ConnectionInfo
-from ..base import RawMetadata
-from ..edge import is_page
+from ..call import RawMetadata
+from ..http_errors import is_page
 
 _JSON = "application/json"
 _IS_JSON = re.compile(rb"application/(?:[^;]+\+)?json\b", re.IGNORECASE)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic_core import from_json
 
-from ..edge import SILENCED
+from ..http_errors import SILENCED
 
 LOST_WITHIN = f"the connection was lost before the stream had ended; {SILENCED}"
 UNFRAMED = (

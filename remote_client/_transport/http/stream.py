@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from ...errors import RemoteClientError, StreamTruncatedError, UnavailableError
-from ..base import Answered, ByteStream, Call
+from ..call import Answered, ByteStream, Call
 from .errors import late_as_a_whole, problem
 from .exchange import Exchange
 from .http1 import Head

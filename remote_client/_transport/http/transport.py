@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ...errors import RemoteClientError
 from ...settings import ConnectionInfo
-from ..base import MAX_RESPONSE_SIZE, Answered, ByteStream, Call, RawMetadata, Transport
+from ..call import MAX_RESPONSE_SIZE, Answered, ByteStream, Call, RawMetadata, Transport
 from ..deadlines import Deadlines
 from ..net.proxy import Route
 from .exchange import Exchange, UnaryExchange

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self, cast
 
-from ..._proxy import Proxy
-from ..._secrets import redacted
+from ..._settings.proxies import Proxy
+from ..._text.redaction import redacted
 from ...errors import ConfigurationError, clean
 from ...settings import ConnectionInfo, Protocol
 

@@ -12,9 +12,9 @@ import weakref
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from ... import _fork
+from ..._concurrency import fork as _fork
 from ...errors import ClosedError
-from .silence import IS_KNOWN, Peer, Silence, unanswered
+from .silent_peers import IS_KNOWN, Peer, Silence, unanswered
 
 _LOOK_INTERVAL = 0.5
 """Seconds between two looks for silent peers, as long as there are connections."""

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Callable
 from typing import TypeVar, cast
 
-from ..._proxy import Proxy
+from ..._settings.proxies import Proxy
 from ...errors import TlsError
 from ...settings import ConnectionTlsInfo
 from .proxy import ConnectReply, ProxyError, Route

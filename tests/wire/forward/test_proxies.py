@@ -14,11 +14,7 @@ import pytest
 
 from remote_client import RemoteClient
 from remote_client.auth import Credentials, OAuthClientCredentials
-from remote_client.errors import (
-    ConfigurationError,
-    UnauthenticatedError,
-    UnavailableError,
-)
+from remote_client.errors import ConfigurationError, UnauthenticatedError, UnavailableError
 from remote_client.settings import CallOptions
 from remote_client.sync import RemoteClient as BlockingClient
 from tests.support.forward_proxy import ForwardProxy

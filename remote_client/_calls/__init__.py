@@ -1,0 +1,1 @@
+"""One call: its record, its attempts, its answers."""

@@ -1,0 +1,159 @@
+"""caikit's configuration: which of its sections this client reads, and what the environment overrides."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import ConfigurationError, clean
+from ..settings import ConnectionInfo, ConnectionTlsInfo, FinderConfig
+
+REMOTE = "REMOTE"
+"""The type of a finder or initializer for models on other servers (caikit's `RemoteModelFinder.name`)."""
+
+_SCALARS = (str, int, float, bool)
+_NO_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
+"""What PyYAML raises for a text that is none: its own, and Python's for a 13th month, a wrong tag, deep nesting."""
+_MAX_DEPTH = 4
+"""How deep below a finder values can be overridden. Aliases of YAML can make a few lines deep without end."""
+
+
+def remote_finders(
+    config: str | os.PathLike[str] | Mapping[str, Any], environment: Mapping[str, str] | None = None
+) -> dict[str, FinderConfig]:
+    """The configurations of all remote finders by their names, in the order of the file.
+
+    Args:
+        config: a mapping, or the path of a YAML file; with `model_management`, or what is below it.
+        environment: what overrides it; the process's without it.
+
+    Raises:
+        ConfigurationError: a key is unknown, a value is wrong, or there is no remote finder.
+        OSError: the file cannot be read.
+    """
+    section = _section(config if isinstance(config, Mapping) else _read(config))
+    finders = section.get("finders")
+    if not isinstance(finders, Mapping):
+        close = difflib.get_close_matches("finders", map(str, section), n=1)
+        raise ConfigurationError(f"model_management: finders is missing{_hint(close)}")
+    found: dict[str, FinderConfig] = {}
+    for name, finder in finders.items():
+        where = f"model_management.finders.{name}"
+        if not isinstance(finder, Mapping) or "type" not in finder:
+            raise ConfigurationError(f"{where}: must be a mapping with type and config")
+        _refuse_unknown(where, finder, ("type", "config", "name"))
+        if finder["type"] != REMOTE:
+            continue  # caikit's own, for models of the process itself
+        given = finder.get("config") or {}
+        if not isinstance(given, Mapping):
+            raise ConfigurationError(f"{where}.config: must be a mapping")
+        values = _overridden(
+            _named(given),
+            f"{where}.config",
+            os.environ if environment is None else environment,
+        )
+        try:
+            found[str(name)] = FinderConfig(**values)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{where}.config: {error}") from None
+    if not found:
+        types = ", ".join(sorted({str(each["type"]) for each in finders.values()})) or "none"
+        raise ConfigurationError(f"model_management.finders: none is of the type {REMOTE}; there are {types}")
+    return found
+
+
+def _read(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+    try:
+        told = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except _NO_YAML as error:
+        raise ConfigurationError(f"{os.fspath(path)}: is no YAML: {_told(error)}") from None
+    if not isinstance(told, Mapping):
+        raise ConfigurationError(f"{os.fspath(path)}: must be a mapping")
+    return told
+
+
+def _told(error: Exception) -> str:
+    """What is wrong and where, without the lines around it: a configuration may hold secrets."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return clean(str(error), 200)
+    return f"{clean(str(getattr(error, 'problem', '')), 200)} (line {mark.line + 1}, column {mark.column + 1})"
+
+
+def _section(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    section = config.get("model_management", config)
+    if not isinstance(section, Mapping):
+        raise ConfigurationError("model_management: must be a mapping")
+    if section is config and "finders" not in config:
+        close = difflib.get_close_matches("model_management", map(str, config), n=1)
+        raise ConfigurationError(f"model_management is missing{_hint(close)}")
+    return section
+
+
+def _hint(close: list[str]) -> str:
+    return f"; did you mean it by {close[0]!r}?" if close else ""
+
+
+def _refuse_unknown(where: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for key in given:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f", did you mean {close[0]!r}?" if close else ""
+            raise ConfigurationError(f"{where}: unknown key {str(key)!r}{hint}")
+
+
+def _overridden(values: dict[str, Any], where: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """The values with those of the environment over them: a path in capitals, its parts joined by underscores."""
+    for path in _paths(values):
+        name = re.sub(r"[^A-Z0-9_]", "_", "_".join([*where.split("."), *path]).upper())
+        if name in environment:
+            try:
+                value = _named(yaml.safe_load(environment[name]), len(path))
+            except _NO_YAML:
+                value = environment[name]
+            _set(values, path, value)
+    return values
+
+
+def _named(value: Any, depth: int = 0) -> Any:
+    """The value with text for all keys: YAML has others, which are no names of settings."""
+    if depth < _MAX_DEPTH:
+        if isinstance(value, Mapping):
+            return {str(key): _named(each, depth + 1) for key, each in value.items()}
+        if isinstance(value, list):
+            return [_named(each, depth + 1) for each in value]
+    return value
+
+
+def _paths(values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The ways to all that may be overridden: what a finder can be given, and what it was given."""
+    fields = FinderConfig.model_fields.items()
+    yield from ((each.alias or name,) for name, each in fields if name not in ("connection", "remote_connections"))
+    yield from (("connection", name) for name in ConnectionInfo.model_fields if name != "tls")
+    yield from (("connection", "tls", name) for name in ConnectionTlsInfo.model_fields)
+    yield from _given(values, ())
+
+
+def _given(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for key, value in list(values.items()):
+        if isinstance(value, Mapping):
+            if len(path) + 1 < _MAX_DEPTH:
+                yield from _given(value, (*path, str(key)))
+        elif value is None or isinstance(value, _SCALARS):
+            yield (*path, str(key))
+
+
+def _set(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for step in path[:-1]:
+        inner = values.get(step)
+        values[step] = dict(inner) if isinstance(inner, Mapping) else {}
+        values = values[step]
+    values[path[-1]] = value

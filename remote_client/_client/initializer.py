@@ -1,0 +1,34 @@
+"""RemoteModelInitializer: makes a module of a model's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import ConfigurationError
+from .module import RemoteModuleBase, construct_remote_module_class
+from .module_config import RemoteModuleConfig
+
+
+class RemoteModelInitializer:
+    """Makes modules. Subclass it to make others.
+
+    Args:
+        config: upstream's initializer of this kind has no settings, so this must be empty.
+        instance_name: its name in a configuration.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None = None, instance_name: str = "remote") -> None:
+        if config:
+            raise ConfigurationError(f"initializer {instance_name}: unknown keys {', '.join(config)}; it has none")
+        self.instance_name = instance_name
+
+    def init(self, model_config: RemoteModuleConfig) -> RemoteModuleBase | None:
+        """The module of a model, with a connection of its own; None for a configuration of another kind. No I/O."""
+        if not isinstance(model_config, RemoteModuleConfig):
+            return None
+        return self.construct_module_class(model_config)(model_config)
+
+    def construct_module_class(self, model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
+        """The class of a model's module."""
+        return construct_remote_module_class(model_config)

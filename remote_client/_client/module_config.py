@@ -1,0 +1,265 @@
+"""RemoteModuleConfig: all that is needed to call one model."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
+
+from .._schema.declared.caikit_modules import declaration_of_caikit, is_caikit_module, module_of_id
+from .._schema.declared.document import description_of
+from .._schema.declared.module import SERVER, bind, server_codec
+from .._schema.declared.schemas import schema_for
+from .._schema.late_methods import LateRPCDescriptor
+from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
+from .._schema.schema_file import Schema, SchemaFile
+from .._schema.shared_names import Tasks, choices, meant, narrowed, sharers, the_one_meant
+from .._schema.unbound import UnboundCodec, shared_name, unbound, unbound_method
+from ..declare import Declaration, declaration_of, registry
+from ..errors import ConfigurationError
+from ..settings import ConnectionInfo, Protocol, check_protocol
+
+
+@dataclass
+class RemoteModuleConfig:
+    """Where a model is, and how its methods are called. Fields may be replaced before a module is made of it.
+
+    Attributes:
+        connection: the server.
+        protocol: `grpc` or `http`.
+        model_key: the metadata key that names the model.
+        task_methods: for each task its key in `ServiceDescription.tasks` and its methods. A runtime does not tell which
+            tasks a module has: unless they were named, these are all the runtime's tasks.
+        model_path: the model's name on the server.
+        module_id: the id of its module; empty where the server does not tell.
+        module_name: the module's name; empty where the server does not tell.
+        train_method: the training of the module, where it is known which.
+        trainings: all trainings of the server; which one belongs to a module no server tells.
+        declaration: the declared module, or caikit's own; None where there is none.
+        tasks_known: whether `task_methods` are the module's own, and not all that the runtime has.
+        bound: whether the server's own description of its methods is known; a module reads it at its first call
+            otherwise.
+        declared_only: whether the methods are the declaration's alone, and no server is ever asked for them.
+        schema: what the server offers, as a file tells it; a module does not ask the server then.
+    """
+
+    connection: ConnectionInfo
+    protocol: Protocol
+    model_key: str
+    task_methods: list[tuple[str, list[RemoteRPCDescriptor]]] = field(repr=False)
+    model_path: str
+    module_id: str = ""
+    module_name: str = ""
+    train_method: RemoteRPCDescriptor | None = None
+    trainings: list[RemoteRPCDescriptor] = field(default_factory=list, repr=False)
+    declaration: Declaration | None = field(default=None, repr=False)
+    tasks_known: bool = False
+    bound: bool = True
+    declared_only: bool = field(default=False, repr=False)
+    schema: Schema | None = field(default=None, repr=False)
+
+    @classmethod
+    def load_from_module(
+        cls,
+        module_reference: Any,
+        connection_info: ConnectionInfo,
+        protocol: Protocol,
+        model_key: str,
+        model_path: str,
+    ) -> Self:
+        """The configuration of a model whose module is known here. Sends nothing.
+
+        The first call reads the schema that the class has, or over gRPC caikit's services or the server's description
+        of itself, and raises a `SchemaError` where that disagrees. Over HTTP a declaration without a schema is enough.
+
+        Args:
+            module_reference: a declared class, or caikit's class of a module; an instance or the id of one. caikit
+                knows the ids of the modules that were imported.
+            connection_info: the server.
+            protocol: `grpc` or `http`.
+            model_key: the metadata key that names the model, `mm-model-id` by default in caikit.
+            model_path: the model's name on the server.
+
+        Raises:
+            ConfigurationError: no module is known by this reference, or it or its schema cannot be used.
+        """
+        check_protocol(connection_info, protocol)
+        declaration = declaration_from(module_reference)
+        config = cls(connection_info, protocol, model_key, unbound(declaration, protocol), model_path)
+        config.module_id, config.module_name = declaration.id, declaration.name
+        if declaration.schema is not None:
+            config.schema = schema_for(declaration, protocol)
+        if protocol == "http" and config.schema is None:
+            config.bind_declared(declaration)
+            return config
+        if declaration.train is not None:
+            config.train_method = unbound_method(declaration.train, declaration.module.__name__)
+        config.declaration, config.tasks_known, config.bound = declaration, True, False
+        return config
+
+    def declare(self, declared: type, description: ServiceDescription, *, task: str | None = None) -> None:
+        """Take methods, names and types from a declared class, or from caikit's own.
+
+        Args:
+            declared: the class.
+            description: what the server offers.
+            task: which task is meant, where several services have one of a name; see `choose_task`.
+
+        Raises:
+            SchemaError: it disagrees with what the server offers; all differences are told.
+            ConfigurationError: the class is not declared.
+            InputError: the server has no such task, or several.
+        """
+        if task is not None:
+            tasks = [(key, each.methods) for key, each in description.tasks.items()]
+            description = narrowed(description, self._key_of(tasks, task))
+        self.bind(declaration_from(declared), description)
+
+    def choose_task(self, task: str) -> None:
+        """Keep the methods of one task.
+
+        Args:
+            task: the task's class by its name, such as `SampleTask`; or one of its methods by its full RPC name
+                (`package.SampleService/SampleTaskPredict`) or its route.
+
+        Raises:
+            InputError: there is no such task, or several.
+        """
+        key = self._key_of(self.task_methods, task)
+        self.task_methods = [each for each in self.task_methods if each[0] == key]
+        self.tasks_known = True
+
+    def _key_of(self, tasks: Tasks, task: str) -> str:
+        return the_one_meant(tasks, task, self.connection.target, self.model_path)
+
+    @property
+    def methods(self) -> dict[str, RemoteRPCDescriptor]:
+        """The methods of the model's module by their names; one that raises an InputError for those that share one."""
+        methods = {each.name: each for _, rpcs in self.task_methods for each in rpcs}
+        for name, keys in sharers(self.task_methods).items():
+            told = f"{name}(): several tasks have a method of this name; choose one: {choices(keys, self.model_path)}"
+            methods[name] = shared_name(name, told)
+        return methods
+
+    @property
+    def short_methods(self) -> dict[str, RemoteRPCDescriptor]:
+        """The methods of a model of one task by their short names, such as `run`."""
+        if len(self.task_methods) != 1:
+            return {}
+        ((task, rpcs),) = self.task_methods
+        methods = {each.name: each for each in rpcs}
+        short: dict[str, RemoteRPCDescriptor] = {}
+        for each in rpcs:
+            name, other = each.short_name, methods.get(each.short_name, each)
+            if other is each:
+                short[name] = each
+            elif self.declaration is None:  # a declared method keeps its name
+                told = f"{name}(): two methods of {task} have this name; call {other.short_name} or {each.name}"
+                short[name] = shared_name(name, told)
+        return short
+
+    def bind_declared(self, declaration: Declaration) -> None:
+        """As `declare`, over HTTP, where the declaration tells all that the server could."""
+        description = description_of(declaration)
+        self.trainings = list(description.trainings.values())
+        self.schema, self.declared_only = None, True
+        self.bind(declaration, description)
+
+    def bind_learned(self, description: ServiceDescription) -> None:
+        """Take the methods of the tasks, which are known by name, from what the server offers."""
+        offered = [(key, each.methods) for key, each in description.tasks.items()]
+        found = [meant(offered, name) for name, _ in self.task_methods]
+        self.task_methods = [(keys[0], list(description.tasks[keys[0]].methods)) for keys in found if len(keys) == 1]
+        if self.train_method is not None:
+            self.train_method = description.trainings.get(self.train_method.rpc_name)
+        self.bound = True
+
+    def __copy__(self) -> Self:
+        return replace(self)
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        methods = [(task, list(each)) for task, each in self.task_methods]
+        return replace(self, task_methods=methods, trainings=list(self.trainings))
+
+    def __reduce__(self) -> Any:
+        # Without the types: whoever uses it asks the server.
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "declaration"}
+        return _unpickled, (type(self), values, self.declaration and self.declaration.module)
+
+    def bind(self, declaration: Declaration, description: ServiceDescription) -> None:
+        """As `declare`, of what a class declares."""
+        told_by = SERVER if self.schema is None else name_of(self.schema)
+        self.task_methods, training = bind(declaration, description, self.protocol, self.module_id, told_by)
+        self.train_method = training or self.train_method
+        self.declaration = declaration
+        self.tasks_known = self.bound = True
+        self.module_name = self.module_name or declaration.name
+
+    @property
+    def class_key(self) -> Hashable:
+        """What a module's class depends on: modules of configurations that agree in it are of one class."""
+        return (
+            self.connection.target,
+            self.model_path,
+            self.module_id,
+            self.module_name,
+            self.tasks_known,
+            self.declaration and self.declaration.module,
+            tuple((task, tuple(map(_identity, methods))) for task, methods in self.task_methods),
+            self.train_method and _identity(self.train_method),
+            tuple(map(_identity, self.trainings)),
+        )
+
+
+def name_of(schema: Schema) -> str:
+    """Return what errors call a schema."""
+    return schema.name if isinstance(schema, SchemaFile) else "the schema"
+
+
+def _unpickled(kind: type[RemoteModuleConfig], values: dict[str, Any], declared: type | None) -> RemoteModuleConfig:
+    declaration = None if declared is None else declaration_from(declared)
+    config = kind(**values | {"declaration": declaration, "bound": False})
+    if config.declared_only and declaration is not None:
+        config.bind_declared(declaration)
+    return config
+
+
+def _identity(rpc: RemoteRPCDescriptor) -> Hashable:
+    """What a method is known by. Two servers may mean different things by one name: what they told tells them apart."""
+    known: Any = rpc
+    if not isinstance(rpc, LateRPCDescriptor):
+        codec = server_codec(rpc.codec)
+        if isinstance(codec, UnboundCodec):
+            known = str(rpc.signature)
+        elif codec is not rpc.codec:  # a declaration is bound anew for each configuration
+            known = codec
+    return rpc.name, rpc.path, rpc.task, rpc.module, known
+
+
+def module_of(id: str) -> type | None:
+    """Return the class that is declared for an id; else caikit's class of a module, where caikit was imported."""
+    return registry.get(id) or module_of_id(id)
+
+
+def declaration_from(reference: Any) -> Declaration:
+    """Return what a class, an instance, a model or an id declares.
+
+    Raises:
+        ConfigurationError: no module is known by this reference, or it cannot be used.
+    """
+    if isinstance(reference, str):
+        found = module_of(reference)
+        if found is None:
+            raise ConfigurationError(
+                f"module_reference: no module is known by the id {reference!r}: import the file that declares it"
+            )
+    else:
+        found = reference if isinstance(reference, type) else _class_of(reference)
+    return declaration_of_caikit(found) if is_caikit_module(found) else declaration_of(found)
+
+
+def _class_of(instance: Any) -> type:
+    """Return the class of an instance; of a model the one that it was declared by, not the one that was made for it."""
+    config = getattr(instance, "config", None)
+    declaration = config.declaration if isinstance(config, RemoteModuleConfig) else None
+    return type(instance) if declaration is None else declaration.module

@@ -1,0 +1,1 @@
+"""Protocols of Python objects: copying, lazy attributes, bytes with a content type."""

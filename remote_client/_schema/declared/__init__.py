@@ -1,0 +1,1 @@
+"""Schemas that classes declare: of this package, and of caikit."""

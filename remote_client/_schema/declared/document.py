@@ -1,0 +1,156 @@
+"""A declared module as the OpenAPI document that its runtime would have: over HTTP a declaration alone is enough.
+
+Routes and shapes are those of caikit 0.29 (`caikit.runtime.http_server`), with its default prefixes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterable, Iterable, Mapping
+from typing import Any, get_args, get_origin
+from weakref import WeakKeyDictionary
+
+from pydantic.errors import PydanticUserError
+
+from ...declare import Declaration, DeclaredMethod, members_of
+from .. import names
+from ..openapi.document import read
+from ..openapi.routes import STREAMING, task_of_route
+from ..rpc import ServiceDescription
+from ..training_data import FIELD
+from .types import UnusableTypeError, adapter, shown_type
+
+Schema = dict[str, Any]
+
+_TASKS, _TRAININGS = "/api/v1/task", "/api/v1"
+_TEXT: Schema = {"type": "string"}
+
+
+def description_of(declaration: Declaration) -> ServiceDescription:
+    """What the runtime of a declared module offers of it. Sends nothing.
+
+    Raises:
+        SchemaError: a type cannot be told in JSON.
+    """
+    found = _descriptions.get(declaration.module)
+    if found is None:
+        found = _descriptions[declaration.module] = read(_Document().of(declaration))
+    return found
+
+
+_descriptions: WeakKeyDictionary[type, ServiceDescription] = WeakKeyDictionary()
+"""By declared class. Modules that are made of equal configurations share their methods, and so their class."""
+
+
+class _Document:
+    def __init__(self) -> None:
+        self._components: dict[str, Schema] = {}
+
+    def of(self, declaration: Declaration) -> Schema:
+        paths: dict[str, Schema] = {
+            "/management/trainings": {"get": {}, "delete": {}},
+            "/info/models": {"get": {}},
+        }
+        for method in declaration.methods:
+            if method.input_streaming:
+                continue
+            route = _route(method)
+            paths[route] = {"post": self._operation(self._request(method), self._schema(method.result))}
+            if not method.output_streaming:
+                started = self._operation(self._request(method), {"type": "object"})
+                paths[f"{route}/job"] = {"post": started, "get": {}, "delete": {}}
+        if declaration.train is not None:
+            for task in declaration.tasks:
+                request = self._training(declaration.train)
+                route = f"{_TRAININGS}/{_training_of(declaration, _class_of(task))}"
+                paths[route] = {"post": self._operation(request, {"type": "object"})}
+        return {"paths": paths, "components": {"schemas": self._components}}
+
+    def _operation(self, request: Schema, answer: Schema) -> Schema:
+        return {
+            "requestBody": {"content": {"application/json": {"schema": request}}},
+            "responses": {"200": {"content": {"application/json": {"schema": answer}}}},
+        }
+
+    def _request(self, method: DeclaredMethod) -> Schema:
+        task = _class_of(method.task)
+        rpc = names.rpc_name(task, method.output_streaming)
+        required: dict[str, Schema] = {}
+        optional: dict[str, Schema] = {}
+        for name, parameter in method.signature.parameters.items():
+            needed = parameter.default is inspect.Parameter.empty
+            (required if needed else optional)[name] = self._schema(parameter.annotation)
+        properties: dict[str, Schema] = {"model_id": _TEXT}
+        if len(required) == 1:  # has no name in caikit's request
+            (properties["inputs"],) = required.values()
+        elif required:
+            properties["inputs"] = self._component(f"{rpc}RequestInputs", _closed(required))
+        if optional:
+            properties["parameters"] = self._component(f"{rpc}RequestParameters", _closed(optional))
+        return {**_closed(properties), "title": f"caikit.http.{task}.{rpc}RequestHttpRequest"}
+
+    def _training(self, train: DeclaredMethod) -> Schema:
+        parameters: dict[str, Schema] = {}
+        for name, parameter in train.signature.parameters.items():
+            if name in ("model_name", "output_path", "module"):
+                continue
+            rows = _rows(parameter.annotation)
+            schema = self._schema(parameter.annotation) if rows is None else self._source(rows)
+            default = parameter.default
+            parameters[name] = schema if default is inspect.Parameter.empty else {**schema, "default": default}
+        return _closed({"model_name": _TEXT, "output_path": {}, "parameters": _closed(parameters)})
+
+    def _source(self, rows: Any) -> Schema:
+        """caikit's `DataStreamSource`: rows, or where files of them are."""
+        files = {"type": "array", "items": _TEXT}
+        members: list[Mapping[str, Schema]] = [
+            {"data": {"type": "array", "items": self._schema(rows)}},
+            {"filename": _TEXT},
+            {"files": files},
+            {"dirname": _TEXT, "extension": _TEXT},
+        ]
+        return _closed({FIELD: {"anyOf": [_closed(each) for each in members]}})
+
+    def _component(self, name: str, schema: Schema) -> Schema:
+        self._components[name] = schema
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    def _schema(self, kind: Any) -> Schema:
+        try:
+            schema: Schema = adapter(kind).json_schema(ref_template="#/components/schemas/{model}")
+        except (PydanticUserError, TypeError):
+            raise UnusableTypeError(f"{shown_type(kind)} cannot be told in JSON, which HTTP has") from None
+        self._components |= schema.pop("$defs", {})
+        return schema
+
+
+def _class_of(task: str) -> str:
+    """The class of a declared task, which may be named by a route where several services have it."""
+    return task_of_route(task) if "/" in task else task
+
+
+def _training_of(declaration: Declaration, task: str) -> str:
+    """The name of a training. It has that of the module's class, which is the name that a written declaration has."""
+    written = declaration.name.rpartition("/")[2]  # of the training itself, where several modules share a name
+    name = written if declaration.schema is not None and written.isidentifier() else declaration.module.__name__
+    return name if name.startswith(task) and name.endswith("Train") else f"{task}{name}Train"
+
+
+def _route(method: DeclaredMethod) -> str:
+    """A method's route."""
+    start, is_route, name = method.task.rpartition("/")
+    if is_route:
+        name = name.removeprefix(STREAMING)
+    else:
+        start, name = _TASKS, names.snake_case(name.removesuffix("Task") or name).replace("_", "-")
+    return f"{start}/{STREAMING if method.output_streaming else ''}{name}"
+
+
+def _closed(properties: Mapping[str, Schema]) -> Schema:
+    return {"type": "object", "properties": dict(properties), "additionalProperties": False}
+
+
+def _rows(kind: Any) -> Any:
+    """The type of a training's rows; None for what is no training data."""
+    found = [get_args(each)[0] for each in members_of(kind) if get_origin(each) in (Iterable, AsyncIterable)]
+    return found[0] if found else None

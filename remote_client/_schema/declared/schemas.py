@@ -1,0 +1,86 @@
+"""The schema that a module's class tells: a file beside the class's Python file, wherever that was imported from, or
+the services that caikit makes of its own classes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import ModuleType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ...declare import Declaration, SchemaPath
+from ...errors import ConfigurationError
+from ...settings import Protocol
+from ..schema_file import SchemaFile, file_of
+from .caikit_modules import is_caikit_module
+from .caikit_services import services_of
+
+_files: WeakKeyDictionary[ModuleType, tuple[Any, dict[str, SchemaFile]]] = WeakKeyDictionary()
+"""Python module -> its spec, which is a new one after a reload, and the files that were read for its classes."""
+
+
+def schema_for(declaration: Declaration, protocol: Protocol) -> SchemaFile | None:
+    """Return the schema of a class's servers, or None where it tells none for this protocol.
+
+    A file is read once. One that is missing is None where its name says that it is the other protocol's: OpenAPI
+    documents are named `*.json`, for HTTP. caikit's services are made once, which may take long: use a thread.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or is no schema.
+    """
+    if is_caikit_module(declaration.module):
+        return services_of(declaration.module) if protocol == "grpc" else None
+    schema = None if declaration.schema is None else _schema_at(declaration.schema, protocol)
+    return schema if schema is not None and schema.protocol == protocol else None
+
+
+def _schema_at(path: SchemaPath, protocol: Protocol) -> SchemaFile | None:
+    option = f"{path.beside.__name__}: schema"
+    is_of_other = (protocol == "http") != path.name.endswith(".json")
+    module = sys.modules.get(path.beside.__module__)
+    beside = getattr(module, "__file__", None)
+    if module is None or (beside is None and not os.path.isabs(path.name)):  # a notebook has none
+        if is_of_other:
+            return None
+        raise ConfigurationError(
+            f"{option}: {path.name} is looked for beside the file of the class, but {path.beside.__module__} has none: "
+            "name the file by its whole path, or give the client the schema"
+        )
+    known = _files.get(module)
+    if known is None or known[0] is not module.__spec__:
+        known = _files[module] = module.__spec__, {}
+    files = known[1]
+    if path.name not in files:
+        full = os.path.normpath(os.path.join(os.path.dirname(beside or ""), path.name))
+        try:
+            data = _read(full, getattr(module, "__loader__", None))
+        except (OSError, ValueError) as error:
+            if is_of_other and _is_missing(error):
+                return None
+            raise _unreadable(error, f"{option}: {full}") from None
+        files[path.name] = file_of(data, full, option)
+    return files[path.name]
+
+
+def _read(full: str, loader: Any) -> bytes:
+    if hasattr(loader, "get_data"):  # of a zip file, too
+        data: bytes = loader.get_data(full)
+        return data
+    with open(full, "rb") as file:
+        return file.read()
+
+
+def _is_missing(error: OSError | ValueError) -> bool:
+    # zipimport's error has nothing but the name.
+    return isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and not error.strerror)
+
+
+def _unreadable(error: OSError | ValueError, where: str) -> ConfigurationError:
+    if _is_missing(error):
+        told = getattr(error, "strerror", None) or "there is no such file"
+        told += "; it goes beside the Python file, and into a wheel as package data"
+    else:
+        told = getattr(error, "strerror", None) or str(error)
+    return ConfigurationError(f"{where} cannot be read: {told}")

@@ -1,0 +1,1 @@
+"""Schemas of HTTP servers: OpenAPI documents, and codecs between Python values and JSON."""

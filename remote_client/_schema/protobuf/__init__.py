@@ -1,0 +1,1 @@
+"""Schemas of gRPC servers: descriptors, and codecs between Python values and protobuf."""

@@ -1,0 +1,272 @@
+"""How one reflected method's arguments become bytes, and its answers objects."""
+
+from __future__ import annotations
+
+import inspect
+import struct
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import DecodeError, EncodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
+from pydantic import BaseModel
+
+from ...errors import InputError, InvalidResponseError
+from ...settings import Output
+from ..arguments import Binder
+from ..foreign_values import is_row, table_rows
+from ..rpc import OUTPUT_PATH
+from ..training_data import FIELD, as_source
+from .arrays import buffers, lift, packed, packed_fields
+from .conversion_errors import Misfit
+from .converters import Deed
+from .fields import Field, count_members, either, is_map, is_repeated, map_entry, message_of, sequence_field
+from .types import Types
+
+_CONSTANTS = (str, bytes, bytearray, Mapping, BaseModel)
+"""Values that are sent with every item of a stream, though some of them are iterable."""
+_UNREADABLE = (DecodeError, ValueError, OverflowError, RecursionError, IndexError, struct.error)
+"""What protobuf and the making of models raise for bytes that are no message of a type."""
+# Any, because the type arguments are values here.
+_LIST: Any = list
+_DICT: Any = dict
+_ITERABLE: Any = Iterable
+_ASYNC_ITERABLE: Any = AsyncIterable
+_ASYNC_ITERATOR: Any = AsyncIterator
+
+
+class Method(NamedTuple):
+    """What of a method its codec depends on."""
+
+    input_type: Descriptor
+    output_type: Descriptor
+    client_streaming: bool
+    server_streaming: bool
+
+
+class ReflectedCodec:
+    """See `rpc.Codec`. Parameters are the request's fields: a singular one outside any oneof is required."""
+
+    def __init__(self, name: str, method: Method, types: Types) -> None:
+        request = types.shared(("request", method.input_type.full_name), lambda: _Request(method.input_type, types))
+        answer = method.output_type
+        self._name = name
+        self._attributes = request.attributes
+        self._repeated = request.repeated
+        self._messages = request.messages
+        self._request = types.messages.of(method.input_type)
+        self._response = types.messages.of(answer)
+        self._fill = types.encoder(method.input_type)
+        self._converter: Callable[[Deed], Callable[[Any], Any]] = cache(partial(types.decoder, answer))
+        self._make = types.maker(answer)
+        self._let_travel = cache(partial(types.messages.let_travel, answer))
+        self._packed = types.shared(("packed", answer.full_name), lambda: packed_fields(types.fields(answer)))
+        self._buffers = request.buffers
+        self._model: type[BaseModel] = types.of(answer)
+        self.signature, binder = _parameters(self._arguments(method), method, types)
+        self._binder = binder.named(name)
+        self._lacks_message = request.lacks_message
+        self._additions = types.additions
+
+    @property
+    def wire_names(self) -> Mapping[str, str]:
+        return self._binder.wire_names
+
+    def _arguments(self, method: Method) -> Descriptor:
+        """Return the message that has the arguments."""
+        return method.input_type
+
+    def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        return self._serialize(self._binder.bind(args, kwargs))
+
+    def _serialize(self, values: dict[str, Any]) -> bytes:
+        arrays: list[Any] = []
+        for name, (tag, code) in self._buffers.items():
+            value = values.get(name)
+            if value is not None and value.__class__ is not list and (parts := packed(value, tag, code)):
+                # One copy, protobuf makes three: messages one after the other are one message.
+                arrays += parts
+                values = values | {name: None}
+        message = self._request()
+        try:
+            self._fill(message, values)
+        except Misfit as error:
+            raise InputError(f"{self._name}(): {self._path(error.path)}: {error.message}") from None
+        data = self._bytes(message)
+        return b"".join((data, *arrays)) if arrays else data
+
+    def _bytes(self, message: Any) -> bytes:
+        try:
+            data: bytes = self._request.SerializeToString(message)
+        except EncodeError as error:  # a required field of proto2 is not set
+            raise InputError(f"{self._name}(): {error}") from None
+        return data
+
+    def _path(self, path: str) -> str:
+        """A path in the request as the caller knows it."""
+        return path
+
+    def incomplete(self, model: str) -> bytes | None:
+        # A scalar that is not set is its zero value, and the model would run on it.
+        return b"" if self._lacks_message else None
+
+    def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+        given = self._binder.bind(args, kwargs)
+        values = {name: value if (rows := table_rows(value)) is None else rows for name, value in given.items()}
+        streams = {name: value for name, value in values.items() if self._is_stream(name, value)}
+        if not streams:
+            raise InputError(
+                f"{self._name}() needs a stream: give an iterable or async iterable for "
+                f"{' or '.join(self._binder.required) or 'a parameter'}"
+            )
+        constants = {name: value for name, value in values.items() if name not in streams}
+        return self._serialize(constants), {self._attributes.get(name, name): each for name, each in streams.items()}
+
+    def _is_stream(self, name: str, value: Any) -> bool:
+        if value is None or isinstance(value, _CONSTANTS):
+            return False
+        if isinstance(value, (AsyncIterator, Iterator)):
+            return True  # also where it is a dataclass, as the streams of anyio are
+        if name in self._messages and is_row(value):
+            return False
+        if name in self._repeated and isinstance(value, (list, tuple)):
+            # A list is one value of such a parameter; a list of lists is a stream of values.
+            return bool(value) and all(isinstance(each, (list, tuple)) for each in value)
+        return isinstance(value, (Iterable, AsyncIterable))
+
+    def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
+        message = self._request()
+        try:
+            self._fill(message, items)
+        except Misfit as error:
+            name, _, rest = error.path.partition(".")
+            raise InputError(f"{self._name}(): {name}[{index}]{rest and '.'}{rest}: {error.message}") from None
+        # Protobuf messages one after the other are one message: the constants were encoded once.
+        return constants + self._bytes(message)
+
+    def decode(self, data: bytes, output: Output) -> Any:
+        arrays: dict[str, Any] = {}
+        try:
+            if output == "numpy" and self._packed:
+                data, arrays = lift(data, self._packed)
+            message = self._response.FromString(data)
+            if len(UnknownFieldSet(message)) and not (self._additions and message.ListFields()):
+                # A runtime answers a call of a task the model does not have with what the model's own task gives.
+                raise ValueError("the model may be of another task, as the answer has fields that this type has not")
+            if output == "proto":
+                self._let_travel()
+                return message
+            if output == "dict":
+                return self._converter("read")(message)
+            return self._converter("array")(message) | arrays if output == "numpy" else self._make(message)
+        except _UNREADABLE as error:
+            raise InvalidResponseError(f"the answer is no {self._model.__name__}: {error}") from error
+
+
+class ReflectedTraining(ReflectedCodec):
+    """The codec of a training: its parameters are those of the module's `train`; the request has more around them."""
+
+    def __init__(self, name: str, method: Method, types: Types) -> None:
+        super().__init__(name, method, types)
+        arguments = self._arguments(method)
+        self._sources = types.shared(("sources", arguments.full_name), lambda: _sources(types.fields(arguments), types))
+
+    def _arguments(self, method: Method) -> Descriptor:
+        return message_of(method.input_type.fields_by_name["parameters"])
+
+    def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        values = dict(self._binder.bind(args, kwargs))
+        output_path = values.pop(OUTPUT_PATH, None)
+        for name, files in self._sources.items():
+            if values.get(name) is not None:
+                values[name] = as_source(values[name], files, lambda rows: {"data": rows})
+        return self._serialize({"model_name": model, "output_path": output_path, "parameters": values})
+
+    def _path(self, path: str) -> str:
+        return path.removeprefix("parameters.").replace(f".{FIELD}.", ".")
+
+
+class _Request:
+    """What all methods share that take one type of request."""
+
+    def __init__(self, descriptor: Descriptor, types: Types) -> None:
+        fields = types.fields(descriptor)
+        self.attributes = {field.name: field.attribute for field in fields}
+        self.repeated = {field.attribute for field in fields if not field.union and is_repeated(field.members[0])}
+        self.messages = {field.attribute for field in fields if any(each.message_type for each in field.members)}
+        self.buffers = {self.attributes[name]: tag_and_code for name, tag_and_code in buffers(fields).items()}
+        self.lacks_message = any(_is_required(each) and each.members[0].message_type is not None for each in fields)
+
+
+def _sources(fields: list[Field], types: Types) -> dict[str, Callable[[list[str]], Any]]:
+    return {field.attribute: _file_lists(field, types) for field in fields if _is_source(field)}
+
+
+def _is_source(field: Field) -> bool:
+    message = field.members[0].message_type
+    return message is not None and list(message.oneofs_by_name) == [FIELD]
+
+
+def _file_lists(field: Field, types: Types) -> Callable[[list[str]], Any]:
+    """Makes the message of a list of files, by its type: S3's has a field `files` too."""
+    member = message_of(field.members[0]).fields_by_name.get("list_of_files")
+    if member is None or member.message_type is None:
+        return lambda files: {"files": files}
+    model = types.of(member.message_type)
+    return lambda files: model(files=files)
+
+
+def _is_required(field: Field) -> bool:
+    return not field.union and not field.optional and not is_repeated(field.members[0])
+
+
+def _parameters(arguments: Descriptor, method: Method, types: Types) -> tuple[inspect.Signature, Binder]:
+    """Return the method's signature and what binds its arguments, which methods of the same types share."""
+
+    def make() -> tuple[inspect.Signature, Binder]:
+        fields = types.fields(arguments)
+        types.budget.spend("nodes", count_members(fields))
+        signature = _signature(fields, method, types)
+        return signature, Binder("", signature, {field.name: field.attribute for field in fields})
+
+    streams = method.client_streaming, method.server_streaming
+    return types.shared(("parameters", arguments.full_name, method.output_type.full_name, *streams), make)
+
+
+def _signature(fields: list[Field], method: Method, types: Types) -> inspect.Signature:
+    """The method's signature: required parameters first, each group in the order of the server's fields."""
+    required: list[inspect.Parameter] = []
+    others: list[inspect.Parameter] = []
+    for field in fields:
+        kind: Any = _parameter_type(field, types)
+        needed = _is_required(field)
+        if method.client_streaming and needed:
+            kind = _ITERABLE[kind] | _ASYNC_ITERABLE[kind]
+        parameter = inspect.Parameter(
+            field.attribute,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=inspect.Parameter.empty if needed else None,
+            annotation=kind if needed else kind | None,
+        )
+        (required if needed else others).append(parameter)
+    answer = types.of(method.output_type)
+    return inspect.Signature(
+        [*required, *others], return_annotation=_ASYNC_ITERATOR[answer] if method.server_streaming else answer
+    )
+
+
+def _parameter_type(field: Field, types: Types) -> Any:
+    member = field.members[0]
+    if field.union:
+        kinds = []
+        for each in field.members:
+            inner = sequence_field(each.message_type)
+            kinds.append(types.one(each) if inner is None else _LIST[types.one(inner)])
+        return either(kinds)
+    if is_map(member):
+        key, value = map_entry(member)
+        return _DICT[types.one(key), types.one(value)]
+    kind = types.one(member)
+    return _LIST[kind] if is_repeated(member) else kind

@@ -1,0 +1,45 @@
+"""A value that does not fit its field, and the path to it."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Error
+
+from ...errors import InputError
+from .fields import INTEGERS
+
+BAD = (TypeError, ValueError, OverflowError, RecursionError, Error)
+"""What protobuf and the checks of values raise for a value that does not fit."""
+
+
+_NO_UTF8 = "can't be encoded in UTF-8."
+"""The end of the ValueError that protobuf's implementation in Python raises for text with surrogates."""
+
+
+class Misfit(InputError):  # noqa: N818 - users see an InputError
+    """A value that does not fit, and the path to it; the codec makes an `InputError` of it."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+        self.message = message
+
+
+def misfit(error: BaseException, name: str | int, field: FieldDescriptor | None = None) -> NoReturn:
+    """Raise `error` again as a Misfit, one step of its path added."""
+    if isinstance(error, Misfit):
+        joint = "" if error.path.startswith("[") else "."
+        path, message = f"{joint}{error.path}", error.message
+    elif isinstance(error, UnicodeError) or str(error).endswith(_NO_UTF8):
+        path, message = "", "is not valid Unicode, so it has no UTF-8 form"
+    elif isinstance(error, RecursionError):
+        path, message = "", "is nested too deeply"
+    elif isinstance(error, Error):
+        path, message = "", "is nested too deeply, or no message of this type"
+    else:
+        path, message = "", str(error)
+        if field is not None and message.startswith("Value out of range"):
+            message = f"{message.rpartition(' ')[2]} is out of the range of {INTEGERS.get(field.type, 'the field')}"
+    raise Misfit(f"[{name}]{path}" if isinstance(name, int) else f"{name}{path}", message) from None

@@ -1,0 +1,156 @@
+"""Protobuf's fields as users see them, and the Python types of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import attrgetter, or_
+from typing import Any, Union
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+from ..identifiers import attributes_of
+from .values import WELL_KNOWN
+
+Type = Descriptor | EnumDescriptor
+_T = FieldDescriptor
+INTEGERS = {
+    **dict.fromkeys((_T.TYPE_INT32, _T.TYPE_SINT32, _T.TYPE_SFIXED32), "int32"),
+    **dict.fromkeys((_T.TYPE_INT64, _T.TYPE_SINT64, _T.TYPE_SFIXED64), "int64"),
+    **dict.fromkeys((_T.TYPE_UINT32, _T.TYPE_FIXED32), "uint32"),
+    **dict.fromkeys((_T.TYPE_UINT64, _T.TYPE_FIXED64), "uint64"),
+}
+SCALARS: dict[int, tuple[type, str]] = {
+    # protobuf type: Python type, the function that checks other values
+    **dict.fromkeys(INTEGERS, (int, "as_int")),
+    _T.TYPE_DOUBLE: (float, "as_float"),
+    _T.TYPE_FLOAT: (float, "as_float32"),
+    _T.TYPE_BOOL: (bool, "as_bool"),
+    _T.TYPE_STRING: (str, "as_str"),
+    _T.TYPE_BYTES: (bytes, "as_bytes"),
+}
+_MANY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a message as users see it: a union is one field.
+
+    Attributes:
+        name: the field's name on the wire, or the union's (its oneof).
+        attribute: its name on the pydantic model, the same unless that is not possible.
+        members: the protobuf field; of a union, all of them.
+        union: whether it is a union.
+        optional: whether the field knows being unset apart from its zero value.
+    """
+
+    name: str
+    attribute: str
+    members: tuple[FieldDescriptor, ...]
+    union: bool
+    optional: bool
+
+
+def fields_of(descriptor: Descriptor) -> list[Field]:
+    """The fields of a message, in the order of their numbers.
+
+    A oneof `_name` of one member `name` is an optional field, any other one a union.
+    """
+    found: dict[str, tuple[list[FieldDescriptor], bool, bool]] = {}
+    # Not as the file lists them: caikit's .proto files have unions last, and reflection has them in their places.
+    for member in sorted(descriptor.fields, key=attrgetter("number")):
+        oneof = member.containing_oneof
+        optional = oneof is not None and len(oneof.fields) == 1 and oneof.name == f"_{member.name}"
+        if oneof is None or optional:
+            found[member.name] = [member], False, optional
+        elif oneof.name not in found:
+            found[oneof.name] = list(oneof.fields), True, False
+    attributes = attributes_of(found, [*descriptor.fields_by_name, *descriptor.oneofs_by_name])
+    return [
+        Field(name, attributes[name], tuple(members), union, optional)
+        for name, (members, union, optional) in found.items()
+    ]
+
+
+def count_members(fields: Iterable[Field]) -> int:
+    """Count fields as protobuf does: each member of a union is one."""
+    return sum(len(each.members) for each in fields)
+
+
+def message_of(field: FieldDescriptor) -> Descriptor:
+    """The message type of a field that has one."""
+    assert field.message_type is not None
+    return field.message_type
+
+
+def type_of(field: FieldDescriptor) -> Type | None:
+    """The message or the enum that a field has."""
+    return field.message_type if field.message_type is not None else field.enum_type
+
+
+def is_repeated(field: FieldDescriptor) -> bool:
+    """Whether a field is a list or a map. Before protobuf 6.31 only its label tells."""
+    older: Any = field
+    told = getattr(older, "is_repeated", None)
+    return bool(older.label == older.LABEL_REPEATED) if told is None else bool(told)
+
+
+def is_required(field: FieldDescriptor) -> bool:
+    """Whether no message of proto2 may lack a field. Before protobuf 6.31 only its label tells."""
+    older: Any = field
+    told = getattr(older, "is_required", None)
+    return bool(older.label == older.LABEL_REQUIRED) if told is None else bool(told)
+
+
+def is_packed(field: FieldDescriptor) -> bool:
+    """Whether a repeated field's numbers are sent as one run of bytes. Before protobuf 6.31 its file tells."""
+    older: Any = field
+    told = getattr(older, "is_packed", None)
+    if told is not None:
+        return bool(told)
+    options = older.GetOptions()
+    if options.HasField("packed"):
+        return bool(options.packed)
+    file = FileDescriptorProto()
+    older.file.CopyToProto(file)
+    return bool(file.syntax == "proto3")
+
+
+def is_map(field: FieldDescriptor) -> bool:
+    """Whether a repeated field is a map."""
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
+
+
+def map_entry(field: FieldDescriptor) -> tuple[FieldDescriptor, FieldDescriptor]:
+    """The key and the value of a map."""
+    entry = message_of(field).fields_by_name
+    return entry["key"], entry["value"]
+
+
+def sequence_field(descriptor: Descriptor | None) -> FieldDescriptor | None:
+    """The one field of a message that only wraps a list, such as caikit's `StrSequence{values}`."""
+    if descriptor is None or len(descriptor.fields) != 1:
+        return None
+    field = descriptor.fields[0]
+    return field if is_repeated(field) and field.name == "values" and not is_map(field) else None
+
+
+def python_type(
+    field: FieldDescriptor, model: Callable[[Descriptor], Any], enum_type: Callable[[EnumDescriptor], Any]
+) -> Any:
+    """The Python type of one value of a field."""
+    if field.enum_type is not None:
+        return enum_type(field.enum_type)
+    if field.message_type is None:
+        return SCALARS[field.type][0]
+    if field.message_type.full_name in WELL_KNOWN:
+        return WELL_KNOWN[field.message_type.full_name][0]
+    return model(field.message_type)
+
+
+def either(kinds: Sequence[Any]) -> Any:
+    """The union of some types."""
+    # `|` compares each type with each.
+    return reduce(or_, kinds) if len(kinds) < _MANY else Union[tuple(kinds)]  # noqa: UP007 - it takes any number

@@ -1,0 +1,281 @@
+"""pydantic models and enums, made of protobuf's messages and enums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, ForwardRef, TypeVar
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    create_model,
+)
+from pydantic import Field as PydanticField
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from ..._text.tables import table
+from ...errors import SchemaError
+from ..budget import Budget
+from ..foreign_values import candidates
+from ..learned_types import LearnedEnum, LearnedModel, as_schema_error, publish
+from ..model_references import complete
+from ..type_order import Groups
+from .converters import Converters, Deed
+from .fields import Field, Type, count_members, either, fields_of, is_map, is_repeated, map_entry, python_type, type_of
+from .messages import MessageClasses
+from .parts import Parts
+from .values import WELL_KNOWN
+
+T = TypeVar("T")
+
+
+class RemoteMessage(LearnedModel):
+    """The base of the pydantic models made from a server's messages. Bytes are base64 in JSON, enums their names."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        protected_namespaces=(),
+        validate_by_name=True,
+        validate_by_alias=True,
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+        ser_json_inf_nan="constants",
+    )
+
+    def _repr_html_(self) -> str:
+        return table(type(self).__name__, self)
+
+
+_UNRECOGNIZED = "UNRECOGNIZED_"
+_FEW_MEMBERS = 64
+"""Of an enum that pydantic may copy into each model with a field of it."""
+
+
+class RemoteEnum(LearnedEnum):
+    """The base of a server's enums. A number this schema does not know is kept, as proto3 demands."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> RemoteEnum | None:
+        if not isinstance(value, int):
+            return None
+        member = int.__new__(cls, value)
+        member._name_ = f"{_UNRECOGNIZED}{value}"
+        member._value_ = value
+        return member
+
+    @classmethod
+    def named(cls, name: str) -> RemoteEnum | None:
+        """The member of a name, which may be that of a number this schema does not know."""
+        if name in cls.__members__:
+            return cls[name]
+        number = name.removeprefix(_UNRECOGNIZED)
+        return cls(int(number)) if number != name and number.removeprefix("-").isdecimal() else None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        if len(cls) <= _FEW_MEMBERS:
+            return handler(source)
+        return core_schema.custom_error_schema(
+            core_schema.no_info_after_validator_function(cls, core_schema.int_schema()),
+            custom_error_type="enum",
+            custom_error_context={"expected": f"one of the {len(cls)} members of {cls.__name__}"},
+            ref=f"{cls.__module__}.{cls.__qualname__}:{id(cls)}",
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        if len(cls) <= _FEW_MEMBERS:
+            return handler(schema)
+        return {"enum": [each.value for each in cls], "title": cls.__name__, "type": "integer"}
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __format__(self, format_spec: str) -> str:
+        # As text, unless a number is asked for, as in f"{color:03d}".
+        is_number = format_spec[-1:] in (*"bcdeEfFgGnoxX%",)
+        return format(int(self) if is_number else self.name, format_spec)
+
+
+class Types:
+    """The pydantic models and enums of one pool, each made once. Where another pool has the same type it is shared.
+
+    Types that refer to each other are made together, after all others that they refer to.
+
+    Args:
+        budget: counts what they cost.
+        additions: whether answers may have fields that their types have not: a server may be newer than a schema on
+            file. Else they are taken for another task's.
+    """
+
+    def __init__(self, budget: Budget | None = None, *, additions: bool = False) -> None:
+        self.additions = additions
+        self.by_name: dict[str, type[Any]] = {}
+        self.budget = budget or Budget()
+        self._spend = partial(self.budget.spend, "nodes")
+        self._descriptors: dict[str, Type] = {}
+        self._groups = Groups(self._references)
+        self._fields: dict[str, list[Field]] = {}
+        self._shared: dict[tuple[Any, ...], Any] = {}
+        self._forward: dict[str, str] = {}
+        """How the types of the group at hand are called in each other's annotations."""
+        self._parts = Parts(self.budget)
+        self.messages = MessageClasses(self._parts)
+        self._converters = Converters(self.of, self.of, self.fields)
+
+    def of(self, descriptor: Type) -> Any:
+        """Return the model of a message or the enum; while those that it refers to are made, a forward reference."""
+        full_name = descriptor.full_name
+        if full_name in self.by_name:
+            return self.by_name[full_name]
+        if full_name in self._forward:
+            return ForwardRef(self._forward[full_name])
+        for group in self._groups.of(self._known(descriptor)):
+            self._make([self._descriptors[name] for name in group])
+        return self.by_name[full_name]
+
+    def fields(self, descriptor: Descriptor) -> list[Field]:
+        """Return the fields of a message."""
+        if descriptor.full_name not in self._fields:
+            self._fields[descriptor.full_name] = fields_of(descriptor)
+        return self._fields[descriptor.full_name]
+
+    def shared(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """Return what methods of the same types share. It is made once."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        found: T = self._shared[key]
+        return found
+
+    def _known(self, descriptor: Type) -> str:
+        self._descriptors[descriptor.full_name] = descriptor
+        return descriptor.full_name
+
+    def _references(self, name: str) -> list[str]:
+        descriptor = self._descriptors[name]
+        if isinstance(descriptor, EnumDescriptor):
+            return []
+        members = (member for field in self.fields(descriptor) for member in field.members)
+        types = [type_of(map_entry(member)[1] if is_map(member) else member) for member in members]
+        return [self._known(each) for each in types if each is not None and each.full_name not in WELL_KNOWN]
+
+    def _make(self, group: list[Type]) -> None:
+        """Make types that refer to each other, or a type that does not refer to itself."""
+        recipes = [self._parts.recipe(each) for each in group]
+        made: list[Any] = [each.find() for each in recipes]
+        if None in made:
+            made = publish(self._new(group), recipes)
+        self.by_name |= {recipe.name: kind for recipe, kind in zip(recipes, made, strict=True)}
+
+    def _new(self, group: list[Any]) -> list[type[Any]]:
+        self.budget.check()
+        if isinstance(group[0], EnumDescriptor):
+            return [_enum(group[0])]
+        names = [each.full_name for each in group]
+        if len(group) > 1 or names[0] in self._references(names[0]):
+            # No field is called so: they have no underscore in front.
+            self._forward = {name: f"_type_{number}" for number, name in enumerate(names)}
+        made = [self._model(each) for each in group]
+        if self._forward:
+            with as_schema_error(names[0]):
+                complete(made, dict(zip(self._forward.values(), made, strict=True)), self.budget)
+            self._forward = {}
+        return made
+
+    def _model(self, descriptor: Descriptor) -> type[BaseModel]:
+        self._spend(count_members(self.fields(descriptor)))
+        fields: dict[str, Any] = {
+            field.attribute: (self._annotation(field), PydanticField(**self._default(field)))
+            for field in self.fields(descriptor)
+        }
+        full_name = descriptor.full_name
+        with as_schema_error(full_name):
+            return create_model(
+                descriptor.name,
+                __base__=RemoteMessage,
+                __module__=full_name.rpartition(".")[0],
+                __doc__=f"{full_name}, as the server describes it.",
+                **fields,
+            )
+
+    def encoder(self, descriptor: Descriptor) -> Callable[[Any, Any], None]:
+        """Return `Converters.encoder`, within the budget."""
+        return self._converters.encoder(descriptor, self._spend)
+
+    def maker(self, descriptor: Descriptor) -> Callable[[Any], Any]:
+        """Return `Converters.decoder` that makes models, within the budget."""
+        return self._converters.decoder(descriptor, "make", self._spend)
+
+    def decoder(self, descriptor: Descriptor, deed: Deed) -> Callable[[Any], Any]:
+        """Return `Converters.decoder`. It is generated by the first call that needs it."""
+        return self._converters.decoder(descriptor, deed)
+
+    def one(self, field: FieldDescriptor) -> Any:
+        """The type of one value of a field."""
+        return python_type(field, self.of, self.of)
+
+    def _annotation(self, field: Field) -> Any:
+        """The type of a field of a model. It takes an enum's members by name too."""
+        member = field.members[0]
+        if is_map(member):  # its entry is no type that anything refers to
+            key, value = map_entry(member)
+            return dict[self.one(key), self._open(self.one(value))]  # type: ignore[misc]
+        kinds = [self._open(self.one(member)) for member in field.members]
+        if field.union:
+            return either([*kinds, None])
+        if is_repeated(member):
+            return list[kinds[0]]  # type: ignore[valid-type]
+        return kinds[0] | None if field.optional or member.message_type is not None else kinds[0]
+
+    def _open(self, kind: Any) -> Any:
+        """The type as a model's field, where an enum takes names and gives them to JSON."""
+        if not (isinstance(kind, type) and issubclass(kind, RemoteEnum)):
+            return kind
+        return Annotated[kind, BeforeValidator(partial(_member, kind)), PlainSerializer(_name, when_used="json")]
+
+    def _default(self, field: Field) -> dict[str, Any]:
+        """The value of a field that is not given: the wire does not tell which fields a type requires."""
+        options: dict[str, Any] = {} if field.name == field.attribute else {"alias": field.name}
+        member = field.members[0]
+        if is_map(member):
+            return options | {"default_factory": dict}
+        if is_repeated(member):
+            return options | {"default_factory": list}
+        if field.union or field.optional or member.message_type is not None:
+            return options | {"default": None}
+        if member.enum_type is not None:
+            return options | {"default": self.of(member.enum_type)(member.default_value)}
+        return options | {"default": member.default_value}
+
+
+def _enum(descriptor: EnumDescriptor) -> type[RemoteEnum]:
+    """Make the enum of a descriptor."""
+    full_name = descriptor.full_name
+    members = {value.name: value.number for value in descriptor.values}
+    base: Any = RemoteEnum
+    try:
+        made: type[RemoteEnum] = base(descriptor.name, members, module=full_name.rpartition(".")[0])
+    except (TypeError, ValueError) as error:
+        raise SchemaError(f"{full_name} cannot be an enum: {error}") from None
+    if made.__members__.keys() != members.keys():
+        raise SchemaError(f"{full_name} cannot be an enum: Python uses some of its names")
+    return made
+
+
+def _member(kind: type[RemoteEnum], value: Any) -> Any:
+    """The member that an enum's name, or the member of another enum, stands for; anything else as it is."""
+    for each in candidates(value):
+        if isinstance(each, str) and (found := kind.named(each)) is not None:
+            return found
+    return value
+
+
+def _name(value: RemoteEnum) -> str:
+    return value.name

@@ -1,0 +1,250 @@
+"""Checked conversion of single values: Python's scalars and protobuf's well-known types.
+
+Each `as_*` takes what a user may give and returns what protobuf takes, or raises a TypeError or ValueError that says
+what was expected. They exist because protobuf itself lets some wrong values pass: a bool for a float, bytes for a
+string, an infinity for a float that is too large.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.protobuf import struct_pb2
+from pydantic import BaseModel
+
+from ..._concurrency.iterators import collect
+from ...errors import kind_of, shown
+from ..foreign_values import (
+    EXACT_INTEGER,
+    exact_double,
+    fields_given,
+    is_exact_float32,
+    is_row,
+    items_of,
+    own,
+    row_of,
+    text,
+)
+
+FLOAT32_MAX = 3.4028235677973366e38  # the largest double that rounds to a finite float
+EXACT_INTEGER32 = 2**24  # as EXACT_INTEGER, of float32
+
+
+def as_bool(value: Any) -> bool:
+    if isinstance(value, bool) or kind_of(value) in ("bool_", "bool"):  # numpy's is called bool_, since 2.0 bool
+        return bool(value)
+    if isinstance(found := own(value), bool):
+        return found
+    raise TypeError(f"expected bool, not {kind_of(value)}")
+
+
+def as_int(value: Any) -> int:
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)
+        except TypeError:
+            pass
+        found = own(value)
+        if isinstance(found, int) and not isinstance(found, bool):
+            return found
+    raise TypeError(f"expected int, not {kind_of(value)}")
+
+
+def as_float(value: Any) -> float:
+    if value.__class__ is int and -EXACT_INTEGER <= value <= EXACT_INTEGER:
+        return float(value)
+    try:
+        return exact_double(value)
+    except TypeError:
+        raise TypeError(f"expected float, not {kind_of(value)}") from None
+    except ValueError as error:
+        raise ValueError(f"{shown(value)} {error}") from None
+
+
+def as_float32(value: Any) -> float:
+    if value.__class__ is int and -EXACT_INTEGER32 <= value <= EXACT_INTEGER32:
+        return float(value)
+    number: float = value if value.__class__ is float else as_float(value)
+    if math.isfinite(number):
+        if abs(number) >= FLOAT32_MAX:
+            raise ValueError(f"{number!r} is out of the range of float32")
+        if number is not value and not is_exact_float32(value, number):
+            raise ValueError(f"{shown(value)} is not exact as float32")
+    return number
+
+
+def as_str(value: Any) -> str:
+    if value.__class__ is str:
+        return value
+    found = value if isinstance(value, str) else own(value)
+    if isinstance(found, str):
+        return text(found)
+    raise TypeError(f"expected str, not {kind_of(value)}")
+
+
+def as_bytes(value: Any) -> bytes:
+    for found in (value, own(value)):
+        if isinstance(found, (bytes, bytearray, memoryview)):
+            return bytes(found)
+    raise TypeError(f"expected bytes, not {kind_of(value)}")
+
+
+def as_items(value: Any) -> Any:
+    """The items of a repeated field: any iterable but text, bytes and mappings; an array as its list."""
+    if isinstance(value, (list, tuple)):
+        return value
+    value = items_of(own(value))
+    if isinstance(value, (str, bytes, bytearray, Mapping)) or not hasattr(type(value), "__iter__"):
+        raise TypeError(f"expected a list, not {kind_of(value)}")
+    return collect(value)
+
+
+def as_mapping(value: Any) -> Mapping[Any, Any]:
+    """The items of a map: a mapping, or a table's row."""
+    found = value if isinstance(value, Mapping) else row_of(value)
+    if found is None:
+        raise TypeError(f"expected a mapping, not {kind_of(value)}")
+    return found
+
+
+def set_timestamp(message: Any, value: Any) -> None:
+    found = value if isinstance(value, datetime) else own(value)
+    if not isinstance(found, datetime):
+        raise TypeError(f"expected datetime, not {kind_of(value)}")
+    if found.utcoffset() is None:
+        raise ValueError("expected a datetime with a time zone, as datetime.now(timezone.utc) gives")
+    message.FromDatetime(found)
+    if more := getattr(found, "nanosecond", 0):  # of pandas: those below the microsecond
+        message.FromNanoseconds(message.ToNanoseconds() + more)
+
+
+def get_timestamp(message: Any) -> datetime:
+    moment: datetime = message.ToDatetime(tzinfo=UTC)
+    return moment
+
+
+def set_duration(message: Any, value: Any) -> None:
+    found = value if isinstance(value, timedelta) else own(value)
+    if not isinstance(found, timedelta):
+        raise TypeError(f"expected timedelta, not {kind_of(value)}")
+    message.FromTimedelta(found)
+    if more := getattr(found, "nanoseconds", 0):
+        message.FromNanoseconds(message.ToNanoseconds() + more)
+
+
+def get_duration(message: Any) -> timedelta:
+    span: timedelta = message.ToTimedelta()
+    return span
+
+
+def set_struct(message: Any, value: Any) -> None:
+    found = value if isinstance(value, Mapping) else (row_of(value) or _json_value(value))
+    if not isinstance(found, Mapping):
+        raise TypeError(f"expected a mapping of JSON values, not {kind_of(value)}")
+    for key, item in found.items():
+        set_value(message.fields[key if key.__class__ is str else _json_key(key)], item)
+
+
+def set_list(message: Any, value: Any) -> None:
+    found = items_of(value)
+    if not isinstance(found, (list, tuple)):
+        raise TypeError(f"expected a list of JSON values, not {kind_of(value)}")
+    for item in found:
+        set_value(message.values.add(), item)
+
+
+def set_value(message: Any, value: Any) -> None:
+    """Any JSON value. An integer that a double cannot hold is refused: it would arrive as another number."""
+    kind = value.__class__
+    if kind is str:
+        message.string_value = value
+    elif kind is float:
+        message.number_value = value
+    elif value is None:
+        message.null_value = struct_pb2.NULL_VALUE
+    elif kind is bool:
+        message.bool_value = value
+    elif isinstance(value, Mapping):
+        message.struct_value.SetInParent()
+        set_struct(message.struct_value, value)
+    elif kind is list or kind is tuple:
+        message.list_value.SetInParent()
+        set_list(message.list_value, value)
+    elif kind is int:
+        if abs(value) > EXACT_INTEGER:
+            raise ValueError(f"{shown(value)} is not exact as a JSON number over gRPC; send it as a string")
+        message.number_value = value
+    else:
+        set_value(message, _json_value(value))
+
+
+def _json_key(key: Any) -> str:
+    name = own(key)
+    if not isinstance(name, str):
+        raise TypeError(f"expected str keys in JSON, not {kind_of(key)}")
+    return text(name)
+
+
+def _json_value(value: Any) -> Any:
+    """A value of another library as one of Python's own that JSON has."""
+    if isinstance(value, BaseModel):
+        return {name: each for name, each in fields_given(value).items() if each is not None}
+    found = row_of(value) if is_row(value) else items_of(own(value))
+    if isinstance(found, str):
+        return text(found)
+    if isinstance(found, (list, tuple)):
+        return [*found]
+    if isinstance(found, (dict, bool)) or found is None:
+        return found
+    if kind_of(found) == "bool_":
+        return bool(found)
+    if isinstance(found, int):
+        return int(found)
+    try:
+        return as_float(found)
+    except TypeError:
+        raise TypeError(f"expected a JSON value, not {kind_of(value)}") from None
+
+
+def get_struct(message: Any) -> dict[str, Any]:
+    return {key: get_value(item) for key, item in message.fields.items()}
+
+
+def get_list(message: Any) -> list[Any]:
+    return [get_value(item) for item in message.values]
+
+
+def get_value(message: Any) -> Any:
+    kind = message.WhichOneof("kind")
+    if kind == "struct_value":
+        return get_struct(message.struct_value)
+    if kind == "list_value":
+        return get_list(message.list_value)
+    return None if kind in (None, "null_value") else getattr(message, kind)
+
+
+def _wrapper(convert: Callable[[Any], Any]) -> tuple[Callable[[Any, Any], None], Callable[[Any], Any]]:
+    def set_wrapped(message: Any, value: Any) -> None:
+        message.value = convert(value)
+
+    return set_wrapped, operator.attrgetter("value")
+
+
+WELL_KNOWN: dict[str, tuple[Any, Callable[[Any, Any], None], Callable[[Any], Any]]] = {
+    # full name: the Python type, how a message is set, how it is read
+    "google.protobuf.Timestamp": (datetime, set_timestamp, get_timestamp),
+    "google.protobuf.Duration": (timedelta, set_duration, get_duration),
+    "google.protobuf.Struct": (dict[str, Any], set_struct, get_struct),
+    "google.protobuf.ListValue": (list[Any], set_list, get_list),
+    "google.protobuf.Value": (Any, set_value, get_value),
+    "google.protobuf.BoolValue": (bool, *_wrapper(as_bool)),
+    "google.protobuf.StringValue": (str, *_wrapper(as_str)),
+    "google.protobuf.BytesValue": (bytes, *_wrapper(as_bytes)),
+    "google.protobuf.DoubleValue": (float, *_wrapper(as_float)),
+    "google.protobuf.FloatValue": (float, *_wrapper(as_float32)),
+    **{f"google.protobuf.{kind}Value": (int, *_wrapper(as_int)) for kind in ("Int32", "Int64", "UInt32", "UInt64")},
+}

@@ -1,0 +1,81 @@
+"""What a runtime says about itself and its models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .._text.tables import table
+
+
+class _Info(BaseModel):
+    # A newer runtime may say more.
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    def _repr_html_(self) -> str:
+        return table(type(self).__name__, self)
+
+
+class ModelInfo(_Info):
+    """One model of a runtime, from its `GetModelsInfo`.
+
+    Attributes:
+        name: how calls name the model.
+        module_id: the id of its module; empty for a model that was deployed but never used.
+        module_name: the module's name: not unique, and not the name of its class.
+        loaded: whether it is in memory; the first call loads one that is not.
+        size: bytes, as the runtime estimates them.
+        metadata: what the model's configuration says about it.
+        model_path: where the runtime keeps it; empty where it does not tell.
+        module_metadata: `name` and `version` of the module.
+    """
+
+    name: str
+    module_id: str = ""
+    loaded: bool = False
+    size: int = 0
+    metadata: Mapping[str, Any] | None = Field(default=None)
+    model_path: str = ""
+    module_metadata: Mapping[str, str] = Field(default_factory=dict)
+
+    @property
+    def module_name(self) -> str:
+        return self.module_metadata.get("name", "")
+
+
+def read_models(models: Iterable[Mapping[str, Any]]) -> tuple[dict[str, ModelInfo], dict[str, set[str]]]:
+    """Return listed models by name, and the ids of their modules by the modules' names.
+
+    Raises:
+        Exception: they are none; see `why`.
+    """
+    by_name: dict[str, ModelInfo] = {}
+    module_ids: dict[str, set[str]] = {}
+    for each in models:
+        # Over HTTP what is not known is null.
+        info = ModelInfo(**{key: value for key, value in each.items() if value is not None})
+        by_name[info.name] = info
+        module_ids.setdefault(info.module_name, set()).add(info.module_id)
+    return by_name, module_ids
+
+
+class RuntimeInfo(_Info):
+    """The versions of a runtime, from its `GetRuntimeInfo`.
+
+    Attributes:
+        runtime_version: as its operator set it; empty where nothing was set.
+        python_packages: package name -> version.
+    """
+
+    runtime_version: str = ""
+    python_packages: Mapping[str, str] = Field(default_factory=dict)
+
+
+def why(error: Exception) -> str:
+    """Why an answer is none of these, without its values: they may repeat a credential."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False)[0]
+        return f"{first['loc'][0]}: {first['msg']}"
+    return type(error).__name__

@@ -1,0 +1,1 @@
+"""Parsers of single settings: targets, durations, proxies, callables."""

@@ -1,0 +1,73 @@
+"""Durations as people give them, checked: seconds as any number, or a `timedelta`."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from decimal import Decimal
+from numbers import Real
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from ..errors import ConfigurationError
+
+Duration = float | timedelta
+"""Seconds, or a `timedelta`."""
+REACH = 1e9
+"""Seconds (31 years) from which on a duration is endless: clocks of engines and servers overflow when they add more."""
+
+
+def seconds(value: Any, name: str = "") -> float:
+    """Return a duration in seconds, at most `REACH`.
+
+    Raises:
+        ConfigurationError: it is no number and no `timedelta`, or NaN.
+    """
+    if isinstance(value, timedelta):
+        given = value.total_seconds()
+    elif isinstance(value, (Real, Decimal)) and not isinstance(value, bool):
+        given = _number(value)
+    else:
+        given = math.nan
+    if math.isnan(given):
+        raise _wrong(name, "must be seconds or a timedelta", value)
+    return max(-REACH, min(given, REACH))
+
+
+def limit(value: Any, name: str = "") -> float | None:
+    """Return a time limit in seconds; None, for no limit, where it is `math.inf` or out of reach.
+
+    Raises:
+        ConfigurationError: it is no duration, or not above 0.
+    """
+    if value is None:
+        return None
+    given = seconds(value, name)
+    if given <= 0:
+        raise _wrong(name, "must be seconds or a timedelta above 0, or None for no limit", value)
+    return None if given == REACH else given
+
+
+def lasting(given: float | None) -> str:
+    """Return a duration in words, to the millisecond: what is left of a limit has sixteen digits."""
+    return "any time" if given is None else f"{round(given, 3):.12g} seconds"
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return math.inf if value > 0 else -math.inf
+    except ValueError:  # a signalling NaN of `Decimal`
+        return math.nan
+
+
+def _wrong(name: str, expected: str, value: Any) -> ConfigurationError:
+    return ConfigurationError(f"{name}: {expected}, not {value!r:.80}".removeprefix(": "))
+
+
+Seconds = Annotated[float, BeforeValidator(seconds)]
+"""A field of settings that takes a duration."""
+Limit = Annotated[float | None, BeforeValidator(limit)]
+"""A field of settings that takes a time limit."""

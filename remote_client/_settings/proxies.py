@@ -1,0 +1,130 @@
+"""A proxy's address as users and the environment write it. Knows neither requests nor connections."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import re
+from typing import Annotated, Any, NoReturn, Self
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from pydantic import PlainValidator
+
+from .._objects.copying import Immutable
+from ..errors import PicklingError
+
+_PORTS = {"http": 80, "https": 443}
+_SOCKS = ("socks", "socks4", "socks4a", "socks5", "socks5h")
+_HOST = re.compile(r"[A-Za-z0-9_.:%-]+")
+
+
+class Proxy(Immutable, str):
+    """A proxy's URL. As text it has no credentials, so that nothing that shows settings shows them.
+
+    Attributes:
+        secure: whether the proxy itself is spoken to over TLS.
+        host: its name or address; an IPv6 address without brackets.
+        port: its port.
+        credentials: user and password as they are sent, `user:password`; None where it wants none.
+    """
+
+    __slots__ = ("credentials", "host", "port", "secure")
+
+    secure: bool
+    host: str
+    port: int
+    credentials: str | None
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Return the proxy of a URL; one without a scheme is `http://`, as for curl.
+
+        Raises:
+            ValueError: the URL is no proxy's. The message never repeats it: it may hold a password.
+        """
+        url = url.strip()
+        scheme = url.partition("://")[0].lower() if "://" in url else "http"
+        if scheme in _SOCKS:
+            raise ValueError(f"{scheme}:// proxies are not supported; http:// and https:// are")
+        parts = port = None
+        with contextlib.suppress(ValueError):  # it repeats the URL, so it must not be the context of ours
+            found = urlsplit(url if "://" in url else f"http://{url}")
+            port, parts = found.port, found
+            del found
+        del url  # a traceback shows a frame's variables, where it is asked to
+        if parts is None or scheme not in _PORTS or port == 0 or not _is_plain(parts):
+            del parts
+            raise ValueError("must be the URL of a proxy, http://host:port or https://host:port")
+        return cls._made(scheme, (parts.hostname or "").replace("%25", "%", 1), port or _PORTS[scheme], parts.netloc)
+
+    @classmethod
+    def _made(cls, scheme: str, host: str, port: int, netloc: str) -> Self:
+        made = cls(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
+        made.secure, made.host, made.port = scheme == "https", host, port
+        user, _, password = netloc.rpartition("@")[0].partition(":")
+        made.credentials = f"{unquote(user)}:{unquote(password)}" if user or password else None
+        return made
+
+    @property
+    def address(self) -> str:
+        """`host:port`: how errors name the proxy."""
+        return self.partition("://")[2]
+
+    @property
+    def authorization(self) -> str | None:
+        """The value of the header Proxy-Authorization; None where the proxy wants no credentials."""
+        if self.credentials is None:
+            return None
+        return f"Basic {base64.b64encode(self.credentials.encode()).decode()}"
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What requests show to a proxy that passes them on."""
+        return () if self.authorization is None else (("proxy-authorization", self.authorization),)
+
+    @property
+    def secrets(self) -> tuple[tuple[str, str], ...]:
+        """What must be shown nowhere, as `errors.redacted` takes it."""
+        if self.credentials is None or self.authorization is None:
+            return ()
+        password = self.credentials.partition(":")[2]
+        return ("authorization", self.authorization), ("password", password), ("password", self.credentials)
+
+    def __eq__(self, other: object) -> bool:
+        return str.__eq__(self, other) is True and self.credentials == getattr(other, "credentials", None)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((str(self), self.credentials)) if self.credentials else str.__hash__(self)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.credentials is not None:
+            _refuse_pickling()
+        return type(self).parse, (str(self),)
+
+
+def _is_plain(parts: SplitResult) -> bool:
+    """Whether a URL has a host, and nothing behind it."""
+    has_more = parts.path not in ("", "/") or parts.query or parts.fragment
+    return bool(parts.hostname and _HOST.fullmatch(parts.hostname)) and not has_more
+
+
+def _refuse_pickling() -> NoReturn:
+    raise PicklingError(
+        "proxy: credentials are never pickled. Give the other process the proxy in its environment, as HTTPS_PROXY, "
+        'and proxy="env" here, or make the client there'
+    )
+
+
+def _checked(value: Any) -> str | None:
+    if value is None or value == "env" or isinstance(value, Proxy):
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, str):
+        return Proxy.parse(value)
+    raise ValueError(f'must be "env" or the URL of a proxy, not {type(value).__name__}')
+
+
+ProxySetting = Annotated[str | None, PlainValidator(_checked)]
+"""`"env"`, a `Proxy` (given as text), or None for no proxy."""

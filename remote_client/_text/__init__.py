@@ -1,0 +1,1 @@
+"""Text for people: redacted secrets, suggested names, HTML tables."""

@@ -1,0 +1,412 @@
+"""The blocking twins of `remote_client`'s classes: the same names, on the loop's thread."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from os import PathLike
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, get_args, get_origin, overload
+from weakref import WeakValueDictionary
+
+from .._calls.caller import RemoteStream as _RemoteStream
+from .._client import client as _client
+from .._client import finder as _finder
+from .._client import initializer as _initializer
+from .._client import jobs as _jobs
+from .._client import module as _module
+from .._client.job_polling import OUTAGE
+from .._client.jobs import JobInfo, Progress
+from .._client.module import UNSET
+from .._client.module_config import RemoteModuleConfig
+from .._objects.late_attribute import LateAttribute
+from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription, Spelled
+from .._schema.unbound import UnboundCodec
+from .._settings.callables import off_loop
+from .._settings.durations import Duration
+from .._transport.engine import AsyncTransport
+from ..auth import Credentials
+from ..hooks import Hook
+from ..settings import (
+    CallOptions,
+    ConnectionInfo,
+    ConnectionTlsInfo,
+    Engine,
+    FinderConfig,
+    MetadataSource,
+    Output,
+    Protocol,
+    check_metadata,
+)
+from ._facade import Blocking, RemoteStream, blocking, fed, held
+from ._loop_thread import loop_thread, run
+
+if TYPE_CHECKING:
+    from grpc.aio import ClientInterceptor
+
+M = TypeVar("M")
+D = TypeVar("D", bound="RemoteModuleBase")
+_ITERATOR: Any = Iterator
+
+
+class RemoteModuleBase(Blocking):
+    """A model on a server. See `remote_client.RemoteModuleBase`; a method of many answers returns a `RemoteStream`."""
+
+    is_blocking = True
+    """Marks declared modules of the blocking client: their streams are plain iterables."""
+    _module_class: type[_module.RemoteModuleBase]
+
+    def __init__(self, model_config: RemoteModuleConfig) -> None:
+        self._adopt(self._module_class(model_config))
+
+    @property
+    def config(self) -> RemoteModuleConfig:
+        """The configuration this module was made from."""
+        config: RemoteModuleConfig = self._twin.config
+        return config
+
+    def with_options(
+        self,
+        *,
+        timeout: Duration | object | None = UNSET,
+        total_timeout: Duration | object | None = UNSET,
+        retries: int | None = None,
+        metadata: MetadataSource | None = None,
+        output: Output | None = None,
+    ) -> Self:
+        """A cheap copy with other options; see `remote_client.RemoteModuleBase.with_options`."""
+        options = {"timeout": timeout, "total_timeout": total_timeout, "retries": retries, "output": output}
+        copy: Self = type(self)._of(self._twin.with_options(**options, metadata=_metadata(metadata)))
+        return copy
+
+    def remote_method_request(self, descriptor: RemoteRPCDescriptor, /, *args: Any, **kwargs: Any) -> Any:
+        """Call one remote method; see `remote_client.RemoteModuleBase.remote_method_request`."""
+        thread = loop_thread()
+        if descriptor.input_streaming or isinstance(descriptor.codec, UnboundCodec):
+            # Arguments of an unbound method are encoded in the loop's thread, which an iterator may hold up.
+            take = fed if descriptor.input_streaming else held
+            args, kwargs = tuple(map(take, args)), {name: take(each) for name, each in kwargs.items()}
+        try:
+            answer = self._twin.remote_method_request(descriptor, *args, **kwargs)
+        finally:
+            del args, kwargs  # a traceback would keep them
+        if isinstance(answer, _RemoteStream):
+            return RemoteStream._of(answer)
+        return wrapped(thread.call(answer))
+
+    aclose = close = blocking(_module.RemoteModuleBase.aclose)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.aclose()
+
+    def __reduce__(self) -> Any:
+        return wrapped, (self._twin,)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
+        return getattr(self._twin, name)  # raises, and tells what there is
+
+
+class _Job(Blocking):
+    @property
+    def id(self) -> str:
+        """The server's id of it."""
+        found: str = self._twin.id
+        return found
+
+    status = blocking(_jobs.PredictionJob.status)
+    cancel = blocking(_jobs.PredictionJob.cancel)
+
+    def wait(
+        self,
+        timeout: Duration | None = None,
+        outage: Duration | None = OUTAGE,
+        *,
+        poll: Duration | None = None,
+        progress: Progress = False,
+    ) -> JobInfo:
+        """Wait until the job is done; see `remote_client.PredictionJob.wait`."""
+        info: JobInfo = run(self._twin.wait, timeout, outage, poll=poll, progress=_progress(progress))
+        return info
+
+
+class PredictionJob(_Job):
+    """A prediction that the server makes on its own; see `remote_client.PredictionJob`."""
+
+    result = blocking(_jobs.PredictionJob.result)
+
+
+class TrainingJob(_Job, Generic[M]):
+    """A training; see `remote_client.TrainingJob`."""
+
+    @property
+    def training_id(self) -> str:
+        """The server's id of the training."""
+        return self.id
+
+    @property
+    def model_name(self) -> str | None:
+        """The name of the model that it makes."""
+        name: str | None = self._twin.model_name
+        return name
+
+    def model(
+        self,
+        timeout: Duration | None = None,
+        outage: Duration | None = OUTAGE,
+        *,
+        progress: Progress = False,
+    ) -> M:
+        """Wait until the training is done and its model can be called; see `remote_client.TrainingJob.model`."""
+        module: M = wrapped(run(self._twin.model, timeout, outage, progress=_progress(progress)))
+        return module
+
+
+class RemoteModelFinder(Blocking):
+    """Finds models on one or several servers; see `remote_client.RemoteModelFinder`."""
+
+    def __init__(
+        self,
+        config: FinderConfig | Mapping[str, Any],
+        instance_name: str = "remote",
+        *,
+        options: CallOptions | None = None,
+        transport: AsyncTransport | None = None,
+        interceptors: Sequence[ClientInterceptor] = (),
+    ) -> None:
+        made = _finder.RemoteModelFinder(
+            config, instance_name, options=options, transport=transport, interceptors=interceptors
+        )
+        self._adopt(made)
+
+    find_model = blocking(_finder.RemoteModelFinder.find_model)
+    discover = blocking(_finder.RemoteModelFinder.discover)
+    aclose = close = blocking(_finder.RemoteModelFinder.aclose)
+
+    @property
+    def config(self) -> FinderConfig:
+        """Its configuration."""
+        config: FinderConfig = self._twin.config
+        return config
+
+    @property
+    def instance_name(self) -> str:
+        """Its name in a configuration."""
+        name: str = self._twin.instance_name
+        return name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.aclose()
+
+
+class RemoteModelInitializer:
+    """Makes modules; see `remote_client.RemoteModelInitializer`."""
+
+    def __init__(self, config: Mapping[str, Any] | None = None, instance_name: str = "remote") -> None:
+        self.instance_name = _initializer.RemoteModelInitializer(config, instance_name).instance_name
+
+    def init(self, model_config: RemoteModuleConfig) -> RemoteModuleBase | None:
+        """The module of a model, with a connection of its own; None for a configuration of another kind. No I/O."""
+        if not isinstance(model_config, RemoteModuleConfig):
+            return None
+        return self.construct_module_class(model_config)(model_config)
+
+    def construct_module_class(self, model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
+        """The class of a model's module."""
+        return construct_remote_module_class(model_config)
+
+
+class RemoteClient(Blocking):
+    """A client of one or several caikit runtimes; see `remote_client.RemoteClient` for the arguments.
+
+    Use it from any thread, as a context manager or with `close()`. Callables of `metadata` run in a thread, and may
+    block.
+    """
+
+    def __init__(
+        self,
+        target: str | ConnectionInfo | Iterable[str | ConnectionInfo],
+        *,
+        protocol: Protocol | None = None,
+        retries: int | None = None,
+        timeout: Duration | EllipsisType | None = ...,
+        max_session_age: Duration | None = None,
+        tls: ConnectionTlsInfo | Mapping[str, Any] | None = None,
+        metadata: MetadataSource | None = None,
+        hooks: Iterable[Hook] = (),
+        transport: AsyncTransport | None = None,
+        engine: Engine | None = None,
+        interceptors: Sequence[ClientInterceptor] = (),
+        max_pending: int | None = None,
+        proxy: str | None = None,
+        schema: str | PathLike[str] | bytes | ServiceDescription | None = None,
+    ) -> None:
+        self._adopt(
+            _client.RemoteClient(
+                target,
+                protocol=protocol,
+                retries=retries,
+                timeout=timeout,
+                max_session_age=max_session_age,
+                tls=tls,
+                metadata=_metadata(metadata),
+                hooks=hooks,
+                transport=transport,
+                engine=engine,
+                interceptors=interceptors,
+                max_pending=max_pending,
+                proxy=proxy,
+                schema=schema,
+            )
+        )
+
+    @classmethod
+    def from_config(
+        cls, config: str | PathLike[str] | Mapping[str, Any], *, metadata: MetadataSource | None = None
+    ) -> Self:
+        """A client made of caikit's configuration; see `remote_client.RemoteClient.from_config`."""
+        client = cls.__new__(cls)
+        client._adopt(_client.RemoteClient.from_config(config, metadata=_metadata(metadata)))
+        return client
+
+    @overload
+    def model(self, name: str, declared: type[D], *, task: None = None) -> D: ...
+    @overload
+    def model(self, name: str, declared: None = None, *, task: str | type | None = None) -> RemoteModuleBase: ...
+    @overload
+    def model(self, name: str, declared: object, *, task: None = None) -> Any: ...
+    def model(self, name: str, declared: object = None, *, task: str | type | None = None) -> Any:
+        """A model's module; see `remote_client.RemoteClient.model`.
+
+        Args:
+            name: as `models()` lists it.
+            declared: a declared class, whose base is `remote_client.sync.RemoteModuleBase`, or caikit's; an instance or
+                the id of one. A class that was declared for asyncio gives a module with the same names and types, whose
+                methods block.
+            task: one task: its class or the class's name, or a method's full RPC name or route.
+        """
+        return wrapped(run(self._twin.model, name, declared, task=task))
+
+    models = blocking(_client.RemoteClient.models)
+    deploy_model = blocking(_client.RemoteClient.deploy_model)
+    undeploy_model = blocking(_client.RemoteClient.undeploy_model)
+    runtime_info = blocking(_client.RemoteClient.runtime_info)
+    describe = blocking(_client.RemoteClient.describe)
+    check_schema = blocking(_client.RemoteClient.check_schema)
+    healthy = blocking(_client.RemoteClient.healthy)
+    aclose = close = blocking(_client.RemoteClient.aclose)
+
+    def prediction_job(self, task: str, prediction_id: str) -> PredictionJob:
+        """A handle of a prediction job by its id; see `remote_client.RemoteClient.prediction_job`."""
+        job: PredictionJob = wrapped(self._twin.prediction_job(task, prediction_id))
+        return job
+
+    def training(self, training_id: str, model_name: str | None = None) -> TrainingJob[RemoteModuleBase]:
+        """A handle of a training by its id; see `remote_client.RemoteClient.training`."""
+        job: TrainingJob[RemoteModuleBase] = wrapped(self._twin.training(training_id, model_name))
+        return job
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.aclose()
+
+
+def construct_remote_module_class(model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
+    """A class with the methods of the model's tasks; see `remote_client.construct_remote_module_class`."""
+    return _twin_class(_module.construct_remote_module_class(model_config), model_config)
+
+
+def wrapped(value: Any) -> Any:
+    """What the asyncio client gave, as its blocking twin; anything else as it is."""
+    for kind, twin in _TWINS.items():
+        if isinstance(value, kind):
+            return twin._of(value)
+    if isinstance(value, _module.RemoteModuleBase):
+        return _twin_class(type(value), value.config)._of(value)
+    return value
+
+
+_TWINS: dict[type, Any] = {
+    _RemoteStream: RemoteStream,
+    _jobs.PredictionJob: PredictionJob,
+    _jobs.TrainingJob: TrainingJob,
+}
+
+
+def _twin_class(module_class: type[_module.RemoteModuleBase], config: RemoteModuleConfig) -> type[RemoteModuleBase]:
+    """The blocking class of an asynchronous module's class, which has one."""
+    found: type[RemoteModuleBase] | None = _twin_classes.get(module_class)
+    return found or _twin_classes.setdefault(module_class, _made_twin_class(module_class, config))
+
+
+_twin_classes: WeakValueDictionary[type, type[RemoteModuleBase]] = WeakValueDictionary()
+
+
+def _made_twin_class(
+    module_class: type[_module.RemoteModuleBase], config: RemoteModuleConfig
+) -> type[RemoteModuleBase]:
+    bases: tuple[type, ...] = (RemoteModuleBase,)
+    declared = None if config.declaration is None else config.declaration.module
+    if declared is not None and issubclass(declared, RemoteModuleBase):
+        bases = (declared,)
+    space: dict[str, Any] = {
+        name: LateAttribute(partial(_method_of, module_class, name))
+        for name, method in vars(module_class).items()
+        if (inspect.isfunction(method) or isinstance(method, LateAttribute)) and not name.startswith("_")
+    }
+    space["__doc__"] = LateAttribute(partial(getattr, module_class, "__doc__"))
+    return type(module_class.__name__, bases, {"__module__": __name__, "_module_class": module_class, **space})
+
+
+def _method_of(module_class: type[_module.RemoteModuleBase], name: str) -> Callable[..., Any]:
+    return _method(name, getattr(module_class, name))
+
+
+def _method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    rpc: RemoteRPCDescriptor | None = getattr(method, "rpc", None)
+
+    def call(self: RemoteModuleBase, /, *args: Any, **kwargs: Any) -> Any:
+        try:
+            if rpc is not None:
+                return self.remote_method_request(rpc, *args, **kwargs)
+            kwargs = {each: held(value) for each, value in kwargs.items()}  # a training
+            return wrapped(run(getattr(self._twin, name), *map(held, args), **kwargs))
+        finally:
+            del args, kwargs  # a traceback would keep them
+
+    functools.update_wrapper(call, method, updated=())  # its attributes mark a coroutine function
+    call.rpc = rpc  # type: ignore[attr-defined]  # pyright: ignore
+    signature = inspect.signature(method)
+    result = signature.return_annotation
+    if get_origin(result) is AsyncIterator:
+        result = _ITERATOR[get_args(result)]
+    elif isinstance(result, Spelled):
+        result = Spelled(result.replace("AsyncIterator", "Iterator"))
+    call.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        return_annotation=_TWINS.get(result, result) if isinstance(result, type) else result
+    )
+    return call
+
+
+def _metadata(source: MetadataSource | None) -> Any:
+    if source is None:
+        return None
+    check_metadata(source)
+    if isinstance(source, Credentials):
+        return source
+    return off_loop(source) if callable(source) else source
+
+
+def _progress(progress: Progress) -> Progress:
+    return off_loop(progress) if callable(progress) else progress
