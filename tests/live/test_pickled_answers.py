@@ -231,7 +231,7 @@ async def test_types_in_a_scripts_function_travel_by_cloudpickle(client: RemoteC
 async def test_a_type_goes_with_its_last_object(client: RemoteClient) -> None:
     pickled = pickle.dumps(await zoo(client))
     script = (
-        "import gc, pickle, sys, weakref; from remote_client._schema import learned\n"
+        "import gc, pickle, sys, weakref; from remote_client._schema import learned_types as learned\n"
         "kind = weakref.ref(type(pickle.load(sys.stdin.buffer)))\n"
         "gc.collect(); assert kind() is not None\n"  # it is kept for a while
         "learned._recent.clear(); gc.collect(); assert kind() is None\n"
