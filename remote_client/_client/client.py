@@ -38,14 +38,14 @@ from ..settings import (
 )
 from .configuration import remote_finders
 from .finder import RemoteModelFinder
+from .finder_group import FinderGroup
 from .initializer import RemoteModelInitializer
-from .job_servers import FindHome, Home, lacks, runs_of
+from .job_servers import FindJobServer, JobServer, lacks, probe_methods
 from .jobs import PredictionJob, TrainingJob, start
 from .model_files import GRPC_LIMIT, Links, check_name, model_files
 from .model_lists import Server
 from .module import RemoteModuleBase
 from .module_config import declaration_from, module_of
-from .several_finders import Finders
 
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
@@ -64,7 +64,7 @@ class RemoteClient(Handle):
             servers: of two that list the same model the first is used. docs/targets.md has all forms.
         protocol: `"grpc"` or `"http"`, for targets that do not name it; the default is gRPC.
         retries: attempts after the first, of calls that may be sent again: a call of one answer, a stream that gave
-            none yet, a streamed input of which nothing was taken. Trainings, jobs and deployments are sent once.
+            none yet, a streamed input of which nothing was taken. StartedTrainings, jobs and deployments are sent once.
             Default 2; of a `ConnectionInfo` its own.
         timeout: seconds (or a `timedelta`) for a unary call, and between two items of a stream; None or `math.inf` for
             no limit. Default 60.
@@ -131,7 +131,7 @@ class RemoteClient(Handle):
             transport=transport,
             interceptors=interceptors,
         )
-        self._finder = Finders([finder])
+        self._finder = FinderGroup([finder])
         self._transport = transport
         self._initializer = RemoteModelInitializer()
 
@@ -156,7 +156,7 @@ class RemoteClient(Handle):
         client._metadata = () if metadata is None else (metadata,)
         client._hooks = ()
         finders = remote_finders(config)
-        client._finder = Finders(
+        client._finder = FinderGroup(
             [
                 RemoteModelFinder(found, name, options=CallOptions(timeout=_timeout(found), metadata=client._metadata))
                 for name, found in finders.items()
@@ -332,7 +332,7 @@ class RemoteClient(Handle):
             task: the task's name, such as `SampleTask`; or the full RPC name or the route of one of its methods.
             prediction_id: the job's `id`.
         """
-        return PredictionJob(prediction_id, _PredictionHomes(self._finder, task))
+        return PredictionJob(prediction_id, PredictionJobServers(self._finder, task))
 
     def training(self, training_id: str, model_name: str | None = None) -> TrainingJob[RemoteModuleBase]:
         """A handle of a training by its id, as another process may have started it. Sends nothing.
@@ -341,9 +341,9 @@ class RemoteClient(Handle):
             training_id: the training's `training_id`.
             model_name: the name of the model it makes, for `TrainingJob.model()`.
         """
-        return TrainingJob(training_id, _TrainingHomes(self._finder), model_name=model_name, find=self._trained)
+        return TrainingJob(training_id, TrainingJobServers(self._finder), model_name=model_name, find=self._trained)
 
-    async def _trained(self, name: str, home: Home) -> RemoteModuleBase | NotFoundError:
+    async def _trained(self, name: str, home: JobServer) -> RemoteModuleBase | NotFoundError:
         """The module of a model that was trained, once it can be called; before, the server's answer."""
         if (missing := await lacks(home, name)) is not None:
             return missing
@@ -429,42 +429,42 @@ class RemoteClient(Handle):
 
 
 @dataclass(frozen=True)
-class _PredictionHomes:
+class PredictionJobServers:
     """The servers that may have a prediction job of a task. An error that one has none is told if none has any."""
 
-    finders: Finders
+    finders: FinderGroup
     task: str
 
-    def __call__(self) -> dict[str, FindHome]:
+    def __call__(self) -> dict[str, FindJobServer]:
         return {each.connection.target: partial(self._home, each) for each in self.finders.known}
 
-    async def _home(self, server: Server) -> Home:
+    async def _home(self, server: Server) -> JobServer:
         tasks = (await self.finders.describe(server)).tasks
         keys = meant(((key, each.methods) for key, each in tasks.items()), self.task)
         starts = {key: each.job for key in keys for each in tasks[key].methods if each.job is not None}
         if len(starts) == 1:
             (job,) = starts.values()
-            return Home(server.caller.replace(output="pydantic"), job)
+            return JobServer(server.caller.replace(output="pydantic"), job)
         if starts:
             raise InputError(f"task: a server has several tasks {self.task!r}; give one of {', '.join(starts)}")
         raise InputError(f"task: no server has prediction jobs of a task {self.task!r}")
 
 
 @dataclass(frozen=True)
-class _TrainingHomes:
+class TrainingJobServers:
     """The servers that may have a training."""
 
-    finders: Finders
+    finders: FinderGroup
 
-    def __call__(self) -> dict[str, FindHome]:
+    def __call__(self) -> dict[str, FindJobServer]:
         return {each.connection.target: partial(self._home, each) for each in self.finders.known}
 
-    async def _home(self, server: Server) -> Home:
+    async def _home(self, server: Server) -> JobServer:
         description = await self.finders.describe(server)
         if description.training_job is None:
             raise NotFoundError("no server has trainings")
-        runs = runs_of((task.name, task.methods) for task in description.tasks.values())
-        return Home(server.caller, description.training_job, runs)
+        runs = probe_methods((task.name, task.methods) for task in description.tasks.values())
+        return JobServer(server.caller, description.training_job, runs)
 
 
 def _timeout(config: FinderConfig) -> float | None:

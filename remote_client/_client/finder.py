@@ -41,8 +41,8 @@ from .module_config import RemoteModuleConfig, declaration_from, name_of
 from .schema_refusals import in_short, refuses, with_class
 from .shared_connections import described, shared_connections
 from .silent_servers import SHORT, first, wait
-from .single_flight import Flights
-from .started_trainings import Trainings
+from .single_flight import SingleFlight
+from .started_trainings import StartedTrainings
 
 logger = logging.getLogger("remote_client")
 _Located = tuple[Server, ServiceDescription]
@@ -100,11 +100,11 @@ class RemoteModelFinder(Handle):
         """What files tell, as long as there are the classes that name them: models may come and go."""
         self._transport = transport
         self._interceptors = tuple(interceptors)
-        self._flights = Flights()
+        self._flights = SingleFlight()
         self._polled: dict[str | None, float] = {}
         self._changes = 0
         """How often this client gave a server a model or took one: a poll from before a change is out of date."""
-        self.trainings = Trainings()
+        self.trainings = StartedTrainings()
         self._closed = False
         # Upstream's order: of two servers that list the same model the first is used.
         fixed = [*self.config.remote_connections, self.config.connection]

@@ -1,6 +1,6 @@
 """When to poll a job, and when to give up on a server that does not answer.
 
-`Polling` and `Pace` decide, and are pure: no I/O, no clock of their own. `Waiting` follows them.
+`PollSchedule` and `RateLimit` decide, and are pure: no I/O, no clock of their own. `JobPoller` follows them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def is_transient(error: RemoteCallError) -> bool:
     return isinstance(error, DeadlineExceededError) or (may_retry(error, _RULES) and error.pushback != NOT_HERE)
 
 
-class Polling:
+class PollSchedule:
     """When the next question of one wait is due, and whether there is one.
 
     Args:
@@ -105,7 +105,7 @@ class Polling:
         return pause * (1 - JITTER * self._jitter())
 
 
-class Pace:
+class RateLimit:
     """A rate limit for polls, first come, first served.
 
     Args:
@@ -144,7 +144,7 @@ class _Turns:
     """Hands out the turns of a pace in an event loop."""
 
     def __init__(self) -> None:
-        self._pace = Pace()
+        self._pace = RateLimit()
         self._timer: asyncio.TimerHandle | None = None
 
     async def turn(self) -> None:
@@ -177,7 +177,7 @@ class _Turns:
 _of_loops: WeakValueDictionary[asyncio.AbstractEventLoop, _Turns] = WeakValueDictionary()
 
 
-class Waiting:
+class JobPoller:
     """Polls a job. All waits of an event loop share one pace.
 
     Args:
@@ -185,7 +185,7 @@ class Waiting:
         polling: decides when.
     """
 
-    def __init__(self, what: object, polling: Polling) -> None:
+    def __init__(self, what: object, polling: PollSchedule) -> None:
         self._what = what
         self._polling = polling
         self._pause = 0.0

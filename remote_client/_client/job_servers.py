@@ -17,7 +17,7 @@ _Probe = tuple[RemoteRPCDescriptor, bytes]
 
 
 @dataclass(frozen=True)
-class Home:
+class JobServer:
     """A server that may have a job, and the methods to ask it with.
 
     Attributes:
@@ -31,24 +31,24 @@ class Home:
     task: str = ""
 
 
-FindHome = Callable[[], Awaitable[Home]]
+FindJobServer = Callable[[], Awaitable[JobServer]]
 """Asks one server whether it may have a job; it raises where the server has no jobs of the kind."""
-Homes = Callable[[], Mapping[str, FindHome]]
+FindJobServers = Callable[[], Mapping[str, FindJobServer]]
 """Gives the servers that may have a job, by their targets."""
 
 
-def runs_of(tasks: Iterable[tuple[str, Iterable[RemoteRPCDescriptor]]]) -> list[RemoteRPCDescriptor]:
+def probe_methods(tasks: Iterable[tuple[str, Iterable[RemoteRPCDescriptor]]]) -> list[RemoteRPCDescriptor]:
     """Return the methods that `lacks` may ask with."""
     # Over HTTP a declared method of streamed inputs has no path.
     return [rpc for _, methods in tasks for rpc in methods if rpc.job is None and rpc.path]
 
 
-def can_ask(home: Home, name: str) -> bool:
+def can_probe(home: JobServer, name: str) -> bool:
     """Whether `lacks` can tell."""
     return home.methods.models is not None or _probe(home, name) is not None
 
 
-async def lacks(home: Home, name: str) -> NotFoundError | None:
+async def lacks(home: JobServer, name: str) -> NotFoundError | None:
     """Return a server's NotFoundError for a model, or None if the server has it.
 
     Asked by a call that lacks an input, so that nothing runs: the runtime loads the model before it sees that. A list
@@ -67,7 +67,7 @@ async def lacks(home: Home, name: str) -> NotFoundError | None:
     return None
 
 
-def _probe(home: Home, name: str) -> _Probe | None:
+def _probe(home: JobServer, name: str) -> _Probe | None:
     """A request that a server refuses after it loaded a model, before it runs.
 
     A runtime calls a model that does not have the task by the method of its own task that has the same form, if there

@@ -39,8 +39,8 @@ from ..errors import (
     kind_of,
 )
 from ..settings import ONCE
-from .job_polling import OUTAGE, Polling, Waiting, is_transient
-from .job_servers import FindHome, Home, Homes
+from .job_polling import OUTAGE, JobPoller, PollSchedule, is_transient
+from .job_servers import FindJobServer, FindJobServers, JobServer
 from .silent_servers import first, for_any
 
 M = TypeVar("M")
@@ -114,12 +114,12 @@ class _Job:
         homes: gives the servers that may have it, all of which are asked; several where it is not known which.
     """
 
-    def __init__(self, id: str, homes: Homes) -> None:
+    def __init__(self, id: str, homes: FindJobServers) -> None:
         if not isinstance(id, str) or not id:
             raise InputError(f"id: expected the id of a job, not {id!r}")
         self.id = id
         self._homes = homes
-        self._home: Home | None = None
+        self._home: JobServer | None = None
         self._is_complete = False
         """Whether `wait` saw that: it stays so, though a server that restarts forgets it."""
 
@@ -165,13 +165,13 @@ class _Job:
             NotFoundError: no server knows it: a runtime forgets its jobs when it restarts.
             RemoteCallError: the server refused to answer.
         """
-        polling = Polling(_outage(outage, timeout), None if poll is None else seconds(poll, "poll"))
+        polling = PollSchedule(_outage(outage, timeout), None if poll is None else seconds(poll, "poll"))
         with _shown(self, progress) as show:
             time_limit = asyncio.timeout(None if timeout is None else seconds(timeout, "timeout"))
             info = None
             try:
                 async with time_limit:
-                    info = await self._done(Waiting(self, polling), show)
+                    info = await self._done(JobPoller(self, polling), show)
             except TimeoutError:
                 if not time_limit.expired():
                     raise
@@ -186,7 +186,7 @@ class _Job:
         self._is_complete = True
         return info
 
-    async def _done(self, waiting: Waiting, show: Callable[[JobInfo], Any]) -> JobInfo:
+    async def _done(self, waiting: JobPoller, show: Callable[[JobInfo], Any]) -> JobInfo:
         while True:
             # What is asked again anyway is sent once.
             turns = len(self._homes()) if self._home is None else 1
@@ -199,7 +199,7 @@ class _Job:
             if info.state.is_final:
                 return info
 
-    def _late(self, told: str, polling: Polling) -> DeadlineExceededError:
+    def _late(self, told: str, polling: PollSchedule) -> DeadlineExceededError:
         silent = polling.silent(asyncio.get_running_loop().time())
         outage = f"; nobody has answered for {silent:.3g} seconds: {polling.error}" if polling.error else ""
         return DeadlineExceededError(f"{self!r} {told}{outage}")
@@ -222,11 +222,11 @@ class _Job:
             self._home = await find()
         return await self._call_at(self._home, which, options)
 
-    async def _find_home(self, homes: Mapping[str, FindHome], options: dict[str, Any]) -> Home:
+    async def _find_home(self, homes: Mapping[str, FindJobServer], options: dict[str, Any]) -> JobServer:
         """Ask several servers for the job's status; the first that knows the job has it."""
         untold: dict[str, Exception] = {}
 
-        async def look(target: str, find: FindHome) -> Home:
+        async def look(target: str, find: FindJobServer) -> JobServer:
             try:
                 home = await find()
                 await self._call_at(home, _status_of, options)
@@ -259,7 +259,7 @@ class _Job:
         failure.__cause__ = outage[0]
         return failure
 
-    async def _call_at(self, home: Home, which: _Which, options: dict[str, Any]) -> Any:
+    async def _call_at(self, home: JobServer, which: _Which, options: dict[str, Any]) -> Any:
         method = which(home.methods)
         return await home.caller.replace(**options).unary(
             method, method.codec.encode("", (), {home.methods.key: self.id})
@@ -306,10 +306,10 @@ class TrainingJob(_Job, Generic[M]):
     def __init__(
         self,
         id: str,
-        homes: Homes,
+        homes: FindJobServers,
         *,
         model_name: str | None = None,
-        find: Callable[[str, Home], Awaitable[M | NotFoundError]],
+        find: Callable[[str, JobServer], Awaitable[M | NotFoundError]],
     ) -> None:
         super().__init__(id, homes)
         self.model_name = model_name
@@ -340,7 +340,7 @@ class TrainingJob(_Job, Generic[M]):
         if self._home is None or not self._is_complete:
             await self.wait(timeout, outage, progress=progress)
         assert self._home is not None
-        polling = Polling(_outage(outage, timeout), last=1.0)
+        polling = PollSchedule(_outage(outage, timeout), last=1.0)
         missing: list[NotFoundError] = []
         time_limit = asyncio.timeout_at(due)
         try:
@@ -363,9 +363,9 @@ class TrainingJob(_Job, Generic[M]):
         raise self._late(told, polling) from (polling.error or (missing[-1] if missing else None))
 
     async def _served(
-        self, name: str, home: Home, polling: Polling, patience: float, missing: list[NotFoundError]
+        self, name: str, home: JobServer, polling: PollSchedule, patience: float, missing: list[NotFoundError]
     ) -> M | None:
-        waiting, now = Waiting(self, polling), asyncio.get_running_loop().time
+        waiting, now = JobPoller(self, polling), asyncio.get_running_loop().time
         while polling.answering(now()) < patience:
             module = await waiting.ask(partial(self._find, name, home))
             if isinstance(module, NotFoundError):

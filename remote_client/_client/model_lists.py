@@ -14,7 +14,7 @@ from .._schema.runtime_info import ModelInfo
 from ..errors import DeadlineExceededError, SchemaError, SchemaUnavailableError, UnavailableError
 from ..settings import ConnectionInfo
 from .shared_connections import forget
-from .silent_servers import Said, for_all, for_first, wait
+from .silent_servers import Reply, for_all, for_first, wait
 
 logger = logging.getLogger("remote_client")
 
@@ -102,15 +102,15 @@ class Poll:
         """Whether no server is silent any more."""
         return all(each.done() for each in self.tasks.values())
 
-    def said(self, name: str | None) -> list[Said]:
+    def said(self, name: str | None) -> list[Reply]:
         """What the servers have said so far: whether they have a model, or without a name whether they answered."""
         return [self._said(server, task, name) for server, task in self.tasks.items()]
 
-    def _said(self, server: Server, task: asyncio.Task[None], name: str | None) -> Said:
+    def _said(self, server: Server, task: asyncio.Task[None], name: str | None) -> Reply:
         if not task.done():
-            return Said.AILING if server in self.ailing else Said.NOTHING
+            return Reply.AILING if server in self.ailing else Reply.NOTHING
         has = server.error is None and (name is None or name in server.models)
-        return Said.YES if has else Said.NO
+        return Reply.YES if has else Reply.NO
 
     def knows(self, name: str) -> bool:
         """Whether a model is listed now, or was before."""

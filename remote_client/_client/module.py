@@ -39,15 +39,15 @@ from ..errors import (
 from ..settings import CallOptions, MetadataSource, Output, RetryPolicy, check_protocol
 from . import jobs
 from .introspection import description_of
-from .job_servers import FindHome, Home, can_ask, lacks, runs_of
+from .job_servers import FindJobServer, JobServer, can_probe, lacks, probe_methods
 from .jobs import PredictionJob, TrainingJob
 from .module_config import RemoteModuleConfig, name_of
 from .schema_refusals import with_class
 from .shared_connections import described
 from .shared_connections import forget as forget_description
-from .single_flight import Flights
+from .single_flight import SingleFlight
 from .stale_schemas import outdated, redeployed
-from .started_trainings import Trainings
+from .started_trainings import StartedTrainings
 from .training import choose, doc_of, is_named, signature_of
 
 UNSET = object()
@@ -79,7 +79,7 @@ class RemoteModuleBase(Handle):
         options: CallOptions | None = None,
         balancer: Balancer[ConnectionManager] | None = None,
         changed: Callable[[], None] | None = None,
-        trainings: Trainings | None = None,
+        trainings: StartedTrainings | None = None,
     ) -> None:
         check_protocol(model_config.connection, model_config.protocol)
         name = model_config.model_path
@@ -90,7 +90,7 @@ class RemoteModuleBase(Handle):
             )
         self._config = model_config
         self._owned = connections is None
-        self._trainings = trainings or Trainings()
+        self._trainings = trainings or StartedTrainings()
         self._binding = _Binding(model_config, changed)
         # Of methods that somebody made for this module nothing was read that could have changed.
         was_read = changed is not None or not model_config.bound or model_config.schema is not None
@@ -242,12 +242,12 @@ class RemoteModuleBase(Handle):
         training, model_name, body = choose(config, args, kwargs)
         home = await _Started(self, self._caller.pinned(), training)._home()
         with self._trainings.starting(model_name):
-            if is_named(kwargs) and can_ask(home, model_name):
+            if is_named(kwargs) and can_probe(home, model_name):
                 await self._trainings.check(model_name, partial(lacks, home, model_name), home.caller.target)
             return await self._start_training(training, model_name, body, home)
 
     async def _start_training(
-        self, training: RemoteRPCDescriptor, model_name: str, body: bytes, home: Home
+        self, training: RemoteRPCDescriptor, model_name: str, body: bytes, home: JobServer
     ) -> TrainingJob[RemoteModuleBase]:
         try:
             answer = await jobs.start(home.caller, training, body, model_name)
@@ -264,7 +264,7 @@ class RemoteModuleBase(Handle):
         self._trainings.add(name, partial(lacks, home, name), partial(jobs.is_running, job))
         return job
 
-    async def _trained(self, name: str, home: Home) -> RemoteModuleBase | NotFoundError:
+    async def _trained(self, name: str, home: JobServer) -> RemoteModuleBase | NotFoundError:
         """The module of a model that was trained, once it can be called; before, the server's answer."""
         if (missing := await lacks(home, name)) is not None:
             return missing
@@ -339,14 +339,14 @@ class _Started:
     caller: Caller
     rpc: RemoteRPCDescriptor
 
-    def __call__(self) -> dict[str, FindHome]:
+    def __call__(self) -> dict[str, FindJobServer]:
         return {self.caller.target: self._home}
 
-    async def _home(self) -> Home:
+    async def _home(self) -> JobServer:
         rpc = await self.module._bound(self.rpc)
         assert rpc.job is not None
         config = await self.module._binding.config(self.caller)
-        return Home(self.caller, rpc.job, runs_of(config.task_methods), rpc.task)
+        return JobServer(self.caller, rpc.job, probe_methods(config.task_methods), rpc.task)
 
 
 class _Binding:
@@ -355,7 +355,7 @@ class _Binding:
     def __init__(self, config: RemoteModuleConfig, changed: Callable[[], None] | None) -> None:
         self._config = config
         self._changed = changed
-        self.flights = Flights()
+        self.flights = SingleFlight()
 
     def changed(self, error: RemoteCallError) -> str:
         """Note that the server's interface is another if an error suggests it, and return what to tell of that."""

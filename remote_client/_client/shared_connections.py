@@ -18,7 +18,7 @@ from .._transport.manager import ConnectionManager, open_connections
 from ..errors import ClosedError, PicklingError, RemoteCallError
 from ..settings import ConnectionInfo, MetadataSource, Protocol
 from .introspection import read_schema
-from .single_flight import Flights
+from .single_flight import SingleFlight
 from .stale_schemas import redeployed
 
 
@@ -30,7 +30,7 @@ class _Server:
         self.handles: WeakSet[SharedConnections] = WeakSet()
         self.descriptions: dict[tuple[MetadataSource, ...], ServiceDescription] = {}
         """By whom they were told, as a server may tell others something else."""
-        self.flights: dict[asyncio.AbstractEventLoop, Flights] = {}
+        self.flights: dict[asyncio.AbstractEventLoop, SingleFlight] = {}
         self.managers: dict[asyncio.AbstractEventLoop, ConnectionManager] = {}
 
     def manager(self) -> ConnectionManager:
@@ -41,7 +41,7 @@ class _Server:
             self._forget_ended_loops()
             connection, protocol, interceptors = self.settings
             found = self.managers[loop] = open_connections(connection, protocol, None, interceptors)
-            self.flights[loop] = Flights()
+            self.flights[loop] = SingleFlight()
             if loop in closers:  # a process's pool gives it handle after handle: kept until it ends
                 _kept.add(self)
                 closers[loop].add(found)

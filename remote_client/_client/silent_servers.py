@@ -27,7 +27,7 @@ SHORT, LONG = 1.0, 5.75
 """Seconds since the question. The longer one is longer than connecting may take."""
 
 
-class Said(enum.Enum):
+class Reply(enum.Enum):
     """What a server has said to a question.
 
     Attributes:
@@ -43,33 +43,33 @@ class Said(enum.Enum):
     NO = enum.auto()
 
 
-Rule = Callable[[Sequence[Said]], float]
+Rule = Callable[[Sequence[Reply]], float]
 """Returns the seconds that silent servers may take, counted from the question. The servers are in their order."""
 
 
-def for_first(said: Sequence[Said]) -> float:
+def for_first(said: Sequence[Reply]) -> float:
     """The rule for the first server, in their order, that has what is wanted."""
-    if Said.YES not in said:
+    if Reply.YES not in said:
         return math.inf
-    before = said[: said.index(Said.YES)]
-    return SHORT if Said.NOTHING in before else 0.0
+    before = said[: said.index(Reply.YES)]
+    return SHORT if Reply.NOTHING in before else 0.0
 
 
-def for_any(said: Sequence[Said]) -> float:
+def for_any(said: Sequence[Reply]) -> float:
     """The rule for any server that has what is wanted."""
-    return 0.0 if Said.YES in said else math.inf
+    return 0.0 if Reply.YES in said else math.inf
 
 
-def for_all(said: Sequence[Said]) -> float:
+def for_all(said: Sequence[Reply]) -> float:
     """The rule for what all servers have together."""
-    if Said.YES not in said:
+    if Reply.YES not in said:
         return math.inf
-    return LONG if Said.NOTHING in said else SHORT
+    return LONG if Reply.NOTHING in said else SHORT
 
 
-def for_next(said: Sequence[Said]) -> float:
+def for_next(said: Sequence[Reply]) -> float:
     """The rule for asking one more server, where they are asked one after the other."""
-    return SHORT if Said.NOTHING in said else 0.0
+    return SHORT if Reply.NOTHING in said else 0.0
 
 
 async def wait(tasks: Sequence[asyncio.Task[Any]], until: Callable[[], float]) -> None:
@@ -149,8 +149,8 @@ async def _tried(ask: Callable[[], Awaitable[T | None]]) -> T | _Failure | None:
         return _Failure(error)
 
 
-def _said(task: asyncio.Task[Any], ailing: bool | None) -> Said:
+def _said(task: asyncio.Task[Any], ailing: bool | None) -> Reply:
     if not task.done():
-        return Said.AILING if ailing else Said.NOTHING
+        return Reply.AILING if ailing else Reply.NOTHING
     has = not task.cancelled() and task.result() is not None and not isinstance(task.result(), _Failure)
-    return Said.YES if has else Said.NO
+    return Reply.YES if has else Reply.NO

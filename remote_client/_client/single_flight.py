@@ -12,11 +12,11 @@ from ..errors import ClosedError
 T = TypeVar("T")
 
 
-FORGOTTEN = 1.0
+LINGER = 1.0
 """Seconds that a task goes on after its last waiter left: the next one may be about to come."""
 
 
-class _Flight:
+class _SharedTask:
     """A task under way.
 
     Attributes:
@@ -33,11 +33,11 @@ class _Flight:
         self.end: asyncio.TimerHandle | None = None
 
 
-class Flights:
+class SingleFlight:
     """The tasks under way, by what they are for. A waiter that is cancelled does not end the others' task."""
 
     def __init__(self) -> None:
-        self._flights: dict[Hashable, _Flight] = {}
+        self._flights: dict[Hashable, _SharedTask] = {}
         self._ending: set[asyncio.Task[Any]] = set()
         """Tasks that were forgotten, until they are over."""
         self._closed = False
@@ -57,7 +57,7 @@ class Flights:
         finally:
             flight.waiting -= 1
             if not (flight.waiting or flight.is_kept or flight.task.done()):
-                flight.end = asyncio.get_running_loop().call_later(FORGOTTEN, self._forget, key, flight)
+                flight.end = asyncio.get_running_loop().call_later(LINGER, self._forget, key, flight)
         if self._closed and flight.task.cancelled():
             raise ClosedError("it was closed meanwhile")
         result: T = flight.task.result()
@@ -74,14 +74,14 @@ class Flights:
         flight = self._flights.get(key)
         return None if flight is None else flight.task
 
-    def _flight(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, Any]]) -> _Flight:
+    def _flight(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, Any]]) -> _SharedTask:
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[key] = _Flight(asyncio.get_running_loop().create_task(start()))
+            flight = self._flights[key] = _SharedTask(asyncio.get_running_loop().create_task(start()))
             flight.task.add_done_callback(partial(self._land, key))
         return flight
 
-    def _forget(self, key: Hashable, flight: _Flight) -> None:
+    def _forget(self, key: Hashable, flight: _SharedTask) -> None:
         """End a task that nobody waits for; who wants it now begins anew."""
         if self._flights.get(key) is flight and not (flight.waiting or flight.is_kept):
             del self._flights[key]

@@ -18,7 +18,7 @@ class _Training:
     is_running: Callable[[], Awaitable[bool]] | None
 
 
-class Trainings:
+class StartedTrainings:
     """The trainings that one client started, by the names of their models."""
 
     def __init__(self) -> None:

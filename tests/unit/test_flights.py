@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from remote_client._client.single_flight import FORGOTTEN, Flights
+from remote_client._client.single_flight import LINGER, SingleFlight
 from remote_client.errors import ClosedError
 from tests.support.clock import Hours
 
@@ -39,7 +39,7 @@ async def hours() -> AsyncIterator[Hours]:
         yield hours
 
 
-async def _left(flights: Flights, work: Work) -> None:
+async def _left(flights: SingleFlight, work: Work) -> None:
     """A waiter comes, and is cancelled."""
     waiter = asyncio.create_task(flights.join("key", work))
     await asyncio.sleep(0)
@@ -48,38 +48,38 @@ async def _left(flights: Flights, work: Work) -> None:
 
 
 async def test_a_task_ends_after_its_last_waiter(hours: Hours) -> None:
-    flights, work = Flights(), Work()
+    flights, work = SingleFlight(), Work()
     await _left(flights, work)
-    await hours.go_by(FORGOTTEN / 2)
+    await hours.go_by(LINGER / 2)
     assert work.cancelled == 0
-    await hours.go_by(FORGOTTEN)
+    await hours.go_by(LINGER)
     assert work.cancelled == 1
     assert flights.find("key") is None
 
 
 async def test_a_task_goes_on_for_who_comes_soon(hours: Hours) -> None:
-    flights, work = Flights(), Work()
+    flights, work = SingleFlight(), Work()
     await _left(flights, work)
-    await hours.go_by(FORGOTTEN / 2)
+    await hours.go_by(LINGER / 2)
     waiter = asyncio.create_task(flights.join("key", work))
-    await hours.go_by(2 * FORGOTTEN)
+    await hours.go_by(2 * LINGER)
     work.free.set()
     assert await waiter == "done"
     assert work.begun == 1
 
 
 async def test_a_task_that_was_begun_goes_on_by_itself(hours: Hours) -> None:
-    flights, work = Flights(), Work()
+    flights, work = SingleFlight(), Work()
     task = flights.begin("key", work)
     await _left(flights, work)
-    await hours.go_by(2 * FORGOTTEN)
+    await hours.go_by(2 * LINGER)
     assert not task.done()
     await flights.aclose()
     assert work.cancelled == 1
 
 
 async def test_who_comes_while_a_forgotten_task_ends_begins_anew() -> None:
-    flights, work = Flights(), Work()
+    flights, work = SingleFlight(), Work()
     await _left(flights, work)
     ending = flights.find("key")
     assert ending is not None
@@ -92,7 +92,7 @@ async def test_who_comes_while_a_forgotten_task_ends_begins_anew() -> None:
 
 
 async def test_closing_waits_for_a_forgotten_task() -> None:
-    flights, work = Flights(), Work()
+    flights, work = SingleFlight(), Work()
     await _left(flights, work)
     flights._forget("key", flights._flights["key"])
     await flights.aclose()
@@ -100,7 +100,7 @@ async def test_closing_waits_for_a_forgotten_task() -> None:
 
 
 async def test_a_closed_one_tells_who_waits() -> None:
-    flights, work = Flights(), Work()
+    flights, work = SingleFlight(), Work()
     waiter = asyncio.create_task(flights.join("key", work))
     await asyncio.sleep(0)
     await flights.aclose()

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from remote_client._client import silent_servers as patience
-from remote_client._client.silent_servers import LONG, SHORT, Rule, Said, first, for_all, for_any, for_first, for_next
+from remote_client._client.silent_servers import LONG, SHORT, Reply, Rule, first, for_all, for_any, for_first, for_next
 from remote_client.errors import InputError, NotFoundError, UnavailableError
 
-NOTHING, AILING, YES, NO = Said
+NOTHING, AILING, YES, NO = Reply
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ NOTHING, AILING, YES, NO = Said
         (for_next, [NO, NOTHING], SHORT),
     ],
 )
-def test_rules(rule: Rule, said: list[Said], seconds: float) -> None:
+def test_rules(rule: Rule, said: list[Reply], seconds: float) -> None:
     assert rule(said) == seconds
 
 

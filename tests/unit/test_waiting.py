@@ -10,7 +10,7 @@ from math import inf
 
 import pytest
 
-from remote_client._client.job_polling import Pace, Polling, Waiting, is_transient
+from remote_client._client.job_polling import JobPoller, PollSchedule, RateLimit, is_transient
 from remote_client._client.schema_refusals import (
     AbsentDescriptionError,
     BusyDescriptionError,
@@ -84,7 +84,7 @@ def random_parts() -> Callable[[], float]:
 
 @pytest.mark.parametrize("jitter", [lambda: 0.0, lambda: 1.0, random_parts()], ids=["longest", "shortest", "mixed"])
 def test_pauses_grow_from_a_fifth_of_a_second_to_five(jitter: Callable[[], float]) -> None:
-    polling = Polling(jitter=jitter)
+    polling = PollSchedule(jitter=jitter)
     waits = [polling.answered(0.0) for _ in range(40)]
     assert 0.2 <= waits[0] <= 0.25
     assert 4.0 <= waits[-1] <= 5.0
@@ -93,13 +93,13 @@ def test_pauses_grow_from_a_fifth_of_a_second_to_five(jitter: Callable[[], float
 
 
 def test_pauses_as_asked_for() -> None:
-    polling = Polling(poll=2.0)
+    polling = PollSchedule(poll=2.0)
     assert [polling.answered(0.0) for _ in range(3)] == [2.0] * 3
-    assert Polling(poll=0.0).answered(0.0) == 0.1
+    assert PollSchedule(poll=0.0).answered(0.0) == 0.1
 
 
 def test_a_wait_is_over_after_an_outage() -> None:
-    polling, error = Polling(10.0, poll=4.0), UnavailableError("gone")
+    polling, error = PollSchedule(10.0, poll=4.0), UnavailableError("gone")
     polling.answered(100.0)
     assert polling.failed(error, 104.0, 105.0) == 4.0
     assert (polling.silent(105.0), polling.error) == (1.0, error)
@@ -110,7 +110,7 @@ def test_a_wait_is_over_after_an_outage() -> None:
 
 
 def test_an_answer_ends_an_outage() -> None:
-    polling, error = Polling(10.0, poll=1.0), UnavailableError("gone")
+    polling, error = PollSchedule(10.0, poll=1.0), UnavailableError("gone")
     polling.failed(error, 100.0, 109.0)
     assert polling.answering(109.0) == 0.0
     polling.answered(109.5)
@@ -122,19 +122,19 @@ def test_an_answer_ends_an_outage() -> None:
 
 
 def test_a_wait_without_an_end() -> None:
-    polling = Polling(inf)
+    polling = PollSchedule(inf)
     for now in (0.0, 1e6):
         assert polling.failed(UnavailableError("gone"), now, now) is not None
     assert polling.limit(1e9) == inf
 
 
 def test_a_server_says_when_to_ask() -> None:
-    assert Polling(100.0).failed(pushed(30.0), 0.0, 0.0) == 30.0
-    assert Polling(100.0).failed(pushed(1000.0), 0.0, 0.0) == 100.0
+    assert PollSchedule(100.0).failed(pushed(30.0), 0.0, 0.0) == 30.0
+    assert PollSchedule(100.0).failed(pushed(1000.0), 0.0, 0.0) == 100.0
 
 
 def test_a_silent_server_is_waited_for_as_long_as_an_outage_may_last() -> None:
-    polling = Polling(100.0)
+    polling = PollSchedule(100.0)
     assert polling.limit(0.0) == 100.0
     polling.failed(UnavailableError("gone"), 0.0, 60.0)
     assert polling.limit(60.0) == 40.0
@@ -142,7 +142,7 @@ def test_a_silent_server_is_waited_for_as_long_as_an_outage_may_last() -> None:
 
 
 def test_turns_are_first_come_first_served() -> None:
-    pace = Pace(10.0)
+    pace = RateLimit(10.0)
     assert pace.due is None
     for who in "abc":
         pace.join(who)
@@ -158,7 +158,7 @@ def test_turns_are_first_come_first_served() -> None:
 
 
 def test_a_thousand_ask_fifty_times_a_second_and_each_has_its_turn() -> None:
-    pace, pollings = Pace(), [Polling() for _ in range(1000)]
+    pace, pollings = RateLimit(), [PollSchedule() for _ in range(1000)]
     joins = [(0.0, who) for who in range(1000)]
     asked: list[tuple[float, int]] = []
     for step in range(120_000):
@@ -185,7 +185,7 @@ async def test_a_cancelled_wait_takes_no_turn() -> None:
         asked.append(who)
         return who
 
-    waits = [asyncio.create_task(Waiting("job", Polling()).ask(partial(question, who))) for who in range(50)]
+    waits = [asyncio.create_task(JobPoller("job", PollSchedule()).ask(partial(question, who))) for who in range(50)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     for each in waits[1:-1]:
@@ -202,7 +202,7 @@ async def test_an_outage_has_its_last_error_as_its_cause() -> None:
     with pytest.raises(
         UnavailableError, match=r"'job': nobody has answered for .* seconds: RESOURCE_EXHAUSTED: busy"
     ) as caught:
-        await Waiting("job", Polling(0.0)).ask(question)
+        await JobPoller("job", PollSchedule(0.0)).ask(question)
     assert caught.value.__cause__ is failure
 
 
@@ -212,5 +212,5 @@ async def test_an_error_that_stays_is_raised_as_it_is() -> None:
 
     failure = NotFoundError("unknown")
     with pytest.raises(NotFoundError) as caught:
-        await Waiting("job", Polling()).ask(question)
+        await JobPoller("job", PollSchedule()).ask(question)
     assert caught.value is failure

@@ -15,7 +15,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from remote_client import RemoteClient, sync
 from remote_client._client import introspection as reading
-from remote_client._client.single_flight import FORGOTTEN
+from remote_client._client.single_flight import LINGER
 from remote_client._schema.budget import Budget
 from remote_client._schema.openapi import document as openapi
 from remote_client._schema.rpc import ServiceDescription
@@ -206,7 +206,7 @@ async def test_a_cancelled_call_ends_the_making_of_types_of_an_open_client(
         first, second = [asyncio.create_task(client.describe()) for _ in range(2)]
         await _until(endless.entered)
         first.cancel()
-        await asyncio.wait((first,), timeout=2 * FORGOTTEN)
+        await asyncio.wait((first,), timeout=2 * LINGER)
         assert not endless.ended.is_set()  # for the second one
         second.cancel()
         assert await _until(endless.ended)

@@ -30,7 +30,7 @@ from .model_lists import Server, gather
 from .module_config import RemoteModuleConfig, name_of
 from .schema_refusals import asking_only, refuses, with_class
 from .shared_connections import told
-from .silent_servers import Said, first, for_all, wait
+from .silent_servers import Reply, first, for_all, wait
 
 T = TypeVar("T")
 _HEALTH: dict[Protocol, tuple[str, bytes]] = {
@@ -40,7 +40,7 @@ _HEALTH: dict[Protocol, tuple[str, bytes]] = {
 }
 
 
-class Finders:
+class FinderGroup:
     """Several finders as one: of two that find the same model the first is used."""
 
     def __init__(self, finders: Sequence[RemoteModelFinder]) -> None:
@@ -137,7 +137,7 @@ class Finders:
 
             def until() -> float:
                 said = [_said(*each) for each in zip(tasks, ailing, strict=True)]
-                return begun if Said.NO in said else begun + for_all(said)
+                return begun if Reply.NO in said else begun + for_all(said)
 
             await wait(tasks, until)
             answers = [each.result() if each.done() else False for each in tasks]
@@ -209,7 +209,7 @@ def _some(servers: list[Server]) -> list[Server]:
     return servers
 
 
-def _said(task: asyncio.Task[bool | Exception], ailing: bool) -> Said:
+def _said(task: asyncio.Task[bool | Exception], ailing: bool) -> Reply:
     if not task.done():
-        return Said.AILING if ailing else Said.NOTHING
-    return Said.YES if task.result() is True else Said.NO
+        return Reply.AILING if ailing else Reply.NOTHING
+    return Reply.YES if task.result() is True else Reply.NO
