@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._client.module import construct_remote_module_class as construct_remote_module_class
     from ._client.module_config import RemoteModuleConfig as RemoteModuleConfig
     from ._schema.differences import Difference as Difference
-    from ._schema.openapi.codec import FileResponse as FileResponse
+    from ._schema.openapi.file_response import FileResponse as FileResponse
     from ._schema.rpc import RemoteRPCDescriptor as RemoteRPCDescriptor
     from ._schema.rpc import ServiceDescription as ServiceDescription
     from ._schema.rpc import TaskDescription as TaskDescription
@@ -38,7 +38,7 @@ _HOMES = {
     "ConnectionInfo": "settings",
     "ConnectionTlsInfo": "settings",
     "Difference": "_schema.differences",
-    "FileResponse": "_schema.openapi.codec",
+    "FileResponse": "_schema.openapi.file_response",
     "FinderConfig": "settings",
     "JobInfo": "_client.jobs",
     "JobStatus": "_client.jobs",

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from .._schema.openapi.codec import FileResponse
+from .._schema.openapi.file_response import FileResponse
 from .._schema.training_data import FIELD
 
 _MAX_DEPTH = 30

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from remote_client._schema.budget import MAX_NAME, Budget
 from remote_client._schema.openapi.document import describe, read
-from remote_client._schema.openapi.types import bare
+from remote_client._schema.openapi.value_types import bare
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.errors import InputError, InvalidResponseError, SchemaError
 from tests.support.growth import calls, exponent

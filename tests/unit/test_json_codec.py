@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from remote_client import FileResponse
 from remote_client._objects.content import Body
-from remote_client._schema.openapi.codec import FileResponse, QueryCodec
+from remote_client._schema.openapi.codec import QueryCodec
 from remote_client._schema.openapi.document import describe
 from remote_client.errors import InputError, InvalidResponseError, UnsupportedError
 from tests.unit.documents import COMPLETE, DANGLING

@@ -9,7 +9,7 @@ import pytest
 
 from remote_client._schema.openapi.document import describe
 from remote_client._schema.openapi.multipart import LARGE
-from remote_client._schema.openapi.types import bare
+from remote_client._schema.openapi.value_types import bare
 from remote_client._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 
 from .documents import CAIKIT_026, COMPLETE

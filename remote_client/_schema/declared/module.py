@@ -15,7 +15,6 @@ from ...declare import Declaration, DeclaredMethod, members_of
 from ...errors import InputError, InvalidResponseError, SchemaError, listed
 from ...settings import Output, Protocol
 from ..foreign_values import fields_given, is_row
-from ..openapi.codec import JsonCodec
 from ..rpc import OUTPUT_PATH, Codec, RemoteRPCDescriptor, ServiceDescription, TaskDescription
 from ..shared_names import choices, meant
 from ..training_data import FIELD
@@ -211,10 +210,9 @@ class DeclaredAnswer:
         if not is_data_object_class(kind):  # a training, or a plain value
             return self.decode(data, "pydantic")
         try:
-            if isinstance(self._codec, JsonCodec):
-                self._codec.decode(data, "pydantic")  # checks it
-                return kind.from_json(data.decode())
             message = self._codec.decode(data, "proto")
+            if not hasattr(message, "SerializeToString"):  # over HTTP it is a pydantic model: the JSON is valid
+                return kind.from_json(data.decode())
             return kind.from_proto(kind.get_proto_class().FromString(message.SerializeToString()))
         except (ValueError, TypeError, AttributeError) as error:
             raise InvalidResponseError(f"the answer of {self._name}() is no {kind.__name__}: {error}") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Iterable, Mapping, Set
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, partial, reduce
 from operator import or_
@@ -22,8 +21,10 @@ from ..arguments import Binder, needed
 from ..identifiers import Identifiers
 from ..rpc import OUTPUT_PATH
 from ..training_data import as_source
+from .file_response import FileResponse
+from .messages import JsonMessage, is_plain
 from .multipart import Multipart, to_json
-from .types import OPEN, JsonMessage, bare, is_plain
+from .value_types import OPEN, bare
 from .values import ADDITIONS, JsonAnswer, plain, validated
 
 NO_STREAMED_INPUT = "HTTP has no streamed inputs; connect to the runtime's gRPC port"
@@ -43,28 +44,6 @@ _KINDS = {
     "string_type": "str",
 }
 """pydantic's errors of a wrong type -> what was expected."""
-
-
-@dataclass(frozen=True)
-class FileResponse:
-    """An answer that is a file. Over HTTP a result type that can be written to a file comes as one.
-
-    Attributes:
-        filename: the file's name; None where the server gave none.
-        content_type: its media type, such as `application/zip`.
-        data: its bytes.
-    """
-
-    filename: str | None
-    content_type: str
-    data: bytes
-
-    def _asdict(self) -> dict[str, Any]:
-        # Handed back as an argument it is caikit's `File`.
-        return {"data": self.data, "filename": self.filename, "type": self.content_type}
-
-    def __repr__(self) -> str:
-        return f"FileResponse(filename={self.filename!r}, content_type={self.content_type!r}, {len(self.data)} bytes)"
 
 
 class JsonCodec:

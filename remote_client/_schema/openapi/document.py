@@ -23,13 +23,15 @@ from ..late_methods import LateMethods, LateTypes
 from ..rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from ..shared_names import keyed, notes
 from ..training_data import FIELD
-from .codec import FileResponse, JsonCodec, QueryCodec, TaskCodec, TrainingCodec, fields_of, signature_of
+from .codec import JsonCodec, QueryCodec, TaskCodec, TrainingCodec, fields_of, signature_of
 from .file_inputs import Files
+from .file_response import FileResponse
 from .multipart import Multipart
 from .requests import ANY, FILE, answer_of, inputs_of, parameters_of, properties_of, request_of
 from .routes import Operation, by_prefix, is_route, task_of
 from .schemas import members_of
-from .types import OPEN, JsonTypes
+from .types import JsonTypes
+from .value_types import OPEN
 
 DOCUMENT = "GET /openapi.json"
 """Where a runtime has its document."""

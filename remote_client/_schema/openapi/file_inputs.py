@@ -9,7 +9,8 @@ from typing import Any
 from ..budget import Budget
 from ..identifiers import attributes_of
 from .multipart import Path
-from .types import BYTES, FILE, JsonTypes
+from .types import FILE, JsonTypes
+from .value_types import BYTES
 
 _MAX_DEPTH = 8
 """How deep inside of a request values are looked for that can be sent as files."""

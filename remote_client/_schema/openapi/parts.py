@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,11 +31,15 @@ class Parts:
     Args:
         components: the document's shared schemas.
         budget: asked before each part.
+        make: see `Recipe.make`.
     """
 
-    def __init__(self, components: Mapping[str, Any], budget: Budget) -> None:
+    def __init__(
+        self, components: Mapping[str, Any], budget: Budget, make: Callable[[str, tuple[Part, ...]], type[Any]]
+    ) -> None:
         self._schemas = components
         self._budget = budget
+        self._make = make
         self._components: dict[str, _Component] = {}
         self._digests: dict[str, str] = {}
         """The digest of each component and of all that it refers to."""
@@ -54,7 +58,7 @@ class Parts:
         is_component = self._schemas.get(name) is schema
         told = self._digest_of(name) if is_component else self._digest_of_object(schema)
         collect = partial(_closure, self._components, name if is_component else schema)
-        return Recipe(make, name, collect, _hash(["OpenAPI", base, told]).digest())
+        return Recipe(self._make, name, collect, _hash(["OpenAPI", base, told]).digest())
 
     def _digest_of(self, name: str) -> str:
         if name not in self._digests:
@@ -147,13 +151,3 @@ def _closure(components: Mapping[str, _Component], start: str | Mapping[str, Any
             found.add(name)
             waiting += components[name].references
     return (*own, *(components[name].part for name in sorted(found)))
-
-
-def make(name: str, parts: tuple[Part, ...]) -> type[Any]:
-    """The class of an object, of its recipe."""
-    from .types import JsonTypes  # it makes recipes
-
-    schemas = {each.name: json.loads(each.data) for each in parts}
-    own = schemas.pop("", None)
-    found: type[Any] = JsonTypes(schemas, Budget()).model(name, schemas[name] if own is None else own)
-    return found

@@ -6,26 +6,24 @@ what JSON cannot say (bytes, times, which member of a union) is read only from J
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ForwardRef, Union, get_args
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model, model_validator
+from pydantic import BaseModel, TypeAdapter, create_model, model_validator
 from pydantic import Field as PydanticField
 
-from ..._text.tables import table
 from ...errors import SchemaError, clean, clean_lines
 from ..budget import MAX_NAME, Budget
 from ..identifiers import attributes_of
-from ..learned_types import LearnedModel, Recipe, as_schema_error, publish
+from ..learned_types import Part, Recipe, as_schema_error, publish
 from ..model_references import complete
 from ..type_order import Groups
+from .messages import PLAIN, ClosedMessage, OpenMessage, untagger
 from .parts import Parts
 from .schemas import OPEN_FORM, Form, Schemas, is_null, members_of
-from .unions import untagger
 from .value_types import BYTES, FORMATS, OPEN, SCALARS, OneOf, bare, choice, list_of, map_of
-
-__all__ = ["BYTES", "FILE", "OPEN", "JsonMessage", "JsonTypes", "bare", "is_plain"]
 
 FILE = "caikit_data_model.common.File"
 """The type that a multipart request sends as a file."""
@@ -42,38 +40,6 @@ _MOST_OF_DEFAULT = 10_000
 _ENDLESS = 1_000_000
 _DESCRIPTION = 4_000
 """Letters of a type's or a field's description."""
-_PLAIN = "__remote_plain__"
-
-
-class JsonMessage(LearnedModel):
-    """The base of the pydantic models made from a server's JSON schemas. Bytes are base64 in JSON."""
-
-    model_config = ConfigDict(
-        protected_namespaces=(),
-        validate_by_name=True,
-        validate_by_alias=True,
-        serialize_by_alias=True,
-        revalidate_instances="always",
-        ser_json_inf_nan="constants",
-    )
-
-    def _repr_html_(self) -> str:
-        return table(type(self).__name__, self)
-
-
-class _Closed(JsonMessage):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _Opened(JsonMessage):
-    model_config = ConfigDict(extra="allow")
-
-
-def is_plain(kind: Any) -> bool:
-    """Whether a model's JSON is the same as its Python values: no text stands for bytes or times, and no name in front
-    of a union's value tells its member.
-    """
-    return bool(getattr(kind, _PLAIN, False))
 
 
 @dataclass(slots=True)
@@ -117,7 +83,7 @@ class JsonTypes(Schemas):
     def __init__(self, components: Mapping[str, Any], budget: Budget) -> None:
         super().__init__(components, budget)
         self.by_name: dict[str, type[Any]] = {}
-        self._parts = Parts(components, budget)
+        self._parts = Parts(components, budget, make)
         self._groups = Groups(self._references)
         self._inner_forms: dict[Form, list[Form]] = {}
         self._made: dict[Form, _Made] = {OPEN_FORM: _Made(OPEN)}
@@ -235,7 +201,7 @@ class JsonTypes(Schemas):
         for model, kind in kinds.items():
             model.kind = kind
         for form, model in objects.items():
-            self._made[form] = _Made(model.kind, steps=_ENDLESS, is_plain=getattr(model.kind, _PLAIN, True))
+            self._made[form] = _Made(model.kind, steps=_ENDLESS, is_plain=getattr(model.kind, PLAIN, True))
         among = set(others)
         groups = Groups[Form](lambda form: [each for each in self._inner(form) if each in among])
         for group in (group for form in others for group in groups.of(form)):
@@ -288,13 +254,13 @@ class JsonTypes(Schemas):
         with as_schema_error(model.full_name):
             kind: type[BaseModel] = create_model(
                 name,
-                __base__=_Closed if form.schema.get("additionalProperties") is False else _Opened,
+                __base__=ClosedMessage if form.schema.get("additionalProperties") is False else OpenMessage,
                 __module__=module or __name__,
                 __doc__=_told(form.schema) or f"{model.full_name}, as the server describes it.",
                 __validators__={} if untag is None else {"_untag": untag},
                 **fields,
             )
-        setattr(kind, _PLAIN, all(each.is_plain for each in made) if is_plain is None else is_plain)
+        setattr(kind, PLAIN, all(each.is_plain for each in made) if is_plain is None else is_plain)
         return kind
 
     def _field(self, name: str, attribute: str, schema: Any, made: _Made) -> Any:
@@ -330,6 +296,14 @@ class JsonTypes(Schemas):
             lists = all(each.get("type") == "array" for each in members)
             self._list_unions[form] = lists if len(members) > 1 else None
         return self._list_unions[form]
+
+
+def make(name: str, parts: tuple[Part, ...]) -> type[Any]:
+    """Return the class of an object, made from the parts of its recipe."""
+    schemas = {part.name: json.loads(part.data) for part in parts}
+    own = schemas.pop("", None)
+    made: type[Any] = JsonTypes(schemas, Budget()).model(name, schemas[name] if own is None else own)
+    return made
 
 
 def _base_name(name: str, schema: Mapping[str, Any]) -> str:

@@ -1,13 +1,48 @@
-"""The members of unions in a runtime's JSON answers, put where the schema has the union."""
+"""The base classes of the pydantic models made from JSON schemas, and how they read the unions of caikit's answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from typing import Any
 
-from pydantic import BaseModel, ValidationInfo
+from pydantic import BaseModel, ConfigDict, ValidationInfo
 
+from ..._text.tables import table
+from ..learned_types import LearnedModel
 from .values import ADDITIONS
+
+PLAIN = "__remote_plain__"
+
+
+class JsonMessage(LearnedModel):
+    """The base of the pydantic models made from a server's JSON schemas. Bytes are base64 in JSON."""
+
+    model_config = ConfigDict(
+        protected_namespaces=(),
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        revalidate_instances="always",
+        ser_json_inf_nan="constants",
+    )
+
+    def _repr_html_(self) -> str:
+        return table(type(self).__name__, self)
+
+
+class ClosedMessage(JsonMessage):
+    model_config = ConfigDict(extra="forbid")
+
+
+class OpenMessage(JsonMessage):
+    model_config = ConfigDict(extra="allow")
+
+
+def is_plain(kind: Any) -> bool:
+    """Whether a model's JSON is the same as its Python values: no text stands for bytes or times, and no name in front
+    of a union's value tells its member.
+    """
+    return bool(getattr(kind, PLAIN, False))
 
 
 def untagger(unions: Mapping[str, bool], names: frozenset[str]) -> Any:

@@ -1,0 +1,28 @@
+"""Answers that are files. This module loads no pydantic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FileResponse:
+    """An answer that is a file. Over HTTP a result type that can be written to a file comes as one.
+
+    Attributes:
+        filename: the file's name; None where the server gave none.
+        content_type: its media type, such as `application/zip`.
+        data: its bytes.
+    """
+
+    filename: str | None
+    content_type: str
+    data: bytes
+
+    def _asdict(self) -> dict[str, Any]:
+        # Handed back as an argument it is caikit's `File`.
+        return {"data": self.data, "filename": self.filename, "type": self.content_type}
+
+    def __repr__(self) -> str:
+        return f"FileResponse(filename={self.filename!r}, content_type={self.content_type!r}, {len(self.data)} bytes)"
