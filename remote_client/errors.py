@@ -8,60 +8,15 @@ anything was sent.
 from __future__ import annotations
 
 import pickle
-import re
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from ._text.cleaning import clean, clean_lines, type_name
 from ._text.redaction import causes
 from ._text.tables import table
 
 if TYPE_CHECKING:
     import grpc
-
-_TEXT_LIMIT, _LINES_LIMIT = 4096, 16_384
-_MOST_LISTED, _LISTED_LIMIT = 20, 300
-_BREAKS = re.compile("\r\n?|[\x85\u2028\u2029]")
-"""Line breaks of all kinds but a newline."""
-
-
-def clean(text: str, limit: int = _TEXT_LIMIT) -> str:
-    """`text` of a server made safe to log and to print: no control characters, at most `limit` characters."""
-    shown = text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
-    return shown if shown.isprintable() else "".join(char if char.isprintable() else " " for char in shown)
-
-
-def clean_lines(text: str, limit: int = _LINES_LIMIT) -> str:
-    """`text` of a server made safe to print, with its lines: control characters but newlines are gone.
-
-    Whoever logs it needs `clean` or its `repr`, or else the server can forge lines of the log. What is longer than
-    `limit` is cut in the middle, as the last line of a traceback tells most.
-    """
-    lines = _BREAKS.sub("\n", text).rstrip("\n")
-    if len(lines) > limit:
-        half = limit // 2 - 20  # the note has room, so that a text is cut once
-        lines = f"{lines[:half]}\n... ({len(lines)} characters)\n{lines[-half:]}"
-    return "".join(char if char.isprintable() or char == "\n" else " " for char in lines)
-
-
-def listed(told: Iterable[str], number: int) -> str:
-    """The first of `number` texts, which a server may have chosen, for a message that can be read."""
-    more = f", ... ({number:,} in all)" if number > _MOST_LISTED else ""
-    return clean(", ".join(islice(told, _MOST_LISTED)), _LISTED_LIMIT) + more
-
-
-def kind_of(value: object) -> str:
-    """A value's type, for error messages."""
-    return type(value).__name__
-
-
-def shown(value: object) -> str:
-    """The beginning of a value's `repr`, for error messages; its type where it has none, such as a huge integer."""
-    try:
-        return f"{value!r:.80}"
-    except Exception:
-        return kind_of(value)
-
 
 _CAUSES, _NO_CONTEXT = "__causes__", "__suppress_context__"
 
@@ -92,7 +47,7 @@ def _parts(cause: BaseException) -> Any:
     try:
         pickle.loads(pickle.dumps(parts))  # noqa: S301 - what was dumped in this moment
     except Exception:
-        return RemoteClientError, (clean(f"{kind_of(cause)}: {cause}"),), {}
+        return RemoteClientError, (clean(f"{type_name(cause)}: {cause}"),), {}
     return parts
 
 

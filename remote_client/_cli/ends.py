@@ -37,7 +37,8 @@ def ended(run: Callable[[], int]) -> int:
 
 def _told(error: Exception) -> int:
     """Tell of an error that users are to expect, and return the exit code for it. Others are raised."""
-    from ..errors import ConfigurationError, RemoteClientError, clean  # here, because `--help` does without
+    from .._text.cleaning import clean  # here, because `--help` does without
+    from ..errors import ConfigurationError, RemoteClientError  # here, because `--help` does without
 
     if not isinstance(error, (WrongUseError, RemoteClientError, OSError)):
         raise error

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from ..errors import ConfigurationError, clean
+from .._text.cleaning import clean
+from ..errors import ConfigurationError
 from ..settings import ConnectionInfo, ConnectionTlsInfo, FinderConfig
 
 REMOTE = "REMOTE"

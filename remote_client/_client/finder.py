@@ -20,6 +20,7 @@ from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .._schema.runtime_info import ModelInfo, read_models, why
 from .._schema.schema_file import Schema, SchemaFile, read_schema
 from .._schema.shared_names import meant
+from .._text.cleaning import type_name
 from .._text.redaction import forgetful
 from .._transport.balance import Balancer
 from .._transport.engine import AsyncTransport, check_transport, choose_engine
@@ -32,7 +33,6 @@ from ..errors import (
     PicklingError,
     SchemaError,
     UnsupportedError,
-    kind_of,
 )
 from ..settings import CallOptions, ConnectionInfo, FinderConfig
 from .introspection import description_of, usual_method
@@ -388,7 +388,9 @@ class RemoteModelFinder(Handle):
         rpc = await self.management(server, method)
         answer = await server.caller.unary(rpc, rpc.codec.encode("", (), kwargs))
         if not isinstance(answer, dict):
-            raise InvalidResponseError(f"the answer is no object, but a {kind_of(answer)}", target=server.caller.target)
+            raise InvalidResponseError(
+                f"the answer is no object, but a {type_name(answer)}", target=server.caller.target
+            )
         return answer
 
     async def management(self, server: Server, method: str) -> RemoteRPCDescriptor:

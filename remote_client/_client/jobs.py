@@ -19,6 +19,7 @@ from .._calls.caller import Caller
 from .._schema.rpc import JobMethods, RemoteRPCDescriptor
 from .._schema.runtime_info import why
 from .._settings.durations import REACH, Duration, seconds
+from .._text.cleaning import clean, clean_lines, type_name
 from .._text.redaction import forgetful
 from .._text.tables import table
 from ..errors import (
@@ -34,9 +35,6 @@ from ..errors import (
     RemoteCallError,
     SchemaError,
     UnavailableError,
-    clean,
-    clean_lines,
-    kind_of,
 )
 from ..settings import ONCE
 from .job_polling import OUTAGE, JobPoller, PollSchedule, is_transient
@@ -424,7 +422,7 @@ async def start(caller: Caller, rpc: RemoteRPCDescriptor, body: bytes, model_nam
         data = await caller.send(rpc.path, body, idempotent=False)
         answer = caller.replace(output="dict").decode(rpc, data)
         if not isinstance(answer, dict):
-            raise InvalidResponseError(f"the answer is no object, but a {kind_of(answer)}")
+            raise InvalidResponseError(f"the answer is no object, but a {type_name(answer)}")
     except (RemoteCallError, ClosedError) as error:
         if isinstance(error, RemoteCallError) and error.outcome_known:
             raise

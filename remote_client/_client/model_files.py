@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
-from ..errors import InputError, kind_of, shown
+from .._text.cleaning import short_repr, type_name
+from ..errors import InputError
 
 Links = Literal["follow"] | None
 GRPC_LIMIT = 2**31 - 1
@@ -34,7 +35,7 @@ def check_links(links: Links) -> None:
         InputError: it does.
     """
     if links is not None and links != "follow":
-        raise InputError(f"links: expected None or 'follow', not {shown(links)}")
+        raise InputError(f"links: expected None or 'follow', not {short_repr(links)}")
 
 
 def model_files(
@@ -67,7 +68,7 @@ def checked_files(files: Mapping[str, bytes], limit: int | None = None) -> list[
     for name, data in files.items():
         _check_file(name)
         if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise InputError(f"files: {name!r}: expected bytes, not {kind_of(data)}")
+            raise InputError(f"files: {name!r}: expected bytes, not {type_name(data)}")
         plain = str(PurePosixPath(name))
         if plain in found:
             raise InputError(f"files: {plain!r} is given twice")
@@ -134,7 +135,7 @@ def _root(folder: Any) -> _Entry:
     try:
         path = os.fsdecode(folder)
     except TypeError:
-        raise InputError(f"files: expected a mapping or the path of a folder, not {kind_of(folder)}") from None
+        raise InputError(f"files: expected a mapping or the path of a folder, not {type_name(folder)}") from None
     try:
         state = os.stat(path)  # before `realpath`, which takes an empty path as the working folder
         root = _Entry("", os.path.realpath(path, strict=True), state)

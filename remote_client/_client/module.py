@@ -22,6 +22,7 @@ from .._schema.declared.schemas import schema_for
 from .._schema.rpc import JobMethods, RemoteRPCDescriptor
 from .._schema.unbound import SharedName, UnboundCodec
 from .._settings.durations import Duration
+from .._text.cleaning import clean
 from .._text.closest import closest
 from .._text.redaction import forget, forgetful
 from .._text.tables import table
@@ -34,7 +35,6 @@ from ..errors import (
     RemoteCallError,
     SchemaError,
     UnsupportedError,
-    clean,
 )
 from ..settings import CallOptions, MetadataSource, Output, RetryPolicy, check_protocol
 from . import jobs

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from .._schema.budget import LateDescriptionError
 from .._schema.declared.no_schema import why_none
+from .._text.cleaning import clean
 from .._transport.http_errors import RUNTIMES_OWN
 from ..declare import Declaration
 from ..errors import (
@@ -26,7 +27,6 @@ from ..errors import (
     UnavailableError,
     UnimplementedError,
     UnsupportedError,
-    clean,
 )
 from ..settings import Protocol
 

@@ -8,7 +8,8 @@ from copy import copy
 from types import NoneType
 from typing import Any, get_args
 
-from ..errors import InputError, listed
+from .._text.cleaning import listed
+from ..errors import InputError
 
 
 def needed(signature: inspect.Signature) -> set[str]:

@@ -6,7 +6,8 @@ from collections.abc import Container, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..errors import SchemaError, clean
+from .._text.cleaning import clean
+from ..errors import SchemaError
 from .budget import LIMITS, MAX_NAME, Budget
 from .rpc import RemoteRPCDescriptor, ServiceDescription
 from .type_uses import Uses, also

@@ -9,7 +9,8 @@ from dataclasses import MISSING, fields
 from functools import partial
 from typing import Any
 
-from ..errors import SchemaError, clean
+from .._text.cleaning import clean
+from ..errors import SchemaError
 from .rpc import RemoteRPCDescriptor
 
 _Types = Mapping[str, type[Any]]

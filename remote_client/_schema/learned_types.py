@@ -15,7 +15,8 @@ from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
 
-from ..errors import SchemaError, clean
+from .._text.cleaning import clean
+from ..errors import SchemaError
 from .model_references import ByReference
 
 T = TypeVar("T")

@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from .._text.cleaning import clean
 from .._text.closest import closest
-from ..errors import InputError, clean
+from ..errors import InputError
 from .rpc import RemoteRPCDescriptor, ServiceDescription
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
-from ..errors import clean
+from .._text.cleaning import clean
 from .budget import Budget
 
 _MOST = 60

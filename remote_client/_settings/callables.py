@@ -11,7 +11,8 @@ from typing import Any
 
 from .._concurrency import threads as _threads
 from .._objects.copying import Immutable
-from ..errors import PicklingError, kind_of
+from .._text.cleaning import type_name
+from ..errors import PicklingError
 
 WAYS = (
     "Give a function that the other process can import, remote_client.auth.BearerToken(env=...) with the name of an "
@@ -35,7 +36,7 @@ class ByName:
         except (ImportError, AttributeError, TypeError):
             known = False
         if not known:
-            name = self._names[1] or kind_of(function)  # not its repr, which may show what it holds
+            name = self._names[1] or type_name(function)  # not its repr, which may show what it holds
             raise PicklingError(f"{what}: {name} cannot be imported, and what it holds is not pickled. {WAYS}")
 
     def __reduce__(self) -> Any:

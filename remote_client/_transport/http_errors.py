@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic_core import from_json
 
+from .._text.cleaning import clean
 from .._text.redaction import redacted
 from ..errors import (
     InvalidResponseError,
@@ -22,7 +23,6 @@ from ..errors import (
     StreamTruncatedError,
     UnauthenticatedError,
     UnavailableError,
-    clean,
     http_error_class,
 )
 from .call import RawMetadata

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from remote_client._client.jobs import JobInfo, JobStatus
 from remote_client._schema.openapi.document import describe
+from remote_client._text.cleaning import clean_lines
 from remote_client._text.tables import LINES, table
-from remote_client.errors import JobCancelledError, JobFailedError, RemoteClientError, clean_lines
+from remote_client.errors import JobCancelledError, JobFailedError, RemoteClientError
 from tests.unit.documents import document
 
 TRACEBACK = (

@@ -10,9 +10,10 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from ..._text.cleaning import listed
 from ..._text.closest import closest
 from ...declare import Declaration, DeclaredMethod, members_of
-from ...errors import InputError, InvalidResponseError, SchemaError, listed
+from ...errors import InputError, InvalidResponseError, SchemaError
 from ...settings import Output, Protocol
 from ..foreign_values import fields_given, is_row
 from ..rpc import OUTPUT_PATH, Codec, RemoteRPCDescriptor, ServiceDescription, TaskDescription

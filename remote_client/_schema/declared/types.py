@@ -24,8 +24,9 @@ from typing import (
 
 from pydantic import BaseModel, TypeAdapter
 
+from ..._text.cleaning import short_repr
 from ...declare import stripped
-from ...errors import ConfigurationError, SchemaError, shown
+from ...errors import ConfigurationError, SchemaError
 
 _SHAPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
@@ -160,4 +161,4 @@ def _either(one: Any, other: Any) -> Any:
 
 def shown_type(kind: Any) -> str:
     """A type's name in an error message."""
-    return shown(kind) if get_args(kind) else getattr(kind, "__name__", shown(kind))
+    return short_repr(kind) if get_args(kind) else getattr(kind, "__name__", short_repr(kind))

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError, create_model
 from pydantic_core import from_json
 
 from ..._objects.content import Body, Odd
-from ...errors import InputError, InvalidResponseError, UnsupportedError, kind_of, listed, shown
+from ..._text.cleaning import listed, short_repr, type_name
+from ...errors import InputError, InvalidResponseError, UnsupportedError
 from ...settings import Output
 from ..arguments import Binder, needed
 from ..identifiers import Identifiers
@@ -303,18 +304,18 @@ def path_of(steps: Iterable[str | int]) -> str:
 def _message(problem: Any) -> str:
     kind, given = problem["type"], problem["input"]
     if kind in _KINDS:
-        return f"expected {_KINDS[kind]}, not {kind_of(given)}"
+        return f"expected {_KINDS[kind]}, not {type_name(given)}"
     if kind == "double":
         inexact = isinstance(given, (int, Decimal)) and not isinstance(given, bool)
-        return f"{shown(given)} is not exact as a double" if inexact else f"expected float, not {kind_of(given)}"
+        return f"{short_repr(given)} is not exact as a double" if inexact else f"expected float, not {type_name(given)}"
     if kind == "model_type":
-        return f"expected {problem['ctx']['class_name']} or a mapping, not {kind_of(given)}"
+        return f"expected {problem['ctx']['class_name']} or a mapping, not {type_name(given)}"
     if kind == "extra_forbidden":
         return "no such field"
     if kind in ("greater_than_equal", "less_than_equal"):
-        return f"{shown(given)} is out of the range of 64-bit integers"
+        return f"{short_repr(given)} is out of the range of 64-bit integers"
     if kind == "one_of":
-        return f"{problem['msg']}, not {kind_of(given)}"
+        return f"{problem['msg']}, not {type_name(given)}"
     message: str = problem["msg"]
     return message.removeprefix("Value error, ")
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic_core import from_json
 
-from ...errors import listed
+from ..._text.cleaning import listed
 from .. import names
 from ..budget import MAX_NAME, Budget
 from ..differences import Difference, Differences, Method, Methods, methods_of

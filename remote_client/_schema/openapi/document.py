@@ -15,7 +15,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from ..._objects.content import Odd
-from ...errors import SchemaError, clean
+from ..._text.cleaning import clean
+from ...errors import SchemaError
 from .. import names
 from ..budget import MAX_NAME, Budget
 from ..identifiers import attributes_of

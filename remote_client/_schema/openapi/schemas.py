@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ...errors import SchemaError, clean
+from ..._text.cleaning import clean
+from ...errors import SchemaError
 from ..budget import Budget
 
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")

@@ -14,7 +14,8 @@ from typing import Annotated, Any, ForwardRef, Union, get_args
 from pydantic import BaseModel, TypeAdapter, create_model, model_validator
 from pydantic import Field as PydanticField
 
-from ...errors import SchemaError, clean, clean_lines
+from ..._text.cleaning import clean, clean_lines
+from ...errors import SchemaError
 from ..budget import MAX_NAME, Budget
 from ..identifiers import attributes_of
 from ..learned_types import Part, Recipe, as_schema_error, publish

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, Strict, V
 from pydantic import Field as PydanticField
 from pydantic_core import core_schema
 
-from ...errors import kind_of, listed, shown
+from ..._text.cleaning import listed, short_repr, type_name
 from ..foreign_values import EXACT_INTEGER, candidates
 from ..foreign_values import text as text_of
 from .values import ARGUMENT, plain
@@ -32,7 +32,7 @@ def _from_json(kind: type[Any], read: Callable[[str], Any], info: ValidationInfo
         if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):  # pandas has them
             raise ValueError("expected whole microseconds: more digits would be lost in JSON")
         return value
-    raise ValueError(f"expected {kind.__name__}, not {kind_of(value)}")
+    raise ValueError(f"expected {kind.__name__}, not {type_name(value)}")
 
 
 def _base64(value: Any) -> bytes:
@@ -174,7 +174,7 @@ def choice(values: Sequence[Any]) -> Any:
                     return int(each)
                 return text_of(each) if isinstance(each, str) else each
         hint = ": the OpenAPI document does not tell the names' numbers" if numbers and isinstance(value, str) else ""
-        raise ValueError(f"expected one of {expected}, not {shown(value)}{hint}")
+        raise ValueError(f"expected one of {expected}, not {short_repr(value)}{hint}")
 
     return Annotated[str if only_text else int | str if numbers else Any, BeforeValidator(check)]
 

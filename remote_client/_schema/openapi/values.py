@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from ..._concurrency.iterators import collect
-from ...errors import kind_of, shown
+from ..._text.cleaning import short_repr, type_name
 from ..foreign_values import fields_given, is_row, items_of, own, row_of
 from ..foreign_values import text as text_of
 
@@ -91,8 +91,8 @@ def _text(value: Any) -> str:
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
     if isinstance(value, Decimal):
-        raise ValueError(f"{shown(value)} is not exact as a JSON number; send it as a string")
-    raise ValueError(f"expected a JSON value, not {kind_of(value)}")
+        raise ValueError(f"{short_repr(value)} is not exact as a JSON number; send it as a string")
+    raise ValueError(f"expected a JSON value, not {type_name(value)}")
 
 
 def _key(key: Any) -> str:
@@ -101,7 +101,7 @@ def _key(key: Any) -> str:
         return str(key)  # JSON has no other keys, and OpenAPI does not tell what they stand for
     if isinstance(key, str):
         return text_of(key)
-    raise ValueError(f"expected str keys in JSON, not {kind_of(key)}")
+    raise ValueError(f"expected str keys in JSON, not {type_name(key)}")
 
 
 def _has(value: Any, kind: type[Any]) -> bool:

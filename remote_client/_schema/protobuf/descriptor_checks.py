@@ -16,7 +16,8 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, Edition, FieldDescri
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.empty_pb2 import Empty
 
-from ...errors import SchemaError, clean, shown
+from ..._text.cleaning import clean, short_repr
+from ...errors import SchemaError
 from ..budget import Budget
 from ..identifiers import is_name
 from .fields import INTEGERS, is_repeated
@@ -61,9 +62,9 @@ def _check_names(scopes: Iterator[tuple[str, list[str]]], budget: Budget) -> Non
         budget.spend("bytes", len(names) * len(budget.name(scope)))
         for name in names:
             if not isinstance(name, str) or not is_name(budget.name(name)):  # bytes are no UTF-8
-                raise ValueError(f"{shown(name)} is no name")
+                raise ValueError(f"{short_repr(name)} is no name")
         if len({*names}) < len(names):
-            raise ValueError(f"{shown(scope)} has one name twice")
+            raise ValueError(f"{short_repr(scope)} has one name twice")
 
 
 def _scopes(file: FileDescriptorProto, budget: Budget) -> Iterator[tuple[str, list[str]]]:
@@ -91,14 +92,14 @@ def _check_message(message: DescriptorProto) -> None:
     _check_fields(message.field, len(message.oneof_decl), most=_MAX_NUMBER)
     _check_fields(message.extension, most=_MAX_EXTENSION)
     if len({each.number for each in message.field}) < len(message.field):
-        raise ValueError(f"{shown(message.name)} has two fields of one number")
+        raise ValueError(f"{short_repr(message.name)} has two fields of one number")
     if message.options.map_entry and not _is_map_entry(message.field):
-        raise ValueError(f"{shown(message.name)} is no entry of a map")
+        raise ValueError(f"{short_repr(message.name)} is no entry of a map")
     for field in message.field if _HAS_ATTRIBUTES else ():
         is_special = field.name.startswith("__") and field.name.endswith("__")
         # `<FIELD>_FIELD_NUMBER` is an attribute too.
         if is_special or field.name in _ATTRIBUTES or field.name.endswith("_FIELD_NUMBER"):
-            raise ValueError(f"protobuf's implementation in Python can't have a field {shown(field.name)}")
+            raise ValueError(f"protobuf's implementation in Python can't have a field {short_repr(field.name)}")
 
 
 def _is_map_entry(fields: Sequence[FieldDescriptorProto]) -> bool:
@@ -110,13 +111,13 @@ def _is_map_entry(fields: Sequence[FieldDescriptorProto]) -> bool:
 def _check_fields(fields: Iterable[FieldDescriptorProto], oneofs: int = 0, *, most: int) -> None:
     for field in fields:
         if not 0 < field.number <= most:
-            raise ValueError(f"the field {shown(field.name)} has the number {field.number}")
+            raise ValueError(f"the field {short_repr(field.name)} has the number {field.number}")
         if field.label == field.LABEL_REPEATED and field.HasField("default_value"):
-            raise ValueError(f"the repeated field {shown(field.name)} has a default")
+            raise ValueError(f"the repeated field {short_repr(field.name)} has a default")
         if not field.HasField("type") or (field.type in _NAMED) != bool(field.type_name):
-            raise ValueError(f"the field {shown(field.name)} has no type")
+            raise ValueError(f"the field {short_repr(field.name)} has no type")
         if field.HasField("oneof_index") and not 0 <= field.oneof_index < oneofs:
-            raise ValueError(f"the field {shown(field.name)} has no oneof")
+            raise ValueError(f"the field {short_repr(field.name)} has no oneof")
 
 
 def check_types(file: FileDescriptor) -> None:
@@ -148,7 +149,7 @@ def _check_type(field: FieldDescriptor) -> None:
 def _values(scope: FileDescriptorProto | DescriptorProto) -> Iterator[Any]:
     for enum in scope.enum_type:
         if not enum.value:
-            raise ValueError(f"the enum {shown(enum.name)} has no value")
+            raise ValueError(f"the enum {short_repr(enum.name)} has no value")
         yield enum.value
 
 

@@ -9,7 +9,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
-from ...errors import kind_of, listed, shown
+from ..._text.cleaning import listed, short_repr, type_name
 from ..foreign_values import candidates, fields_given, row_of, text
 from .conversion_errors import BAD, Misfit, misfit
 from .values import as_items
@@ -29,7 +29,7 @@ def fill(message: Any, value: Any, descriptor: Descriptor, names: dict[str, str]
     elif isinstance(value, BaseModel):
         given = fields_given(value)
     elif (given := row_of(value, names)) is None:
-        raise TypeError(f"expected {descriptor.name} or a mapping, not {kind_of(value)}")
+        raise TypeError(f"expected {descriptor.name} or a mapping, not {type_name(value)}")
     unknown = [name for name in given if name not in names]
     attributes = {*names.values()} if unknown else ()
     for name in unknown:
@@ -72,6 +72,6 @@ def enum_checker(kind: Any) -> Callable[[Any], int]:
                 return int(member)
             if isinstance(each, int) and not isinstance(each, bool) and each in numbers:
                 return int(each)
-        raise ValueError(f"expected one of {listed(kind.__members__, len(kind.__members__))}, not {shown(value)}")
+        raise ValueError(f"expected one of {listed(kind.__members__, len(kind.__members__))}, not {short_repr(value)}")
 
     return as_enum

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from pydantic import BaseModel
 
 from ..._concurrency.iterators import collect
-from ...errors import kind_of, listed
+from ..._text.cleaning import listed, type_name
 from ..foreign_values import fields_given, is_row, own, row_of
 from .conversion_errors import BAD
 from .fields import SCALARS, fields_of, message_of, sequence_field
@@ -125,7 +125,7 @@ class Chooser:
         if len(errors) == 1:
             raise errors[0]
         expected = (getattr(kind, "__name__", str(kind)) for kind in map(self._kind, self._members))
-        raise TypeError(f"expected one of {listed(expected, len(self._members))}, not {kind_of(value)}")
+        raise TypeError(f"expected one of {listed(expected, len(self._members))}, not {type_name(value)}")
 
     def _candidates(self, value: Any) -> list[FieldDescriptor]:
         """The members to try, the likeliest first."""

@@ -14,7 +14,8 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 
-from ...errors import SchemaError, clean
+from ..._text.cleaning import clean
+from ...errors import SchemaError
 from ..budget import Budget
 from .descriptor_checks import check_file, check_types
 from .reflection import WELL_KNOWN_FILES

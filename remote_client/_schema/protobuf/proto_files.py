@@ -11,7 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ...errors import ConfigurationError, clean_lines
+from ..._text.cleaning import clean_lines
+from ...errors import ConfigurationError
 
 _SECONDS = 60.0
 """A hundred files take less than one: what takes longer is no regular file."""

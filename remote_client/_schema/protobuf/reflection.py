@@ -24,7 +24,8 @@ from google.protobuf import (
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError
 
-from ...errors import SchemaError, clean
+from ..._text.cleaning import clean
+from ...errors import SchemaError
 from ..budget import Budget
 from .wire import count_parts
 

@@ -17,7 +17,7 @@ from google.protobuf import struct_pb2
 from pydantic import BaseModel
 
 from ..._concurrency.iterators import collect
-from ...errors import kind_of, shown
+from ..._text.cleaning import short_repr, type_name
 from ..foreign_values import (
     EXACT_INTEGER,
     exact_double,
@@ -35,11 +35,11 @@ EXACT_INTEGER32 = 2**24  # as EXACT_INTEGER, of float32
 
 
 def as_bool(value: Any) -> bool:
-    if isinstance(value, bool) or kind_of(value) in ("bool_", "bool"):  # numpy's is called bool_, since 2.0 bool
+    if isinstance(value, bool) or type_name(value) in ("bool_", "bool"):  # numpy's is called bool_, since 2.0 bool
         return bool(value)
     if isinstance(found := own(value), bool):
         return found
-    raise TypeError(f"expected bool, not {kind_of(value)}")
+    raise TypeError(f"expected bool, not {type_name(value)}")
 
 
 def as_int(value: Any) -> int:
@@ -51,7 +51,7 @@ def as_int(value: Any) -> int:
         found = own(value)
         if isinstance(found, int) and not isinstance(found, bool):
             return found
-    raise TypeError(f"expected int, not {kind_of(value)}")
+    raise TypeError(f"expected int, not {type_name(value)}")
 
 
 def as_float(value: Any) -> float:
@@ -60,9 +60,9 @@ def as_float(value: Any) -> float:
     try:
         return exact_double(value)
     except TypeError:
-        raise TypeError(f"expected float, not {kind_of(value)}") from None
+        raise TypeError(f"expected float, not {type_name(value)}") from None
     except ValueError as error:
-        raise ValueError(f"{shown(value)} {error}") from None
+        raise ValueError(f"{short_repr(value)} {error}") from None
 
 
 def as_float32(value: Any) -> float:
@@ -73,7 +73,7 @@ def as_float32(value: Any) -> float:
         if abs(number) >= FLOAT32_MAX:
             raise ValueError(f"{number!r} is out of the range of float32")
         if number is not value and not is_exact_float32(value, number):
-            raise ValueError(f"{shown(value)} is not exact as float32")
+            raise ValueError(f"{short_repr(value)} is not exact as float32")
     return number
 
 
@@ -83,14 +83,14 @@ def as_str(value: Any) -> str:
     found = value if isinstance(value, str) else own(value)
     if isinstance(found, str):
         return text(found)
-    raise TypeError(f"expected str, not {kind_of(value)}")
+    raise TypeError(f"expected str, not {type_name(value)}")
 
 
 def as_bytes(value: Any) -> bytes:
     for found in (value, own(value)):
         if isinstance(found, (bytes, bytearray, memoryview)):
             return bytes(found)
-    raise TypeError(f"expected bytes, not {kind_of(value)}")
+    raise TypeError(f"expected bytes, not {type_name(value)}")
 
 
 def as_items(value: Any) -> Any:
@@ -99,7 +99,7 @@ def as_items(value: Any) -> Any:
         return value
     value = items_of(own(value))
     if isinstance(value, (str, bytes, bytearray, Mapping)) or not hasattr(type(value), "__iter__"):
-        raise TypeError(f"expected a list, not {kind_of(value)}")
+        raise TypeError(f"expected a list, not {type_name(value)}")
     return collect(value)
 
 
@@ -107,14 +107,14 @@ def as_mapping(value: Any) -> Mapping[Any, Any]:
     """The items of a map: a mapping, or a table's row."""
     found = value if isinstance(value, Mapping) else row_of(value)
     if found is None:
-        raise TypeError(f"expected a mapping, not {kind_of(value)}")
+        raise TypeError(f"expected a mapping, not {type_name(value)}")
     return found
 
 
 def set_timestamp(message: Any, value: Any) -> None:
     found = value if isinstance(value, datetime) else own(value)
     if not isinstance(found, datetime):
-        raise TypeError(f"expected datetime, not {kind_of(value)}")
+        raise TypeError(f"expected datetime, not {type_name(value)}")
     if found.utcoffset() is None:
         raise ValueError("expected a datetime with a time zone, as datetime.now(timezone.utc) gives")
     message.FromDatetime(found)
@@ -130,7 +130,7 @@ def get_timestamp(message: Any) -> datetime:
 def set_duration(message: Any, value: Any) -> None:
     found = value if isinstance(value, timedelta) else own(value)
     if not isinstance(found, timedelta):
-        raise TypeError(f"expected timedelta, not {kind_of(value)}")
+        raise TypeError(f"expected timedelta, not {type_name(value)}")
     message.FromTimedelta(found)
     if more := getattr(found, "nanoseconds", 0):
         message.FromNanoseconds(message.ToNanoseconds() + more)
@@ -144,7 +144,7 @@ def get_duration(message: Any) -> timedelta:
 def set_struct(message: Any, value: Any) -> None:
     found = value if isinstance(value, Mapping) else (row_of(value) or _json_value(value))
     if not isinstance(found, Mapping):
-        raise TypeError(f"expected a mapping of JSON values, not {kind_of(value)}")
+        raise TypeError(f"expected a mapping of JSON values, not {type_name(value)}")
     for key, item in found.items():
         set_value(message.fields[key if key.__class__ is str else _json_key(key)], item)
 
@@ -152,7 +152,7 @@ def set_struct(message: Any, value: Any) -> None:
 def set_list(message: Any, value: Any) -> None:
     found = items_of(value)
     if not isinstance(found, (list, tuple)):
-        raise TypeError(f"expected a list of JSON values, not {kind_of(value)}")
+        raise TypeError(f"expected a list of JSON values, not {type_name(value)}")
     for item in found:
         set_value(message.values.add(), item)
 
@@ -176,7 +176,7 @@ def set_value(message: Any, value: Any) -> None:
         set_list(message.list_value, value)
     elif kind is int:
         if abs(value) > EXACT_INTEGER:
-            raise ValueError(f"{shown(value)} is not exact as a JSON number over gRPC; send it as a string")
+            raise ValueError(f"{short_repr(value)} is not exact as a JSON number over gRPC; send it as a string")
         message.number_value = value
     else:
         set_value(message, _json_value(value))
@@ -185,7 +185,7 @@ def set_value(message: Any, value: Any) -> None:
 def _json_key(key: Any) -> str:
     name = own(key)
     if not isinstance(name, str):
-        raise TypeError(f"expected str keys in JSON, not {kind_of(key)}")
+        raise TypeError(f"expected str keys in JSON, not {type_name(key)}")
     return text(name)
 
 
@@ -200,14 +200,14 @@ def _json_value(value: Any) -> Any:
         return [*found]
     if isinstance(found, (dict, bool)) or found is None:
         return found
-    if kind_of(found) == "bool_":
+    if type_name(found) == "bool_":
         return bool(found)
     if isinstance(found, int):
         return int(found)
     try:
         return as_float(found)
     except TypeError:
-        raise TypeError(f"expected a JSON value, not {kind_of(value)}") from None
+        raise TypeError(f"expected a JSON value, not {type_name(value)}") from None
 
 
 def get_struct(message: Any) -> dict[str, Any]:

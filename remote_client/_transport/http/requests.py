@@ -12,8 +12,9 @@ from urllib.parse import quote
 from pydantic_core import from_json
 
 from ..._objects.content import Body, Odd
+from ..._text.cleaning import clean
 from ..._text.redaction import redacted
-from ...errors import UnsupportedError, clean
+from ...errors import UnsupportedError
 from ...settings import ConnectionInfo
 from ..call import RawMetadata
 from ..http_errors import is_page

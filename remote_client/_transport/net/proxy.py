@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Self, cast
 
 from ..._settings.proxies import Proxy
+from ..._text.cleaning import clean
 from ..._text.redaction import redacted
-from ...errors import ConfigurationError, clean
+from ...errors import ConfigurationError
 from ...settings import ConnectionInfo, Protocol
 
 MAX_HEAD = 16 * 1024
