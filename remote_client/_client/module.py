@@ -17,17 +17,18 @@ from .._concurrency.iterators import END, source_of
 from .._concurrency.threads import aside
 from .._objects.copying import Handle
 from .._objects.late_attribute import LateAttribute
+from .._schema.codec import AmbiguousCodec, UnboundCodec
 from .._schema.declared.caikit_modules import is_caikit_module
 from .._schema.declared.schemas import schema_for
 from .._schema.rpc import JobMethods, RemoteRPCDescriptor
-from .._schema.unbound import SharedName, UnboundCodec
 from .._settings.durations import Duration
 from .._text.cleaning import clean
 from .._text.closest import closest
 from .._text.redaction import forget, forgetful
 from .._text.tables import table
 from .._transport.balance import Balancer
-from .._transport.manager import ConnectionManager, open_connections
+from .._transport.engine import open_connections
+from .._transport.manager import ConnectionManager
 from ..errors import (
     InputError,
     NotFoundError,
@@ -497,8 +498,8 @@ def _method(rpc: RemoteRPCDescriptor, name: str, class_name: str) -> Any:
     if not rpc.output_streaming:
         mark_coroutine_function(method)
     kind = "each answer is" if rpc.output_streaming else "the answer is"
-    if isinstance(rpc.codec, SharedName):
-        method.__doc__ = rpc.codec.told
+    if isinstance(rpc.codec, AmbiguousCodec):
+        method.__doc__ = rpc.codec.explanation
         return method
     method.__doc__ = f"Calls {rpc.rpc_name} of {rpc.task}; {kind} a {rpc.response_dm_name}.\n\n{rpc}"
     return method

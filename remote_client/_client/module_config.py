@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
+from .._schema.codec import UnboundCodec
 from .._schema.declared.caikit_modules import declaration_of_caikit, is_caikit_module, module_of_id
 from .._schema.declared.document import description_of
 from .._schema.declared.module import SERVER, bind, server_codec
@@ -14,7 +15,7 @@ from .._schema.late_methods import LateRPCDescriptor
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .._schema.schema_file import Schema, SchemaFile
 from .._schema.shared_names import Tasks, choices, meant, narrowed, sharers, the_one_meant
-from .._schema.unbound import UnboundCodec, shared_name, unbound, unbound_method
+from .._schema.unbound_methods import ambiguous_method, unbound_method, unbound_methods
 from ..declare import Declaration, declaration_of, registry
 from ..errors import ConfigurationError
 from ..settings import ConnectionInfo, Protocol, check_protocol
@@ -85,7 +86,7 @@ class RemoteModuleConfig:
         """
         check_protocol(connection_info, protocol)
         declaration = declaration_from(module_reference)
-        config = cls(connection_info, protocol, model_key, unbound(declaration, protocol), model_path)
+        config = cls(connection_info, protocol, model_key, unbound_methods(declaration, protocol), model_path)
         config.module_id, config.module_name = declaration.id, declaration.name
         if declaration.schema is not None:
             config.schema = schema_for(declaration, protocol)
@@ -138,7 +139,7 @@ class RemoteModuleConfig:
         methods = {each.name: each for _, rpcs in self.task_methods for each in rpcs}
         for name, keys in sharers(self.task_methods).items():
             told = f"{name}(): several tasks have a method of this name; choose one: {choices(keys, self.model_path)}"
-            methods[name] = shared_name(name, told)
+            methods[name] = ambiguous_method(name, told)
         return methods
 
     @property
@@ -155,7 +156,7 @@ class RemoteModuleConfig:
                 short[name] = each
             elif self.declaration is None:  # a declared method keeps its name
                 told = f"{name}(): two methods of {task} have this name; call {other.short_name} or {each.name}"
-                short[name] = shared_name(name, told)
+                short[name] = ambiguous_method(name, told)
         return short
 
     def bind_declared(self, declaration: Declaration) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from .._schema.rpc import OUTPUT_PATH, RemoteRPCDescriptor
+from .._schema.codec import OUTPUT_PATH
+from .._schema.rpc import RemoteRPCDescriptor
 from ..errors import InputError
 from .model_files import check_name
 from .module_config import RemoteModuleConfig

@@ -1,4 +1,4 @@
-"""What a server offers, whatever protocol it was learned over: tasks, their methods, their types."""
+"""Descriptions of servers, of either protocol: tasks, their methods, their types."""
 
 from __future__ import annotations
 
@@ -6,63 +6,24 @@ import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel
 
 from .._objects.copying import Immutable
 from ..errors import SchemaError
-from ..settings import Output
+from ..settings import Protocol
+from .codec import Codec, UnpickledCodec
 from .names import short_method_name
-
-OUTPUT_PATH = "_output_path"
-"""The argument by which a training's codec is given the place where the trained model is to be kept."""
-
-
-class Codec(Protocol):
-    """How one method's arguments become bytes, and its answers objects."""
-
-    @property
-    def signature(self) -> inspect.Signature:
-        """The parameters, and the type of the answer."""
-        ...
-
-    @property
-    def wire_names(self) -> Mapping[str, str]:
-        """What the server calls the parameters that have another name here."""
-        ...
-
-    def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """The request of a method without streamed input. Raises InputError.
-
-        `model` is the model's name, which HTTP has in the request; of a training it is the name of the model to make.
-        """
-        ...
-
-    def incomplete(self, model: str) -> bytes | None:
-        """A request that lacks a required input, so that no model can run on it; None where nothing is required."""
-        ...
-
-    def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-        """The encoded constants and the iterables of a method with streamed input. Raises InputError."""
-        ...
-
-    def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
-        """The message number `index` of a streamed input. Raises InputError."""
-        ...
-
-    def decode(self, data: bytes, output: Output) -> Any:
-        """An answer. Raises InvalidResponseError."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
 class JobMethods(Immutable):
-    """What can be asked about a job by its id. A prediction's has a result, a training's has none.
+    """The methods that take the id of a job. The job of a prediction has a result, a training has none.
 
     Attributes:
         key: the name of the id, `prediction_id` or `training_id`.
-        models: of a training: lists the models, and so tells when the trained one is there.
+        models: of a training: lists the models, and so shows when the trained one is there.
     """
 
     key: str
@@ -78,17 +39,17 @@ class RemoteRPCDescriptor(Immutable):
 
     Attributes:
         signature: its parameters and result, as `inspect.signature` shows them.
-        request_dm_name: the request's type, by its full name on the server.
-        response_dm_name: the type of the answer, or of each answer.
+        request_dm_name: the full name of the request's type on the server.
+        response_dm_name: the full name of the answer's type; of a stream, of one answer's.
         rpc_name: the method's name on the server, such as `SampleTaskPredict`.
         input_streaming: whether the request is a stream.
         output_streaming: whether the answer is a stream.
         task: the task class, such as `SampleTask`.
         name: the method's name on a module, such as `run_sample`.
-        path: what the transport calls: `/package.Service/Method`, or an HTTP verb and its route.
-        job: of a method that starts a prediction job or a training: what can be asked about it. Such a method is sent
-            once, whatever happens.
-        module: of a training: the class of the module that is trained.
+        path: the path of a call: `/package.Service/Method`, or an HTTP verb and its route.
+        job: of a method that starts a prediction job or a training: the methods that take the job's id. Such a method
+            is never retried.
+        module: of a training: the class of the module to train.
     """
 
     signature: inspect.Signature
@@ -121,22 +82,28 @@ class RemoteRPCDescriptor(Immutable):
         methods = vars(self).get("_methods")
         if methods is not None and methods.source is not None:
             return type(methods).at, (methods, self.path)
-        from .unbound import unpickled  # which is made of descriptors
-
-        told = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("signature", "codec")}
-        return unpickled, (told, _spelled(self.signature))
+        values = {name: getattr(self, name) for name in _PICKLED}
+        return _unpickled, (values, _with_type_names(self.signature))
 
     def __str__(self) -> str:
-        # Types by their last name: what a reader wants, and what `ServiceDescription.type` takes.
-        return self.name + _by_last_names(str(self.signature))
+        return self.name + _short_type_names(str(self.signature))
 
 
-def _by_last_names(told: str) -> str:
-    return re.sub(r"\b(?:[^\W\d]\w*+\.)+(\w+)", r"\1", told)
+_PICKLED = [field.name for field in fields(RemoteRPCDescriptor) if field.name not in ("signature", "codec")]
 
 
-class Spelled(str):
-    """A type in words, as a signature shows it."""
+def _unpickled(values: dict[str, Any], signature: inspect.Signature) -> RemoteRPCDescriptor:
+    """Return a method that was pickled without its types. Its codec comes from the server, at the first call."""
+    return RemoteRPCDescriptor(signature=signature, codec=UnpickledCodec(values["name"], signature), **values)
+
+
+def _short_type_names(text: str) -> str:
+    """Return a text without the packages of types. `ServiceDescription.type` takes such names."""
+    return re.sub(r"\b(?:[^\W\d]\w*+\.)+(\w+)", r"\1", text)
+
+
+class TypeName(str):
+    """The name of a type in the signature of an unpickled method."""
 
     __slots__ = ()
 
@@ -144,18 +111,20 @@ class Spelled(str):
         return str(self)
 
 
-def _spelled(signature: inspect.Signature) -> inspect.Signature:
-    """A signature with types in words."""
+def _with_type_names(signature: inspect.Signature) -> inspect.Signature:
+    """Return a signature with the names of types, for another process that does not have the types."""
 
-    def words(kind: Any) -> Any:
-        return kind if kind is inspect.Parameter.empty else Spelled(_by_last_names(inspect.formatannotation(kind)))
+    def named(kind: Any) -> Any:
+        return kind if kind is inspect.Parameter.empty else TypeName(_short_type_names(inspect.formatannotation(kind)))
 
-    parameters = [each.replace(annotation=words(each.annotation)) for each in signature.parameters.values()]
-    return inspect.Signature(parameters, return_annotation=words(signature.return_annotation))
+    parameters = [
+        parameter.replace(annotation=named(parameter.annotation)) for parameter in signature.parameters.values()
+    ]
+    return inspect.Signature(parameters, return_annotation=named(signature.return_annotation))
 
 
 def training_job(management: Mapping[str, RemoteRPCDescriptor]) -> JobMethods | None:
-    """What can be asked about a training, of the runtime's own methods; None where it has no trainings."""
+    """Return the runtime's methods that take the id of a training; None if it has no trainings."""
     status, cancel = management.get("GetTrainingStatus"), management.get("CancelTraining")
     if status is None or cancel is None:
         return None
@@ -164,7 +133,7 @@ def training_job(management: Mapping[str, RemoteRPCDescriptor]) -> JobMethods | 
 
 @dataclass(frozen=True, eq=False)
 class TaskDescription(Immutable):
-    """A task: its class's name and its methods."""
+    """A task: the name of its class, and its methods."""
 
     name: str
     methods: tuple[RemoteRPCDescriptor, ...]
@@ -178,16 +147,17 @@ class ServiceDescription(Immutable):
     """Everything a server offers. `print()` shows it.
 
     Attributes:
-        tasks: task name -> its methods. A task that several services have, or that has several routes, is here for
-            each, under the full RPC name or the route of its first method, which `client.model(name, task=...)` takes.
+        tasks: task name -> its methods. If several services or routes have a task, it is listed once for each, under
+            the full RPC name or the route of its first method, which `client.model(name, task=...)` takes.
         trainings: the trainings of all modules, by their name over gRPC, such as `SampleTaskSampleModuleTrain`; by
-            their full RPC names or routes where several have one name.
-        training_job: what can be asked about a training; None where the server has no trainings.
-        types: full name of a type on the server -> pydantic model or enum. See also `type()`. Of a schema on file types
-            are made when a method that has them is first looked at; looking here makes all.
+            their full RPC names or routes if several have the same name.
+        training_job: the methods that take the id of a training; None if the server has no trainings.
+        types: full name of a type on the server -> pydantic model or enum. See also `type()`. The types of a schema on
+            file are made when a method that uses them is first accessed; accessing this mapping makes all.
         management: the runtime's own methods that this client uses, by their name over gRPC.
-        notes: what the server's description lacks.
-        source: what the server told, by which the description is made anew in another process.
+        notes: gaps and ambiguities of the server's description.
+        source: the function and the data that make the description, in another process too.
+        protocol: what the server speaks.
     """
 
     tasks: Mapping[str, TaskDescription]
@@ -197,18 +167,19 @@ class ServiceDescription(Immutable):
     trainings: Mapping[str, RemoteRPCDescriptor] = field(default_factory=dict)
     training_job: JobMethods | None = None
     source: tuple[Any, ...] | None = field(default=None, repr=False)
+    protocol: Protocol | None = field(default=None, repr=False)
 
     def type(self, name: str) -> type[BaseModel]:
-        """The pydantic model of a type, by its full name or, where that is unique, its last part.
+        """Return the pydantic model of a type, by its full name or, if that is unique, its last part.
 
         Raises:
-            SchemaError: there is none of that name, or several.
+            SchemaError: no type has that name, or several do.
         """
-        found = [each for full, each in self.types.items() if full == name or full.endswith(f".{name}")]
+        found = [kind for full, kind in self.types.items() if full == name or full.endswith(f".{name}")]
         if len(found) != 1:
             raise SchemaError(f"{len(found) or 'no'} types are called {name!r}; describe() lists all")
         return found[0]
 
     def __str__(self) -> str:
-        trainings = [f"{name}\n    {each}" for name, each in self.trainings.items()]
+        trainings = [f"{name}\n    {training}" for name, training in self.trainings.items()]
         return "\n".join([*map(str, self.tasks.values()), *trainings, *(f"Note: {note}" for note in self.notes)])

@@ -22,11 +22,11 @@ from .._client.jobs import JobInfo, Progress
 from .._client.module import UNSET
 from .._client.module_config import RemoteModuleConfig
 from .._objects.late_attribute import LateAttribute
-from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription, Spelled
-from .._schema.unbound import UnboundCodec
+from .._schema.codec import UnboundCodec
+from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription, TypeName
 from .._settings.callables import off_loop
 from .._settings.durations import Duration
-from .._transport.engine import AsyncTransport
+from .._transport.engines.httpx_library import AsyncTransport
 from ..auth import Credentials
 from ..hooks import Hook
 from ..settings import (
@@ -391,8 +391,8 @@ def _method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     result = signature.return_annotation
     if get_origin(result) is AsyncIterator:
         result = _ITERATOR[get_args(result)]
-    elif isinstance(result, Spelled):
-        result = Spelled(result.replace("AsyncIterator", "Iterator"))
+    elif isinstance(result, TypeName):
+        result = TypeName(result.replace("AsyncIterator", "Iterator"))
     call.__signature__ = signature.replace(  # type: ignore[attr-defined]
         return_annotation=_TWINS.get(result, result) if isinstance(result, type) else result
     )

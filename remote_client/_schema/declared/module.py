@@ -15,11 +15,12 @@ from ..._text.closest import closest
 from ...declare import Declaration, DeclaredMethod, members_of
 from ...errors import InputError, InvalidResponseError, SchemaError
 from ...settings import Output, Protocol
+from ..codec import OUTPUT_PATH, AmbiguousCodec, Codec
 from ..foreign_values import fields_given, is_row
-from ..rpc import OUTPUT_PATH, Codec, RemoteRPCDescriptor, ServiceDescription, TaskDescription
+from ..rpc import RemoteRPCDescriptor, ServiceDescription, TaskDescription
 from ..shared_names import choices, meant
 from ..training_data import FIELD
-from ..unbound import SharedName, unbound_method, unsupported
+from ..unbound_methods import unbound_method, unsupported_method
 from .answers import shaper, unwrapped
 from .caikit_modules import is_data_object_class
 from .types import UnusableTypeError, adapter, core, fields_of, is_union, item_of, shape, shown_type
@@ -65,7 +66,7 @@ def _bind(
     methods: dict[str, list[RemoteRPCDescriptor]] = {}
     for method in declaration.methods:
         if method.input_streaming and protocol == "http":
-            methods.setdefault(method.task, []).append(unsupported(method))
+            methods.setdefault(method.task, []).append(unsupported_method(method))
             continue
         keys = _keys(method.task, description)
         if not keys:
@@ -123,7 +124,7 @@ def _undecided(method: DeclaredMethod, keys: Sequence[str]) -> RemoteRPCDescript
         f"{method.name}(): the server has several tasks {method.task}; choose one: {choices(keys)}; "
         f"or name one in the declaration, as in @taskmethod({keys[0]!r})"
     )
-    return replace(unbound_method(method), codec=SharedName(method.name, method.signature, told))
+    return replace(unbound_method(method), codec=AmbiguousCodec(method.name, method.signature, told))
 
 
 def _find(method: DeclaredMethod, task: TaskDescription) -> RemoteRPCDescriptor | None:

@@ -16,19 +16,17 @@ from pydantic_core import from_json
 
 from ..._objects.content import Body, Odd
 from ..._text.cleaning import listed, short_repr, type_name
-from ...errors import InputError, InvalidResponseError, UnsupportedError
+from ...errors import InputError, InvalidResponseError
 from ...settings import Output
 from ..arguments import Binder, needed
+from ..codec import OUTPUT_PATH, BaseCodec
 from ..identifiers import Identifiers
-from ..rpc import OUTPUT_PATH
 from ..training_data import as_source
 from .file_response import FileResponse
 from .messages import JsonMessage, is_plain
 from .multipart import Multipart, to_json
 from .value_types import OPEN, bare
 from .values import ADDITIONS, JsonAnswer, plain, validated
-
-NO_STREAMED_INPUT = "HTTP has no streamed inputs; connect to the runtime's gRPC port"
 
 _MOST_ERRORS = 10_000
 """Errors of an answer of which the first one is told."""
@@ -47,8 +45,8 @@ _KINDS = {
 """pydantic's errors of a wrong type -> what was expected."""
 
 
-class JsonCodec:
-    """See `rpc.Codec`. A method whose request is a JSON object, its arguments the object's keys.
+class JsonCodec(BaseCodec):
+    """See `Codec`. A method whose request is a JSON object, its arguments the object's keys.
 
     Args:
         name: the method's name.
@@ -67,13 +65,11 @@ class JsonCodec:
     def __init__(
         self, name: str, request: type[BaseModel], signature: inspect.Signature, *, answer: Any, multipart: Multipart
     ) -> None:
-        self._name = name
+        super().__init__(name, signature)
         self._request = request
         self._is_file = answer is None
         self._answer: type[BaseModel] | None = answer if isinstance(answer, type) else None
         self._multipart = multipart
-        self.signature = signature
-        self.wire_names: Mapping[str, str] = {}
         self._binder = Binder(name, signature, {})
 
     @cached_property
@@ -113,12 +109,6 @@ class JsonCodec:
 
     def incomplete(self, model: str) -> bytes | None:
         return to_json(self._request.model_validate({"model_id": model})) if needed(self.signature) else None
-
-    def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-        raise UnsupportedError(f"{self._name}(): {NO_STREAMED_INPUT}")
-
-    def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
-        raise UnsupportedError(f"{self._name}(): {NO_STREAMED_INPUT}")
 
     def decode(self, data: bytes, output: Output) -> Any:
         if self._is_file or isinstance(data, Body):

@@ -16,8 +16,8 @@ from pydantic import BaseModel
 from ...errors import InputError, InvalidResponseError
 from ...settings import Output
 from ..arguments import Binder
+from ..codec import OUTPUT_PATH
 from ..foreign_values import is_row, table_rows
-from ..rpc import OUTPUT_PATH
 from ..training_data import FIELD, as_source
 from .arrays import buffers, lift, packed, packed_fields
 from .conversion_errors import Misfit
