@@ -30,7 +30,7 @@ from .. import (
     __version__,
     errors,
 )
-from ._facade import RemoteStream
+from ._streams import RemoteStream
 from ._twins import (
     PredictionJob,
     RemoteClient,

@@ -1,4 +1,4 @@
-"""The event loop of the blocking client: one thread a process, and the way into it for all other threads."""
+"""The event loop of the blocking client: one thread per process, which runs the coroutines of all other threads."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ R = TypeVar("R")
 logger = logging.getLogger("remote_client")
 
 END_TIME = 0.3
-"""Seconds that a call which was broken off, as by Ctrl-C, may take to be cancelled on the server."""
+"""Seconds to wait for the server's end of a call that Ctrl-C or another exception interrupted."""
 _EXIT_TIME = 1.0
-"""Seconds that clients which were never closed may take to be closed at exit."""
+"""Seconds that closing the remaining clients may take at exit."""
 
 closers: weakref.WeakSet[Any] = weakref.WeakSet()
-"""Objects with connections, whose `aclose` is awaited at exit if nobody closed them before."""
+"""Objects with connections; those still open are closed at exit by `aclose`."""
 
 
 class Waiter(Protocol):
-    """Something in the loop that a thread waits for."""
+    """Work in the loop that a thread waits for."""
 
     def fail(self, error: BaseException) -> None:
-        """Tell the thread that the loop has ended. From any thread."""
+        """Raise an error in the waiting thread, as the loop has ended. From any thread."""
 
 
 class _Call:
-    """A coroutine in the loop, for which a thread waits."""
+    """A coroutine in the loop whose result a thread waits for."""
 
-    __slots__ = ("_begun", "_broken_off", "_context", "_task", "_thread", "_work", "done", "error", "result")
+    __slots__ = ("_cancelled", "_context", "_started", "_task", "_thread", "_work", "done", "error", "result")
 
     def __init__(self, thread: LoopThread, work: Coroutine[Any, Any, Any]) -> None:
         self.done = threading.Lock()
@@ -52,34 +52,34 @@ class _Call:
         self._work = work
         self._context = contextvars.copy_context()
         self._task: asyncio.Task[None] | None = None
-        self._begun = self._broken_off = False
+        self._started = self._cancelled = False
 
     def start(self) -> None:
         self._task = self._thread.spawn(self._run(), self._context)
 
     async def _run(self) -> None:
-        self._begun = True
+        self._started = True
         try:
-            if self._broken_off:
+            if self._cancelled:
                 self._work.close()
                 raise asyncio.CancelledError
             self.result = await self._work
-        except BaseException as error:  # whatever a user's callback raises must not end everybody's loop
+        except BaseException as error:  # SystemExit of a user's callback would end the loop of all threads
             self.error = error
         if not self._thread.ending:
-            # At exit who still waits is a daemon thread: woken up, it would print a traceback.
+            # At exit only daemon threads still wait: woken up, they would print tracebacks.
             self.done.release()
 
     def cancel(self) -> None:
-        self._broken_off = True
-        if self._task is None:  # Ctrl-C came before it was posted
+        self._cancelled = True
+        if self._task is None:  # Ctrl-C came before `start` was posted
             self._work.close()
-        elif self._begun:  # cancelled before, it would never run, and tell nobody
+        elif self._started:  # a task that is cancelled before its first step never runs `_run`, nor releases `done`
             self._task.cancel()
 
     def fail(self, error: BaseException) -> None:
         self.error = error
-        with contextlib.suppress(RuntimeError):  # it was over just now
+        with contextlib.suppress(RuntimeError):  # released by `_run` meanwhile
             self.done.release()
 
 
@@ -92,12 +92,12 @@ class LoopThread:
         self.ending = False
         self.forked = False
         self.waiting: set[Waiter] = set()
-        """Those to tell when the loop ends before they do."""
+        """Work to fail when the loop ends first."""
         self._stopped = False
         self._failure: BaseException | None = None
         self._posted: deque[Callable[[], object]] = deque()
-        self._awake = False
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) if hasattr(os, "eventfd") else None
+        self._notified = False
+        self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) if hasattr(os, "eventfd") else None
         self._thread = threading.Thread(target=self._run, name="remote-client", daemon=True)
         self._thread.start()
         self.ident = self._thread.ident
@@ -110,26 +110,26 @@ class LoopThread:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
-        if self._bell is not None:
-            self.loop.add_reader(self._bell, self._answer, self._bell)
-        # A user's coroutine may fork: then this is the child's only thread, with the parent's loop.
+        if self._eventfd is not None:
+            self.loop.add_reader(self._eventfd, self._on_eventfd, self._eventfd)
+        # If a user's coroutine forks, this is the child's only thread, and the loop is the parent's.
         while not (self.ending or self.forked):
-            # A KeyboardInterrupt or SystemExit that a user's coroutine raises leaves the loop; it is everybody's.
+            # KeyboardInterrupt or SystemExit of a user's task leaves `run_forever`; other threads still need the loop.
             with contextlib.suppress(KeyboardInterrupt, SystemExit):
                 self.loop.run_forever()
 
     def _fail(self, error: BaseException) -> None:
-        """Tell all who wait what left the loop itself, as when its selector was closed. Later calls get a new loop."""
+        """Fail all waiting work after the loop itself raised, as on a closed selector. Later calls start a new loop."""
         global _thread
         logger.error("the loop of the blocking client ended", exc_info=error)
-        self._failure = error  # first: who begins to wait from now on is told by `post`
+        self._failure = error  # first, so that `post` refuses work that comes from now on
         with _lock:
             if _thread is self:
                 _thread = None
         with contextlib.suppress(Exception):
             self.loop.close()
-        for each in list(self.waiting):
-            each.fail(self._ended())
+        for waiter in list(self.waiting):
+            waiter.fail(self._ended())
 
     def _ended(self) -> ClosedError:
         failure = ClosedError("the loop of the blocking client ended: make a new client")
@@ -137,81 +137,81 @@ class LoopThread:
         return failure
 
     def check(self) -> None:
-        """Raise if this thread must not wait for the loop's.
+        """Raise if the current thread must not wait for the loop.
 
         Raises:
-            ForkedError: the loop's is a parent's.
-            WrongLoopError: this is it: waiting for itself it would wait for ever.
+            ForkedError: the loop belongs to the parent process.
+            WrongLoopError: the current thread runs the loop, and would wait for itself.
         """
         if self.forked:
-            raise ForkedError(_INHERITED)
+            raise ForkedError(_FORKED)
         if threading.get_ident() == self.ident:
             raise WrongLoopError(
                 "a blocking call from the client's own loop would never end; use the asyncio client there"
             )
 
-    def post(self, deed: Callable[[], object]) -> None:
-        """Run a function that does not raise in the loop, soon. From any thread, and from finalizers.
+    def post(self, callback: Callable[[], object]) -> None:
+        """Schedule a callback, which must not raise, in the loop. From any thread, and from finalizers.
 
         Raises:
-            ClosedError: the process is at its end, or the loop is.
-            ForkedError: the thread is that of a parent process.
+            ClosedError: the process exits, or the loop has ended.
+            ForkedError: the loop belongs to the parent process.
         """
         if self._stopped:
             raise ClosedError("the process is at its end")
         if self._failure is not None:
             raise self._ended()
         if self.forked:
-            raise ForkedError(_INHERITED)
-        self._posted.append(deed)
-        if self._awake:
+            raise ForkedError(_FORKED)
+        self._posted.append(callback)
+        if self._notified:
             return
         try:
-            self._awake = True  # one system call for all threads that post until the loop has seen it
-            if self._bell is None:
-                self.loop.call_soon_threadsafe(self._take)
+            self._notified = True  # one system call wakes the loop for all callbacks that are posted until it runs
+            if self._eventfd is None:
+                self.loop.call_soon_threadsafe(self._run_posted)
             else:
-                # Takes a third less than `call_soon_threadsafe`: asyncio reads its own pipe until it is empty.
-                os.eventfd_write(self._bell, 1)
-        except BaseException:  # Ctrl-C, in this very moment: the next one to post must not count on it
-            self._awake = False
+                # A third cheaper than `call_soon_threadsafe`, whose pipe asyncio reads until it is empty.
+                os.eventfd_write(self._eventfd, 1)
+        except BaseException:  # Ctrl-C before the write: the next `post` must wake the loop
+            self._notified = False
             raise
 
-    def _answer(self, bell: int) -> None:
-        os.eventfd_read(bell)
-        self._take()
+    def _on_eventfd(self, eventfd: int) -> None:
+        os.eventfd_read(eventfd)
+        self._run_posted()
 
-    def _take(self) -> None:
-        self._awake = False  # first: what is posted from now on wakes the loop again
+    def _run_posted(self) -> None:
+        self._notified = False  # first, so that later posts wake the loop again
         posted = self._posted
         try:
             while posted:
                 posted.popleft()()
         finally:
-            if posted:  # one raised: the others were posted by threads that wait
-                self.loop.call_soon(self._take)
+            if posted:  # a callback raised; threads wait for the others
+                self.loop.call_soon(self._run_posted)
 
     def spawn(self, work: Coroutine[Any, Any, R], context: contextvars.Context) -> asyncio.Task[R]:
-        """Start a task; in the loop's thread."""
+        """Start a task. In the loop's thread."""
         if sys.version_info >= (3, 12):
             return asyncio.Task(work, loop=self.loop, context=context, eager_start=True)
         return asyncio.Task(work, loop=self.loop, context=context)
 
-    def keep_daemons(self) -> None:
-        """Hold a daemon thread that comes after the loop's end: told of it, it would print a traceback at exit."""
+    def park_daemon(self) -> None:
+        """Block a daemon thread for ever if the process exits: raising an error there would print a traceback."""
         if self._stopped and threading.current_thread().daemon:
             threading.Event().wait()
 
     def call(self, work: Coroutine[Any, Any, R]) -> R:
-        """Run a coroutine and wait for it. If the waiting is broken off, it is cancelled."""
+        """Run a coroutine in the loop and return its result. An exception while waiting cancels it."""
         call = _Call(self, work)
         self.waiting.add(call)
         try:
             self.post(call.start)
             call.done.acquire()
-        except (ClosedError, ForkedError):  # it was not posted
+        except (ClosedError, ForkedError):  # raised by `post`
             work.close()
-            self.keep_daemons()
+            self.park_daemon()
             raise
         except BaseException:
             with contextlib.suppress(ClosedError):
@@ -226,10 +226,10 @@ class LoopThread:
         try:
             raise call.error
         finally:
-            call.error = None  # its traceback has this frame, and the frame has the call
+            call.error = None  # a cycle otherwise: the traceback holds this frame, the frame holds the call
 
     def end(self) -> None:
-        """Close what was never closed, and end the thread."""
+        """Close what is still open, and end the thread."""
         closed = threading.Lock()
         closed.acquire()
         self.ending = True
@@ -241,17 +241,17 @@ class LoopThread:
             if not self._thread.is_alive():
                 self.loop.close()
 
-    def leave_to_parent(self) -> None:
-        """Touch nothing of it any more, in a forked child: its selector and what wakes it are the parent's."""
+    def abandon(self) -> None:
+        """Never use the loop again, in a forked child: its selector and eventfd are shared with the parent."""
         self.forked = True
         _fork.keep(self, *asyncio.all_tasks(self.loop))
 
 
 async def _close_all(closed: threading.Lock) -> None:
     try:
-        for each in list(closers):
-            with contextlib.suppress(ForkedError, WrongLoopError):  # of a parent, or of a loop that ended
-                await each.aclose()
+        for owner in list(closers):
+            with contextlib.suppress(ForkedError, WrongLoopError):  # used in the parent, or in a loop that ended
+                await owner.aclose()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
@@ -262,7 +262,7 @@ async def _close_all(closed: threading.Lock) -> None:
         closed.release()
 
 
-_INHERITED = (
+_FORKED = (
     "it was in use when this process was forked, and belongs to the parent; make a new client in the child, or start "
     "workers with the `spawn` method"
 )
@@ -274,7 +274,7 @@ def _after_fork() -> None:
     global _lock, _thread
     _lock = threading.Lock()
     if _thread is not None:
-        _thread.leave_to_parent()
+        _thread.abandon()
         _thread = None
 
 
@@ -288,10 +288,10 @@ def _at_exit() -> None:
 
 
 def loop_thread() -> LoopThread:
-    """Return the process's loop thread, started by the first call.
+    """Return the loop thread of the process, which the first call starts.
 
     Raises:
-        WrongLoopError: this is that thread.
+        WrongLoopError: the current thread is the loop thread.
     """
     global _thread
     thread = _thread
@@ -305,10 +305,10 @@ def loop_thread() -> LoopThread:
 
 
 def run(method: Callable[..., Coroutine[Any, Any, R]], *args: Any, **kwargs: Any) -> R:
-    """Call a coroutine function and wait for what it returns; arguments are checked in the caller's own thread."""
+    """Call a coroutine function in the caller's thread, which checks the arguments, and await it in the loop's."""
     thread = loop_thread()
     try:
         work = method(*args, **kwargs)
     finally:
-        del args, kwargs  # a traceback would keep them
+        del args, kwargs  # else tracebacks would keep them
     return thread.call(work)

@@ -1,4 +1,4 @@
-"""The blocking twins of `remote_client`'s classes: the same names, on the loop's thread."""
+"""The blocking classes: the names of `remote_client`, each over the asyncio class of the same name."""
 
 from __future__ import annotations
 
@@ -40,8 +40,10 @@ from ..settings import (
     Protocol,
     check_metadata,
 )
-from ._facade import Blocking, RemoteStream, blocking, fed, held
+from ._facade import Blocking, Closable, blocking
+from ._inputs import collected, threaded
 from ._loop_thread import loop_thread, run
+from ._streams import RemoteStream
 
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
@@ -51,11 +53,11 @@ D = TypeVar("D", bound="RemoteModuleBase")
 _ITERATOR: Any = Iterator
 
 
-class RemoteModuleBase(Blocking):
-    """A model on a server. See `remote_client.RemoteModuleBase`; a method of many answers returns a `RemoteStream`."""
+class RemoteModuleBase(Closable):
+    """A model on a server; see `remote_client.RemoteModuleBase`. Streamed answers come as a `RemoteStream`."""
 
     is_blocking = True
-    """Marks declared modules of the blocking client: their streams are plain iterables."""
+    """Marks declared modules of the blocking client, whose streams are plain iterables."""
     _module_class: type[_module.RemoteModuleBase]
 
     def __init__(self, model_config: RemoteModuleConfig) -> None:
@@ -63,7 +65,7 @@ class RemoteModuleBase(Blocking):
 
     @property
     def config(self) -> RemoteModuleConfig:
-        """The configuration this module was made from."""
+        """The module's configuration."""
         config: RemoteModuleConfig = self._twin.config
         return config
 
@@ -76,7 +78,7 @@ class RemoteModuleBase(Blocking):
         metadata: MetadataSource | None = None,
         output: Output | None = None,
     ) -> Self:
-        """A cheap copy with other options; see `remote_client.RemoteModuleBase.with_options`."""
+        """Return a cheap copy with other options; see `remote_client.RemoteModuleBase.with_options`."""
         options = {"timeout": timeout, "total_timeout": total_timeout, "retries": retries, "output": output}
         copy: Self = type(self)._of(self._twin.with_options(**options, metadata=_metadata(metadata)))
         return copy
@@ -85,24 +87,16 @@ class RemoteModuleBase(Blocking):
         """Call one remote method; see `remote_client.RemoteModuleBase.remote_method_request`."""
         thread = loop_thread()
         if descriptor.input_streaming or isinstance(descriptor.codec, UnboundCodec):
-            # Arguments of an unbound method are encoded in the loop's thread, which an iterator may hold up.
-            take = fed if descriptor.input_streaming else held
-            args, kwargs = tuple(map(take, args)), {name: take(each) for name, each in kwargs.items()}
+            # Arguments of an unbound method are encoded in the loop's thread, which an iterator could block.
+            take = threaded if descriptor.input_streaming else collected
+            args, kwargs = tuple(map(take, args)), {name: take(value) for name, value in kwargs.items()}
         try:
             answer = self._twin.remote_method_request(descriptor, *args, **kwargs)
         finally:
-            del args, kwargs  # a traceback would keep them
+            del args, kwargs  # else tracebacks would keep them
         if isinstance(answer, _RemoteStream):
             return RemoteStream._of(answer)
         return wrapped(thread.call(answer))
-
-    aclose = close = blocking(_module.RemoteModuleBase.aclose)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.aclose()
 
     def __reduce__(self) -> Any:
         return wrapped, (self._twin,)
@@ -110,13 +104,13 @@ class RemoteModuleBase(Blocking):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
-        return getattr(self._twin, name)  # raises, and tells what there is
+        return getattr(self._twin, name)  # raises an AttributeError that lists the methods
 
 
 class _Job(Blocking):
     @property
     def id(self) -> str:
-        """The server's id of it."""
+        """The server's id of the job."""
         found: str = self._twin.id
         return found
 
@@ -137,7 +131,7 @@ class _Job(Blocking):
 
 
 class PredictionJob(_Job):
-    """A prediction that the server makes on its own; see `remote_client.PredictionJob`."""
+    """A prediction that runs on the server; see `remote_client.PredictionJob`."""
 
     result = blocking(_jobs.PredictionJob.result)
 
@@ -152,7 +146,7 @@ class TrainingJob(_Job, Generic[M]):
 
     @property
     def model_name(self) -> str | None:
-        """The name of the model that it makes."""
+        """The name of the trained model."""
         name: str | None = self._twin.model_name
         return name
 
@@ -163,12 +157,12 @@ class TrainingJob(_Job, Generic[M]):
         *,
         progress: Progress = False,
     ) -> M:
-        """Wait until the training is done and its model can be called; see `remote_client.TrainingJob.model`."""
+        """Wait until the trained model can be called, and return it; see `remote_client.TrainingJob.model`."""
         module: M = wrapped(run(self._twin.model, timeout, outage, progress=_progress(progress)))
         return module
 
 
-class RemoteModelFinder(Blocking):
+class RemoteModelFinder(Closable):
     """Finds models on one or several servers; see `remote_client.RemoteModelFinder`."""
 
     def __init__(
@@ -187,49 +181,41 @@ class RemoteModelFinder(Blocking):
 
     find_model = blocking(_finder.RemoteModelFinder.find_model)
     discover = blocking(_finder.RemoteModelFinder.discover)
-    aclose = close = blocking(_finder.RemoteModelFinder.aclose)
 
     @property
     def config(self) -> FinderConfig:
-        """Its configuration."""
+        """The finder's configuration."""
         config: FinderConfig = self._twin.config
         return config
 
     @property
     def instance_name(self) -> str:
-        """Its name in a configuration."""
+        """The finder's name in a configuration."""
         name: str = self._twin.instance_name
         return name
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.aclose()
-
 
 class RemoteModelInitializer:
-    """Makes modules; see `remote_client.RemoteModelInitializer`."""
+    """Creates modules; see `remote_client.RemoteModelInitializer`."""
 
     def __init__(self, config: Mapping[str, Any] | None = None, instance_name: str = "remote") -> None:
         self.instance_name = _initializer.RemoteModelInitializer(config, instance_name).instance_name
 
     def init(self, model_config: RemoteModuleConfig) -> RemoteModuleBase | None:
-        """The module of a model, with a connection of its own; None for a configuration of another kind. No I/O."""
+        """Return a model's module, which owns its connection, or None for a configuration of another kind. No I/O."""
         if not isinstance(model_config, RemoteModuleConfig):
             return None
         return self.construct_module_class(model_config)(model_config)
 
     def construct_module_class(self, model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
-        """The class of a model's module."""
+        """Return the class of a model's module."""
         return construct_remote_module_class(model_config)
 
 
-class RemoteClient(Blocking):
-    """A client of one or several caikit runtimes; see `remote_client.RemoteClient` for the arguments.
+class RemoteClient(Closable):
+    """A blocking client of caikit runtimes; see `remote_client.RemoteClient` for the arguments.
 
-    Use it from any thread, as a context manager or with `close()`. Callables of `metadata` run in a thread, and may
-    block.
+    Any thread may use it. Close it with `with` or `close()`. Callables for `metadata` run in a thread, and may block.
     """
 
     def __init__(
@@ -273,7 +259,7 @@ class RemoteClient(Blocking):
     def from_config(
         cls, config: str | PathLike[str] | Mapping[str, Any], *, metadata: MetadataSource | None = None
     ) -> Self:
-        """A client made of caikit's configuration; see `remote_client.RemoteClient.from_config`."""
+        """Create a client from caikit's configuration; see `remote_client.RemoteClient.from_config`."""
         client = cls.__new__(cls)
         client._adopt(_client.RemoteClient.from_config(config, metadata=_metadata(metadata)))
         return client
@@ -285,14 +271,13 @@ class RemoteClient(Blocking):
     @overload
     def model(self, name: str, declared: object, *, task: None = None) -> Any: ...
     def model(self, name: str, declared: object = None, *, task: str | type | None = None) -> Any:
-        """A model's module; see `remote_client.RemoteClient.model`.
+        """Return a model's module; see `remote_client.RemoteClient.model`.
 
         Args:
-            name: as `models()` lists it.
-            declared: a declared class, whose base is `remote_client.sync.RemoteModuleBase`, or caikit's; an instance or
-                the id of one. A class that was declared for asyncio gives a module with the same names and types, whose
-                methods block.
-            task: one task: its class or the class's name, or a method's full RPC name or route.
+            name: the name that `models()` lists.
+            declared: a declared class with the base `remote_client.sync.RemoteModuleBase`, a class of caikit, or an
+                instance or the id of one. The methods of a class that was declared for asyncio block, too.
+            task: the only task: its class, the class's name, or a method's full RPC name or route.
         """
         return wrapped(run(self._twin.model, name, declared, task=task))
 
@@ -303,35 +288,27 @@ class RemoteClient(Blocking):
     describe = blocking(_client.RemoteClient.describe)
     check_schema = blocking(_client.RemoteClient.check_schema)
     healthy = blocking(_client.RemoteClient.healthy)
-    aclose = close = blocking(_client.RemoteClient.aclose)
 
     def prediction_job(self, task: str, prediction_id: str) -> PredictionJob:
-        """A handle of a prediction job by its id; see `remote_client.RemoteClient.prediction_job`."""
+        """Return the handle of a prediction job; see `remote_client.RemoteClient.prediction_job`."""
         job: PredictionJob = wrapped(self._twin.prediction_job(task, prediction_id))
         return job
 
     def training(self, training_id: str, model_name: str | None = None) -> TrainingJob[RemoteModuleBase]:
-        """A handle of a training by its id; see `remote_client.RemoteClient.training`."""
+        """Return the handle of a training; see `remote_client.RemoteClient.training`."""
         job: TrainingJob[RemoteModuleBase] = wrapped(self._twin.training(training_id, model_name))
         return job
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.aclose()
-
 
 def construct_remote_module_class(model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
-    """A class with the methods of the model's tasks; see `remote_client.construct_remote_module_class`."""
+    """Return a class with the methods of the model's tasks; see `remote_client.construct_remote_module_class`."""
     return _twin_class(_module.construct_remote_module_class(model_config), model_config)
 
 
 def wrapped(value: Any) -> Any:
-    """What the asyncio client gave, as its blocking twin; anything else as it is."""
-    for kind, twin in _TWINS.items():
-        if isinstance(value, kind):
-            return twin._of(value)
+    """Return the blocking twin of an object of the asyncio client; any other value as it is."""
+    if (twin := _TWINS.get(type(value))) is not None:
+        return twin._of(value)
     if isinstance(value, _module.RemoteModuleBase):
         return _twin_class(type(value), value.config)._of(value)
     return value
@@ -345,15 +322,15 @@ _TWINS: dict[type, Any] = {
 
 
 def _twin_class(module_class: type[_module.RemoteModuleBase], config: RemoteModuleConfig) -> type[RemoteModuleBase]:
-    """The blocking class of an asynchronous module's class, which has one."""
+    """Return the blocking class for an asyncio module's class, made once."""
     found: type[RemoteModuleBase] | None = _twin_classes.get(module_class)
-    return found or _twin_classes.setdefault(module_class, _made_twin_class(module_class, config))
+    return found or _twin_classes.setdefault(module_class, _make_twin_class(module_class, config))
 
 
 _twin_classes: WeakValueDictionary[type, type[RemoteModuleBase]] = WeakValueDictionary()
 
 
-def _made_twin_class(
+def _make_twin_class(
     module_class: type[_module.RemoteModuleBase], config: RemoteModuleConfig
 ) -> type[RemoteModuleBase]:
     bases: tuple[type, ...] = (RemoteModuleBase,)
@@ -380,12 +357,12 @@ def _method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             if rpc is not None:
                 return self.remote_method_request(rpc, *args, **kwargs)
-            kwargs = {each: held(value) for each, value in kwargs.items()}  # a training
-            return wrapped(run(getattr(self._twin, name), *map(held, args), **kwargs))
+            kwargs = {argument: collected(value) for argument, value in kwargs.items()}  # of a training
+            return wrapped(run(getattr(self._twin, name), *map(collected, args), **kwargs))
         finally:
-            del args, kwargs  # a traceback would keep them
+            del args, kwargs  # else tracebacks would keep them
 
-    functools.update_wrapper(call, method, updated=())  # its attributes mark a coroutine function
+    functools.update_wrapper(call, method, updated=())  # without attributes, which mark coroutine functions
     call.rpc = rpc  # type: ignore[attr-defined]  # pyright: ignore
     signature = inspect.signature(method)
     result = signature.return_annotation
