@@ -16,9 +16,10 @@ from .._schema.rpc import RemoteRPCDescriptor
 from .._settings.durations import lasting
 from .._text.redaction import because, forget, redacted
 from .._transport.balance import Balancer, Health
-from .._transport.call import Answered, ByteStream, Call, RawMetadata, Transport, resolve_metadata
+from .._transport.call import Answered, ByteStream, Call, Transport
 from .._transport.fetch import fetch
 from .._transport.manager import ConnectionManager, Lease
+from .._transport.metadata import RawMetadata, resolve_metadata
 from .._transport.pending import Place
 from .._transport.retry import NOT_HERE, may_retry, pause
 from ..auth import Credentials
@@ -293,7 +294,7 @@ class Caller:
     async def decode_large(self, descriptor: RemoteRPCDescriptor, data: bytes) -> Any:
         """As `decode`, in another thread: it takes long enough to hold up everything else."""
         try:
-            return await self.connections.aside(descriptor.codec.decode, data, self.options.output)
+            return await self.connections.worker.run(descriptor.codec.decode, data, self.options.output)
         except RemoteCallError as error:
             self.blame(error, descriptor)
             raise

@@ -21,7 +21,7 @@ from .._schema.shared_names import meant
 from .._settings.durations import Duration
 from .._text.closest import WORK, closest
 from .._text.redaction import forgetful
-from .._transport.engine import AsyncTransport
+from .._transport.engines.httpx_library import AsyncTransport
 from ..declare import is_declared
 from ..errors import ConfigurationError, InputError, InvalidResponseError, ModelNotFoundError, NotFoundError
 from ..hooks import Hook, check_hooks

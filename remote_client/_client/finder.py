@@ -23,8 +23,9 @@ from .._schema.shared_names import meant
 from .._text.cleaning import type_name
 from .._text.redaction import forgetful
 from .._transport.balance import Balancer
-from .._transport.engine import AsyncTransport, check_transport, choose_engine
-from .._transport.manager import ConnectionManager, open_connections
+from .._transport.engine import choose_engine, open_connections
+from .._transport.engines.httpx_library import AsyncTransport, check_transport
+from .._transport.manager import ConnectionManager
 from ..declare import Declaration, registry
 from ..errors import (
     ClosedError,
@@ -584,7 +585,7 @@ class RemoteModelFinder(Handle):
             models = answer["models"]
             if len(models) <= MANY:
                 return read_models(models)
-            return await server.caller.connections.aside(read_models, models)
+            return await server.caller.connections.worker.run(read_models, models)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             told = why(error)
         # Raised here, so that the error, which holds the server's values, is no context of it.

@@ -14,7 +14,8 @@ from .._concurrency.at_exit import closers
 from .._objects.copying import Immutable
 from .._schema.rpc import ServiceDescription
 from .._text.redaction import forgetful
-from .._transport.manager import ConnectionManager, open_connections
+from .._transport.engine import open_connections
+from .._transport.manager import ConnectionManager
 from ..errors import ClosedError, PicklingError, RemoteCallError
 from ..settings import ConnectionInfo, MetadataSource, Protocol
 from .introspection import read_schema

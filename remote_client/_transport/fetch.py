@@ -10,7 +10,7 @@ from .._settings.targets import normal_host
 from ..errors import ConfigurationError
 from ..settings import ConnectionInfo, ConnectionTlsInfo
 from .call import Call
-from .manager import open_connections
+from .engine import open_connections
 from .net.proxy import is_excluded
 
 _TIMEOUT = 30.0

@@ -25,7 +25,7 @@ from ..errors import (
     UnavailableError,
     http_error_class,
 )
-from .call import RawMetadata
+from .metadata import RawMetadata
 from .retry import retry_after
 
 MAX_ERROR_SIZE = 64 * 1024

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.engine import GrpcOptions
+from remote_client._transport.grpc_options import GrpcOptions
 from remote_client.errors import UnavailableError
 from tests.support.clock import Stopwatch
 from tests.support.http_wire import HttpWire, http_module

@@ -28,7 +28,7 @@ from remote_client import (
     construct_remote_module_class,
     sync,
 )
-from remote_client._transport.manager import open_connections
+from remote_client._transport.engine import open_connections
 from remote_client.auth import OAuthClientCredentials
 from remote_client.declare import module, taskmethod
 from remote_client.errors import InputError, InvalidResponseError, RemoteClientError

@@ -9,7 +9,8 @@ from typing import Any
 
 import grpc
 
-from remote_client._transport.call import ByteStream, Call, RawMetadata
+from remote_client._transport.call import ByteStream, Call
+from remote_client._transport.metadata import RawMetadata
 from remote_client.settings import CallOptions, ConnectionInfo
 from tests.support.wire import RawCodec, module_of, raw_method
 from tests.support.wire_server import PLAIN, count

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from remote_client import RemoteClient, RemoteModelFinder, RemoteModelInitializer, errors
 from remote_client._transport.call import Call
-from remote_client._transport.manager import open_connections
+from remote_client._transport.engine import open_connections
 from remote_client.settings import ConnectionInfo
 
 from ..support.runtime import SAMPLE_MODELS, Runtime

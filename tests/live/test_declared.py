@@ -23,7 +23,7 @@ from remote_client import (
     construct_remote_module_class,
 )
 from remote_client import TrainingJob as Training
-from remote_client._transport.manager import open_connections
+from remote_client._transport.engine import open_connections
 from remote_client.declare import module, registry, task, taskmethod
 from remote_client.errors import (
     ConfigurationError,

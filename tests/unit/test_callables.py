@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from remote_client import RemoteClient, sync
-from remote_client._transport.call import resolve_metadata
+from remote_client._transport.metadata import resolve_metadata
 from remote_client.errors import ConfigurationError, InputError
 from remote_client.settings import CallOptions, ConnectionInfo
 from tests.support.wire import raw_module

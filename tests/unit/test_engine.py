@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from remote_client import ConnectionInfo, FinderConfig, RemoteClient, RemoteModelFinder
-from remote_client._transport.engine import OPTIONS, GrpcOptions, choose_engine, unknown_options
+from remote_client._transport.engine import choose_engine
 from remote_client._transport.engines.grpcio_channel import _OPTIONS
 from remote_client._transport.engines.grpcio_channel import _options as channel_options
+from remote_client._transport.grpc_options import OPTIONS, GrpcOptions, unknown_options
 from remote_client.errors import ConfigurationError
 from remote_client.sync import RemoteClient as BlockingClient
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from remote_client import RemoteModelInitializer, RemoteModuleConfig
-from remote_client._transport.call import resolve_metadata
+from remote_client._transport.metadata import resolve_metadata
 from remote_client.errors import InputError
 from remote_client.settings import ConnectionInfo, Protocol
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc.aio
 
-from remote_client._transport.manager import open_connections
+from remote_client._transport.engine import open_connections
 from remote_client.sync._loop_thread import run
 from remote_client.sync._twins import wrapped
 from tests.support.wire import WireServer, raw_module

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from remote_client._client.client import RemoteClient
-from remote_client._transport.manager import open_connections
+from remote_client._transport.engine import open_connections
 from remote_client.errors import ClosedError, WrongLoopError
 from tests.conftest import ENGINE
 from tests.support.wire import ROOT, WireServer, raw_module

@@ -16,9 +16,9 @@ import trustme
 
 from remote_client._calls.caller import Caller, RemoteStream
 from remote_client._transport.call import Call
+from remote_client._transport.engine import open_connections
 from remote_client._transport.grpc import exchange
 from remote_client._transport.grpc.frames import REFUSED_STREAM
-from remote_client._transport.manager import open_connections
 from remote_client._transport.net.connect import connect, resolve
 from remote_client._transport.net.tls import tls_context
 from remote_client.errors import ClosedError, DeadlineExceededError, ResourceExhaustedError, UnavailableError
@@ -168,8 +168,8 @@ async def test_a_server_that_leaves_at_once_is_not_dialled_without_a_pause() -> 
 
 
 async def test_a_name_that_no_certificate_can_have_is_told(tmp_path: Any) -> None:
-    from remote_client._transport.engine import GrpcOptions
     from remote_client._transport.grpc.transport import GrpcTransport
+    from remote_client._transport.grpc_options import GrpcOptions
     from remote_client.errors import ClosedError, RemoteCallError
     from remote_client.settings import ConnectionInfo, ConnectionTlsInfo
 

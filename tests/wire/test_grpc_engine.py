@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from remote_client._transport.call import ByteStream, Call
-from remote_client._transport.engine import GrpcOptions
 from remote_client._transport.grpc import http2
 from remote_client._transport.grpc.frames import CANCEL, ENHANCE_YOUR_CALM, REFUSED_STREAM
 from remote_client._transport.grpc.transport import GrpcTransport
+from remote_client._transport.grpc_options import GrpcOptions
 from remote_client.errors import (
     ClosedError,
     DeadlineExceededError,

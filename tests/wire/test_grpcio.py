@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from remote_client import RemoteClient
+from remote_client._transport.engine import open_connections
 from remote_client._transport.engines.grpcio import GrpcioTransport
-from remote_client._transport.manager import open_connections
 from remote_client.errors import (
     CallCancelledError,
     ClosedError,

@@ -14,7 +14,8 @@ import respx
 
 from remote_client._client.client import RemoteClient
 from remote_client._transport.http.transport import HttpTransport
-from remote_client._transport.manager import ConnectionManager, open_connections
+from remote_client._transport.engine import open_connections
+from remote_client._transport.manager import ConnectionManager
 from remote_client.errors import (
     ClosedError,
     ConfigurationError,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from remote_client import ConnectionInfo, RemoteClient, RemoteModelFinder, sync
-from remote_client._transport.manager import open_connections
+from remote_client._transport.engine import open_connections
 from remote_client.errors import ConfigurationError, DeadlineExceededError, UnavailableError
 from tests.support.http_wire import HttpWire, http_module
 from tests.support.packages import main_only

@@ -34,7 +34,7 @@ def aside(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 def _threads() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name.startswith("remote-client-aside")]
+    return [each for each in threading.enumerate() if each.name.startswith("remote-client-worker")]
 
 
 async def test_the_loop_goes_on(module: Any, aside: list[bool]) -> None:
@@ -80,7 +80,7 @@ async def test_closed_meanwhile(module: Any, aside: list[bool]) -> None:
     await asyncio.sleep(SLOW / 3)
     await module.aclose()
     assert await asyncio.gather(*tasks) == [bytes(LARGE)] * 2
-    assert await module._caller.connections.aside(bytes, 2) == b"\0\0"
+    assert await module._caller.connections.worker.run(bytes, 2) == b"\0\0"
     for _ in range(100):
         await asyncio.sleep(0.01)
     assert not _threads()

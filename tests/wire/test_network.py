@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.engine import GrpcOptions
+from remote_client._transport.grpc_options import GrpcOptions
 from remote_client.errors import RemoteCallError, UnavailableError
 from remote_client.settings import ConnectionInfo
 from tests.support.clock import Stopwatch

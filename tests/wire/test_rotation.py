@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from remote_client._transport.call import Transport
-from remote_client._transport.manager import ConnectionManager, open_connections
+from remote_client._transport.engine import open_connections
+from remote_client._transport.manager import ConnectionManager
 from tests.support.clock import Hours
 from tests.support.proxy import Proxy
 from tests.support.wire import WireServer, open_files, raw_module, settled

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from remote_client import ConnectionInfo
-from remote_client._transport.manager import open_connections
+from remote_client._transport.engine import open_connections
 from remote_client.errors import ConfigurationError
 from tests.support.runtime import free_port
 from tests.support.script import python

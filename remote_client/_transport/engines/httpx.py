@@ -25,7 +25,6 @@ from ...errors import (
 )
 from ...settings import ConnectionInfo
 from ..call import Answered, ByteStream, Call, Transport
-from ..engine import AsyncTransport
 from ..http.errors import cut, late, late_as_a_whole, problem, too_large, unreadable
 from ..http.requests import (
     as_answer,
@@ -42,7 +41,7 @@ from ..http.requests import (
 from ..http.sse import LOST_WITHIN, UNFRAMED, EventReader, says_it_is_last
 from ..http.transport import answer_limit
 from ..http_errors import MAX_ERROR_SIZE, PATIENCE
-from .httpx_library import library_of
+from .httpx_library import AsyncTransport, library_of
 
 _JSON = "application/json"
 _MAX_DIGITS = 20

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from importlib import import_module
 from types import ModuleType
 from typing import Any
+from typing import Protocol as Interface
 
 from ...errors import ConfigurationError
 
@@ -25,6 +26,35 @@ _NAMES = (
     "TimeoutException",
     "URL",
 )
+
+
+class AsyncTransport(Interface):
+    """httpx's interface of transports for asyncio; httpx2 has it too."""
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """Send a request, and return the response with its head and a stream of its body."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+
+
+def check_transport(transport: Any) -> None:
+    """Refuse what cannot carry calls.
+
+    Raises:
+        ConfigurationError: it has not httpx's interface of transports for asyncio.
+    """
+    name = f"{type(transport).__module__}.{type(transport).__qualname__}"
+    if isinstance(transport, type):
+        raise ConfigurationError(f"transport: {transport.__name__} is a class; give an object of it")
+    if all(callable(getattr(transport, method, None)) for method in ("handle_async_request", "aclose")):
+        return
+    if callable(getattr(transport, "handle_request", None)):
+        raise ConfigurationError(f"transport: {name} blocks; give one for asyncio, such as httpx.AsyncHTTPTransport()")
+    raise ConfigurationError(
+        f"transport: {name} is no transport for asyncio: it needs the coroutine methods handle_async_request and "
+        "aclose, as httpx.AsyncHTTPTransport() has them"
+    )
 
 
 SLICE = 256 * 1024

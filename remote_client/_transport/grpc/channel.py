@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from ...errors import ConfigurationError, RemoteCallError, RemoteClientError, TlsError, UnavailableError
 from ...settings import ConnectionInfo
-from ..engine import GrpcOptions, Policy
+from ..grpc_options import GrpcOptions, Policy
 from ..net.backoff import Backoff
 from ..net.connect import Address, connect, connect_error, resolve
 from ..net.diagnosis import closed_early, dial_error, no_http2
@@ -19,7 +18,7 @@ from ..net.silent_peers import DOUBTED_AFTER
 from ..net.tls import tls_context
 from .connection import GrpcConnection
 from .endpoints import Group, group, policy_for
-from .keepalive import Keepalive
+from .keepalive import Keepalive, ServerMemory
 
 if TYPE_CHECKING:
     from .transport import GrpcTransport
@@ -27,17 +26,6 @@ if TYPE_CHECKING:
 
 _USELESS = 2
 """Connections that may end at once until there is a pause: one may have been made just when the server restarts."""
-
-
-@dataclass(slots=True)
-class ServerMemory:
-    """What outlives the connections to a server.
-
-    Attributes:
-        ping_factor: how many times the keepalive interval was found too short for it, as a factor.
-    """
-
-    ping_factor: int = 1
 
 
 class _Endpoint:

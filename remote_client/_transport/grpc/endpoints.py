@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..engine import Policy
+from ..grpc_options import Policy
 from ..net.connect import Address, may_have_several
 
 Group = tuple[Address, ...]

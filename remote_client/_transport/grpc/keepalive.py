@@ -18,6 +18,17 @@ class Do(Enum):
 
 
 @dataclass(slots=True)
+class ServerMemory:
+    """Findings about a server that outlive its connections.
+
+    Attributes:
+        ping_factor: the factor by which the keepalive interval grew because the server rejected more frequent PINGs.
+    """
+
+    ping_factor: int = 1
+
+
+@dataclass(slots=True)
 class Keepalive:
     """The times of one connection.
 

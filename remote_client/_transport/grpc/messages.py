@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from urllib.parse import unquote_to_bytes
 
-from ..call import RawMetadata
+from ..metadata import RawMetadata
 from ..http_errors import Answer, read_answer
 from .headers import Head
 

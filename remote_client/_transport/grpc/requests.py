@@ -6,8 +6,9 @@ from functools import lru_cache
 
 from ..._version import __version__
 from ...settings import ConnectionInfo
-from ..call import Call, RawMetadata
-from ..engine import GrpcOptions
+from ..call import Call
+from ..metadata import RawMetadata
+from ..grpc_options import GrpcOptions
 from .headers import FIELD_OVERHEAD, encode, encode_request
 from .messages import encode_metadata, encode_timeout
 

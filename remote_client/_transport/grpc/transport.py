@@ -10,18 +10,17 @@ from ...errors import ConfigurationError, RemoteCallError, RemoteClientError, Re
 from ...settings import ConnectionInfo
 from ..call import Answered, ByteStream, Call, Transport
 from ..deadlines import Deadlines
-from ..engine import GrpcOptions
+from ..grpc_options import GrpcOptions
 from ..net.diagnosis import again
 from ..retry import NEVER
-from .channel import Channel, ServerMemory
+from .channel import Channel
 from .connection import GrpcConnection
 from .exchange import Exchange, UnaryExchange
 from .headers import FIELD_OVERHEAD
+from .keepalive import ServerMemory
 from .messages import frame_message
 from .requests import RequestHeads, timeout_block
 from .stream import StreamExchange
-
-__all__ = ["GrpcTransport", "ServerMemory"]
 
 _FEW = 32
 """Calls that may be over and still wait in line: to look for each costs more than it holds."""

@@ -16,7 +16,7 @@ from ..._text.cleaning import clean
 from ..._text.redaction import redacted
 from ...errors import UnsupportedError
 from ...settings import ConnectionInfo
-from ..call import RawMetadata
+from ..metadata import RawMetadata
 from ..http_errors import is_page
 
 _JSON = "application/json"
