@@ -1,5 +1,6 @@
 """An asyncio client for caikit runtimes that needs no caikit. See `RemoteClient`."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     from ._client.jobs import JobInfo as JobInfo
     from ._client.jobs import JobStatus as JobStatus
     from ._client.jobs import PredictionJob as PredictionJob
+    from ._client.jobs import Progress as Progress
     from ._client.jobs import TrainingJob as TrainingJob
+    from ._client.model_files import Links as Links
     from ._client.module import RemoteModuleBase as RemoteModuleBase
     from ._client.module import construct_remote_module_class as construct_remote_module_class
     from ._client.module_config import RemoteModuleConfig as RemoteModuleConfig
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from ._schema.rpc import TaskDescription as TaskDescription
     from ._schema.runtime_info import ModelInfo as ModelInfo
     from ._schema.runtime_info import RuntimeInfo as RuntimeInfo
+    from ._transport.engines.httpx_library import AsyncTransport as AsyncTransport
     from .errors import RemoteCallError as RemoteCallError
     from .errors import RemoteClientError as RemoteClientError
     from .settings import CallOptions as CallOptions
@@ -32,8 +36,41 @@ if TYPE_CHECKING:
 
 from ._version import __version__
 
-# Loaded at first use: importing the package loads neither grpc nor pydantic.
-_HOMES = {
+__all__ = [
+    "AsyncTransport",
+    "CallOptions",
+    "ConnectionInfo",
+    "ConnectionTlsInfo",
+    "Difference",
+    "FileResponse",
+    "FinderConfig",
+    "JobInfo",
+    "JobStatus",
+    "Links",
+    "ModelInfo",
+    "PredictionJob",
+    "Progress",
+    "RemoteCallError",
+    "RemoteClient",
+    "RemoteClientError",
+    "RemoteModelFinder",
+    "RemoteModelInitializer",
+    "RemoteModuleBase",
+    "RemoteModuleConfig",
+    "RemoteRPCDescriptor",
+    "RemoteStream",
+    "RuntimeInfo",
+    "ServiceDescription",
+    "TaskDescription",
+    "TrainingJob",
+    "__version__",
+    "construct_remote_module_class",
+    "errors",
+]
+
+# Imported on first access: importing the package loads neither grpc nor pydantic.
+_MODULES = {
+    "AsyncTransport": "_transport.engines.httpx_library",
     "CallOptions": "settings",
     "ConnectionInfo": "settings",
     "ConnectionTlsInfo": "settings",
@@ -42,8 +79,10 @@ _HOMES = {
     "FinderConfig": "settings",
     "JobInfo": "_client.jobs",
     "JobStatus": "_client.jobs",
+    "Links": "_client.model_files",
     "ModelInfo": "_schema.runtime_info",
     "PredictionJob": "_client.jobs",
+    "Progress": "_client.jobs",
     "RemoteCallError": "errors",
     "RemoteClient": "_client.client",
     "RemoteClientError": "errors",
@@ -60,15 +99,16 @@ _HOMES = {
     "construct_remote_module_class": "_client.module",
 }
 
-__all__ = ["__version__", "errors", *_HOMES]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
+# Modules that moved are imported from here, with a DeprecationWarning, until 1.0.
+__path__.append(os.path.join(__path__[0], "_deprecated"))
 
 
 def __getattr__(name: str) -> Any:
     if name == "errors":
         return import_module(".errors", __name__)
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
     globals()[name] = value
     return value
 

@@ -12,6 +12,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from .._concurrency import fork as _fork
 from .._concurrency.iterators import END, Source, source_of
+from .._objects.exports import exported_from
 from .._schema.rpc import RemoteRPCDescriptor
 from .._settings.durations import lasting
 from .._text.redaction import because, forget, redacted
@@ -517,6 +518,7 @@ class Exchange:
         return b""
 
 
+@exported_from("remote_client")
 class RemoteStream(AsyncIterator[T], Generic[T]):
     """The answers of one call: an async iterator, and an async context manager.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._objects.exports import exported_from
 from ..errors import ConfigurationError
 from .module import RemoteModuleBase, construct_remote_module_class
 from .module_config import RemoteModuleConfig
 
 
+@exported_from("remote_client")
 class RemoteModelInitializer:
     """Makes modules. Subclass it to make others.
 

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
+from .._objects.exports import exported_from
 from .._schema.codec import UnboundCodec
 from .._schema.declared.caikit_modules import declaration_of_caikit, is_caikit_module, module_of_id
 from .._schema.declared.document import description_of
@@ -21,6 +22,7 @@ from ..errors import ConfigurationError
 from ..settings import ConnectionInfo, Protocol, check_protocol
 
 
+@exported_from("remote_client")
 @dataclass
 class RemoteModuleConfig:
     """Where a model is, and how its methods are called. Fields may be replaced before a module is made of it.

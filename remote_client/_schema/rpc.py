@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from .._objects.copying import Immutable
+from .._objects.exports import exported_from
 from ..errors import SchemaError
 from ..settings import Protocol
 from .codec import Codec, UnpickledCodec
@@ -33,6 +34,7 @@ class JobMethods(Immutable):
     models: RemoteRPCDescriptor | None = None
 
 
+@exported_from("remote_client")
 @dataclass(frozen=True, eq=False)
 class RemoteRPCDescriptor(Immutable):
     """One method of a remote module.
@@ -131,6 +133,7 @@ def training_job(management: Mapping[str, RemoteRPCDescriptor]) -> JobMethods | 
     return JobMethods("training_id", status, cancel, models=management.get("GetModelsInfo"))
 
 
+@exported_from("remote_client")
 @dataclass(frozen=True, eq=False)
 class TaskDescription(Immutable):
     """A task: the name of its class, and its methods."""
@@ -142,6 +145,7 @@ class TaskDescription(Immutable):
         return "\n".join([self.name, *(f"    {method}" for method in self.methods)])
 
 
+@exported_from("remote_client")
 @dataclass(frozen=True, eq=False)
 class ServiceDescription(Immutable):
     """Everything a server offers. `print()` shows it.

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .._objects.exports import exported_from
 from .._text.tables import table
 
 
@@ -18,6 +19,7 @@ class _Info(BaseModel):
         return table(type(self).__name__, self)
 
 
+@exported_from("remote_client")
 class ModelInfo(_Info):
     """One model of a runtime, from its `GetModelsInfo`.
 
@@ -61,6 +63,7 @@ def read_models(models: Iterable[Mapping[str, Any]]) -> tuple[dict[str, ModelInf
     return by_name, module_ids
 
 
+@exported_from("remote_client")
 class RuntimeInfo(_Info):
     """The versions of a runtime, from its `GetRuntimeInfo`.
 

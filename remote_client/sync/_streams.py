@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Any, Generic, NoReturn, TypeVar
 
+from .._objects.exports import exported_from
 from ..errors import STREAM_CLOSED, ClosedError, ForkedError, lost
 from ._facade import Blocking
 from ._loop_thread import END_TIME, LoopThread, loop_thread, run
@@ -143,6 +144,7 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
+@exported_from("remote_client.sync")
 class RemoteStream(Blocking, Iterator[T], Generic[T]):
     """The answers of one call: an iterator and a context manager. See `remote_client.RemoteStream`.
 

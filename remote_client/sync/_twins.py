@@ -21,6 +21,7 @@ from .._client.job_polling import OUTAGE
 from .._client.jobs import JobInfo, Progress
 from .._client.module import UNSET
 from .._client.module_config import RemoteModuleConfig
+from .._objects.exports import exported_from
 from .._objects.late_attribute import LateAttribute
 from .._schema.codec import UnboundCodec
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription, TypeName
@@ -53,6 +54,7 @@ D = TypeVar("D", bound="RemoteModuleBase")
 _ITERATOR: Any = Iterator
 
 
+@exported_from("remote_client.sync")
 class RemoteModuleBase(Closable):
     """A model on a server; see `remote_client.RemoteModuleBase`. Streamed answers come as a `RemoteStream`."""
 
@@ -130,12 +132,14 @@ class _Job(Blocking):
         return info
 
 
+@exported_from("remote_client.sync")
 class PredictionJob(_Job):
     """A prediction that runs on the server; see `remote_client.PredictionJob`."""
 
     result = blocking(_jobs.PredictionJob.result)
 
 
+@exported_from("remote_client.sync")
 class TrainingJob(_Job, Generic[M]):
     """A training; see `remote_client.TrainingJob`."""
 
@@ -162,6 +166,7 @@ class TrainingJob(_Job, Generic[M]):
         return module
 
 
+@exported_from("remote_client.sync")
 class RemoteModelFinder(Closable):
     """Finds models on one or several servers; see `remote_client.RemoteModelFinder`."""
 
@@ -195,6 +200,7 @@ class RemoteModelFinder(Closable):
         return name
 
 
+@exported_from("remote_client.sync")
 class RemoteModelInitializer:
     """Creates modules; see `remote_client.RemoteModelInitializer`."""
 
@@ -212,6 +218,7 @@ class RemoteModelInitializer:
         return construct_remote_module_class(model_config)
 
 
+@exported_from("remote_client.sync")
 class RemoteClient(Closable):
     """A blocking client of caikit runtimes; see `remote_client.RemoteClient` for the arguments.
 
@@ -300,6 +307,7 @@ class RemoteClient(Closable):
         return job
 
 
+@exported_from("remote_client.sync")
 def construct_remote_module_class(model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
     """Return a class with the methods of the model's tasks; see `remote_client.construct_remote_module_class`."""
     return _twin_class(_module.construct_remote_module_class(model_config), model_config)
@@ -343,7 +351,11 @@ def _make_twin_class(
         if (inspect.isfunction(method) or isinstance(method, LateAttribute)) and not name.startswith("_")
     }
     space["__doc__"] = LateAttribute(partial(getattr, module_class, "__doc__"))
-    return type(module_class.__name__, bases, {"__module__": __name__, "_module_class": module_class, **space})
+    return type(
+        module_class.__name__,
+        bases,
+        {"__module__": RemoteModuleBase.__module__, "_module_class": module_class, **space},
+    )
 
 
 def _method_of(module_class: type[_module.RemoteModuleBase], name: str) -> Callable[..., Any]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..._objects.exports import exported_from
 
+
+@exported_from("remote_client")
 @dataclass(frozen=True)
 class FileResponse:
     """An answer that is a file. Over HTTP a result type that can be written to a file comes as one.

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 from typing import Protocol as Interface
 
+from ..._objects.exports import exported_from
 from ...errors import ConfigurationError
 
 _KNOWN = ("httpx", "httpx2")
@@ -28,6 +29,7 @@ _NAMES = (
 )
 
 
+@exported_from("remote_client")
 class AsyncTransport(Interface):
     """httpx's interface of transports for asyncio; httpx2 has it too."""
 

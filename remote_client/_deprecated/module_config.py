@@ -1,0 +1,5 @@
+"""Deprecated."""
+
+from remote_client._deprecated import moved
+
+__getattr__ = moved("remote_client.module_config", "RemoteModuleConfig")
