@@ -1,20 +1,27 @@
-"""What a caller of one schema meets at a server of another, on either protocol. No I/O."""
+"""Differences between two schemas, as the comparisons of both protocols collect them."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from .._objects.exports import exported_from
 from .._text.cleaning import clean
-from ..errors import SchemaError
-from .budget import LIMITS, MAX_NAME, Budget
+from .budget import MAX_NAME, Budget
 from .rpc import RemoteRPCDescriptor, ServiceDescription
-from .type_uses import Uses, also
 
-_JOB: tuple[Literal["status", "cancel", "result"], ...] = ("status", "cancel", "result")
+_JOB_METHODS: tuple[Literal["status", "cancel", "result"], ...] = ("status", "cancel", "result")
+_MOST_USERS = 60
+"""The most methods to look for, for each type."""
+_MOST_NAMED = 8
+"""The most methods that a text names."""
+_MOST_LETTERS = 200
+"""The most letters of a method's path in a text."""
 
 
+@exported_from("remote_client")
 @dataclass(frozen=True)
 class Difference:
     """A difference between a schema and a server, as a caller of the schema meets it.
@@ -40,69 +47,100 @@ class Differences:
     """Collects differences, made safe to print: names may be the server's.
 
     Args:
-        budget: counts their text. Of long paths a small schema may have very many.
+        budget: counts their text. A small schema may have very many long paths.
 
     Attributes:
         uses: which methods use which types.
     """
 
     def __init__(self, budget: Budget) -> None:
-        self.uses = Uses(budget)
+        self.uses = TypeUses(budget)
         self._found: list[tuple[Difference, Hashable]] = []
         self._budget = budget
 
     def add(self, path: str, text: str, *, breaking: bool = False, of: Hashable = None) -> None:
         """Add one; `of` is the type that has it, as `uses` knows it."""
-        made = Difference(clean(path, MAX_NAME), breaking, clean(text))
-        self._budget.spend("bytes", len(made.path) + len(made.text))
-        self._found.append((made, of))
+        difference = Difference(clean(path, MAX_NAME), breaking, clean(text))
+        self._budget.spend("bytes", len(difference.path) + len(difference.text))
+        self._found.append((difference, of))
 
     def all(self) -> list[Difference]:
-        """Return them in their order. Those of types name the other methods that use the type."""
-        methods = self.uses.methods() if any(of is not None for _, of in self._found) else {}
-        told = {of: also(methods.get(of, ())) for _, of in self._found}
-        for of in (of for _, of in self._found):
-            self._budget.spend("bytes", len(told[of]))
-        return [replace(each, text=each.text + told[of]) if told[of] else each for each, of in self._found]
+        """Return them in order. Those of a type name the other methods that use it."""
+        users = self.uses.users() if any(kind is not None for _, kind in self._found) else {}
+        others = {kind: _other_users(users.get(kind, ())) for _, kind in self._found}
+        for _, kind in self._found:
+            self._budget.spend("bytes", len(others[kind]))
+        return [
+            replace(difference, text=difference.text + others[kind]) if others[kind] else difference
+            for difference, kind in self._found
+        ]
 
 
-def differences(
-    old: ServiceDescription,
-    new: ServiceDescription,
-    budget: Budget | None = None,
-    names: tuple[str, str] = ("the schema on file", "the server's schema"),
-) -> list[Difference]:
-    """Compare what a caller knows with what a server tells, in the order of the caller's tasks.
+class TypeUser(NamedTuple):
+    """The request or the answer of a method.
 
-    Only what a caller of caikit can reach counts: tasks, jobs, trainings, the runtime's own methods, and the types of
-    their requests and answers.
+    Attributes:
+        task: the key of its task; without a task, the path.
+        path: its path in differences; an answer's ends in `()`.
+    """
+
+    task: str
+    path: str
+
+
+class TypeUses:
+    """Which methods use which types, so that a difference that is listed once names all methods it concerns.
 
     Args:
-        old: the caller's schema.
-        new: the server's, of the same protocol.
-        budget: what comparing may cost.
-        names: what errors call the two.
-
-    Raises:
-        SchemaError: one of them cannot be used, or is too large.
+        budget: checked while types are visited.
     """
-    if old.source is None or new.source is None:
-        raise SchemaError("only what a server or a file told can be compared")
-    from .openapi import differences as openapi_differences
-    from .openapi import document as openapi
-    from .protobuf import differences as protobuf_differences  # here: a client seldom needs them
 
-    # A server's document and one on file are described by two functions.
-    is_http = old.source[0].__module__ == openapi.__name__
-    budget = budget or budget_for_two()
-    if is_http:
-        return openapi_differences.compare(old, new, budget)
-    return protobuf_differences.compare(old, new, budget, names)
+    def __init__(self, budget: Budget) -> None:
+        self._inner: dict[Hashable, dict[Hashable, None]] = defaultdict(dict)
+        self._users: dict[TypeUser, None] = {}
+        self._check = budget.check
+
+    def add_method(self, task: str, path: str) -> TypeUser:
+        """Add a method's request or answer, and return it for `add`."""
+        user = TypeUser(task or path, path)
+        self._users[user] = None
+        return user
+
+    def add(self, outer: Hashable, inner: Hashable) -> None:
+        """Record that a `TypeUser`, or a type, uses a type."""
+        self._inner[outer][inner] = None
+
+    def users(self) -> dict[Hashable, list[TypeUser]]:
+        """Return the first methods that use each type, in order, up to a limit.
+
+        A type at the limit is not visited again: the types inside it are at the limit too.
+        """
+        found: dict[Hashable, list[TypeUser]] = defaultdict(list)
+        for user in self._users:
+            waiting: list[Hashable] = [*self._inner[user]]
+            while waiting:
+                kind = waiting.pop()
+                users = found[kind]
+                if len(users) < _MOST_USERS and user not in users[-1:]:
+                    self._check()
+                    users.append(user)
+                    waiting += self._inner.get(kind, ())
+        return found
 
 
-def budget_for_two() -> Budget:
-    """Return what two schemas may cost that are within the limits of one."""
-    return Budget(limits={kind: 3 * most for kind, most in LIMITS.items()})
+def _other_users(users: Sequence[TypeUser]) -> str:
+    """Return a text that names one method of each other task than the first user's, and counts the rest."""
+    others = [user for user in users[1:] if not user.path.endswith("().result")]  # a job's is its task's answer
+    if not others:
+        return ""
+    first_of = {user.task: user.path for user in reversed(others) if user.task != users[0].task}
+    named = [*first_of.values()][::-1][:_MOST_NAMED] or [others[0].path]
+    if len(users) == _MOST_USERS:
+        more = " and many more"
+    else:
+        left = len(others) - len(named)
+        more = f", {left} more" if left else ""
+    return f"; also in {', '.join(clean(path, _MOST_LETTERS) for path in named)}{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +149,9 @@ class Method:
 
     Attributes:
         path: its path in differences.
-        task: the key of its task; empty of what is no task's.
+        task: the key of its task; empty if it belongs to none.
         rpc: the method.
-        start: of a method that asks about a job: the path on the wire of the job's start.
+        start: of a method that takes a job's id: the path on the wire of the job's start.
     """
 
     path: str
@@ -122,8 +160,8 @@ class Method:
     start: str = ""
 
     @property
-    def asks(self) -> bool:
-        """Whether it asks about a job, and so comes with the job's start."""
+    def takes_job(self) -> bool:
+        """Whether it takes a job's id, and so comes with the job's start."""
         return bool(self.start)
 
 
@@ -133,23 +171,23 @@ def methods_of(description: ServiceDescription) -> Iterator[Method]:
         for rpc in task.methods:
             path = f"{key}.{rpc.name}"
             yield Method(path, key, rpc)
-            for deed in _JOB if rpc.job else ():
-                asking: RemoteRPCDescriptor | None = getattr(rpc.job, deed)
-                if asking is not None:
-                    yield Method(f"{path}().{deed}", key, asking, rpc.path)
+            for name in _JOB_METHODS if rpc.job else ():
+                method: RemoteRPCDescriptor | None = getattr(rpc.job, name)
+                if method is not None:
+                    yield Method(f"{path}().{name}", key, method, rpc.path)
     for key, rpc in description.trainings.items():
         yield Method(f"{key}.{rpc.name}", "", rpc)
     for name, rpc in description.management.items():
         yield Method(name, "", rpc)
 
 
-class Methods:
-    """Matches the methods of two schemas by their paths on the wire, and tells which came and went.
+class MethodMatcher:
+    """Matches the methods of two schemas by their paths on the wire, and reports which were added and removed.
 
     Args:
         old: the caller's schema.
         new: the server's.
-        answered: the paths on the wire that the server has.
+        served: the paths on the wire that the server has.
         found: takes the differences.
         rule: what the text of a removed method ends with.
     """
@@ -158,54 +196,54 @@ class Methods:
         self,
         old: ServiceDescription,
         new: ServiceDescription,
-        answered: Container[str],
+        served: Container[str],
         found: Differences,
         rule: str = "",
     ) -> None:
         self._old = [*methods_of(old)]
         self._new = [*methods_of(new)]
-        self._answered = answered
+        self._served = served
         self._found = found
         self._rule = rule
 
     def common(self) -> Iterator[Method]:
-        """Yield the caller's methods that the server has. All others are told by the time it ends."""
-        now_at = {each.path: each.rpc.path for each in self._new}
-        tasks = {each.task for each in self._new}
-        lost = _whole_tasks(self._old, self._answered)
-        lost = {key: each for key, each in lost.items() if key not in tasks or each.path in now_at}
-        for each in self._old:
-            if each.rpc.path in self._answered:
-                yield each
-            elif each.task not in lost and (not each.asks or each.start in self._answered):
-                text = f"moved to {now_at[each.path]}" if each.path in now_at else "removed"
-                self._found.add(each.path, f"{text}{self._rule}", breaking=True)
-            elif lost.get(each.task) is each:
-                text = f"moved to {now_at[each.path]}" if each.path in now_at else "was removed"
-                self._found.add(each.task, f"the task {text}{self._rule}", breaking=True)
-        self._tell_new()
+        """Yield the caller's methods that the server has. All others are reported by the time it ends."""
+        now_at = {method.path: method.rpc.path for method in self._new}
+        tasks = {method.task for method in self._new}
+        removed = _first_of_unknown_tasks(self._old, self._served)
+        removed = {key: method for key, method in removed.items() if key not in tasks or method.path in now_at}
+        for method in self._old:
+            moved = f"moved to {now_at[method.path]}" if method.path in now_at else ""
+            if method.rpc.path in self._served:
+                yield method
+            elif method.task not in removed and (not method.takes_job or method.start in self._served):
+                self._found.add(method.path, f"{moved or 'removed'}{self._rule}", breaking=True)
+            elif removed.get(method.task) is method:
+                self._found.add(method.task, f"the task {moved or 'was removed'}{self._rule}", breaking=True)
+        self._report_added()
 
-    def _tell_new(self) -> None:
-        known = {each.rpc.path for each in self._old}
-        paths = {each.path for each in self._old}  # of a method that has moved
-        tasks = {each.task for each in self._old}
-        gained = {key: each for key, each in _whole_tasks(self._new, known).items() if key not in tasks}
-        for each in self._new:
-            if each.rpc.path in known or each.path in paths or each.asks:
+    def _report_added(self) -> None:
+        known = {method.rpc.path for method in self._old}
+        paths = {method.path for method in self._old}  # of a method that has moved
+        tasks = {method.task for method in self._old}
+        first = _first_of_unknown_tasks(self._new, known)
+        added = {key: method for key, method in first.items() if key not in tasks}
+        for method in self._new:
+            if method.rpc.path in known or method.path in paths or method.takes_job:
                 continue
-            if each.task not in gained:
-                self._found.add(each.path, "added")
-            elif gained[each.task] is each:
-                self._found.add(each.task, "the task was added")
+            if method.task not in added:
+                self._found.add(method.path, "added")
+            elif added[method.task] is method:
+                self._found.add(method.task, "the task was added")
 
 
-def _whole_tasks(methods: Iterable[Method], known: Container[str]) -> dict[str, Method]:
-    """The first method of each task of which no method is known."""
+def _first_of_unknown_tasks(methods: Iterable[Method], known: Container[str]) -> dict[str, Method]:
+    """Return the first method of every task without a known method."""
     found: dict[str, Method] = {}
-    for each in methods:
-        if each.task:
-            found.setdefault(each.task, each)
-    for each in methods:
-        if each.rpc.path in known:
-            found.pop(each.task, None)
+    for method in methods:
+        if method.task:
+            found.setdefault(method.task, method)
+    for method in methods:
+        if method.rpc.path in known:
+            found.pop(method.task, None)
     return found

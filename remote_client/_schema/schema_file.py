@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from .._objects.copying import Immutable
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, SchemaError
 from ..settings import Protocol
 from .rpc import ServiceDescription
 
 _FILE = 0x0A
 """Before each file of a `FileDescriptorSet`: the tag of its only field."""
-_WORDS: dict[Protocol | None, str] = {"grpc": "descriptors of protobuf", "http": "an OpenAPI document"}
+_FORMATS: dict[Protocol | None, str] = {"grpc": "descriptors of protobuf", "http": "an OpenAPI document"}
 
 
 @dataclass(frozen=True)
@@ -61,20 +61,11 @@ def read_schema(given: Any, protocol: Protocol | None, option: str = "schema") -
         ConfigurationError: the file cannot be read, is no schema, or is one of the other protocol.
     """
     schema = given if isinstance(given, (SchemaFile, ServiceDescription)) else _read(given, option)
-    name, speaks = (
-        (schema.name, schema.protocol) if isinstance(schema, SchemaFile) else ("the description", _protocol_of(schema))
-    )
-    if protocol is not None and speaks not in (protocol, None):
-        raise ConfigurationError(f"{option}: {name} has {_WORDS[speaks]}; over {protocol} it takes {_WORDS[protocol]}")
+    if protocol is not None and schema.protocol not in (protocol, None):
+        name = schema.name if isinstance(schema, SchemaFile) else "the description"
+        found, expected = _FORMATS[schema.protocol], _FORMATS[protocol]
+        raise ConfigurationError(f"{option}: {name} has {found}; over {protocol} it takes {expected}")
     return schema
-
-
-def _protocol_of(description: ServiceDescription) -> Protocol | None:
-    """What a described server speaks; None where nothing tells."""
-    tasks = (rpc for task in description.tasks.values() for rpc in task.methods)
-    for rpc in chain(tasks, description.management.values()):
-        return "grpc" if rpc.path.startswith("/") else "http"
-    return None
 
 
 def _read(given: Any, option: str) -> SchemaFile:
@@ -139,3 +130,28 @@ def is_set(data: bytes) -> bool:
     except (IndexError, ValueError):
         return False
     return position == len(data) > 0
+
+
+def schema_bytes(description: ServiceDescription) -> bytes:
+    """Return the file of a description: a `FileDescriptorSet` over gRPC, the OpenAPI document over HTTP.
+
+    A server gives the same bytes however it orders its files.
+
+    Raises:
+        SchemaError: the description comes neither from a server nor from a file.
+    """
+    if description.source is None:
+        raise SchemaError("only a description that came from a server or a file can be written")
+    if description.protocol == "http":
+        return _indented(description.source[1])
+    from .protobuf.services import descriptor_set  # here, because it loads protobuf
+
+    return descriptor_set(description)
+
+
+def _indented(document: bytes) -> bytes:
+    """Return a JSON document with one value a line, for readable diffs."""
+    try:
+        return json.dumps(json.loads(document), indent=2, allow_nan=False).encode() + b"\n"
+    except (ValueError, RecursionError):  # numbers and depths that only other readers accept
+        return document

@@ -15,7 +15,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from remote_client import Difference, RemoteClient
 from remote_client._schema.openapi.codec import _TAKES_EXTRA
-from remote_client._schema.schema_bytes import schema_bytes
+from remote_client._schema.schema_file import schema_bytes
 from remote_client.errors import (
     ConfigurationError,
     SchemaError,
@@ -138,7 +138,7 @@ async def test_a_schema_of_the_other_protocol(runtime: Runtime, protocol: Protoc
 
 async def test_a_description_that_nobody_told(client: RemoteClient) -> None:
     described = await client.describe()
-    with pytest.raises(SchemaError, match="only what a server or a file told"):
+    with pytest.raises(SchemaError, match="only descriptions that came from a server or a file can be compared"):
         await client.check_schema(replace(described, source=None))
 
 

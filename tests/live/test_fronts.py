@@ -19,7 +19,7 @@ from remote_client import (
     sync,
 )
 from remote_client._client.module import RemoteModuleBase
-from remote_client._schema.schema_bytes import schema_bytes
+from remote_client._schema.schema_file import schema_bytes
 from remote_client.declare import module, taskmethod
 from remote_client.errors import (
     InvalidArgumentError,

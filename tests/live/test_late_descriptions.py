@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from remote_client import sync
-from remote_client._schema.schema_bytes import schema_bytes
+from remote_client._schema.schema_file import schema_bytes
 
 from ..support.runtime import Runtime
 from ..support.script import python

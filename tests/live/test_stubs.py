@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from remote_client import ConnectionInfo, RemoteClient, RemoteModelInitializer, RemoteModuleConfig, sync
-from remote_client._schema.schema_bytes import schema_bytes
-from remote_client._stubs.writer import write
+from remote_client._schema.schema_file import schema_bytes
+from remote_client._stubs.writer import render
 from remote_client.errors import UnsupportedError
 from tests.support.stubs import check_declarations, check_only_defines, imported
 
@@ -34,7 +34,7 @@ NOON = datetime(2024, 2, 29, 12, 30, tzinfo=UTC)
 async def test_a_written_file_declares_the_models(runtime: Runtime, protocol: Protocol, tmp_path: Path) -> None:
     async with RemoteClient(target_of(runtime, protocol)) as client:
         description = await client.describe()
-        text = write(description, "a runtime")
+        text = render(description, "a runtime")
         check_only_defines(text)
         with imported(text, tmp_path) as stubs:
             check_declarations(stubs, description, protocol)
@@ -49,7 +49,7 @@ async def test_a_written_file_declares_the_models(runtime: Runtime, protocol: Pr
 
 async def test_a_written_file_declares_a_training(runtime: Runtime, protocol: Protocol, tmp_path: Path) -> None:
     async with RemoteClient(target_of(runtime, protocol)) as client:
-        with imported(write(await client.describe(), "a runtime"), tmp_path) as stubs:
+        with imported(render(await client.describe(), "a runtime"), tmp_path) as stubs:
             module: Any = await client.model("foo", stubs.SampleModule)
             job = await module.train([stubs.SampleInputType(name="x")], union_list=["a"], batch_size=1)
             assert (await job.wait()).state.name == "COMPLETED"
@@ -60,7 +60,7 @@ async def test_a_written_file_declares_a_training(runtime: Runtime, protocol: Pr
 
 def test_a_written_file_for_the_blocking_client(runtime: Runtime, protocol: Protocol, tmp_path: Path) -> None:
     with sync.RemoteClient(target_of(runtime, protocol)) as client:
-        text = write(client.describe(), "a runtime", blocking=True)
+        text = render(client.describe(), "a runtime", blocking=True)
         with imported(text, tmp_path) as stubs:
             sample = client.model("foo", stubs.SampleTask)
             assert sample.run(stubs.SampleInputType(name="Ada")).greeting == "Hello Ada"
@@ -91,7 +91,7 @@ async def write_files(runtime: Runtime, protocol: Protocol, folder: Path, *, blo
         description = await client.describe()
     file = folder / "written.py"
     beside = file.with_suffix(".json" if protocol == "http" else ".binpb")
-    file.write_text(write(description, "a runtime", blocking=blocking, schema=beside.name), encoding="utf-8")
+    file.write_text(render(description, "a runtime", blocking=blocking, schema=beside.name), encoding="utf-8")
     beside.write_bytes(schema_bytes(description))
     return file
 

@@ -20,7 +20,8 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from remote_client._schema.budget import Budget
-from remote_client._schema.differences import Differences, differences
+from remote_client._schema.comparison import compare
+from remote_client._schema.differences import Differences
 from remote_client._schema.protobuf.services import describe_set
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.errors import SchemaError
@@ -101,9 +102,9 @@ def add_value(enum: EnumDescriptorProto) -> None:
 def test_additions_to_random_descriptors_break_nothing(seed: int) -> None:
     files = random_files(Random(seed))
     old = usable(described, set_of(files))
-    assert differences(old, usable(described, set_of(files))) == []
+    assert compare(old, usable(described, set_of(files))) == []
     add_everywhere(files)
-    found = differences(old, usable(described, set_of(files)))
+    found = compare(old, usable(described, set_of(files)))
     event(f"differences: {bool(found)}")
     assert [each for each in found if each.breaking] == []
 
@@ -121,12 +122,12 @@ def test_whatever_random_descriptors_become_is_told(seed: int) -> None:
 def test_additions_to_random_documents_break_nothing(seed: int) -> None:
     document = random_schemas.document(Random(seed))
     old = usable(described_document, json.dumps(document).encode())
-    assert differences(old, usable(described_document, json.dumps(document).encode())) == []
+    assert compare(old, usable(described_document, json.dumps(document).encode())) == []
     document["paths"]["/api/v1/task/an-addition"] = {"post": {}}
     for schema in (document["components"]["schemas"] or {}).values():
         if isinstance(schema, dict) and schema.get("type") == "object" and isinstance(schema.get("properties"), dict):
             schema["properties"]["an_addition"] = {"anyOf": [{"type": "string"}, {"type": "null"}]}
-    found = differences(old, usable(described_document, json.dumps(document).encode()))
+    found = compare(old, usable(described_document, json.dumps(document).encode()))
     broken = [each for each in found if each.breaking]
     # All inputs of a task are required, if there are several.
     assert [each for each in broken if not each.text.startswith("a new required parameter")] == []
@@ -141,7 +142,7 @@ def test_whatever_random_documents_become_is_told(seed: int) -> None:
 
 
 def check_printable(old: ServiceDescription, new: ServiceDescription) -> None:
-    for each in differences(old, new):
+    for each in compare(old, new):
         assert str(each).isprintable()
         assert len(str(each)) < 10_000
 
@@ -179,17 +180,17 @@ def test_calls_grow_with_the_size_of_a_document(shape: str) -> None:
 
 
 def cost(old: ServiceDescription, new: ServiceDescription) -> int:
-    return calls(lambda: differences(old, new, Budget(limits=large_schemas.NO_LIMITS)))
+    return calls(lambda: compare(old, new, Budget(limits=large_schemas.NO_LIMITS)))
 
 
 def test_a_budget_ends_it() -> None:
     old, new = sets("chain", 200)
     with pytest.raises(SchemaError, match="more than 100 nodes"):
-        differences(old, new, Budget(limits={"nodes": 100}))
+        compare(old, new, Budget(limits={"nodes": 100}))
     given_up = Budget()
     given_up.cancel()
     with pytest.raises(SchemaError, match="given up"):
-        differences(old, new, given_up)
+        compare(old, new, given_up)
 
 
 def test_a_file_that_lacks_what_it_imports() -> None:
@@ -197,7 +198,7 @@ def test_a_file_that_lacks_what_it_imports() -> None:
     data = set_of([each for each in files if each.name != "data.proto"])
     old = replace(describe_set(data), source=(describe_set, data))
     with pytest.raises(SchemaError, match=r"schema on file cannot be compared: .* data\.proto"):
-        differences(old, described(contracts.set_of(contracts.FILES)))
+        compare(old, described(contracts.set_of(contracts.FILES)))
 
 
 def test_text_is_counted() -> None:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from remote_client._schema.differences import Difference, differences
+from remote_client._schema.comparison import compare
+from remote_client._schema.differences import Difference
 from tests.support.contracts import FILES, changed, described, renamed, set_of
 
 RUN = "SampleTask.run_sample"
@@ -433,7 +434,7 @@ CASES = {
 
 
 def found(case: Case) -> list[Difference]:
-    return differences(described(set_of(dict(case.before))), described(set_of(dict(case.files))))
+    return compare(described(set_of(dict(case.before))), described(set_of(dict(case.files))))
 
 
 @pytest.mark.parametrize("name", CASES)

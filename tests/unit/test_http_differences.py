@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from remote_client._schema.differences import Difference, differences
+from remote_client._schema.comparison import compare
+from remote_client._schema.differences import Difference
 from tests.support.contracts import described_document
 from tests.support.large_documents import INTEGER, NULL, TEXT, any_of, array, ref
 
@@ -351,7 +352,7 @@ CASES: dict[str, tuple[list[tuple[Keys, Any]], list[tuple[str, bool, str]]]] = {
 
 def found(old: Any, new: Any) -> list[Difference]:
     before, after = (each if isinstance(each, bytes) else json.dumps(each).encode() for each in (old, new))
-    return differences(described_document(before), described_document(after))
+    return compare(described_document(before), described_document(after))
 
 
 @pytest.mark.parametrize("name", CASES)

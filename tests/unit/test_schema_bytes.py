@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
-from remote_client._client.introspection import description_of
+from remote_client._client.introspection import parse_schema
 from remote_client._schema.openapi import document as openapi
 from remote_client._schema.protobuf import services as reflected
 from remote_client._schema.rpc import ServiceDescription
-from remote_client._schema.schema_bytes import schema_bytes
-from remote_client._schema.schema_file import read_schema
+from remote_client._schema.schema_file import read_schema, schema_bytes
 from remote_client.errors import SchemaError
 from remote_client.settings import Protocol
 from tests.support.wire_library import INFO_SERVICE, SERVICE, library_files
@@ -25,11 +24,11 @@ FILES = [each.SerializeToString() for each in library_files().values()]
 
 
 def told(files: list[bytes], *services: str) -> ServiceDescription:
-    return ServiceDescription({}, {}, {}, source=(reflected.describe_told, tuple(files), services))
+    return ServiceDescription({}, {}, {}, source=(reflected.describe_told, tuple(files), services), protocol="grpc")
 
 
 def documented(document: bytes) -> ServiceDescription:
-    return ServiceDescription({}, {}, {}, source=(openapi.describe, document))
+    return ServiceDescription({}, {}, {}, source=(openapi.describe, document), protocol="http")
 
 
 def read(data: bytes) -> list[FileDescriptorProto]:
@@ -61,7 +60,7 @@ def test_a_service_that_is_not_offered_is_left_out() -> None:
 )
 async def test_what_is_written_is_a_schema(protocol: Protocol, given: ServiceDescription) -> None:
     written = schema_bytes(given)
-    described = await description_of(read_schema(written, protocol))
+    described = await parse_schema(read_schema(written, protocol))
     assert described.tasks
     assert schema_bytes(described) == written
 
@@ -87,5 +86,5 @@ def test_a_document_with_values_that_python_has_not_is_written_as_it_came(value:
 
 
 def test_what_no_server_told_is_refused() -> None:
-    with pytest.raises(SchemaError, match="only what a server told of itself"):
+    with pytest.raises(SchemaError, match="only a description that came from a server or a file can be written"):
         schema_bytes(ServiceDescription({}, {}, {}))

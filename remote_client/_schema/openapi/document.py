@@ -173,6 +173,7 @@ class _Reader:
             training_job=job,
             # Last: they tell what was looked for and not found.
             notes=(*self._notes(), *notes((key, task.methods) for key, task in described.items())),
+            protocol="http",
         )
 
     def _notes(self) -> tuple[str, ...]:

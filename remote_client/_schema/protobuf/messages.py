@@ -87,6 +87,6 @@ def _unpickled(recipe: Recipe, own: bytes, data: bytes) -> Message:
 def _made(recipe: Recipe) -> type[Message]:
     budget = Budget()
     descriptor = pool_of(files_of(recipe.parts), budget).FindMessageTypeByName(recipe.name)
-    classes = MessageClasses(Parts(budget))
+    classes = MessageClasses(Parts(budget, recipe.make))
     classes.let_travel(descriptor)
     return keep(classes.of(descriptor))

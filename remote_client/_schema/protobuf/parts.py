@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,6 @@ from ..budget import Budget
 from ..learned_types import Part, Recipe
 from ..type_order import Groups
 from .fields import Type, type_of
-from .pools import pool_of
 from .reflection import WELL_KNOWN_FILES
 
 _HEAD = ("name", "package", "syntax", "edition", "options")
@@ -25,10 +24,12 @@ class Parts:
     """The parts of one pool's types, each made once. A nested type's part is that of the type around it.
 
     Args:
-        budget: asked before each part.
+        budget: checked before each part.
+        make: see `Recipe.make`.
     """
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, make: Callable[[str, tuple[Part, ...]], type[Any]]) -> None:
+        self._make = make
         self._budget = budget
         self._outermost: dict[str, Type] = {}
         self._parts: dict[str, Part] = {}
@@ -46,7 +47,7 @@ class Parts:
         for group in self._groups.of(name):
             self._digest(group)
         digest = hashlib.sha256(b"protobuf:" + kind.full_name.encode() + self._digests[name]).digest()
-        return Recipe(make, kind.full_name, partial(self._closure, name), digest)
+        return Recipe(self._make, kind.full_name, partial(self._closure, name), digest)
 
     def _digest(self, group: list[str]) -> None:
         """Digest parts that refer to each other. All else that they refer to has a digest."""
@@ -148,17 +149,3 @@ def files_of(parts: tuple[Part, ...]) -> dict[str, FileDescriptorProto]:
     for head, file in files.items():
         file.dependency.extend(sorted(imports[head]))
     return {file.name: file for file in files.values()}
-
-
-def make(name: str, parts: tuple[Part, ...]) -> type[Any]:
-    """The class of a message or an enum, of its recipe."""
-    from .types import Types  # which make recipes
-
-    budget = Budget()
-    pool, types = pool_of(files_of(parts), budget), Types(budget)
-    try:
-        kind: Type = pool.FindMessageTypeByName(name)
-    except KeyError:
-        kind = pool.FindEnumTypeByName(name)
-    found: type[Any] = types.of(kind)
-    return found

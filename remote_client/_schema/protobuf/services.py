@@ -28,7 +28,7 @@ from ..late_methods import LateMethods, LateTypes
 from ..rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from ..shared_names import keyed, notes
 from .codec import Method, ReflectedCodec, ReflectedTraining
-from .pools import Pool, check_text, read_file
+from .pools import Pool, check_text, in_order, read_file
 from .types import Types
 
 T = TypeVar("T")
@@ -76,6 +76,30 @@ def describe_set(data: bytes, budget: Budget | None = None) -> ServiceDescriptio
     for each in files:
         check_text(each)
     return _checked(_Reader({each.name: each for each in files}, None).late)
+
+
+def descriptor_set(description: ServiceDescription) -> bytes:
+    """Return the files of a description as a serialized `google.protobuf.FileDescriptorSet`."""
+    assert description.source is not None
+    describe, *data = description.source
+    return _descriptor_set(*data) if describe is describe_told else bytes(*data)
+
+
+def _descriptor_set(told: Iterable[bytes], services: Iterable[str]) -> bytes:
+    """Return files a server sent, sorted, with protobuf's own, as protoc, buf and grpcurl need them.
+
+    Services that a file describes but the server does not offer are left out.
+    """
+    files = {file.name: file for file in map(read_file, told)}
+    listed = set(services)
+    for file in files.values():
+        offered = [each for each in file.service if f"{file.package}.{each.name}".lstrip(".") in listed]
+        if len(offered) < len(file.service):
+            kept = [type(each).FromString(each.SerializeToString()) for each in offered]
+            del file.service[:]
+            file.service.extend(kept)
+    ordered = in_order(dict(sorted(files.items())))
+    return FileDescriptorSet(file=ordered).SerializeToString(deterministic=True)
 
 
 def _checked(describe: Callable[[], ServiceDescription]) -> ServiceDescription:
@@ -163,6 +187,7 @@ class _Reader:
             trainings=self._trainings(trainings, tasks, about_trainings) if about_trainings else {},
             training_job=about_trainings,
             notes=notes((key, task.methods) for key, task in described.items()),
+            protocol="grpc",
         )
 
     def _found(self, services: Iterable[str]) -> Iterator[str]:

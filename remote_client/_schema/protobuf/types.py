@@ -24,13 +24,14 @@ from ..._text.tables import table
 from ...errors import SchemaError
 from ..budget import Budget
 from ..foreign_values import candidates
-from ..learned_types import LearnedEnum, LearnedModel, as_schema_error, publish
+from ..learned_types import LearnedEnum, LearnedModel, Part, as_schema_error, publish
 from ..model_references import complete
 from ..type_order import Groups
 from .converters import Converters, Deed
 from .fields import Field, Type, count_members, either, fields_of, is_map, is_repeated, map_entry, python_type, type_of
 from .messages import MessageClasses
-from .parts import Parts
+from .parts import Parts, files_of
+from .pools import pool_of
 from .values import WELL_KNOWN
 
 T = TypeVar("T")
@@ -126,7 +127,7 @@ class Types:
         self._shared: dict[tuple[Any, ...], Any] = {}
         self._forward: dict[str, str] = {}
         """How the types of the group at hand are called in each other's annotations."""
-        self._parts = Parts(self.budget)
+        self._parts = Parts(self.budget, make_type)
         self.messages = MessageClasses(self._parts)
         self._converters = Converters(self.of, self.of, self.fields)
 
@@ -253,6 +254,18 @@ class Types:
         if member.enum_type is not None:
             return options | {"default": self.of(member.enum_type)(member.default_value)}
         return options | {"default": member.default_value}
+
+
+def make_type(name: str, parts: tuple[Part, ...]) -> type[Any]:
+    """Return the class of a message or an enum that was pickled with the parts of its schema."""
+    budget = Budget()
+    pool = pool_of(files_of(parts), budget)
+    try:
+        kind: Type = pool.FindMessageTypeByName(name)
+    except KeyError:
+        kind = pool.FindEnumTypeByName(name)
+    found: type[Any] = Types(budget).of(kind)
+    return found
 
 
 def _enum(descriptor: EnumDescriptor) -> type[RemoteEnum]:

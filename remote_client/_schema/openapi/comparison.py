@@ -17,7 +17,7 @@ from pydantic_core import from_json
 from ..._text.cleaning import listed
 from .. import names
 from ..budget import MAX_NAME, Budget
-from ..differences import Difference, Differences, Method, Methods, methods_of
+from ..differences import Difference, Differences, Method, MethodMatcher, methods_of
 from ..rpc import ServiceDescription
 from .requests import ANY, FILE, answer_of, inputs_of, parameters_of, properties_of, request_of
 from .schemas import OPEN_FORM, Form, Schemas, is_null
@@ -30,13 +30,13 @@ _MOST_LEVELS = 3
 
 
 def compare(old: ServiceDescription, new: ServiceDescription, budget: Budget) -> list[Difference]:
-    """See `differences.differences`."""
+    """See `comparison.compare`."""
     found = Differences(budget)
     before, after = _Document(old, budget), _Document(new, budget)
     types = _Types(before.schemas, after.schemas, found, budget)
     # Whatever the document says of a task's jobs, their results have a route.
     untold = {each.rpc.path for each in methods_of(old)} - before.operations.keys()
-    for each in Methods(old, new, untold | after.operations.keys(), found).common():
+    for each in MethodMatcher(old, new, untold | after.operations.keys(), found).common():
         path = each.rpc.path
         if path in before.operations and path in after.operations:
             types.compare(each, before.operations[path], after.operations[path])
@@ -105,7 +105,7 @@ class _Types:
         self._at = self._found.uses.add_method(method.task, method.path)
         self._requests(method, request_of(old), request_of(new))
         if not method.path.endswith("().result"):  # which is the task's answer; the document has another
-            place = _Place(method.path if method.asks else f"{method.path}()", False)
+            place = _Place(method.path if method.takes_job else f"{method.path}()", False)
             self._at = self._found.uses.add_method(method.task, place.path)
             self._answers(answer_of(old), answer_of(new), place)
         while self._waiting:
@@ -118,7 +118,7 @@ class _Types:
 
     def _requests(self, method: Method, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         place = _Place(method.path, True)
-        if method.task and not method.asks:
+        if method.task and not method.takes_job:
             stem = names.rpc_name(method.rpc.task, method.rpc.output_streaming)
             inputs = _inputs(self._old, old, stem), _inputs(self._new, new, stem)
             self._visit(*inputs, place._replace(role="inputs"))

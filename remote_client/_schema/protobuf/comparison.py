@@ -20,13 +20,13 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorS
 
 from ...errors import SchemaError
 from ..budget import MAX_NAME, Budget
-from ..differences import Difference, Differences, Method, Methods
+from ..differences import Difference, Differences, Method, MethodMatcher
 from ..rpc import ServiceDescription
-from ..schema_bytes import schema_bytes
 from ..type_order import Groups
 from .fields import Field, Type, fields_of, is_repeated, is_required, type_of
 from .pools import pool_of
 from .reflection import WELL_KNOWN_FILES
+from .services import descriptor_set
 
 _T = FieldDescriptor
 _VALUES: dict[int, tuple[str, int, int]] = {
@@ -54,11 +54,11 @@ _NAMES: dict[int, str] = {
 def compare(
     old: ServiceDescription, new: ServiceDescription, budget: Budget, names: tuple[str, str]
 ) -> list[Difference]:
-    """See `differences.differences`."""
+    """See `comparison.compare`."""
     found = Differences(budget)
     before, after = (_rpcs(each, name, budget) for each, name in zip((old, new), names, strict=True))
     types = _Types(found, budget)
-    for each in Methods(old, new, after, found, " (RPC_NO_DELETE)").common():
+    for each in MethodMatcher(old, new, after, found, " (RPC_NO_DELETE)").common():
         known, told = before[each.rpc.path], after[each.rpc.path]
         for name in ("client_streaming", "server_streaming"):
             if getattr(known, name) != getattr(told, name):
@@ -71,7 +71,7 @@ def compare(
 
 def _rpcs(description: ServiceDescription, name: str, budget: Budget) -> dict[str, MethodDescriptor]:
     """All methods of a server, by their paths on the wire."""
-    files = FileDescriptorSet.FromString(schema_bytes(description)).file
+    files = FileDescriptorSet.FromString(descriptor_set(description)).file
     try:
         pool = pool_of({each.name: each for each in files}, budget)
     except SchemaError as error:  # of a file only what is used was checked before
@@ -181,8 +181,8 @@ class _Types:
 
     def compare(self, method: Method, old: MethodDescriptor, new: MethodDescriptor) -> None:
         """Compare the types of a method's request and answer."""
-        role: Any = "training" if method.rpc.module else "parameters" if method.task and not method.asks else ""
-        answer = method.path if method.asks else f"{method.path}()"
+        role: Any = "training" if method.rpc.module else "parameters" if method.task and not method.takes_job else ""
+        answer = method.path if method.takes_job else f"{method.path}()"
         self._at = self._found.uses.add_method(method.task, method.path)
         self._visit(old.input_type, new.input_type, _Place(method.path, True, role), "RPC_SAME_REQUEST_TYPE")
         self._at = self._found.uses.add_method(method.task, answer)

@@ -1,0 +1,46 @@
+"""The comparison of two schemas, of either protocol."""
+
+from __future__ import annotations
+
+from ..errors import SchemaError
+from .budget import LIMITS, Budget
+from .differences import Difference
+from .rpc import ServiceDescription
+
+
+def compare(
+    old: ServiceDescription,
+    new: ServiceDescription,
+    budget: Budget | None = None,
+    names: tuple[str, str] = ("the schema on file", "the server's schema"),
+) -> list[Difference]:
+    """Return what changed for callers of one schema at a server of another, in the order of the callers' tasks.
+
+    Only what a caller of caikit can reach counts: tasks, jobs, trainings, the runtime's own methods, and the types of
+    their requests and answers.
+
+    Args:
+        old: the callers' schema.
+        new: the server's, of the same protocol.
+        budget: what comparing may cost.
+        names: what errors call the two.
+
+    Raises:
+        SchemaError: one of them cannot be used, or is too large.
+    """
+    if old.source is None or new.source is None:
+        raise SchemaError("only descriptions that came from a server or a file can be compared")
+    budget = budget or budget_for_two()
+    # Imported here, as a client seldom compares schemas and one of HTTP need not load protobuf.
+    if old.protocol == "http":
+        from .openapi import comparison as openapi
+
+        return openapi.compare(old, new, budget)
+    from .protobuf import comparison as protobuf
+
+    return protobuf.compare(old, new, budget, names)
+
+
+def budget_for_two() -> Budget:
+    """Return what two schemas may cost that are within the limits of one."""
+    return Budget(limits={kind: 3 * most for kind, most in LIMITS.items()})
