@@ -175,7 +175,7 @@ OPTIONS: dict[str, Option] = {
         _UNUSED, _local_pool, "1, the default: connections are never shared (0: grpcio)"
     ),
     "grpc.enable_retries": Option(
-        "transparent_retries", _flag, "0: do not send calls again that the server certainly did not process"
+        "transparent_retries", _flag, "0: do not send calls again that the server surely did not process"
     ),
     "grpc.enable_http_proxy": Option(_UNUSED, _no_proxy, "0, the default: no proxy but `proxy=` (1: grpcio)"),
     "grpc.lb_policy_name": Option("policy", _policy, "`round_robin` or `pick_first` (others: grpcio)"),

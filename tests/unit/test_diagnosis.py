@@ -13,7 +13,7 @@ from remote_client._transport.net.diagnosis import (
     Speaks,
     again,
     closed_early,
-    dial_error,
+    handshake_error,
     is_tls_failure,
     no_http2,
     speaks_http1,
@@ -211,23 +211,23 @@ def test_the_words_name_what_was_set() -> None:
 def test_an_end_of_the_handshake_may_be_a_restart(kind: type[OSError]) -> None:
     error = kind(8, "TLS/SSL connection has been closed (EOF)")
     assert not is_tls_failure(error)
-    failure = dial_error(error, info(secure=True), "grpc")
+    failure = handshake_error(error, info(secure=True), "grpc")
     assert isinstance(failure, ConnectionResetError)
     advice = "" if kind is ssl.SSLZeroReturnError else "; it may speak no TLS (try grpc://host:8085)"
     assert str(failure).endswith(f"(EOF){advice}")
 
 
 def test_what_becomes_of_a_failure_to_connect() -> None:
-    wrong = dial_error(ssl.SSLError("[SSL: WRONG_VERSION_NUMBER] wrong version number"), info(secure=True), "http")
+    wrong = handshake_error(ssl.SSLError("[SSL: WRONG_VERSION_NUMBER] wrong version number"), info(secure=True), "http")
     assert isinstance(wrong, TlsError)
     assert "try http://host:8085" in str(wrong)
-    ended = dial_error(ConnectionResetError(), info(secure=True), "http")
+    ended = handshake_error(ConnectionResetError(), info(secure=True), "http")
     assert isinstance(ended, ConnectionResetError)
     assert str(ended).endswith("during the TLS handshake; it may speak no TLS (try http://host:8085)")
     refused = ConnectionRefusedError("no")
-    assert dial_error(refused, info(secure=True), "http") is refused
+    assert handshake_error(refused, info(secure=True), "http") is refused
     plain = ConnectionResetError("reset")
-    assert dial_error(plain, info(), "http") is plain
+    assert handshake_error(plain, info(), "http") is plain
 
 
 def test_each_call_has_an_error_of_its_own() -> None:

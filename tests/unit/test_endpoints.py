@@ -6,9 +6,8 @@ import socket
 
 import pytest
 
-from remote_client._transport.grpc.endpoints import group, policy_for
+from remote_client._transport.net.addresses import Address, group, policy_for
 from remote_client._transport.net.backoff import Backoff
-from remote_client._transport.net.connect import Address
 
 
 def v4(last: int) -> Address:

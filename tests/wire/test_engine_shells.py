@@ -19,8 +19,10 @@ from remote_client._transport.call import Call
 from remote_client._transport.engine import open_connections
 from remote_client._transport.grpc import exchange
 from remote_client._transport.grpc.frames import REFUSED_STREAM
-from remote_client._transport.net.connect import connect, resolve
-from remote_client._transport.net.tls import tls_context
+from remote_client._transport.net.addresses import resolve
+from remote_client._transport.net.connect import connect
+from remote_client._transport.net.connection import Connection as BaseConnection
+from remote_client._transport.net.proxy import Route
 from remote_client.errors import ClosedError, DeadlineExceededError, ResourceExhaustedError, UnavailableError
 from remote_client.settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, RetryPolicy
 from tests.support import http2 as raw
@@ -204,24 +206,24 @@ async def test_connecting_that_is_given_up_as_the_handshake_ends_is_over_at_once
 
     made: list[asyncio.BaseTransport] = []
 
-    class Seen(asyncio.Protocol):
+    class Seen(BaseConnection):
         """A connection that tells when it is made, and when it is lost."""
 
-        transport: Any = None
-
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            self.transport = transport
+            super().connection_made(transport)
             made.append(transport)
 
         def connection_lost(self, exc: Exception | None) -> None:
+            assert self.transport is not None
             made.remove(self.transport)
 
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Deaf, "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
-    tls = tls_context(ConnectionTlsInfo(enabled=True, ca_file=str(tmp_path / "ca.pem")), ("h2",))
+    tls = ConnectionTlsInfo(enabled=True, ca_file=str(tmp_path / "ca.pem"))
+    route = Route.to(ConnectionInfo(hostname="127.0.0.1", port=port, tls=tls), "grpc")
     addresses = await resolve("127.0.0.1", port)
-    connecting = asyncio.ensure_future(connect(Seen, addresses, tls=tls, server_hostname="127.0.0.1"))
+    connecting = asyncio.ensure_future(connect(lambda: Seen(loop), addresses, route))
     while not made:
         await asyncio.sleep(0)
     connecting.cancel()
@@ -435,5 +437,9 @@ async def test_addresses_that_all_refuse_are_told_in_a_word(hosts: list[str], to
     port = free_port()
     addresses = [address for host in hosts for address in await resolve(host, port)]
     with pytest.raises(ConnectionRefusedError) as caught:
-        await connect(asyncio.Protocol, addresses)
+        await connect(
+            lambda: BaseConnection(asyncio.get_running_loop()),
+            addresses,
+            Route.to(ConnectionInfo(hostname=hosts[0], port=port), "grpc"),
+        )
     assert str(caught.value).endswith(f"] Connection refused ({told.format(port)})")

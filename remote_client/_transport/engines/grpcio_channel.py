@@ -16,9 +16,9 @@ import grpc.aio
 from ...errors import ConfigurationError, ForkedError, TlsError
 from ...settings import ConnectionInfo, ConnectionTlsInfo
 from ..call import MAX_RESPONSE_SIZE
-from ..net.connect import may_have_several
+from ..net.addresses import may_have_several
 from ..net.proxy import grpc_core_exception, proxy_for
-from ..net.tls import Versions, made_of, trust_store_version, trusted_certificates
+from ..net.tls import Versions, from_files, trusted_certificates
 
 _OPTIONS: dict[str, str | int] = {
     # Without it channels with equal arguments share one connection, and rotation opens none (#20985).
@@ -152,13 +152,8 @@ def _without_retries(config: str) -> str:
 
 
 def _credentials(tls: ConnectionTlsInfo) -> grpc.ChannelCredentials:
-    """The credentials of a TLS setting. Its files are read and checked once, until they change."""
-    files = (tls.ca_file, tls.key_file, tls.cert_file)
-
-    def make(versions: Versions) -> grpc.ChannelCredentials:
-        return _make_credentials(*files, versions, () if tls.ca_file else trust_store_version())
-
-    return made_of(files, make)
+    """Return the credentials of a TLS setting, cached until its files change."""
+    return from_files(tls, lambda versions: _make_credentials(tls.ca_file, tls.key_file, tls.cert_file, versions))
 
 
 @lru_cache(maxsize=64)
@@ -167,7 +162,6 @@ def _make_credentials(
     key_file: str | None,
     cert_file: str | None,
     versions: Versions,
-    trust_store: tuple[object, ...],
 ) -> grpc.ChannelCredentials:
     # Checked anew: of a file that has become empty gRPC aborts the whole process.
     ConnectionTlsInfo(enabled=True, ca_file=ca_file, key_file=key_file, cert_file=cert_file)

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 from ...errors import ConfigurationError, RemoteCallError, RemoteClientError, TlsError, UnavailableError
 from ...settings import ConnectionInfo
 from ..grpc_options import GrpcOptions, Policy
+from ..net.addresses import Address, Group, group, policy_for, resolve
 from ..net.backoff import Backoff
-from ..net.connect import Address, connect, connect_error, resolve
-from ..net.diagnosis import closed_early, dial_error, no_http2
+from ..net.connect import connect, connect_error
+from ..net.diagnosis import closed_early, no_http2
 from ..net.proxy import Route
 from ..net.silent_peers import DOUBTED_AFTER
-from ..net.tls import tls_context
 from .connection import GrpcConnection
-from .endpoints import Group, group, policy_for
 from .keepalive import Keepalive, ServerMemory
 
 if TYPE_CHECKING:
@@ -211,24 +210,17 @@ class Channel:
         return TimeoutError(f"it took too long until the server spoke HTTP/2{advice}")
 
     async def _open_connection(self, endpoint: _Endpoint) -> GrpcConnection:
-        tls = tls_context(self._info.tls, ("h2",))
-        try:
-            connection = await connect(
-                partial(GrpcConnection, self),
-                endpoint.addresses,
-                tls=tls,
-                server_hostname=None if tls is None else self._tls_name(),
-                timeout=self.options.connect_timeout,
-                route=self._route,
-            )
-        except OSError as error:
-            raise dial_error(error, self._info, "grpc") from None
-        if tls is not None:
-            try:
-                self._check_alpn(connection)
-            except TlsError:
-                connection.close()
-                raise
+        options = self.options
+        connection = await connect(
+            partial(GrpcConnection, self),
+            endpoint.addresses,
+            self._route,
+            timeout=options.connect_timeout,
+            tls_name=options.tls_name,
+        )
+        if self.info.tls.enabled and connection.alpn != "h2":  # it would read HTTP/2 as something else
+            connection.close()
+            raise TlsError(no_http2(self.info), target=self.target)
         return connection
 
     def _not_connected(
@@ -268,17 +260,6 @@ class Channel:
         endpoint.addresses = mine
         self._endpoints = [endpoint, *(self._endpoint(each) for each in groups if each != mine)]
         self.connect()
-
-    def _tls_name(self) -> str:
-        return self.options.tls_name or self._info.tls_name
-
-    def _check_alpn(self, connection: GrpcConnection) -> None:
-        """The server must have agreed to HTTP/2: one that did not would read our first bytes as something else."""
-        assert connection.transport is not None
-        opened = connection.transport.get_extra_info("ssl_object")
-        chosen = None if opened is None else opened.selected_alpn_protocol()
-        if chosen != "h2":
-            raise TlsError(no_http2(self._info), target=self.target)
 
     # -- what connections tell ----------------------------------------------------------------------------------------
 

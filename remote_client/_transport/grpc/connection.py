@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from copy import copy
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ...errors import RemoteCallError, TlsError, UnavailableError
 from ..http_errors import pings_advice
+from ..net.connection import Connection
 from ..net.diagnosis import closed_early, is_tls_failure, tls_words, wrong_peer
 from ..net.silent_peers import Peer
 from .events import (
@@ -32,17 +33,12 @@ if TYPE_CHECKING:
     from .channel import Channel
     from .exchange import Exchange
 
-_CLOSE_TIME = 0.2
-"""Seconds that the last bytes and TLS's goodbye may take; then the connection is cut."""
 
-
-class GrpcConnection(asyncio.Protocol):
+class GrpcConnection(Connection):
     """One connection of a `Channel`, from its socket's connection to its end.
 
     Attributes:
-        transport: the socket's transport; None before it is connected and after its end.
         settled: done once the server's settings arrived, or the connection failed before.
-        closed: done once the socket is closed.
         leaving: whether it takes no new calls.
         moved: whether its address is no longer the server's.
         born: when it was made.
@@ -50,16 +46,14 @@ class GrpcConnection(asyncio.Protocol):
 
     def __init__(self, owner: Channel) -> None:
         loop = owner.owner.loop
-        self.transport: asyncio.Transport | None = None
+        super().__init__(loop)
         self.settled: asyncio.Future[RemoteCallError | None] = loop.create_future()
-        self.closed: asyncio.Future[None] = loop.create_future()
         self.leaving = self.moved = False
         self._owner = owner
         self._transport = owner.owner
-        self.loop = loop
         self.born = loop.time()
         self._http2 = Http2(loop.time, owner.options.max_metadata_size)
-        self._paused = self._doubted = False
+        self._doubted = False
         self._timer: asyncio.TimerHandle | None = None
         self._failure: RemoteCallError | None = None
         self._keepalive = owner.keepalive(loop.time())
@@ -67,7 +61,7 @@ class GrpcConnection(asyncio.Protocol):
     # -- what asyncio calls -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        super().connection_made(transport)
         self._owner.made(self)
         self.flush()
         self._watch()
@@ -81,9 +75,6 @@ class GrpcConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         return False  # nothing more can come, so nothing is worth sending
-
-    def pause_writing(self) -> None:
-        self._paused = True
 
     def resume_writing(self) -> None:
         self._paused = False
@@ -189,13 +180,7 @@ class GrpcConnection(asyncio.Protocol):
         if not self._http2.broken and not self._paused:
             self._http2.goaway()
             transport.write(self._http2.data_to_send())
-        transport.close()
-        if self.transport is not None:
-            self.loop.call_later(_CLOSE_TIME, self._abort)
-
-    def _abort(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
+        self._close_gently(transport)
 
     # -- events -------------------------------------------------------------------------------------------------------
 

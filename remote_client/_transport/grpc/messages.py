@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from math import ceil
 from urllib.parse import unquote_to_bytes
 
-from ..metadata import RawMetadata
 from ..http_errors import Answer, read_answer
+from ..metadata import RawMetadata
 from .headers import Head
 
 CODES = (

@@ -7,8 +7,8 @@ from functools import lru_cache
 from ..._version import __version__
 from ...settings import ConnectionInfo
 from ..call import Call
-from ..metadata import RawMetadata
 from ..grpc_options import GrpcOptions
+from ..metadata import RawMetadata
 from .headers import FIELD_OVERHEAD, encode, encode_request
 from .messages import encode_metadata, encode_timeout
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 from typing import TYPE_CHECKING, Any, cast
 
+from ..net.connection import Connection
 from ..net.silent_peers import Peer
 from .errors import UnaskedError
 from .http1 import Cut, End, Head, Http1, Malformed
@@ -16,16 +16,12 @@ if TYPE_CHECKING:
 
 _SLICE = 256 * 1024
 """Bytes of a request's body that are written at once: all of a large one would hold up the loop."""
-_CLOSE_TIME = 0.2
-"""Seconds that TLS's goodbye may take; then the connection is cut."""
 
 
-class HttpConnection(asyncio.Protocol):
+class HttpConnection(Connection):
     """One connection of a `Pool`, from its socket's connection to its end.
 
     Attributes:
-        transport: the socket's transport; None before it is connected and after its end.
-        closed: done once the socket is closed.
         used: whether it carried a call before this one.
         heard: whether anything of the answer arrived.
         idle_since: when its last call ended.
@@ -33,8 +29,7 @@ class HttpConnection(asyncio.Protocol):
     """
 
     def __init__(self, pool: Pool) -> None:
-        self.transport: asyncio.Transport | None = None
-        self.closed: asyncio.Future[None] = pool.loop.create_future()
+        super().__init__(pool.loop)
         self.used = self.heard = False
         self.idle_since = 0.0
         self.error: Exception | None = None
@@ -43,12 +38,9 @@ class HttpConnection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._body = memoryview(b"")
         """What is still to be written of a request's body."""
-        self._paused = self._reading_paused = False
+        self._reading_paused = False
 
     # -- what asyncio calls -------------------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self.heard = True
@@ -74,9 +66,6 @@ class HttpConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._over(None)
         return False  # what else the server would read nobody wants to send
-
-    def pause_writing(self) -> None:
-        self._paused = True
 
     def resume_writing(self) -> None:
         self._paused = False
@@ -126,11 +115,6 @@ class HttpConnection(asyncio.Protocol):
         """The address it is connected to, without what only IPv6 has."""
         address = None if self.transport is None else self.transport.get_extra_info("peername")
         return None if address is None else address[:2]
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether it is closed, or about to be."""
-        return self.transport is None or self.transport.is_closing()
 
     def send(self, exchange: Exchange) -> None:
         """Send a call."""
@@ -199,10 +183,5 @@ class HttpConnection(asyncio.Protocol):
             if abort or transport.get_write_buffer_size():
                 transport.abort()
             elif not transport.is_closing():
-                transport.close()
-                self._pool.loop.call_later(_CLOSE_TIME, self._abort)
+                self._close_gently(transport)
         self._pool.forget(self)
-
-    def _abort(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()

@@ -7,14 +7,15 @@ from collections import deque
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from ..net.addresses import Address, is_localhost, resolve
 from ..net.backoff import Backoff
-from ..net.connect import CONNECT_TIMEOUT, Address, connect, is_localhost, resolve
-from ..net.diagnosis import closed_early, dial_error
+from ..net.connect import CONNECT_TIMEOUT, connect
+from ..net.diagnosis import closed_early
 from ..net.proxy import Route
 from ..net.silent_peers import DOUBTED_AFTER
-from ..net.tls import tls_context
 from .connection import HttpConnection
 
 if TYPE_CHECKING:
@@ -201,17 +202,7 @@ class Pool:
     async def _dial(self, dial: _Dial) -> HttpConnection:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             addresses = dial.addresses = await self._resolve()
-            tls = tls_context(self._info.tls, ("http/1.1",))
-            try:
-                return await connect(
-                    lambda: HttpConnection(self),
-                    addresses,
-                    tls=tls,
-                    server_hostname=None if tls is None else self._info.tls_name,
-                    route=self._route,
-                )
-            except OSError as error:
-                raise dial_error(error, self._info, "http") from None
+            return await connect(partial(HttpConnection, self), addresses, self._route)
 
     def _dialled(self, task: asyncio.Task[HttpConnection]) -> None:
         self._dials.pop(task, None)

@@ -16,8 +16,8 @@ from ..._text.cleaning import clean
 from ..._text.redaction import redacted
 from ...errors import UnsupportedError
 from ...settings import ConnectionInfo
-from ..metadata import RawMetadata
 from ..http_errors import is_page
+from ..metadata import RawMetadata
 
 _JSON = "application/json"
 _IS_JSON = re.compile(rb"application/(?:[^;]+\+)?json\b", re.IGNORECASE)

@@ -218,7 +218,7 @@ def is_tls_failure(error: BaseException | None) -> bool:
     return isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
 
 
-def dial_error(error: OSError, info: ConnectionInfo, protocol: Protocol) -> Exception:
+def handshake_error(error: OSError, info: ConnectionInfo, protocol: Protocol) -> Exception:
     """Return a failure to connect with what it says about the server."""
     if is_tls_failure(error):
         return TlsError(f"TLS handshake failed: {tls_words(str(error), info, protocol)}", target=info.target)

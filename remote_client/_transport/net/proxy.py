@@ -241,8 +241,8 @@ class Route:
         return self.connection.hostname, self.connection.port
 
     @property
-    def words(self) -> str:
-        """How an error tells that the server is reached through a proxy."""
+    def through(self) -> str:
+        """The words of an error about a server behind a proxy."""
         return "" if self.proxy is None else f" through the proxy at {self.proxy.address}"
 
     @property

@@ -1,4 +1,4 @@
-"""From a socket to a connected protocol behind a proxy: CONNECT, and TLS on both sides of it."""
+"""Starts a connection on a connected socket: with TLS, and through the CONNECT tunnel of a proxy."""
 
 from __future__ import annotations
 
@@ -12,38 +12,83 @@ from ..._settings.proxies import Proxy
 from ...errors import TlsError
 from ...settings import ConnectionTlsInfo
 from .proxy import ConnectReply, ProxyError, Route
-from .tls import tls_context
+from .tls import ALPN, tls_context
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
 
-def proxy_tls(proxy: Proxy) -> ssl.SSLContext | None:
-    """Return the context of the connection to a proxy: whom the system trusts. None for one in the clear."""
-    return tls_context(ConnectionTlsInfo(enabled=proxy.secure), ("http/1.1",))
+async def start(
+    factory: Callable[[], P],
+    opened: socket.socket,
+    tls: ssl.SSLContext | None,
+    server_hostname: str | None,
+    timeout: float,
+) -> P:
+    """Return a protocol that is connected by the socket. On failure, close the socket.
+
+    Args:
+        factory: returns a new protocol, whose `transport` is None while it is not connected.
+        opened: the connected socket.
+        tls: the context of TLS, if any.
+        server_hostname: the name that the peer's certificate must have.
+        timeout: seconds for the TLS handshake.
+    """
+    made: list[P] = []
+
+    def make() -> P:
+        made.append(factory())
+        return made[0]
+
+    try:
+        _, protocol = await asyncio.get_running_loop().create_connection(
+            make,
+            sock=opened,
+            ssl=tls,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=None if tls is None else timeout,
+        )
+    except BaseException:
+        # asyncio closes gently what is given up just when it is made, and over TLS a deaf peer delays that by 30
+        # seconds. The transport goes first: its descriptor, closed alone, may become another connection's.
+        for protocol in made:
+            transport: asyncio.Transport | None = getattr(protocol, "transport", None)
+            if transport is not None:
+                transport.abort()
+        opened.close()
+        raise
+    return protocol
 
 
-def proxy_tls_error(error: ssl.SSLError, proxy: Proxy) -> TlsError:
-    """Return the error of a proxy's TLS, which is not the server's."""
-    hint = f"; it speaks no TLS: write http://{proxy.address}" if error.reason == "WRONG_VERSION_NUMBER" else ""
-    return TlsError(f"TLS handshake with the proxy at {proxy.address} failed: {error}{hint}")
+async def start_to_proxy(factory: Callable[[], P], opened: socket.socket, proxy: Proxy, timeout: float) -> P:
+    """Return a protocol that is connected to a proxy, whose TLS trusts the system's authorities; see `start`.
+
+    Raises:
+        TlsError: the proxy's TLS failed.
+    """
+    context = tls_context(ConnectionTlsInfo(enabled=proxy.secure), ALPN["http"])
+    name = None if context is None else proxy.host.partition("%")[0]
+    try:
+        return await start(factory, opened, context, name, timeout)
+    except ssl.SSLError as error:
+        hint = f"; it speaks no TLS: write http://{proxy.address}" if error.reason == "WRONG_VERSION_NUMBER" else ""
+        raise TlsError(f"TLS handshake with the proxy at {proxy.address} failed: {error}{hint}") from None
 
 
-class _Asking(asyncio.Protocol):
-    """Asks a proxy for a tunnel, and holds what comes out of it until the tunnel's own protocol takes over.
+class _TunnelRequest(asyncio.Protocol):
+    """Asks a proxy for a tunnel, and buffers the tunnel's first bytes until the tunnel's own protocol takes over.
 
     Attributes:
         transport: the connection to the proxy; None before it is made.
-        opened: done once there is a tunnel.
+        opened: done once the tunnel is open.
+        early: the bytes that have come out of the tunnel already.
     """
 
-    def __init__(self, route: Route) -> None:
-        assert route.proxy is not None
+    def __init__(self, route: Route, proxy: Proxy) -> None:
         self.transport: asyncio.Transport | None = None
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.early = b""
-        """What came out of the tunnel already."""
         self._request = route.request()
-        self._reply = ConnectReply(route.proxy)
+        self._reply = ConnectReply(proxy)
         self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -70,18 +115,18 @@ class _Asking(asyncio.Protocol):
         if not self.opened.done():
             self.opened.set_exception(exc or self._reply.receive_eof())
 
-    def give_up(self) -> None:
-        """Cut the connection: closed in order, TLS says goodbye first, and to a deaf peer that takes 30 seconds."""
+    def abort(self) -> None:
+        """Abort the connection: closed gently, TLS waits up to 30 seconds for the peer."""
         if not self.opened.cancel() and not self.opened.cancelled():
-            self.opened.exception()  # asyncio tells of one that nobody looked at
+            self.opened.exception()  # else asyncio reports that nobody retrieved it
         if self.transport is not None:
             self.transport.abort()
 
     def hand_over(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
-        """Let the tunnel's protocol have the connection, from its beginning on.
+        """Give the connection to the tunnel's protocol, as if it had just been made.
 
         Raises:
-            ConnectionResetError: it ended just now: the protocol would never learn that.
+            ConnectionResetError: it has ended meanwhile, which the protocol would never learn.
         """
         if self._ended:
             raise ConnectionResetError("the tunnel was closed at once")
@@ -101,65 +146,42 @@ async def open_tunnel(
     server_hostname: str | None,
     timeout: float,
 ) -> P:
-    """Return a connected protocol at the other end of a tunnel. Closes the socket where there is none.
-
-    Args:
-        factory: makes the protocol.
-        opened: a socket that is connected to the proxy.
-        route: the way through the proxy.
-        tls: the context of the server's TLS, inside of the tunnel; None for one in the clear.
-        server_hostname: the name that the server's certificate must have.
-        timeout: seconds that a handshake of TLS may take.
+    """Return a protocol that is connected to the server through its proxy; see `start`. On failure, close the socket.
 
     Raises:
         ProxyError: the proxy opened no tunnel.
         TlsError: the proxy's own TLS failed.
-        OSError: the connection was lost; `ssl.SSLError` where the server's TLS failed.
+        OSError: the connection was lost; `ssl.SSLError` if the server's TLS failed.
     """
-    asking = _Asking(route)
+    assert route.proxy is not None
+    request = _TunnelRequest(route, route.proxy)
     try:
-        transport = await _ask(asking, opened, route, timeout)
+        await start_to_proxy(lambda: request, opened, route.proxy, timeout)
+        await request.opened
+        assert request.transport is not None
+        transport = request.transport
         if tls is not None:
-            transport = await _start_tls(asking, tls, server_hostname, timeout)
+            transport = await _start_tls(request, transport, tls, server_hostname, timeout)
         protocol = factory()
-        asking.hand_over(transport, protocol)
+        request.hand_over(transport, protocol)
     except BaseException:
-        asking.give_up()
+        request.abort()
         opened.close()
         raise
     return protocol
 
 
-async def _ask(asking: _Asking, opened: socket.socket, route: Route, timeout: float) -> asyncio.Transport:
-    """Connect to the proxy, and wait until there is a tunnel."""
-    assert route.proxy is not None
-    loop, context = asyncio.get_running_loop(), proxy_tls(route.proxy)
-    if context is None:
-        await loop.create_connection(lambda: asking, sock=opened)
-    else:
-        try:
-            await loop.create_connection(
-                lambda: asking,
-                sock=opened,
-                ssl=context,
-                server_hostname=route.proxy.host.partition("%")[0],
-                ssl_handshake_timeout=timeout,
-            )
-        except ssl.SSLError as error:
-            raise proxy_tls_error(error, route.proxy) from None
-    await asking.opened
-    assert asking.transport is not None
-    return asking.transport
-
-
 async def _start_tls(
-    asking: _Asking, tls: ssl.SSLContext, server_hostname: str | None, timeout: float
+    request: _TunnelRequest,
+    transport: asyncio.Transport,
+    tls: ssl.SSLContext,
+    server_hostname: str | None,
+    timeout: float,
 ) -> asyncio.Transport:
-    assert asking.transport is not None
-    if asking.early:  # it is not the server's: that waits for our first bytes
+    if request.early:  # not the server's, which waits for the client's first bytes
         raise ProxyError("the proxy sent more than its answer")
-    transport = await asyncio.get_running_loop().start_tls(
-        asking.transport, asking, tls, server_hostname=server_hostname, ssl_handshake_timeout=timeout
+    secure = await asyncio.get_running_loop().start_tls(
+        transport, request, tls, server_hostname=server_hostname, ssl_handshake_timeout=timeout
     )
-    assert transport is not None
-    return transport
+    assert secure is not None
+    return secure

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._transport.net.connect import Address, resolve
+from remote_client._transport.net.addresses import Address, resolve
 from remote_client.errors import (
     ConfigurationError,
     PermissionDeniedError,
