@@ -20,7 +20,7 @@ from remote_client.settings import CallOptions, RetryPolicy
 from tests.support.http_wire import HttpWire, http_module
 from tests.support.proc import open_sockets
 from tests.support.wire import WireServer, raw_module, settled
-from tests.wire import http_kinds, kinds
+from tests.wire import kinds
 from tests.wire.kinds import Deed, endless
 
 AT_ONCE = 50
@@ -76,8 +76,8 @@ async def pausing_http(module: Any) -> None:
 
 WELL: dict[str, list[Deed]] = {"grpc": [echo, stream, total, chat], "http": [echo, stream]}
 DEEDS: dict[str, list[Deed]] = {
-    "grpc": [*WELL["grpc"], *kinds.HANGING.values(), large, soon, left, chat_left, pausing],
-    "http": [*WELL["http"], *http_kinds.HANGING.values(), large, soon, left, pausing_http],
+    "grpc": [*WELL["grpc"], *kinds.HANGING["grpc"].values(), large, soon, left, chat_left, pausing],
+    "http": [*WELL["http"], *kinds.HANGING["http"].values(), large, soon, left, pausing_http],
 }
 
 

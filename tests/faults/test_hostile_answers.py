@@ -46,7 +46,7 @@ from tests.support.http2 import (
 from tests.support.http_wire import CLOSE, RESET, HttpWire, Step, answer, drip, http_module, repeat, send, sleep
 from tests.support.proc import forget_peak, peak
 from tests.support.wire import ROOT, WireServer, raw_module
-from tests.wire.http_kinds import HANG
+from tests.wire.kinds import HANG
 from tests.wire.test_http_errors import BODIES
 from tests.wire.test_http_hostile import CONTENT, CUT_STREAM, CUT_UNARY, GARBAGE
 

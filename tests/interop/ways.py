@@ -59,7 +59,7 @@ class Way:
         stats = await self.server.stats()
         if self.protocol == "grpc":
             return Counter({name.lower(): count for name, count in stats["started"].items()})
-        return Counter({key.rpartition("/")[2]: count for key, count in stats["requests"].items()})
+        return Counter({key.rpartition("/")[2]: count for key, count in stats["started"].items()})
 
     async def until_running(self) -> None:
         await self.server.until_running(1)

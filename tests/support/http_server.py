@@ -506,11 +506,11 @@ class State:
     def stats(self) -> dict[str, Any]:
         counts = self.counts
         return {
-            "accepts": counts.accepts,
+            "connections": counts.accepts,
             "open": self.open,
-            "requests": counts.requests,
+            "started": counts.requests,
             "running": +self.running,
-            "cancels": counts.cancels,
+            "cancelled": counts.cancels,
             "refused": counts.refused,
             "peak": counts.peak,
             "last": counts.last and counts.last.stats(),

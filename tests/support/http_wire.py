@@ -18,7 +18,7 @@ import time
 from typing import Any
 
 from remote_client._transport.manager import ConnectionManager
-from remote_client.settings import CallOptions, ConnectionInfo
+from remote_client.settings import CallOptions, ConnectionInfo, Protocol
 
 from . import http_server
 from .http_server import LAST_CHUNK, Headers, as_body, chunk, event, event_head, head, plain
@@ -54,6 +54,11 @@ class HttpWire(ServerProcess):
     """A running `http_server`; `tls` may name a `ca` too, whose certificates it then asks clients for."""
 
     module = "tests.support.http_server"
+    protocol: Protocol = "http"
+
+    def plain(self, connections: ConnectionManager | None = None, *, options: Any = None, **changes: Any) -> Any:
+        """A module with the server's plain methods, such as WireServer's has; `changes` are to its settings."""
+        return http_module(self.info(**changes), connections, options=options)
 
     @property
     def target(self) -> str:

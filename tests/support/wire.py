@@ -110,6 +110,11 @@ class ServerProcess(ABC):
     async def stats(self) -> Stats:
         return await asyncio.to_thread(self.command, "stats")
 
+    async def started(self, *names: str) -> int:
+        """How many requests of these methods or routes came."""
+        counts = (await self.stats())["started"]
+        return sum(counts.get(name, 0) for name in names)
+
     async def faults(self, faults: Mapping[str, Any] | None = None, /, **more: Any) -> None:
         await asyncio.to_thread(self.command, "faults", faults={**(faults or {}), **more})
 
@@ -131,6 +136,11 @@ class WireServer(ServerProcess):
     """A running `wire_server`."""
 
     module = "tests.support.wire_server"
+    protocol: Protocol = "grpc"
+
+    def plain(self, connections: ConnectionManager | None = None, *, options: Any = None, **changes: Any) -> Any:
+        """A module with the server's plain methods, such as HttpWire's has; `changes` are to its settings."""
+        return raw_module(self.info(**changes), connections, options=options)
 
     @property
     def target(self) -> str:

@@ -50,7 +50,7 @@ class State:
             "refused": self.refused,
             "running": +self.running,
             "connections": len(self.peers),
-            "sockets": open_sockets(),
+            "open": open_sockets(),
         }
 
     def track(self, name: str, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

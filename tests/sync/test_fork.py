@@ -179,7 +179,7 @@ sys.stdin.read()
 
 def sockets(server: ServerProcess) -> int:
     stats = server.command("stats")
-    return int(stats["open" if isinstance(server, HttpWire) else "sockets"])
+    return int(stats["open"])
 
 
 POOLS = {

@@ -222,7 +222,7 @@ with wrapped(raw_module(ConnectionInfo(hostname="127.0.0.1", port=int(sys.argv[1
 
 def cancels(wire: ServerProcess) -> int:
     stats = wire.command("stats")
-    return sum(stats.get("cancelled", stats.get("cancels", {})).values())
+    return sum(stats.get("cancelled", {}).values())
 
 
 async def number_of_tasks() -> int:

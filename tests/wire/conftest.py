@@ -44,6 +44,30 @@ async def http(http_wire: HttpWire) -> AsyncIterator[Any]:
         yield made
 
 
+@pytest.fixture(params=["grpc", "http"])
+def protocol(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, protocol: str) -> Any:
+    """The server of the protocol, with no faults on and nothing counted."""
+    return request.getfixturevalue("wire" if protocol == "grpc" else "http_wire")
+
+
+@pytest_asyncio.fixture
+async def plain(server: Any) -> AsyncIterator[Any]:
+    """The plain methods of the protocol's server, on connections of their own."""
+    async with server.plain() as made:
+        yield made
+
+
+@pytest.fixture
+def start(request: pytest.FixtureRequest, protocol: str) -> Any:
+    """Starts more servers of the protocol; all end with the test."""
+    return request.getfixturevalue("start_wire" if protocol == "grpc" else "start_http")
+
+
 @pytest.fixture
 def start_wire() -> Iterator[Callable[..., WireServer]]:
     """Starts more servers; all end with the test."""

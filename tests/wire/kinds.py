@@ -1,4 +1,4 @@
-"""The four kinds of call, each hanging at some place, as coroutine functions that take a module."""
+"""The kinds of call, each hanging at some place, as coroutine functions that take a module."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import pytest
+
+from tests.support.http_wire import answer, chunked, sleep
+
 Deed = Callable[[Any], Awaitable[Any]]
+HANG = sleep(3600)
 
 
 async def endless() -> AsyncIterator[bytes]:
@@ -22,6 +27,14 @@ async def flood() -> AsyncIterator[bytes]:
         yield bytes(1 << 20)
 
 
+async def waiting() -> AsyncIterator[bytes]:
+    await asyncio.Event().wait()
+    yield b""
+
+
+# -- over both protocols ----------------------------------------------------------------------------------------------
+
+
 async def unary(module: Any) -> Any:
     return await module.sleep(seconds=3600)
 
@@ -34,6 +47,9 @@ async def stream_out(module: Any) -> Any:
 async def stream_out_between(module: Any) -> Any:
     async for _ in module.count(n=2, hang=True):
         pass
+
+
+# -- over gRPC --------------------------------------------------------------------------------------------------------
 
 
 async def stream_in(module: Any) -> Any:
@@ -53,11 +69,6 @@ async def bidi(module: Any) -> Any:
         raise AssertionError("nothing was sent")
 
 
-async def waiting() -> AsyncIterator[bytes]:
-    await asyncio.Event().wait()
-    yield b""
-
-
 async def bidi_between(module: Any) -> Any:
     async for _ in module.chat(endless()):
         pass
@@ -68,24 +79,47 @@ async def bidi_writing(module: Any) -> Any:
         pass
 
 
-HANGING: dict[str, Deed] = {
-    each.__name__: each
-    for each in (
-        unary,
-        stream_out,
-        stream_out_between,
-        stream_in,
-        stream_in_waiting,
-        stream_in_writing,
-        bidi,
-        bidi_between,
-        bidi_writing,
-    )
+# -- over HTTP --------------------------------------------------------------------------------------------------------
+
+
+async def unary_body(module: Any) -> Any:
+    return await module.script(steps=[*answer("a part", headers={"content-length": 100}), HANG])
+
+
+async def stream_head(module: Any) -> Any:
+    async for _ in module.script_stream(steps=[HANG]):
+        raise AssertionError("nothing was sent")
+
+
+async def stream_inside(module: Any) -> Any:
+    async for _ in module.script_stream(steps=[*chunked("data: a part", end=False), HANG]):
+        raise AssertionError("no event was sent")
+
+
+_BOTH = [unary, stream_out, stream_out_between]
+_STREAMED_INPUTS = [stream_in, stream_in_waiting, stream_in_writing, bidi, bidi_between, bidi_writing]
+HANGING: dict[str, dict[str, Deed]] = {
+    "grpc": {deed.__name__: deed for deed in [*_BOTH, *_STREAMED_INPUTS]},
+    "http": {deed.__name__: deed for deed in [*_BOTH, unary_body, stream_head, stream_inside]},
 }
-ONE_OF_EACH: dict[str, Deed] = {
-    "Sleep": unary,
-    "Count": stream_out_between,
-    "Sum": stream_in,
-    "Chat": bidi_between,
+"""By protocol and name."""
+ONE_OF_EACH: dict[str, dict[str, Deed]] = {
+    "grpc": {"Sleep": unary, "Count": stream_out_between, "Sum": stream_in, "Chat": bidi_between},
+    "http": {
+        "POST /sleep": unary,
+        "POST /silent": stream_out,
+        "POST /count": stream_out_between,
+        "POST /script": stream_head,
+    },
 }
-"""By the method's name on the server."""
+"""By protocol and the method or route the server sees."""
+
+
+def every_place(deeds: dict[str, dict[str, Deed]] = HANGING) -> pytest.MarkDecorator:
+    """Run a test for each protocol and place where a call hangs."""
+    cases = [
+        pytest.param(protocol, deed, id=f"{protocol}-{name}")
+        for protocol, named in deeds.items()
+        for name, deed in named.items()
+    ]
+    return pytest.mark.parametrize(("protocol", "deed"), cases)

@@ -13,7 +13,6 @@ import trustme
 
 from remote_client.errors import TlsError
 from remote_client.settings import CallOptions, ConnectionTlsInfo, RetryPolicy
-from tests.support.http_wire import HttpWire, http_module
 from tests.support.wire import WireServer, raw_module
 
 NAME = "many.test"
@@ -53,18 +52,14 @@ async def _load(module: Any, calls: int) -> None:
 
 async def _seen(server: Any) -> int:
     """How many calls it had."""
-    told = await server.stats()
-    return int(told["started"].get("Echo", 0) if "started" in told else told["requests"].get("POST /echo", 0))
+    count: int = await server.started("Echo", "POST /echo")
+    return count
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http"])
-async def test_all_addresses(
-    start_wire: Callable[..., WireServer], start_http: Callable[..., HttpWire], known: None, protocol: str
-) -> None:
-    start, make = (start_wire, raw_module) if protocol == "grpc" else (start_http, http_module)
+async def test_all_addresses(start: Callable[..., Any], known: None, protocol: str) -> None:
     first: Any = start(host=HOSTS[0])
     second: Any = start(host=HOSTS[1], port=first.port)
-    async with make(first.info(hostname=NAME), options=OPTIONS) as module:
+    async with first.plain(hostname=NAME, options=OPTIONS) as module:
         await _load(module, 400)
         assert min(await _seen(first), await _seen(second)) >= 100
         second.__exit__()
@@ -75,7 +70,7 @@ async def test_all_addresses(
             await _load(module, 400)
             assert await _seen(second) >= 100
     # Over HTTP connections that work are kept, and rotation makes new ones.
-    async with make(first.info(hostname=NAME), options=OPTIONS) as module:
+    async with first.plain(hostname=NAME, options=OPTIONS) as module:
         await _load(module, 400)
         assert await _seen(second) >= 100
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from remote_client import RemoteClient, sync
-from remote_client._client import finder
+from remote_client._client import discovery
 from remote_client._client.jobs import JobStatus
 from remote_client.errors import DeadlineExceededError, PermissionDeniedError, SchemaError, UnavailableError
 from remote_client.hooks import AttemptFailed, CallEnded
@@ -200,7 +200,7 @@ async def test_a_late_document_is_a_timeout_too(http_wire: HttpWire) -> None:
 
 
 async def test_a_late_document_holds_up_no_list_of_models(http_wire: HttpWire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finder, "PATIENCE", 0.1)
+    monkeypatch.setattr(discovery, "DESCRIPTION_WAIT", 0.1)
     await http_wire.faults({"GET /openapi.json": {"delay": 60}})
     async with RemoteClient(http_wire.target) as client:
         async with asyncio.timeout(10):  # much less than a call's 60 seconds
@@ -211,7 +211,7 @@ async def test_a_late_document_holds_up_no_list_of_models(http_wire: HttpWire, m
 async def test_a_server_that_is_not_reached_is_not_asked_another_way(
     monkeypatch: pytest.MonkeyPatch, patience: float
 ) -> None:
-    monkeypatch.setattr(finder, "PATIENCE", patience)
+    monkeypatch.setattr(discovery, "DESCRIPTION_WAIT", patience)
     events: list[Any] = []
     async with RemoteClient(f"http://127.0.0.1:{_free_port()}", retries=3, hooks=[events.append]) as client:
         with pytest.raises(UnavailableError):
@@ -248,4 +248,4 @@ async def test_a_refused_question_about_a_job_is_asked_again(http_wire: HttpWire
     await http_wire.faults({"GET /openapi.json": {"body": document}, f"GET {route}": polls})
     async with RemoteClient(http_wire.target) as client:
         assert (await client.prediction_job("EchoTask", "id").wait()).state is JobStatus.COMPLETED
-    assert (await http_wire.stats())["requests"][f"GET {route}"] == 4
+    assert (await http_wire.stats())["started"][f"GET {route}"] == 4

@@ -173,12 +173,11 @@ class Server:
         self.tested = request.node.callspec.params.get("script")
         if self.engine == "grpcio" and self.tested in AMISS:
             pytest.skip(AMISS[self.tested])
-        self._counted = "sockets" if protocol == "grpc" else "open"
         self._call = ("foo", "run_sample", "{'name': 'x'}") if protocol == "grpc" else ("raw", "run_echo", "'x'")
         self.before = self.open(self.wire.command("stats"))
 
     def open(self, stats: Any) -> int:
-        count: int = stats[self._counted]
+        count: int = stats["open"]
         return count
 
     async def run(self, script: str, *options: str, dropped: bool) -> str:

@@ -232,7 +232,7 @@ async def test_discovery_meets_a_login_page(http_wire: HttpWire, deed: str) -> N
                 await getattr(client, deed)()
     assert "HTTP status 200, but text/html" in str(caught.value)
     assert "Log in & go on" in str(caught.value)
-    assert "deployed anew" not in str(caught.value)
+    assert "redeployed" not in str(caught.value)
 
 
 @pytest.mark.parametrize("deed", ["run", "describe", "runtime_info"])
@@ -248,7 +248,7 @@ async def test_a_text_is_told_by_its_type(http_wire: HttpWire, deed: str) -> Non
             await (model.run_echo("a") if deed == "run" else getattr(client, deed)())
         await client.aclose()
     assert "HTTP status 200, but text/plain; charset=utf-8, not JSON" in str(caught.value)
-    assert "deployed anew" not in str(caught.value)
+    assert "redeployed" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "text/json", "application/vnd.x+json", "APPLICATION/JSON", None])
@@ -374,7 +374,7 @@ async def test_nobody_knows_what_a_deployment_did_where_a_proxy_answers(http_wir
         with pytest.raises(OutcomeUnknownError, match=f"HTTP status {status}") as caught:
             await client.deploy_model("m", {"config.yml": b""})
         assert caught.value.model_name == "m"
-    assert (await http_wire.stats())["requests"][route] == 1
+    assert (await http_wire.stats())["started"][route] == 1
 
 
 @pytest.mark.parametrize("edge", [ONCE["a login page"], ONCE["502"], ONCE["524"]], ids=["a login page", "502", "524"])

@@ -14,7 +14,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from remote_client import RemoteClient, sync
-from remote_client._client import introspection as reading
+from remote_client._client import introspection
 from remote_client._client.single_flight import LINGER
 from remote_client._schema.budget import Budget
 from remote_client._schema.openapi import document as openapi
@@ -118,7 +118,7 @@ async def test_a_document_without_end(http_wire: HttpWire, steps: list[Any], kin
         await _describe(http_wire.target, kind)
     assert peak() - before < 60 * MIB
     assert "grpc.max_receive_message_length" not in str(caught.value)  # which would change nothing
-    assert (await http_wire.stats())["requests"]["GET /openapi.json"] == 1
+    assert (await http_wire.stats())["started"]["GET /openapi.json"] == 1
 
 
 async def test_a_document_over_the_limit_of_answers(http_wire: HttpWire) -> None:
@@ -188,7 +188,7 @@ async def test_types_are_made_no_longer_than_a_call_may_take(http_wire: HttpWire
 async def test_types_are_made_no_longer_than_anybody_waits(http_wire: HttpWire, endless: Endless) -> None:
     first, second = [asyncio.create_task(_describe(http_wire.target, "asyncio", each)) for each in (10, 11)]
     await _until(endless.entered)
-    while not any(build._waiting == 2 for build in reading._builds.values()):
+    while not any(build._waiting == 2 for build in introspection._builds.values()):
         await asyncio.sleep(0.001)
     first.cancel()
     await asyncio.wait((first,))
@@ -196,7 +196,7 @@ async def test_types_are_made_no_longer_than_anybody_waits(http_wire: HttpWire, 
     second.cancel()
     assert await _until(endless.ended)
     assert endless.begun == 1
-    assert not reading._builds
+    assert not introspection._builds
 
 
 async def test_a_cancelled_call_ends_the_making_of_types_of_an_open_client(

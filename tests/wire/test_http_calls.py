@@ -111,10 +111,10 @@ async def test_events_of_other_kinds_are_no_answers(http: Any) -> None:
 
 async def test_a_stream_starts_at_async_with(http_wire: Wire, http: Any) -> None:
     stream = http.count(n=2)
-    assert (await http_wire.stats())["requests"] == {}
+    assert (await http_wire.stats())["started"] == {}
     async with stream:
-        seen = await http_wire.until(lambda stats: stats["requests"] == {"POST /count": 1})
-        assert seen["requests"] == {"POST /count": 1}
+        seen = await http_wire.until(lambda stats: stats["started"] == {"POST /count": 1})
+        assert seen["started"] == {"POST /count": 1}
         assert len([item async for item in stream]) == 2
 
 
@@ -128,7 +128,7 @@ async def test_a_stream_is_read_once(http_wire: Wire, http: Any) -> None:
     assert [item async for item in other] == []
     await stream.aclose()
     stats = await http_wire.stats()
-    assert (stats["requests"], stats["cancels"]) == ({"POST /count": 2}, {})
+    assert (stats["started"], stats["cancelled"]) == ({"POST /count": 2}, {})
 
 
 @pytest.mark.own_http("httpx is told to keep no connections, see tests/support/over_httpx.py")
@@ -138,7 +138,7 @@ async def test_a_whole_stream_leaves_its_connection_to_the_next(http_wire: Wire,
         async with http.count(n=2) as stream:
             assert len([item async for item in stream]) == 2
         await http.echo(b"x")
-    assert (await http_wire.stats())["accepts"] == 1
+    assert (await http_wire.stats())["connections"] == 1
 
 
 async def test_many_at_once(http_wire: Wire, http: Any) -> None:
@@ -148,7 +148,7 @@ async def test_many_at_once(http_wire: Wire, http: Any) -> None:
         assert len([item async for item in http.count(n=number % 5)]) == number % 5
 
     await asyncio.gather(*(both(number) for number in range(200)))
-    assert (await http_wire.stats())["requests"] == {"POST /echo": 200, "POST /count": 200}
+    assert (await http_wire.stats())["started"] == {"POST /echo": 200, "POST /count": 200}
 
 
 # -- requests ---------------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ async def test_metadata_that_cannot_be_headers(http_wire: Wire, http: Any, metad
         with pytest.raises(InputError) as caught:
             await call(http.with_options(metadata=metadata))
         assert "b: c" not in str(caught.value), "values may be secret"
-    assert (await http_wire.stats())["requests"] == {}
+    assert (await http_wire.stats())["started"] == {}
 
 
 async def test_cookies_are_never_sent_back(http_wire: Wire, http: Any) -> None:

@@ -11,7 +11,7 @@ from remote_client.errors import ClosedError, InternalError, InvalidArgumentErro
 from tests.support.http_wire import LAST_CHUNK, Step, answer, chunk, event, event_head, events, http_module, send
 from tests.support.http_wire import HttpWire as Wire
 
-from .http_kinds import HANG
+from .kinds import HANG
 
 CLASSES = {
     "InvalidArgumentError": [400, 415, 422],

@@ -43,7 +43,7 @@ from tests.support.http_wire import (
 from tests.support.http_wire import HttpWire as Wire
 from tests.support.proc import forget_peak, peak
 
-from .http_kinds import HANG
+from .kinds import HANG
 
 MIB = 1 << 20
 UNARY, STREAM = "POST /api/v1/task/echo", "POST /api/v1/task/server-streaming-echo"
@@ -108,8 +108,8 @@ async def test_an_answer_of_another_type(http_wire: Wire, name: str) -> None:
                 assert len(str(caught.value)) < 5000
         if name not in NOT_EVEN_JSON:
             await plain.run_echo("a")  # asks for no type
-        stats = await http_wire.until(lambda seen: seen["cancels"].get(STREAM) == len(kinds))
-        assert stats["cancels"] == {STREAM: len(kinds)}
+        stats = await http_wire.until(lambda seen: seen["cancelled"].get(STREAM) == len(kinds))
+        assert stats["cancelled"] == {STREAM: len(kinds)}
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ async def test_a_redirect_is_not_followed(http_wire: Wire, start_http: Callable[
             assert caught.value.http_status == status
             assert "secret" not in str(caught.value)
         await http_wire.faults({route: None})
-    assert (await other.stats())["accepts"] == 0
+    assert (await other.stats())["connections"] == 0
 
 
 async def test_other_headers_lead_nowhere_either(http: Any, start_http: Callable[..., Wire]) -> None:
@@ -169,7 +169,7 @@ async def test_other_headers_lead_nowhere_either(http: Any, start_http: Callable
     told = {"refresh": f"0; url={other.target}/echo", "content-location": other.target, "alt-svc": service}
     for _ in range(3):
         assert await http.script(steps=answer("x", headers=told)) == b"x"
-    assert (await other.stats())["accepts"] == 0
+    assert (await other.stats())["connections"] == 0
 
 
 # -- compression ------------------------------------------------------------------------------------------------------

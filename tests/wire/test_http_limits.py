@@ -40,7 +40,7 @@ from tests.support.http_wire import HttpWire as Wire
 from tests.support.proc import forget_peak, peak
 from tests.support.wire import open_files, settled
 
-from .http_kinds import HANG
+from .kinds import HANG
 from .test_limits import Took
 
 MIB = 1 << 20
@@ -178,7 +178,7 @@ async def test_the_deadline_of_a_unary_call(http_wire: Wire, http: Any, steps: l
     assert isinstance(caught.value, TimeoutError)
     target = f"{http_wire.host}:{http_wire.port}"
     assert (caught.value.method, caught.value.target, caught.value.model) == ("POST /script", target, "raw")
-    assert (await http_wire.until(lambda seen: bool(seen["cancels"])))["cancels"] == {"POST /script": 1}
+    assert (await http_wire.until(lambda seen: bool(seen["cancelled"])))["cancelled"] == {"POST /script": 1}
     assert await http.echo(b"still well") == b"still well"
 
 
@@ -213,7 +213,7 @@ async def _is_late(wire: Wire, stream: Any) -> None:
         await anext(stream)
     target = f"{wire.host}:{wire.port}"
     assert (caught.value.method, caught.value.target, caught.value.model) == ("POST /script", target, "raw")
-    assert (await wire.until(lambda seen: bool(seen["cancels"])))["cancels"] == {"POST /script": 1}
+    assert (await wire.until(lambda seen: bool(seen["cancelled"])))["cancelled"] == {"POST /script": 1}
     with pytest.raises(ClosedError, match="DeadlineExceededError"):
         await anext(stream)
 

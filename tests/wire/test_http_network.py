@@ -49,8 +49,8 @@ async def test_a_kept_connection_that_is_dropped_is_tried_once_more(
     await http_wire.faults({route: [drop]})
     assert await CALLS[route](http)
     stats = await http_wire.stats()
-    assert stats["requests"][route] == 2 + (route == "POST /echo")
-    assert stats["accepts"] == 2
+    assert stats["started"][route] == 2 + (route == "POST /echo")
+    assert stats["connections"] == 2
 
 
 @once_more
@@ -59,7 +59,7 @@ async def test_a_large_request_is_sent_once_more_from_its_beginning(http_wire: W
     await http.echo(b"warm")
     await http_wire.faults({"POST /echo": [drop]})
     assert await http.echo(LARGE) == LARGE
-    assert (await http_wire.stats())["requests"] == {"POST /echo": 3}
+    assert (await http_wire.stats())["started"] == {"POST /echo": 3}
 
 
 @once_more
@@ -71,7 +71,7 @@ async def test_it_is_tried_once_and_not_again(http_wire: Wire, http: Any, route:
     await http_wire.faults({route: drop})
     with pytest.raises(UnavailableError):
         await CALLS[route](http)
-    assert (await http_wire.stats())["requests"][route] == 2
+    assert (await http_wire.stats())["started"][route] == 2
 
 
 @every_call
@@ -82,7 +82,7 @@ async def test_a_fresh_connection_that_is_dropped_is_told(
     await http_wire.faults({route: [drop]})
     with pytest.raises(UnavailableError):
         await CALLS[route](http)
-    assert (await http_wire.stats())["requests"] == {route: 1}
+    assert (await http_wire.stats())["started"] == {route: 1}
 
 
 BEGUN: dict[str, list[Step]] = {
@@ -106,7 +106,7 @@ async def test_an_answer_that_has_begun_is_never_asked_for_again(
     await http_wire.faults({route: [{"steps": steps}]})
     with pytest.raises(UnavailableError):
         await CALLS[route](http)
-    assert (await http_wire.stats())["requests"][route] == 1
+    assert (await http_wire.stats())["started"][route] == 1
 
 
 @every_call
@@ -115,7 +115,7 @@ async def test_what_must_not_be_sent_twice_is_not(http_wire: Wire, http: Any, ro
     await http_wire.faults({"POST /echo": [DROPS["closed"]]})
     with pytest.raises(UnavailableError):
         await http._caller.send("POST /echo", b"{}", idempotent=False)
-    assert (await http_wire.stats())["requests"]["POST /echo"] == 1
+    assert (await http_wire.stats())["started"]["POST /echo"] == 1
 
 
 @once_more
@@ -129,7 +129,7 @@ async def test_reading_is_tried_at_most_twice(http_wire: Wire, warm: bool) -> No
         await http_wire.faults({"GET /info/models": DROPS["closed"]})
         with pytest.raises(UnavailableError):
             await client.models()
-    assert (await http_wire.stats())["requests"]["GET /info/models"] == warm + 2
+    assert (await http_wire.stats())["started"]["GET /info/models"] == warm + 2
 
 
 @once_more
@@ -139,10 +139,10 @@ async def test_a_server_that_ends_kept_connections_loses_no_call(http_wire: Wire
     for _ in range(60):
         assert await http.echo(b"x") == b"x"
     await http_wire.faults({"POST /echo": {"body": "x", "headers": {"connection": "close"}}})
-    before = (await http_wire.stats())["accepts"]
+    before = (await http_wire.stats())["connections"]
     for _ in range(20):
         assert await http.echo(b"x") == b"x"
-    assert (await http_wire.stats())["accepts"] >= before + 19
+    assert (await http_wire.stats())["connections"] >= before + 19
 
 
 async def test_a_connection_the_server_has_closed_is_not_used(http_wire: Wire, http: Any) -> None:
@@ -150,7 +150,7 @@ async def test_a_connection_the_server_has_closed_is_not_used(http_wire: Wire, h
         assert await http.script(steps=[*answer("x"), sleep(0.01), CLOSE]) == b"x"
         await asyncio.sleep(0.05)
         assert await http.echo(b"y") == b"y"
-    assert (await http_wire.stats())["requests"] == {"POST /script": 5, "POST /echo": 5}
+    assert (await http_wire.stats())["started"] == {"POST /script": 5, "POST /echo": 5}
 
 
 # -- servers ----------------------------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ async def test_a_restarted_server_is_found_again_at_once(start_http: Callable[..
         second = await asyncio.to_thread(start_http, port=first.port)
         for _ in range(5):
             assert await CALLS[route](module)
-        assert (await second.stats())["requests"] == {route: 5}
+        assert (await second.stats())["started"] == {route: 5}
 
 
 async def test_a_connection_that_is_slow_to_be_made(http_wire: Wire) -> None:
@@ -265,7 +265,7 @@ async def test_the_environment_sets_neither_proxies_nor_passwords(
             sent = (await http_wire.stats())["last"]
             assert "authorization" not in {name.lower() for name, _ in sent["headers"]}
             assert sent["path"].startswith("/")
-    assert (await other.stats())["accepts"] == 0
+    assert (await other.stats())["connections"] == 0
 
 
 async def test_an_https_server_at_an_http_target(http_wire: Wire) -> None:

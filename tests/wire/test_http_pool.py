@@ -143,7 +143,7 @@ async def test_an_address_that_moved_is_found(start_http: Callable[..., Wire], m
             except UnavailableError:
                 assert watch.seconds < 2
                 await asyncio.sleep(0.05)
-    assert (await new.stats())["requests"]["POST /echo"] == 1
+    assert (await new.stats())["started"]["POST /echo"] == 1
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -201,7 +201,7 @@ async def test_a_second_try_that_gets_no_connection_knows_no_more(start_http: Ca
     async with http_module(server.info()) as module:
         await module.sleep(seconds=0)
         call = asyncio.ensure_future(module.echo(b"x"))
-        await server.until(lambda seen: seen["requests"].get("POST /echo") == 1)
+        await server.until(lambda seen: seen["started"].get("POST /echo") == 1)
         await asyncio.to_thread(server.__exit__)
         with pytest.raises(UnavailableError) as caught:
             await call
@@ -221,7 +221,7 @@ async def test_nor_does_one_that_is_refused_a_connection(
         monkeypatch.setattr(http_pool, "connect", refuse)
         with pytest.raises(RemoteCallError) as caught:
             await module.echo(b"x")
-    assert (await server.stats())["requests"]["POST /echo"] == 1
+    assert (await server.stats())["started"]["POST /echo"] == 1
     assert not caught.value.outcome_known
 
 
@@ -251,7 +251,7 @@ async def test_calls_wait_for_a_connection_first_come_first_served(
     assert sorted(order) == expected
     assert max(abs(place - order.index(number)) for place, number in enumerate(expected)) <= 1  # two at once
     stats = await http_wire.stats()
-    assert (stats["peak"], stats["accepts"]) == (2, 2)
+    assert (stats["peak"], stats["connections"]) == (2, 2)
 
 
 # -- keeping ----------------------------------------------------------------------------------------------------------
@@ -309,7 +309,7 @@ async def test_a_stream_that_nobody_reads_lets_the_server_wait(http_wire: Wire) 
         assert await module.echo(b"beside") == b"beside"
         assert [len(each) async for each in stream] == [10_000] * 6000
         assert await module.echo(b"after") == b"after"
-    assert (await http_wire.stats())["accepts"] == 2
+    assert (await http_wire.stats())["connections"] == 2
 
 
 async def test_a_large_event_is_read_whole_by_a_reader_that_waits(http_wire: Wire) -> None:

@@ -13,8 +13,8 @@ import pytest
 import respx
 
 from remote_client._client.client import RemoteClient
-from remote_client._transport.http.transport import HttpTransport
 from remote_client._transport.engine import open_connections
+from remote_client._transport.http.transport import HttpTransport
 from remote_client._transport.manager import ConnectionManager
 from remote_client.errors import (
     ClosedError,
@@ -30,8 +30,7 @@ from tests.support.http_wire import HttpWire as Wire
 from tests.support.http_wire import event, events, http_module, sleep
 from tests.support.wire import open_files, settled
 
-from .http_kinds import HANGING
-from .kinds import Deed
+from .kinds import HANGING, Deed
 
 
 class Connector:
@@ -67,9 +66,9 @@ async def test_1000_rotations_under_load_lose_no_call_and_leave_no_file(http_wir
     await asyncio.gather(*(load() for _ in range(4)))
     await manager.aclose()
     stats = await http_wire.until(lambda seen: not seen["open"])
-    assert (stats["open"], stats["running"], stats["cancels"]) == (0, {}, {})
-    assert sum(stats["requests"].values()) == answered
-    assert 900 < stats["accepts"] <= 4 * connector.made
+    assert (stats["open"], stats["running"], stats["cancelled"]) == (0, {}, {})
+    assert sum(stats["started"].values()) == answered
+    assert 900 < stats["connections"] <= 4 * connector.made
     assert await settled(open_files, files) <= files
 
 
@@ -78,7 +77,7 @@ async def test_below_zero_never_rotates(http_wire: Wire) -> None:
     for _ in range(50):
         await module.echo(b"")
     await manager.aclose()
-    assert (connector.made, (await http_wire.stats())["accepts"]) == (1, 1)
+    assert (connector.made, (await http_wire.stats())["connections"]) == (1, 1)
 
 
 async def test_zero_is_a_connection_for_each_call(http_wire: Wire) -> None:
@@ -90,7 +89,7 @@ async def test_zero_is_a_connection_for_each_call(http_wire: Wire) -> None:
     async for _ in module.count(n=2, hang=True):
         break
     stats = await http_wire.until(lambda seen: not seen["open"])
-    assert (connector.made, stats["accepts"], stats["open"]) == (42, 42, 0)
+    assert (connector.made, stats["connections"], stats["open"]) == (42, 42, 0)
     assert not manager._draining
     await manager.aclose()
 
@@ -102,7 +101,7 @@ async def test_above_zero_rotates_by_age(http_wire: Wire) -> None:
         await asyncio.sleep(0.02)
     stats = await http_wire.until(lambda seen: seen["open"] == 1)
     assert 3 <= connector.made <= 5
-    assert (stats["accepts"], stats["open"]) == (connector.made, 1)
+    assert (stats["connections"], stats["open"]) == (connector.made, 1)
     await manager.aclose()
 
 
@@ -110,7 +109,7 @@ async def test_the_setting_is_the_connection_infos(http_wire: Wire) -> None:
     async with http_module(http_wire.info(max_session_age=0)) as module:
         for _ in range(5):
             await module.echo(b"")
-    assert (await http_wire.stats())["accepts"] == 5
+    assert (await http_wire.stats())["connections"] == 5
 
 
 async def test_a_long_stream_keeps_its_connection(http_wire: Wire) -> None:
@@ -124,10 +123,10 @@ async def test_a_long_stream_keeps_its_connection(http_wire: Wire) -> None:
     # The stream's generation ended with it, and all others when the next came.
     assert (await http_wire.until(lambda seen: seen["open"] == 1))["open"] == 1
     await manager.aclose()
-    assert (await http_wire.stats())["cancels"] == {}
+    assert (await http_wire.stats())["cancelled"] == {}
 
 
-@pytest.mark.parametrize("deed", HANGING.values(), ids=HANGING)
+@pytest.mark.parametrize("deed", HANGING["http"].values(), ids=HANGING["http"])
 async def test_calls_of_hours_outlive_the_age_of_their_connection(http_wire: Wire, deed: Deed) -> None:
     module, manager, connector = _aged(http_wire, 600)
     with Hours(asyncio.get_running_loop()) as clock:
@@ -146,7 +145,7 @@ async def test_calls_of_hours_outlive_the_age_of_their_connection(http_wire: Wir
     assert (await http_wire.until(lambda seen: not seen["running"]))["running"] == {}
 
 
-@pytest.mark.parametrize("deed", HANGING.values(), ids=HANGING)
+@pytest.mark.parametrize("deed", HANGING["http"].values(), ids=HANGING["http"])
 @pytest.mark.parametrize("wait", [0, 0.004])
 async def test_cancel_then_close_leaks_no_socket(http_wire: Wire, no_gc: None, deed: Deed, wait: float) -> None:
     files = open_files()
@@ -241,7 +240,7 @@ async def test_a_mock_transport(http_wire: Wire) -> None:
         assert [item.text async for item in model.run_echo_stream_out("a")] == ["1", "2"]
         assert not mock.closed
     assert mock.closed == 1
-    assert (await http_wire.stats())["requests"] == {}
+    assert (await http_wire.stats())["started"] == {}
     last = mock.requests[-1]
     assert (last.headers["x-api-key"], last.headers["content-type"]) == ("k", "application/json")
     assert [each.method for each in mock.requests] == ["GET", "GET", "POST", "POST", "POST"]
@@ -341,7 +340,7 @@ async def test_a_respx_router(http_wire: Wire) -> None:
                 await model.run_echo("a")
         assert route.call_count == 2
         assert json.loads(route.calls[0].request.content) == {"model_id": "raw", "inputs": "a"}
-    assert (await http_wire.stats())["accepts"] == 0
+    assert (await http_wire.stats())["connections"] == 0
 
 
 async def test_httpxs_own_transport(http_wire: Wire) -> None:

@@ -72,7 +72,7 @@ async def test_the_right_authority(start_http: Start, authority: Authority) -> N
     async with RemoteClient(f"https://localhost:{server.port}", tls={"ca_file": authority.ca}) as client:
         assert [each.name for each in await client.models()] == ["raw"]
         assert (await (await client.model("raw")).run_echo("a")).text == "a"
-    assert (await server.stats())["accepts"] == 3
+    assert (await server.stats())["connections"] == 3
     assert await settled(open_files, files) <= files
     assert (await server.until(lambda seen: not seen["open"]))["open"] == 0
 
@@ -90,7 +90,7 @@ async def test_a_wrong_authority(start_http: Start, authority: Authority, tmp_pa
     await _fails(http_module(server.info(hostname="localhost", tls=_tls(ca_file=other.ca))))
     await _fails(http_module(server.info(hostname="localhost", tls=_tls())))  # the system's
     stats = await server.stats()
-    assert (stats["accepts"], stats["requests"]) == (6, {}), "a failed handshake is not tried again"
+    assert (stats["connections"], stats["started"]) == (6, {}), "a failed handshake is not tried again"
 
 
 async def test_a_wrong_host(start_http: Start, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ PLAIN = {"ACCEPT": {"steps": [*answer("TLS, what is that?", 400), CLOSE]}}
 async def test_a_server_without_tls(http_wire: Wire, authority: Authority) -> None:
     await http_wire.faults(PLAIN)
     await _fails(http_module(http_wire.info(tls=_tls(ca_file=authority.ca))))
-    assert (await http_wire.stats())["requests"] == {}
+    assert (await http_wire.stats())["started"] == {}
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x01\x00\x02\x02\x28", bytes(9)])
@@ -183,7 +183,7 @@ async def test_mutual_tls(start_http: Start, authority: Authority, clients: list
             for call in (refused.echo(b"{}"), anext(refused.silent())):
                 with pytest.raises((TlsError, UnavailableError)):
                     await call
-    assert (await server.stats())["requests"] == {"POST /echo": 1, "POST /count": 1}
+    assert (await server.stats())["started"] == {"POST /echo": 1, "POST /count": 1}
     await _works(module(cert_file=friend.cert, key_file=friend.key))
 
 
@@ -241,7 +241,7 @@ async def test_insecure_verify_is_no_plain_text(http_wire: Wire, authority: Auth
     tls = _tls(insecure_verify=True, ca_file=authority.ca)
     with pytest.warns(UserWarning, match="insecure_verify"):
         await _fails(http_module(http_wire.info(tls=tls)))
-    assert (await http_wire.stats())["requests"] == {}
+    assert (await http_wire.stats())["started"] == {}
 
 
 # -- contexts ---------------------------------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ async def test_contexts_are_made_once(
         async with http_module(info) as module:
             for _ in range(5):
                 await module.echo(b"x")
-    assert (await server.stats())["accepts"] == 10
+    assert (await server.stats())["connections"] == 10
     assert made == 1
     async with http_module(http_wire.info(max_session_age=0)) as module:
         for _ in range(5):

@@ -243,19 +243,19 @@ async def test_their_blocking_code_delays_calls_only(wire: WireServer, name: str
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
-@pytest.mark.parametrize("name", ONE_OF_EACH)
+@pytest.mark.parametrize("name", ONE_OF_EACH["grpc"])
 async def test_a_deadline_holds_where_they_wait(wire: WireServer, name: str, where: str) -> None:
     async with asyncio.timeout(WITHIN), intercepted(wire, waiting(where)) as module:
         with pytest.raises(DeadlineExceededError):
-            await ONE_OF_EACH[name](module.with_options(timeout=0.1))
+            await ONE_OF_EACH["grpc"][name](module.with_options(timeout=0.1))
         assert not (await wire.until(lambda seen: not any(seen["running"].values())))["running"]
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
-@pytest.mark.parametrize("name", ONE_OF_EACH)
+@pytest.mark.parametrize("name", ONE_OF_EACH["grpc"])
 async def test_closing_ends_calls_where_they_wait(wire: WireServer, name: str, where: str) -> None:
     async with asyncio.timeout(WITHIN), intercepted(wire, waiting(where)) as module:
-        task = asyncio.ensure_future(ONE_OF_EACH[name](module))
+        task = asyncio.ensure_future(ONE_OF_EACH["grpc"][name](module))
         if where == "after" and name != "Sleep":
             await wire.until_running(1)
         await asyncio.sleep(0.05)

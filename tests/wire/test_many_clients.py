@@ -11,15 +11,10 @@ import pytest
 
 from remote_client import RemoteClient, sync
 from remote_client.errors import ClosedError
-from tests.support.http_wire import HttpWire, http_module
+from tests.support.http_wire import HttpWire
 from tests.support.wire import WireServer, raw_module
 
 Server = WireServer | HttpWire
-
-
-@pytest.fixture(params=["grpc", "http"])
-def server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue("wire" if request.param == "grpc" else "http_wire")
 
 
 @pytest.fixture
@@ -34,14 +29,9 @@ def many_files() -> Any:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def module_of(server: Server, **changes: Any) -> Any:
-    make = raw_module if isinstance(server, WireServer) else http_module
-    return make(server.info(**changes))
-
-
 async def test_they_share_a_servers_limit(server: Server) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        modules = [await stack.enter_async_context(module_of(server, max_pending=5)) for _ in range(10)]
+        modules = [await stack.enter_async_context(server.plain(max_pending=5)) for _ in range(10)]
         calls = [asyncio.ensure_future(each.sleep(seconds=0.2)) for each in modules for _ in range(2)]
         most = 0
         while not all(each.done() for each in calls):
@@ -52,8 +42,8 @@ async def test_they_share_a_servers_limit(server: Server) -> None:
 
 
 async def test_one_that_closes_frees_its_calls_alone(server: Server) -> None:
-    async with module_of(server, max_pending=1) as first, module_of(server, max_pending=1) as other:
-        closing = module_of(server, max_pending=1)
+    async with server.plain(max_pending=1) as first, server.plain(max_pending=1) as other:
+        closing = server.plain(max_pending=1)
         holds_the_place = asyncio.ensure_future(first.sleep(seconds=0.5))
         await asyncio.sleep(0)
         waits, goes_on = (asyncio.ensure_future(each.echo(b'"x"')) for each in (closing, other))
@@ -116,13 +106,7 @@ async def described(count: int, *targets: Any, **settings: Any) -> list[Any]:
 
 async def asked(server: Server) -> int:
     """How often the server was asked to describe itself."""
-    stats = await server.stats()
-    found: int = (
-        stats["started"].get("reflection v1", 0)
-        if isinstance(server, WireServer)
-        else stats["requests"].get("GET /openapi.json", 0)
-    )
-    return found
+    return await server.started("reflection v1", "GET /openapi.json")
 
 
 @pytest.mark.parametrize("settings", [{}, {"metadata": {"x-api-key": "mine"}}], ids=["", "metadata"])

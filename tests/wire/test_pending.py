@@ -11,20 +11,9 @@ import pytest
 from remote_client._client.client import RemoteClient
 from remote_client.errors import CallCancelledError, ConfigurationError, DeadlineExceededError
 from remote_client.settings import CallOptions, ConnectionInfo, RetryPolicy
-from tests.support.http_wire import HttpWire, http_module
 from tests.support.wire import WireServer, raw_module
 
 Make = Callable[..., Any]
-
-
-@pytest.fixture(params=["grpc", "http"])
-def server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue("wire" if request.param == "grpc" else "http_wire")
-
-
-def module_of(server: WireServer | HttpWire, **changes: Any) -> Any:
-    make = raw_module if isinstance(server, WireServer) else http_module
-    return make(server.info(**changes))
 
 
 async def running(server: Any, count: int) -> int:
@@ -40,27 +29,25 @@ def _running(stats: dict[str, Any]) -> int:
 
 
 async def test_no_more_wait_at_the_server(server: Any) -> None:
-    async with module_of(server, max_pending=5) as module:
+    async with server.plain(max_pending=5) as module:
         calls = [asyncio.create_task(module.sleep(seconds=0.4)) for _ in range(20)]
         assert await running(server, 5) == 5
         assert len(await asyncio.gather(*calls)) == 20
 
 
 async def test_a_call_whose_turn_does_not_come_expires_unsent(server: Any) -> None:
-    async with module_of(server, max_pending=1) as module:
+    async with server.plain(max_pending=1) as module:
         first = asyncio.create_task(module.sleep(seconds=0.6))
         await running(server, 1)
         with pytest.raises(DeadlineExceededError, match="max_pending") as caught:
             await module.with_options(timeout=0.2).echo(b"late")
         assert caught.value.outcome_known
         await first
-        seen = await server.stats()
-    assert "Echo" not in seen.get("started", {})
-    assert "POST /echo" not in seen.get("requests", {})
+        assert await server.started("Echo", "POST /echo") == 0
 
 
 async def test_a_cancelled_call_gives_its_turn_on(server: Any) -> None:
-    async with module_of(server, max_pending=1) as module:
+    async with server.plain(max_pending=1) as module:
         first = asyncio.create_task(module.sleep(seconds=0.3))
         await running(server, 1)
         given_up, next_one = (asyncio.create_task(module.echo(b"x")) for _ in range(2))
@@ -72,7 +59,7 @@ async def test_a_cancelled_call_gives_its_turn_on(server: Any) -> None:
 
 
 async def test_a_stream_that_has_begun_does_not_count(server: Any) -> None:
-    async with module_of(server, max_pending=2) as module:
+    async with server.plain(max_pending=2) as module:
         streams = [module.count(n=1, hang=True) for _ in range(6)]
         async with asyncio.timeout(5):
             for stream in streams:
@@ -88,7 +75,7 @@ async def test_a_streamed_input_that_has_begun_does_not_count(wire: WireServer) 
         yield b"1"
         await asyncio.Event().wait()
 
-    async with module_of(wire, max_pending=1) as module:
+    async with wire.plain(max_pending=1) as module:
         calls = [asyncio.create_task(module.sum(forever())) for _ in range(3)]
         assert await running(wire, 3) == 3
         assert await module.echo(b"still") == b"still"
@@ -101,7 +88,7 @@ async def test_a_streamed_input_that_has_begun_does_not_count(wire: WireServer) 
 async def test_closing_ends_those_that_wait(server: Any) -> None:
     from remote_client.errors import ClosedError
 
-    module = module_of(server, max_pending=1)
+    module = server.plain(max_pending=1)
     calls = [asyncio.create_task(module.sleep(seconds=30)) for _ in range(3)]
     await running(server, 1)
     async with asyncio.timeout(2):

@@ -22,12 +22,12 @@ from tests.support.wire import WireServer
 Server = WireServer | HttpWire
 
 
-@pytest_asyncio.fixture(params=["grpc", "http"], autouse=True)
-async def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+@pytest_asyncio.fixture(autouse=True)
+async def nothing_shared(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     # What other tests of this process share is theirs, and the blocking client's stays until the process ends.
     monkeypatch.setattr(_shared, "_servers", weakref.WeakValueDictionary())
     monkeypatch.setattr(_shared, "_kept", set())
-    yield request.getfixturevalue("wire" if request.param == "grpc" else "http_wire")
+    yield
     for each in list(_shared._servers.values()):
         await each.aclose()
 
@@ -56,16 +56,13 @@ async def say(model: Any) -> str:
 
 async def asked(server: Server) -> int:
     """How often the server described itself."""
-    stats = await server.stats()
-    told = stats["started"] if isinstance(server, WireServer) else stats["requests"]
-    count: int = told.get("reflection v1" if isinstance(server, WireServer) else "GET /openapi.json", 0)
-    return count
+    return await server.started("reflection v1", "GET /openapi.json")
 
 
 async def connected(server: Server) -> int:
     """How often somebody connected to the server."""
     stats = await server.stats()
-    count: int = stats["connections"] if isinstance(server, WireServer) else stats["accepts"]
+    count: int = stats["connections"]
     return count
 
 

@@ -31,14 +31,6 @@ def options(**more: Any) -> CallOptions:
     return CallOptions(**{"timeout": 20, "retry": QUICK, **more})
 
 
-async def started(wire: WireServer, name: str) -> int:
-    return int((await wire.stats())["started"].get(name, 0))
-
-
-async def requested(http_wire: HttpWire, route: str) -> int:
-    return int((await http_wire.stats())["requests"].get(route, 0))
-
-
 async def test_every_attempt_is_told(wire: WireServer) -> None:
     events: list[Any] = []
     async with raw_module(wire.info(), options=options(hooks=(events.append,))) as module:
@@ -46,7 +38,7 @@ async def test_every_attempt_is_told(wire: WireServer) -> None:
             await module.fail(code="UNAVAILABLE", details="down")
         assert await module.echo(b"x") == b"x"
     assert [type(each) for each in caught.value.previous] == [UnavailableError] * 3
-    assert await started(wire, "Fail") == 4
+    assert await wire.started("Fail") == 4
     *failed, ended, second = events
     assert [(each.attempt, each.wait is None) for each in failed] == [(1, False), (2, False), (3, False), (4, True)]
     assert all(isinstance(each, AttemptFailed) and each.target == wire.target for each in failed)
@@ -75,7 +67,7 @@ async def test_codes(wire: WireServer, code: str, attempts: int) -> None:
         with pytest.raises(RemoteCallError):
             async for _ in module.count(n=0, fail=code):
                 pass
-    assert await started(wire, "Fail") == await started(wire, "Count") == attempts
+    assert await wire.started("Fail") == await wire.started("Count") == attempts
 
 
 async def test_a_stream_is_not_made_again_after_its_first_answer(wire: WireServer) -> None:
@@ -84,7 +76,7 @@ async def test_a_stream_is_not_made_again_after_its_first_answer(wire: WireServe
         with pytest.raises(UnavailableError):
             async for each in module.count(n=2, fail="UNAVAILABLE"):
                 seen.append(each)
-    assert (seen, await started(wire, "Count")) == ([b"0", b"1"], 1)
+    assert (seen, await wire.started("Count")) == ([b"0", b"1"], 1)
 
 
 async def test_a_streamed_input_is_not_taken_twice(wire: WireServer) -> None:
@@ -99,7 +91,7 @@ async def test_a_streamed_input_is_not_taken_twice(wire: WireServer) -> None:
             with pytest.raises(RemoteCallError):
                 async for _ in module.chat(source()):
                     pass
-        assert await started(wire, "Sum") == await started(wire, "Chat") == 2
+        assert await wire.started("Sum") == await wire.started("Chat") == 2
 
 
 @pytest.mark.parametrize(
@@ -113,7 +105,7 @@ async def test_pushback_over_grpc(wire: WireServer, pushback: str, attempts: int
             await module.fail(code="UNAVAILABLE", trailing={"grpc-retry-pushback-ms": pushback})
         assert watch.wall >= seconds
         assert watch.seconds < seconds + 0.4
-    assert await started(wire, "Fail") == attempts
+    assert await wire.started("Fail") == attempts
 
 
 @pytest.mark.parametrize(("pushback", "attempts", "seconds"), [("0", 4, 0.0), ("1", 4, 3.0), ("60", 1, 0.0)])
@@ -125,7 +117,7 @@ async def test_pushback_over_http(http_wire: HttpWire, pushback: str, attempts: 
             await module.echo(b"{}")
         assert watch.wall >= seconds
         assert watch.seconds < seconds + 0.4
-    assert await requested(http_wire, "POST /echo") == attempts
+    assert await http_wire.started("POST /echo") == attempts
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(429, 4), (502, 4), (503, 4), (504, 4), (500, 1), (408, 1), (413, 1)])
@@ -140,7 +132,7 @@ async def test_http_statuses(http_wire: HttpWire, status: int, attempts: int) ->
         with pytest.raises(RemoteCallError):
             async for _ in module.count(n=1):
                 pass
-    assert await requested(http_wire, "POST /echo") == await requested(http_wire, "POST /count") == attempts
+    assert await http_wire.started("POST /echo") == await http_wire.started("POST /count") == attempts
 
 
 async def test_it_works_in_the_end(http_wire: HttpWire) -> None:
@@ -194,7 +186,7 @@ async def test_a_stream_that_is_closed_in_a_pause(wire: WireServer) -> None:
     async with raw_module(wire.info(), options=options(retry=slow)) as module:
         stream = module.count(n=0, fail="UNAVAILABLE")
         reading = asyncio.ensure_future(anext(stream, None))
-        while not await started(wire, "Count"):
+        while not await wire.started("Count"):
             await asyncio.sleep(0.01)
         await stream.aclose()
         with pytest.raises(ClosedError):
@@ -205,19 +197,16 @@ async def test_a_stream_that_is_closed_in_a_pause(wire: WireServer) -> None:
 async def test_options_of_a_call(wire: WireServer) -> None:
     async with raw_module(wire.info(retries=2)) as module:
         for retries in (0, 1, 3):
-            before = await started(wire, "Fail")
+            before = await wire.started("Fail")
             with pytest.raises(UnavailableError):
                 await module.with_options(retries=retries).fail(code="UNAVAILABLE")
-            assert await started(wire, "Fail") - before == retries + 1
+            assert await wire.started("Fail") - before == retries + 1
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http"])
-async def test_1000_calls_at_total_failure(wire: WireServer, http_wire: HttpWire, protocol: str) -> None:
-    await http_wire.faults({"POST /fail": {"status": 503, "body": ""}})
-    make = raw_module if protocol == "grpc" else http_module
-    info = wire.info() if protocol == "grpc" else http_wire.info()
+async def test_1000_calls_at_total_failure(server: Any) -> None:
+    await server.faults({"POST /fail": {"status": 503, "body": ""}})  # a route: a gRPC server has none
     seen: Counter[type] = Counter()
-    async with make(info, options=options()) as module:
+    async with server.plain(options=options()) as module:
         begun = time.monotonic()
 
         async def work() -> None:
@@ -231,5 +220,5 @@ async def test_1000_calls_at_total_failure(wire: WireServer, http_wire: HttpWire
 
         await asyncio.gather(*(work() for _ in range(32)))
         taken = time.monotonic() - begun
-    attempts = await (started(wire, "Fail") if protocol == "grpc" else requested(http_wire, "POST /fail"))
+    attempts = await server.started("Fail", "POST /fail")
     assert 1000 <= attempts <= 1200 + 10 * taken

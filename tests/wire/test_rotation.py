@@ -38,7 +38,7 @@ async def _aged(
 
 async def test_1000_rotations_under_load_lose_no_call_and_leave_no_file(wire: WireServer, module: Any) -> None:
     await module.echo(b"")  # what gRPC opens once and for all is open now
-    files, sockets = open_files(), (await wire.stats())["sockets"]
+    files, sockets = open_files(), (await wire.stats())["open"]
     answered = 0
 
     async def load() -> None:
@@ -59,7 +59,7 @@ async def test_1000_rotations_under_load_lose_no_call_and_leave_no_file(wire: Wi
     assert sum(stats["started"].values()) == answered + 1
     assert stats["cancelled"] == {}
     assert await settled(open_files, files) <= files
-    assert (await wire.until(lambda seen: seen["sockets"] <= sockets))["sockets"] <= sockets
+    assert (await wire.until(lambda seen: seen["open"] <= sockets))["open"] <= sockets
 
 
 async def test_below_zero_never_rotates(wire: WireServer) -> None:
@@ -103,7 +103,7 @@ async def test_the_setting_is_the_connection_infos(wire: WireServer) -> None:
 
 async def test_a_long_stream_keeps_its_connection(wire: WireServer, module: Any) -> None:
     await module.echo(b"")
-    sockets = (await wire.stats())["sockets"]
+    sockets = (await wire.stats())["open"]
     module, manager, connector = await _aged(wire, 0.02)
     items = []
     async for item in module.count(n=30, delay=0.02):
@@ -112,7 +112,7 @@ async def test_a_long_stream_keeps_its_connection(wire: WireServer, module: Any)
     assert items == [b"%d" % index for index in range(30)]
     assert connector.made > 5
     # The stream's generation ended with it, and all others when the next came.
-    assert (await wire.until(lambda seen: seen["sockets"] <= sockets + 1))["sockets"] <= sockets + 1
+    assert (await wire.until(lambda seen: seen["open"] <= sockets + 1))["open"] <= sockets + 1
     await manager.aclose()
 
 
@@ -155,7 +155,7 @@ async def test_cancel_then_close_leaks_no_socket(
     wire: WireServer, module: Any, no_gc: None, start: Callable[[Any], Any], wait: float
 ) -> None:
     await module.echo(b"")
-    files, sockets = open_files(), (await wire.stats())["sockets"]
+    files, sockets = open_files(), (await wire.stats())["open"]
     for _ in range(40):
         manager = open_connections(wire.info(), "grpc")
         task = asyncio.ensure_future(start(raw_module(wire.info(), manager)))
@@ -166,7 +166,7 @@ async def test_cancel_then_close_leaks_no_socket(
             await task
     del task, manager
     assert await settled(open_files, files) <= files
-    assert (await wire.until(lambda seen: seen["sockets"] <= sockets))["sockets"] <= sockets
+    assert (await wire.until(lambda seen: seen["open"] <= sockets))["open"] <= sockets
 
 
 async def test_a_dropped_stream_gives_its_connection_back(wire: WireServer) -> None:

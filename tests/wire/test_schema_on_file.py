@@ -25,57 +25,48 @@ from remote_client.errors import (
 )
 from tests.support.edge import edge
 from tests.support.http_wire import HttpWire
-from tests.support.wire import ServerProcess, WireServer
+from tests.support.wire import WireServer
 from tests.support.wire_schema import descriptor_set, document
 
+Server = WireServer | HttpWire
 SCHEMAS = {"grpc": descriptor_set(), "http": document()}
 CALLED = {"grpc": "SampleTaskPredict", "http": "POST /api/v1/task/echo"}
-
-
-@pytest.fixture(params=["grpc", "http"])
-def server(request: pytest.FixtureRequest) -> ServerProcess:
-    return request.getfixturevalue({"grpc": "wire", "http": "http_wire"}[request.param])  # type: ignore[no-any-return]
-
-
-def protocol_of(server: ServerProcess) -> str:
-    return "http" if isinstance(server, HttpWire) else "grpc"
 
 
 def call(module: Any) -> Any:
     return module.run_echo("World") if hasattr(module, "run_echo") else module.run_sample({"name": "World"})
 
 
-def config_of(*servers: ServerProcess, **more: Any) -> dict[str, Any]:
+def config_of(*servers: Server, **more: Any) -> dict[str, Any]:
     *others, last = [each.info() for each in servers]
-    protocol = protocol_of(servers[0])
+    protocol = servers[0].protocol
     return {"connection": last, "remote_connections": others, "protocol": protocol, "schema": SCHEMAS[protocol]} | more
 
 
-async def asked(server: ServerProcess) -> dict[str, int]:
-    stats = await server.stats()
-    counts = stats["requests"] if isinstance(server, HttpWire) else stats["started"]
+async def asked(server: Server) -> dict[str, int]:
+    counts = (await server.stats())["started"]
     return {name: count for name, count in counts.items() if name not in ("Get", "GET /identity")}
 
 
-async def test_a_client_calls_and_asks_nothing(server: ServerProcess) -> None:
-    async with RemoteClient(server.target, schema=SCHEMAS[protocol_of(server)]) as client:
+async def test_a_client_calls_and_asks_nothing(server: Server) -> None:
+    async with RemoteClient(server.target, schema=SCHEMAS[server.protocol]) as client:
         assert (await client.describe()).tasks
         await call(await client.model("foo"))
         await asyncio.gather(*(client.model(f"model-{number}") for number in range(100)))
-    assert await asked(server) == {CALLED[protocol_of(server)]: 1}
+    assert await asked(server) == {CALLED[server.protocol]: 1}
 
 
-async def test_a_blocking_client_calls_and_asks_nothing(server: ServerProcess) -> None:
+async def test_a_blocking_client_calls_and_asks_nothing(server: Server) -> None:
     def use() -> None:
-        with sync.RemoteClient(server.target, schema=SCHEMAS[protocol_of(server)]) as client:
+        with sync.RemoteClient(server.target, schema=SCHEMAS[server.protocol]) as client:
             assert client.describe().tasks
             call(client.model("foo"))
 
     await asyncio.to_thread(use)
-    assert await asked(server) == {CALLED[protocol_of(server)]: 1}
+    assert await asked(server) == {CALLED[server.protocol]: 1}
 
 
-async def test_a_finder_and_an_initializer_call_and_ask_nothing(server: ServerProcess) -> None:
+async def test_a_finder_and_an_initializer_call_and_ask_nothing(server: Server) -> None:
     finder = RemoteModelFinder(config_of(server))
     found = await finder.find_model("foo")
     assert found is not None
@@ -84,24 +75,24 @@ async def test_a_finder_and_an_initializer_call_and_ask_nothing(server: ServerPr
     async with module:
         await call(module)
     await finder.aclose()
-    assert await asked(server) == {CALLED[protocol_of(server)]: 1}
+    assert await asked(server) == {CALLED[server.protocol]: 1}
 
 
-async def test_pickled_handles_call_and_ask_nothing(server: ServerProcess) -> None:
-    async with RemoteClient(server.target, schema=SCHEMAS[protocol_of(server)]) as client:
+async def test_pickled_handles_call_and_ask_nothing(server: Server) -> None:
+    async with RemoteClient(server.target, schema=SCHEMAS[server.protocol]) as client:
         pickled = pickle.dumps((client, await client.model("foo")))
     other, module = pickle.loads(pickled)
     await call(module)
     await call(await other.model("foo"))
     await other.aclose()
     await module.aclose()
-    assert await asked(server) == {CALLED[protocol_of(server)]: 2}
+    assert await asked(server) == {CALLED[server.protocol]: 2}
 
 
-async def test_models_still_asks(server: ServerProcess) -> None:
-    async with RemoteClient(server.target, schema=SCHEMAS[protocol_of(server)]) as client:
+async def test_models_still_asks(server: Server) -> None:
+    async with RemoteClient(server.target, schema=SCHEMAS[server.protocol]) as client:
         assert await client.models()
-    assert list(await asked(server)) == [{"grpc": "GetModelsInfo", "http": "GET /info/models"}[protocol_of(server)]]
+    assert list(await asked(server)) == [{"grpc": "GetModelsInfo", "http": "GET /info/models"}[server.protocol]]
 
 
 async def test_a_schema_without_the_runtimes_own_services(wire: WireServer) -> None:
@@ -116,16 +107,16 @@ async def test_a_schema_without_the_runtimes_own_services(wire: WireServer) -> N
     assert await asked(wire) == {CALLED["grpc"]: 1}
 
 
-async def test_a_task_of_the_schema_is_chosen(server: ServerProcess) -> None:
-    task = {"grpc": "SampleTask", "http": "EchoTask"}[protocol_of(server)]
-    async with RemoteClient(server.target, schema=SCHEMAS[protocol_of(server)]) as client:
+async def test_a_task_of_the_schema_is_chosen(server: Server) -> None:
+    task = {"grpc": "SampleTask", "http": "EchoTask"}[server.protocol]
+    async with RemoteClient(server.target, schema=SCHEMAS[server.protocol]) as client:
         module = await client.model("foo", task=task)
-        await module.run({"grpc": {"name": "World"}, "http": "World"}[protocol_of(server)])
+        await module.run({"grpc": {"name": "World"}, "http": "World"}[server.protocol])
         with pytest.raises(InputError, match=f"did you mean {task}"):
             await client.model("foo", task=task[:-1])
 
 
-async def test_without_discovery_only_configured_models_are_known(server: ServerProcess) -> None:
+async def test_without_discovery_only_configured_models_are_known(server: Server) -> None:
     finder = RemoteModelFinder(config_of(server, discover_models=False, supported_models={"foo": "an-id"}))
     assert await finder.find_model("bar") is None
     found = await finder.find_model("foo")
@@ -183,8 +174,8 @@ async def test_a_dead_server_is_told_by_the_call(dead: str) -> None:
             await call(module)
 
 
-async def test_a_closed_client_gives_no_models(server: ServerProcess) -> None:
-    client = RemoteClient(server.target, schema=SCHEMAS[protocol_of(server)])
+async def test_a_closed_client_gives_no_models(server: Server) -> None:
+    client = RemoteClient(server.target, schema=SCHEMAS[server.protocol])
     await client.aclose()
     with pytest.raises(ClosedError):
         await client.model("foo")

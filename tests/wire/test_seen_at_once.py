@@ -33,7 +33,7 @@ async def test_deployed_while_a_poll_is_under_way(http_wire: HttpWire) -> None:
         await http_wire.until(lambda seen: MODELS in seen["running"])
         await client.deploy_model("new", FILES)
         assert (await poll).config.model_path == "new"
-    assert (await http_wire.stats())["requests"][MODELS] == 2
+    assert (await http_wire.stats())["started"][MODELS] == 2
 
 
 async def test_undeployed_while_a_poll_is_under_way(http_wire: HttpWire) -> None:

@@ -13,8 +13,7 @@ import pytest
 import pytest_asyncio
 
 from remote_client import RemoteClient, sync
-from remote_client._client import finder
-from remote_client._client import silent_servers as patience
+from remote_client._client import finder, silent_servers
 from remote_client._client.jobs import JobStatus
 from remote_client._transport.http import pool
 from remote_client.errors import ClosedError, DeadlineExceededError, ModelNotFoundError, UnavailableError
@@ -35,9 +34,9 @@ JOB = "/api/v1/task/echo/job"
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (patience, finder):
-        monkeypatch.setattr(module, "SHORT", 0.1)
-    monkeypatch.setattr(patience, "LONG", 0.5)
+    for module in (silent_servers, finder):
+        monkeypatch.setattr(module, "SHORT_WAIT", 0.1)
+    monkeypatch.setattr(silent_servers, "LONG_WAIT", 0.5)
 
 
 @pytest.fixture(params=["grpc", "http"])
@@ -146,7 +145,7 @@ async def test_a_silent_server_is_not_healthy(
 async def test_what_one_says_is_enough_to_be_unhealthy(
     wire: WireServer, mute: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "LONG", 3600)
+    monkeypatch.setattr(silent_servers, "LONG_WAIT", 3600)
     await wire.faults(refuse={"Check": ["UNAVAILABLE"] * 9})
     async with client_of(f"127.0.0.1:{mute}", wire.target) as client, asyncio.timeout(LIMIT):
         assert await client.healthy() is False
@@ -171,10 +170,10 @@ async def test_who_was_silent_is_waited_for_less(
 ) -> None:
     async with client_of(f"{protocol}://127.0.0.1:{mute}", target(server)) as client:
         assert await client.models()
-        monkeypatch.setattr(patience, "LONG", 3600)
+        monkeypatch.setattr(silent_servers, "LONG_WAIT", 3600)
         async with asyncio.timeout(LIMIT):
             assert await client.models()
-        monkeypatch.setattr(patience, "SHORT", 3600)
+        monkeypatch.setattr(silent_servers, "SHORT_WAIT", 3600)
         async with asyncio.timeout(LIMIT):
             assert await client.model("foo")
             assert await client.describe()
@@ -183,7 +182,7 @@ async def test_who_was_silent_is_waited_for_less(
 async def test_the_first_server_wins_in_time(
     wire: WireServer, start_wire: Callable[..., WireServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "SHORT", 3600)
+    monkeypatch.setattr(silent_servers, "SHORT_WAIT", 3600)
     await wire.faults(models_delay=0.2)
     async with client_of(wire.target, start_wire().target) as client:
         assert (await client.model("foo")).config.connection.port == wire.port
@@ -232,7 +231,7 @@ async def test_who_lists_and_never_describes(http_wire: HttpWire, start_http: Ca
             model: Any = await client.model("raw")
             assert model.config.connection.port == http_wire.port
             await model.run_echo("x")
-    requests = [(await each.stats())["requests"] for each in (first, http_wire)]
+    requests = [(await each.stats())["started"] for each in (first, http_wire)]
     assert [each.get("POST /api/v1/task/echo", 0) for each in requests] == [0, 1]
 
 

@@ -84,7 +84,7 @@ async def test_a_start_that_http_loses_is_sent_once(http_wire: HttpWire, kind: s
             with pytest.raises(OutcomeUnknownError) as caught:
                 await start(module, "big", kind, size=1)
             assert isinstance(caught.value.__cause__, UnavailableError)
-    assert (await http_wire.stats())["requests"]["POST /big"] == TRIES // 2
+    assert (await http_wire.stats())["started"]["POST /big"] == TRIES // 2
 
 
 @pytest.mark.parametrize(

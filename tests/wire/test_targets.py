@@ -24,7 +24,7 @@ from tests.support.forward_proxy import ForwardProxy
 from tests.support.gateway import Gateway
 from tests.support.http_wire import HttpWire, http_module
 from tests.support.strict_h2 import StrictServer
-from tests.support.wire import WireServer, raw_module
+from tests.support.wire import raw_module
 
 from .test_tls import Authority
 
@@ -237,8 +237,7 @@ async def test_a_host_header_without_the_schemes_own_port(target: str, host: str
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_a_certificate_names_no_zone(
-    start_wire: Callable[..., WireServer],
-    start_http: Callable[..., HttpWire],
+    start: Callable[..., Any],
     tmp_path: Path,
     protocol: str,
     engine: Any,
@@ -246,19 +245,16 @@ async def test_a_certificate_names_no_zone(
     if protocol == "http" and engine == "grpcio":
         pytest.skip("engines are gRPC's")
     authority = Authority(tmp_path, "::1")
-    start, make = (start_wire, raw_module) if protocol == "grpc" else (start_http, http_module)
-    server: Any = start(host="::1", tls=authority.tls())
+    server = start(host="::1", tls=authority.tls())
     tls = ConnectionTlsInfo(enabled=True, ca_file=authority.ca)
-    info = ConnectionInfo(hostname="[::1%25lo]", port=server.port, tls=tls, engine=engine)
-    async with make(info) as module:
+    async with server.plain(hostname="[::1%25lo]", tls=tls, engine=engine) as module:
         assert await module.echo(b'"x"') == b'"x"'
 
 
 @pytest.mark.own_http("httpx resolves names and checks certificates itself")
 @pytest.mark.parametrize(("protocol", "engine"), [("grpc", "asyncio"), ("grpc", "grpcio"), ("http", None)])
 async def test_a_dot_at_the_end_is_the_resolvers_alone(
-    start_wire: Callable[..., WireServer],
-    start_http: Callable[..., HttpWire],
+    start: Callable[..., Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     protocol: str,
@@ -266,10 +262,9 @@ async def test_a_dot_at_the_end_is_the_resolvers_alone(
 ) -> None:
     asked = resolve_here(monkeypatch)
     authority = Authority(tmp_path, "runtime.test")
-    start, make = (start_wire, raw_module) if protocol == "grpc" else (start_http, http_module)
-    server: Any = start(tls=authority.tls())
+    server = start(tls=authority.tls())
     tls = {"enabled": True, "ca_file": authority.ca}
-    async with make(server.info(hostname="Runtime.Test.", tls=tls, engine=engine)) as module:
+    async with server.plain(hostname="Runtime.Test.", tls=tls, engine=engine) as module:
         assert await module.echo(b'"x"') == b'"x"'
     assert set(asked) == {"runtime.test."}
 

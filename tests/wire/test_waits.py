@@ -36,7 +36,7 @@ async def tell(server: HttpWire, *answers: dict[str, Any]) -> None:
 
 
 async def asked(server: HttpWire) -> int:
-    count: int = (await server.stats())["requests"][f"GET {ROUTE}"]
+    count: int = (await server.stats())["started"][f"GET {ROUTE}"]
     return count
 
 

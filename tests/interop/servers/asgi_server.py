@@ -41,8 +41,8 @@ class State:
         self.faults: dict[str, Any] = {}
 
     def stats(self) -> dict[str, Any]:
-        counts = {"requests": self.requests, "cancels": self.cancels, "running": +self.running}
-        return {**counts, "open": 0, "accepts": len(self.peers), "last": self.last}
+        counts = {"started": self.requests, "cancelled": self.cancels, "running": +self.running}
+        return {**counts, "open": 0, "connections": len(self.peers), "last": self.last}
 
 
 class Application:

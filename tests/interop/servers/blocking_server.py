@@ -74,7 +74,7 @@ class State:
     def stats(self) -> dict[str, Any]:
         with self.lock:
             counts = {"started": self.started, "cancelled": +self.cancelled, "running": +self.running}
-            return {**counts, "connections": len(self.peers), "sockets": open_sockets()}
+            return {**counts, "connections": len(self.peers), "open": open_sockets()}
 
     def track(self, name: str, handler: Callable[..., Any], streams: bool) -> Callable[..., Any]:
         def unary(request: Any, context: grpc.ServicerContext) -> bytes:
