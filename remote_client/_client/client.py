@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from .._concurrency.threads import aside
 from .._objects.copying import Handle
+from .._objects.exports import exported_from
+from .._schema.ambiguous_names import matching_tasks
 from .._schema.declared.caikit_modules import is_caikit_module
 from .._schema.differences import Difference
 from .._schema.rpc import ServiceDescription
 from .._schema.runtime_info import ModelInfo, RuntimeInfo, why
 from .._schema.schema_file import Schema
-from .._schema.shared_names import meant
 from .._settings.durations import Duration
 from .._text.closest import WORK, closest
 from .._text.redaction import forgetful
@@ -43,9 +44,9 @@ from .initializer import RemoteModelInitializer
 from .job_servers import FindJobServer, JobServer, lacks, probe_methods
 from .jobs import PredictionJob, TrainingJob, start
 from .model_files import GRPC_LIMIT, Links, check_name, model_files
-from .model_lists import Server
 from .module import RemoteModuleBase
 from .module_config import declaration_from, module_of
+from .servers import Server
 
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 
 
+@exported_from("remote_client")
 class RemoteClient(Handle):
     """A client of one or several caikit runtimes.
 
@@ -64,7 +66,7 @@ class RemoteClient(Handle):
             servers: of two that list the same model the first is used. docs/targets.md has all forms.
         protocol: `"grpc"` or `"http"`, for targets that do not name it; the default is gRPC.
         retries: attempts after the first, of calls that may be sent again: a call of one answer, a stream that gave
-            none yet, a streamed input of which nothing was taken. StartedTrainings, jobs and deployments are sent once.
+            none yet, a streamed input of which nothing was taken. Trainings, jobs and deployments are sent once.
             Default 2; of a `ConnectionInfo` its own.
         timeout: seconds (or a `timedelta`) for a unary call, and between two items of a stream; None or `math.inf` for
             no limit. Default 60.
@@ -227,9 +229,9 @@ class RemoteClient(Handle):
             config,
             connections=server.caller.connections,
             options=options,
-            balancer=await self._finder.servers_of(name, server),
+            balancer=await self._finder.balancer_for(name, server),
             changed=server.forget,
-            trainings=self._finder.of(server).trainings,
+            trainings=self._finder.discovery(server).trainings,
         )
 
     async def _not_found(self, name: str) -> ModelNotFoundError:
@@ -289,18 +291,18 @@ class RemoteClient(Handle):
             OutcomeUnknownError: the call was lost on the way, and nobody knows whether the runtime has the model.
         """
         check_name(name)
-        first = self._finder.first
+        first = self._finder.known[0]
         limit = GRPC_LIMIT if self._finder.of(first).config.protocol == "grpc" else None
         found = await aside(partial(model_files, files, links, limit=limit))
-        rpc = await self._finder.management(first, "DeployModel")
+        rpc = await self._finder.runtime_method(first, "DeployModel")
         body = await aside(rpc.codec.encode, "", (), {"model_id": name, "model_files": found})
-        finder = self._finder.of(first)
+        discovery = self._finder.discovery(first)
         try:
             answer = await start(first.caller, rpc, body, name)
-        finally:  # where its outcome is unknown too
-            finder.changed()
+        finally:  # also if the outcome is unknown
+            discovery.invalidate_polls()
         info = ModelInfo(**{key: value for key, value in answer.items() if value is not None})
-        finder.deployed(first, name, info)
+        discovery.record_deployed(first, name, info)
         return info
 
     async def undeploy_model(self, name: str) -> None:
@@ -311,19 +313,19 @@ class RemoteClient(Handle):
             OutcomeUnknownError: the call was lost on the way, and nobody knows whether it has it still.
         """
         check_name(name)
-        first = self._finder.first
-        rpc = await self._finder.management(first, "UndeployModel")
-        finder = self._finder.of(first)
+        first = self._finder.known[0]
+        rpc = await self._finder.runtime_method(first, "UndeployModel")
+        discovery = self._finder.discovery(first)
         try:
             await start(first.caller, rpc, rpc.codec.encode("", (), {"model_id": name}), name)
         except NotFoundError:
-            finder.undeployed(first, name)
+            discovery.record_undeployed(first, name)
             raise
-        except BaseException:  # its outcome may be unknown: what is listed counts
+        except BaseException:  # the outcome may be unknown: the server's next list decides
             first.deployed.pop(name, None)
-            finder.changed()
+            discovery.invalidate_polls()
             raise
-        finder.undeployed(first, name)
+        discovery.record_undeployed(first, name)
 
     def prediction_job(self, task: str, prediction_id: str) -> PredictionJob:
         """A handle of a prediction job by its id, as another process may have started it. Sends nothing.
@@ -440,7 +442,7 @@ class PredictionJobServers:
 
     async def _home(self, server: Server) -> JobServer:
         tasks = (await self.finders.describe(server)).tasks
-        keys = meant(((key, each.methods) for key, each in tasks.items()), self.task)
+        keys = matching_tasks(((key, each.methods) for key, each in tasks.items()), self.task)
         starts = {key: each.job for key in keys for each in tasks[key].methods if each.job is not None}
         if len(starts) == 1:
             (job,) = starts.values()
@@ -505,7 +507,7 @@ def _connection(
     }
     changes |= {name: value for name, value in more.items() if value is not None}
     if tls is not None:
-        given: dict[str, Any] = dict(tls) if isinstance(tls, Mapping) else tls.model_dump(exclude_unset=True)
+        given: dict[str, Any] = dict(tls) if isinstance(tls, Mapping) else tls.given
         if connection.tls.enabled and given.get("enabled") is False:
             raise ConfigurationError("tls: the target asks for TLS, and tls= turns it off")
         given.setdefault("enabled", True)

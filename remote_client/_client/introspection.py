@@ -1,4 +1,4 @@
-"""What a server tells of itself, read over its own protocol."""
+"""Descriptions of servers' tasks and types: read by reflection or from OpenAPI documents, built once, and shared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 from .._calls.caller import Caller
 from .._concurrency import threads as _threads
 from .._schema.budget import Budget, LateDescriptionError
-from .._schema.late_methods import LateMethods, LateTypes
+from .._schema.lazy_methods import LazyMethods, LazyTypes
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .._schema.schema_file import Schema, SchemaFile
 from ..errors import (
@@ -37,18 +37,18 @@ if TYPE_CHECKING:
     from .._schema.protobuf.reflection import ReflectionReader
 
 _descriptions: WeakValueDictionary[bytes, ServiceDescription] = WeakValueDictionary()
-"""The descriptions in use, by what they were made of. Their types are most of a client's memory, and take most of the
-time until its first call: clients of servers that describe themselves alike share them."""
+"""The descriptions in use, by the digests of their sources. Types take most of a client's memory and of the time until
+its first call: clients of servers with equal descriptions share them."""
 _on_file: WeakValueDictionary[SchemaFile, ServiceDescription] = WeakValueDictionary()
-"""The descriptions in use of files: `client.model` asks for them each time."""
-_methods: WeakValueDictionary[bytes, LateMethods] = WeakValueDictionary()
-"""The methods in use of such descriptions, as the descriptions."""
+"""The descriptions in use of files: `client.model` looks them up at every call."""
+_methods: WeakValueDictionary[bytes, LazyMethods] = WeakValueDictionary()
+"""The methods of the descriptions in use, by the same digests."""
 _lock = threading.Lock()
 
 
 @dataclass(frozen=True)
-class _Question:
-    """Two clients that ask the same server for its description, in one loop, in the same way and as the same user."""
+class _SharedQuestion:
+    """The key under which clients of one loop share a running introspection: same server, options and user."""
 
     loop: asyncio.AbstractEventLoop
     connection: ConnectionInfo
@@ -59,54 +59,55 @@ class _Question:
         return hash((self.loop, self.connection.target))
 
 
-_readings: WeakValueDictionary[_Question, asyncio.Task[ServiceDescription]] = WeakValueDictionary()
-"""What is being read."""
+_running: WeakValueDictionary[_SharedQuestion, asyncio.Task[ServiceDescription]] = WeakValueDictionary()
 
 
-async def read_schema(caller: Caller, protocol: Protocol) -> ServiceDescription:
-    """Everything the caller's server offers: by reflection over gRPC, of its OpenAPI document over HTTP.
+async def introspect(caller: Caller, protocol: Protocol) -> ServiceDescription:
+    """Read the server's description: by reflection over gRPC, from the OpenAPI document over HTTP.
 
-    Clients that ask the same at the same time ask once.
+    Clients with the same question at the same time share one introspection.
 
     Raises:
         SchemaUnavailableError: the server refuses to describe itself.
         SchemaError: the server's description of itself cannot be used.
         RemoteCallError: the server could not be asked.
     """
-    question = _question_of(caller)
+    question = _shared_question(caller)
     if question is None:
         return await _read(caller, protocol)
-    while (other := _readings.get(question)) is not None:
+    while (other := _running.get(question)) is not None:
         await asyncio.wait((other,))
         caller.connections.check()
         failure = None if other.cancelled() else other.exception()
         if not other.cancelled() and not isinstance(failure, ClosedError):  # else the other client was closed
             if failure is not None:
-                raise _again(failure)
+                raise _copy(failure)
             return other.result()
-    reading = _readings[question] = asyncio.create_task(_read(caller, protocol))
-    reading.add_done_callback(lambda _: _readings.pop(question, None))
-    return await reading
+    task = _running[question] = asyncio.create_task(_read(caller, protocol))
+    task.add_done_callback(lambda _: _running.pop(question, None))
+    return await task
 
 
-def _again(failure: BaseException) -> BaseException:
-    """Return an error once more: raised by all clients, one would collect the tracebacks of all."""
-    again = copy.copy(failure)
-    again.__cause__ = failure.__cause__
-    return again.with_traceback(failure.__traceback__)
+def _copy(failure: BaseException) -> BaseException:
+    """Copy an error: one object raised by all clients would collect their tracebacks."""
+    copied = copy.copy(failure)
+    copied.__cause__ = failure.__cause__
+    return copied.with_traceback(failure.__traceback__)
 
 
-def _question_of(caller: Caller) -> _Question | None:
-    """Return what another client may ask as well; None where hooks, functions or a user's transport take part."""
+def _shared_question(caller: Caller) -> _SharedQuestion | None:
+    """Return the key to share an introspection by, or None with hooks, metadata callables or a user's transport."""
     options, opened_with = caller.options, caller.connections.opened_with
-    if options.hooks or opened_with is None or not all(isinstance(each, Mapping) for each in options.metadata):
+    if options.hooks or opened_with is None or not all(isinstance(source, Mapping) for source in options.metadata):
         return None
     connection, protocol, transport, interceptors = opened_with
-    return None if transport or interceptors else _Question(asyncio.get_running_loop(), connection, protocol, options)
+    if transport or interceptors:
+        return None
+    return _SharedQuestion(asyncio.get_running_loop(), connection, protocol, options)
 
 
 async def _read(caller: Caller, protocol: Protocol) -> ServiceDescription:
-    """Read the description within one deadline, the timeout of a call, whatever it takes: attempts, files, types."""
+    """Read the description within the timeout of one call, which covers attempts, files and types."""
     timeout = caller.options.timeout
     budget = Budget(math.inf if timeout is None else timeout)
     try:
@@ -115,11 +116,11 @@ async def _read(caller: Caller, protocol: Protocol) -> ServiceDescription:
         caller.hide(error)  # the server's names may repeat what it was sent
         raise
     finally:
-        budget.cancel()  # for a thread that reads files: nobody waits for it any more
+        budget.cancel()  # ends a thread that still parses files: no caller waits for it
 
 
-def _hurried(caller: Caller, budget: Budget) -> Caller:
-    """Return the caller with the time that is left."""
+def _with_time_left(caller: Caller, budget: Budget) -> Caller:
+    """Return the caller with the budget's remaining time as its timeout."""
     left = budget.remaining
     if left <= 0:
         raise budget.late()
@@ -127,8 +128,8 @@ def _hurried(caller: Caller, budget: Budget) -> Caller:
     return caller.replace(timeout=limit, total_timeout=limit)
 
 
-def usual_method(protocol: Protocol, name: str) -> RemoteRPCDescriptor | None:
-    """Return one of the runtime's own methods that can be called without the server's description; None for others."""
+def well_known_method(protocol: Protocol, name: str) -> RemoteRPCDescriptor | None:
+    """Return a method of the runtime that can be called without the server's description, or None."""
     if protocol != "http":
         return None
     from .._schema.openapi import document as openapi
@@ -141,7 +142,7 @@ async def _read_openapi(caller: Caller, budget: Budget) -> ServiceDescription:
 
     path = openapi.DOCUMENT
     try:
-        document = await _hurried(caller, budget).send(path, b"", max_size=budget.left("bytes"))
+        document = await _with_time_left(caller, budget).send(path, b"", max_size=budget.left("bytes"))
     except RemoteCallError as error:
         raise_refusal(error, path, f"{caller.target} does not give its OpenAPI document ({path})")
     return await _described(f"{caller.target} ({path})", (openapi.describe, document), budget)
@@ -149,7 +150,7 @@ async def _read_openapi(caller: Caller, budget: Budget) -> ServiceDescription:
 
 async def _read_files(caller: Caller, budget: Budget) -> ServiceDescription:
     from .._schema.protobuf import reflection
-    from .._schema.protobuf import services as reflected  # here, because it loads protobuf
+    from .._schema.protobuf import services as protobuf_services  # here, because it loads protobuf
 
     newest, older = reflection.PATHS
     try:
@@ -158,12 +159,12 @@ async def _read_files(caller: Caller, budget: Budget) -> ServiceDescription:
         if not isinstance(refused.error, UnimplementedError):
             raise
         reader = await _reflect(caller, older, budget)
-    told = (reflected.describe_told, tuple(reader.files.values()), tuple(reader.services))
+    told = (protobuf_services.describe_files, tuple(reader.files.values()), tuple(reader.services))
     return await _described(caller.target, told, budget)
 
 
-async def description_of(schema: Schema) -> ServiceDescription:
-    """What a schema on file tells. It is parsed once for any number of clients.
+async def parse_schema(schema: Schema) -> ServiceDescription:
+    """Return the description in a schema on file, which is parsed once for all clients.
 
     Raises:
         SchemaError: it cannot be used.
@@ -173,87 +174,89 @@ async def description_of(schema: Schema) -> ServiceDescription:
     found = _on_file.get(schema)
     if found is None:
         found = _on_file[schema] = await _described(schema.name, schema.source, Budget(math.inf))
-    if isinstance(found.types, LateTypes):
-        found.types.methods.origin = schema.name  # of files of equal bytes the one that was given last
+    if isinstance(found.types, LazyTypes):
+        found.types.methods.origin = schema.name  # errors name the file that was given last, of equal ones
     return found
 
 
 _Source = tuple[Any, ...]
-"""What makes a description, and what the server told."""
+"""The function that builds a description, and its arguments: the server's answers."""
 
 
-async def _described(who: str, source: _Source, budget: Budget) -> ServiceDescription:
-    """As `_shared`. Errors name who told: a server, or a file."""
+async def _described(name: str, source: _Source, budget: Budget) -> ServiceDescription:
+    """Return `_shared`'s description; errors begin with the name of the server or file."""
     try:
         return await _shared(source, budget)
     except LateDescriptionError as error:
-        raise LateDescriptionError(f"{who}: {error}") from error
+        raise LateDescriptionError(f"{name}: {error}") from error
     except SchemaError as error:
-        raise SchemaError(f"{who}: {error}") from error
+        raise SchemaError(f"{name}: {error}") from error
 
 
 async def _shared(source: _Source, budget: Budget) -> ServiceDescription:
-    """Return the description of what a server told, or make it; once for any number of clients, in any loop."""
+    """Return the description of a source, built once for all clients in all loops."""
     key = await _threads.aside(_key_of, source)
     return _descriptions.get(key) or await _Build.join(key, source).wait(budget)
 
 
 def _key_of(source: _Source) -> bytes:
-    describe, *told = source
+    describe, *answers = source
     digest = hashlib.sha256(describe.__name__.encode())
-    for part in told:
-        for each in (part,) if isinstance(part, bytes) else part:
-            data = each if isinstance(each, bytes) else each.encode()
+    for answer in answers:
+        for item in (answer,) if isinstance(answer, bytes) else answer:
+            data = item if isinstance(item, bytes) else item.encode()
             digest.update(b"%d:" % len(data))
             digest.update(data)
     return digest.digest()
 
 
 def _make(key: bytes, source: _Source, budget: Budget) -> ServiceDescription:
-    describe, *told = source
-    description = _descriptions.setdefault(key, replace(describe(*told, budget), source=source))
-    if isinstance(description.types, LateTypes):
+    describe, *answers = source
+    description = _descriptions.setdefault(key, replace(describe(*answers, budget), source=source))
+    if isinstance(description.types, LazyTypes):
         methods = description.types.methods
         _methods[key], methods.source = methods, source
     return description
 
 
 def _unpickled(source: _Source) -> ServiceDescription:
-    """A description that comes from another process."""
+    """Return a description that was pickled in another process."""
     key = _key_of(source)
     return _descriptions.get(key) or _make(key, source, Budget())
 
 
 def _reduce(description: ServiceDescription) -> Any:
     if description.source is None:
-        raise PicklingError("only what a server told of itself can be pickled")
+        raise PicklingError("only a description that came from a server or a file can be pickled")
     return _unpickled, (description.source,)
 
 
 copyreg.pickle(ServiceDescription, _reduce)
 
 
-def _methods_of(source: _Source) -> LateMethods:
-    """As `_unpickled`, of the methods alone: who has some of them need not have the description."""
+def _methods_of(source: _Source) -> LazyMethods:
+    """Return unpickled methods: a handle may have them without the description."""
     key = _key_of(source)
     found = _methods.get(key)
     if found is None:
         types = _make(key, source, Budget()).types
-        assert isinstance(types, LateTypes)
+        assert isinstance(types, LazyTypes)
         found = types.methods
     return found
 
 
-def _reduce_methods(methods: LateMethods) -> Any:
+def _reduce_methods(methods: LazyMethods) -> Any:
     return _methods_of, (methods.source,)
 
 
-copyreg.pickle(LateMethods, _reduce_methods)
+copyreg.pickle(LazyMethods, _reduce_methods)
 
 
 class _Build:
-    """The making of a description in a thread. It takes milliseconds, of a hostile one for ever: who waits has a
-    deadline, and when the last one leaves it ends. What it makes may be wanted again: then it is begun anew.
+    """The building of a description in a thread.
+
+    It takes milliseconds, but a hostile schema takes for ever: waiters have deadlines, and the build is cancelled when
+    the last one leaves. The next waiter starts a new build.
     """
 
     def __init__(self, key: bytes, source: _Source) -> None:
@@ -264,7 +267,7 @@ class _Build:
 
     @classmethod
     def join(cls, key: bytes, source: _Source) -> _Build:
-        """Return the build of a description, begun if need be. The caller waits for it."""
+        """Return the running build of a description, or start one, with the caller as a waiter."""
         with _lock:
             build = _builds.get(key)
             if build is None:
@@ -296,7 +299,7 @@ class _Build:
                 raise budget.late()
             failure = arrived.exception()
             if failure is not None:
-                raise _again(failure)
+                raise _copy(failure)
             return arrived.result()
         finally:
             arrived.cancel()
@@ -306,16 +309,16 @@ class _Build:
         with _lock:
             self._waiting -= 1
             if not self._waiting:
-                self._forget()  # whoever comes now begins anew
+                self._forget()  # the next waiter starts a new build
                 self._budget.cancel()
 
 
 _builds: dict[bytes, _Build] = {}
-"""The descriptions that are being made."""
+"""The running builds."""
 
 
 def _after_fork() -> None:
-    """Forget in a child what its parent's threads were making."""
+    """Forget the builds of the parent's threads in a forked child."""
     global _lock
     _lock = threading.Lock()
     _builds.clear()
@@ -331,7 +334,7 @@ async def _reflect(caller: Caller, path: str, budget: Budget) -> ReflectionReade
     requests = reader.requests()
     while requests:
         try:
-            answers = await _hurried(caller, budget).exchange(path, requests, budget.left("bytes"))
+            answers = await _with_time_left(caller, budget).exchange(path, requests, budget.left("bytes"))
         except RemoteCallError as error:
             if isinstance(error, DeadlineExceededError) and reader.services:
                 raise budget.late() from error
@@ -344,7 +347,7 @@ async def _reflect(caller: Caller, path: str, budget: Budget) -> ReflectionReade
 
 
 def _feed(reader: ReflectionReader, answers: Iterable[bytes]) -> list[bytes]:
-    """Give a reader what was answered, and return what is to be asked next."""
-    for each in answers:
-        reader.feed(each)
+    """Feed answers to a reader, and return the next requests."""
+    for answer in answers:
+        reader.feed(answer)
     return reader.requests()

@@ -7,15 +7,22 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from .._objects.exports import exported_from
+from .._schema.ambiguous_names import (
+    Tasks,
+    matching_task,
+    matching_tasks,
+    shared_method_names,
+    task_choices,
+    without_namesakes,
+)
 from .._schema.codec import UnboundCodec
 from .._schema.declared.caikit_modules import declaration_of_caikit, is_caikit_module, module_of_id
 from .._schema.declared.document import description_of
 from .._schema.declared.module import SERVER, bind, server_codec
 from .._schema.declared.schemas import schema_for
-from .._schema.late_methods import LateRPCDescriptor
+from .._schema.lazy_methods import LazyRPCDescriptor
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .._schema.schema_file import Schema, SchemaFile
-from .._schema.shared_names import Tasks, choices, meant, narrowed, sharers, the_one_meant
 from .._schema.unbound_methods import ambiguous_method, unbound_method, unbound_methods
 from ..declare import Declaration, declaration_of, registry
 from ..errors import ConfigurationError
@@ -115,7 +122,7 @@ class RemoteModuleConfig:
         """
         if task is not None:
             tasks = [(key, each.methods) for key, each in description.tasks.items()]
-            description = narrowed(description, self._key_of(tasks, task))
+            description = without_namesakes(description, self._key_of(tasks, task))
         self.bind(declaration_from(declared), description)
 
     def choose_task(self, task: str) -> None:
@@ -133,14 +140,16 @@ class RemoteModuleConfig:
         self.tasks_known = True
 
     def _key_of(self, tasks: Tasks, task: str) -> str:
-        return the_one_meant(tasks, task, self.connection.target, self.model_path)
+        return matching_task(tasks, task, self.connection.target, self.model_path)
 
     @property
     def methods(self) -> dict[str, RemoteRPCDescriptor]:
         """The methods of the model's module by their names; one that raises an InputError for those that share one."""
         methods = {each.name: each for _, rpcs in self.task_methods for each in rpcs}
-        for name, keys in sharers(self.task_methods).items():
-            told = f"{name}(): several tasks have a method of this name; choose one: {choices(keys, self.model_path)}"
+        for name, keys in shared_method_names(self.task_methods).items():
+            told = (
+                f"{name}(): several tasks have a method of this name; choose one: {task_choices(keys, self.model_path)}"
+            )
             methods[name] = ambiguous_method(name, told)
         return methods
 
@@ -171,7 +180,7 @@ class RemoteModuleConfig:
     def bind_learned(self, description: ServiceDescription) -> None:
         """Take the methods of the tasks, which are known by name, from what the server offers."""
         offered = [(key, each.methods) for key, each in description.tasks.items()]
-        found = [meant(offered, name) for name, _ in self.task_methods]
+        found = [matching_tasks(offered, name) for name, _ in self.task_methods]
         self.task_methods = [(keys[0], list(description.tasks[keys[0]].methods)) for keys in found if len(keys) == 1]
         if self.train_method is not None:
             self.train_method = description.trainings.get(self.train_method.rpc_name)
@@ -230,7 +239,7 @@ def _unpickled(kind: type[RemoteModuleConfig], values: dict[str, Any], declared:
 def _identity(rpc: RemoteRPCDescriptor) -> Hashable:
     """What a method is known by. Two servers may mean different things by one name: what they told tells them apart."""
     known: Any = rpc
-    if not isinstance(rpc, LateRPCDescriptor):
+    if not isinstance(rpc, LazyRPCDescriptor):
         codec = server_codec(rpc.codec)
         if isinstance(codec, UnboundCodec):
             known = str(rpc.signature)

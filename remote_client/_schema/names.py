@@ -79,7 +79,7 @@ def method_name(task: str, input_streaming: bool, output_streaming: bool, *, who
     """`run_<task>` and the kind of stream, as in `SampleTask` -> `run_sample_stream_out`.
 
     `whole` keeps the word `Task`, for a runtime that has both a `SampleTask` and a `Sample`. Over HTTP a task may have
-    any letters. Tasks whose methods get one name are told apart by the task, see `shared_names`.
+    any letters. Tasks whose methods get one name are told apart by the task, see `ambiguous_names`.
     """
     stem = task if whole else task.removesuffix("Task") or task
     return f"run_{inner(snake_case(stem))}{_KINDS[input_streaming, output_streaming]}"

@@ -71,7 +71,7 @@ def _named(classes: Identifiers, labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def _label(key: str) -> str:
-    """What a task or a training is called: by its method and service if several have the name (see `shared_names`)."""
+    """What a task or a training is called: by its method and service if several have the name (see `ambiguous_names`)."""
     return key if key.startswith("/") else key.rpartition(".")[2]
 
 

@@ -29,7 +29,7 @@ from pydantic import BaseModel
 from remote_client._client.configuration import remote_finders
 from remote_client._schema.openapi import document as openapi
 from remote_client._schema.protobuf import reflection
-from remote_client._schema.protobuf import services as reflected
+from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._transport.call import Call
 from remote_client._transport.http.errors import problem
 from remote_client._transport.http.sse import EventReader
@@ -251,7 +251,7 @@ def test_a_message_of_the_same_name_of_another_library() -> None:
     for each in file.message_type:
         if each.name == "Person":
             each.field[0].type = each.field[0].TYPE_BYTES
-    other = reflected.describe({file.name: file}, ["caikit.runtime.Unit.UnitService"])
+    other = protobuf_services.describe({file.name: file}, ["caikit.runtime.Unit.UnitService"])
     codec = other.tasks["EchoTask"].methods[0].codec
     data = codec.encode("m", ({"thing": {"name": b"\xff"}},), {"count": 1})
     assert data
@@ -735,7 +735,7 @@ def reflect(answers: list[bytes]) -> Any:
     for data in answers:
         reader.requests()
         reader.feed(data)
-    return reflected.describe_told(reader.files.values(), [*reader.services])
+    return protobuf_services.describe_files(reader.files.values(), [*reader.services])
 
 
 def listing() -> bytes:

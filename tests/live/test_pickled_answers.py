@@ -231,10 +231,10 @@ async def test_types_in_a_scripts_function_travel_by_cloudpickle(client: RemoteC
 async def test_a_type_goes_with_its_last_object(client: RemoteClient) -> None:
     pickled = pickle.dumps(await zoo(client))
     script = (
-        "import gc, pickle, sys, weakref; from remote_client._schema import learned_types as learned\n"
+        "import gc, pickle, sys, weakref; from remote_client._schema import dynamic_types\n"
         "kind = weakref.ref(type(pickle.load(sys.stdin.buffer)))\n"
         "gc.collect(); assert kind() is not None\n"  # it is kept for a while
-        "learned._recent.clear(); gc.collect(); assert kind() is None\n"
+        "dynamic_types._recent.clear(); gc.collect(); assert kind() is None\n"
     )
     done = subprocess.run([sys.executable, "-c", script], input=pickled, capture_output=True, timeout=60)
     assert not done.returncode, done.stderr.decode()

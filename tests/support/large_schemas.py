@@ -8,7 +8,7 @@ from itertools import count
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 
 from remote_client._schema.budget import Budget, Kind
-from remote_client._schema.protobuf import services as reflected
+from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._schema.rpc import ServiceDescription
 
 from .odd_schemas import MANAGEMENT
@@ -26,7 +26,7 @@ def describe(files: list[FileDescriptorProto], budget: Budget | None = None) -> 
     for file in files:
         file.options.go_package = str(next(_DESCRIBED))
     services = [f"{file.package}.{each.name}" for file in files for each in file.service]
-    return reflected.describe({file.name: file for file in files}, services, budget or Budget(limits=NO_LIMITS))
+    return protobuf_services.describe({file.name: file for file in files}, services, budget or Budget(limits=NO_LIMITS))
 
 
 def _shape(make: Callable[[FileDescriptorProto, int], None]) -> Callable[[FileDescriptorProto, int], None]:

@@ -10,7 +10,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 
 from remote_client._schema.budget import Budget
 from remote_client._schema.openapi import document as openapi
-from remote_client._schema.protobuf import services as reflected
+from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.settings import Protocol
 
@@ -58,7 +58,7 @@ def over_grpc(make: Callable[[FileDescriptorProto], None]) -> Any:
         if any(each.endswith("TrainingService") for each in services):
             files[MANAGEMENT.name] = MANAGEMENT
             services.append(f"{MANAGEMENT.package}.{MANAGEMENT.service[0].name}")
-        return reflected.describe(files, services, Budget(600))
+        return protobuf_services.describe(files, services, Budget(600))
 
     SCHEMAS[f"grpc {make.__name__.replace('_', ' ')}"] = Schema("grpc", describe)
     return make

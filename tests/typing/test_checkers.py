@@ -13,8 +13,8 @@ import pytest
 
 from remote_client._cli.main import main
 from remote_client._schema.openapi import document as openapi
-from remote_client._schema.protobuf import services as reflected
-from remote_client._stubs.writer import write
+from remote_client._schema.protobuf import services as protobuf_services
+from remote_client._stubs.writer import render
 from remote_client.errors import SchemaError
 from tests.support import random_schemas
 from tests.support.odd_schemas import SCHEMAS
@@ -65,12 +65,12 @@ def test_stubs_of_odd_schemas(checker: str, tmp_path: Path) -> None:
     descriptions = {name.replace(" ", "_"): schema.describe() for name, schema in SCHEMAS.items()}
     for seed in range(20):
         with contextlib.suppress(SchemaError):
-            descriptions[f"descriptors{seed}"] = reflected.describe(*random_schemas.reflected(Random(seed)))
+            descriptions[f"descriptors{seed}"] = protobuf_services.describe(*random_schemas.reflected(Random(seed)))
         with contextlib.suppress(SchemaError):
             document = json.dumps(random_schemas.document(Random(seed)))
             descriptions[f"document{seed}"] = openapi.describe(document.encode())
     for index, (name, description) in enumerate(descriptions.items()):
-        text = write(description, "a server", blocking=index % 2 == 1)
+        text = render(description, "a server", blocking=index % 2 == 1)
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
     assert not check(checker, tmp_path)
 

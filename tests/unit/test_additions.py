@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from remote_client._client.introspection import description_of
+from remote_client._client.introspection import parse_schema
 from remote_client._schema.openapi import document as openapi
 from remote_client._schema.openapi.codec import _TAKES_EXTRA
-from remote_client._schema.protobuf import services as reflected
+from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from remote_client._schema.schema_file import read_schema
 from remote_client.errors import InvalidResponseError
@@ -44,7 +44,7 @@ def method_of(description: Any) -> RemoteRPCDescriptor:
 
 
 async def on_file(protocol: Protocol) -> RemoteRPCDescriptor:
-    return method_of(await description_of(read_schema(OLD[protocol], protocol)))
+    return method_of(await parse_schema(read_schema(OLD[protocol], protocol)))
 
 
 @protocols
@@ -63,7 +63,7 @@ async def test_whatever_the_output(protocol: Protocol, output: Output) -> None:
 
 
 async def test_the_result_of_a_job() -> None:
-    start = (await description_of(read_schema(OLD["grpc"], "grpc"))).tasks["OtherTask"].methods[-1]
+    start = (await parse_schema(read_schema(OLD["grpc"], "grpc"))).tasks["OtherTask"].methods[-1]
     assert start.job is not None
     assert start.job.result is not None
     assert start.job.result.codec.decode(answer_of("grpc", greeting="Hi", new="x"), "pydantic").greeting == "Hi"
@@ -96,7 +96,7 @@ def told(protocol: Protocol) -> ServiceDescription:
         return openapi.describe(OLD["http"])
     files = FileDescriptorSet.FromString(OLD["grpc"]).file
     services = [f"{file.package}.{each.name}" for file in files for each in file.service]
-    return reflected.describe_told([each.SerializeToString() for each in files], services)
+    return protobuf_services.describe_files([each.SerializeToString() for each in files], services)
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])

@@ -18,7 +18,7 @@ import pytest
 
 from remote_client import ConnectionInfo, RemoteClient, RemoteModuleConfig
 from remote_client._schema.declared.schemas import schema_for
-from remote_client._schema.protobuf import services as reflected
+from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._schema.schema_file import SchemaFile
 from remote_client.declare import declaration_of
 from remote_client.errors import ConfigurationError
@@ -174,13 +174,13 @@ async def test_a_file_is_parsed_once_for_models_that_come_and_go(
     declared = imported("stubs").Sample
     parsed: list[bytes] = []
 
-    @functools.wraps(reflected.describe_set)
+    @functools.wraps(protobuf_services.describe_set)
     def describe(data: bytes, *more: Any) -> Any:
         parsed.append(data)
         return describe_set(data, *more)
 
-    describe_set = reflected.describe_set
-    monkeypatch.setattr(reflected, "describe_set", describe)
+    describe_set = protobuf_services.describe_set
+    monkeypatch.setattr(protobuf_services, "describe_set", describe)
     async with RemoteClient("localhost:1") as client:
         for name in ("a", "b"):
             await client.model(name, declared)

@@ -22,13 +22,13 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from remote_client import RemoteClient, ServiceDescription, sync
-from remote_client._client.introspection import description_of
+from remote_client._client.introspection import parse_schema
 from remote_client._client.module import construct_remote_module_class
-from remote_client._schema.late_methods import LateRPCDescriptor, LateTypes
+from remote_client._schema.lazy_methods import LazyRPCDescriptor, LazyTypes
 from remote_client._schema.openapi import document as openapi
 from remote_client._schema.protobuf import pools
-from remote_client._schema.protobuf import services as reflected
-from remote_client._stubs.writer import write
+from remote_client._schema.protobuf import services as protobuf_services
+from remote_client._stubs.writer import render
 from remote_client.errors import SchemaError
 from tests.support.script import python
 from tests.support.stubs import imported
@@ -49,12 +49,16 @@ class Library(NamedTuple):
     at_once: Callable[[], ServiceDescription]
 
     def late(self) -> ServiceDescription:
-        return openapi.describe_file(self.schema) if "http:" in self.target else reflected.describe_set(self.schema)
+        return (
+            openapi.describe_file(self.schema)
+            if "http:" in self.target
+            else protobuf_services.describe_set(self.schema)
+        )
 
 
 def _told() -> ServiceDescription:
     files = FileDescriptorSet.FromString(task_set(TASKS)).file
-    return reflected.describe({each.name: each for each in files}, [SERVICE, INFO_SERVICE])
+    return protobuf_services.describe({each.name: each for each in files}, [SERVICE, INFO_SERVICE])
 
 
 LIBRARIES = {
@@ -79,7 +83,7 @@ def library(request: pytest.FixtureRequest) -> Library:
 
 def made(description: ServiceDescription) -> set[str]:
     """The types that were made so far, by their last names."""
-    assert isinstance(description.types, LateTypes)
+    assert isinstance(description.types, LazyTypes)
     return {name.rpartition(".")[2] for name in description.types.made}
 
 
@@ -302,18 +306,18 @@ async def test_a_pickle_of_a_model_parses_nothing(library: Library) -> None:
 
 UNPICKLES = """
 import inspect, pickle, sys
-from remote_client._schema.late_methods import LateRPCDescriptor
+from remote_client._schema.lazy_methods import LazyRPCDescriptor
 module = pickle.loads(bytes.fromhex(sys.argv[1]))
 print(inspect.signature(module.run_number3))
 methods = [each for _, rpcs in module.config.task_methods for each in rpcs]
-print([each.name for each in methods if not isinstance(each, LateRPCDescriptor)])
+print([each.name for each in methods if not isinstance(each, LazyRPCDescriptor)])
 """
 
 
 @pytest.mark.parametrize("copied", [pickle.dumps, dataclasses.replace], ids=["pickled", "replaced"])
 def test_a_method_that_is_not_made_can_be_copied(library: Library, copied: Callable[[Any], Any]) -> None:
     rpc = library.late().tasks["Number0Task"].methods[0]
-    assert isinstance(rpc, LateRPCDescriptor)
+    assert isinstance(rpc, LazyRPCDescriptor)
     other = copied(rpc)
     other = pickle.loads(other) if isinstance(other, bytes) else other
     assert (other.path, str(other)) == (rpc.path, str(rpc))
@@ -325,15 +329,15 @@ def test_a_method_has_no_other_attributes(library: Library) -> None:
     with pytest.raises(AttributeError, match="nothing"):
         rpc.nothing
     assert not hasattr(rpc, "__wrapped__")
-    assert isinstance(rpc, LateRPCDescriptor)
+    assert isinstance(rpc, LazyRPCDescriptor)
 
 
 FORKS = """
 import os, sys, threading
-from remote_client._schema.protobuf import services as reflected
+from remote_client._schema.protobuf import services as protobuf_services
 from tests.support.task_library import task_set
 
-description = reflected.describe_set(task_set(60))
+description = protobuf_services.describe_set(task_set(60))
 methods = [each for task in description.tasks.values() for each in task.methods]
 half = threading.Event()
 
@@ -369,7 +373,7 @@ def described(change: Callable[[dict[str, FileDescriptorProto]], Any]) -> Servic
     """A file of one task that was changed."""
     files = task_files(1)
     change(files)
-    return reflected.describe_set(FileDescriptorSet(file=files.values()).SerializeToString())
+    return protobuf_services.describe_set(FileDescriptorSet(file=files.values()).SerializeToString())
 
 
 def service_file(files: dict[str, FileDescriptorProto]) -> FileDescriptorProto:
@@ -433,7 +437,7 @@ def test_a_file_that_is_missing_is_told() -> None:
 @pytest.mark.parametrize("data", [b"\x0a\x03\x0a\x01\xff", b"\x0a\x06\x32\x04\x0a\x02\xff\xfe", b"\x0a\x01\x0a"])
 def test_what_is_no_set_is_refused_at_once(data: bytes) -> None:
     with pytest.raises(SchemaError):
-        reflected.describe_set(data)
+        protobuf_services.describe_set(data)
 
 
 def test_a_document_that_lacks_types_tells_which() -> None:
@@ -444,12 +448,12 @@ def test_a_document_that_lacks_types_tells_which() -> None:
 @pytest.mark.parametrize("blocking", [False, True], ids=["asyncio", "blocking"])
 async def test_a_class_parses_the_task_that_it_declares(library: Library, blocking: bool, tmp_path: Path) -> None:
     (tmp_path / "runtime.schema").write_bytes(library.schema)
-    text = write(library.at_once(), "a server", blocking=blocking, schema="runtime.schema")
+    text = render(library.at_once(), "a server", blocking=blocking, schema="runtime.schema")
     with imported(text, tmp_path) as stubs:
         client: Any = (sync.RemoteClient if blocking else RemoteClient)(library.target)
         module = client.model("foo", stubs.Number3Task)
         config = (module if blocking else await module).config
-        description = await description_of(config.schema)
+        description = await parse_schema(config.schema)
         client.close() if blocking else await client.aclose()
     streamed = {f"ServerStreaming{each}" for each in types_of(library, "Number3") if "Request" in each}
     assert made(description) == types_of(library, "Number3") | streamed

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 
-from remote_client._schema import learned_types as learned
+from remote_client._schema import dynamic_types
 from remote_client._schema.budget import Budget
 from remote_client._schema.openapi import document as openapi
-from remote_client._schema.protobuf import services as reflected
+from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._schema.rpc import ServiceDescription
 from tests.support.wire_library import INFO_SERVICE, SERVICE, add_field, add_map, library_files
 
@@ -54,7 +54,7 @@ def one_file(syntax: str = "proto3") -> FileDescriptorProto:
 
 
 def described(*files: FileDescriptorProto, services: Any = ("one.OneService",)) -> ServiceDescription:
-    return reflected.describe({each.name: each for each in files}, services)
+    return protobuf_services.describe({each.name: each for each in files}, services)
 
 
 DOCUMENT = {
@@ -120,7 +120,7 @@ def test_objects_outlive_their_description(make: Any) -> None:
     made = make()[1]
     pickled, told = pickle.dumps(made), made.model_dump()
     del made
-    learned._recent.clear()
+    dynamic_types._recent.clear()
     gc.collect()
     one, other = pickle.loads(pickled), pickle.loads(pickled)
     assert one == other
@@ -182,7 +182,7 @@ def test_a_file_of_another_syntax_and_of_several_files_travels() -> None:
         assert pickle.loads(pickle.dumps(kind)) is kind
     pickled = pickle.dumps(older.types["one.Outer"](inner={"text": "a"}))
     del older, kind
-    learned._recent.clear()
+    dynamic_types._recent.clear()
     gc.collect()
     assert pickle.loads(pickled).inner.text == "a"
 
@@ -204,7 +204,7 @@ def test_protobufs_messages_travel_too(number: int) -> None:
     assert b"secret_name" not in pickled
     told = message.SerializeToString()
     del description, codec, message, each, found
-    learned._recent.clear()
+    dynamic_types._recent.clear()
     gc.collect()
     one, other = pickle.loads(pickled)[0], pickle.loads(pickled)[0]
     assert one == other
@@ -223,7 +223,7 @@ Derived: Any = type("Derived", (openapi.read(DOCUMENT).types["a.Inline"],), {"__
 
 def test_threads_that_make_the_same_types_get_the_same() -> None:
     pickled = pickle.dumps(rich()[1])
-    learned._recent.clear()
+    dynamic_types._recent.clear()
     gc.collect()
     start, found = threading.Barrier(4), []
 
@@ -255,7 +255,7 @@ class Stuck(Budget):
 
 
 def _protobuf(budget: Budget | None = None) -> type[Any]:
-    return reflected.describe({"one.proto": one_file()}, ["one.OneService"], budget).types["one.Outer"]
+    return protobuf_services.describe({"one.proto": one_file()}, ["one.OneService"], budget).types["one.Outer"]
 
 
 def _json(budget: Budget | None = None) -> type[Any]:
@@ -285,7 +285,7 @@ def test_a_type_with_a_map_that_refers_to_itself() -> None:
     add_field(node, "next", 2, ".odd.Node")
     method = file.service.add(name="OddService").method.add(name="OddTaskPredict")
     method.input_type = method.output_type = ".odd.Node"
-    (found,) = reflected.describe({file.name: file}, ["odd.OddService"]).tasks["OddTask"].methods
+    (found,) = protobuf_services.describe({file.name: file}, ["odd.OddService"]).tasks["OddTask"].methods
     data = found.codec.encode("", (), {"names": {"a": "b"}, "next": {"names": {"c": "d"}}})
     answer = found.codec.decode(data, "pydantic")
     assert (answer.names, answer.next.names) == ({"a": "b"}, {"c": "d"})

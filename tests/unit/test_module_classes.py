@@ -11,7 +11,7 @@ import pytest
 
 from remote_client import RemoteModelInitializer, RemoteModuleBase, RemoteModuleConfig, construct_remote_module_class
 from remote_client import sync as blocking
-from remote_client._schema.protobuf import services as reflected
+from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.declare import module, taskmethod
 from remote_client.settings import ConnectionInfo, Protocol
@@ -43,7 +43,7 @@ CONSTRUCTORS: list[Any] = [construct_remote_module_class, blocking.construct_rem
 
 
 def described() -> ServiceDescription:
-    return reflected.describe(library_files(), [SERVICE])
+    return protobuf_services.describe(library_files(), [SERVICE])
 
 
 def learned(description: ServiceDescription) -> RemoteModuleConfig:

@@ -10,7 +10,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from remote_client._schema.budget import Budget
 from remote_client._schema.protobuf.reflection import ReflectionReader
-from remote_client._schema.protobuf.services import describe, describe_told
+from remote_client._schema.protobuf.services import describe, describe_files
 from remote_client.errors import SchemaError
 
 from .library import library
@@ -69,7 +69,7 @@ def test_a_file_that_never_comes_is_asked_for_once() -> None:
     reader.feed(files([FileDescriptorProto(name="other")]))
     assert reader.requests() == []
     with pytest.raises(SchemaError, match="the file b is not described"):
-        describe_told(reader.files.values(), [])
+        describe_files(reader.files.values(), [])
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ UNREADABLE = {
 @pytest.mark.parametrize("data", UNREADABLE.values(), ids=UNREADABLE)
 def test_a_file_that_cannot_be_read(data: bytes) -> None:
     with pytest.raises(SchemaError) as caught:
-        describe_told([data], [])
+        describe_files([data], [])
     assert str(caught.value).isprintable()
     reader = ReflectionReader()
     reader.requests()

@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 
 from remote_client._client.introspection import parse_schema
 from remote_client._schema.openapi import document as openapi
-from remote_client._schema.protobuf import services as reflected
+from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._schema.rpc import ServiceDescription
 from remote_client._schema.schema_file import read_schema, schema_bytes
 from remote_client.errors import SchemaError
@@ -24,7 +24,9 @@ FILES = [each.SerializeToString() for each in library_files().values()]
 
 
 def told(files: list[bytes], *services: str) -> ServiceDescription:
-    return ServiceDescription({}, {}, {}, source=(reflected.describe_told, tuple(files), services), protocol="grpc")
+    return ServiceDescription(
+        {}, {}, {}, source=(protobuf_services.describe_files, tuple(files), services), protocol="grpc"
+    )
 
 
 def documented(document: bytes) -> ServiceDescription:

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from remote_client._schema.budget import Budget
 from remote_client._schema.openapi import document as openapi
-from remote_client._schema.protobuf import services as reflected
+from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._schema.rpc import ServiceDescription
-from remote_client._stubs.writer import write
+from remote_client._stubs.writer import render
 from remote_client.errors import SchemaError
 from remote_client.settings import Protocol
 from tests.support import random_schemas
@@ -44,7 +44,7 @@ SECONDS = 60.0
 def test_random_descriptors(seed: int, tmp_path: Path) -> None:
     files, services = random_schemas.reflected(Random(seed))
     try:
-        description = reflected.describe(files, services, Budget(SECONDS))
+        description = protobuf_services.describe(files, services, Budget(SECONDS))
     except SchemaError as error:
         event(f"refused: {str(error)[:20]}")
         return
@@ -67,7 +67,7 @@ def check(description: ServiceDescription, protocol: Protocol, folder: Path) -> 
     """Print what was described, write it, import the file, and bind its classes."""
     event("described")
     assert isinstance(str(description), str)
-    text = write(description, "a server", blocking=len(description.types) % 2 == 1)
+    text = render(description, "a server", blocking=len(description.types) % 2 == 1)
     check_only_defines(text)
     with imported(text, folder) as module:
         check_declarations(module, description, protocol)

@@ -12,7 +12,7 @@ import pytest
 from remote_client import RemoteModuleBase, RemoteModuleConfig, construct_remote_module_class
 from remote_client._client.training import choose
 from remote_client._schema.openapi import document as openapi
-from remote_client._schema.protobuf import services as reflected
+from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.declare import module, taskmethod
 from remote_client.errors import InputError
@@ -22,7 +22,7 @@ from tests.support.shared_names import document, services
 
 def over_grpc(**tasks: list[str]) -> ServiceDescription:
     file, names = services(tasks)
-    return reflected.describe({file.name: file}, names)
+    return protobuf_services.describe({file.name: file}, names)
 
 
 def over_http(*routes: str) -> ServiceDescription:
@@ -59,7 +59,7 @@ def test_a_task_of_one_service_has_its_class_as_name() -> None:
 
 def test_a_service_that_is_listed_twice_is_one() -> None:
     file, names = services({"A": ["FooTaskPredict"]})
-    described = reflected.describe({file.name: file}, [*names, *names])
+    described = protobuf_services.describe({file.name: file}, [*names, *names])
     assert list(described.tasks) == ["FooTask"]
     assert not described.notes
 
@@ -70,7 +70,7 @@ JOB.append("FooTaskCancelPredictionJob")
 
 def test_each_service_starts_its_own_jobs() -> None:
     file, names = services({"A": ["FooTaskPredict"], "B": ["FooTaskPredict"], "AJob": JOB, "BJob": JOB})
-    described = reflected.describe({file.name: file}, names)
+    described = protobuf_services.describe({file.name: file}, names)
     starts = {key: [each.path for each in task.methods if each.job] for key, task in described.tasks.items()}
     assert starts == {
         "shared.AService/FooTaskPredict": ["/shared.AJobService/FooTaskStartPredictionJob"],

@@ -11,13 +11,13 @@ from unittest import mock
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from remote_client._client.introspection import description_of
+from remote_client._client.introspection import parse_schema
 from remote_client._schema.declared.schemas import schema_for
 from remote_client._schema.openapi import document as openapi
-from remote_client._schema.protobuf import services as reflected
+from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._schema.protobuf.oneofs import Chosen
 from remote_client._stubs.literals import literal, words
-from remote_client._stubs.writer import write
+from remote_client._stubs.writer import render
 from remote_client.declare import declaration_of, is_declared
 from tests.support.odd_schemas import SCHEMAS, Schema
 from tests.support.packages import needs
@@ -33,19 +33,19 @@ def test_a_file_of_an_odd_schema(
     schema: Schema, blocking: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     description = schema.describe()
-    text = write(description, "a\nserver", blocking=blocking)
+    text = render(description, "a\nserver", blocking=blocking)
     check_only_defines(text)
     with imported(text, tmp_path) as module:
         check_declarations(module, description, schema.protocol)
     assert capsys.readouterr() == ("", "")
-    assert write(description, "a\nserver", blocking=blocking) == text
+    assert render(description, "a\nserver", blocking=blocking) == text
 
 
 def bytes_of(schema: Schema) -> bytes:
     """The file of an odd schema."""
     given: list[Any] = []
     with (
-        mock.patch.object(reflected, "describe", lambda files, *_: given.append(files)),
+        mock.patch.object(protobuf_services, "describe", lambda files, *_: given.append(files)),
         mock.patch.object(openapi, "describe", lambda document, _: given.append(document)),
     ):
         schema.describe()
@@ -56,11 +56,11 @@ def bytes_of(schema: Schema) -> bytes:
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
 async def test_the_classes_of_an_odd_schema_fit_its_file(schema: Schema, tmp_path: Path) -> None:
     (tmp_path / "odd.schema").write_bytes(bytes_of(schema))
-    with imported(write(schema.describe(), "a server", schema="odd.schema"), tmp_path) as module:
+    with imported(render(schema.describe(), "a server", schema="odd.schema"), tmp_path) as module:
         first = next(each for each in vars(module).values() if is_declared(each))
         found = schema_for(declaration_of(first), schema.protocol)
         assert found is not None
-        check_declarations(module, await description_of(found), schema.protocol)
+        check_declarations(module, await parse_schema(found), schema.protocol)
 
 
 @pytest.mark.parametrize(
@@ -105,11 +105,11 @@ def test_what_a_docstring_says() -> None:
 
 
 def test_a_comment_tells_what_the_server_calls_a_name(tmp_path: Path) -> None:
-    text = write(SCHEMAS["grpc members of enums"].describe(), "a server")
+    text = render(SCHEMAS["grpc members of enums"].describe(), "a server")
     assert "    class_ = 1  # 'class' on the server\n" in text
-    text = write(SCHEMAS["grpc names of parameters"].describe(), "a server")
+    text = render(SCHEMAS["grpc names of parameters"].describe(), "a server")
     assert "        dict_: _str,  # 'dict' on the server\n" in text
-    text = write(SCHEMAS["http names of fields"].describe(), "a server")
+    text = render(SCHEMAS["http names of fields"].describe(), "a server")
     assert '    score_: _float | None = _Field(default=0.5, alias="µ_score")\n' in text
     with imported(text, tmp_path) as module:
         assert module.Odd.model_validate({"µ_score": 1.0, "score": 2.0}).model_dump(by_alias=True)["µ_score"] == 1.0
@@ -118,7 +118,7 @@ def test_a_comment_tells_what_the_server_calls_a_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("schema", SOME)
 def test_classes_name_the_schema_beside_them(schema: str, name: str, tmp_path: Path) -> None:
-    text = write(SCHEMAS[schema].describe(), "a server", schema=name)
+    text = render(SCHEMAS[schema].describe(), "a server", schema=name)
     check_only_defines(text)
     with imported(text, tmp_path) as module:
         declared = [each for each in vars(module).values() if is_declared(each) and each.__module__ == module.__name__]
@@ -131,7 +131,7 @@ def test_classes_name_the_schema_beside_them(schema: str, name: str, tmp_path: P
 @pytest.mark.parametrize("schema", SOME)
 def test_ruff_leaves_a_file_as_it_is(schema: str, name: str) -> None:
     needs("ruff")
-    text = write(SCHEMAS[schema].describe(), "a server", schema=name)
+    text = render(SCHEMAS[schema].describe(), "a server", schema=name)
     formatted = subprocess.run(
         [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length=120", "-"],
         input=text.encode(),
@@ -143,5 +143,5 @@ def test_ruff_leaves_a_file_as_it_is(schema: str, name: str) -> None:
 
 
 def test_defaults_keep_their_text() -> None:
-    text = write(SCHEMAS["http a long signature"].describe(), "a server")
+    text = render(SCHEMAS["http a long signature"].describe(), "a server")
     assert text.count('str | None = "a, b",\n') == 12

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from remote_client import RemoteClient, sync
-from remote_client._client import introspection as reading
+from remote_client._client import introspection
 from remote_client._schema.openapi import document as openapi
-from remote_client._schema.protobuf import services as reflected
+from remote_client._schema.protobuf import services as protobuf_services
 from remote_client.errors import ClosedError, DeadlineExceededError, InputError
 from tests.support.http_wire import HttpWire
 from tests.support.wire import ROOT, WireServer, raw_module
@@ -138,9 +138,9 @@ async def test_aclose_waits_for_no_schema_build(
         begun.set()
         go_on.wait(60)
 
-    monkeypatch.setattr(reading, "_descriptions", type(reading._descriptions)())
+    monkeypatch.setattr(introspection, "_descriptions", type(introspection._descriptions)())
     if protocol == "grpc":
-        monkeypatch.setattr(reflected, "describe_told", describe)
+        monkeypatch.setattr(protobuf_services, "describe_files", describe)
     else:
         monkeypatch.setattr(openapi, "describe", describe)
     client = RemoteClient(wire.target if protocol == "grpc" else http_wire.target)
@@ -157,14 +157,14 @@ async def test_aclose_waits_for_no_schema_build(
 
 async def test_clients_share_a_schema_build(wire: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[int] = []
-    describe = reflected.describe_told
+    describe = protobuf_services.describe_files
 
     def counted(*given: Any) -> Any:
         built.append(1)
         return describe(*given)
 
-    monkeypatch.setattr(reading, "_descriptions", type(reading._descriptions)())
-    monkeypatch.setattr(reflected, "describe_told", counted)
+    monkeypatch.setattr(introspection, "_descriptions", type(introspection._descriptions)())
+    monkeypatch.setattr(protobuf_services, "describe_files", counted)
 
     async def use() -> Any:
         async with RemoteClient(wire.target) as client:

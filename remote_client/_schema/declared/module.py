@@ -15,10 +15,10 @@ from ..._text.closest import closest
 from ...declare import Declaration, DeclaredMethod, members_of
 from ...errors import InputError, InvalidResponseError, SchemaError
 from ...settings import Output, Protocol
+from ..ambiguous_names import matching_tasks, task_choices
 from ..codec import OUTPUT_PATH, AmbiguousCodec, Codec
 from ..foreign_values import fields_given, is_row
 from ..rpc import RemoteRPCDescriptor, ServiceDescription, TaskDescription
-from ..shared_names import choices, meant
 from ..training_data import FIELD
 from ..unbound_methods import unbound_method, unsupported_method
 from .answers import shaper, unwrapped
@@ -115,13 +115,13 @@ def _keys(task: str, description: ServiceDescription) -> list[str]:
     """The keys of the server's tasks that a declared task means."""
     if task in description.tasks:
         return [task]
-    return meant(((key, each.methods) for key, each in description.tasks.items()), task)
+    return matching_tasks(((key, each.methods) for key, each in description.tasks.items()), task)
 
 
 def _undecided(method: DeclaredMethod, keys: Sequence[str]) -> RemoteRPCDescriptor:
     """A declared method of a task that several services have."""
     told = (
-        f"{method.name}(): the server has several tasks {method.task}; choose one: {choices(keys)}; "
+        f"{method.name}(): the server has several tasks {method.task}; choose one: {task_choices(keys)}; "
         f"or name one in the declaration, as in @taskmethod({keys[0]!r})"
     )
     return replace(unbound_method(method), codec=AmbiguousCodec(method.name, method.signature, told))

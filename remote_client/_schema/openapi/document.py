@@ -18,11 +18,11 @@ from ..._objects.content import Odd
 from ..._text.cleaning import clean
 from ...errors import SchemaError
 from .. import names
+from ..ambiguous_names import ambiguity_notes, by_unique_name
 from ..budget import MAX_NAME, Budget
 from ..identifiers import attributes_of
-from ..late_methods import LateMethods, LateTypes
+from ..lazy_methods import LazyMethods, LazyTypes
 from ..rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
-from ..shared_names import keyed, notes
 from ..training_data import FIELD
 from .codec import JsonCodec, QueryCodec, TaskCodec, TrainingCodec, fields_of, signature_of
 from .file_inputs import Files
@@ -134,7 +134,7 @@ class _Reader:
         self._schemas = schemas
         self._given = budget
         self._additions = additions
-        self._methods = LateMethods(self._renew if budget is None else None)
+        self._methods = LazyMethods(self._renew if budget is None else None)
         self._renew()
 
     def _renew(self) -> None:
@@ -158,10 +158,10 @@ class _Reader:
             elif known := _MANAGEMENT.get((verb, f"/{section}/{last}")):
                 management[known[0]] = self._management(*known, f"{verb.upper()} {route}", operation)
         told = [each for task in sorted(tasks) for each in self._task(task, tasks, paths)]
-        described = keyed([(each.name, each.methods[0], each) for each in told])
+        described = by_unique_name([(each.name, each.methods[0], each) for each in told])
         job = training_job(management)
         trained = self._trainings(trainings, tasks, job) if job else {}
-        types: Mapping[str, type[Any]] = LateTypes(self._methods, lambda: self._types.by_name)
+        types: Mapping[str, type[Any]] = LazyTypes(self._methods, lambda: self._types.by_name)
         if self._given is not None:
             self._methods.complete()
             types = self._types.by_name
@@ -172,7 +172,7 @@ class _Reader:
             trainings=trained,
             training_job=job,
             # Last: they tell what was looked for and not found.
-            notes=(*self._notes(), *notes((key, task.methods) for key, task in described.items())),
+            notes=(*self._notes(), *ambiguity_notes((key, task.methods) for key, task in described.items())),
             protocol="http",
         )
 
@@ -288,7 +288,7 @@ class _Reader:
                 module=found[1],
             )
             described.append((rpc_name, rpc, rpc))
-        return keyed(described)
+        return by_unique_name(described)
 
     def _training(self, operation: Any) -> Mapping[str, Any]:
         answer = self._answer(operation)

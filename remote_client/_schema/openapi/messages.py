@@ -8,13 +8,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationInfo
 
 from ..._text.tables import table
-from ..learned_types import LearnedModel
+from ..dynamic_types import DynamicModel
 from .values import ADDITIONS
 
 PLAIN = "__remote_plain__"
 
 
-class JsonMessage(LearnedModel):
+class JsonMessage(DynamicModel):
     """The base of the pydantic models made from a server's JSON schemas. Bytes are base64 in JSON."""
 
     model_config = ConfigDict(

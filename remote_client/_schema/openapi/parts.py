@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from ..budget import Budget
-from ..learned_types import Part, Recipe
+from ..dynamic_types import Part, Recipe
 from ..type_order import Groups
 
 _DATA = frozenset({"const", "default", "enum", "example", "examples"})

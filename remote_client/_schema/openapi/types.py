@@ -17,8 +17,8 @@ from pydantic import Field as PydanticField
 from ..._text.cleaning import clean, clean_lines
 from ...errors import SchemaError
 from ..budget import MAX_NAME, Budget
+from ..dynamic_types import Part, Recipe, as_schema_error, publish
 from ..identifiers import attributes_of
-from ..learned_types import Part, Recipe, as_schema_error, publish
 from ..model_references import complete
 from ..type_order import Groups
 from .messages import PLAIN, ClosedMessage, OpenMessage, untagger

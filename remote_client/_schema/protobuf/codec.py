@@ -20,7 +20,7 @@ from ..codec import OUTPUT_PATH
 from ..foreign_values import is_row, table_rows
 from ..training_data import FIELD, as_source
 from .arrays import buffers, lift, packed, packed_fields
-from .conversion_errors import Misfit
+from .conversion_errors import ConversionError
 from .converters import Deed
 from .fields import Field, count_members, either, is_map, is_repeated, map_entry, message_of, sequence_field
 from .types import Types
@@ -46,7 +46,7 @@ class Method(NamedTuple):
     server_streaming: bool
 
 
-class ReflectedCodec:
+class ProtobufCodec:
     """See `rpc.Codec`. Parameters are the request's fields: a singular one outside any oneof is required."""
 
     def __init__(self, name: str, method: Method, types: Types) -> None:
@@ -92,7 +92,7 @@ class ReflectedCodec:
         message = self._request()
         try:
             self._fill(message, values)
-        except Misfit as error:
+        except ConversionError as error:
             raise InputError(f"{self._name}(): {self._path(error.path)}: {error.message}") from None
         data = self._bytes(message)
         return b"".join((data, *arrays)) if arrays else data
@@ -140,7 +140,7 @@ class ReflectedCodec:
         message = self._request()
         try:
             self._fill(message, items)
-        except Misfit as error:
+        except ConversionError as error:
             name, _, rest = error.path.partition(".")
             raise InputError(f"{self._name}(): {name}[{index}]{rest and '.'}{rest}: {error.message}") from None
         # Protobuf messages one after the other are one message: the constants were encoded once.
@@ -165,7 +165,7 @@ class ReflectedCodec:
             raise InvalidResponseError(f"the answer is no {self._model.__name__}: {error}") from error
 
 
-class ReflectedTraining(ReflectedCodec):
+class ProtobufTrainingCodec(ProtobufCodec):
     """The codec of a training: its parameters are those of the module's `train`; the request has more around them."""
 
     def __init__(self, name: str, method: Method, types: Types) -> None:

@@ -18,7 +18,7 @@ _NO_UTF8 = "can't be encoded in UTF-8."
 """The end of the ValueError that protobuf's implementation in Python raises for text with surrogates."""
 
 
-class Misfit(InputError):  # noqa: N818 - users see an InputError
+class ConversionError(InputError):
     """A value that does not fit, and the path to it; the codec makes an `InputError` of it."""
 
     def __init__(self, path: str, message: str) -> None:
@@ -28,8 +28,8 @@ class Misfit(InputError):  # noqa: N818 - users see an InputError
 
 
 def misfit(error: BaseException, name: str | int, field: FieldDescriptor | None = None) -> NoReturn:
-    """Raise `error` again as a Misfit, one step of its path added."""
-    if isinstance(error, Misfit):
+    """Raise `error` again as a ConversionError, one step of its path added."""
+    if isinstance(error, ConversionError):
         joint = "" if error.path.startswith("[") else "."
         path, message = f"{joint}{error.path}", error.message
     elif isinstance(error, UnicodeError) or str(error).endswith(_NO_UTF8):
@@ -42,4 +42,4 @@ def misfit(error: BaseException, name: str | int, field: FieldDescriptor | None 
         path, message = "", str(error)
         if field is not None and message.startswith("Value out of range"):
             message = f"{message.rpartition(' ')[2]} is out of the range of {INTEGERS.get(field.type, 'the field')}"
-    raise Misfit(f"[{name}]{path}" if isinstance(name, int) else f"{name}{path}", message) from None
+    raise ConversionError(f"[{name}]{path}" if isinstance(name, int) else f"{name}{path}", message) from None

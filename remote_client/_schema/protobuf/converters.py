@@ -104,7 +104,7 @@ class Converters:
             self._space[f"get_{_KNOWN[full_name]}"] = getter
 
     def encoder(self, descriptor: Descriptor, spend: Spend = _uncounted) -> Callable[[Any, Any], None]:
-        """`encode(message, value)`: sets the message's fields from a mapping, model or message. Raises Misfit.
+        """`encode(message, value)`: sets the message's fields from a mapping, model or message. Raises ConversionError.
 
         `spend` counts the fields of all converters that are generated, and is called with 0 now and then.
         """

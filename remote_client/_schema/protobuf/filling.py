@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from ..._text.cleaning import listed, short_repr, type_name
 from ..foreign_values import candidates, fields_given, row_of, text
-from .conversion_errors import BAD, Misfit, misfit
+from .conversion_errors import BAD, ConversionError, misfit
 from .values import as_items
 
 
@@ -35,7 +35,7 @@ def fill(message: Any, value: Any, descriptor: Descriptor, names: dict[str, str]
     for name in unknown:
         if name not in attributes:
             known = listed(names, len(names)) or "none"
-            raise Misfit(str(name), f"{descriptor.name} has no such field; it has {known}")
+            raise ConversionError(str(name), f"{descriptor.name} has no such field; it has {known}")
     return {names.get(name, name): each for name, each in given.items()}
 
 

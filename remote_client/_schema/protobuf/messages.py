@@ -11,7 +11,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from ..budget import Budget
-from ..learned_types import Recipe, keep, making
+from ..dynamic_types import Recipe, keep, making
 from .parts import Parts, files_of
 from .pools import pool_of
 from .reflection import WELL_KNOWN_FILES

@@ -11,7 +11,7 @@ from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 
 from ..budget import Budget
-from ..learned_types import Part, Recipe
+from ..dynamic_types import Part, Recipe
 from ..type_order import Groups
 from .fields import Type, type_of
 from .reflection import WELL_KNOWN_FILES

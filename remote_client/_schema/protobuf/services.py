@@ -23,11 +23,11 @@ from google.protobuf.message import DecodeError
 
 from ...errors import SchemaError
 from .. import names
+from ..ambiguous_names import ambiguity_notes, by_unique_name
 from ..budget import Budget
-from ..late_methods import LateMethods, LateTypes
+from ..lazy_methods import LazyMethods, LazyTypes
 from ..rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
-from ..shared_names import keyed, notes
-from .codec import Method, ReflectedCodec, ReflectedTraining
+from .codec import Method, ProtobufCodec, ProtobufTrainingCodec
 from .pools import Pool, check_text, in_order, read_file
 from .types import Types
 
@@ -53,7 +53,7 @@ def describe(
     return _checked(lambda: _Reader(files, budget or Budget()).at_once(services))
 
 
-def describe_told(files: Iterable[bytes], services: Iterable[str], budget: Budget | None = None) -> ServiceDescription:
+def describe_files(files: Iterable[bytes], services: Iterable[str], budget: Budget | None = None) -> ServiceDescription:
     """As `describe`, of files as the server sent them."""
     told = [read_file(each) for each in files]
     return describe({each.name: each for each in told}, services, budget)
@@ -82,7 +82,7 @@ def descriptor_set(description: ServiceDescription) -> bytes:
     """Return the files of a description as a serialized `google.protobuf.FileDescriptorSet`."""
     assert description.source is not None
     describe, *data = description.source
-    return _descriptor_set(*data) if describe is describe_told else bytes(*data)
+    return _descriptor_set(*data) if describe is describe_files else bytes(*data)
 
 
 def _descriptor_set(told: Iterable[bytes], services: Iterable[str]) -> bytes:
@@ -138,7 +138,7 @@ class _Reader:
         self._services = {
             f"{file.package}.{each.name}".lstrip("."): (file, each) for file in files.values() for each in file.service
         }
-        self._methods = LateMethods(self._renew if budget is None else None)
+        self._methods = LazyMethods(self._renew if budget is None else None)
         self._renew()
 
     def _renew(self) -> None:
@@ -159,7 +159,7 @@ class _Reader:
             if file.service:
                 self._pool.check(file)
         description = self._read(self._services)
-        return replace(description, types=LateTypes(self._methods, lambda: self._types.by_name))
+        return replace(description, types=LazyTypes(self._methods, lambda: self._types.by_name))
 
     def _read(self, services: Iterable[str]) -> ServiceDescription:
         """Return what some services offer, without types."""
@@ -186,7 +186,7 @@ class _Reader:
             management,
             trainings=self._trainings(trainings, tasks, about_trainings) if about_trainings else {},
             training_job=about_trainings,
-            notes=notes((key, task.methods) for key, task in described.items()),
+            notes=ambiguity_notes((key, task.methods) for key, task in described.items()),
             protocol="grpc",
         )
 
@@ -223,7 +223,7 @@ class _Reader:
                 ]
                 told += self._start(task, _beside(jobs.get(task, {}), service, services), whole=whole)
                 described.append((task, told[0], TaskDescription(task, tuple(told))))
-        return keyed(described)
+        return by_unique_name(described)
 
     def _start(self, task: str, jobs: Mapping[str, _Rpc], *, whole: bool) -> Iterator[RemoteRPCDescriptor]:
         """The start of a prediction job, where the server has all that belongs to one."""
@@ -240,12 +240,12 @@ class _Reader:
             found = names.trained_module(each.told.name, tasks)
             if found is not None:
                 task, module = found
-                rpc = self._method(each, task, "train", ReflectedTraining, job=job, module=module)
+                rpc = self._method(each, task, "train", ProtobufTrainingCodec, job=job, module=module)
                 trainings.append((each.told.name, rpc, rpc))
-        return keyed(trainings)
+        return by_unique_name(trainings)
 
     def _method(
-        self, rpc: _Rpc, task: str, name: str, kind: type[ReflectedCodec] = ReflectedCodec, **more: Any
+        self, rpc: _Rpc, task: str, name: str, kind: type[ProtobufCodec] = ProtobufCodec, **more: Any
     ) -> RemoteRPCDescriptor:
         input_streaming, output_streaming = rpc.flags
 

@@ -23,8 +23,8 @@ from pydantic_core import CoreSchema, core_schema
 from ..._text.tables import table
 from ...errors import SchemaError
 from ..budget import Budget
+from ..dynamic_types import DynamicEnum, DynamicModel, Part, as_schema_error, publish
 from ..foreign_values import candidates
-from ..learned_types import LearnedEnum, LearnedModel, Part, as_schema_error, publish
 from ..model_references import complete
 from ..type_order import Groups
 from .converters import Converters, Deed
@@ -37,7 +37,7 @@ from .values import WELL_KNOWN
 T = TypeVar("T")
 
 
-class RemoteMessage(LearnedModel):
+class RemoteMessage(DynamicModel):
     """The base of the pydantic models made from a server's messages. Bytes are base64 in JSON, enums their names."""
 
     model_config = ConfigDict(
@@ -59,7 +59,7 @@ _FEW_MEMBERS = 64
 """Of an enum that pydantic may copy into each model with a field of it."""
 
 
-class RemoteEnum(LearnedEnum):
+class RemoteEnum(DynamicEnum):
     """The base of a server's enums. A number this schema does not know is kept, as proto3 demands."""
 
     @classmethod

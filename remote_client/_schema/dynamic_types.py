@@ -151,18 +151,18 @@ os.register_at_fork(after_in_child=_after_fork)
 # -- pickling ---------------------------------------------------------------------------------------------------------
 
 if TYPE_CHECKING:
-    _LearnedType = type(BaseModel)
+    _DynamicType = type(BaseModel)
 else:
 
-    class _LearnedType(type(BaseModel)):
+    class _DynamicType(type(BaseModel)):
         """The type of learned models' classes, by which `pickle` knows them."""
 
 
-class _LearnedEnumType(enum.EnumType):
+class _DynamicEnumType(enum.EnumType):
     """The type of learned enums' classes."""
 
 
-class LearnedModel(ByReference, metaclass=_LearnedType):  # type: ignore[metaclass]
+class DynamicModel(ByReference, metaclass=_DynamicType):  # type: ignore[metaclass]
     """The base of learned models: they are pickled with their type's schema."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -173,7 +173,7 @@ class LearnedModel(ByReference, metaclass=_LearnedType):  # type: ignore[metacla
         return _blank, (recipe,), self.__getstate__()
 
 
-class LearnedEnum(enum.IntEnum, metaclass=_LearnedEnumType):
+class DynamicEnum(enum.IntEnum, metaclass=_DynamicEnumType):
     """The base of learned enums."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -194,5 +194,5 @@ def _reduce_class(kind: type[Any]) -> Any:
     return kind.__qualname__ if recipe is None else (Recipe.kind, (recipe,))
 
 
-copyreg.pickle(_LearnedType, _reduce_class)
-copyreg.pickle(_LearnedEnumType, _reduce_class)
+copyreg.pickle(_DynamicType, _reduce_class)
+copyreg.pickle(_DynamicEnumType, _reduce_class)

@@ -17,13 +17,13 @@ Tasks = Iterable[tuple[str, Sequence[RemoteRPCDescriptor]]]
 """Tasks by the names that `task=` takes, with their methods."""
 
 
-def keyed(named: Collection[tuple[str, RemoteRPCDescriptor, T]]) -> dict[str, T]:
+def by_unique_name(named: Collection[tuple[str, RemoteRPCDescriptor, T]]) -> dict[str, T]:
     """Return values by name; by a method's full RPC name or route where several have the name."""
     count = Counter(name for name, _, _ in named)
     return {name if count[name] == 1 else rpc.full_name: value for name, rpc, value in named}
 
 
-def meant(tasks: Tasks, wanted: str) -> list[str]:
+def matching_tasks(tasks: Tasks, wanted: str) -> list[str]:
     """Return the keys of the tasks that a name means: a key, a task's class, a full RPC name or a route."""
     found = []
     for key, methods in tasks:
@@ -34,7 +34,7 @@ def meant(tasks: Tasks, wanted: str) -> list[str]:
     return found
 
 
-def the_one_meant(tasks: Tasks, wanted: str, runtime: str, model: str) -> str:
+def matching_task(tasks: Tasks, wanted: str, runtime: str, model: str) -> str:
     """Return the key of the task that a name means.
 
     Args:
@@ -47,32 +47,32 @@ def the_one_meant(tasks: Tasks, wanted: str, runtime: str, model: str) -> str:
         InputError: there is no such task, or there are several.
     """
     tasks = list(tasks)
-    found = meant(tasks, wanted)
+    found = matching_tasks(tasks, wanted)
     if len(found) == 1:
         return found[0]
     told = f"task: the runtime at {runtime} has"
     if found:
-        raise InputError(clean(f"{told} several tasks {wanted!r}; choose one: {choices(found, model)}"))
+        raise InputError(clean(f"{told} several tasks {wanted!r}; choose one: {task_choices(found, model)}"))
     names = [key for key, _ in tasks]
     close = closest(wanted, names)
     hint = f"did you mean {close}?" if close else f"it has {', '.join(names)}"
     raise InputError(clean(f"{told} no task {wanted!r}; {hint}"))
 
 
-def choices(keys: Iterable[str], model: str | None = None) -> str:
+def task_choices(keys: Iterable[str], model: str | None = None) -> str:
     """Return the code that chooses each of several tasks of a model."""
     name = "name" if model is None else repr(model)
     return ", ".join(f"client.model({name}, task={each!r})" for each in keys)
 
 
-def narrowed(description: ServiceDescription, key: str) -> ServiceDescription:
+def without_namesakes(description: ServiceDescription, key: str) -> ServiceDescription:
     """Return the description without the other tasks of a task's name."""
     task = description.tasks[key]
     others = {other: each for other, each in description.tasks.items() if each.name != task.name}
     return replace(description, tasks={**others, task.name: task})
 
 
-def sharers(tasks: Tasks) -> dict[str, list[str]]:
+def shared_method_names(tasks: Tasks) -> dict[str, list[str]]:
     """Return the names that methods of several tasks have, each with the keys of these tasks."""
     owners: dict[str, list[str]] = {}
     for key, methods in tasks:
@@ -81,9 +81,9 @@ def sharers(tasks: Tasks) -> dict[str, list[str]]:
     return {name: keys for name, keys in owners.items() if len(keys) > 1}
 
 
-def notes(tasks: Tasks) -> tuple[str, ...]:
+def ambiguity_notes(tasks: Tasks) -> tuple[str, ...]:
     """Return what a description tells of names that several tasks share."""
-    shared = sharers(tasks)
+    shared = shared_method_names(tasks)
     if not shared:
         return ()
     told = "; ".join(f"{name} (task={', task='.join(map(repr, keys))})" for name, keys in shared.items())

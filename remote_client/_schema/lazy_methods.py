@@ -22,7 +22,7 @@ _making = threading.RLock()
 os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
 
 
-class LateRPCDescriptor(RemoteRPCDescriptor):
+class LazyRPCDescriptor(RemoteRPCDescriptor):
     """A method whose types are not made yet. Once they are, it is a plain `RemoteRPCDescriptor`."""
 
     @classmethod
@@ -63,7 +63,7 @@ def _complete(rpc: RemoteRPCDescriptor) -> None:
         object.__setattr__(rpc, "__class__", RemoteRPCDescriptor)
 
 
-class LateMethods:
+class LazyMethods:
     """All methods of one description.
 
     Args:
@@ -82,11 +82,11 @@ class LateMethods:
         self._by_path: dict[str, RemoteRPCDescriptor] = {}
 
     def add(self, make: Callable[[], Mapping[str, Any]], **known: Any) -> RemoteRPCDescriptor:
-        """Return the descriptor of one more method; see `LateRPCDescriptor.of`."""
+        """Return the descriptor of one more method; see `LazyRPCDescriptor.of`."""
         if self._renew is not None:
             make = partial(self._make, make, known["rpc_name"], known.get("task"))
             known["_methods"] = self
-        rpc = LateRPCDescriptor.of(make, known)
+        rpc = LazyRPCDescriptor.of(make, known)
         self._all.append(rpc)
         self._by_path[rpc.path] = rpc
         return rpc
@@ -120,7 +120,7 @@ class LateMethods:
             make(each)
 
 
-class LateTypes(_Types):
+class LazyTypes(_Types):
     """The types of a description by name. Looking at them makes all that are not made yet.
 
     Args:
@@ -128,7 +128,7 @@ class LateTypes(_Types):
         made: gives those that are made.
     """
 
-    def __init__(self, methods: LateMethods, made: Callable[[], _Types]) -> None:
+    def __init__(self, methods: LazyMethods, made: Callable[[], _Types]) -> None:
         self.methods = methods
         self._made = made
 
