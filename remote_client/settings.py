@@ -4,24 +4,19 @@ Names, defaults and rules of `ConnectionInfo` and `ConnectionTlsInfo` are those 
 (`caikit.interfaces.common.data_model.remote`), so that its configuration files can be used unchanged.
 """
 
-from __future__ import annotations
-
-import difflib
 import re
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
 from http.client import HTTP_PORT, HTTPS_PORT
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, Literal, Self, get_args
-
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from typing import Annotated, Any, Literal, Self, get_args
 
 from ._objects.copying import Immutable
+from ._settings.base import Bounds, Conversion, Count, Positive, Settings, checked
 from ._settings.callables import WAYS, ByName, OffLoop
-from ._settings.durations import Limit, Seconds, limit, seconds
+from ._settings.durations import Limit, Pause, Seconds, limit
 from ._settings.proxies import ProxySetting
+from ._settings.retries import ONCE, RetryPolicy, retry_policy
 from ._settings.targets import (
     NO_PATH,
     check_host,
@@ -32,6 +27,7 @@ from ._settings.targets import (
     normal_path,
     read_target,
 )
+from ._settings.tls import ConnectionTlsInfo
 from .auth import Credentials, Metadata
 from .errors import ConfigurationError, InputError, PicklingError
 from .hooks import Hook, can_take, check_hooks, name_of
@@ -43,186 +39,22 @@ Output = Literal["pydantic", "proto", "dict", "numpy", "caikit"]
 MetadataSource = Metadata | Callable[[], Metadata | Awaitable[Metadata]] | Credentials
 """Metadata, or a sync or async callable that gives it anew for each call, or credentials of `remote_client.auth`."""
 
+_NO_TLS = ConnectionTlsInfo()
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _XDS = re.compile(r"xds://[A-Za-z0-9_.-]*/[A-Za-z0-9_.~:/%-]+")
 
 
-class Settings(BaseModel):
-    """The base of the settings: immutable, no unknown keys, one readable `ConfigurationError` for all that is wrong."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-            return
-        except ValidationError as error:
-            problems = "; ".join(self._problem(each) for each in error.errors(include_input=False))
-        del values  # a traceback shows a frame's variables, where it is asked to
-        raise ConfigurationError(f"{type(self).__name__}: {problems}")  # here: pydantic's error has the values
-
-    @classmethod
-    def _problem(cls, error: Mapping[str, Any]) -> str:
-        path = ".".join(map(str, error["loc"]))
-        if error["type"] == "extra_forbidden":
-            known = [each.alias or name for name, each in cls.model_fields.items()]
-            close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-            return f"unknown key {path!r}" + (f", did you mean {close[0]!r}?" if close else "")
-        return ": ".join(part for part in (path, error["msg"].removeprefix("Value error, ")) if part)
+def _base_path(path: Any) -> str:
+    if not isinstance(path, str):
+        raise ValueError(f"must be text, not {type(path).__name__}")
+    return normal_path(path)
 
 
-class ConnectionTlsInfo(Settings):
-    """TLS of a connection. The files are PEM; they are read and checked at construction where `enabled` is set.
-
-    Attributes:
-        enabled: whether to use TLS; everything else is ignored without it.
-        insecure_verify: do not verify the server's certificate (HTTP only: gRPC refuses it).
-        ca_file: certificates of the authorities to trust; the system's without it.
-        cert_file: the client's certificate chain for mutual TLS, together with `key_file`.
-        key_file: the client's private key.
-        key_password: the password of an encrypted `key_file` (not with `engine="grpcio"`).
-    """
-
-    enabled: bool = False
-    insecure_verify: bool = False
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    key_password: SecretStr | None = None
-
-    @property
-    def mtls_enabled(self) -> bool:
-        """Whether the client shows a certificate of its own."""
-        return bool(self.cert_file and self.key_file)
-
-    @model_validator(mode="after")
-    def _check_files(self) -> Self:
-        if not self.enabled:
-            return self
-        if bool(self.cert_file) != bool(self.key_file):
-            raise ValueError(
-                "mutual TLS needs cert_file and key_file together "
-                f"(cert_file={self.cert_file}, key_file={self.key_file})"
-            )
-        for name in ("ca_file", "cert_file", "key_file"):
-            file = getattr(self, name)
-            if file and not Path(file).is_file():
-                raise ValueError(f"{name}: no such file: {file}")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if self.ca_file:
-            try:
-                context.load_verify_locations(cafile=self.ca_file)
-            except (ssl.SSLError, OSError) as error:
-                raise ValueError(f"ca_file: {self.ca_file} is not a PEM file of certificates: {error}") from None
-        if self.cert_file and self.key_file:
-            try:
-                context.load_cert_chain(self.cert_file, self.key_file, password=self.password or _refuse_encrypted_key)
-            except (ssl.SSLError, OSError) as error:
-                raise ValueError(
-                    f"cert_file and key_file ({self.cert_file}, {self.key_file}) are not a PEM certificate "
-                    f"and its key{', or key_password is wrong' if self.key_password else ''}: {error}"
-                ) from None
-        return self
-
-    @property
-    def password(self) -> str | None:
-        """The key's password in the clear, for `SSLContext.load_cert_chain`."""
-        return None if self.key_password is None else self.key_password.get_secret_value()
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        if self.key_password is not None:
-            raise PicklingError(
-                "tls.key_password: a secret is never pickled. Give the other process the path of a key_file without a "
-                "password, which only its user can read, or make the client there"
-            )
-        return super().__reduce_ex__(protocol)
+# The annotations are no strings: the check of the arguments reads them.
 
 
-def _refuse_encrypted_key() -> str:
-    raise ValueError("key_file: the key is encrypted; give its password as key_password")
-
-
-class RetryPolicy(Settings):
-    """How often, when and after how long a call is sent again.
-
-    Attributes:
-        retries: attempts after the first.
-        initial_backoff: seconds or a `timedelta`; the limit of the first pause, which is a random part of it.
-        max_backoff: seconds or a `timedelta`; the limit of the longest pause.
-        multiplier: how the limit grows from pause to pause.
-        codes: names of gRPC statuses that are retried; None for UNAVAILABLE and RESOURCE_EXHAUSTED.
-        http_statuses: HTTP statuses that are retried; None for 429, 502, 503 and 504.
-    """
-
-    retries: int = Field(default=2, ge=0)
-    initial_backoff: Seconds = Field(default=0.1, ge=0)
-    max_backoff: Seconds = Field(default=5, ge=0)
-    multiplier: float = Field(default=2, ge=1)
-    codes: frozenset[str] | None = None
-    http_statuses: frozenset[int] | None = None
-
-
-def _grpc_duration(value: Any) -> float:
-    """Return the seconds of a duration as service configs write it, `0.1s`, or as a number or `timedelta`."""
-    return float(value.removesuffix("s")) if isinstance(value, str) else seconds(value)
-
-
-ONCE = RetryPolicy(retries=0)
-"""Every call is sent once."""
-_GRPC_RETRY: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "maxAttempts": ("retries", lambda value: int(value) - 1),
-    "initialBackoff": ("initial_backoff", _grpc_duration),
-    "maxBackoff": ("max_backoff", _grpc_duration),
-    "backoffMultiplier": ("multiplier", float),
-    "retryableStatusCodes": ("codes", lambda value: frozenset(str(each).upper() for each in value)),
-}
-"""gRPC's retry policy (service config) -> ours."""
-_URLLIB3_RETRY: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "total": ("retries", int),
-    "backoff_factor": ("initial_backoff", seconds),
-    "backoff_max": ("max_backoff", seconds),
-    "status_forcelist": ("http_statuses", lambda value: frozenset(map(int, value))),
-}
-_URLLIB3_UNUSED = (
-    "allowed_methods",
-    "backoff_jitter",
-    "connect",
-    "history",
-    "other",
-    "raise_on_redirect",
-    "raise_on_status",
-    "read",
-    "redirect",
-    "remove_headers_on_redirect",
-    "respect_retry_after_header",
-    "status",
-)
-"""Of urllib3's `Retry`, too: what is retried, and that Retry-After counts, is the same for all calls here."""
-
-
-def retry_policy(retries: int | None, options: Mapping[str, Any]) -> RetryPolicy:
-    """The policy of upstream's settings: `retries`, and the names of gRPC's retry policy or of urllib3's `Retry`.
-
-    Raises:
-        ValueError: an option is unknown, or has no sense.
-    """
-    known = {**_GRPC_RETRY, **_URLLIB3_RETRY}
-    given: dict[str, Any] = {"retries": retries or 0}
-    for name, value in options.items():
-        if name not in known and name not in _URLLIB3_UNUSED:
-            close = difflib.get_close_matches(name, [*known, *_URLLIB3_UNUSED], n=1)
-            raise ValueError(
-                f"retry_options: unknown key {name!r}" + (f", did you mean {close[0]!r}?" if close else "")
-            )
-        if name in known:
-            field, read = known[name]
-            try:
-                given[field] = read(value)
-            except (TypeError, ValueError):
-                raise ValueError(f"retry_options: {name}: not a value of the right kind") from None
-    return RetryPolicy(**given)
-
-
+@checked
+@dataclass(frozen=True, kw_only=True)
 class ConnectionInfo(Settings):
     """One server (or, with `{}` in the host name, one server per model) and how to talk to it.
 
@@ -252,24 +84,21 @@ class ConnectionInfo(Settings):
     """
 
     hostname: str
-    port: int | None = Field(default=None, ge=1, le=65535, strict=True)
-    base_path: str = ""
-    tls: ConnectionTlsInfo = ConnectionTlsInfo()
+    port: Annotated[int, Bounds(1, 65535, strict=True)] | None = None
+    base_path: Annotated[str, Conversion(_base_path)] = ""
+    tls: ConnectionTlsInfo = _NO_TLS
     timeout: Limit = 60
-    options: Mapping[str, str | int | float] = Field(default_factory=dict, repr=False)
-    retries: int | None = Field(default=1, ge=0)
-    retry_options: Mapping[str, Any] = Field(default_factory=dict, repr=False)
+    options: Mapping[str, str | int | float] = field(default_factory=dict, repr=False, hash=False)
+    retries: Count | None = 1
+    retry_options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     engine: Engine | None = None
-    max_pending: int = Field(default=256, ge=1)
+    max_pending: Positive = 256
     proxy: ProxySetting = None
     max_session_age: Seconds = -1
 
-    @model_validator(mode="before")
     @classmethod
-    def _fill_in(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping):
-            return values
-        # Upstream allows an explicit null for these, and configuration files have it.
+    def prepare(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Drop the nulls that configuration files have, as upstream does, and write the host name in its one form."""
         filled = {name: value for name, value in values.items() if name in ("timeout", "retries") or value is not None}
         match filled.get("hostname"):
             case str(hostname):
@@ -278,48 +107,35 @@ class ConnectionInfo(Settings):
                 filled["hostname"] = normal_host(address)
         return filled
 
-    @field_validator("base_path")
-    @classmethod
-    def _check_path(cls, path: str) -> str:
-        return normal_path(path)
-
     @property
     def retry_policy(self) -> RetryPolicy:
-        """What `retries` and `retry_options` say."""
+        """The policy that `retries` and `retry_options` describe."""
         return retry_policy(self.retries, self.retry_options)
 
-    @model_validator(mode="after")
-    def _check_retries(self) -> Self:
+    def __post_init__(self) -> None:
         retry_policy(self.retries, self.retry_options)
-        return self
+        self._check_host()
 
-    @model_validator(mode="after")
-    def _check_proxy(self) -> Self:
-        if self.proxy is not None and (self.is_unix or self.is_xds):
+    def _check_host(self) -> None:
+        if self.is_unix or self.is_xds:
             kind = "a unix socket" if self.is_unix else "an xDS target"
-            raise ValueError(f"proxy: {kind} is never reached through one")
-        return self
-
-    @model_validator(mode="after")
-    def _check_host(self) -> Self:
-        if (self.is_unix or self.is_xds) and self.base_path:
-            raise ValueError(f"base_path: {NO_PATH}")
+            if self.proxy is not None:
+                raise ValueError(f"proxy: {kind} is never reached through one")
+            if self.base_path:
+                raise ValueError(f"base_path: {NO_PATH}")
         if self.is_unix:
             if self.port is not None:
                 raise ValueError("port: a unix socket has none")
-            _told("hostname", check_socket, self.hostname)
-            return self
-        if self.is_xds:
+            _check("hostname", check_socket, self.hostname)
+        elif self.is_xds:
             if self.port is not None:
                 raise ValueError("port: an xDS target has none; one that the service's name ends with belongs there")
             if not _XDS.fullmatch(self.hostname.replace("{}", "x", 1)):
                 raise ValueError("hostname: must be xds:///<service>, with at most one {} for the model's name")
-            return self
-        if self.port is None:
-            # Not as a field that was set: with TLS turned on later it is another one.
-            vars(self)["port"] = HTTPS_PORT if self.tls.enabled else HTTP_PORT
-        _told("hostname", check_host, self.hostname)
-        return self
+        else:
+            _check("hostname", check_host, self.hostname)
+            if self.port is None:
+                object.__setattr__(self, "port", HTTPS_PORT if self.tls.enabled else HTTP_PORT)
 
     @property
     def is_unix(self) -> bool:
@@ -353,7 +169,7 @@ class ConnectionInfo(Settings):
         """The name that the server's certificate must hold: without the dot that only resolvers know, or a zone."""
         return "localhost" if self.is_unix else self.hostname.partition("%")[0].removesuffix(".")
 
-    def for_model(self, name: str) -> ConnectionInfo:
+    def for_model(self, name: str) -> Self:
         """The connection for a model: `{}` in the host name and the base path replaced by `name`, nothing else ever
         interpreted.
 
@@ -376,23 +192,16 @@ class ConnectionInfo(Settings):
             )
         return self.replace(hostname=hostname, base_path=self.base_path.replace("{}", name))
 
-    def replace(self, **changes: Any) -> ConnectionInfo:
-        """A copy with some fields changed, checked like a new one. A port that nobody gave follows `tls`."""
-        kept = {name: getattr(self, name) for name in type(self).model_fields}
-        if "port" not in self.model_fields_set:
-            del kept["port"]
-        return ConnectionInfo(**kept | changes)
-
 
 def _joined(host: str, port: int | None) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _told(field: str, check: Callable[[str], None], value: str) -> None:
+def _check(name: str, check: Callable[[str], None], value: str) -> None:
     try:
         check(value)
     except ValueError as error:
-        raise ValueError(f"{field}: {error}") from None
+        raise ValueError(f"{name}: {error}") from None
 
 
 def parse_target(target: str, protocol: Protocol | None = None) -> tuple[ConnectionInfo, Protocol]:
@@ -419,6 +228,8 @@ def parse_target(target: str, protocol: Protocol | None = None) -> tuple[Connect
     return info, read.protocol
 
 
+@checked
+@dataclass(frozen=True, kw_only=True)
 class SupportedModel(Settings):
     """A model known without asking a server.
 
@@ -430,12 +241,14 @@ class SupportedModel(Settings):
     module_id: str
     tasks: tuple[str, ...] | None = None
 
-    @model_validator(mode="before")
     @classmethod
-    def _from_id(cls, value: Any) -> Any:
-        return {"module_id": value} if isinstance(value, str) else value
+    def of(cls, value: Any) -> Self:
+        """Return settings unchanged, or make them of a mapping or a module's id."""
+        return cls(module_id=value) if isinstance(value, str) else super().of(value)
 
 
+@checked
+@dataclass(frozen=True, kw_only=True)
 class FinderConfig(Settings):
     """The configuration of a `RemoteModelFinder`; keys and defaults are upstream's.
 
@@ -449,7 +262,7 @@ class FinderConfig(Settings):
         discover_models: whether to ask the servers which models they have.
         supported_models: models known beforehand: name -> module id, or name -> {module_id, tasks}. They need
             `connection`, and survive every poll.
-        schema_: under the key `schema`: the interface of all servers, as `RemoteClient` takes it. The finder then asks
+        schema: the interface of all servers, as `RemoteClient` takes it. The finder then asks
             no server, and with `discover_models` finds a model of any name.
     """
 
@@ -458,14 +271,12 @@ class FinderConfig(Settings):
     model_key: str = "mm-model-id"
     protocol: Protocol = "grpc"
     engine: Engine | None = None
-    min_poll_time: Seconds = Field(default=30, ge=0)
+    min_poll_time: Pause = 30
     discover_models: bool = True
-    supported_models: Mapping[str, SupportedModel] = Field(default_factory=dict)
-    # Another name, because pydantic's models have a method `schema`.
-    schema_: Any = Field(default=None, alias="schema", repr=False)
+    supported_models: Mapping[str, SupportedModel] = field(default_factory=dict)
+    schema: Any = field(default=None, repr=False)
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
+    def __post_init__(self) -> None:
         if self.connection is None and not self.remote_connections:
             raise ValueError("connection or remote_connections is needed")
         if self.supported_models and self.connection is None:
@@ -482,7 +293,6 @@ class FinderConfig(Settings):
                 check_protocol(each, self.protocol)
         if self.engine is not None:
             self._set_engine(self.engine)
-        return self
 
     def _set_engine(self, engine: Engine) -> None:
         """Write the engine into the connections: modules that are made of them have it then."""

@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..settings import ConnectionInfo, ConnectionTlsInfo, FinderConfig
 REMOTE = "REMOTE"
 """The type of a finder or initializer for models on other servers (caikit's `RemoteModelFinder.name`)."""
 
+_KINDS = (FinderConfig, ConnectionInfo, ConnectionTlsInfo)
 _SCALARS = (str, int, float, bool)
 _NO_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
 """What PyYAML raises for a text that is none: its own, and Python's for a 13th month, a wrong tag, deep nesting."""
@@ -136,10 +138,10 @@ def _named(value: Any, depth: int = 0) -> Any:
 
 def _paths(values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """The ways to all that may be overridden: what a finder can be given, and what it was given."""
-    fields = FinderConfig.model_fields.items()
-    yield from ((each.alias or name,) for name, each in fields if name not in ("connection", "remote_connections"))
-    yield from (("connection", name) for name in ConnectionInfo.model_fields if name != "tls")
-    yield from (("connection", "tls", name) for name in ConnectionTlsInfo.model_fields)
+    finder, connection, tls = ([field.name for field in fields(kind)] for kind in _KINDS)
+    yield from ((name,) for name in finder if name not in ("connection", "remote_connections"))
+    yield from (("connection", name) for name in connection if name != "tls")
+    yield from (("connection", "tls", name) for name in tls)
     yield from _given(values, ())
 
 

@@ -8,9 +8,8 @@ from decimal import Decimal
 from numbers import Real
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
-
 from ..errors import ConfigurationError
+from .base import Conversion
 
 Duration = float | timedelta
 """Seconds, or a `timedelta`."""
@@ -33,6 +32,18 @@ def seconds(value: Any, name: str = "") -> float:
     if math.isnan(given):
         raise _wrong(name, "must be seconds or a timedelta", value)
     return max(-REACH, min(given, REACH))
+
+
+def pause(value: Any) -> float:
+    """Return a duration in seconds that may be 0.
+
+    Raises:
+        ConfigurationError: it is no duration, or below 0.
+    """
+    given = seconds(value)
+    if given < 0:
+        raise _wrong("", "must be seconds or a timedelta, 0 or more", value)
+    return given
 
 
 def limit(value: Any, name: str = "") -> float | None:
@@ -67,7 +78,9 @@ def _wrong(name: str, expected: str, value: Any) -> ConfigurationError:
     return ConfigurationError(f"{name}: {expected}, not {value!r:.80}".removeprefix(": "))
 
 
-Seconds = Annotated[float, BeforeValidator(seconds)]
-"""A field of settings that takes a duration."""
-Limit = Annotated[float | None, BeforeValidator(limit)]
-"""A field of settings that takes a time limit."""
+Seconds = Annotated[float, Conversion(seconds)]
+"""The type of a field that takes a duration."""
+Pause = Annotated[float, Conversion(pause)]
+"""The type of a field that takes a duration of 0 or more."""
+Limit = Annotated[float | None, Conversion(limit)]
+"""The type of a field that takes a time limit."""

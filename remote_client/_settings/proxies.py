@@ -8,10 +8,9 @@ import re
 from typing import Annotated, Any, NoReturn, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pydantic import PlainValidator
-
 from .._objects.copying import Immutable
 from ..errors import PicklingError
+from .base import Conversion
 
 _PORTS = {"http": 80, "https": 443}
 _SOCKS = ("socks", "socks4", "socks4a", "socks5", "socks5h")
@@ -118,7 +117,8 @@ def _refuse_pickling() -> NoReturn:
     )
 
 
-def _checked(value: Any) -> str | None:
+def proxy_setting(value: Any) -> str | None:
+    """Return `"env"`, a proxy or None of what users give. Raises ValueError for anything else."""
     if value is None or value == "env" or isinstance(value, Proxy):
         return value  # type: ignore[no-any-return]
     if isinstance(value, str):
@@ -126,5 +126,5 @@ def _checked(value: Any) -> str | None:
     raise ValueError(f'must be "env" or the URL of a proxy, not {type(value).__name__}')
 
 
-ProxySetting = Annotated[str | None, PlainValidator(_checked)]
+ProxySetting = Annotated[str | None, Conversion(proxy_setting)]
 """`"env"`, a `Proxy` (given as text), or None for no proxy."""

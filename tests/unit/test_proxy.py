@@ -7,15 +7,18 @@ import copy
 import pickle
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from remote_client import ConnectionInfo, RemoteClient, RemoteModelFinder
 from remote_client._client.configuration import remote_finders
+from remote_client._client.shared_connections import shared_connections
 from remote_client._settings.proxies import Proxy
 from remote_client._transport.engine import choose_engine
 from remote_client._transport.engines.grpcio_channel import _options as channel_options
@@ -108,7 +111,7 @@ def test_socks_says_what_is_supported(scheme: str) -> None:
 def test_credentials_are_never_shown() -> None:
     connection = info(proxy=URL)
     client = RemoteClient(connection)
-    shown = [repr(connection), str(connection), str(connection.model_dump()), connection.model_dump_json()]
+    shown = [repr(connection), str(connection), str(asdict(connection)), str(vars(connection))]
     shown += [repr(client), repr(client._finder.servers[0].connection), str(connection.proxy), repr(connection.proxy)]
     for each in shown:
         assert SECRET not in each
@@ -144,12 +147,13 @@ def test_other_proxies_are_pickled(proxy: str | None) -> None:
 
 
 def test_settings_have_a_json_schema() -> None:
-    assert "proxy" in ConnectionInfo.model_json_schema()["properties"]
+    assert "proxy" in TypeAdapter(ConnectionInfo).json_schema()["properties"]
 
 
 def test_handles_of_different_proxies_share_no_connections() -> None:
     first, second = (info(proxy=f"http://{name}:1") for name in ("a", "b"))
-    assert first.model_dump_json() != second.model_dump_json()
+    servers = [shared_connections(connection, "grpc")._server for connection in (first, second, first)]  # type: ignore[attr-defined]
+    assert servers[0] is servers[2] is not servers[1]
 
 
 # -- where it is given ------------------------------------------------------------------------------------------------

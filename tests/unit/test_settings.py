@@ -2,6 +2,7 @@
 
 import pickle
 import subprocess
+from dataclasses import FrozenInstanceError, asdict
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def test_what_a_connection_refuses(values: dict[str, Any], told: str) -> None:
 
 def test_settings_are_frozen() -> None:
     info = ConnectionInfo(hostname="h")
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(FrozenInstanceError):
         info.hostname = "other"  # type: ignore[misc]
     assert info.replace(hostname="other").hostname == "other"
     with pytest.raises(ConfigurationError):
@@ -233,7 +234,7 @@ def test_an_encrypted_key_has_a_password(tmp_path: Path) -> None:
 
 def test_a_keys_password_is_never_shown() -> None:
     info = ConnectionInfo(hostname="h", tls={"key_password": "hunter2"})
-    shown = f"{info!r} {info} {info.model_dump()} {info.model_dump_json()} {FinderConfig(connection=info)!r}"
+    shown = f"{info!r} {info} {asdict(info)} {vars(info.tls)} {FinderConfig(connection=info)!r}"
     assert "hunter2" not in shown
     with pytest.raises(ConfigurationError) as caught:
         ConnectionInfo(hostname="h", tls={"key_password": ["hunter2"]})
