@@ -6,11 +6,12 @@
         model = client.model("foo")
         print(model.run_sample(sample_input={"name": "World"}))
 
-Objects may be used from any thread. The calls of a process run in one thread of its own, which has an event loop. Works
-where a loop is running already, as in a notebook.
+Any thread may use the objects, also where an event loop is running, as in a notebook. One thread per process runs the
+event loop of all calls.
 """
 
 from .. import (
+    AsyncTransport,
     CallOptions,
     ConnectionInfo,
     ConnectionTlsInfo,
@@ -19,7 +20,9 @@ from .. import (
     FinderConfig,
     JobInfo,
     JobStatus,
+    Links,
     ModelInfo,
+    Progress,
     RemoteCallError,
     RemoteClientError,
     RemoteModuleConfig,
@@ -42,6 +45,7 @@ from ._twins import (
 )
 
 __all__ = [
+    "AsyncTransport",
     "CallOptions",
     "ConnectionInfo",
     "ConnectionTlsInfo",
@@ -50,8 +54,10 @@ __all__ = [
     "FinderConfig",
     "JobInfo",
     "JobStatus",
+    "Links",
     "ModelInfo",
     "PredictionJob",
+    "Progress",
     "RemoteCallError",
     "RemoteClient",
     "RemoteClientError",

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from collections.abc import Callable
+from typing import Any, Self
 
 from ._loop_thread import closers, run
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class Blocking:
@@ -18,7 +14,7 @@ class Blocking:
     _twin: Any
 
     @classmethod
-    def _of(cls, twin: Any) -> Any:
+    def _of(cls, twin: Any) -> Self:
         self = cls.__new__(cls)
         self._twin = twin
         return self
@@ -41,21 +37,6 @@ class Blocking:
 
 def _unpickled(kind: type[Blocking], twin: Any) -> Any:
     return kind._of(twin)
-
-
-def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[Any, P], R]:
-    """Return the blocking twin of a coroutine method, with its signature and its documentation."""
-    name = method.__name__
-
-    def twin(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            result: R = run(getattr(self._twin, name), *args, **kwargs)
-        finally:
-            del args, kwargs  # else tracebacks would keep them
-        return result
-
-    functools.update_wrapper(twin, method)
-    return twin
 
 
 class Closable(Blocking):

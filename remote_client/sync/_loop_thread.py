@@ -13,12 +13,13 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from .._concurrency import fork as _fork
 from .._concurrency.at_exit import closers as _closers
 from ..errors import ClosedError, ForkedError, WrongLoopError
 
+P = ParamSpec("P")
 R = TypeVar("R")
 logger = logging.getLogger("remote_client")
 
@@ -304,7 +305,7 @@ def loop_thread() -> LoopThread:
     return thread
 
 
-def run(method: Callable[..., Coroutine[Any, Any, R]], *args: Any, **kwargs: Any) -> R:
+def run(method: Callable[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a coroutine function in the caller's thread, which checks the arguments, and await it in the loop's."""
     thread = loop_thread()
     try:

@@ -11,7 +11,7 @@ from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, get_args, get_origin, overload
 from weakref import WeakValueDictionary
 
-from .._calls.caller import RemoteStream as _RemoteStream
+from .._calls.stream import RemoteStream as _RemoteStream
 from .._client import client as _client
 from .._client import finder as _finder
 from .._client import initializer as _initializer
@@ -19,12 +19,16 @@ from .._client import jobs as _jobs
 from .._client import module as _module
 from .._client.job_polling import OUTAGE
 from .._client.jobs import JobInfo, Progress
+from .._client.model_files import Links
 from .._client.module import UNSET
 from .._client.module_config import RemoteModuleConfig
 from .._objects.exports import exported_from
 from .._objects.late_attribute import LateAttribute
 from .._schema.codec import UnboundCodec
+from .._schema.differences import Difference
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription, TypeName
+from .._schema.runtime_info import ModelInfo, RuntimeInfo
+from .._schema.schema_file import Schema
 from .._settings.callables import off_loop
 from .._settings.durations import Duration
 from .._transport.engines.httpx_library import AsyncTransport
@@ -41,7 +45,7 @@ from ..settings import (
     Protocol,
     check_metadata,
 )
-from ._facade import Blocking, Closable, blocking
+from ._facade import Blocking, Closable
 from ._inputs import collected, threaded
 from ._loop_thread import loop_thread, run
 from ._streams import RemoteStream
@@ -61,6 +65,7 @@ class RemoteModuleBase(Closable):
     is_blocking = True
     """Marks declared modules of the blocking client, whose streams are plain iterables."""
     _module_class: type[_module.RemoteModuleBase]
+    _twin: _module.RemoteModuleBase
 
     def __init__(self, model_config: RemoteModuleConfig) -> None:
         self._adopt(self._module_class(model_config))
@@ -68,8 +73,7 @@ class RemoteModuleBase(Closable):
     @property
     def config(self) -> RemoteModuleConfig:
         """The module's configuration."""
-        config: RemoteModuleConfig = self._twin.config
-        return config
+        return self._twin.config
 
     def with_options(
         self,
@@ -81,9 +85,10 @@ class RemoteModuleBase(Closable):
         output: Output | None = None,
     ) -> Self:
         """Return a cheap copy with other options; see `remote_client.RemoteModuleBase.with_options`."""
-        options = {"timeout": timeout, "total_timeout": total_timeout, "retries": retries, "output": output}
-        copy: Self = type(self)._of(self._twin.with_options(**options, metadata=_metadata(metadata)))
-        return copy
+        twin = self._twin.with_options(
+            timeout=timeout, total_timeout=total_timeout, retries=retries, metadata=_metadata(metadata), output=output
+        )
+        return type(self)._of(twin)
 
     def remote_method_request(self, descriptor: RemoteRPCDescriptor, /, *args: Any, **kwargs: Any) -> Any:
         """Call one remote method; see `remote_client.RemoteModuleBase.remote_method_request`."""
@@ -110,14 +115,20 @@ class RemoteModuleBase(Closable):
 
 
 class _Job(Blocking):
+    _twin: _jobs.PredictionJob | _jobs.TrainingJob[Any]
+
     @property
     def id(self) -> str:
         """The server's id of the job."""
-        found: str = self._twin.id
-        return found
+        return self._twin.id
 
-    status = blocking(_jobs.PredictionJob.status)
-    cancel = blocking(_jobs.PredictionJob.cancel)
+    def status(self) -> JobInfo:
+        """Ask for the status; see `remote_client.PredictionJob.status`."""
+        return run(self._twin.status)
+
+    def cancel(self) -> JobInfo:
+        """Cancel the job; see `remote_client.PredictionJob.cancel`."""
+        return run(self._twin.cancel)
 
     def wait(
         self,
@@ -128,20 +139,25 @@ class _Job(Blocking):
         progress: Progress = False,
     ) -> JobInfo:
         """Wait until the job is done; see `remote_client.PredictionJob.wait`."""
-        info: JobInfo = run(self._twin.wait, timeout, outage, poll=poll, progress=_progress(progress))
-        return info
+        return run(self._twin.wait, timeout, outage, poll=poll, progress=_progress(progress))
 
 
 @exported_from("remote_client.sync")
 class PredictionJob(_Job):
     """A prediction that runs on the server; see `remote_client.PredictionJob`."""
 
-    result = blocking(_jobs.PredictionJob.result)
+    _twin: _jobs.PredictionJob
+
+    def result(self) -> Any:
+        """Return the answer of a completed job; see `remote_client.PredictionJob.result`."""
+        return run(self._twin.result)
 
 
 @exported_from("remote_client.sync")
 class TrainingJob(_Job, Generic[M]):
     """A training; see `remote_client.TrainingJob`."""
+
+    _twin: _jobs.TrainingJob[Any]
 
     @property
     def training_id(self) -> str:
@@ -151,8 +167,7 @@ class TrainingJob(_Job, Generic[M]):
     @property
     def model_name(self) -> str | None:
         """The name of the trained model."""
-        name: str | None = self._twin.model_name
-        return name
+        return self._twin.model_name
 
     def model(
         self,
@@ -170,6 +185,8 @@ class TrainingJob(_Job, Generic[M]):
 class RemoteModelFinder(Closable):
     """Finds models on one or several servers; see `remote_client.RemoteModelFinder`."""
 
+    _twin: _finder.RemoteModelFinder
+
     def __init__(
         self,
         config: FinderConfig | Mapping[str, Any],
@@ -179,25 +196,28 @@ class RemoteModelFinder(Closable):
         transport: AsyncTransport | None = None,
         interceptors: Sequence[ClientInterceptor] = (),
     ) -> None:
-        made = _finder.RemoteModelFinder(
+        twin = _finder.RemoteModelFinder(
             config, instance_name, options=options, transport=transport, interceptors=interceptors
         )
-        self._adopt(made)
+        self._adopt(twin)
 
-    find_model = blocking(_finder.RemoteModelFinder.find_model)
-    discover = blocking(_finder.RemoteModelFinder.discover)
+    def find_model(self, model_path: str) -> RemoteModuleConfig | None:
+        """Return a model's configuration, or None; see `remote_client.RemoteModelFinder.find_model`."""
+        return run(self._twin.find_model, model_path)
+
+    def discover(self, name: str | None = None) -> dict[str, ModelInfo]:
+        """Poll the servers, and return all known models; see `remote_client.RemoteModelFinder.discover`."""
+        return run(self._twin.discover, name)
 
     @property
     def config(self) -> FinderConfig:
         """The finder's configuration."""
-        config: FinderConfig = self._twin.config
-        return config
+        return self._twin.config
 
     @property
     def instance_name(self) -> str:
         """The finder's name in a configuration."""
-        name: str = self._twin.instance_name
-        return name
+        return self._twin.instance_name
 
 
 @exported_from("remote_client.sync")
@@ -205,7 +225,7 @@ class RemoteModelInitializer:
     """Creates modules; see `remote_client.RemoteModelInitializer`."""
 
     def __init__(self, config: Mapping[str, Any] | None = None, instance_name: str = "remote") -> None:
-        self.instance_name = _initializer.RemoteModelInitializer(config, instance_name).instance_name
+        self.instance_name: str = _initializer.RemoteModelInitializer(config, instance_name).instance_name
 
     def init(self, model_config: RemoteModuleConfig) -> RemoteModuleBase | None:
         """Return a model's module, which owns its connection, or None for a configuration of another kind. No I/O."""
@@ -224,6 +244,8 @@ class RemoteClient(Closable):
 
     Any thread may use it. Close it with `with` or `close()`. Callables for `metadata` run in a thread, and may block.
     """
+
+    _twin: _client.RemoteClient
 
     def __init__(
         self,
@@ -286,15 +308,41 @@ class RemoteClient(Closable):
                 instance or the id of one. The methods of a class that was declared for asyncio block, too.
             task: the only task: its class, the class's name, or a method's full RPC name or route.
         """
-        return wrapped(run(self._twin.model, name, declared, task=task))
+        method: Any = self._twin.model  # overloaded: type checkers do not take it as one callable
+        return wrapped(run(method, name, declared, task=task))
 
-    models = blocking(_client.RemoteClient.models)
-    deploy_model = blocking(_client.RemoteClient.deploy_model)
-    undeploy_model = blocking(_client.RemoteClient.undeploy_model)
-    runtime_info = blocking(_client.RemoteClient.runtime_info)
-    describe = blocking(_client.RemoteClient.describe)
-    check_schema = blocking(_client.RemoteClient.check_schema)
-    healthy = blocking(_client.RemoteClient.healthy)
+    def models(self, ids: Iterable[str] | None = None) -> list[ModelInfo]:
+        """List the models of all servers; see `remote_client.RemoteClient.models`."""
+        return run(self._twin.models, ids)
+
+    def deploy_model(
+        self, name: str, files: Mapping[str, bytes] | str | PathLike[str], *, links: Links = None
+    ) -> ModelInfo:
+        """Deploy a model to the first runtime; see `remote_client.RemoteClient.deploy_model`."""
+        try:
+            return run(self._twin.deploy_model, name, files, links=links)
+        finally:
+            del files  # else tracebacks would keep them
+
+    def undeploy_model(self, name: str) -> None:
+        """Remove a model from the first runtime; see `remote_client.RemoteClient.undeploy_model`."""
+        run(self._twin.undeploy_model, name)
+
+    def runtime_info(self) -> RuntimeInfo:
+        """Return the versions of a runtime; see `remote_client.RemoteClient.runtime_info`."""
+        return run(self._twin.runtime_info)
+
+    def describe(self) -> ServiceDescription:
+        """Return all tasks of a runtime and their methods; see `remote_client.RemoteClient.describe`."""
+        return run(self._twin.describe)
+
+    def check_schema(self, schema: str | PathLike[str] | bytes | Schema | None = None) -> list[Difference]:
+        """Compare a schema with a runtime's; see `remote_client.RemoteClient.check_schema`."""
+        return run(self._twin.check_schema, schema)
+
+    def healthy(self) -> bool:
+        """Return whether all servers are healthy; see `remote_client.RemoteClient.healthy`."""
+        return run(self._twin.healthy)
 
     def prediction_job(self, task: str, prediction_id: str) -> PredictionJob:
         """Return the handle of a prediction job; see `remote_client.RemoteClient.prediction_job`."""
