@@ -6,9 +6,7 @@ import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any
 
 from .._objects.copying import Immutable
 from .._objects.exports import exported_from
@@ -16,6 +14,9 @@ from ..errors import SchemaError
 from ..settings import Protocol
 from .codec import Codec, UnpickledCodec
 from .names import short_method_name
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 @dataclass(frozen=True, eq=False)
