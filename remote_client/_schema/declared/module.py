@@ -17,12 +17,12 @@ from ...errors import InputError, InvalidResponseError, SchemaError
 from ...settings import Output, Protocol
 from ..ambiguous_names import matching_tasks, task_choices
 from ..codec import OUTPUT_PATH, AmbiguousCodec, Codec
-from ..foreign_values import fields_given, is_row
+from ..foreign_values import given_fields, is_row
 from ..rpc import RemoteRPCDescriptor, ServiceDescription, TaskDescription
-from ..training_data import FIELD
+from ..training_data import DATA_STREAM
 from ..unbound_methods import unbound_method, unsupported_method
 from .answers import shaper, unwrapped
-from .caikit_modules import is_data_object_class
+from .caikit_types import is_data_object_class
 from .types import UnusableTypeError, adapter, core, fields_of, is_union, item_of, shape, shown_type
 
 SERVER = "the server"
@@ -315,7 +315,7 @@ def plain(value: Any) -> Any:
         # One of caikit's sequences, a message only because protobuf has no unions of lists, is given as the list.
         return told["values"] if list(told) == ["values"] and is_data_object_class(type(value)) else told
     if isinstance(value, BaseModel):
-        return {name: plain(each) for name, each in fields_given(value).items()}
+        return {name: plain(each) for name, each in given_fields(value).items()}
     if isinstance(value, list) or (isinstance(value, tuple) and not is_row(value)):
         return [plain(each) for each in value]
     if isinstance(value, dict):
@@ -371,7 +371,7 @@ def _mismatches(own: Any, served: Any, where: str, seen: set[tuple[Any, Any]], w
         mine, other = fields_of(own), fields_of(served)
         if Any in (own, served) or own is object or isinstance(own, (str, type(None))):
             continue
-        if other is not None and list(other) == [FIELD]:
+        if other is not None and list(other) == [DATA_STREAM]:
             continue  # a training's data, which may be many things
         if mine is None or other is None:
             yield from _mismatch(own, served, where, who)
