@@ -17,7 +17,7 @@ from .._schema.ambiguous_names import matching_tasks
 from .._schema.declared.caikit_modules import is_caikit_module
 from .._schema.differences import Difference
 from .._schema.rpc import ServiceDescription
-from .._schema.runtime_info import ModelInfo, RuntimeInfo, why
+from .._schema.runtime_info import ModelInfo, RuntimeInfo, validation_reason
 from .._schema.schema_file import Schema
 from .._settings.durations import Duration
 from .._text.closest import WORK, closest
@@ -42,7 +42,7 @@ from .finder import RemoteModelFinder
 from .finder_group import FinderGroup
 from .initializer import RemoteModelInitializer
 from .job_servers import FindJobServer, JobServer, lacks, probe_methods
-from .jobs import PredictionJob, TrainingJob, start
+from .jobs import PredictionJob, TrainingJob
 from .model_files import GRPC_LIMIT, Links, check_name, model_files
 from .module import RemoteModuleBase
 from .module_config import declaration_from, module_of
@@ -298,7 +298,7 @@ class RemoteClient(Handle):
         body = await aside(rpc.codec.encode, "", (), {"model_id": name, "model_files": found})
         discovery = self._finder.discovery(first)
         try:
-            answer = await start(first.caller, rpc, body, name)
+            answer = await first.caller.send_once(rpc, body, name)
         finally:  # also if the outcome is unknown
             discovery.invalidate_polls()
         info = ModelInfo(**{key: value for key, value in answer.items() if value is not None})
@@ -317,7 +317,7 @@ class RemoteClient(Handle):
         rpc = await self._finder.runtime_method(first, "UndeployModel")
         discovery = self._finder.discovery(first)
         try:
-            await start(first.caller, rpc, rpc.codec.encode("", (), {"model_id": name}), name)
+            await first.caller.send_once(rpc, rpc.codec.encode("", (), {"model_id": name}), name)
         except NotFoundError:
             discovery.record_undeployed(first, name)
             raise
@@ -362,7 +362,7 @@ class RemoteClient(Handle):
         try:
             return RuntimeInfo(**answer)
         except ValueError as error:
-            told = why(error)
+            told = validation_reason(error)
         raise InvalidResponseError(  # here, without the server's values
             f"GetRuntimeInfo did not answer with versions: {told}", target=server.caller.target
         )

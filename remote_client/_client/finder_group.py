@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from .._concurrency.threads import aside
-from .._schema.differences import Difference, budget_for_two, differences
+from .._schema.comparison import budget_for_two, compare
+from .._schema.differences import Difference
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .._schema.runtime_info import ModelInfo
 from .._schema.schema_file import read_schema
@@ -24,17 +25,19 @@ from ..errors import (
     UnsupportedError,
 )
 from ..settings import Protocol
-from .finder import RemoteModelFinder
-from .introspection import description_of
-from .model_lists import Server, gather
-from .module_config import RemoteModuleConfig, name_of
-from .schema_refusals import asking_only, refuses, with_class
-from .shared_connections import told
-from .silent_servers import Reply, first, for_all, wait
+from .discovery import Discovery
+from .finder import Found, RemoteModelFinder
+from .introspection import parse_schema
+from .model_lists import wait_for_models
+from .module_config import name_of
+from .schema_refusals import asking_only, is_refusal, with_class
+from .servers import Server
+from .shared_connections import current_description
+from .silent_servers import Reply, first_answer, for_all, wait_until
 
 T = TypeVar("T")
 _HEALTH: dict[Protocol, tuple[str, bytes]] = {
-    # what is asked, and what a healthy server answers
+    # the method, and the answer of a healthy server
     "grpc": ("/grpc.health.v1.Health/Check", b"\x08\x01"),  # HealthCheckResponse{status: SERVING}
     "http": ("GET /health", b"OK"),
 }
@@ -51,98 +54,96 @@ class FinderGroup:
         """The servers known so far, in the order they are asked."""
         return [server for finder in self._finders for server in finder.servers]
 
-    def of(self, server: Server) -> RemoteModelFinder:
-        """The finder that a server belongs to."""
-        return next(finder for finder in self._finders if server in finder.servers)
-
-    @property
-    def first(self) -> Server:
-        """The first server.
-
-        Raises:
-            UnsupportedError: no server is known before a model is.
-        """
-        return self.known[0]
-
     @property
     def known(self) -> list[Server]:
-        """All servers, in the order they are asked.
+        """The servers, of which there is one at least.
 
         Raises:
-            UnsupportedError: no server is known before a model is.
+            UnsupportedError: all host names depend on a model's name, and no model was asked for yet.
         """
-        return _some(self.servers)
+        return _not_empty(self.servers)
+
+    def of(self, server: Server) -> RemoteModelFinder:
+        """Return the finder that a server belongs to."""
+        return next(finder for finder in self._finders if server in finder.servers)
+
+    def discovery(self, server: Server) -> Discovery:
+        """Return the discovery that a server belongs to."""
+        return self.of(server).discovery
 
     async def first_answer(self, ask: Callable[[Server], Awaitable[T]], finder: RemoteModelFinder | None = None) -> T:
-        """Return the first server's answer, or the next one's if the first is unreachable, silent or ailing.
+        """Return the first server's answer, or the next one's if the first is unreachable, silent or unhealthy.
 
-        A server that refuses to describe itself cannot be asked either.
+        A server that refuses to describe itself counts as unreachable.
 
         Args:
             ask: asks a server.
-            finder: the one whose servers are asked; all without it.
+            finder: the finder whose servers are asked; all by default.
 
         Raises:
             UnsupportedError: no server is known before a model is.
         """
-        known = self.known if finder is None else _some(finder.servers)
-        servers = sorted(known, key=lambda each: each.is_ailing)
+        known = self.known if finder is None else _not_empty(finder.servers)
+        servers = sorted(known, key=lambda server: server.is_unhealthy)
         unreachable = (UnavailableError, DeadlineExceededError, SchemaUnavailableError)
-        answer, errors = await first([partial(ask, each) for each in servers], stagger=True, failures=unreachable)
+        questions = [partial(ask, server) for server in servers]
+        answer, errors = await first_answer(questions, stagger=True, failures=unreachable)
         if answer is None:
             raise errors[0]
         return answer
 
-    async def locate(
-        self, model_path: str, declaration: Declaration | None = None
-    ) -> tuple[Server, RemoteModuleConfig, ServiceDescription] | None:
-        """See `RemoteModelFinder.locate`. One that cannot be asked does not keep the others from being asked.
+    async def locate(self, model_path: str, declaration: Declaration | None = None) -> Found | None:
+        """Find a model as `RemoteModelFinder.locate` does. A finder that fails does not keep the others from answering.
 
         Args:
             model_path: the model's name.
-            declaration: of the class that was given for it. What it tells of its servers is not asked; which of several
-                has the model is, as far as they tell.
+            declaration: of the class that was given for the model. Servers are not asked for what it declares, only for
+                which of them has the model, as far as they answer.
         """
         finder, *others = self._finders
-        if declaration is not None and not others and finder.has_one_server and not finder.was_told(declaration):
+        if declaration is not None and not others and finder.can_trust(declaration):
             found = await finder.trust(model_path, declaration)
             if found is not None:
                 return found
-        found, errors = await first([partial(each.locate, model_path) for each in self._finders], stagger=True)
-        # Of several servers that do not tell, the first one's error is raised: it may just be away.
-        silent = [*errors, *(each.error for each in self.servers if each.error is not None)] if errors else []
-        if found is None and declaration is not None and any(map(refuses, silent)):
+        found, errors = await first_answer([partial(each.locate, model_path) for each in self._finders], stagger=True)
+        # If several servers refuse, the first one's error is raised: it may just be unreachable.
+        failures = [*errors, *(server.error for server in self.servers if server.error is not None)] if errors else []
+        if found is None and declaration is not None and any(map(is_refusal, failures)):
             trusting = [partial(each.trust, model_path, declaration, refused=True) for each in self._finders]
-            found, _ = await first(trusting, stagger=True)
+            found, _ = await first_answer(trusting, stagger=True)
         if found is None and len(errors) == len(self._finders):
             with with_class(declaration, finder.config.protocol):
                 raise errors[0]
         return found
 
+    async def balancer_for(self, name: str, first: Server) -> Balancer[ConnectionManager] | None:
+        """See `RemoteModelFinder.balancer_for`."""
+        return await self.of(first).balancer_for(name, first)
+
     async def discover(self, names: Collection[str] = ()) -> dict[str, ModelInfo]:
-        """See `RemoteModelFinder.discover`. With names it waits only for the servers that may have these."""
-        polls = [finder.poll() for finder in self._finders]
-        await gather(polls, names)
+        """Poll as `RemoteModelFinder.discover` does; with names, wait only for the servers that may list these."""
+        polls = [finder.discovery.poll() for finder in self._finders]
+        await wait_for_models(polls, names)
         models: dict[str, ModelInfo] = {}
         for finder, poll in zip(self._finders, polls, strict=True):
-            models = finder.known(poll) | models
+            models = finder.discovery.known_models(poll) | models
         return models
 
     async def healthy(self) -> bool:
         """See `RemoteClient.healthy`."""
-        servers, ailing = self.servers, [each.is_ailing for each in self.servers]
+        servers, unhealthy = self.servers, [server.is_unhealthy for server in self.servers]
         begun = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._serves(each)) for each in servers]
+            tasks = [group.create_task(self._serves(server)) for server in servers]
 
-            def until() -> float:
-                said = [_said(*each) for each in zip(tasks, ailing, strict=True)]
-                return begun if Reply.NO in said else begun + for_all(said)
+            def deadline() -> float:
+                replies = [_reply(*pair) for pair in zip(tasks, unhealthy, strict=True)]
+                return begun if Reply.NO in replies else begun + for_all(replies)
 
-            await wait(tasks, until)
-            answers = [each.result() if each.done() else False for each in tasks]
-            for each in tasks:
-                each.cancel()
+            await wait_until(tasks, deadline)
+            answers = [task.result() if task.done() else False for task in tasks]
+            for task in tasks:
+                task.cancel()
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
@@ -154,48 +155,44 @@ class FinderGroup:
         try:
             return await server.caller.send(method, b"") == serving
         except (UnavailableError, DeadlineExceededError) as error:
-            # A server of another protocol is not one that is down; neither is one that refuses this question.
+            # NOT_HERE: a server that speaks another protocol, or does not know the method, is not down.
             return error if error.pushback == NOT_HERE else False
         except Exception as error:
             return error
 
-    async def servers_of(self, name: str, first: Server) -> Balancer[ConnectionManager] | None:
-        """See `RemoteModelFinder.servers_of`."""
-        return await self.of(first).servers_of(name, first)
-
     async def description(self) -> ServiceDescription:
-        """What the first server offers that can be asked, or a schema on file tells."""
+        """Return the description in the schema on file, or of the first server that answers."""
         schema = self._finders[0].schema
-        return await (self.first_answer(self.describe) if schema is None else description_of(schema))
+        return await (self.first_answer(self.describe) if schema is None else parse_schema(schema))
 
     async def check_schema(self, given: Any) -> list[Difference]:
-        """See `RemoteClient.check_schema`. Of several finders it is the first one that has a schema, if any has."""
-        finder = next((each for each in self._finders if each.schema is not None), self._finders[0])
-        schema = finder.schema
-        if given is not None:  # aside: protoc may have to compile it
-            schema = await aside(read_schema, given, finder.config.protocol)
+        """See `RemoteClient.check_schema`. It asks the servers of the first finder with a schema, else of the first."""
+        finder = next((finder for finder in self._finders if finder.schema is not None), self._finders[0])
+        protocol, schema = finder.config.protocol, finder.schema
+        if given is not None:
+            schema = await aside(read_schema, given, protocol)  # in a thread: protoc may compile it
         if schema is None:
             raise ConfigurationError("schema: there is none; give one to check_schema(), or to the client")
-        old = await description_of(schema)
+        old = await parse_schema(schema)
         with asking_only():
-            new = await self.first_answer(lambda server: told(server.caller, finder.config.protocol), finder)
+            new = await self.first_answer(lambda server: current_description(server.caller, protocol), finder)
         budget = budget_for_two()
         try:
-            return await aside(differences, old, new, budget, (name_of(schema), "the server's schema"))
+            return await aside(compare, old, new, budget, (name_of(schema), "the server's schema"))
         finally:
             budget.cancel()
 
     async def describe(self, server: Server) -> ServiceDescription:
-        """See `RemoteModelFinder.describe`."""
-        return await self.of(server).describe(server)
+        """See `Discovery.describe`."""
+        return await self.discovery(server).describe(server)
 
-    async def management(self, server: Server, method: str) -> RemoteRPCDescriptor:
-        """See `RemoteModelFinder.management`."""
-        return await self.of(server).management(server, method)
+    async def runtime_method(self, server: Server, method: str) -> RemoteRPCDescriptor:
+        """See `Discovery.runtime_method`."""
+        return await self.discovery(server).runtime_method(server, method)
 
     async def call(self, server: Server, method: str, **kwargs: Any) -> dict[str, Any]:
-        """See `RemoteModelFinder.call`."""
-        return await self.of(server).call(server, method, **kwargs)
+        """See `Discovery.call`."""
+        return await self.discovery(server).call(server, method, **kwargs)
 
     async def aclose(self) -> None:
         """Close all connections, for good."""
@@ -203,13 +200,13 @@ class FinderGroup:
             await finder.aclose()
 
 
-def _some(servers: list[Server]) -> list[Server]:
+def _not_empty(servers: list[Server]) -> list[Server]:
     if not servers:
         raise UnsupportedError("the host name depends on the model's name: no server is known before a model is")
     return servers
 
 
-def _said(task: asyncio.Task[bool | Exception], ailing: bool) -> Reply:
+def _reply(task: asyncio.Task[bool | Exception], unhealthy: bool) -> Reply:
     if not task.done():
-        return Reply.AILING if ailing else Reply.NOTHING
+        return Reply.UNHEALTHY if unhealthy else Reply.PENDING
     return Reply.YES if task.result() is True else Reply.NO

@@ -123,7 +123,7 @@ def _with_time_left(caller: Caller, budget: Budget) -> Caller:
     """Return the caller with the budget's remaining time as its timeout."""
     left = budget.remaining
     if left <= 0:
-        raise budget.late()
+        raise budget.timeout_error()
     limit = None if left == math.inf else left
     return caller.replace(timeout=limit, total_timeout=limit)
 
@@ -296,7 +296,7 @@ class _Build:
         try:
             await asyncio.wait((arrived,), timeout=None if budget.remaining == math.inf else budget.remaining)
             if not arrived.done():
-                raise budget.late()
+                raise budget.timeout_error()
             failure = arrived.exception()
             if failure is not None:
                 raise _copy(failure)
@@ -337,7 +337,7 @@ async def _reflect(caller: Caller, path: str, budget: Budget) -> ReflectionReade
             answers = await _with_time_left(caller, budget).exchange(path, requests, budget.left("bytes"))
         except RemoteCallError as error:
             if isinstance(error, DeadlineExceededError) and reader.services:
-                raise budget.late() from error
+                raise budget.timeout_error() from error
             raise_refusal(error, path, f"{caller.target} does not describe itself")
         # Megabytes of descriptors, and tens of thousands of names, would hold up the loop.
         requests, asked = await _threads.aside(_feed, reader, answers), len(requests)

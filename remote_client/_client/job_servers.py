@@ -7,8 +7,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from .._calls.caller import Caller, RemoteStream, frames
-from .._schema.arguments import needed
+from .._calls.caller import Caller
+from .._calls.inputs import request_messages
+from .._calls.stream import RemoteStream
+from .._schema.arguments import required_parameters
 from .._schema.rpc import JobMethods, RemoteRPCDescriptor
 from ..errors import InternalError, InvalidArgumentError, NotFoundError
 
@@ -92,11 +94,12 @@ def _form(rpc: RemoteRPCDescriptor) -> tuple[bool, bool]:
 
 def _misses(rpc: RemoteRPCDescriptor, other: RemoteRPCDescriptor, name: str) -> bool:
     """Whether a method lacks an input when it is called with an incomplete request of another one."""
-    return rpc.codec.incomplete(name) is not None or bool(needed(rpc.signature) - other.signature.parameters.keys())
+    missing = required_parameters(rpc.signature) - other.signature.parameters.keys()
+    return rpc.codec.incomplete(name) is not None or bool(missing)
 
 
 async def _is_loaded(caller: Caller, rpc: RemoteRPCDescriptor, request: bytes) -> bool:
-    body: bytes | AsyncIterator[bytes] = frames(rpc, request, {}) if rpc.input_streaming else request
+    body: bytes | AsyncIterator[bytes] = request_messages(rpc, request, {}) if rpc.input_streaming else request
     try:
         if rpc.output_streaming:
             stream: RemoteStream[Any] = RemoteStream(caller, rpc, body)

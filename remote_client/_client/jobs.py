@@ -15,15 +15,14 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from .._calls.caller import Caller
+from .._objects.exports import exported_from
 from .._schema.rpc import JobMethods, RemoteRPCDescriptor
-from .._schema.runtime_info import why
+from .._schema.runtime_info import validation_reason
 from .._settings.durations import REACH, Duration, seconds
-from .._text.cleaning import clean, clean_lines, type_name
+from .._text.cleaning import clean, clean_lines
 from .._text.redaction import forgetful
 from .._text.tables import table
 from ..errors import (
-    ClosedError,
     ConfigurationError,
     DeadlineExceededError,
     InputError,
@@ -39,7 +38,7 @@ from ..errors import (
 from ..settings import ONCE
 from .job_polling import OUTAGE, JobPoller, PollSchedule, is_transient
 from .job_servers import FindJobServer, FindJobServers, JobServer
-from .silent_servers import first, for_any
+from .silent_servers import first_answer, for_any
 
 M = TypeVar("M")
 """The class of a trained model's module."""
@@ -50,6 +49,7 @@ SERVED_WITHIN = 60.0
 Progress = bool | Callable[["JobInfo"], Any]
 
 
+@exported_from("remote_client")
 class JobStatus(enum.StrEnum):
     """Where a job is (caikit 0.29, `caikit.interfaces.common.data_model.runtime.JobStatus`)."""
 
@@ -65,6 +65,7 @@ class JobStatus(enum.StrEnum):
         return self in (JobStatus.COMPLETED, JobStatus.CANCELED, JobStatus.ERRORED)
 
 
+@exported_from("remote_client")
 class JobInfo(BaseModel):
     """What the server says about a job.
 
@@ -208,7 +209,7 @@ class _Job:
         try:
             return JobInfo.model_validate(answer)
         except ValidationError as error:
-            told = why(error)
+            told = validation_reason(error)
         raise InvalidResponseError(f"the answer is no job's status: {told}")  # here, without the server's values
 
     async def _call(self, which: _Which, **options: Any) -> Any:
@@ -235,7 +236,7 @@ class _Job:
             return home
 
         looks = [partial(look, *each) for each in homes.items()]
-        found, errors = await first(looks, for_any, failures=(RemoteCallError, SchemaError, InputError))
+        found, errors = await first_answer(looks, for_any, failures=(RemoteCallError, SchemaError, InputError))
         for error in errors:
             error.with_traceback(None)  # which leads here, and so to itself
         if found is None:
@@ -277,6 +278,7 @@ class _Job:
         return table(type(self).__name__, [("id", self.id)])
 
 
+@exported_from("remote_client")
 class PredictionJob(_Job):
     """A prediction that the server makes on its own; `start_<task>_job` starts one.
 
@@ -293,6 +295,7 @@ class PredictionJob(_Job):
         return await self._call(_result_of)
 
 
+@exported_from("remote_client")
 class TrainingJob(_Job, Generic[M]):
     """A training; `train` starts one.
 
@@ -410,36 +413,6 @@ def _outage(given: Duration | None, timeout: Duration | None) -> float:
     outage = REACH if given is None else seconds(given, "outage")
     has_end = timeout is not None and seconds(timeout, "timeout") < REACH
     return math.inf if outage == REACH or (has_end and outage == OUTAGE) else outage
-
-
-async def start(caller: Caller, rpc: RemoteRPCDescriptor, body: bytes, model_name: str | None = None) -> dict[str, Any]:
-    """Send what must be sent once: a job's or a training's start, a model to deploy.
-
-    Raises:
-        OutcomeUnknownError: it was lost on the way, and may have been done.
-    """
-    try:
-        data = await caller.send(rpc.path, body, idempotent=False)
-        answer = caller.replace(output="dict").decode(rpc, data)
-        if not isinstance(answer, dict):
-            raise InvalidResponseError(f"the answer is no object, but a {type_name(answer)}")
-    except (RemoteCallError, ClosedError) as error:
-        if isinstance(error, RemoteCallError) and error.outcome_known:
-            raise
-        raise _unknown(caller, rpc, error, model_name) from error
-    return answer
-
-
-def _unknown(caller: Caller, rpc: RemoteRPCDescriptor, error: Exception, model_name: str | None) -> OutcomeUnknownError:
-    hint = f", for the model {model_name!r}" if model_name else ""
-    unknown = OutcomeUnknownError(
-        f"{rpc.rpc_name} was sent once, and nobody knows whether the server did it{hint}: {error}",
-        method=rpc.path.removeprefix("/"),
-        target=caller.target,
-        model=caller.model,
-    )
-    unknown.model_name = model_name
-    return unknown
 
 
 @contextlib.contextmanager

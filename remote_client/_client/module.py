@@ -12,10 +12,13 @@ from functools import partial
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-from .._calls.caller import Caller, RemoteStream, frames
+from .._calls.caller import Caller
+from .._calls.inputs import request_messages
+from .._calls.stream import RemoteStream
 from .._concurrency.iterators import END, source_of
 from .._concurrency.threads import aside
 from .._objects.copying import Handle
+from .._objects.exports import exported_from
 from .._objects.late_attribute import LateAttribute
 from .._schema.codec import AmbiguousCodec, UnboundCodec
 from .._schema.declared.caikit_modules import is_caikit_module
@@ -37,17 +40,16 @@ from ..errors import (
     SchemaError,
     UnsupportedError,
 )
-from ..settings import CallOptions, MetadataSource, Output, RetryPolicy, check_protocol
+from ..settings import CallOptions, MetadataSource, Output, check_protocol
 from . import jobs
-from .introspection import description_of
+from .introspection import parse_schema
 from .job_servers import FindJobServer, JobServer, can_probe, lacks, probe_methods
 from .jobs import PredictionJob, TrainingJob
 from .module_config import RemoteModuleConfig, name_of
 from .schema_refusals import with_class
-from .shared_connections import described
-from .shared_connections import forget as forget_description
+from .shared_connections import forget_description, server_description
 from .single_flight import SingleFlight
-from .stale_schemas import outdated, redeployed
+from .stale_schemas import outdated_schema_hint, redeployment_hint
 from .started_trainings import StartedTrainings
 from .training import choose, doc_of, is_named, signature_of
 
@@ -55,6 +57,7 @@ UNSET = object()
 _STREAMED_INPUT = re.compile(r"run_(\w+_)?(stream_in|bidi_stream)")
 
 
+@exported_from("remote_client")
 class RemoteModuleBase(Handle):
     """A model on a server. Subclasses, made by `construct_remote_module_class`, have its methods.
 
@@ -148,7 +151,7 @@ class RemoteModuleBase(Handle):
         if total_timeout is not UNSET:
             changes["total_timeout"] = total_timeout
         if retries is not None:
-            changes["retry"] = RetryPolicy(**{**dict(self._caller.options.retry), "retries": retries})
+            changes["retry"] = self._caller.options.retry.replace(retries=retries)
         if metadata is not None:
             changes["metadata"] = (*self._caller.options.metadata, metadata)
         if output is not None:
@@ -191,7 +194,7 @@ class RemoteModuleBase(Handle):
         codec = descriptor.codec
         if descriptor.input_streaming:
             constants, streams = codec.split(args, kwargs)
-            return frames(descriptor, constants, streams)
+            return request_messages(descriptor, constants, streams)
         return codec.encode(self._config.model_path, args, kwargs)
 
     async def _bound(self, rpc: RemoteRPCDescriptor) -> RemoteRPCDescriptor:
@@ -232,7 +235,7 @@ class RemoteModuleBase(Handle):
     @forgetful
     async def _start(self, descriptor: RemoteRPCDescriptor, body: Any, job: JobMethods) -> PredictionJob:
         caller = self._caller.pinned()
-        answer = await jobs.start(caller, descriptor, body)
+        answer = await caller.send_once(descriptor, body)
         return PredictionJob(jobs.job_of(answer, job.key, descriptor), _Started(self, caller, descriptor))
 
     @forgetful
@@ -251,7 +254,7 @@ class RemoteModuleBase(Handle):
         self, training: RemoteRPCDescriptor, model_name: str, body: bytes, home: JobServer
     ) -> TrainingJob[RemoteModuleBase]:
         try:
-            answer = await jobs.start(home.caller, training, body, model_name)
+            answer = await home.caller.send_once(training, body, model_name)
         except OutcomeUnknownError:
             self._trainings.add(model_name, partial(lacks, home, model_name))
             raise
@@ -362,8 +365,8 @@ class _Binding:
         """Note that the server's interface is another if an error suggests it, and return what to tell of that."""
         schema = self._config.schema
         if schema is not None:
-            return outdated(error, name_of(schema))
-        hint = redeployed(error)
+            return outdated_schema_hint(error, name_of(schema))
+        hint = redeployment_hint(error)
         if hint and self._changed is not None:
             self._changed()
         return hint
@@ -379,9 +382,9 @@ class _Binding:
             config.schema = await aside(schema_for, config.declaration, config.protocol)
         if config.schema is None:
             with with_class(config.declaration, config.protocol):
-                description = await described(caller.for_model(None).replace(output="dict"), config.protocol)
+                description = await server_description(caller.for_model(None).replace(output="dict"), config.protocol)
         else:
-            description = await description_of(config.schema)
+            description = await parse_schema(config.schema)
         config.trainings = list(description.trainings.values())
         if config.declaration is None:
             config.bind_learned(description)
@@ -394,6 +397,7 @@ class _NoStreamedInputError(UnsupportedError, AttributeError):
     """Both, so that `hasattr` is False: an OpenAPI document does not tell which streamed inputs a task has."""
 
 
+@exported_from("remote_client")
 def construct_remote_module_class(model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
     """A class with the methods of the model's tasks, `run_<task>`; of a single task they have their short names too.
 
@@ -420,7 +424,7 @@ def _module_class(model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
     bases: tuple[type, ...] = (RemoteModuleBase,)
     if declared is not None and not is_caikit_module(declared) and not getattr(declared, "is_blocking", False):
         bases = (declared,) if issubclass(declared, RemoteModuleBase) else (declared, RemoteModuleBase)
-    return type(name, bases, {"__module__": __name__, "_rpcs": rpcs, **space})
+    return type(name, bases, {"__module__": RemoteModuleBase.__module__, "_rpcs": rpcs, **space})
 
 
 def _doc_of_class(config: RemoteModuleConfig, rpcs: Iterable[RemoteRPCDescriptor]) -> str:

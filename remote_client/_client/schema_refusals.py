@@ -86,7 +86,7 @@ def raise_refusal(error: RemoteCallError, path: str, told: str) -> NoReturn:
     raise _refusal(error, f"{told}: {clean(str(error), _QUOTED)}") from error
 
 
-def refuses(error: Exception) -> bool:
+def is_refusal(error: Exception) -> bool:
     """Whether a server, or a gateway before it, was asked about itself and does not tell: it may take other calls."""
     if isinstance(error, (SchemaUnavailableError, UnsupportedError)):
         return True

@@ -1,4 +1,4 @@
-"""What unpickled handles of a process share: connections, one set for each event loop, and servers' descriptions."""
+"""What the unpickled handles of a process share: connections, one set per event loop, and descriptions of servers."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ from .._transport.engine import open_connections
 from .._transport.manager import ConnectionManager
 from ..errors import ClosedError, PicklingError, RemoteCallError
 from ..settings import ConnectionInfo, MetadataSource, Protocol
-from .introspection import read_schema
+from .introspection import introspect
 from .single_flight import SingleFlight
-from .stale_schemas import redeployed
+from .stale_schemas import redeployment_hint
 
 
 class _Server:
-    """A server, as all handles that were unpickled with equal settings share it."""
+    """A server that all handles with equal settings share."""
 
     def __init__(self, connection: ConnectionInfo, protocol: Protocol, interceptors: tuple[Any, ...]) -> None:
         self.settings = (connection, protocol, interceptors)
         self.handles: WeakSet[SharedConnections] = WeakSet()
         self.descriptions: dict[tuple[MetadataSource, ...], ServiceDescription] = {}
-        """By whom they were told, as a server may tell others something else."""
-        self.flights: dict[asyncio.AbstractEventLoop, SingleFlight] = {}
+        """By the sources of the metadata: a server may show other users another interface."""
+        self.single_flights: dict[asyncio.AbstractEventLoop, SingleFlight] = {}
         self.managers: dict[asyncio.AbstractEventLoop, ConnectionManager] = {}
 
     def manager(self) -> ConnectionManager:
-        """The connections of the running loop."""
+        """Return the connections of the running loop."""
         loop = asyncio.get_running_loop()
         found = self.managers.get(loop)
         if found is None:
             self._forget_ended_loops()
             connection, protocol, interceptors = self.settings
             found = self.managers[loop] = open_connections(connection, protocol, None, interceptors)
-            self.flights[loop] = SingleFlight()
-            if loop in closers:  # a process's pool gives it handle after handle: kept until it ends
+            self.single_flights[loop] = SingleFlight()
+            if loop in closers:  # a pool's worker gets handle after handle: connections stay until the process ends
                 _kept.add(self)
                 closers[loop].add(found)
         return found
 
     def _forget_ended_loops(self) -> None:
-        for loop in list(self.managers):  # at once: other threads have loops, too
+        for loop in list(self.managers):  # a copy: other threads add their loops
             if loop.is_closed():
                 self.managers.pop(loop, None)
-                self.flights.pop(loop, None)
+                self.single_flights.pop(loop, None)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
         loop = asyncio.get_running_loop()
-        manager, flights = self.managers.pop(loop, None), self.flights.pop(loop, None)
-        if manager is not None and flights is not None:
+        manager, single_flight = self.managers.pop(loop, None), self.single_flights.pop(loop, None)
+        if manager is not None and single_flight is not None:
             _kept.discard(self)
-            await flights.aclose()
+            await single_flight.aclose()
             await manager.aclose()
 
 
@@ -69,10 +69,10 @@ _kept: set[_Server] = set()
 
 
 class SharedConnections(Immutable):
-    """The connections of an unpickled handle, made at its first call in that call's loop. See `ConnectionManager`.
+    """The connections of an unpickled handle, opened by its first call in that call's loop; see `ConnectionManager`.
 
-    All handles of equal settings share them. They are closed when the last one is closed or gone; those of the blocking
-    client with the process.
+    All handles with equal settings share them. The last handle that is closed or dropped closes them; those of the
+    blocking client stay until the process ends.
     """
 
     def __init__(self, server: _Server) -> None:
@@ -90,26 +90,26 @@ class SharedConnections(Immutable):
 
     @property
     def opened(self) -> int:
-        """How many connections were made so far, in all loops."""
+        """The number of connections opened so far, in all loops."""
         return sum(each.opened for each in self._server.managers.values())
 
     async def describe(self, caller: Caller, protocol: Protocol) -> ServiceDescription:
-        """The server's description, read at most once for all handles with the same sources of metadata."""
+        """Return the server's description, read at most once for all handles with the same sources of metadata."""
         server, sources = self._server, caller.options.metadata
         self.check()
         if not all(callable(each) and type(each).__hash__ for each in sources):
-            return await read_schema(caller, protocol)
+            return await introspect(caller, protocol)
         if sources not in server.descriptions:
-            flights = server.flights[asyncio.get_running_loop()]
-            server.descriptions[sources] = await flights.join(sources, partial(read_schema, caller, protocol))
+            single_flight = server.single_flights[asyncio.get_running_loop()]
+            server.descriptions[sources] = await single_flight.join(sources, partial(introspect, caller, protocol))
         return server.descriptions[sources]
 
     def forget(self) -> None:
-        """Read the description anew when it is next needed."""
+        """Drop the descriptions, so that they are read again when needed."""
         self._server.descriptions.clear()
 
     async def aclose(self) -> None:
-        """Close the connections, unless another handle may use them. Idempotent."""
+        """Close the connections unless another handle shares them. Idempotent."""
         self._closed = True
         self._server.handles.discard(self)
         if not self._server.handles:
@@ -122,31 +122,31 @@ class SharedConnections(Immutable):
 def shared_connections(
     connection: ConnectionInfo, protocol: Protocol, interceptors: Sequence[Any] = ()
 ) -> ConnectionManager:
-    """The connections of a handle that was unpickled."""
-    key = (connection.model_dump_json(), protocol, *map(id, interceptors))
+    """Return the connections of an unpickled handle."""
+    key = (connection, protocol, *map(id, interceptors))
     server = _servers.get(key) or _servers.setdefault(key, _Server(connection, protocol, tuple(interceptors)))
     made: Any = SharedConnections(server)
     return made  # type: ignore[no-any-return]
 
 
 @forgetful
-async def described(caller: Caller, protocol: Protocol) -> ServiceDescription:
-    """The description of a caller's server. See `read_schema`."""
+async def server_description(caller: Caller, protocol: Protocol) -> ServiceDescription:
+    """Return the description of a caller's server, which may be shared; see `introspect`."""
     connections: Any = caller.connections
-    caller = Caller(**caller.fields())  # one that does not take an older reflection for another interface
+    caller = Caller(**caller.fields())  # without `changed`, which takes UNIMPLEMENTED for a redeployment
     if isinstance(connections, SharedConnections):
         return await connections.describe(caller, protocol)
-    return await read_schema(caller, protocol)
+    return await introspect(caller, protocol)
 
 
 @forgetful
-async def told(caller: Caller, protocol: Protocol) -> ServiceDescription:
-    """What a caller's server tells now, whatever is known of it. See `read_schema`."""
-    return await read_schema(Caller(**caller.fields()), protocol)
+async def current_description(caller: Caller, protocol: Protocol) -> ServiceDescription:
+    """Return the description that a caller's server gives now, even if one is known; see `introspect`."""
+    return await introspect(Caller(**caller.fields()), protocol)
 
 
-def forget(connections: ConnectionManager) -> None:
-    """Have the server's description read anew, as it is another by now."""
+def forget_description(connections: ConnectionManager) -> None:
+    """Have a shared description read again, as the server has another interface by now."""
     if isinstance(connections, SharedConnections):
         connections.forget()
 
@@ -169,9 +169,9 @@ def _caller(fields: dict[str, Any]) -> Caller:
 
 
 def _forget_if_redeployed(connections: ConnectionManager, error: RemoteCallError) -> str:
-    hint = redeployed(error)
+    hint = redeployment_hint(error)
     if hint:
-        forget(connections)
+        forget_description(connections)
     return hint
 
 

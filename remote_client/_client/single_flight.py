@@ -1,4 +1,4 @@
-"""One task for any number of callers that want the same thing at the same time."""
+"""One task for all callers that want the same thing at the same time."""
 
 from __future__ import annotations
 
@@ -10,20 +10,17 @@ from typing import Any, TypeVar
 from ..errors import ClosedError
 
 T = TypeVar("T")
-
-
 LINGER = 1.0
-"""Seconds that a task goes on after its last waiter left: the next one may be about to come."""
+"""Seconds that a task goes on after its last waiter was cancelled: another caller may want it soon."""
 
 
 class _SharedTask:
-    """A task under way.
+    """A task with its waiters.
 
     Attributes:
-        task: the task.
-        waiting: how many wait for it.
-        is_kept: whether it goes on without waiters.
-        end: ends it, as it has none.
+        waiting: the number of waiters.
+        is_kept: whether the task goes on without waiters.
+        end: the timer that cancels it, while it has none.
     """
 
     def __init__(self, task: asyncio.Task[Any]) -> None:
@@ -34,76 +31,76 @@ class _SharedTask:
 
 
 class SingleFlight:
-    """The tasks under way, by what they are for. A waiter that is cancelled does not end the others' task."""
+    """The running tasks by key. A cancelled waiter does not cancel the task of the others."""
 
     def __init__(self) -> None:
-        self._flights: dict[Hashable, _SharedTask] = {}
+        self._shared: dict[Hashable, _SharedTask] = {}
         self._ending: set[asyncio.Task[Any]] = set()
-        """Tasks that were forgotten, until they are over."""
+        """Abandoned tasks that were cancelled and have not ended yet."""
         self._closed = False
 
     async def join(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Wait for the task of a key, started if there is none. It ends soon after its last waiter was cancelled.
+        """Return the result of a key's task, started if none runs. It is cancelled soon after its last waiter.
 
         Raises:
-            ClosedError: `aclose` ended it.
+            ClosedError: `aclose` cancelled it.
         """
-        flight = self._flight(key, start)
-        flight.waiting += 1
-        if flight.end is not None:
-            flight.end.cancel()
+        shared = self._find_or_start(key, start)
+        shared.waiting += 1
+        if shared.end is not None:
+            shared.end.cancel()
         try:
-            await asyncio.wait((flight.task,))
+            await asyncio.wait((shared.task,))
         finally:
-            flight.waiting -= 1
-            if not (flight.waiting or flight.is_kept or flight.task.done()):
-                flight.end = asyncio.get_running_loop().call_later(LINGER, self._forget, key, flight)
-        if self._closed and flight.task.cancelled():
+            shared.waiting -= 1
+            if not (shared.waiting or shared.is_kept or shared.task.done()):
+                shared.end = asyncio.get_running_loop().call_later(LINGER, self._abandon, key, shared)
+        if self._closed and shared.task.cancelled():
             raise ClosedError("it was closed meanwhile")
-        result: T = flight.task.result()
+        result: T = shared.task.result()
         return result
 
-    def begin(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
-        """Return the task of a key, started if there is none. Nobody has to wait for it: `aclose` ends it."""
-        flight = self._flight(key, start)
-        flight.is_kept = True
-        return flight.task
+    def start(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
+        """Return a key's task, started if none runs. It goes on without waiters until `aclose`."""
+        shared = self._find_or_start(key, start)
+        shared.is_kept = True
+        return shared.task
 
     def find(self, key: Hashable) -> asyncio.Task[Any] | None:
-        """Return the task of a key, if it is under way."""
-        flight = self._flights.get(key)
-        return None if flight is None else flight.task
+        """Return a key's running task, if there is one."""
+        shared = self._shared.get(key)
+        return None if shared is None else shared.task
 
-    def _flight(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, Any]]) -> _SharedTask:
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = self._flights[key] = _SharedTask(asyncio.get_running_loop().create_task(start()))
-            flight.task.add_done_callback(partial(self._land, key))
-        return flight
+    def _find_or_start(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, Any]]) -> _SharedTask:
+        shared = self._shared.get(key)
+        if shared is None:
+            shared = self._shared[key] = _SharedTask(asyncio.get_running_loop().create_task(start()))
+            shared.task.add_done_callback(partial(self._done, key))
+        return shared
 
-    def _forget(self, key: Hashable, flight: _SharedTask) -> None:
-        """End a task that nobody waits for; who wants it now begins anew."""
-        if self._flights.get(key) is flight and not (flight.waiting or flight.is_kept):
-            del self._flights[key]
-            self._ending.add(flight.task)
-            flight.task.cancel()
+    def _abandon(self, key: Hashable, shared: _SharedTask) -> None:
+        """Cancel a task without waiters. The next caller starts a new one."""
+        if self._shared.get(key) is shared and not (shared.waiting or shared.is_kept):
+            del self._shared[key]
+            self._ending.add(shared.task)
+            shared.task.cancel()
 
-    def _land(self, key: Hashable, task: asyncio.Task[Any]) -> None:
+    def _done(self, key: Hashable, task: asyncio.Task[Any]) -> None:
         self._ending.discard(task)
-        flight = self._flights.get(key)
-        if flight is not None and flight.task is task:
-            del self._flights[key]
-            if flight.end is not None:
-                flight.end.cancel()
+        shared = self._shared.get(key)
+        if shared is not None and shared.task is task:
+            del self._shared[key]
+            if shared.end is not None:
+                shared.end.cancel()
         if not task.cancelled():
-            task.exception()  # looked at, even if every waiter was cancelled
+            task.exception()  # else asyncio logs it as never retrieved, if every waiter was cancelled
 
     async def aclose(self) -> None:
-        """Cancel the tasks under way, and wait for their end. Idempotent."""
+        """Cancel the running tasks, and wait for their end. Idempotent."""
         self._closed = True
         loop = asyncio.get_running_loop()
-        tasks = {*self._ending, *(each.task for each in self._flights.values())}
-        tasks = {task for task in tasks if task.get_loop() is loop}  # those of a dead loop are over
+        tasks = {*self._ending, *(shared.task for shared in self._shared.values())}
+        tasks = {task for task in tasks if task.get_loop() is loop}  # tasks of a closed loop never end
         for task in tasks:
             task.cancel()
         if tasks:

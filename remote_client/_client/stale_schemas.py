@@ -1,4 +1,4 @@
-"""What errors of calls tell of the interface that a method was made for: it may be another than the server's. Pure."""
+"""Errors of calls that suggest that the server's interface is not the one a method was made for. Pure."""
 
 from __future__ import annotations
 
@@ -7,45 +7,44 @@ import re
 from .._transport.http_errors import NO_ROUTE
 from ..errors import InvalidArgumentError, InvalidResponseError, NotFoundError, RemoteCallError, UnimplementedError
 
-_ANEW = "if the runtime was deployed anew, its interface is another: get the model anew"
+_GET_ANEW = "if the runtime was redeployed, its interface may have changed: get the model again"
 _GATEWAY = "a gateway may not let the method through"
 _ARGUMENTS = re.compile(r"missing \d+ required|unexpected keyword argument")
-"""Python's words where a model's method is called with other arguments than it has. Other words of INVALID_ARGUMENT are
-the model's own about a value."""
+"""Python's words for a model's method that was called with arguments it does not have. INVALID_ARGUMENT in other words
+is the model's own opinion of a value."""
 _VALIDATION = 422
-"""FastAPI's status for a request that does not have the fields of its types."""
+"""FastAPI's status for a request that lacks fields of its type."""
 
 
-def redeployed(error: RemoteCallError) -> str:
-    """Return what to do where an error suggests that the server has another interface than it told; else nothing."""
+def redeployment_hint(error: RemoteCallError) -> str:
+    """Return what to do if the error suggests that the server was redeployed with another interface, else ""."""
     if isinstance(error, UnimplementedError):
-        return f"{_ANEW}; or {_GATEWAY}"
-    return _ANEW if _is_foreign(error) else ""
+        return f"{_GET_ANEW}; or {_GATEWAY}"
+    return _GET_ANEW if _has_foreign_type(error) else ""
 
 
-def outdated(error: RemoteCallError, schema: str) -> str:
-    """Return what to do where an error suggests that the server has another interface than a schema on file; else
-    nothing.
+def outdated_schema_hint(error: RemoteCallError, schema: str) -> str:
+    """Return what to do if the error suggests that a schema on file is not the server's, else "".
 
     Args:
         error: the error.
         schema: the schema's name.
     """
-    if not (isinstance(error, UnimplementedError) or _is_foreign(error) or _is_misfit(error)):
+    if not (isinstance(error, UnimplementedError) or _has_foreign_type(error) or _is_unknown_method(error)):
         return ""
-    # Names of schemas that are no files have blanks.
+    # The name of a schema that is no file has a blank.
     command = "client.check_schema(model.config.schema)" if " " in schema else f"remote-client schema --check {schema}"
-    told = f"the method is that of {schema}: `{command}` compares it with the server"
-    return f"{told}; or {_GATEWAY}" if isinstance(error, UnimplementedError) else told
+    hint = f"the method is that of {schema}: `{command}` compares it with the server"
+    return f"{hint}; or {_GATEWAY}" if isinstance(error, UnimplementedError) else hint
 
 
-def _is_foreign(error: RemoteCallError) -> bool:
-    """Whether an answer does not have the method's type. With an HTTP status it is no answer of a runtime at all."""
+def _has_foreign_type(error: RemoteCallError) -> bool:
+    """Return whether the answer is not of the method's type. One with an HTTP status is not a runtime's at all."""
     return isinstance(error, InvalidResponseError) and error.http_status is None
 
 
-def _is_misfit(error: RemoteCallError) -> bool:
-    """Whether the server knows no such route, or a method of other arguments."""
+def _is_unknown_method(error: RemoteCallError) -> bool:
+    """Return whether the server has no such route, or a method with other arguments."""
     if isinstance(error, NotFoundError):
         return error.details == NO_ROUTE
     if isinstance(error, InvalidArgumentError):

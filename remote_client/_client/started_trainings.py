@@ -65,16 +65,16 @@ class StartedTrainings:
         """Drop a training whose model is listed or was undeployed."""
         self._begun.pop(name, None)
 
-    def forget_all(self, listed: Container[str]) -> None:
+    def forget_listed(self, listed: Container[str]) -> None:
         """Drop the trainings whose models are listed."""
         for name in [each for each in self._begun if each in listed]:
             self.forget(name)
 
-    def began(self, name: str) -> bool:
+    def has_started(self, name: str) -> bool:
         """Whether this client trains a model, or trained it and nobody lists it yet."""
         return name in self._begun
 
-    async def look(self, name: str) -> bool:
+    async def has_model(self, name: str) -> bool:
         """Return whether the server of a training has its model; asking makes it list the model.
 
         Raises:

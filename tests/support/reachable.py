@@ -13,7 +13,7 @@ from typing import Any
 from remote_client import RemoteClient, RemoteModuleBase, sync
 from remote_client._calls.caller import Caller
 from remote_client._client.finder import RemoteModelFinder
-from remote_client._client.model_lists import Server
+from remote_client._client.servers import Server
 from remote_client._transport.call import Transport
 from remote_client._transport.manager import ConnectionManager
 from remote_client.auth import Credentials

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._client import finder
+from remote_client._client import servers
 from remote_client._schema.rpc import ServiceDescription
 from remote_client._schema.runtime_info import ModelInfo
 
@@ -22,10 +22,10 @@ def server(description: ServiceDescription | None, module_id: str = "id") -> Any
 
 def test_servers_of_one_interface_and_one_module_are_alike() -> None:
     one, other = server(DESCRIPTION), server(replace(DESCRIPTION))
-    assert finder._are_alike(one, other, "foo")
-    assert finder._are_alike(one, server(DESCRIPTION), "foo")
-    assert not finder._are_alike(one, server(DESCRIPTION, "other"), "foo")
-    assert not finder._are_alike(one, server(replace(DESCRIPTION, tasks={})), "foo")
+    assert servers.are_equivalent(one, other, "foo")
+    assert servers.are_equivalent(one, server(DESCRIPTION), "foo")
+    assert not servers.are_equivalent(one, server(DESCRIPTION, "other"), "foo")
+    assert not servers.are_equivalent(one, server(replace(DESCRIPTION, tasks={})), "foo")
 
 
 def test_an_interface_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,5 +40,5 @@ def test_an_interface_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspect.Signature, "__str__", counted)
     one, other = server(replace(DESCRIPTION)), server(replace(DESCRIPTION))
     for _ in range(10):
-        assert finder._are_alike(one, other, "foo")
+        assert servers.are_equivalent(one, other, "foo")
     assert told == 2 * sum(len(task.methods) for task in DESCRIPTION.tasks.values())

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from remote_client import RemoteClient
-from remote_client._client.introspection import description_of
+from remote_client._client.introspection import parse_schema
 from remote_client._schema.schema_file import SchemaFile
 from remote_client.errors import SchemaError
 from remote_client.settings import Protocol
@@ -57,7 +57,7 @@ BROKEN: dict[str, tuple[Protocol, bytes]] = {
 @pytest.mark.parametrize(("protocol", "data"), BROKEN.values(), ids=BROKEN)
 async def test_what_is_wrong_with_a_file_names_the_file_and_no_server(protocol: Protocol, data: bytes) -> None:
     with pytest.raises(SchemaError) as caught:
-        len((await description_of(SchemaFile(data, "old.schema", protocol))).types)
+        len((await parse_schema(SchemaFile(data, "old.schema", protocol))).types)
     assert str(caught.value).startswith("old.schema: ")
     assert "server" not in str(caught.value)
 
@@ -76,8 +76,8 @@ async def test_a_note_about_a_file_names_the_file_and_no_server(
 
 async def test_of_files_of_equal_bytes_the_one_that_was_given_is_named() -> None:
     data = files_with(half_resolved)
-    first = await description_of(SchemaFile(data, "first.binpb", "grpc"))
-    second = await description_of(SchemaFile(data, "second.binpb", "grpc"))
+    first = await parse_schema(SchemaFile(data, "first.binpb", "grpc"))
+    second = await parse_schema(SchemaFile(data, "second.binpb", "grpc"))
     assert second is first
     with pytest.raises(SchemaError, match=r"^second\.binpb: "):
         dict(second.types)

@@ -39,29 +39,29 @@ async def hours() -> AsyncIterator[Hours]:
         yield hours
 
 
-async def _left(flights: SingleFlight, work: Work) -> None:
+async def _left(single_flight: SingleFlight, work: Work) -> None:
     """A waiter comes, and is cancelled."""
-    waiter = asyncio.create_task(flights.join("key", work))
+    waiter = asyncio.create_task(single_flight.join("key", work))
     await asyncio.sleep(0)
     waiter.cancel()
     await asyncio.wait((waiter,))
 
 
 async def test_a_task_ends_after_its_last_waiter(hours: Hours) -> None:
-    flights, work = SingleFlight(), Work()
-    await _left(flights, work)
+    single_flight, work = SingleFlight(), Work()
+    await _left(single_flight, work)
     await hours.go_by(LINGER / 2)
     assert work.cancelled == 0
     await hours.go_by(LINGER)
     assert work.cancelled == 1
-    assert flights.find("key") is None
+    assert single_flight.find("key") is None
 
 
 async def test_a_task_goes_on_for_who_comes_soon(hours: Hours) -> None:
-    flights, work = SingleFlight(), Work()
-    await _left(flights, work)
+    single_flight, work = SingleFlight(), Work()
+    await _left(single_flight, work)
     await hours.go_by(LINGER / 2)
-    waiter = asyncio.create_task(flights.join("key", work))
+    waiter = asyncio.create_task(single_flight.join("key", work))
     await hours.go_by(2 * LINGER)
     work.free.set()
     assert await waiter == "done"
@@ -69,22 +69,22 @@ async def test_a_task_goes_on_for_who_comes_soon(hours: Hours) -> None:
 
 
 async def test_a_task_that_was_begun_goes_on_by_itself(hours: Hours) -> None:
-    flights, work = SingleFlight(), Work()
-    task = flights.begin("key", work)
-    await _left(flights, work)
+    single_flight, work = SingleFlight(), Work()
+    task = single_flight.start("key", work)
+    await _left(single_flight, work)
     await hours.go_by(2 * LINGER)
     assert not task.done()
-    await flights.aclose()
+    await single_flight.aclose()
     assert work.cancelled == 1
 
 
 async def test_who_comes_while_a_forgotten_task_ends_begins_anew() -> None:
-    flights, work = SingleFlight(), Work()
-    await _left(flights, work)
-    ending = flights.find("key")
+    single_flight, work = SingleFlight(), Work()
+    await _left(single_flight, work)
+    ending = single_flight.find("key")
     assert ending is not None
-    flights._forget("key", flights._flights["key"])
-    waiter = asyncio.create_task(flights.join("key", work))
+    single_flight._abandon("key", single_flight._shared["key"])
+    waiter = asyncio.create_task(single_flight.join("key", work))
     await asyncio.wait((ending,))
     work.free.set()
     assert await waiter == "done"
@@ -92,17 +92,17 @@ async def test_who_comes_while_a_forgotten_task_ends_begins_anew() -> None:
 
 
 async def test_closing_waits_for_a_forgotten_task() -> None:
-    flights, work = SingleFlight(), Work()
-    await _left(flights, work)
-    flights._forget("key", flights._flights["key"])
-    await flights.aclose()
+    single_flight, work = SingleFlight(), Work()
+    await _left(single_flight, work)
+    single_flight._abandon("key", single_flight._shared["key"])
+    await single_flight.aclose()
     assert work.cancelled == 1
 
 
 async def test_a_closed_one_tells_who_waits() -> None:
-    flights, work = SingleFlight(), Work()
-    waiter = asyncio.create_task(flights.join("key", work))
+    single_flight, work = SingleFlight(), Work()
+    waiter = asyncio.create_task(single_flight.join("key", work))
     await asyncio.sleep(0)
-    await flights.aclose()
+    await single_flight.aclose()
     with pytest.raises(ClosedError):
         await waiter

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._client.stale_schemas import outdated, redeployed
+from remote_client._client.stale_schemas import outdated_schema_hint, redeployment_hint
 from remote_client._transport.http_errors import NO_ROUTE
 from remote_client.errors import (
     InternalError,
@@ -47,24 +47,26 @@ OTHERS = [
 
 @pytest.mark.parametrize("failure", SUSPICIOUS, ids=str)
 def test_an_error_that_a_stale_file_may_cause_names_the_file_and_the_check(failure: RemoteCallError) -> None:
-    told = outdated(failure, "a/runtime.binpb")
+    told = outdated_schema_hint(failure, "a/runtime.binpb")
     assert told.startswith("the method is that of a/runtime.binpb: `remote-client schema --check a/runtime.binpb` ")
     assert ("gateway" in told) == isinstance(failure, UnimplementedError)
 
 
 @pytest.mark.parametrize("failure", OTHERS, ids=str)
 def test_an_error_of_another_cause_has_no_hint(failure: RemoteCallError) -> None:
-    assert outdated(failure, "runtime.binpb") == ""
-    assert redeployed(failure) == ""
+    assert outdated_schema_hint(failure, "runtime.binpb") == ""
+    assert redeployment_hint(failure) == ""
 
 
 @pytest.mark.parametrize("name", ["the given data", "the schema", "my folder/runtime.binpb"])
 def test_a_schema_that_no_command_can_name_is_compared_by_the_client(name: str) -> None:
-    assert f"that of {name}: `client.check_schema(model.config.schema)` " in outdated(error(UnimplementedError), name)
+    assert f"that of {name}: `client.check_schema(model.config.schema)` " in outdated_schema_hint(
+        error(UnimplementedError), name
+    )
 
 
 @pytest.mark.parametrize("failure", SUSPICIOUS, ids=str)
 def test_of_what_the_server_told_itself_only_unknown_methods_and_answers_are_suspicious(failure: Any) -> None:
-    told = redeployed(failure)
+    told = redeployment_hint(failure)
     assert bool(told) == isinstance(failure, (UnimplementedError, InvalidResponseError))
     assert ("gateway" in told) == isinstance(failure, UnimplementedError)

@@ -9,35 +9,45 @@ from typing import Any
 
 import pytest
 
-from remote_client._client import silent_servers as patience
-from remote_client._client.silent_servers import LONG, SHORT, Reply, Rule, first, for_all, for_any, for_first, for_next
+from remote_client._client import silent_servers
+from remote_client._client.silent_servers import (
+    LONG_WAIT,
+    SHORT_WAIT,
+    Reply,
+    Rule,
+    first_answer,
+    for_all,
+    for_any,
+    for_first,
+    for_next,
+)
 from remote_client.errors import InputError, NotFoundError, UnavailableError
 
-NOTHING, AILING, YES, NO = Reply
+PENDING, UNHEALTHY, YES, NO = Reply
 
 
 @pytest.mark.parametrize(
     ("rule", "said", "seconds"),
     [
-        (for_first, [YES, NOTHING], 0.0),
-        (for_first, [NO, YES, AILING], 0.0),
-        (for_first, [NOTHING, YES], SHORT),
-        (for_first, [NO, NOTHING, AILING, YES, NO], SHORT),
-        (for_first, [AILING, YES], 0.0),
-        (for_first, [NO, NOTHING], inf),
-        (for_first, [NO, AILING], inf),
+        (for_first, [YES, PENDING], 0.0),
+        (for_first, [NO, YES, UNHEALTHY], 0.0),
+        (for_first, [PENDING, YES], SHORT_WAIT),
+        (for_first, [NO, PENDING, UNHEALTHY, YES, NO], SHORT_WAIT),
+        (for_first, [UNHEALTHY, YES], 0.0),
+        (for_first, [NO, PENDING], inf),
+        (for_first, [NO, UNHEALTHY], inf),
         (for_first, [], inf),
-        (for_any, [NOTHING, AILING, YES], 0.0),
-        (for_any, [NO, NOTHING], inf),
-        (for_all, [YES, NOTHING, NO], LONG),
-        (for_all, [AILING, YES, NOTHING], LONG),
-        (for_all, [AILING, YES], SHORT),
-        (for_all, [NO, NOTHING], inf),
-        (for_all, [NO, AILING], inf),
-        (for_next, [NOTHING], SHORT),
-        (for_next, [AILING], 0.0),
+        (for_any, [PENDING, UNHEALTHY, YES], 0.0),
+        (for_any, [NO, PENDING], inf),
+        (for_all, [YES, PENDING, NO], LONG_WAIT),
+        (for_all, [UNHEALTHY, YES, PENDING], LONG_WAIT),
+        (for_all, [UNHEALTHY, YES], SHORT_WAIT),
+        (for_all, [NO, PENDING], inf),
+        (for_all, [NO, UNHEALTHY], inf),
+        (for_next, [PENDING], SHORT_WAIT),
+        (for_next, [UNHEALTHY], 0.0),
         (for_next, [NO], 0.0),
-        (for_next, [NO, NOTHING], SHORT),
+        (for_next, [NO, PENDING], SHORT_WAIT),
     ],
 )
 def test_rules(rule: Rule, said: list[Reply], seconds: float) -> None:
@@ -80,8 +90,8 @@ class Silent:
 async def answer_of(*asks: Ask, **more: Any) -> str | None:
     """The answer of the first, and no time lost."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(patience, "SHORT", 0.01)
-        answer, _ = await first(asks, **more)
+        patched.setattr(silent_servers, "SHORT_WAIT", 0.01)
+        answer, _ = await first_answer(asks, **more)
     return answer
 
 
@@ -98,7 +108,7 @@ async def answer_of(*asks: Ask, **more: Any) -> str | None:
     ],
 )
 async def test_the_first_that_has_an_answer(asks: list[Ask], answer: str | None, failures: int, stagger: bool) -> None:
-    found, errors = await first(asks, stagger=stagger)
+    found, errors = await first_answer(asks, stagger=stagger)
     assert (found, len(errors)) == (answer, failures)
 
 

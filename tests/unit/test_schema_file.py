@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 
 from remote_client import RemoteClient, sync
 from remote_client._client.finder import RemoteModelFinder
-from remote_client._client.introspection import description_of
+from remote_client._client.introspection import parse_schema
 from remote_client._schema.schema_file import read_schema
 from remote_client.errors import ConfigurationError, SchemaError
 from tests.support.wire_schema import descriptor_set, document
@@ -36,7 +36,7 @@ async def test_a_path_is_taken(kind: Any, name: str, data: bytes, target: str, t
 
 
 async def test_a_description_is_taken_as_it_is() -> None:
-    description = await description_of(read_schema(SET, "grpc"))
+    description = await parse_schema(read_schema(SET, "grpc"))
     async with RemoteClient(GRPC, schema=description) as client:
         assert await client.describe() is description
 
@@ -88,7 +88,7 @@ def test_what_is_no_schema_is_refused_at_once(target: str, given: Any, told: str
 
 
 async def test_a_description_of_the_other_protocol_is_refused() -> None:
-    description = await description_of(read_schema(SET, "grpc"))
+    description = await parse_schema(read_schema(SET, "grpc"))
     with pytest.raises(ConfigurationError, match="over http"):
         RemoteClient(HTTP, schema=description)
 

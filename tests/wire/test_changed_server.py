@@ -18,7 +18,7 @@ async def test_the_schema_is_read_anew(wire: WireServer) -> None:
         gone = next(each for each in descriptors if each.name == "run_sample")
         object.__setattr__(gone, "path", "/caikit.runtime.Gone.GoneService/SampleTaskPredict")
         before = (await wire.stats())["started"]["ServerReflectionInfo"]
-        with pytest.raises(UnimplementedError, match="get the model anew"):
+        with pytest.raises(UnimplementedError, match="get the model again"):
             await model.run({"name": "Ada"})
         assert (await wire.stats())["started"]["ServerReflectionInfo"] == before  # nothing is asked that nobody needs
         gc.collect()  # other tests' garbage may hold the description that was changed here

@@ -23,9 +23,9 @@ from remote_client import (
     RemoteModuleConfig,
     sync,
 )
-from remote_client._client.introspection import description_of
+from remote_client._client.introspection import parse_schema
 from remote_client._schema.schema_file import read_schema
-from remote_client._stubs.writer import write
+from remote_client._stubs.writer import render
 from remote_client.declare import module, registry, taskmethod
 from remote_client.errors import (
     ConfigurationError,
@@ -82,7 +82,7 @@ async def grpc_front(wire: WireServer) -> AsyncIterator[Edge]:
 
 
 async def text_of(data: bytes, protocol: Protocol, schema: str) -> str:
-    return write(await description_of(read_schema(data, protocol)), "a server", schema=schema)
+    return render(await parse_schema(read_schema(data, protocol)), "a server", schema=schema)
 
 
 @pytest_asyncio.fixture

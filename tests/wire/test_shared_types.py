@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from remote_client import RemoteClient
-from remote_client._client import introspection as reading
+from remote_client._client import introspection
 from remote_client._schema.rpc import ServiceDescription
 from tests.support.http_wire import HttpWire
 from tests.support.wire import WireServer
@@ -53,9 +53,9 @@ async def test_a_server_with_another_interface_has_types_of_its_own(http_wire: H
 
 
 async def test_types_go_with_their_last_client(wire: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_descriptions", type(reading._descriptions)())
+    monkeypatch.setattr(introspection, "_descriptions", type(introspection._descriptions)())
     kept = await described(wire.target)
-    assert len(reading._descriptions) == 1
+    assert len(introspection._descriptions) == 1
     del kept
     gc.collect()
-    assert not reading._descriptions
+    assert not introspection._descriptions

@@ -1,0 +1,265 @@
+"""What a finder asks its servers: their models, their descriptions, and calls of the runtime's own methods."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import Any
+
+from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
+from .._schema.runtime_info import ModelInfo, read_models, validation_reason
+from .._schema.schema_file import Schema
+from .._text.cleaning import type_name
+from .._text.redaction import forgetful
+from ..errors import ClosedError, InvalidResponseError, SchemaError, UnsupportedError
+from ..settings import FinderConfig
+from .introspection import parse_schema, well_known_method
+from .model_lists import Poll
+from .module_config import name_of
+from .schema_refusals import in_short, is_refusal
+from .servers import Server, ServerSet
+from .shared_connections import server_description
+from .single_flight import SingleFlight
+from .started_trainings import StartedTrainings
+
+logger = logging.getLogger("remote_client")
+_Listed = tuple[dict[str, ModelInfo], dict[str, set[str]]]
+"""Models by name, and the ids of their modules by the modules' names."""
+MANY = 500
+"""Models beyond which a list is read in a thread: so many take a millisecond."""
+DESCRIPTION_WAIT = 5.25
+"""Seconds that calls which can do without a server's description wait for it: longer than connecting may take, so that
+one dead server is not dialled twice, and shorter than `silent_servers.LONG_WAIT`."""
+
+
+class Discovery:
+    """Asks the servers of a finder, once for any number of callers, and stores the answers in the `Server`s.
+
+    Args:
+        config: the finder's configuration.
+        schema: the interface of all servers, which are then not asked for it.
+        servers: the servers.
+        name: the finder's name in logs.
+
+    Attributes:
+        trainings: the trainings that this client started.
+    """
+
+    def __init__(self, config: FinderConfig, schema: Schema | None, servers: ServerSet, name: str) -> None:
+        self._config = config
+        self._schema = schema
+        self._servers = servers
+        self._name = name
+        self._single_flight = SingleFlight()
+        self._polled_at: dict[str | None, float] = {}
+        self._changes = 0
+        self._closed = False
+        self.trainings = StartedTrainings()
+
+    def check(self) -> None:
+        """Check that the servers can be asked.
+
+        Raises:
+            ClosedError: the finder was closed.
+        """
+        if self._closed:
+            raise ClosedError("it was closed; make a new client")
+        self._servers.check()
+
+    async def aclose(self) -> None:
+        """Close all connections, and end what is under way. Idempotent."""
+        self._closed = True
+        await self._servers.aclose()
+        await self._single_flight.aclose()
+
+    # -- models -----------------------------------------------------------------------------------------------------
+
+    def poll(self, name: str | None = None) -> Poll:
+        """Begin to ask the servers for their models; with a name, the server that a template maps it to as well."""
+        self.check()
+        servers = self._servers.candidates(name)
+        return Poll(
+            {server: self._single_flight.start((server, "models"), partial(self._ask, server)) for server in servers},
+            [server for server in servers if server.is_unhealthy],
+            name if self._servers.template else None,
+            self._changes,
+            self._config.supported_models,
+        )
+
+    def running_poll(self, server: Server) -> asyncio.Task[None] | None:
+        """Return the task that asks a server for its models, if one does."""
+        return self._single_flight.find((server, "models"))
+
+    def was_polled(self, name: str) -> bool:
+        """Return whether a poll for a model ended less than `min_poll_time` ago."""
+        now = asyncio.get_running_loop().time()
+        polled_at = self._polled_at.get(name if self._servers.template else None, float("-inf"))
+        return now - polled_at < self._config.min_poll_time
+
+    def record(self, poll: Poll) -> None:
+        """Record when a poll ended. One that reached no server does not count: the next caller polls again."""
+        if poll.changes == self._changes and poll.is_over and poll.error is None:
+            now = asyncio.get_running_loop().time()
+            recent = {key: at for key, at in self._polled_at.items() if now - at < self._config.min_poll_time}
+            self._polled_at = {**recent, poll.key: now}
+
+    def known_models(self, poll: Poll) -> dict[str, ModelInfo]:
+        """Return all models known after a poll: those of every server's last list, and the configured ones."""
+        self.check()
+        self.record(poll)
+        models: dict[str, ModelInfo] = {}
+        for server in self._servers.known:
+            models = server.models | models
+        for model, supported in self._config.supported_models.items():
+            models.setdefault(model, ModelInfo(name=model, module_id=supported.module_id))
+        return models
+
+    def invalidate_polls(self) -> None:
+        """Note that this client changed a server's models: polls that ended or began before are out of date."""
+        self._changes += 1
+        self._polled_at.clear()
+
+    def record_deployed(self, server: Server, name: str, info: ModelInfo) -> None:
+        """Record a deployed model: its server has it at once, even if it lists it later or becomes unreachable."""
+        self.invalidate_polls()
+        server.add_deployed(name, info)
+        self._servers.rebalance()
+
+    def record_undeployed(self, server: Server, name: str) -> None:
+        """Record an undeployed model."""
+        self.invalidate_polls()
+        self.trainings.forget(name)
+        server.remove(name)
+        self._servers.rebalance()
+
+    async def _ask(self, server: Server) -> None:
+        server.polled_at, server.refusal = asyncio.get_running_loop().time(), None
+        try:
+            models, module_ids = await self._list_models(server)
+        except Exception as error:
+            server.error = error
+            self._log(server, error)
+            return
+        self.trainings.forget_listed(models)
+        server.update(models, module_ids)
+        if self._servers.is_balanced and server.can_describe:
+            self.start_describing(server)
+        self._servers.rebalance()
+
+    def _log(self, server: Server, error: Exception) -> None:
+        """Log why a server listed no models. With one server the caller gets the error; a refusal may be harmless."""
+        target = server.connection.target
+        if is_refusal(error):
+            level = logging.DEBUG if self._servers.is_single else logging.INFO
+            logger.log(level, "finder %s: %s refuses to list its models: %s", self._name, target, in_short(error))
+        elif not isinstance(error, ClosedError):
+            logger.warning("finder %s: %s did not list its models: %s", self._name, target, error)
+
+    async def _list_models(self, server: Server) -> _Listed:
+        while True:
+            changes = self._changes
+            listed = await self._models_of(server)
+            if changes == self._changes:
+                return listed
+
+    @forgetful
+    async def _models_of(self, server: Server) -> _Listed:
+        answer = await self.call(server, "GetModelsInfo")
+        try:
+            models = answer["models"]
+            if len(models) <= MANY:
+                return read_models(models)
+            return await server.caller.connections.worker.run(read_models, models)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = validation_reason(error)
+        # Raised here: the error above holds the server's values, and would be this one's context.
+        raise InvalidResponseError(
+            f"GetModelsInfo did not answer with models: {reason}", target=server.connection.target
+        )
+
+    # -- descriptions -----------------------------------------------------------------------------------------------
+
+    async def describe(self, server: Server) -> ServiceDescription:
+        """Return a server's description, read at most once."""
+        if server.description is None:
+            return await self._single_flight.join(server, partial(self._read_description, server))
+        return server.description
+
+    def start_describing(self, server: Server) -> asyncio.Task[ServiceDescription]:
+        """Begin to read a server's description."""
+        return self._single_flight.start(server, partial(self._read_description, server))
+
+    async def _read_description(self, server: Server) -> ServiceDescription:
+        if self._schema is None:
+            description = await server_description(server.caller, self._config.protocol)
+        else:
+            description = await parse_schema(self._schema)
+        self.set_description(server, description)
+        return description
+
+    def set_description(self, server: Server, description: ServiceDescription) -> None:
+        """Store a server's description, and log its notes."""
+        if server.description is description:
+            return
+        source = server.connection.target if self._schema is None else name_of(self._schema)
+        for note in description.notes:
+            logger.warning("finder %s: %s: %s", self._name, source, note)
+        server.description = description
+        self._servers.rebalance()
+
+    # -- the runtime's own methods ----------------------------------------------------------------------------------
+
+    async def call(self, server: Server, method: str, **kwargs: Any) -> dict[str, Any]:
+        """Call one of the runtime's own methods, such as `GetModelsInfo`, and return the answer as a dict.
+
+        Raises:
+            UnsupportedError: the server does not have it.
+            RemoteCallError: the call failed.
+        """
+        rpc = await self.runtime_method(server, method)
+        answer = await server.caller.unary(rpc, rpc.codec.encode("", (), kwargs))
+        if not isinstance(answer, dict):
+            raise InvalidResponseError(
+                f"the answer is no object, but a {type_name(answer)}", target=server.caller.target
+            )
+        return answer
+
+    async def runtime_method(self, server: Server, method: str) -> RemoteRPCDescriptor:
+        """Return one of the runtime's own methods.
+
+        Over HTTP those that list models and versions have well-known routes, which are used if the server does not
+        describe itself in time.
+
+        Raises:
+            UnsupportedError: the server does not have it.
+        """
+        well_known = well_known_method(self._config.protocol, method)
+        description = await (self.describe(server) if well_known is None else self._describe_soon(server))
+        rpc = None if description is None else description.management.get(method)
+        if rpc is not None:
+            return rpc
+        if well_known is not None and (description is None or self._schema is not None):
+            return well_known
+        if self._schema is not None:
+            raise UnsupportedError(f"the schema has no {method}; give one that has caikit's own services too")
+        raise UnsupportedError(f"the server at {server.connection.target} has no {method}; is it a caikit runtime?")
+
+    async def _describe_soon(self, server: Server) -> ServiceDescription | None:
+        """Return a server's description, or None if it can be reached but refuses or is slow."""
+        if server.description is None:
+            self.start_describing(server)  # a late description is there for the next call
+        for seconds in (DESCRIPTION_WAIT, None):
+            limit = asyncio.timeout(seconds)
+            try:
+                async with limit:
+                    return await self.describe(server)
+            except SchemaError as error:
+                server.refusal = error
+                return None
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+            if not server.caller.connections.health.ailing:
+                return None
+        return None

@@ -1,0 +1,185 @@
+"""The servers of a finder: how they are reached, what they answered, and which share the calls of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from weakref import WeakKeyDictionary
+
+from .._calls.caller import Caller
+from .._schema.rpc import ServiceDescription
+from .._schema.runtime_info import ModelInfo
+from .._transport.balance import Balancer
+from .._transport.manager import ConnectionManager
+from ..errors import SchemaError, SchemaUnavailableError
+from ..settings import ConnectionInfo, FinderConfig
+from .shared_connections import forget_description
+
+
+class Server:
+    """A server: its connections, and what it answered.
+
+    Attributes:
+        connection: how it is reached.
+        caller: calls its methods that belong to no model.
+        models: the models of its last list, and those deployed since.
+        module_ids: the ids of their modules, by the modules' names.
+        deployed: the models that this client deployed and the server does not list yet.
+        error: why the last poll failed or was late; None after an answer.
+        description: its tasks and types, once read.
+        refusal: why it did not describe itself during the last poll; None if it did or was not asked.
+        polled_at: the loop's time of the last poll.
+    """
+
+    def __init__(self, connection: ConnectionInfo, caller: Caller) -> None:
+        self.connection = connection
+        self.caller = caller
+        self.models: dict[str, ModelInfo] = {}
+        self.module_ids: dict[str, set[str]] = {}
+        self.deployed: dict[str, ModelInfo] = {}
+        self.error: Exception | None = None
+        self.description: ServiceDescription | None = None
+        self.refusal: SchemaError | None = None
+        self.polled_at = 0.0
+
+    @property
+    def is_unhealthy(self) -> bool:
+        """Whether its last poll or call failed. Other servers' answers wait a second for it at most."""
+        return self.error is not None or self.caller.connections.health.ailing
+
+    @property
+    def can_describe(self) -> bool:
+        """Whether asking for its description makes sense: it is not known, and was not refused during the last poll."""
+        return self.description is None and not isinstance(self.refusal, SchemaUnavailableError)
+
+    def forget(self) -> None:
+        """Drop the description: an answer showed that the server has another interface by now."""
+        self.description = None
+        forget_description(self.caller.connections)
+
+    def add_deployed(self, name: str, info: ModelInfo) -> None:
+        """Add a deployed model, which the server has at once but may list late."""
+        self.deployed[name] = info
+        self.models = {**self.models, name: info}
+        self.module_ids.setdefault(info.module_name, set()).add(info.module_id)
+
+    def remove(self, name: str) -> None:
+        """Remove an undeployed model."""
+        self.deployed.pop(name, None)
+        self.models = {key: info for key, info in self.models.items() if key != name}
+
+    def update(self, models: dict[str, ModelInfo], module_ids: dict[str, set[str]]) -> None:
+        """Take over a new list of models."""
+        for name in [name for name in self.deployed if name in models]:
+            del self.deployed[name]
+        self.models, self.module_ids, self.error = self.deployed | models, module_ids, None
+
+
+class ServerSet:
+    """The servers of one finder, in the order in which they are preferred.
+
+    Args:
+        config: names the servers. A host name with a `{}` stands for one server per model.
+        make: makes a server of a connection's settings.
+
+    Attributes:
+        fixed: the servers whose host names do not depend on a model.
+        template: the connection whose host name does; None without one.
+    """
+
+    def __init__(self, config: FinderConfig, make: Callable[[ConnectionInfo], Server]) -> None:
+        self._supported: Collection[str] = config.supported_models
+        self._make = make
+        # Upstream's order: of two servers that list the same model the first is used.
+        connections = [*config.remote_connections, *([config.connection] if config.connection else [])]
+        self.template = next((connection for connection in connections if connection.is_template), None)
+        self.fixed = [make(connection) for connection in connections if not connection.is_template]
+        self._by_model: dict[str, Server] = {}
+        self._balancers: dict[str, Balancer[ConnectionManager]] = {}
+
+    @property
+    def known(self) -> list[Server]:
+        """The servers known so far."""
+        return [*self._by_model.values(), *self.fixed]
+
+    @property
+    def is_single(self) -> bool:
+        """Whether every model is on the same server, or on the one that its name maps to."""
+        return len(self.fixed) + (self.template is not None) == 1
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether calls of some model are balanced over several servers."""
+        return bool(self._balancers)
+
+    def candidates(self, name: str | None) -> list[Server]:
+        """Return the candidate servers for a model: the one its name maps to, then the fixed ones."""
+        own = [self._rendered(name)] if name is not None and self.template else []
+        return [*own, *self.fixed]
+
+    def listing(self, name: str) -> list[Server]:
+        """Return the servers that list a model, or the one it is configured for if none does."""
+        own = self._by_model.get(name)
+        found = [server for server in (own, *self.fixed) if server is not None and name in server.models]
+        if found or name not in self._supported:
+            return found
+        # Without a template the configuration's connection is the last of the fixed ones.
+        return [self._rendered(name) if self.template else self.fixed[-1]]
+
+    def _rendered(self, name: str) -> Server:
+        if name not in self._by_model and self.template is not None:
+            self._by_model[name] = self._make(self.template.for_model(name))
+        return self._by_model[name]
+
+    async def drop(self, name: str) -> None:
+        """Close the server that a model's name maps to, as it does not have the model."""
+        if name in self._by_model:
+            await self._by_model.pop(name).caller.connections.aclose()
+
+    def balancer(self, name: str) -> Balancer[ConnectionManager]:
+        """Return the balancer of a model's calls. `rebalance` keeps it up to date."""
+        return self._balancers.setdefault(name, Balancer([]))
+
+    def rebalance(self) -> None:
+        """Give every balancer the servers that have the model with the same module and interface as the first."""
+        for name, balancer in self._balancers.items():
+            having = [server for server in self.fixed if name in server.models and server.description is not None]
+            equal = [server for server in having if are_equivalent(having[0], server, name)]
+            if equal:
+                balancer.servers = [server.caller.connections for server in equal]
+
+    def check(self) -> None:
+        """Check that the servers' connections can be used in this process and event loop.
+
+        Raises:
+            RemoteClientError: they cannot.
+        """
+        for server in self.known:
+            server.caller.connections.check()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for server in self.known:
+            await server.caller.connections.aclose()
+
+
+def are_equivalent(one: Server, other: Server, name: str) -> bool:
+    """Return whether two servers have the same module as a model, and the same interface."""
+    if one is other:
+        return True
+    # Servers with equal descriptions share the object.
+    same = one.description is other.description or _interface(one) == _interface(other)
+    return same and one.models[name].module_id == other.models[name].module_id
+
+
+_interfaces: WeakKeyDictionary[ServiceDescription, dict[str, str]] = WeakKeyDictionary()
+"""The signatures of descriptions by paths. Without this, every poll would render them anew for every model."""
+
+
+def _interface(server: Server) -> dict[str, str]:
+    description = server.description
+    if description is None:
+        return {}
+    if description not in _interfaces:
+        methods = (rpc for task in description.tasks.values() for rpc in task.methods)
+        _interfaces[description] = {rpc.path: str(rpc.signature) for rpc in methods}
+    return _interfaces[description]
