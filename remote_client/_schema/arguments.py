@@ -12,7 +12,7 @@ from .._text.cleaning import listed
 from ..errors import InputError
 
 
-def needed(signature: inspect.Signature) -> set[str]:
+def required_parameters(signature: inspect.Signature) -> set[str]:
     """The parameters that a method cannot be called without: not even None is a value."""
     return {
         each.name

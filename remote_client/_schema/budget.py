@@ -87,9 +87,9 @@ class Budget:
         if self._cancelled:
             raise SchemaError("the description was given up: nobody waits for it")
         if self._clock() > self._deadline:
-            raise self.late()
+            raise self.timeout_error()
 
-    def late(self) -> LateDescriptionError:
+    def timeout_error(self) -> LateDescriptionError:
         """Return the error of a description that took too long."""
         return LateDescriptionError(f"reading the description took more than {self._seconds:g} seconds")
 
@@ -104,7 +104,7 @@ class Budget:
         finally:
             self._depth -= 1
 
-    def name(self, name: str) -> str:
+    def check_name(self, name: str) -> str:
         """Return a name from a server, unless it is too long."""
         if len(name) > MAX_NAME:
             raise SchemaError(f"there is a name of {len(name):,} letters; {MAX_NAME:,} are the most")

@@ -13,9 +13,10 @@ import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 EXACT_INTEGER = 2**53
 """Integers beyond are not all exact as a double."""
@@ -23,27 +24,27 @@ _MOST_DIGITS = 400
 """A decimal of more digits than any double has is not made an integer, which would take long."""
 
 
-def own(value: Any) -> Any:
+def native(value: Any) -> Any:
     """Return a scalar of another library, or what an enum's member stands for, as Python's own; else the value."""
     if isinstance(value, enum.Enum):
-        return own(value.value)
+        return native(value.value)
     if isinstance(value, Decimal):
         return _number(value)
     if isinstance(value, numbers.Number):
         item = getattr(value, "item", None)  # numpy's
         return value if item is None else item()
-    return own(value.as_py()) if hasattr(value, "as_py") else value
+    return native(value.as_py()) if hasattr(value, "as_py") else value
 
 
-def candidates(value: Any) -> tuple[Any, ...]:
+def enum_candidates(value: Any) -> tuple[Any, ...]:
     """Return what may stand for a value in an enum of the server's: of an enum's member its text, name and number."""
     if not isinstance(value, enum.Enum):
-        return (own(value),)
-    told = own(value)
+        return (native(value),)
+    told = native(value)
     return (told, value.name) if isinstance(told, str) else (value.name, told)
 
 
-def fields_given(value: BaseModel) -> dict[str, Any]:
+def given_fields(value: BaseModel) -> dict[str, Any]:
     """Return what a pydantic object holds, with its extra fields, without what `model_construct` left out."""
     told = vars(value)
     return {name: told[name] for name in type(value).model_fields if name in told} | (value.model_extra or {})
@@ -59,7 +60,7 @@ def _number(value: Decimal) -> Any:
     return number if Decimal(repr(number)) == value else value
 
 
-def text(value: str) -> str:
+def plain_text(value: str) -> str:
     """Return the text of a str's subclass, whatever its `__str__` says: that of an enum's member is its name."""
     return str.__str__(value.value if isinstance(value, enum.Enum) else value)
 
@@ -71,7 +72,7 @@ def exact_double(value: Any) -> float:
         TypeError: it is no number.
         ValueError: it is one that no double holds.
     """
-    value = own(value)
+    value = native(value)
     if isinstance(value, float):
         return float(value)
     if isinstance(value, (str, bytes, bytearray, bool)) or not hasattr(value, "__float__"):
@@ -89,7 +90,7 @@ def exact_double(value: Any) -> float:
 
 def is_exact_float32(value: Any, number: float) -> bool:
     """Whether a number is the same as float32. A float is rounded, as each is; what is exact elsewhere must not be."""
-    exact = own(value)
+    exact = native(value)
     rounded: float = struct.unpack("f", struct.pack("f", number))[0]
     with suppress(TypeError):
         return operator.index(exact) == rounded

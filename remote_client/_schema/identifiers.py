@@ -11,8 +11,6 @@ import re
 from collections.abc import Callable, Iterable
 from string import digits
 
-from pydantic import BaseModel
-
 _LETTERS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OTHERS = re.compile(r"[^A-Za-z0-9_]+")
 
@@ -27,7 +25,7 @@ def is_identifier(text: str) -> bool:
     return is_name(text) and not keyword.iskeyword(text)
 
 
-def inner(text: str) -> str:
+def identifier_part(text: str) -> str:
     """Return what may stand inside of an identifier: each run of other letters is an underscore. Not injective."""
     return _OTHERS.sub("_", text)
 
@@ -81,7 +79,7 @@ class Identifiers:
         return is_identifier(name) and name not in self._taken and not self._reserved(name)
 
     def _stem(self, name: str) -> str:
-        stem = inner(name).lstrip("_")
+        stem = identifier_part(name).lstrip("_")
         if not stem or stem[0] in digits:
             stem = f"{self._fallback}_{stem}" if stem else self._fallback
         return stem
@@ -101,4 +99,6 @@ def attributes_of(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, 
 
 def _is_reserved(name: str) -> bool:
     """Whether a model or a method uses the name itself; what is called `Config` pydantic takes for a configuration."""
+    from pydantic import BaseModel
+
     return name in ("self", "Config") or hasattr(BaseModel, name)

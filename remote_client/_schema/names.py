@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 
-from .identifiers import inner
+from .identifiers import identifier_part
 
 _SUFFIX = "Predict"
 _JOB_SUFFIXES = {
@@ -82,7 +82,7 @@ def method_name(task: str, input_streaming: bool, output_streaming: bool, *, who
     any letters. Tasks whose methods get one name are told apart by the task, see `ambiguous_names`.
     """
     stem = task if whole else task.removesuffix("Task") or task
-    return f"run_{inner(snake_case(stem))}{_KINDS[input_streaming, output_streaming]}"
+    return f"run_{identifier_part(snake_case(stem))}{_KINDS[input_streaming, output_streaming]}"
 
 
 def job_method_name(task: str, *, whole: bool = False) -> str:

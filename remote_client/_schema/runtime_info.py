@@ -51,7 +51,7 @@ def read_models(models: Iterable[Mapping[str, Any]]) -> tuple[dict[str, ModelInf
     """Return listed models by name, and the ids of their modules by the modules' names.
 
     Raises:
-        Exception: they are none; see `why`.
+        Exception: they are none; see `validation_reason`.
     """
     by_name: dict[str, ModelInfo] = {}
     module_ids: dict[str, set[str]] = {}
@@ -76,7 +76,7 @@ class RuntimeInfo(_Info):
     python_packages: Mapping[str, str] = Field(default_factory=dict)
 
 
-def why(error: Exception) -> str:
+def validation_reason(error: Exception) -> str:
     """Why an answer is none of these, without its values: they may repeat a credential."""
     if isinstance(error, ValidationError):
         first = error.errors(include_input=False)[0]

@@ -117,13 +117,13 @@ def _begins_alike(data: bytes) -> bool:
 
 def is_set(data: bytes) -> bool:
     """Whether the bytes are those of files, one after the other."""
-    from .protobuf.wire import number  # here, because it loads protobuf
+    from .protobuf.wire import read_varint  # here, because it loads protobuf
 
     position = 0
     try:
         while position < len(data):
-            tag, position = number(data, position)
-            size, position = number(data, position)
+            tag, position = read_varint(data, position)
+            size, position = read_varint(data, position)
             if tag != _FILE:
                 return False
             position += size

@@ -9,11 +9,11 @@ from typing import Any
 from .._concurrency.iterators import collect
 from .foreign_values import table_rows
 
-FIELD = "data_stream"
+DATA_STREAM = "data_stream"
 """The one field of such a message, a union."""
 
 
-def as_source(value: Any, files: Callable[[list[str]], Any], rows: Callable[[list[Any]], Any]) -> Any:
+def data_stream_source(value: Any, files: Callable[[list[str]], Any], rows: Callable[[list[Any]], Any]) -> Any:
     """A training's data as the message it is sent in.
 
     A text or a path with a suffix is a file, a path without one a directory, a list of paths a list of files. A table
@@ -26,18 +26,18 @@ def as_source(value: Any, files: Callable[[list[str]], Any], rows: Callable[[lis
         rows: makes the message of rows.
     """
     if isinstance(value, str):
-        return {FIELD: {"filename": value}}
+        return {DATA_STREAM: {"filename": value}}
     if isinstance(value, PurePath):
-        return {FIELD: {"filename": str(value)} if value.suffix else {"dirname": str(value)}}
+        return {DATA_STREAM: {"filename": str(value)} if value.suffix else {"dirname": str(value)}}
     if isinstance(value, Mapping):
-        return value if FIELD in value else {FIELD: value}
+        return value if DATA_STREAM in value else {DATA_STREAM: value}
     if (table := table_rows(value)) is not None:
-        return {FIELD: rows(table)}
+        return {DATA_STREAM: rows(table)}
     if isinstance(value, (bytes, bytearray)) or not isinstance(value, Iterable):
         return value  # refused where it is converted
     if hasattr(type(value), "model_fields") or hasattr(value, "DESCRIPTOR"):
-        return value if hasattr(value, FIELD) else {FIELD: value}
+        return value if hasattr(value, DATA_STREAM) else {DATA_STREAM: value}
     items = collect(value)
     if items and all(isinstance(each, PurePath) for each in items):
-        return {FIELD: files([str(each) for each in items])}
-    return {FIELD: rows(items)}
+        return {DATA_STREAM: files([str(each) for each in items])}
+    return {DATA_STREAM: rows(items)}

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from .._schema.openapi.file_response import FileResponse
-from .._schema.training_data import FIELD
+from .._schema.training_data import DATA_STREAM
 
 _MAX_DEPTH = 30
 """Of types in brackets: Python reads no more than 200 brackets inside of each other."""
@@ -185,8 +185,8 @@ def stream_of(kind: Any) -> Any:
 def source_of(kind: Any) -> Any:
     """Return the type of what may be given as a training's data; any other type as it is."""
     for each in members_of(kind):
-        if is_model(each) and list(each.model_fields) == [FIELD]:
-            row: Any = next(_rows(each.model_fields[FIELD].annotation), Any)
+        if is_model(each) and list(each.model_fields) == [DATA_STREAM]:
+            row: Any = next(_rows(each.model_fields[DATA_STREAM].annotation), Any)
             return Iterable[row] | AsyncIterable[row] | PurePath | Mapping[str, Any]
     return kind
 

@@ -12,7 +12,7 @@ import numpy
 import pytest
 from google.protobuf.internal import encoder
 
-from remote_client._schema.protobuf.arrays import lift
+from remote_client._schema.protobuf.arrays import extract_arrays
 from remote_client.errors import ConfigurationError, InputError, InvalidResponseError
 from remote_client.settings import CallOptions
 
@@ -111,7 +111,7 @@ def test_single_numbers_beside_packed_ones() -> None:
 
 def test_what_is_taken_out_is_copied_once_and_the_rest_stays() -> None:
     rest = _zoo({"a_string": "x", "a_int64": -1, "a_double": 1.0, "a_float": 1.0})
-    left, arrays = lift(rest + _packed(range(5)) + rest, ECHO.codec._packed)  # type: ignore[attr-defined]
+    left, arrays = extract_arrays(rest + _packed(range(5)) + rest, ECHO.codec._packed)  # type: ignore[attr-defined]
     assert left == rest + rest
     assert arrays["many_double"].tolist() == [0, 1, 2, 3, 4]
     assert arrays["many_double"].flags.owndata
@@ -127,7 +127,7 @@ def test_what_is_taken_out_is_copied_once_and_the_rest_stays() -> None:
     ],
 )
 def test_what_is_no_message_is_left_to_protobuf(data: bytes) -> None:
-    assert lift(data, ECHO.codec._packed) == (data, {})  # type: ignore[attr-defined]
+    assert extract_arrays(data, ECHO.codec._packed) == (data, {})  # type: ignore[attr-defined]
 
 
 def test_numbers_that_are_cut_off_are_refused() -> None:

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from remote_client._schema.budget import Budget
-from remote_client._schema.protobuf.fields import either
+from remote_client._schema.protobuf.fields import union_of
 from remote_client.errors import SchemaError
 from tests.support import large_documents
 from tests.support.growth import calls, exponent
@@ -132,6 +132,6 @@ def test_long_chains_of_types_are_freed_on_small_stacks(shape: str) -> None:
 
 def test_a_union_of_thousands_of_types() -> None:
     kinds = [type(f"K{i}", (), {}) for i in range(3_000)]
-    union = either([*kinds, None])
+    union = union_of([*kinds, None])
     assert union.__args__ == (*kinds, type(None))
-    assert calls(lambda: either(kinds)) < 30 * len(kinds)
+    assert calls(lambda: union_of(kinds)) < 30 * len(kinds)

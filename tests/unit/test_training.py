@@ -15,7 +15,7 @@ from remote_client._client.module_config import RemoteModuleConfig
 from remote_client._client.training import choose, doc_of, signature_of
 from remote_client._schema import names
 from remote_client._schema.openapi.document import describe
-from remote_client._schema.training_data import as_source
+from remote_client._schema.training_data import data_stream_source
 from remote_client.errors import InputError
 from remote_client.settings import ConnectionInfo
 from tests.unit.documents import COMPLETE, DANGLING
@@ -172,13 +172,13 @@ def test_signature_and_doc() -> None:
     ],
 )
 def test_sources(given: Any, sent: Any) -> None:
-    made = as_source(given, lambda files: {"files of": files}, lambda rows: {"rows of": rows})
+    made = data_stream_source(given, lambda files: {"files of": files}, lambda rows: {"rows of": rows})
     assert made == {"data_stream": sent}
 
 
 @pytest.mark.parametrize("given", [5, b"x", {"data_stream": {"data": []}}])
 def test_sources_that_stay(given: Any) -> None:
-    assert as_source(given, list, list) is given
+    assert data_stream_source(given, list, list) is given
 
 
 def test_infos() -> None:

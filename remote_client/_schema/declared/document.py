@@ -17,7 +17,7 @@ from .. import names
 from ..openapi.document import read
 from ..openapi.routes import STREAMING, task_of_route
 from ..rpc import ServiceDescription
-from ..training_data import FIELD
+from ..training_data import DATA_STREAM
 from .types import UnusableTypeError, adapter, shown_type
 
 Schema = dict[str, Any]
@@ -109,7 +109,7 @@ class _Document:
             {"files": files},
             {"dirname": _TEXT, "extension": _TEXT},
         ]
-        return _closed({FIELD: {"anyOf": [_closed(each) for each in members]}})
+        return _closed({DATA_STREAM: {"anyOf": [_closed(each) for each in members]}})
 
     def _component(self, name: str, schema: Schema) -> Schema:
         self._components[name] = schema

@@ -18,10 +18,10 @@ from ..._objects.content import Body, Odd
 from ..._text.cleaning import listed, short_repr, type_name
 from ...errors import InputError, InvalidResponseError
 from ...settings import Output
-from ..arguments import Binder, needed
+from ..arguments import Binder, required_parameters
 from ..codec import OUTPUT_PATH, BaseCodec
 from ..identifiers import Identifiers
-from ..training_data import as_source
+from ..training_data import data_stream_source
 from .file_response import FileResponse
 from .messages import JsonMessage, is_plain
 from .multipart import Multipart, to_json
@@ -108,7 +108,9 @@ class JsonCodec(BaseCodec):
         raise InputError(f"{self._name}() has no parameter {name!r}; it has {known}")
 
     def incomplete(self, model: str) -> bytes | None:
-        return to_json(self._request.model_validate({"model_id": model})) if needed(self.signature) else None
+        if not required_parameters(self.signature):
+            return None
+        return to_json(self._request.model_validate({"model_id": model}))
 
     def decode(self, data: bytes, output: Output) -> Any:
         if self._is_file or isinstance(data, Body):
@@ -250,7 +252,7 @@ class TrainingCodec(JsonCodec):
             if name not in self._names and not self._any:
                 self._refuse(name)
             if name in self._sources:
-                given[name] = as_source(value, lambda files: {"files": files}, partial(self._rows, name))
+                given[name] = data_stream_source(value, lambda files: {"files": files}, partial(self._rows, name))
         request = {"model_name": model, "parameters": given}
         return request if output_path is None else {**request, "output_path": output_path}
 

@@ -23,7 +23,7 @@ from ..budget import MAX_NAME, Budget
 from ..identifiers import attributes_of
 from ..lazy_methods import LazyMethods, LazyTypes
 from ..rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
-from ..training_data import FIELD
+from ..training_data import DATA_STREAM
 from .codec import JsonCodec, QueryCodec, TaskCodec, TrainingCodec, fields_of, signature_of
 from .file_inputs import Files
 from .file_response import FileResponse
@@ -315,9 +315,9 @@ class _Reader:
     def _source(self, schema: Any) -> Any:
         """The model of a training's rows, None where that is unknown; OPEN for what is no training data."""
         properties = properties_of(self._types.beside_null(schema)[1] or {})
-        if properties.keys() != {FIELD}:
+        if properties.keys() != {DATA_STREAM}:
             return OPEN
-        _, union = self._types.resolve(properties[FIELD])
+        _, union = self._types.resolve(properties[DATA_STREAM])
         if id(union) not in self._rows:  # of the document, which stays alive
             self._rows[id(union)] = next(self._with_rows(members_of(union)), None)
         return self._rows[id(union)]

@@ -217,7 +217,7 @@ class JsonTypes(Schemas):
 
     def _model_of(self, form: Form) -> _Model:
         assert form.schema is not None
-        base = self._budget.name(_base_name(form.name, form.schema))
+        base = self._budget.check_name(_base_name(form.name, form.schema))
         recipe = self._parts.recipe(form.name, base, form.schema)
         if recipe.digest not in self._models:
             self._budget.spend("types")
@@ -266,7 +266,7 @@ class JsonTypes(Schemas):
 
     def _field(self, name: str, attribute: str, schema: Any, made: _Made) -> Any:
         self._budget.check()
-        self._budget.name(name)
+        self._budget.check_name(name)
         options: dict[str, Any] = {"default": self._default(made, schema)}
         if name != attribute:
             options["alias"] = name

@@ -18,8 +18,7 @@ from pydantic import Field as PydanticField
 from pydantic_core import core_schema
 
 from ..._text.cleaning import listed, short_repr, type_name
-from ..foreign_values import EXACT_INTEGER, candidates
-from ..foreign_values import text as text_of
+from ..foreign_values import EXACT_INTEGER, enum_candidates, plain_text
 from .values import ARGUMENT, plain
 
 
@@ -168,11 +167,11 @@ def choice(values: Sequence[Any]) -> Any:
     def check(value: Any, info: ValidationInfo) -> Any:
         if info.mode == "json" and info.context is not ARGUMENT and isinstance(value, str):
             return value
-        for each in candidates(value):
+        for each in enum_candidates(value):
             if isinstance(each, (str, int, float)) and (isinstance(each, bool), each) in allowed:
                 if isinstance(each, int) and not isinstance(each, bool):
                     return int(each)
-                return text_of(each) if isinstance(each, str) else each
+                return plain_text(each) if isinstance(each, str) else each
         hint = ": the OpenAPI document does not tell the names' numbers" if numbers and isinstance(value, str) else ""
         raise ValueError(f"expected one of {expected}, not {short_repr(value)}{hint}")
 

@@ -14,8 +14,7 @@ from pydantic_core import to_json
 
 from ..._concurrency.iterators import collect
 from ..._text.cleaning import short_repr, type_name
-from ..foreign_values import fields_given, is_row, items_of, own, row_of
-from ..foreign_values import text as text_of
+from ..foreign_values import given_fields, is_row, items_of, native, plain_text, row_of
 
 M = TypeVar("M", bound=BaseModel)
 ARGUMENT = object()
@@ -63,13 +62,13 @@ def plain(value: Any, *, text: bool = False) -> Any:
     """
     if value.__class__ in _JSON:
         return value
-    value = own(value)
+    value = native(value)
     if isinstance(value, str):
-        return text_of(value)
+        return plain_text(value)
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, BaseModel):
-        return {name: plain(each, text=text) for name, each in fields_given(value).items() if each is not None}
+        return {name: plain(each, text=text) for name, each in given_fields(value).items() if each is not None}
     if isinstance(value, Mapping):
         told = {_key(key): plain(each, text=text) for key, each in value.items()}
         return type(value)(told) if isinstance(value, (JsonAnswer, _Row)) else told
@@ -96,11 +95,11 @@ def _text(value: Any) -> str:
 
 
 def _key(key: Any) -> str:
-    key = own(key)
+    key = native(key)
     if isinstance(key, int) and not isinstance(key, bool):
         return str(key)  # JSON has no other keys, and OpenAPI does not tell what they stand for
     if isinstance(key, str):
-        return text_of(key)
+        return plain_text(key)
     raise ValueError(f"expected str keys in JSON, not {type_name(key)}")
 
 

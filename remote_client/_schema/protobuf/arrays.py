@@ -12,7 +12,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from .fields import INTEGERS, Field, is_packed, is_repeated
-from .wire import number
+from .wire import read_varint
 
 _T = FieldDescriptor
 ARRAYS: dict[int, str] = {
@@ -32,19 +32,19 @@ _MOST_FIELDS = 64
 """A message of more is left to protobuf, as looking at each would take longer than what it saves."""
 
 
-def buffers(fields: Iterable[Field]) -> dict[str, tuple[int, str]]:
-    """The fields of a message that `packed` may take: its name -> the tag on the wire, and the code of the items."""
+def buffer_fields(fields: Iterable[Field]) -> dict[str, tuple[int, str]]:
+    """Return the fields that `packed_parts` may take: name -> the tag on the wire, and the code of the items."""
     found: dict[str, tuple[int, str]] = {}
     for field in fields:
         member = field.members[0]
         if is_repeated(member) and is_packed(member) and member.type in BUFFERS:
             found[field.name] = (member.number << 3 | 2, BUFFERS[member.type])
-        elif member.type == _T.TYPE_BYTES and not is_repeated(member) and not field.union:
+        elif member.type == _T.TYPE_BYTES and not is_repeated(member) and not field.is_oneof:
             found[field.name] = (member.number << 3 | 2, BYTES)
     return found
 
 
-def packed(value: Any, tag: int, code: str) -> tuple[bytes, Any] | None:
+def packed_parts(value: Any, tag: int, code: str) -> tuple[bytes, Any] | None:
     """A field on the wire, its head and its content: from the buffer of an array, such as numpy's, or from many bytes.
     None where the value has no such buffer.
     """
@@ -64,7 +64,7 @@ def pack(message: Message, value: Any, tag: int, code: str) -> bool:
 
     protobuf takes the packed form without looking at the items one by one: `extend` with an array costs 30 times that.
     """
-    parts = packed(value, tag, code)
+    parts = packed_parts(value, tag, code)
     if parts is None:
         return False
     type(message).MergeFromString(message, b"".join(parts))
@@ -87,9 +87,9 @@ def as_array(numbers: Any, kind: str) -> Any:
     return numpy.array(numbers, kind)
 
 
-def packed_fields(fields: Iterable[Field]) -> dict[int, tuple[str, str]]:
-    """The fields of a message that `lift` can take out: the tag on the wire -> its name and numpy's type."""
-    members = [field.members[0] for field in fields if not field.union]
+def array_fields(fields: Iterable[Field]) -> dict[int, tuple[str, str]]:
+    """The fields of a message that `extract_arrays` can take out: the tag on the wire -> its name and numpy's type."""
+    members = [field.members[0] for field in fields if not field.is_oneof]
     return {
         each.number << 3 | 2: (each.name, ARRAYS[each.type])
         for each in members
@@ -97,7 +97,7 @@ def packed_fields(fields: Iterable[Field]) -> dict[int, tuple[str, str]]:
     }
 
 
-def lift(data: bytes, packed: Mapping[int, tuple[str, str]]) -> tuple[bytes, dict[str, Any]]:
+def extract_arrays(data: bytes, packed: Mapping[int, tuple[str, str]]) -> tuple[bytes, dict[str, Any]]:
     """Take packed numbers out of a message: what is left of it, and the arrays by the names of their fields.
 
     They are copied once, not twice as by way of protobuf. Whatever is unusual stays in the message, for protobuf.
@@ -112,11 +112,11 @@ def lift(data: bytes, packed: Mapping[int, tuple[str, str]]) -> tuple[bytes, dic
             if position == len(data):
                 return b"".join((*kept, data[mark:])), found
             start = position
-            tag, position = number(data, position)
+            tag, position = read_varint(data, position)
             if tag & 7 == 2:
-                size, position = number(data, position)
+                size, position = read_varint(data, position)
             elif tag & 7 == 0:
-                _, position = number(data, position)
+                _, position = read_varint(data, position)
                 continue
             else:
                 size = {1: 8, 5: 4}[tag & 7]

@@ -18,11 +18,11 @@ from ...settings import Output
 from ..arguments import Binder
 from ..codec import OUTPUT_PATH
 from ..foreign_values import is_row, table_rows
-from ..training_data import FIELD, as_source
-from .arrays import buffers, lift, packed, packed_fields
+from ..training_data import DATA_STREAM, data_stream_source
+from .arrays import array_fields, buffer_fields, extract_arrays, packed_parts
 from .conversion_errors import ConversionError
 from .converters import Deed
-from .fields import Field, count_members, either, is_map, is_repeated, map_entry, message_of, sequence_field
+from .fields import Field, count_members, is_map, is_repeated, map_entry, message_of, sequence_field, union_of
 from .types import Types
 
 _CONSTANTS = (str, bytes, bytearray, Mapping, BaseModel)
@@ -61,8 +61,8 @@ class ProtobufCodec:
         self._fill = types.encoder(method.input_type)
         self._converter: Callable[[Deed], Callable[[Any], Any]] = cache(partial(types.decoder, answer))
         self._make = types.maker(answer)
-        self._let_travel = cache(partial(types.messages.let_travel, answer))
-        self._packed = types.shared(("packed", answer.full_name), lambda: packed_fields(types.fields(answer)))
+        self._make_picklable = cache(partial(types.messages.make_picklable, answer))
+        self._packed = types.shared(("packed", answer.full_name), lambda: array_fields(types.fields(answer)))
         self._buffers = request.buffers
         self._model: type[BaseModel] = types.of(answer)
         self.signature, binder = _parameters(self._arguments(method), method, types)
@@ -85,7 +85,7 @@ class ProtobufCodec:
         arrays: list[Any] = []
         for name, (tag, code) in self._buffers.items():
             value = values.get(name)
-            if value is not None and value.__class__ is not list and (parts := packed(value, tag, code)):
+            if value is not None and value.__class__ is not list and (parts := packed_parts(value, tag, code)):
                 # One copy, protobuf makes three: messages one after the other are one message.
                 arrays += parts
                 values = values | {name: None}
@@ -150,13 +150,13 @@ class ProtobufCodec:
         arrays: dict[str, Any] = {}
         try:
             if output == "numpy" and self._packed:
-                data, arrays = lift(data, self._packed)
+                data, arrays = extract_arrays(data, self._packed)
             message = self._response.FromString(data)
             if len(UnknownFieldSet(message)) and not (self._additions and message.ListFields()):
                 # A runtime answers a call of a task the model does not have with what the model's own task gives.
                 raise ValueError("the model may be of another task, as the answer has fields that this type has not")
             if output == "proto":
-                self._let_travel()
+                self._make_picklable()
                 return message
             if output == "dict":
                 return self._converter("read")(message)
@@ -181,11 +181,11 @@ class ProtobufTrainingCodec(ProtobufCodec):
         output_path = values.pop(OUTPUT_PATH, None)
         for name, files in self._sources.items():
             if values.get(name) is not None:
-                values[name] = as_source(values[name], files, lambda rows: {"data": rows})
+                values[name] = data_stream_source(values[name], files, lambda rows: {"data": rows})
         return self._serialize({"model_name": model, "output_path": output_path, "parameters": values})
 
     def _path(self, path: str) -> str:
-        return path.removeprefix("parameters.").replace(f".{FIELD}.", ".")
+        return path.removeprefix("parameters.").replace(f".{DATA_STREAM}.", ".")
 
 
 class _Request:
@@ -194,9 +194,9 @@ class _Request:
     def __init__(self, descriptor: Descriptor, types: Types) -> None:
         fields = types.fields(descriptor)
         self.attributes = {field.name: field.attribute for field in fields}
-        self.repeated = {field.attribute for field in fields if not field.union and is_repeated(field.members[0])}
+        self.repeated = {field.attribute for field in fields if not field.is_oneof and is_repeated(field.members[0])}
         self.messages = {field.attribute for field in fields if any(each.message_type for each in field.members)}
-        self.buffers = {self.attributes[name]: tag_and_code for name, tag_and_code in buffers(fields).items()}
+        self.buffers = {self.attributes[name]: tag_and_code for name, tag_and_code in buffer_fields(fields).items()}
         self.lacks_message = any(_is_required(each) and each.members[0].message_type is not None for each in fields)
 
 
@@ -206,7 +206,7 @@ def _sources(fields: list[Field], types: Types) -> dict[str, Callable[[list[str]
 
 def _is_source(field: Field) -> bool:
     message = field.members[0].message_type
-    return message is not None and list(message.oneofs_by_name) == [FIELD]
+    return message is not None and list(message.oneofs_by_name) == [DATA_STREAM]
 
 
 def _file_lists(field: Field, types: Types) -> Callable[[list[str]], Any]:
@@ -219,7 +219,7 @@ def _file_lists(field: Field, types: Types) -> Callable[[list[str]], Any]:
 
 
 def _is_required(field: Field) -> bool:
-    return not field.union and not field.optional and not is_repeated(field.members[0])
+    return not field.is_oneof and not field.optional and not is_repeated(field.members[0])
 
 
 def _parameters(arguments: Descriptor, method: Method, types: Types) -> tuple[inspect.Signature, Binder]:
@@ -259,14 +259,14 @@ def _signature(fields: list[Field], method: Method, types: Types) -> inspect.Sig
 
 def _parameter_type(field: Field, types: Types) -> Any:
     member = field.members[0]
-    if field.union:
+    if field.is_oneof:
         kinds = []
         for each in field.members:
             inner = sequence_field(each.message_type)
-            kinds.append(types.one(each) if inner is None else _LIST[types.one(inner)])
-        return either(kinds)
+            kinds.append(types.value_type(each) if inner is None else _LIST[types.value_type(inner)])
+        return union_of(kinds)
     if is_map(member):
         key, value = map_entry(member)
-        return _DICT[types.one(key), types.one(value)]
-    kind = types.one(member)
+        return _DICT[types.value_type(key), types.value_type(value)]
+    kind = types.value_type(member)
     return _LIST[kind] if is_repeated(member) else kind

@@ -113,12 +113,12 @@ class _Seen(NamedTuple):
     @property
     def is_needed(self) -> bool:
         """Whether it is required, if it is a task's parameter."""
-        return not (self.field.union or self.field.optional or is_repeated(self.member))
+        return not (self.field.is_oneof or self.field.optional or is_repeated(self.member))
 
     @property
     def words(self) -> str:
         """How a text about it begins: the path names a union, and not its member."""
-        return f"the union's {self.member.name} " if self.field.union else ""
+        return f"the union's {self.member.name} " if self.field.is_oneof else ""
 
 
 class _Fields(NamedTuple):
@@ -143,7 +143,7 @@ class _Fields(NamedTuple):
 
 def _seen(fields: list[Field], renamed: dict[str, str]) -> dict[int, _Seen]:
     return {
-        member.number: _Seen(member, each, renamed.get(each.name, each.name) if each.union else None)
+        member.number: _Seen(member, each, renamed.get(each.name, each.name) if each.is_oneof else None)
         for each in fields
         for member in each.members
     }
@@ -152,10 +152,10 @@ def _seen(fields: list[Field], renamed: dict[str, str]) -> dict[int, _Seen]:
 def _renamed_unions(before: dict[int, _Seen], fields: list[Field]) -> dict[str, str]:
     """The unions of new names whose members were all of one union, which is gone."""
     known = {each.union for each in before.values()}
-    now = {each.name for each in fields if each.union}
+    now = {each.name for each in fields if each.is_oneof}
     found = {}
     for each in fields:
-        if each.union and each.name not in known:
+        if each.is_oneof and each.name not in known:
             were = {before[member.number].union for member in each.members if member.number in before}
             if len(were) == 1 and (name := were.pop()) is not None and name not in now:
                 found[each.name] = name

@@ -10,7 +10,7 @@ from google.protobuf.message import Error
 from ...errors import InputError
 from .fields import INTEGERS
 
-BAD = (TypeError, ValueError, OverflowError, RecursionError, Error)
+FAILURES = (TypeError, ValueError, OverflowError, RecursionError, Error)
 """What protobuf and the checks of values raise for a value that does not fit."""
 
 
@@ -27,7 +27,7 @@ class ConversionError(InputError):
         self.message = message
 
 
-def misfit(error: BaseException, name: str | int, field: FieldDescriptor | None = None) -> NoReturn:
+def raise_at(error: BaseException, name: str | int, field: FieldDescriptor | None = None) -> NoReturn:
     """Raise `error` again as a ConversionError, one step of its path added."""
     if isinstance(error, ConversionError):
         joint = "" if error.path.startswith("[") else "."

@@ -23,7 +23,7 @@ from ..._text.redaction import GENERATED
 from ..identifiers import is_identifier
 from . import values
 from .arrays import ARRAYS, BUFFERS, as_array, pack
-from .conversion_errors import BAD, misfit
+from .conversion_errors import FAILURES, raise_at
 from .fields import (
     SCALARS,
     Field,
@@ -88,8 +88,8 @@ class Converters:
         self._spend: Spend = _uncounted
         self._space: dict[str, Any] = {name: getattr(values, name) for name in dir(values) if name.startswith("as_")}
         self._space |= {
-            "BAD": BAD,
-            "misfit": misfit,
+            "FAILURES": FAILURES,
+            "raise_at": raise_at,
             "fill": fill,
             "extend": extend,
             "pack": pack,
@@ -197,13 +197,13 @@ class Converters:
             yield "        try:"
             for line in self._set_source(number, index, field):
                 yield f"            {line}"
-            yield "        except BAD as e:"
-            yield f"            misfit(e, {field.name!r}, {reference})"
+            yield "        except FAILURES as e:"
+            yield f"            raise_at(e, {field.name!r}, {reference})"
 
     def _set_source(self, number: int, index: int, field: Field) -> Iterator[str]:
         member = field.members[0]
         here = _attribute(member.name)
-        if field.union:
+        if field.is_oneof:
             name = f"choose_{number}_{index}"
             self._space[name] = Chooser(field.members, self._setter, self._kind)
             yield f"{name}(m, x)"
@@ -216,15 +216,15 @@ class Converters:
                 yield f"        {self._message_setter(value)}(t[{SCALARS[key.type][1]}(k)], x)"
             else:
                 yield f"        t[{SCALARS[key.type][1]}(k)] = {self._scalar(value)}(x)"
-            yield "    except BAD as e:"
-            yield "        misfit(e, f'[{k!r}]')"
+            yield "    except FAILURES as e:"
+            yield "        raise_at(e, f'[{k!r}]')"
         elif is_repeated(member) and member.message_type is not None:
             yield f"t = {here}"
             yield "for i, x in enumerate(as_items(x)):"
             yield "    try:"
             yield f"        {self._message_setter(member)}(t.add(), x)"
-            yield "    except BAD as e:"
-            yield "        misfit(e, i)"
+            yield "    except FAILURES as e:"
+            yield "        raise_at(e, i)"
         elif is_repeated(member):
             exact = "None" if member.type not in SCALARS else f"EXACT_{SCALARS[member.type][0].__name__}"
             if member.type == _FLOAT32:
@@ -338,7 +338,7 @@ class Converters:
 
     def _get_source(self, deed: str, number: int, index: int, field: Field) -> str:
         """The expression for a field of `m`; `deed` is what becomes of messages in it."""
-        if field.union:
+        if field.is_oneof:
             name = f"{deed}_union_{number}_{index}"
             getters = {each.name: self._getter(deed, each) for each in field.members}
             self._space[name] = _union_reader(field.name, getters)

@@ -47,7 +47,7 @@ def check_file(file: FileDescriptorProto, budget: Budget) -> None:
         SchemaError: a name is not protobuf's (`[A-Za-z_][A-Za-z0-9_]*`), too long, there twice, or used by protobuf
             itself; a field is none; or the budget is spent.
     """
-    budget.name(file.name)
+    budget.check_name(file.name)
     try:
         if file.syntax == "editions" and not Edition.EDITION_2023 <= file.edition < _UNSTABLE:
             raise ValueError("its edition is unknown")
@@ -59,9 +59,9 @@ def check_file(file: FileDescriptorProto, budget: Budget) -> None:
 def _check_names(scopes: Iterator[tuple[str, list[str]]], budget: Budget) -> None:
     for scope, names in scopes:
         budget.spend("nodes", len(names))
-        budget.spend("bytes", len(names) * len(budget.name(scope)))
+        budget.spend("bytes", len(names) * len(budget.check_name(scope)))
         for name in names:
-            if not isinstance(name, str) or not is_name(budget.name(name)):  # bytes are no UTF-8
+            if not isinstance(name, str) or not is_name(budget.check_name(name)):  # bytes are no UTF-8
                 raise ValueError(f"{short_repr(name)} is no name")
         if len({*names}) < len(names):
             raise ValueError(f"{short_repr(scope)} has one name twice")

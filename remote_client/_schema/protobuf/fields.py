@@ -49,7 +49,7 @@ class Field:
     name: str
     attribute: str
     members: tuple[FieldDescriptor, ...]
-    union: bool
+    is_oneof: bool
     optional: bool
 
 
@@ -150,7 +150,7 @@ def python_type(
     return model(field.message_type)
 
 
-def either(kinds: Sequence[Any]) -> Any:
+def union_of(kinds: Sequence[Any]) -> Any:
     """The union of some types."""
     # `|` compares each type with each.
     return reduce(or_, kinds) if len(kinds) < _MANY else Union[tuple(kinds)]  # noqa: UP007 - it takes any number

@@ -10,8 +10,8 @@ from google.protobuf.message import Message
 from pydantic import BaseModel
 
 from ..._text.cleaning import listed, short_repr, type_name
-from ..foreign_values import candidates, fields_given, row_of, text
-from .conversion_errors import BAD, ConversionError, misfit
+from ..foreign_values import enum_candidates, given_fields, plain_text, row_of
+from .conversion_errors import FAILURES, ConversionError, raise_at
 from .values import as_items
 
 
@@ -27,7 +27,7 @@ def fill(message: Any, value: Any, descriptor: Descriptor, names: dict[str, str]
         type(message).MergeFromString(message, type(value).SerializeToString(value))
         return {}
     elif isinstance(value, BaseModel):
-        given = fields_given(value)
+        given = given_fields(value)
     elif (given := row_of(value, names)) is None:
         raise TypeError(f"expected {descriptor.name} or a mapping, not {type_name(value)}")
     unknown = [name for name in given if name not in names]
@@ -46,15 +46,15 @@ def extend(target: Any, value: Any, exact: frozenset[type] | None, convert: Call
         try:
             target.extend(items)
             return
-        except BAD:
+        except FAILURES:
             del target[:]
     for index, item in enumerate(items):
         try:
             target.append(convert(item))
-        except BAD as error:
+        except FAILURES as error:
             if str(error).startswith("Value out of range"):
                 error = ValueError(f"{item} is out of the field's range")
-            misfit(error, index)
+            raise_at(error, index)
 
 
 def enum_checker(kind: Any) -> Callable[[Any], int]:
@@ -67,8 +67,8 @@ def enum_checker(kind: Any) -> Callable[[Any], int]:
             return names[value]
         if isinstance(value, kind):
             return int(value)
-        for each in candidates(value):
-            if isinstance(each, str) and (member := kind.named(text(each))) is not None:
+        for each in enum_candidates(value):
+            if isinstance(each, str) and (member := kind.named(plain_text(each))) is not None:
                 return int(member)
             if isinstance(each, int) and not isinstance(each, bool) and each in numbers:
                 return int(each)

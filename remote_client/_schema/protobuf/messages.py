@@ -45,7 +45,7 @@ class MessageClasses:
                 waiting += _messages_in(each)
         return self._made[descriptor.full_name]
 
-    def let_travel(self, descriptor: Descriptor) -> None:
+    def make_picklable(self, descriptor: Descriptor) -> None:
         """Make messages of a type, and all that are inside of them, such that they can be pickled."""
         waiting = [descriptor]
         while waiting:
@@ -55,9 +55,9 @@ class MessageClasses:
             self._travelling.add(each.full_name)
             waiting += _messages_in(each)
             if not each.GetOptions().map_entry:
-                self._let_travel(self.of(each), self._parts.recipe(each))
+                self._make_picklable(self.of(each), self._parts.recipe(each))
 
-    def _let_travel(self, kind: Any, recipe: Recipe) -> None:
+    def _make_picklable(self, kind: Any, recipe: Recipe) -> None:
         own = uuid4().bytes
 
         def reduce(message: Message) -> Any:
@@ -88,5 +88,5 @@ def _made(recipe: Recipe) -> type[Message]:
     budget = Budget()
     descriptor = pool_of(files_of(recipe.parts), budget).FindMessageTypeByName(recipe.name)
     classes = MessageClasses(Parts(budget, recipe.make))
-    classes.let_travel(descriptor)
+    classes.make_picklable(descriptor)
     return keep(classes.of(descriptor))

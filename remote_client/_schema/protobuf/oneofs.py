@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 from ..._concurrency.iterators import collect
 from ..._text.cleaning import listed, type_name
-from ..foreign_values import fields_given, is_row, own, row_of
-from .conversion_errors import BAD
+from ..foreign_values import given_fields, is_row, native, row_of
+from .conversion_errors import FAILURES
 from .fields import SCALARS, fields_of, message_of, sequence_field
 from .values import WELL_KNOWN
 
@@ -79,7 +79,7 @@ class Chooser:
         elif isinstance(value, (Chosen, ChosenName)) and value.member in self._by_name:
             self._by_name[value.member](message, value)
         else:
-            self._choose(message, value if isinstance(value, enum.Enum) else own(value), setters)
+            self._choose(message, value if isinstance(value, enum.Enum) else native(value), setters)
 
     def _choose(self, message: Any, value: Any, setters: Mapping[type, Setter]) -> None:
         """Set the member for a value of another type, or of one that several members have."""
@@ -112,7 +112,7 @@ class Chooser:
             scratch = message_factory.GetMessageClass(member.containing_type)()
             try:
                 self._by_name[member.name](scratch, value)
-            except BAD as error:
+            except FAILURES as error:
                 errors.append(error)
             else:
                 fitting.append((member, scratch))
@@ -135,7 +135,7 @@ class Chooser:
             plain = [each for each in self._members if each.message_type is not None]
             ours = [each for each in plain if message_of(each).full_name not in WELL_KNOWN]
             # A JSON object takes any mapping: it is meant where no type of the server's has these fields.
-            given = value.keys() if isinstance(value, Mapping) else fields_given(value).keys()
+            given = value.keys() if isinstance(value, Mapping) else given_fields(value).keys()
             fits = [each for each in ours if self._names_in(message_of(each)).issuperset(given)]
             if isinstance(value, Mapping) and all(sequence_field(message_of(each)) for each in fits):
                 fits.sort(key=partial(_likelihood, value.get("values")))

@@ -23,7 +23,7 @@ from .reflection import WELL_KNOWN_FILES
 _NO_UTF8 = "the files have names that are no UTF-8"
 
 
-def read_file(data: bytes) -> FileDescriptorProto:
+def parse_file(data: bytes) -> FileDescriptorProto:
     """Return a file as a server sent it.
 
     Raises:
@@ -80,7 +80,7 @@ class Pool:
         Raises:
             SchemaError: they do not fit together, have names that are none, or spend the budget.
         """
-        for file in in_order(self._files, names):
+        for file in in_dependency_order(self._files, names):
             if file.name not in self._added:
                 self._add(file)
 
@@ -168,7 +168,9 @@ def pool_of(files: Mapping[str, FileDescriptorProto], budget: Budget | None = No
     return made.pool
 
 
-def in_order(files: Mapping[str, FileDescriptorProto], names: Iterable[str] | None = None) -> list[FileDescriptorProto]:
+def in_dependency_order(
+    files: Mapping[str, FileDescriptorProto], names: Iterable[str] | None = None
+) -> list[FileDescriptorProto]:
     """Return the files, each after those it depends on.
 
     Args:

@@ -167,7 +167,7 @@ class ReflectionReader:
         if file in self._named:
             return False
         self._budget.spend("files")
-        self._named.add(self._budget.name(file))
+        self._named.add(self._budget.check_name(file))
         return True
 
     def _take_service(self, name: str) -> None:
@@ -175,5 +175,5 @@ class ReflectionReader:
             raise SchemaError("the server's reflection lists services where it was asked for files")
         if not name.startswith(self._skip):
             self._budget.spend("names")
-            self.services.append(self._budget.name(name))
+            self.services.append(self._budget.check_name(name))
             self._pending.append(_CLASSES["Request"](file_containing_symbol=name).SerializeToString())

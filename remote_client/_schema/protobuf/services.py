@@ -28,7 +28,7 @@ from ..budget import Budget
 from ..lazy_methods import LazyMethods, LazyTypes
 from ..rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from .codec import Method, ProtobufCodec, ProtobufTrainingCodec
-from .pools import Pool, check_text, in_order, read_file
+from .pools import Pool, check_text, in_dependency_order, parse_file
 from .types import Types
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def describe(
 
 def describe_files(files: Iterable[bytes], services: Iterable[str], budget: Budget | None = None) -> ServiceDescription:
     """As `describe`, of files as the server sent them."""
-    told = [read_file(each) for each in files]
+    told = [parse_file(each) for each in files]
     return describe({each.name: each for each in told}, services, budget)
 
 
@@ -90,7 +90,7 @@ def _descriptor_set(told: Iterable[bytes], services: Iterable[str]) -> bytes:
 
     Services that a file describes but the server does not offer are left out.
     """
-    files = {file.name: file for file in map(read_file, told)}
+    files = {file.name: file for file in map(parse_file, told)}
     listed = set(services)
     for file in files.values():
         offered = [each for each in file.service if f"{file.package}.{each.name}".lstrip(".") in listed]
@@ -98,7 +98,7 @@ def _descriptor_set(told: Iterable[bytes], services: Iterable[str]) -> bytes:
             kept = [type(each).FromString(each.SerializeToString()) for each in offered]
             del file.service[:]
             file.service.extend(kept)
-    ordered = in_order(dict(sorted(files.items())))
+    ordered = in_dependency_order(dict(sorted(files.items())))
     return FileDescriptorSet(file=ordered).SerializeToString(deterministic=True)
 
 

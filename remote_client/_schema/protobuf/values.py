@@ -21,13 +21,13 @@ from ..._text.cleaning import short_repr, type_name
 from ..foreign_values import (
     EXACT_INTEGER,
     exact_double,
-    fields_given,
+    given_fields,
     is_exact_float32,
     is_row,
     items_of,
-    own,
+    native,
+    plain_text,
     row_of,
-    text,
 )
 
 FLOAT32_MAX = 3.4028235677973366e38  # the largest double that rounds to a finite float
@@ -37,7 +37,7 @@ EXACT_INTEGER32 = 2**24  # as EXACT_INTEGER, of float32
 def as_bool(value: Any) -> bool:
     if isinstance(value, bool) or type_name(value) in ("bool_", "bool"):  # numpy's is called bool_, since 2.0 bool
         return bool(value)
-    if isinstance(found := own(value), bool):
+    if isinstance(found := native(value), bool):
         return found
     raise TypeError(f"expected bool, not {type_name(value)}")
 
@@ -48,7 +48,7 @@ def as_int(value: Any) -> int:
             return operator.index(value)
         except TypeError:
             pass
-        found = own(value)
+        found = native(value)
         if isinstance(found, int) and not isinstance(found, bool):
             return found
     raise TypeError(f"expected int, not {type_name(value)}")
@@ -80,14 +80,14 @@ def as_float32(value: Any) -> float:
 def as_str(value: Any) -> str:
     if value.__class__ is str:
         return value
-    found = value if isinstance(value, str) else own(value)
+    found = value if isinstance(value, str) else native(value)
     if isinstance(found, str):
-        return text(found)
+        return plain_text(found)
     raise TypeError(f"expected str, not {type_name(value)}")
 
 
 def as_bytes(value: Any) -> bytes:
-    for found in (value, own(value)):
+    for found in (value, native(value)):
         if isinstance(found, (bytes, bytearray, memoryview)):
             return bytes(found)
     raise TypeError(f"expected bytes, not {type_name(value)}")
@@ -97,7 +97,7 @@ def as_items(value: Any) -> Any:
     """The items of a repeated field: any iterable but text, bytes and mappings; an array as its list."""
     if isinstance(value, (list, tuple)):
         return value
-    value = items_of(own(value))
+    value = items_of(native(value))
     if isinstance(value, (str, bytes, bytearray, Mapping)) or not hasattr(type(value), "__iter__"):
         raise TypeError(f"expected a list, not {type_name(value)}")
     return collect(value)
@@ -112,7 +112,7 @@ def as_mapping(value: Any) -> Mapping[Any, Any]:
 
 
 def set_timestamp(message: Any, value: Any) -> None:
-    found = value if isinstance(value, datetime) else own(value)
+    found = value if isinstance(value, datetime) else native(value)
     if not isinstance(found, datetime):
         raise TypeError(f"expected datetime, not {type_name(value)}")
     if found.utcoffset() is None:
@@ -128,7 +128,7 @@ def get_timestamp(message: Any) -> datetime:
 
 
 def set_duration(message: Any, value: Any) -> None:
-    found = value if isinstance(value, timedelta) else own(value)
+    found = value if isinstance(value, timedelta) else native(value)
     if not isinstance(found, timedelta):
         raise TypeError(f"expected timedelta, not {type_name(value)}")
     message.FromTimedelta(found)
@@ -183,19 +183,19 @@ def set_value(message: Any, value: Any) -> None:
 
 
 def _json_key(key: Any) -> str:
-    name = own(key)
+    name = native(key)
     if not isinstance(name, str):
         raise TypeError(f"expected str keys in JSON, not {type_name(key)}")
-    return text(name)
+    return plain_text(name)
 
 
 def _json_value(value: Any) -> Any:
     """A value of another library as one of Python's own that JSON has."""
     if isinstance(value, BaseModel):
-        return {name: each for name, each in fields_given(value).items() if each is not None}
-    found = row_of(value) if is_row(value) else items_of(own(value))
+        return {name: each for name, each in given_fields(value).items() if each is not None}
+    found = row_of(value) if is_row(value) else items_of(native(value))
     if isinstance(found, str):
-        return text(found)
+        return plain_text(found)
     if isinstance(found, (list, tuple)):
         return [*found]
     if isinstance(found, (dict, bool)) or found is None:

@@ -10,7 +10,7 @@ from ..budget import Budget
 from .fields import is_repeated
 
 
-def number(data: bytes, position: int) -> tuple[int, int]:
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
     """Return a varint, and where it ends.
 
     Raises:
@@ -53,12 +53,12 @@ def _count(data: bytes, descriptor: Descriptor, budget: Budget) -> None:
         if not looked_at % 1024:  # what is no part takes its time as well
             budget.spend("parts", found)
             found = 0
-        tag, position = number(data, position)
+        tag, position = read_varint(data, position)
         size = 0
         if tag & 7 == 2:
-            size, position = number(data, position)
+            size, position = read_varint(data, position)
         elif tag & 7 == 0:
-            _, position = number(data, position)
+            _, position = read_varint(data, position)
         else:
             size = _SIZES[tag & 7]
         if tag & 7 != 2 or tag >> 3 not in parts:
