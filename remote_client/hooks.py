@@ -11,6 +11,8 @@ from typing import Any
 
 from .errors import ConfigurationError, RemoteClientError
 
+__all__ = ["AttemptFailed", "CallEnded", "Event", "Hook"]
+
 logger = logging.getLogger("remote_client")
 
 

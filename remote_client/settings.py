@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from ._objects.copying import Immutable
 from ._settings.base import Bounds, Conversion, Count, Positive, Settings, checked
 from ._settings.callables import WAYS, ByName, OffLoop
-from ._settings.durations import Limit, Pause, Seconds, limit
+from ._settings.durations import Duration, Limit, Pause, Seconds, limit
 from ._settings.proxies import ProxySetting
 from ._settings.retries import ONCE, RetryPolicy, retry_policy
 from ._settings.targets import (
@@ -31,6 +31,20 @@ from ._settings.tls import ConnectionTlsInfo
 from .auth import Credentials, Metadata
 from .errors import ConfigurationError, InputError, PicklingError
 from .hooks import Hook, can_take, check_hooks, name_of
+
+__all__ = [
+    "CallOptions",
+    "ConnectionInfo",
+    "ConnectionTlsInfo",
+    "Duration",
+    "Engine",
+    "FinderConfig",
+    "MetadataSource",
+    "Output",
+    "Protocol",
+    "RetryPolicy",
+    "SupportedModel",
+]
 
 Protocol = Literal["grpc", "http"]
 Engine = Literal["asyncio", "grpcio"]

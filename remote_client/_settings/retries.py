@@ -5,12 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from .._objects.exports import exported_from
 from .base import Bounds, Count, Settings, checked
 from .durations import Pause, seconds
 
 # The annotations are no strings: the check of the arguments reads them.
 
 
+@exported_from("remote_client.settings")
 @checked
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy(Settings):

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from .._objects.exports import exported_from
 from .base import Conversion, Settings, checked
 from .secret import Secret
 
 # The annotations are no strings: the check of the arguments reads them.
 
 
+@exported_from("remote_client.settings")
 @checked
 @dataclass(frozen=True, kw_only=True)
 class ConnectionTlsInfo(Settings):
