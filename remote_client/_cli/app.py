@@ -1,7 +1,7 @@
-"""The commands, as cyclopts runs them. Each is imported when it is called: the list of them is quick to show.
+"""The command line with cyclopts. A command's module is imported when the command runs, so `--help` stays quick.
 
-cyclopts, because an option of all commands is defined once, stands before or after the command, and is known to
-functions that complete; typer needs it in each command, and click's private parts for late imports.
+With cyclopts, the options of all commands are defined once, stand before or after the command, and are completed by
+shells. typer repeats them in every command, and imports commands late only through private names of click.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from .._version import __version__
-from .ends import COMMANDS, USAGE, WRONG_USE, WrongUseError
-from .server import Server
+from .sources import Server
+from .usage import COMMANDS, USAGE, USAGE_ERROR, UsageError
 
 app = App(name="remote-client", help="A client for caikit runtimes.", version=__version__, help_format="plaintext")
 for _name, _help in COMMANDS.items():
@@ -22,12 +22,12 @@ for _name, _help in COMMANDS.items():
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command, and return its exit code."""
+    """Run a command and return its exit code."""
     try:
         code = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        raise WrongUseError(str(error)) from None
-    return int(code or 0)  # None of `--help`
+        raise UsageError(str(error)) from None
+    return int(code or 0)  # `--help` returns None
 
 
 @app.meta.default
@@ -36,22 +36,21 @@ def _launch(
     target: Annotated[str | None, Parameter(["--target", "-t"])] = None,
     proxy: str | None = None,
 ) -> int:
-    """Run the command that the tokens are, with the options of all commands taken out.
+    """Parse the options of all commands, and run the command in `tokens`.
 
     Args:
-        tokens: The command.
-        target: The runtime: host:port, grpcs://host:port, http://host:port, ...; without it REMOTE_CLIENT_TARGET, or
-            else localhost:8085.
-        proxy: "env" for the proxy that the environment names, or the URL of one.
+        tokens: The command and its own options.
+        target: The runtime (host:port, http://host:port, ...); default: $REMOTE_CLIENT_TARGET or localhost:8085.
+        proxy: A proxy's URL, or "env" for the proxy that the environment variables name.
     """
     if not tokens:
         sys.stderr.write(USAGE)
-        return WRONG_USE
+        return USAGE_ERROR
     command, bound, ignored = app.parse_args(tokens, exit_on_error=False, print_error=False)
     if "server" not in ignored:  # --help, --version
         command(*bound.args, **bound.kwargs)
         return 0
-    import asyncio  # here, because `--help` does without
+    import asyncio  # here, so that `--help` stays quick
 
     code: int = asyncio.run(command(*bound.args, **bound.kwargs, server=Server.of(target, proxy)))
     return code

@@ -7,44 +7,42 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .ends import WrongUseError
+from .usage import UsageError
 
 if TYPE_CHECKING:
     from ..settings import Protocol
 
 SUFFIXES: dict[Protocol, tuple[str, ...]] = {"grpc": (".binpb", ".protoset", ".pb", ".desc"), "http": (".json",)}
-"""Of the schemas of each protocol: ours first, then those that other tools use."""
-_HELD: dict[Protocol, str] = {"grpc": "a FileDescriptorSet", "http": "an OpenAPI document"}
+"""The suffixes of schema files: this client's first, then those of other tools."""
+_FORMATS: dict[Protocol, str] = {"grpc": "a FileDescriptorSet", "http": "an OpenAPI document"}
 
 
 def check_output(path: Path | None, protocol: Protocol) -> None:
-    """Refuse a file whose name says something else than what will be in it, and bytes on a terminal.
-
-    Raises:
-        WrongUseError: it is one of these.
-    """
+    """Raise a UsageError if the suffix does not fit the protocol, or if binary data would go to a terminal."""
     if path is not None and path.suffix not in SUFFIXES[protocol]:
-        raise WrongUseError(f"-o {path}: over {protocol} this is {_HELD[protocol]}, a {SUFFIXES[protocol][0]} file")
+        raise UsageError(
+            f"-o {path}: over {protocol} the schema is {_FORMATS[protocol]}, a {SUFFIXES[protocol][0]} file"
+        )
     if path is None and protocol == "grpc" and sys.stdout.isatty():
-        raise WrongUseError("the schema is bytes, not for a terminal: name a file with -o, or pipe it")
+        raise UsageError("the schema is binary: name a file with -o, or redirect the output")
 
 
 def schema_beside(output: Path, protocol: Protocol, *, force: bool) -> Path:
-    """Return the file of the schema that belongs to a Python file.
+    """Return the path of the schema file that belongs to a Python file.
 
     Args:
         output: the Python file.
-        protocol: what the server of the schema speaks.
-        force: whether anything may be overwritten.
+        protocol: the protocol of the schema.
+        force: whether any file may be overwritten.
 
     Raises:
-        WrongUseError: the Python file has another name than `.py`, or the schema would overwrite something else.
+        UsageError: the Python file's suffix is not `.py`, or the schema would overwrite a file that is no schema.
     """
     if output.suffix != ".py":
-        raise WrongUseError(f"-o {output}: this is Python, a .py file")
+        raise UsageError(f"-o {output}: the output is Python: name a .py file")
     beside = output.with_suffix(SUFFIXES[protocol][0])
     if not force and beside.exists() and not _is_schema(read(beside), protocol):
-        raise WrongUseError(f"-o {output}: {beside} is there and no schema; only --force overwrites it")
+        raise UsageError(f"-o {output}: {beside} exists and is no schema; use --force to overwrite it")
     return beside
 
 
@@ -54,18 +52,14 @@ def _is_schema(data: bytes, protocol: Protocol) -> bool:
 
         return is_set(data)
     try:
-        told = json.loads(data)
+        document = json.loads(data)
     except ValueError:
         return False
-    return isinstance(told, dict) and "paths" in told
+    return isinstance(document, dict) and "paths" in document
 
 
 def read(path: Path) -> bytes:
-    """Return what a file holds.
-
-    Raises:
-        OSError: it cannot be read; the error is fit to be told.
-    """
+    """Return a file's content. An OSError names the file."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -73,11 +67,7 @@ def read(path: Path) -> bytes:
 
 
 def write(path: Path | None, data: bytes) -> None:
-    """Write a file, or to standard output.
-
-    Raises:
-        OSError: it cannot be written; the error is fit to be told.
-    """
+    """Write to a file, or to standard output. An OSError names the file."""
     if path is None:
         sys.stdout.buffer.write(data)
         return

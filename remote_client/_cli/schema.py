@@ -1,4 +1,4 @@
-"""`remote-client schema`: a runtime's schema as a file, and whether a runtime still is what a file says."""
+"""`remote-client schema`: writes a runtime's schema to a file, or checks a file against a runtime."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from .ends import FAILED, WrongUseError
 from .files import check_output, write
-from .server import OnFile, Server, offered, usable
+from .sources import FileSource, Server, as_usage_error, source_of
+from .usage import FAILED, UsageError
 
 if TYPE_CHECKING:
     from .._schema.differences import Difference
@@ -25,48 +25,48 @@ async def schema(
     as_json: Annotated[bool, Parameter("--json", negative="", show_default=False)] = False,
     server: Annotated[Server, Parameter(parse=False)],
 ) -> int:
-    """Write what a runtime offers, or compare a file with it.
+    """Write a runtime's schema to a file, or check a file against a runtime.
 
     Over gRPC the schema is a FileDescriptorSet (.binpb), over HTTP the OpenAPI document (.json).
 
     Args:
-        output: The file to write; standard output without it.
-        check: A file to compare with the runtime: exits with 1 where a caller of the file would fail.
-        schema: A schema on file, in the place of the runtime; also .proto files.
-        as_json: List what --check finds as JSON.
+        output: The file to write. The default is standard output.
+        check: A schema file to compare with the runtime. The exit code is 1 if the runtime would break its callers.
+        schema: A schema file to read instead of asking the runtime; .proto files, too.
+        as_json: Print the differences that --check finds as JSON.
         server: The runtime.
     """
     if check is not None and output is not None:
-        raise WrongUseError("--check compares, -o writes: give one of them")
+        raise UsageError("--check compares, -o writes: give one of them")
     if as_json and check is None:
-        raise WrongUseError("--json goes with --check")
-    source = await offered(server, schema)
+        raise UsageError("--json goes with --check")
+    source = await source_of(server, schema)
     return await (_write(source, output) if check is None else _check(source, check, as_json=as_json))
 
 
-async def _write(source: Server | OnFile, output: Path | None) -> int:
-    from .._schema.schema_bytes import schema_bytes
+async def _write(source: Server | FileSource, output: Path | None) -> int:
+    from .._schema.schema_file import schema_bytes
 
     check_output(output, source.protocol)
     write(output, schema_bytes(await source.description()))
     return 0
 
 
-async def _check(source: Server | OnFile, file: str, *, as_json: bool) -> int:
+async def _check(source: Server | FileSource, file: str, *, as_json: bool) -> int:
     from .._concurrency.threads import aside
-    from .._schema.differences import differences
+    from .._schema.comparison import compare
 
-    known = await OnFile.read(file, source.protocol, "--check")
+    known = await FileSource.read(file, source.protocol, "--check")
     old, new = await known.description(), await source.description()
-    names = file, source.schema.name if isinstance(source, OnFile) else "the server's schema"
-    with usable("--check"):  # of files only what is used was looked at before
-        found = await aside(differences, old, new, None, names)
-    found.sort(key=lambda each: not each.breaking)
-    sys.stdout.write(_json(found) if as_json else "".join(f"{each}\n" for each in found))
-    return FAILED if any(each.breaking for each in found) else 0
+    names = file, source.schema.name if isinstance(source, FileSource) else "the server's schema"
+    with as_usage_error("--check"):  # a file's types are parsed on first use
+        found = await aside(compare, old, new, None, names)
+    found.sort(key=lambda difference: not difference.breaking)
+    sys.stdout.write(_json(found) if as_json else "".join(f"{difference}\n" for difference in found))
+    return FAILED if any(difference.breaking for difference in found) else 0
 
 
 def _json(found: list[Difference]) -> str:
     import json
 
-    return json.dumps([asdict(each) for each in found], indent=2) + "\n"
+    return json.dumps([asdict(difference) for difference in found], indent=2) + "\n"

@@ -1,4 +1,4 @@
-"""`remote-client stubs`: a runtime's types and tasks as a Python file."""
+"""`remote-client stubs`: writes a runtime's types and tasks as a Python file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .server import Server
+from .sources import Server
 from .stub_files import write_stubs
 
 
@@ -22,16 +22,16 @@ async def stubs(
     force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     server: Annotated[Server, Parameter(parse=False)],
 ) -> int:
-    """Write declared modules of what a runtime offers.
+    """Write typed Python classes for a runtime's tasks.
 
     Args:
         target: The runtime, as with -t.
-        output: The file to write, and the runtime's schema beside it; standard output without it, and no schema.
-        schema: A schema on file, in the place of the runtime.
-        sync: For the blocking client, remote_client.sync.
-        force: Overwrite a file that was edited.
-        server: The runtime where TARGET is not given.
+        output: The Python file; the runtime's schema goes beside it. The default is standard output, without schema.
+        schema: A schema file to read instead of asking the runtime.
+        sync: Write classes for the blocking client, remote_client.sync.
+        force: Overwrite files that were edited.
+        server: The runtime if TARGET is not given.
     """
     if target is not None:
-        server = replace(server, target=target, is_named=True)
+        server = replace(server, target=target, is_explicit=True)
     return await write_stubs(server, output, blocking=sync, schema=schema, force=force)

@@ -35,7 +35,7 @@ _MAX_LETTERS = 64 * 1024 * 1024
 """Of a file: types that share parts may be short to tell and long to write."""
 
 
-def write(description: ServiceDescription, target: str, *, blocking: bool = False, schema: str | None = None) -> str:
+def render(description: ServiceDescription, target: str, *, blocking: bool = False, schema: str | None = None) -> str:
     """The file's text, the same for the same runtime.
 
     Args:

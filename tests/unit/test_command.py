@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from remote_client import __version__
-from remote_client._cli import plain, schema, stubs
+from remote_client._cli import fallback_app, schema, stubs
 from remote_client._cli.main import main
-from remote_client._cli.server import Server
+from remote_client._cli.sources import Server
 from tests.support.runtime import free_port
 
 STARTS = ["remote_client", "remote_client._cli.main"]
@@ -103,9 +103,9 @@ def test_wrong_use_is_told_in_a_line(arguments: str, told: str, capsys: pytest.C
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("schema -o a.json", "over grpc this is a FileDescriptorSet, a .binpb file"),
+        ("schema -o a.json", "over grpc the schema is a FileDescriptorSet, a .binpb file"),
         ("schema -o a", "a .binpb file"),
-        ("schema -t http://a -o a.binpb", "over http this is an OpenAPI document, a .json file"),
+        ("schema -t http://a -o a.binpb", "over http the schema is an OpenAPI document, a .json file"),
         ("schema -t http://a -o a.yaml", "a .json file"),
         ("schema --check a.binpb -o a.binpb", "--check compares, -o writes: give one of them"),
         ("schema --check nowhere.binpb", "--check: nowhere.binpb cannot be read: No such file or directory"),
@@ -147,7 +147,7 @@ def test_options_and_the_environment_name_the_server(
 
     monkeypatch.setattr(schema, "_write", record)
     monkeypatch.setattr(stubs, "write_stubs", record)
-    monkeypatch.setattr(plain, "write_stubs", record)
+    monkeypatch.setattr(fallback_app, "write_stubs", record)
     monkeypatch.delenv("REMOTE_CLIENT_TARGET", raising=False)
     if variable is not None:
         monkeypatch.setenv("REMOTE_CLIENT_TARGET", variable)
@@ -164,7 +164,7 @@ def test_stubs_takes_its_target_without_an_option(monkeypatch: pytest.MonkeyPatc
         return 0
 
     monkeypatch.setattr(stubs, "write_stubs", record)
-    monkeypatch.setattr(plain, "write_stubs", record)
+    monkeypatch.setattr(fallback_app, "write_stubs", record)
     monkeypatch.setenv("REMOTE_CLIENT_TARGET", "http://a")
     assert main(["stubs", "-o", "f.py", "--proxy", "env", "b:1", "--sync"]) == 0
     assert main(["stubs", "--schema", "a.binpb", "--force", "--output", "f.py"]) == 0

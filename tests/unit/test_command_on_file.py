@@ -155,7 +155,7 @@ def test_a_file_beside_that_is_no_schema_is_not_overwritten(
     beside = Path(f"t{schemas.suffix}")
     beside.write_bytes(held)
     assert write(schemas, "old") == 2
-    assert f"t{schemas.suffix} is there and no schema" in capsys.readouterr().err
+    assert f"t{schemas.suffix} exists and is no schema" in capsys.readouterr().err
     assert (beside.read_bytes(), Path("t.py").exists()) == (held, False)
     assert write(schemas, "old", "--force") == 0
     assert beside.read_bytes() != held

@@ -12,13 +12,13 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from remote_client._client.introspection import parse_schema
+from remote_client._schema.declaration import declaration_of, is_declared
 from remote_client._schema.declared.schemas import schema_for
 from remote_client._schema.openapi import document as openapi
 from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._schema.protobuf.oneofs import Chosen
 from remote_client._stubs.literals import literal, words
 from remote_client._stubs.writer import render
-from remote_client.declare import declaration_of, is_declared
 from tests.support.odd_schemas import SCHEMAS, Schema
 from tests.support.packages import needs
 from tests.support.stubs import check_declarations, check_only_defines, imported

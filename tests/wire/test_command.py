@@ -77,7 +77,7 @@ def test_what_is_no_schema_is_not_overwritten(
 ) -> None:
     (tmp_path / "package.json").write_bytes(held)
     assert main(["stubs", http_wire.target, "-o", str(tmp_path / "package.py")]) == 2
-    assert "package.json is there and no schema" in capsys.readouterr().err
+    assert "package.json exists and is no schema" in capsys.readouterr().err
     assert [each.read_bytes() for each in tmp_path.iterdir()] == [held]
 
 

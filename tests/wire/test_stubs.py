@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from remote_client import RemoteClient
 from remote_client._cli.main import main
-from remote_client._stubs.writer import write
+from remote_client._stubs.writer import render
 from tests.support.http_wire import HttpWire, models
 from tests.support.odd_schemas import BUSY, HARM, MEMBERS, add, add_enum, objects, operation
 from tests.support.stubs import check_only_defines, imported
@@ -41,7 +41,7 @@ async def test_odd_names_over_grpc(wire: WireServer, tmp_path: Path) -> None:
     async with RemoteClient(wire.info()) as client:
         description = await client.describe()
         (learned,) = description.tasks["SampleTask"].methods
-        with imported(write(description, "a server"), tmp_path) as stubs:
+        with imported(render(description, "a server"), tmp_path) as stubs:
             message = stubs.Import(**{name: f"of {name}" for name in BUSY}, member=stubs.Members.class_)
             by_attribute = {name: getattr(message, name) for name in stubs.Import.model_fields}
             data = learned.codec.encode("", (), {name: by_attribute[name] for name in learned.signature.parameters})
@@ -59,7 +59,7 @@ async def test_odd_names_over_http(http_wire: HttpWire, tmp_path: Path) -> None:
     await http_wire.faults({"GET /openapi.json": {"body": json.dumps(told)}, "GET /info/models": models("foo")})
     async with RemoteClient(http_wire.target) as client:
         description = await client.describe()
-        with imported(write(description, "a server"), tmp_path) as stubs:
+        with imported(render(description, "a server"), tmp_path) as stubs:
             (task,) = [each for name, each in vars(stubs).items() if name.endswith("Task")]
             message = stubs.Odd(**{name: f"of {name}" for name in names})
             answer = {name: f"of {name}" for name in names}
