@@ -1,4 +1,4 @@
-"""Declared modules: a class that says what a model's module can do, so that editors and type checkers know it too.
+"""Declared modules: a class with the methods of a model's module, for editors and type checkers.
 
     @module("00110203-0405-0607-0809-0a0b02dd0e0f", "SampleModule", "0.1.0", task="SampleTask")
     class SampleModule(RemoteModuleBase):
@@ -6,101 +6,26 @@
         async def run(self, sample_input: SampleInput, throw: bool = False) -> SampleOutput:
             raise NotImplementedError
 
-Methods are written without a body; whoever calls them calls the server. Annotations are the user's own types: pydantic
-models, dataclasses, plain types. `AsyncIterable` parameters and `AsyncIterator` results make the streaming kinds. The
-decorators are called as caikit's are.
+The methods need no body: calling them calls the server. Annotations are the user's own types: pydantic models,
+dataclasses, plain types. An `AsyncIterable` parameter is a streamed input; an `AsyncIterator` result is a stream of
+answers. The decorators take the arguments of caikit's.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from types import UnionType
-from typing import Annotated, Any, NewType, NotRequired, Required, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from .errors import ConfigurationError
+__all__ = ["module", "task", "taskmethod"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
 
-_TASK = "__remote_task__"
-_DECLARED = "__remote_module__"
-_STREAMS = (AsyncIterable, AsyncIterator)
-_PLAIN_STREAMS = (*_STREAMS, Iterable, Iterator)
-
-
-@dataclass(frozen=True)
-class DeclaredMethod:
-    """One method of a declared module.
-
-    Attributes:
-        name: its name.
-        task: the task's name; empty for `train`.
-        signature: its parameters without `self`, with types instead of their names.
-        streams: its streamed parameters, and the types of their items.
-        result: the type of the answer, or of each answer.
-        output_streaming: whether there are many answers.
-        data_object: caikit's class of the answer, of a method of a caikit module.
-    """
-
-    name: str
-    task: str
-    signature: inspect.Signature = field(repr=False)
-    streams: dict[str, Any]
-    result: Any
-    output_streaming: bool
-    data_object: Any = None
-
-    @property
-    def input_streaming(self) -> bool:
-        """Whether there are streamed parameters."""
-        return bool(self.streams)
-
-
-@dataclass(frozen=True)
-class SchemaPath:
-    """Where a declared module's schema is. It is read when it is first needed.
-
-    Attributes:
-        beside: the class that names it.
-        name: the file's path from the file of that class.
-    """
-
-    beside: type
-    name: str
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """What a declared module's class says.
-
-    Attributes:
-        module: the class.
-        id: the module's id; empty where it is not told.
-        name: the module's name.
-        version: its version.
-        methods: its methods.
-        train: its training; None where it declares none.
-        schema: the schema of its servers; None where the class names none.
-    """
-
-    module: type
-    id: str
-    name: str
-    version: str
-    methods: tuple[DeclaredMethod, ...]
-    train: DeclaredMethod | None
-    schema: SchemaPath | None = None
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """The tasks that the module has, in the order of its methods."""
-        return tuple(dict.fromkeys(method.task for method in self.methods))
-
-
+TASK_MARK = "__remote_task__"
+MODULE_MARK = "__remote_module__"
+"""The attributes that `taskmethod` and `module` set. `_schema.declaration` reads them."""
 registry: dict[str, type] = {}
-"""Module id -> declared class. A model whose module is here gets that class by itself."""
+"""Module id -> declared class: the class of all models whose module has the id."""
 
 
 def task(declared: C) -> C:
@@ -112,11 +37,11 @@ def taskmethod(task: str | type | None = None) -> Callable[[F], F]:
     """Declare a method of a task.
 
     Args:
-        task: the task, or its name such as `SampleTask`; the module's without it.
+        task: the task, or its name such as `SampleTask`. The default is the module's task.
     """
 
     def mark(method: F) -> F:
-        setattr(method, _TASK, _name(task))
+        setattr(method, TASK_MARK, _name(task))
         return method
 
     return mark
@@ -125,11 +50,11 @@ def taskmethod(task: str | type | None = None) -> Callable[[F], F]:
 def module(
     id: str = "", name: str = "", version: str = "", *, task: str | type | None = None, schema: str | None = None
 ) -> Callable[[C], C]:
-    """Declare a module. Models whose module has this id are of this class from now on.
+    """Declare a module. From now on the class is used for all models whose module has this id.
 
     Args:
         id: the module's id.
-        name: its name; the class's without it.
+        name: its name. The default is the name of the class.
         version: its version.
         task: the task of methods that name none.
         schema: the path of a schema file, relative to the Python file of the class. `remote-client stubs -o` and
@@ -138,8 +63,7 @@ def module(
     """
 
     def mark(declared: C) -> C:
-        path = None if schema is None else SchemaPath(declared, schema)
-        setattr(declared, _DECLARED, (id, name or declared.__name__, version, _name(task), path))
+        setattr(declared, MODULE_MARK, (id, name or declared.__name__, version, _name(task), schema))
         if id:
             registry[id] = declared
         return declared
@@ -149,100 +73,3 @@ def module(
 
 def _name(task: str | type | None) -> str:
     return task.__name__ if isinstance(task, type) else task or ""
-
-
-def is_declared(candidate: Any) -> bool:
-    """Whether this is a declared module's class."""
-    return isinstance(candidate, type) and _DECLARED in vars(candidate)
-
-
-def declaration_of(module: type) -> Declaration:
-    """What a class declares.
-
-    Raises:
-        ConfigurationError: it is no declared module, or a method's annotations cannot be used.
-    """
-    declared = [vars(each)[_DECLARED] for each in module.__mro__ if _DECLARED in vars(each)]
-    if not declared:
-        raise ConfigurationError(f"{module.__name__} is no declared module: put @module(id, name, version) above it")
-    id, name, version, task, _ = declared[0]
-    schema = next((path for *_, path in declared if path is not None), None)
-    methods = [
-        _method(module, method, getattr(method, _TASK) or task)
-        for _, method in inspect.getmembers(module, inspect.isfunction)
-        if hasattr(method, _TASK)
-    ]
-    train = next((vars(each)["train"] for each in _own_bases(module) if "train" in vars(each)), None)
-    trained = _method(module, train, "") if inspect.isfunction(train) else None
-    return Declaration(module, id, name, version, tuple(methods), trained, schema)
-
-
-def _own_bases(module: type) -> list[type]:
-    """A class and its bases, without another declared module and what that is made of."""
-    _, *others = [each for each in module.__mro__ if _DECLARED in vars(each)]
-    return [each for each in module.__mro__ if not any(issubclass(other, each) for other in others)]
-
-
-def _method(module: type, method: Callable[..., Any], task: str) -> DeclaredMethod:
-    where = f"{module.__name__}.{method.__name__}"
-    if not task and method.__name__ != "train":
-        raise ConfigurationError(f"{where}: name its task, as in @taskmethod('SampleTask')")
-    try:
-        hints = get_type_hints(method, include_extras=True)
-    except NameError as error:
-        raise ConfigurationError(f"{where}: {error}; annotations must be known where the module is declared") from None
-    # In a module of the blocking client plain iterables are the streams.
-    streams_of = _PLAIN_STREAMS if getattr(module, "is_blocking", False) else _STREAMS
-    _, *parameters = inspect.signature(method).parameters.values()
-    told: list[inspect.Parameter] = []
-    streams: dict[str, Any] = {}
-    for each in parameters:
-        if each.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD) or each.name not in hints:
-            raise ConfigurationError(f"{where}: {each.name}: every parameter needs a name and an annotation")
-        item = _item(hints[each.name], streams_of) if method.__name__ != "train" else None
-        if item is not None:
-            streams[each.name] = item
-        told.append(each.replace(annotation=hints[each.name]))
-    result = hints.get("return", Any)
-    answers = _answers(result)
-    signature = inspect.Signature(told, return_annotation=result)
-    return DeclaredMethod(
-        method.__name__, task, signature, streams, result if answers is None else answers, answers is not None
-    )
-
-
-def stripped(kind: Any) -> Any:
-    """A type without its marks (`Annotated`, `Required`) and without names for it (`NewType`, `type X = ...`)."""
-    while True:
-        origin = get_origin(kind) or kind
-        if origin in (Annotated, Required, NotRequired) or getattr(origin, "__name__", "") == "ReadOnly":
-            kind = get_args(kind)[0]
-        elif isinstance(kind, NewType):
-            kind = kind.__supertype__
-        elif hasattr(origin, "__value__") and hasattr(origin, "__type_params__"):
-            kind = origin.__value__ if origin is kind else origin.__value__[get_args(kind)]
-        else:
-            return kind
-
-
-def members_of(kind: Any) -> tuple[Any, ...]:
-    """The members of a union; anything else is its own only one."""
-    kind = stripped(kind)
-    return tuple(map(stripped, get_args(kind))) if get_origin(kind) in (Union, UnionType) else (kind,)
-
-
-def _item(kind: Any, streams: tuple[Any, ...]) -> Any:
-    """The type of a stream's items; None for what is no stream. Of a union one member must be one of `streams`."""
-    members = members_of(kind)
-    if not any(get_origin(each) in streams for each in members):
-        return None
-    return next(get_args(each)[0] for each in members if get_origin(each) in (*_STREAMS, Iterable, Iterator, list))
-
-
-def _answers(kind: Any) -> Any:
-    """The type of each of many answers; None where there is one."""
-    kind = stripped(kind)
-    origin = get_origin(kind)
-    if isinstance(origin, type) and issubclass(origin, (AsyncIterable, Iterator)):
-        return get_args(kind)[0]
-    return None

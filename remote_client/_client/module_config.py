@@ -15,16 +15,15 @@ from .._schema.ambiguous_names import (
     task_choices,
     without_namesakes,
 )
-from .._schema.codec import UnboundCodec
+from .._schema.codec import UnboundCodec, server_codec
+from .._schema.declaration import Declaration, declaration_of
 from .._schema.declared.caikit_modules import declaration_of_caikit, is_caikit_module, module_of_id
-from .._schema.declared.document import description_of
-from .._schema.declared.module import SERVER, bind, server_codec
 from .._schema.declared.schemas import schema_for
 from .._schema.lazy_methods import LazyRPCDescriptor
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .._schema.schema_file import Schema, SchemaFile
 from .._schema.unbound_methods import ambiguous_method, unbound_method, unbound_methods
-from ..declare import Declaration, declaration_of, registry
+from ..declare import registry
 from ..errors import ConfigurationError
 from ..settings import ConnectionInfo, Protocol, check_protocol
 
@@ -172,6 +171,8 @@ class RemoteModuleConfig:
 
     def bind_declared(self, declaration: Declaration) -> None:
         """As `declare`, over HTTP, where the declaration tells all that the server could."""
+        from .._schema.declared.document import description_of
+
         description = description_of(declaration)
         self.trainings = list(description.trainings.values())
         self.schema, self.declared_only = None, True
@@ -200,6 +201,8 @@ class RemoteModuleConfig:
 
     def bind(self, declaration: Declaration, description: ServiceDescription) -> None:
         """As `declare`, of what a class declares."""
+        from .._schema.declared.module import SERVER, bind
+
         told_by = SERVER if self.schema is None else name_of(self.schema)
         self.task_methods, training = bind(declaration, description, self.protocol, self.module_id, told_by)
         self.train_method = training or self.train_method

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from .._schema.budget import LateDescriptionError
+from .._schema.declaration import Declaration
 from .._schema.declared.no_schema import why_none
 from .._text.cleaning import clean
 from .._transport.http_errors import RUNTIMES_OWN
-from ..declare import Declaration
 from ..errors import (
     DeadlineExceededError,
     InvalidArgumentError,

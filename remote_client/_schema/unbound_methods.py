@@ -6,10 +6,10 @@ import inspect
 from dataclasses import replace
 from typing import NoReturn
 
-from ..declare import Declaration, DeclaredMethod
 from ..settings import Protocol
 from . import names
 from .codec import AmbiguousCodec, BaseCodec, Codec, UnboundCodec
+from .declaration import Declaration, DeclaredMethod
 from .rpc import JobMethods, RemoteRPCDescriptor
 
 

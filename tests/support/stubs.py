@@ -12,9 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from remote_client._schema.declaration import declaration_of, is_declared
 from remote_client._schema.declared.module import bind
 from remote_client._schema.rpc import ServiceDescription
-from remote_client.declare import declaration_of, is_declared
 from remote_client.settings import Protocol
 
 _PACKAGES = {

@@ -6,8 +6,9 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 from remote_client import RemoteModuleBase
+from remote_client._schema.declaration import declaration_of
 from remote_client._schema.declared.module import bind
-from remote_client.declare import declaration_of, module, task, taskmethod
+from remote_client.declare import module, task, taskmethod
 from remote_client.errors import InvalidResponseError
 
 from .library import DESCRIPTION, ECHO

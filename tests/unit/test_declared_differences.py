@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from remote_client._schema.declaration import declaration_of
 from remote_client._schema.declared.module import bind
 from remote_client._schema.openapi import document as openapi
 from remote_client._schema.protobuf.services import describe_set
-from remote_client.declare import declaration_of, module, taskmethod
+from remote_client.declare import module, taskmethod
 from remote_client.errors import SchemaError
 from remote_client.settings import Protocol
 from tests.support.wire_schema import descriptor_set, document

@@ -14,10 +14,11 @@ import typing_extensions
 from pydantic import BaseModel, ConfigDict, Field
 
 from remote_client import RemoteModuleBase
+from remote_client._schema.declaration import declaration_of
 from remote_client._schema.declared.document import description_of
 from remote_client._schema.declared.module import bind
 from remote_client._schema.openapi.document import describe
-from remote_client.declare import declaration_of, module, taskmethod
+from remote_client.declare import module, taskmethod
 from remote_client.errors import InvalidResponseError, SchemaError
 
 from .documents import COMPLETE

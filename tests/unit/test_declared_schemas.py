@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from remote_client import ConnectionInfo, RemoteClient, RemoteModuleConfig
+from remote_client._schema.declaration import declaration_of
 from remote_client._schema.declared.schemas import schema_for
 from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._schema.schema_file import SchemaFile
-from remote_client.declare import declaration_of
 from remote_client.errors import ConfigurationError
 from remote_client.settings import Protocol
 from tests.support.wire_schema import descriptor_set, document
@@ -259,7 +259,7 @@ def test_of_a_program(start: list[str], tmp_path: Path) -> None:
     write(tmp_path)
     text = (tmp_path / "stubs.py").read_text()
     text += "from remote_client._schema.declared.schemas import schema_for\n"
-    text += "from remote_client.declare import declaration_of\n"
+    text += "from remote_client._schema.declaration import declaration_of\n"
     text += "print(len(schema_for(declaration_of(Sample), 'grpc').data))\n"
     (tmp_path / "stubs.py").write_text(text)
     with zipfile.ZipFile(tmp_path / "app.pyz", "w") as file:

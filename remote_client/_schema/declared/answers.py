@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from ...declare import stripped
+from ..declaration import stripped
 from .types import core, fields_of, is_typed_dict, is_union, item_of, shape
 
 Shaper = Callable[[Any], Any]

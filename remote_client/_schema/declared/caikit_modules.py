@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from ...declare import Declaration, DeclaredMethod
+from ..declaration import Declaration, DeclaredMethod
 
 if TYPE_CHECKING:
     from .caikit_types import CaikitTypes

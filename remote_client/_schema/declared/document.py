@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 
 from pydantic.errors import PydanticUserError
 
-from ...declare import Declaration, DeclaredMethod, members_of
 from .. import names
+from ..declaration import Declaration, DeclaredMethod, members_of
 from ..openapi.document import read
 from ..openapi.routes import STREAMING, task_of_route
 from ..rpc import ServiceDescription

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from ...declare import Declaration
 from ...settings import Protocol
+from ..declaration import Declaration
 from . import caikit_services
 from .caikit_modules import is_caikit_module
 

@@ -10,9 +10,9 @@ from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ...declare import Declaration, SchemaPath
 from ...errors import ConfigurationError
 from ...settings import Protocol
+from ..declaration import Declaration, SchemaPath
 from ..schema_file import SchemaFile, file_of
 from .caikit_modules import is_caikit_module
 from .caikit_services import services_of

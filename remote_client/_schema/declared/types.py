@@ -25,8 +25,8 @@ from typing import (
 from pydantic import BaseModel, TypeAdapter
 
 from ..._text.cleaning import short_repr
-from ...declare import stripped
 from ...errors import ConfigurationError, SchemaError
+from ..declaration import stripped
 
 _SHAPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
