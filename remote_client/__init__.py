@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors as errors
-    from ._calls.caller import RemoteStream as RemoteStream
+    from ._calls.stream import RemoteStream as RemoteStream
     from ._client.client import RemoteClient as RemoteClient
     from ._client.finder import RemoteModelFinder as RemoteModelFinder
     from ._client.initializer import RemoteModelInitializer as RemoteModelInitializer
-    from ._client.jobs import JobInfo as JobInfo
-    from ._client.jobs import JobStatus as JobStatus
+    from ._client.job_status import JobInfo as JobInfo
+    from ._client.job_status import JobStatus as JobStatus
+    from ._client.job_status import Progress as Progress
     from ._client.jobs import PredictionJob as PredictionJob
-    from ._client.jobs import Progress as Progress
     from ._client.jobs import TrainingJob as TrainingJob
     from ._client.model_files import Links as Links
     from ._client.module import RemoteModuleBase as RemoteModuleBase
@@ -77,12 +77,12 @@ _MODULES = {
     "Difference": "_schema.differences",
     "FileResponse": "_schema.openapi.file_response",
     "FinderConfig": "settings",
-    "JobInfo": "_client.jobs",
-    "JobStatus": "_client.jobs",
+    "JobInfo": "_client.job_status",
+    "JobStatus": "_client.job_status",
     "Links": "_client.model_files",
     "ModelInfo": "_schema.runtime_info",
     "PredictionJob": "_client.jobs",
-    "Progress": "_client.jobs",
+    "Progress": "_client.job_status",
     "RemoteCallError": "errors",
     "RemoteClient": "_client.client",
     "RemoteClientError": "errors",
@@ -91,7 +91,7 @@ _MODULES = {
     "RemoteModuleBase": "_client.module",
     "RemoteModuleConfig": "_client.module_config",
     "RemoteRPCDescriptor": "_schema.rpc",
-    "RemoteStream": "_calls.caller",
+    "RemoteStream": "_calls.stream",
     "RuntimeInfo": "_schema.runtime_info",
     "ServiceDescription": "_schema.rpc",
     "TaskDescription": "_schema.rpc",

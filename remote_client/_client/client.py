@@ -14,16 +14,15 @@ from .._concurrency.threads import aside
 from .._objects.copying import Handle
 from .._objects.exports import exported_from
 from .._schema.ambiguous_names import matching_tasks
+from .._schema.declaration import is_declared
 from .._schema.declared.caikit_modules import is_caikit_module
 from .._schema.differences import Difference
 from .._schema.rpc import ServiceDescription
-from .._schema.runtime_info import ModelInfo, RuntimeInfo, validation_reason
 from .._schema.schema_file import Schema
 from .._settings.durations import Duration
 from .._text.closest import WORK, closest
 from .._text.redaction import forgetful
 from .._transport.engines.httpx_library import AsyncTransport
-from ..declare import is_declared
 from ..errors import ConfigurationError, InputError, InvalidResponseError, ModelNotFoundError, NotFoundError
 from ..hooks import Hook, check_hooks
 from ..settings import (
@@ -50,6 +49,8 @@ from .servers import Server
 
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
+
+    from .._schema.runtime_info import ModelInfo, RuntimeInfo
 
 M = TypeVar("M")
 
@@ -301,6 +302,8 @@ class RemoteClient(Handle):
             answer = await first.caller.send_once(rpc, body, name)
         finally:  # also if the outcome is unknown
             discovery.invalidate_polls()
+        from .._schema.runtime_info import ModelInfo
+
         info = ModelInfo(**{key: value for key, value in answer.items() if value is not None})
         discovery.record_deployed(first, name, info)
         return info
@@ -359,6 +362,8 @@ class RemoteClient(Handle):
     @forgetful
     async def _info_of(self, server: Server) -> RuntimeInfo:
         answer = await self._finder.call(server, "GetRuntimeInfo")
+        from .._schema.runtime_info import RuntimeInfo, validation_reason
+
         try:
             return RuntimeInfo(**answer)
         except ValueError as error:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
-from .._schema.runtime_info import ModelInfo, read_models, validation_reason
 from .._schema.schema_file import Schema
 from .._text.cleaning import type_name
 from .._text.redaction import forgetful
@@ -23,9 +22,13 @@ from .shared_connections import server_description
 from .single_flight import SingleFlight
 from .started_trainings import StartedTrainings
 
+if TYPE_CHECKING:
+    from .._schema.runtime_info import ModelInfo
+
+    Listed = tuple[dict[str, ModelInfo], dict[str, set[str]]]
+    """Models by name, and the ids of their modules by the modules' names."""
+
 logger = logging.getLogger("remote_client")
-_Listed = tuple[dict[str, ModelInfo], dict[str, set[str]]]
-"""Models by name, and the ids of their modules by the modules' names."""
 MANY = 500
 """Models beyond which a list is read in a thread: so many take a millisecond."""
 DESCRIPTION_WAIT = 5.25
@@ -111,6 +114,8 @@ class Discovery:
         models: dict[str, ModelInfo] = {}
         for server in self._servers.known:
             models = server.models | models
+        from .._schema.runtime_info import ModelInfo
+
         for model, supported in self._config.supported_models.items():
             models.setdefault(model, ModelInfo(name=model, module_id=supported.module_id))
         return models
@@ -156,7 +161,7 @@ class Discovery:
         elif not isinstance(error, ClosedError):
             logger.warning("finder %s: %s did not list its models: %s", self._name, target, error)
 
-    async def _list_models(self, server: Server) -> _Listed:
+    async def _list_models(self, server: Server) -> Listed:
         while True:
             changes = self._changes
             listed = await self._models_of(server)
@@ -164,8 +169,10 @@ class Discovery:
                 return listed
 
     @forgetful
-    async def _models_of(self, server: Server) -> _Listed:
+    async def _models_of(self, server: Server) -> Listed:
         answer = await self.call(server, "GetModelsInfo")
+        from .._schema.runtime_info import read_models, validation_reason
+
         try:
             models = answer["models"]
             if len(models) <= MANY:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from .._calls.caller import Caller
@@ -14,17 +14,16 @@ from .._concurrency.threads import aside
 from .._objects.copying import Handle
 from .._objects.exports import exported_from
 from .._schema.ambiguous_names import matching_tasks
-from .._schema.declared import document as declared_http
+from .._schema.declaration import Declaration
 from .._schema.declared.caikit_modules import is_caikit_module, module_of_id
 from .._schema.declared.schemas import schema_for
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
-from .._schema.runtime_info import ModelInfo
 from .._schema.schema_file import Schema, SchemaFile, read_schema
 from .._transport.balance import Balancer
 from .._transport.engine import choose_engine, open_connections
 from .._transport.engines.httpx_library import AsyncTransport, check_transport
 from .._transport.manager import ConnectionManager
-from ..declare import Declaration, registry
+from ..declare import registry
 from ..errors import ConfigurationError, PicklingError
 from ..settings import CallOptions, ConnectionInfo, FinderConfig
 from .discovery import Discovery
@@ -35,6 +34,9 @@ from .schema_refusals import is_refusal, with_class
 from .servers import Server, ServerSet
 from .shared_connections import shared_connections
 from .silent_servers import SHORT_WAIT, first_answer, wait_until
+
+if TYPE_CHECKING:
+    from .._schema.runtime_info import ModelInfo
 
 _Located = tuple[Server, ServiceDescription]
 Found = tuple[Server, RemoteModuleConfig, ServiceDescription]
@@ -217,7 +219,11 @@ class RemoteModelFinder(Handle):
         schema = schema_for(declaration, self.config.protocol)
         is_known = declaration.schema is not None or is_caikit_module(declaration.module)
         is_enough = self.config.protocol == "http" and (refused or is_known)
-        return declared_http.description_of(declaration) if schema is None and is_enough else schema
+        if schema is not None or not is_enough:
+            return schema
+        from .._schema.declared.document import description_of
+
+        return description_of(declaration)
 
     async def _trusted(self, name: str, schema: Schema) -> Found | None:
         """Return a model on a server that listed it before, else on the first healthy candidate."""
@@ -334,6 +340,8 @@ class RemoteModelFinder(Handle):
         if chosen is not None:
             keys = {key for task in chosen for key in matching_tasks(tasks, task)}
             tasks = [(key, methods) for key, methods in tasks if key in keys]
+        from .._schema.runtime_info import ModelInfo
+
         info = server.models.get(model_path) or ModelInfo(
             name=model_path, module_id=supported.module_id if supported else ""
         )

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._concurrency.threads import aside
 from .._schema.comparison import budget_for_two, compare
+from .._schema.declaration import Declaration
 from .._schema.differences import Difference
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
-from .._schema.runtime_info import ModelInfo
 from .._schema.schema_file import read_schema
 from .._transport.balance import Balancer
 from .._transport.manager import ConnectionManager
 from .._transport.retry import NOT_HERE
-from ..declare import Declaration
 from ..errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -34,6 +33,9 @@ from .schema_refusals import asking_only, is_refusal, with_class
 from .servers import Server
 from .shared_connections import current_description
 from .silent_servers import Reply, first_answer, for_all, wait_until
+
+if TYPE_CHECKING:
+    from .._schema.runtime_info import ModelInfo
 
 T = TypeVar("T")
 _HEALTH: dict[Protocol, tuple[str, bytes]] = {

@@ -1,29 +1,22 @@
-"""PredictionJob and TrainingJob: work that goes on at the server, and what can be asked about it."""
+"""PredictionJob and TrainingJob: handles of work that goes on at the server."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import enum
 import inspect
 import math
-import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
-
+from .._concurrency.time_limits import LATE, within
 from .._objects.exports import exported_from
 from .._schema.rpc import JobMethods, RemoteRPCDescriptor
-from .._schema.runtime_info import validation_reason
 from .._settings.durations import REACH, Duration, seconds
-from .._text.cleaning import clean, clean_lines
+from .._text.cleaning import clean
 from .._text.redaction import forgetful
 from .._text.tables import table
 from ..errors import (
-    ConfigurationError,
     DeadlineExceededError,
     InputError,
     InvalidResponseError,
@@ -40,99 +33,45 @@ from .job_polling import OUTAGE, JobPoller, PollSchedule, is_transient
 from .job_servers import FindJobServer, FindJobServers, JobServer
 from .silent_servers import first_answer, for_any
 
+if TYPE_CHECKING:
+    from .job_status import JobInfo, Progress
+
 M = TypeVar("M")
 """The class of a trained model's module."""
-
 SERVED_WITHIN = 60.0
-"""Seconds after which a trained model that its server does not serve is missing."""
-
-Progress = bool | Callable[["JobInfo"], Any]
-
-
-@exported_from("remote_client")
-class JobStatus(enum.StrEnum):
-    """Where a job is (caikit 0.29, `caikit.interfaces.common.data_model.runtime.JobStatus`)."""
-
-    QUEUED = "QUEUED"
-    RUNNING = "RUNNING"
-    COMPLETED = "COMPLETED"
-    CANCELED = "CANCELED"
-    ERRORED = "ERRORED"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether it stays so."""
-        return self in (JobStatus.COMPLETED, JobStatus.CANCELED, JobStatus.ERRORED)
-
-
-@exported_from("remote_client")
-class JobInfo(BaseModel):
-    """What the server says about a job.
-
-    Attributes:
-        state: where it is.
-        submission_timestamp: when it was started, with a time zone; None where the server does not tell.
-        completion_timestamp: when it ended; None before, and where the server does not tell.
-        reasons: why it failed; a traceback keeps its lines.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    state: JobStatus
-    submission_timestamp: datetime | None = None
-    completion_timestamp: datetime | None = None
-    reasons: tuple[str, ...] = ()
-
-    def _repr_html_(self) -> str:
-        return table(type(self).__name__, self)
-
-    @field_validator("state", mode="before")
-    @classmethod
-    def _by_name(cls, value: Any) -> Any:
-        return value.name if isinstance(value, enum.Enum) else value
-
-    @field_validator("reasons", mode="before")
-    @classmethod
-    def _no_empty_ones(cls, value: Any) -> Any:
-        return [each for each in value if each] if isinstance(value, (list, tuple)) else value or ()
-
-    @field_validator("reasons")
-    @classmethod
-    def _cleaned(cls, reasons: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(clean_lines, reasons))
-
-
-_Which = Callable[[JobMethods], RemoteRPCDescriptor]
+"""Seconds in which a server must begin to serve a model whose training is done, where no timeout is given."""
+_Method = Callable[[JobMethods], RemoteRPCDescriptor]
+"""Picks one of the methods of jobs."""
 
 
 class _Job:
-    """What both kinds of job have in common.
+    """The base of both kinds of job.
 
     Args:
-        id: the server's id of it.
-        homes: gives the servers that may have it, all of which are asked; several where it is not known which.
+        id: the server's id of the job.
+        servers: returns the servers that may have the job, with a function for each.
     """
 
-    def __init__(self, id: str, homes: FindJobServers) -> None:
+    def __init__(self, id: str, servers: FindJobServers) -> None:
         if not isinstance(id, str) or not id:
             raise InputError(f"id: expected the id of a job, not {id!r}")
         self.id = id
-        self._homes = homes
-        self._home: JobServer | None = None
+        self._servers = servers
+        self._server: JobServer | None = None
         self._is_complete = False
-        """Whether `wait` saw that: it stays so, though a server that restarts forgets it."""
+        """Whether `wait` saw it complete. A server that restarts forgets that, the handle does not."""
 
     async def status(self) -> JobInfo:
-        """Where the job is now.
+        """Return the job's status.
 
         Raises:
-            NotFoundError: no server knows it.
+            NotFoundError: no server knows the job.
             UnavailableError: no server that answered knows it; the message names the others.
         """
         return await self._ask(_status_of)
 
     async def cancel(self) -> JobInfo:
-        """Cancel the job; the server says at once that it is cancelled, and ends the work when it can."""
+        """Cancel the job. The server says at once that it is cancelled, and ends the work when it can."""
         return await self._ask(lambda methods: methods.cancel)
 
     async def wait(
@@ -143,41 +82,35 @@ class _Job:
         poll: Duration | None = None,
         progress: Progress = False,
     ) -> JobInfo:
-        """Wait until the job is done. Cancelling this leaves the job as it is.
+        """Wait until the job is done. Cancelling the wait leaves the job running.
 
-        It goes on while the server cannot be reached, is overloaded or does not answer in time. All waits of an event
-        loop together ask fewer than 50 times a second: of hundreds, each asks more rarely.
+        The wait goes on while the server is unreachable, overloaded or slow. All waits of an event loop together send
+        fewer than 50 polls a second, so that each of hundreds polls less often.
 
         Args:
             timeout: seconds (or a `timedelta`) to wait at most; None or `math.inf` for no limit.
             outage: seconds (or a `timedelta`) without an answer after which it ends; None or `math.inf` for no limit.
                 With a timeout the default is no limit.
-            poll: seconds between two questions, at least 0.1; without it they grow from 0.2 to 5.
-            progress: True for a line that shows what goes on, in a notebook a line for each state (needs `rich`), or a
-                function, async or not, that gets each status.
+            poll: seconds between polls, at least 0.1; by default they grow from 0.2 to 5.
+            progress: True for a line that shows the state, in a notebook a line per state (needs `rich`), or a
+                function, sync or async, that gets every status.
 
         Raises:
-            JobFailedError: it failed.
-            JobCancelledError: it was cancelled.
-            DeadlineExceededError: it was not done in time; it goes on.
-            UnavailableError: nobody answered for `outage` seconds; it may go on.
-            NotFoundError: no server knows it: a runtime forgets its jobs when it restarts.
+            JobFailedError: the job failed.
+            JobCancelledError: the job was cancelled.
+            DeadlineExceededError: the job was not done in time; it goes on.
+            UnavailableError: no server answered for `outage` seconds; the job may go on.
+            NotFoundError: no server knows the job: a runtime forgets its jobs when it restarts.
             RemoteCallError: the server refused to answer.
         """
-        polling = PollSchedule(_outage(outage, timeout), None if poll is None else seconds(poll, "poll"))
-        with _shown(self, progress) as show:
-            time_limit = asyncio.timeout(None if timeout is None else seconds(timeout, "timeout"))
-            info = None
-            try:
-                async with time_limit:
-                    info = await self._done(JobPoller(self, polling), show)
-            except TimeoutError:
-                if not time_limit.expired():
-                    raise
-            finally:
-                del time_limit  # see `RemoteStream._read`
-        if info is None:
-            raise self._late(f"is not done after {timeout} seconds", polling) from polling.error
+        from .job_status import JobStatus, showing
+
+        schedule = PollSchedule(_outage(outage, timeout), None if poll is None else seconds(poll, "poll"))
+        with showing(self, progress) as show:
+            limit = None if timeout is None else seconds(timeout, "timeout")
+            info = await within(limit, self._final_status(JobPoller(self, schedule), show))
+        if info is LATE:
+            raise self._late(f"is not done after {timeout} seconds", schedule) from schedule.error
         if info.state is JobStatus.ERRORED:
             raise JobFailedError(self._kind, self.id, info.reasons)
         if info.state is JobStatus.CANCELED:
@@ -185,11 +118,11 @@ class _Job:
         self._is_complete = True
         return info
 
-    async def _done(self, waiting: JobPoller, show: Callable[[JobInfo], Any]) -> JobInfo:
+    async def _final_status(self, poller: JobPoller, show: Callable[[JobInfo], Any]) -> JobInfo:
         while True:
-            # What is asked again anyway is sent once.
-            turns = len(self._homes()) if self._home is None else 1
-            info = await waiting.ask(partial(self._ask, _status_of, retry=ONCE), turns)
+            turns = len(self._servers()) if self._server is None else 1
+            # Without retries, as the next poll is one.
+            info = await poller.poll(partial(self._ask, _status_of, retry=ONCE), turns)
             if info is None:
                 continue
             shown = show(info)
@@ -198,74 +131,78 @@ class _Job:
             if info.state.is_final:
                 return info
 
-    def _late(self, told: str, polling: PollSchedule) -> DeadlineExceededError:
-        silent = polling.silent(asyncio.get_running_loop().time())
-        outage = f"; nobody has answered for {silent:.3g} seconds: {polling.error}" if polling.error else ""
-        return DeadlineExceededError(f"{self!r} {told}{outage}")
+    def _late(self, message: str, schedule: PollSchedule) -> DeadlineExceededError:
+        silent = schedule.silent(asyncio.get_running_loop().time())
+        outage = f"; nobody has answered for {silent:.3g} seconds: {schedule.error}" if schedule.error else ""
+        return DeadlineExceededError(f"{self!r} {message}{outage}")
 
     @forgetful
-    async def _ask(self, which: _Which, **options: Any) -> JobInfo:
-        answer = await self._call(which, output="dict", **options)
+    async def _ask(self, method: _Method, **options: Any) -> JobInfo:
+        answer = await self._call(method, output="dict", **options)
+        from .._schema.runtime_info import validation_reason
+        from .job_status import JobInfo
+
         try:
             return JobInfo.model_validate(answer)
-        except ValidationError as error:
-            told = validation_reason(error)
-        raise InvalidResponseError(f"the answer is no job's status: {told}")  # here, without the server's values
+        except ValueError as error:
+            reason = validation_reason(error)
+        # Raised here: the error above holds the server's values, and would be this one's context.
+        raise InvalidResponseError(f"the answer is no job's status: {reason}")
 
-    async def _call(self, which: _Which, **options: Any) -> Any:
-        if self._home is None:
-            homes = self._homes()
-            if len(homes) > 1:
-                return await self._call_at(await self._find_home(homes, options), which, options)
-            (find,) = homes.values()
-            self._home = await find()
-        return await self._call_at(self._home, which, options)
+    async def _call(self, method: _Method, **options: Any) -> Any:
+        if self._server is None:
+            servers = self._servers()
+            if len(servers) > 1:
+                return await self._call_at(await self._find_server(servers, options), method, options)
+            (find,) = servers.values()
+            self._server = await find()
+        return await self._call_at(self._server, method, options)
 
-    async def _find_home(self, homes: Mapping[str, FindJobServer], options: dict[str, Any]) -> JobServer:
-        """Ask several servers for the job's status; the first that knows the job has it."""
-        untold: dict[str, Exception] = {}
+    async def _find_server(self, servers: Mapping[str, FindJobServer], options: dict[str, Any]) -> JobServer:
+        """Ask all servers for the job's status; the first that knows the job has it."""
+        failed: dict[str, Exception] = {}
 
         async def look(target: str, find: FindJobServer) -> JobServer:
             try:
-                home = await find()
-                await self._call_at(home, _status_of, options)
+                server = await find()
+                await self._call_at(server, _status_of, options)
             except (RemoteCallError, SchemaError) as error:
                 if not isinstance(error, NotFoundError):
-                    untold[target] = error
+                    failed[target] = error
                 raise
-            return home
+            return server
 
-        looks = [partial(look, *each) for each in homes.items()]
+        looks = [partial(look, *item) for item in servers.items()]
         found, errors = await first_answer(looks, for_any, failures=(RemoteCallError, SchemaError, InputError))
         for error in errors:
-            error.with_traceback(None)  # which leads here, and so to itself
+            error.with_traceback(None)  # leads to this frame, and so to the error itself: a reference cycle
         if found is None:
             try:
-                raise self._not_found(untold, errors)
+                raise self._not_found(failed, errors)
             finally:
-                untold.clear()
+                failed.clear()
                 errors.clear()
-        self._home = found
+        self._server = found
         return found
 
-    def _not_found(self, untold: Mapping[str, Exception], errors: list[Exception]) -> Exception:
-        outage = [each for each in untold.values() if isinstance(each, RemoteCallError) and is_transient(each)]
+    def _not_found(self, failed: Mapping[str, Exception], errors: list[Exception]) -> Exception:
+        outage = [error for error in failed.values() if isinstance(error, RemoteCallError) and is_transient(error)]
         if not outage:
             return min(errors, key=_certainty)
-        others = " no other server knows it, and" if len(untold) < len(errors) else ""
-        told = "; ".join(f"{target} could not be asked ({error})" for target, error in untold.items())
-        failure = UnavailableError(f"{self!r}:{others} {told}", target=", ".join(untold))
+        others = " no other server knows it, and" if len(failed) < len(errors) else ""
+        unasked = "; ".join(f"{target} could not be asked ({error})" for target, error in failed.items())
+        failure = UnavailableError(f"{self!r}:{others} {unasked}", target=", ".join(failed))
         failure.__cause__ = outage[0]
         return failure
 
-    async def _call_at(self, home: JobServer, which: _Which, options: dict[str, Any]) -> Any:
-        method = which(home.methods)
-        return await home.caller.replace(**options).unary(
-            method, method.codec.encode("", (), {home.methods.key: self.id})
+    async def _call_at(self, server: JobServer, method: _Method, options: dict[str, Any]) -> Any:
+        rpc = method(server.methods)
+        return await server.caller.replace(**options).unary(
+            rpc, rpc.codec.encode("", (), {server.methods.key: self.id})
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_home": None}
+        return {**vars(self), "_server": None}
 
     @property
     def _kind(self) -> str:
@@ -280,17 +217,17 @@ class _Job:
 
 @exported_from("remote_client")
 class PredictionJob(_Job):
-    """A prediction that the server makes on its own; `start_<task>_job` starts one.
+    """A prediction that the server makes in the background; `start_<task>_job` starts one.
 
     Attributes:
-        id: the server's id of it. `RemoteClient.prediction_job` makes a handle of an id, in any process.
+        id: the server's id of the job. `RemoteClient.prediction_job` makes a handle of an id, in any process.
     """
 
     async def result(self) -> Any:
-        """What the method would have answered.
+        """Return the answer that the method would have given.
 
         Raises:
-            NotFoundError: there is no result: the job is not done, or failed, or was cancelled, or is unknown.
+            NotFoundError: there is no result: the job is not done, failed, was cancelled, or is unknown.
         """
         return await self._call(_result_of)
 
@@ -300,19 +237,19 @@ class TrainingJob(_Job, Generic[M]):
     """A training; `train` starts one.
 
     Attributes:
-        training_id: the server's id of it. `RemoteClient.training` makes a handle of an id, in any process.
+        training_id: the server's id of the training. `RemoteClient.training` makes a handle of an id, in any process.
         model_name: the name of the model that it makes.
     """
 
     def __init__(
         self,
         id: str,
-        homes: FindJobServers,
+        servers: FindJobServers,
         *,
         model_name: str | None = None,
         find: Callable[[str, JobServer], Awaitable[M | NotFoundError]],
     ) -> None:
-        super().__init__(id, homes)
+        super().__init__(id, servers)
         self.model_name = model_name
         self._find = find
 
@@ -324,11 +261,11 @@ class TrainingJob(_Job, Generic[M]):
     async def model(
         self, timeout: Duration | None = None, outage: Duration | None = OUTAGE, *, progress: Progress = False
     ) -> M:
-        """Wait until the training is done, unless `wait` saw that, and its model can be called; the model's module.
+        """Wait until the training is done and its model can be called, and return the model's module.
 
         Args:
-            timeout: seconds (or a `timedelta`) to wait at most, for both; None for no limit but a
-                minute in which the server answers for the second.
+            timeout: seconds (or a `timedelta`) to wait at most for both; with None there is no limit for the training,
+                and a server that answers has a minute to serve the model.
             outage, progress: as in `wait`.
 
         Raises:
@@ -337,38 +274,31 @@ class TrainingJob(_Job, Generic[M]):
         """
         if not self.model_name:
             raise InputError("model_name: give the trained model's name to client.training(training_id, model_name)")
-        due = None if timeout is None else asyncio.get_running_loop().time() + seconds(timeout, "timeout")
-        if self._home is None or not self._is_complete:
+        now = asyncio.get_running_loop().time
+        due = None if timeout is None else now() + seconds(timeout, "timeout")
+        if self._server is None or not self._is_complete:
             await self.wait(timeout, outage, progress=progress)
-        assert self._home is not None
-        polling = PollSchedule(_outage(outage, timeout), last=1.0)
+        assert self._server is not None
+        schedule = PollSchedule(_outage(outage, timeout), last=1.0)
         missing: list[NotFoundError] = []
-        time_limit = asyncio.timeout_at(due)
-        try:
-            async with time_limit:
-                patience = math.inf if due else SERVED_WITHIN
-                module = await self._served(self.model_name, self._home, polling, patience, missing)
-        except TimeoutError:
-            if not time_limit.expired():
-                raise
-            module = None
-        finally:
-            del time_limit  # see `RemoteStream._read`
-        if module is not None:
+        serving = self._served(self.model_name, self._server, schedule, math.inf if due else SERVED_WITHIN, missing)
+        module = await within(None if due is None else due - now(), serving)
+        if module is not LATE and module is not None:
             return module
         answer = f" (the last answer: {missing[-1]})" if missing else ""
-        told = (
-            f"is done, but {self._home.caller.target} was not seen to have the model {self.model_name!r}{answer}: does "
-            "the runtime keep trained models where it looks for models?"
+        message = (
+            f"is done, but {self._server.caller.target} was not seen to have the model {self.model_name!r}{answer}: "
+            "does the runtime keep trained models where it looks for models?"
         )
-        raise self._late(told, polling) from (polling.error or (missing[-1] if missing else None))
+        raise self._late(message, schedule) from (schedule.error or (missing[-1] if missing else None))
 
     async def _served(
-        self, name: str, home: JobServer, polling: PollSchedule, patience: float, missing: list[NotFoundError]
+        self, name: str, server: JobServer, schedule: PollSchedule, limit: float, missing: list[NotFoundError]
     ) -> M | None:
-        waiting, now = JobPoller(self, polling), asyncio.get_running_loop().time
-        while polling.answering(now()) < patience:
-            module = await waiting.ask(partial(self._find, name, home))
+        """Return the model's module, or None if the server has answered for so long without having it."""
+        poller, now = JobPoller(self, schedule), asyncio.get_running_loop().time
+        while schedule.answering(now()) < limit:
+            module = await poller.poll(partial(self._find, name, server))
             if isinstance(module, NotFoundError):
                 missing[:] = [module]
             elif module is not None:
@@ -387,11 +317,23 @@ class TrainingJob(_Job, Generic[M]):
 
 
 async def is_running(training: TrainingJob[Any]) -> bool:
-    """Whether a training goes on. One that its server forgot does not."""
+    """Return whether a training goes on. One that its server forgot does not."""
     try:
         return not (await training.status()).state.is_final
     except NotFoundError:
         return False
+
+
+def id_of(answer: dict[str, Any], key: str, rpc: RemoteRPCDescriptor) -> str:
+    """Return the id in the answer to a start.
+
+    Raises:
+        OutcomeUnknownError: there is none, so that the job cannot be asked about.
+    """
+    found = answer.get(key)
+    if not isinstance(found, str) or not found:
+        raise OutcomeUnknownError(f"the server started a job but returned no {key}", method=rpc.path.removeprefix("/"))
+    return found
 
 
 def _certainty(error: Exception) -> int:
@@ -409,47 +351,7 @@ def _result_of(methods: JobMethods) -> RemoteRPCDescriptor:
 
 
 def _outage(given: Duration | None, timeout: Duration | None) -> float:
-    """Return the seconds without an answer that end a wait."""
+    """Return the seconds without an answer after which a wait ends."""
     outage = REACH if given is None else seconds(given, "outage")
     has_end = timeout is not None and seconds(timeout, "timeout") < REACH
     return math.inf if outage == REACH or (has_end and outage == OUTAGE) else outage
-
-
-@contextlib.contextmanager
-def _shown(job: _Job, progress: Progress) -> Iterator[Callable[[JobInfo], Any]]:
-    """What to call with each status."""
-    if progress is not True:
-        yield progress or (lambda info: None)
-        return
-    try:
-        from rich.status import Status
-        from rich.text import Text
-    except ImportError:
-        raise ConfigurationError("progress=True needs rich: pip install 'remote-client[progress]'") from None
-    line = Status(Text(f"{job!r}"))  # the server's words, and no markup
-    if line.console.is_jupyter:  # rich would warn there that it needs ipywidgets
-        yield _printed(job)
-        return
-    with line:
-        yield lambda info: line.update(Text(f"{job!r}: {info.state.name}"))
-
-
-def _printed(job: _Job) -> Callable[[JobInfo], Any]:
-    """Prints each new state on a line."""
-    last: JobStatus | None = None
-
-    def show(info: JobInfo) -> None:
-        nonlocal last
-        if info.state is not last:
-            last = info.state
-            sys.stdout.write(f"{job!r}: {last.name}\n")
-
-    return show
-
-
-def job_of(answer: dict[str, Any], key: str, rpc: RemoteRPCDescriptor) -> str:
-    """The id in the answer to a start. Without one nobody can ask about what was started."""
-    found = answer.get(key)
-    if not isinstance(found, str) or not found:
-        raise OutcomeUnknownError(f"the server started a job but told no {key}", method=rpc.path.removeprefix("/"))
-    return found

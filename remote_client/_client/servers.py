@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from .._calls.caller import Caller
 from .._schema.rpc import ServiceDescription
-from .._schema.runtime_info import ModelInfo
 from .._transport.balance import Balancer
 from .._transport.manager import ConnectionManager
 from ..errors import SchemaError, SchemaUnavailableError
 from ..settings import ConnectionInfo, FinderConfig
 from .shared_connections import forget_description
+
+if TYPE_CHECKING:
+    from .._schema.runtime_info import ModelInfo
 
 
 class Server:

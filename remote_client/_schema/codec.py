@@ -58,6 +58,13 @@ class Codec(Protocol):
         ...
 
 
+def server_codec(codec: Codec) -> Codec:
+    """Return the codec of a server's description, below those of declarations."""
+    while (inner := getattr(codec, "server_codec", None)) is not None:
+        codec = inner
+    return codec
+
+
 class BaseCodec:
     """The base of codecs without streamed input, as over HTTP. By itself it refuses every call."""
 

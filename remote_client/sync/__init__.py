@@ -10,24 +10,20 @@ Any thread may use the objects, also where an event loop is running, as in a not
 event loop of all calls.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .. import (
     AsyncTransport,
     CallOptions,
     ConnectionInfo,
     ConnectionTlsInfo,
     Difference,
-    FileResponse,
     FinderConfig,
-    JobInfo,
-    JobStatus,
     Links,
-    ModelInfo,
-    Progress,
     RemoteCallError,
     RemoteClientError,
     RemoteModuleConfig,
     RemoteRPCDescriptor,
-    RuntimeInfo,
     ServiceDescription,
     TaskDescription,
     __version__,
@@ -43,6 +39,9 @@ from ._twins import (
     TrainingJob,
     construct_remote_module_class,
 )
+
+if TYPE_CHECKING:
+    from .. import FileResponse, JobInfo, JobStatus, ModelInfo, Progress, RuntimeInfo
 
 __all__ = [
     "AsyncTransport",
@@ -75,3 +74,15 @@ __all__ = [
     "construct_remote_module_class",
     "errors",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import remote_client
+
+    return getattr(remote_client, name)  # loads pydantic
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -18,7 +18,6 @@ from .._client import initializer as _initializer
 from .._client import jobs as _jobs
 from .._client import module as _module
 from .._client.job_polling import OUTAGE
-from .._client.jobs import JobInfo, Progress
 from .._client.model_files import Links
 from .._client.module import UNSET
 from .._client.module_config import RemoteModuleConfig
@@ -27,7 +26,6 @@ from .._objects.late_attribute import LateAttribute
 from .._schema.codec import UnboundCodec
 from .._schema.differences import Difference
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription, TypeName
-from .._schema.runtime_info import ModelInfo, RuntimeInfo
 from .._schema.schema_file import Schema
 from .._settings.callables import off_loop
 from .._settings.durations import Duration
@@ -52,6 +50,9 @@ from ._streams import RemoteStream
 
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
+
+    from .._client.job_status import JobInfo, Progress
+    from .._schema.runtime_info import ModelInfo, RuntimeInfo
 
 M = TypeVar("M")
 D = TypeVar("D", bound="RemoteModuleBase")

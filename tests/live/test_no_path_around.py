@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from remote_client import RemoteClient, sync
-from remote_client._client.jobs import JobStatus
+from remote_client import JobStatus, RemoteClient, sync
 from remote_client.errors import (
     InvalidResponseError,
     NotFoundError,

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from remote_client import sync
-from remote_client._client.jobs import JobInfo, JobStatus, PredictionJob, TrainingJob
+from remote_client import JobInfo, JobStatus, PredictionJob, TrainingJob, sync
 from remote_client._client.module import construct_remote_module_class
 from remote_client._client.module_config import RemoteModuleConfig
 from remote_client._schema.openapi.document import describe

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from remote_client._client.jobs import JobInfo, JobStatus
+from remote_client import JobInfo, JobStatus
 from remote_client._schema.openapi.document import describe
 from remote_client._text.cleaning import clean_lines
 from remote_client._text.tables import LINES, table

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._client.jobs import JobInfo, JobStatus
+from remote_client import JobInfo, JobStatus
 from remote_client._client.module_config import RemoteModuleConfig
 from remote_client._client.training import choose, doc_of, signature_of
 from remote_client._schema import names

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from remote_client import RemoteClient, sync
+from remote_client import JobStatus, RemoteClient, sync
 from remote_client._client import discovery
-from remote_client._client.jobs import JobStatus
 from remote_client.errors import DeadlineExceededError, PermissionDeniedError, SchemaError, UnavailableError
 from remote_client.hooks import AttemptFailed, CallEnded
 from tests.support import http_server

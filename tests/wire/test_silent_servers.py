@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from remote_client import RemoteClient, sync
+from remote_client import JobStatus, RemoteClient, sync
 from remote_client._client import finder, silent_servers
-from remote_client._client.jobs import JobStatus
 from remote_client._transport.http import pool
 from remote_client.errors import ClosedError, DeadlineExceededError, ModelNotFoundError, UnavailableError
 from remote_client.hooks import CallEnded

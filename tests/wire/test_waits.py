@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from remote_client import RemoteClient
-from remote_client._client.jobs import JobStatus
+from remote_client import JobStatus, RemoteClient
 from remote_client.errors import (
     InternalError,
     JobFailedError,
