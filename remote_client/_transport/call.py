@@ -97,11 +97,13 @@ class Transport(ABC):
     """The connections to one server, in the running event loop.
 
     Attributes:
+        target: the server's address as error messages show it.
         deadlines: the deadlines of its calls.
         reason: returns the error of calls after `aclose`; None before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, target: str) -> None:
+        self.target = target
         self.loop = asyncio.get_running_loop()
         self.deadlines = Deadlines(self.loop)
         self.reason: Callable[[], RemoteClientError] | None = None

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic_core import from_json
-
 from .._text.cleaning import clean
 from .._text.redaction import redacted
 from ..errors import (
@@ -273,14 +271,11 @@ def reset_reason(
     return (StreamTruncatedError, SILENCED) if within and code == _INTERNAL_ERROR else None
 
 
-def idle_class(status: str, details: str) -> type[RemoteCallError] | None:
-    """Return the error class of a call that Envoy ended for its silence; None for any other."""
-    return UnavailableError if details == _ENVOYS and status in ("UNKNOWN", "UNAVAILABLE") else None
-
-
-def status_advice(status: str, told: str) -> str:
-    """Return what an error adds to the words of a gRPC status; nothing for most."""
-    return _NO_METHOD if status == "UNIMPLEMENTED" and not told else pings_advice(told)
+def explained_status(status: str, message: str) -> tuple[type[RemoteCallError] | None, str]:
+    """Return the message of a gRPC status with advice, and the error class if it is not the status's own."""
+    if message == _ENVOYS and status in ("UNKNOWN", "UNAVAILABLE"):
+        return UnavailableError, f"{message}; {SILENCED}"
+    return None, message + (_NO_METHOD if status == "UNIMPLEMENTED" and not message else pings_advice(message))
 
 
 def pings_advice(told: str) -> str:
@@ -293,6 +288,8 @@ def pings_advice(told: str) -> str:
 
 def _read(body: bytes) -> Any:
     """Return the object of a body of JSON, else its text."""
+    from pydantic_core import from_json
+
     try:
         # Error ids differ each time: kept, as short texts are by default, thousands would never be asked for again.
         told = from_json(body, cache_strings="keys")

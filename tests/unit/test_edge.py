@@ -11,10 +11,10 @@ from remote_client._transport.http_errors import (
     MAX_ERROR_SIZE,
     Answer,
     answer_error,
+    explained_status,
     is_page,
     read_answer,
     reset_reason,
-    status_advice,
 )
 from remote_client.errors import (
     DeadlineExceededError,
@@ -109,9 +109,10 @@ def test_a_proxy_that_speaks_http1_to_a_server_of_grpc() -> None:
 
 def test_a_gateway_without_a_route_gives_no_word() -> None:
     """As Envoy over gRPC, where no virtual host has the target's name."""
-    assert "no route for this host name" in status_advice("UNIMPLEMENTED", "")
-    assert (status_advice("UNIMPLEMENTED", "Method not found!"), status_advice("INTERNAL", "")) == ("", "")
-    assert "keepalive" in status_advice("UNAVAILABLE", "too_many_pings")
+    assert "no route for this host name" in explained_status("UNIMPLEMENTED", "")[1]
+    assert explained_status("UNIMPLEMENTED", "Method not found!") == (None, "Method not found!")
+    assert explained_status("INTERNAL", "") == (None, "")
+    assert "keepalive" in explained_status("UNAVAILABLE", "too_many_pings")[1]
 
 
 def test_a_wait_that_a_proxy_asks_for() -> None:

@@ -289,7 +289,7 @@ def test_answers_without_grpc_keep_their_http_status(status: int, kind: str, end
     pairs = [(":status", str(status)), ("retry-after", "7"), *([("content-type", kind)] if kind else [])]
     answer = read_head(fields(*pairs), end)
     assert answer.status is not None
-    assert answer.status.foreign == Answer(status, kind=kind, retry_after="7")
+    assert answer.status.http_answer == Answer(status, kind=kind, retry_after="7")
     assert answer.status.http_status == status
     assert str(status) in answer.status.message
 

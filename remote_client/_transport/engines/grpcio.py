@@ -16,11 +16,9 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from ..._settings.durations import lasting
 from ..._text.redaction import because, redacted
 from ...errors import (
-    DeadlineExceededError,
-    InvalidResponseError,
+    CallCancelledError,
     RemoteCallError,
     RemoteClientError,
     ResourceExhaustedError,
@@ -31,9 +29,18 @@ from ...errors import (
     error_class,
 )
 from ...settings import ConnectionInfo
-from ..call import RAISE_LIMIT, RUNTIMES_LIMIT, Answered, ByteStream, Call, Transport
-from ..deadlines import Deadlines
-from ..http_errors import RUNTIMES_OWN, SILENCED, Answer, answer_error, idle_class, reset_reason, status_advice
+from ..call import (
+    RAISE_LIMIT,
+    RUNTIMES_LIMIT,
+    Answered,
+    ByteStream,
+    Call,
+    Transport,
+    no_progress,
+    not_single,
+    read_single,
+)
+from ..http_errors import RUNTIMES_OWN, SILENCED, Answer, answer_error, explained_status, reset_reason
 from ..net.connect import proxy_refusal
 from ..net.diagnosis import closed_early, closed_in_handshake, speaks_http1, tls_words
 from ..net.proxy import hint
@@ -80,22 +87,19 @@ class GrpcioTransport(Transport):
     """
 
     def __init__(self, connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -> None:
-        super().__init__()
-        self._target = connection.target
+        super().__init__(connection.target)
         self._connection = connection
         interceptors = (*interceptors, *innermost(interceptors))
         self._channel = open_channel(connection, interceptors)
         self.is_intercepted = bool(interceptors)
-        self.deadlines = Deadlines(self.loop)
         self._methods: dict[tuple[str, str], Any] = {}
         self._running: dict[Any, list[Any]] = {}
         self._winding_up: set[asyncio.Task[Any]] = set()
-        self._reason: Callable[[], RemoteClientError] | None = None
         close_at_end(self)  # last: it closes what is complete only
 
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> bytes:
         if not isinstance(body, bytes):
-            return await self._stream_unary(call, body, answered)
+            return await read_single(self.stream(call, body, answered), call, self.target)
         rpc = self._start("unary_unary", call, call.timeout, body)
         ending = self.own(outcome_of(rpc))
         # gRPC's own limit does not reach an interceptor that waits.
@@ -119,21 +123,11 @@ class GrpcioTransport(Transport):
         if isinstance(outcome, bytes):
             return outcome
         try:
-            raise self._not_one(call, "no answer") if outcome is None else self.failure(call, outcome, expired)
+            raise (
+                not_single("no answer", call, self.target) if outcome is None else self.failure(call, outcome, expired)
+            )
         finally:
             del outcome  # no reference leads from an exception back to it
-
-    async def _stream_unary(self, call: Call, body: AsyncIterator[bytes], answered: Answered | None) -> bytes:
-        # On the wire it is a stream of one answer; read as one, an early answer survives the writes it cuts short.
-        stream = self.stream(call, body, answered)
-        try:
-            answer = await stream.read()
-            extra = None if answer is None else await stream.read()
-        finally:
-            await stream.aclose()
-        if answer is None or extra is not None:
-            raise self._not_one(call, "no answer" if answer is None else "more than one answer")
-        return answer
 
     def stream(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> ByteStream:
         once = Once(answered)
@@ -145,8 +139,8 @@ class GrpcioTransport(Transport):
     def _start(self, kind: str, call: Call, timeout: float | None, *request: bytes) -> Any:
         method = self._methods.get((kind, call.path))
         if method is None:
-            if self._reason is not None:
-                raise self._reason()
+            if self.reason is not None:
+                raise self.reason()
             method = self._methods[kind, call.path] = getattr(self._channel, kind)(call.path)
         inner: list[Any] = []
         token = inner_calls.set(inner)
@@ -184,9 +178,9 @@ class GrpcioTransport(Transport):
             await asyncio.wait(left, timeout=WIND_UP)
 
     async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
-        if self._reason is not None:
+        if self.reason is not None:
             return
-        self._reason = reason
+        self.reason = reason
         # A call made in this very turn of the loop has not begun yet, and would end without telling anyone.
         await asyncio.sleep(0)
         for rpc in list(self._running):
@@ -199,9 +193,6 @@ class GrpcioTransport(Transport):
                 task.cancel()
             await asyncio.sleep(0.01)
         await self._channel.close(None)
-
-    def _not_one(self, call: Call, told: str) -> InvalidResponseError:
-        return InvalidResponseError(f"{told} to a unary call", method=call.path[1:], target=self._target)
 
     def failure(
         self, call: Call, error: BaseException, expired: bool = False, within: bool = False, uploads: bool = False
@@ -219,12 +210,12 @@ class GrpcioTransport(Transport):
             return failure_of(call, error, self._connection, within, uploads)
         if not isinstance(error, asyncio.CancelledError):
             return error
-        if self._reason is not None:
-            return self._reason()
-        kind, told = error_class("CANCELLED"), "something in this process cancelled the call, such as an interceptor"
+        if self.reason is not None:
+            return self.reason()
         if expired:
-            kind, told = DeadlineExceededError, f"no progress for {lasting(call.timeout)} (timeout)"
-        return kind(told, method=call.path[1:], target=self._target)
+            return no_progress(call, self.target)
+        details = "something in this process cancelled the call, such as an interceptor"
+        return CallCancelledError(details, method=call.method, target=self.target)
 
 
 def failure_of(
@@ -243,10 +234,9 @@ def failure_of(
     kind, known, pushback = error_class(status), _is_known(status, details), None
     refused = _PROXY_ANSWER.search(details) if status == "UNAVAILABLE" else None
     refusal = None if refused is None else proxy_refusal(int(refused[1]))
-    details += status_advice(status, details)
-    if (idle := idle_class(status, details)) is not None:
-        kind, details = idle, f"{details}; {SILENCED}"
-    elif status == "UNAVAILABLE" and _is_of_tls(details):
+    explained, details = explained_status(status, details)
+    kind = explained or kind
+    if status == "UNAVAILABLE" and _is_of_tls(details):
         kind, details = TlsError, tls_words(details, connection, "grpc")
     elif refused is not None:
         kind = refusal or kind
@@ -261,7 +251,7 @@ def failure_of(
     if shed and not details:
         details = "the server is overloaded and dropped the call"
     http_status = int(refused[1]) if refused is not None and refusal is not None else None
-    failure = kind(details, method=call.path[1:], target=connection.target, http_status=http_status)
+    failure = kind(details, method=call.method, target=connection.target, http_status=http_status)
     failure.shed, failure.reset = shed, _RESET.search(details) is not None
     failure.outcome_known = kind is TlsError or known
     failure.pushback = pushback or pushback_ms(dict(iter(trailers)).get("grpc-retry-pushback-ms"))
@@ -312,7 +302,7 @@ def _broken_off(call: Call, details: str, target: str, within: bool, uploads: bo
 
     Whether the head of an answer came gRPC does not tell: before the first message it counts as none.
     """
-    method, foreign, code = call.path[1:], _FOREIGN.search(details), _RESET.search(details)
+    method, foreign, code = call.method, _FOREIGN.search(details), _RESET.search(details)
     if foreign is not None:
         answer = Answer(int(foreign[1]))
         return answer_error(answer, method=method, target=target, metadata=call.secrets, wanted="gRPC", now=0.0)

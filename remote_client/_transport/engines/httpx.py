@@ -24,8 +24,8 @@ from ...errors import (
     UnavailableError,
 )
 from ...settings import ConnectionInfo
-from ..call import Answered, ByteStream, Call, Transport
-from ..http.errors import cut, late, late_as_a_whole, problem, too_large, unreadable
+from ..call import Answered, ByteStream, Call, Transport, deadline_exceeded, total_exceeded
+from ..http.errors import cut, problem, too_large, unreadable
 from ..http.requests import (
     as_answer,
     content_type,
@@ -39,7 +39,7 @@ from ..http.requests import (
     whole,
 )
 from ..http.sse import LOST_WITHIN, UNFRAMED, EventReader, says_it_is_last
-from ..http.transport import answer_limit
+from ..http.transport import response_limit
 from ..http_errors import MAX_ERROR_SIZE, PATIENCE
 from .httpx_library import AsyncTransport, library_of
 
@@ -57,11 +57,9 @@ class HttpxTransport(Transport):
     """
 
     def __init__(self, connection: ConnectionInfo, engine: AsyncTransport) -> None:
-        super().__init__()
+        super().__init__(connection.target)
         self.library = library_of(engine)
-        self.target = connection.target
-        self.limit = answer_limit(connection)
-        self.reason: Callable[[], RemoteClientError] | None = None
+        self.limit = response_limit(connection)
         self.limits: set[_Limit] = set()
         self._base = f"http{'s' if connection.tls.enabled else ''}://{connection.target}"
         self._host = host_of(connection)
@@ -73,7 +71,7 @@ class HttpxTransport(Transport):
 
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> bytes:
         until = None if call.timeout is None else self.loop.time() + call.timeout
-        async with _Limit(self, call, until, late):
+        async with _Limit(self, call, until, deadline_exceeded):
             answer = await self.send(call, whole(body), _JSON, answered)
             try:
                 headers = headers_in(answer)
@@ -178,7 +176,7 @@ class HttpxTransport(Transport):
         elif isinstance(error, self.library.timeouts) and len(found) == 1:
             kind = DeadlineExceededError  # a limit of the engine's own
         told = next((str(each) for each in found if str(each)), type(found[-1]).__name__)
-        failure = kind(redacted(told, call.secrets), method=call.path, target=self.target)
+        failure = kind(redacted(told, call.secrets), method=call.method, target=self.target)
         failure.outcome_known = isinstance(error, self.library.unsent)
         error.__traceback__ = None  # an engine may keep the error, which would keep these frames, and they the call
         return because(failure, error, call.secrets)
@@ -277,10 +275,8 @@ class _HttpxStream(ByteStream):
 
     def _expire(self) -> None:
         if self._waiting is None:
-            self.cancel((self._transport.reason or self._late_as_a_whole)())
-
-    def _late_as_a_whole(self) -> RemoteClientError:
-        return late_as_a_whole(self._call, self._transport.target)
+            reason = self._transport.reason
+            self.cancel(total_exceeded(self._call, self._transport.target) if reason is None else reason())
 
     async def read(self) -> bytes | None:
         try:
@@ -342,8 +338,8 @@ class _HttpxStream(ByteStream):
         timeout, until = self._call.timeout, self._until
         next_one = None if timeout is None else self._transport.loop.time() + timeout
         if until is not None and (next_one is None or until < next_one):
-            return until, late_as_a_whole
-        return next_one, late
+            return until, total_exceeded
+        return next_one, deadline_exceeded
 
     async def _begin(self) -> AsyncIterator[bytes]:
         await asyncio.wait((self._head,))
@@ -369,7 +365,7 @@ class _HttpxStream(ByteStream):
 
     def _truncated(self, error: Exception | None, told: str = LOST_WITHIN) -> RemoteClientError:
         transport = self._transport
-        truncated = StreamTruncatedError(told, method=self._call.path, target=transport.target)
+        truncated = StreamTruncatedError(told, method=self._call.method, target=transport.target)
         if error is not None:
             failure = transport.failure(self._call, error)
             if transport.reason is not None or not isinstance(failure, UnavailableError):

@@ -31,7 +31,7 @@ from .keepalive import Do
 
 if TYPE_CHECKING:
     from .channel import Channel
-    from .exchange import Exchange
+    from .exchange import GrpcExchange
 
 
 class GrpcConnection(Connection):
@@ -126,7 +126,7 @@ class GrpcConnection(Connection):
         """Bytes of a request's header list that the server accepts; None where it did not say."""
         return self._http2.peer_header_list_limit
 
-    def open(self, exchange: Exchange, block: bytes) -> None:
+    def open(self, exchange: GrpcExchange, block: bytes) -> None:
         """Send a call."""
         stream = self._http2.request(block, exchange, exchange.body)
         self._keepalive.carried = True
@@ -188,7 +188,7 @@ class GrpcConnection(Connection):
         for event in events:
             if isinstance(event, DataReceived):
                 self._keepalive.carried = True
-                exchange: Exchange = event.stream.context
+                exchange: GrpcExchange = event.stream.context
                 if not exchange.over:
                     exchange.on_data(event.data, event.end)
             elif isinstance(event, HeadReceived):
@@ -206,7 +206,7 @@ class GrpcConnection(Connection):
     def _deliver_rare(self, event: Event) -> None:
         match event:
             case StreamReset(stream=stream, code=code, detail=detail):
-                exchange: Exchange = stream.context
+                exchange: GrpcExchange = stream.context
                 if not exchange.over:
                     exchange.on_reset(code, detail)
             case StreamRefused(stream=stream):

@@ -1,4 +1,4 @@
-"""One call on the way: what arrives for it, who waits for that, and how it ends."""
+"""One gRPC call in flight: takes what arrives for it, and turns its end into a result or a typed error."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from ..._settings.durations import lasting
 from ..._text.redaction import redacted
 from ...errors import (
     CallCancelledError,
-    DeadlineExceededError,
     InternalError,
     InvalidResponseError,
     RemoteCallError,
@@ -18,18 +16,9 @@ from ...errors import (
     UnavailableError,
     error_class,
 )
-from ..call import RAISE_LIMIT, RUNTIMES_LIMIT, Answered, Call
-from ..http_errors import (
-    MAX_ERROR_SIZE,
-    PATIENCE,
-    RUNTIMES_OWN,
-    SILENCED,
-    Answer,
-    answer_error,
-    idle_class,
-    reset_reason,
-    status_advice,
-)
+from ..call import RAISE_LIMIT, RUNTIMES_LIMIT, Answered, Call, deadline_exceeded, not_single
+from ..exchange import Exchange
+from ..http_errors import MAX_ERROR_SIZE, RUNTIMES_OWN, Answer, answer_error, explained_status, reset_reason
 from ..retry import pushback_ms
 from .events import Stream
 from .frames import error_name
@@ -42,42 +31,39 @@ if TYPE_CHECKING:
     from .transport import GrpcTransport
 
 _NO_WAIT = 0.01
-"""Seconds that a call may wait without a change of the timeout that the server is told."""
+"""Seconds that a call may wait for a connection before the timeout it sends to the server is reduced."""
 _MAX_REFUSALS = 10
-"""How often a call is sent anew that a server refused; those of connections that end after other calls don't count."""
+"""How often a refused call is sent again. Refusals by connections that end after other calls do not count."""
 
 
-class Exchange:
-    """The state of one call, from its wish for a connection to its end.
+class GrpcExchange(Exchange):
+    """The state of one call; see `Exchange`.
 
     Attributes:
         block: the header block of the request without its timeout, and the size of its header list.
-        body: the one message of the request with its prefix; None where messages are streamed.
-        stream, connection: where it runs; None while it waits and after its end.
-        over: whether it has ended, for whatever reason.
-        failure: why it failed, until that was raised; None where it did not.
+        body: the only message of the request with its prefix; None for a streamed input.
+        stream, connection: what carries it; None while it waits and after its end.
+        queued: whether it waits in the transport's queue.
+        started: whether the response headers have arrived.
+        begun: the time it was made.
+        reader: splits the body into messages; None before the headers.
     """
 
     __slots__ = (
-        "__weakref__",
-        "_answered",
-        "_due",
-        "_foreign",
+        "_http_answer",
         "_refusals",
         "_text",
         "begun",
         "block",
         "body",
-        "call",
         "connection",
-        "failure",
-        "over",
         "queued",
         "reader",
         "started",
         "stream",
-        "transport",
     )
+
+    transport: GrpcTransport
 
     def __init__(
         self, transport: GrpcTransport, call: Call, block: Block, body: bytes | None, answered: Answered | None
@@ -89,33 +75,24 @@ class Exchange:
         self.body = body
         self.stream: Stream | None = None
         self.connection: GrpcConnection | None = None
-        self.over = False
-        self.queued = False
-        """Whether it waits in the transport's line."""
-        self.failure: BaseException | None = None
-        self.started = False
-        """Whether the head of the answer arrived."""
-        self._answered = answered
+        self.over = self.queued = self.started = False
+        self.failure = None
         self.reader: MessageReader | None = None
-        self._foreign: Answer | None = None
+        self._answered = answered
+        self._http_answer: Answer | None = None
+        """A response that is not gRPC, while its body arrives."""
         self._text = bytearray()
         self._refusals = 0
         self._due = 0.0
 
-    # -- what happens to it: called by the connection and the transport ------------------------------------------------
+    # -- events: the connection and the transport call these ----------------------------------------------------------
 
     def opened(self, connection: GrpcConnection, stream: Stream) -> None:
-        """The request's head was sent."""
+        """Note that the request's headers were sent."""
         self.connection, self.stream = connection, stream
 
-    def answered(self) -> None:
-        """The call no longer waits for the server to begin."""
-        told, self._answered = self._answered, None
-        if told is not None:
-            told()
-
     def on_head(self, head: Head, end: bool) -> None:
-        """The head of the answer arrived."""
+        """Take the response headers; `end` if nothing follows them."""
         self.started = True
         if self._answered is not None and not end:
             self.answered()
@@ -125,12 +102,12 @@ class Exchange:
         elif end or answer.is_grpc:
             self.end(answer.status)
         else:
-            self._foreign = answer.status.foreign
-            self._hurry()
+            self._http_answer = answer.status.http_answer
+            self._limit_error_body()
 
     def on_data(self, data: bytes | memoryview, end: bool) -> None:
-        """A part of the body arrived."""
-        if self._foreign is not None:
+        """Take a part of the body."""
+        if self._http_answer is not None:
             self._take_text(data, end)
             return
         reader = self.reader
@@ -144,51 +121,39 @@ class Exchange:
             self.end_without_status()
 
     def end_without_status(self) -> None:
-        """The answer ended with its body, as no server of gRPC ends it."""
-        told = "the server, or a proxy before it, ended the answer without a status"
-        self.fail(self._error(UnavailableError, told))
+        """Fail: the response ended with its body, which no gRPC server does."""
+        self.fail(self._error(UnavailableError, "the server, or a proxy before it, ended the answer without a status"))
 
     def _take_text(self, data: bytes | memoryview, end: bool) -> None:
         self._text += data[: MAX_ERROR_SIZE - len(self._text)]
         if end or len(self._text) >= MAX_ERROR_SIZE:
-            self._end_foreign()
+            self._end_with_error()
         elif self.stream is not None and self.connection is not None:
             self.connection.take(self.stream, len(data))
 
-    def _hurry(self) -> None:
-        """Wait a moment for the body of an answer without gRPC."""
-        deadlines, latest = self.transport.deadlines, self.transport.loop.time() + PATIENCE
-        if not self._due or self._due > latest:
-            deadlines.discard(self._due, self)
-            self._due = deadlines.add(PATIENCE, self)
-
-    def _end_foreign(self) -> None:
-        assert self._foreign is not None
-        self.fail(self._foreign_error(self._foreign, bytes(self._text)))
-
     def on_trailers(self, head: Head) -> None:
-        """The trailers arrived."""
-        if self._foreign is not None:
-            self._end_foreign()
+        """Take the trailers."""
+        if self._http_answer is not None:
+            self._end_with_error()
         else:
             self.end(read_trailers(head))
 
     def on_reset(self, code: int, detail: str | None) -> None:
-        """The stream was reset by the server (without `detail`), or for a rule that it broke."""
+        """End: the server reset the stream, or broke the rule in `detail`."""
         self.stream = None
-        if self._foreign is not None:
-            self._end_foreign()
+        if self._http_answer is not None:
+            self._end_with_error()
         elif detail is not None:
-            self.reader = None  # who breaks the rules is not listened to any more
-            self.fail(InvalidResponseError(detail, method=self.call.path[1:], target=self.transport.target))
+            self.reader = None  # nothing that such a server sent counts
+            self.fail(InvalidResponseError(detail, method=self.call.method, target=self.transport.target))
         else:
             self.fail(self._reset_error(code))
 
     def on_refused(self) -> None:
-        """The server did not process the call: it is sent anew, whatever it is."""
+        """Send the call again, even one that is sent once only: the server did not process it."""
         connection = self.connection
         if connection is None or not (connection.leaving and connection.serves):
-            self._refusals += 1  # a connection that ends after others' calls is progress
+            self._refusals += 1  # a connection that ends after other calls makes progress
         self.stream = self.connection = None
         if self._refusals <= _MAX_REFUSALS and self.transport.options.transparent_retries and self.can_replay():
             self.transport.enqueue(self, first=True)
@@ -198,56 +163,40 @@ class Exchange:
             self.fail(failure)
 
     def on_lost(self, error: RemoteCallError) -> None:
-        """The connection was lost."""
+        """End: the connection was lost."""
         self.stream = None
-        if self._foreign is not None:
-            self._end_foreign()  # by what there is of it
+        if self._http_answer is not None:
+            self._end_with_error()
         else:
-            error.method = self.call.path[1:]
+            error.method = self.call.method
             self.fail(error)
 
-    def expire(self) -> None:
-        """The deadline passed."""
-        self._due = 0.0
-        if self.over:
-            return
-        if self._foreign is not None:
-            self._end_foreign()
-        else:
-            self._late()
+    def _reads_error(self) -> bool:
+        return self._http_answer is not None
 
-    def _late(self) -> None:
-        """End the call: nothing came in its time."""
+    def _end_with_error(self) -> None:
+        assert self._http_answer is not None
+        self.fail(self._http_error(self._http_answer, bytes(self._text)))
+
+    def _end_late(self) -> None:
         connection, timeout = self.connection, self.call.timeout
-        self.fail(self._expired())
+        self.fail(self._late_error())
         if connection is not None and timeout is not None:
             connection.on_late(timeout)
 
-    def _expired(self) -> RemoteCallError:
-        return self._error(DeadlineExceededError, f"no answer within {lasting(self.call.timeout)}")
+    def _late_error(self) -> RemoteCallError:
+        return deadline_exceeded(self.call, self.transport.target)
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
     def end(self, status: Status) -> None:
-        """The call ended with a status."""
+        """End the call with a status."""
         if status.code == "OK":
             self.finish()
         else:
             self.fail(self._status_error(status))
 
-    def fail(self, failure: BaseException) -> None:
-        """End the call with an error; a stream that still runs is cancelled."""
-        if not self.over:
-            self.failure = failure
-            self.finish()
-
-    def cancel(self) -> None:
-        """End the call silently: nobody wants to know how."""
-        if not self.over:
-            self.finish()
-
     def finish(self) -> None:
-        """Leave nothing behind."""
         self.over = True
         self.body = self._answered = None
         if self._due:
@@ -258,45 +207,53 @@ class Exchange:
             connection.release(stream)
         self.transport.forget(self)
 
+    # -- where kinds of calls differ ----------------------------------------------------------------------------------
+
     def arrived(self, reader: MessageReader, size: int) -> None:
-        """The reader got so many bytes of the body."""
+        """Note that the reader got so many bytes of the body."""
         raise NotImplementedError
 
     def writable(self) -> None:
-        """What had to wait for a window has been sent."""
+        """Note that all data that waited for flow control has been sent."""
 
     def can_replay(self) -> bool:
-        """Whether the request can be sent once more."""
+        """Return whether the request can be sent again."""
         return True
 
+    def is_within(self) -> bool:
+        """Return whether the call is in the middle of a stream of responses."""
+        return False
+
+    def is_streamed(self) -> bool:
+        """Return whether the request is a stream."""
+        return False
+
+    @property
+    def limit(self) -> float | None:
+        """The timeout of the whole call."""
+        return self.call.timeout
+
     def time_left(self) -> float | None:
-        """Return the seconds that the server is given; None for no limit."""
+        """Return the timeout to send to the server; None for no limit."""
         limit = self.limit
         if limit is None:
             return None
         waited = self.transport.loop.time() - self.begun
         return limit if waited < _NO_WAIT else max(limit - waited, 0.001)
 
-    @property
-    def limit(self) -> float | None:
-        """Seconds for the whole call."""
-        return self.call.timeout
-
     # -- errors -------------------------------------------------------------------------------------------------------
 
     def _error(self, kind: type[RemoteCallError], details: str) -> RemoteCallError:
-        told = redacted(details, self.call.secrets)
-        return kind(told, method=self.call.path[1:], target=self.transport.target)
+        return kind(redacted(details, self.call.secrets), method=self.call.method, target=self.transport.target)
 
     def _status_error(self, status: Status) -> RemoteCallError:
-        if status.foreign is not None:
-            return self._foreign_error(status.foreign, b"")
-        details, kind = status.message, error_class(status.code)
+        if status.http_answer is not None:
+            return self._http_error(status.http_answer, b"")
+        details = status.message
         if status.code == "RESOURCE_EXHAUSTED" and "larger than max" in details:
             details += f"; {RUNTIMES_LIMIT}"
-        details += status_advice(status.code, details)
-        if (idle := idle_class(status.code, details)) is not None:
-            kind, details = idle, f"{details}; {SILENCED}"
+        kind, details = explained_status(status.code, details)
+        kind = kind or error_class(status.code)
         shed = status.bare and kind is CallCancelledError
         if shed and not details:
             details = "the server is overloaded and dropped the call"
@@ -306,42 +263,33 @@ class Exchange:
         failure.shed = shed
         return failure
 
-    def _foreign_error(self, answer: Answer, body: bytes) -> RemoteCallError:
-        method, target, metadata = self.call.path[1:], self.transport.target, self.call.secrets
+    def _http_error(self, answer: Answer, body: bytes) -> RemoteCallError:
+        method, target, metadata = self.call.method, self.transport.target, self.call.secrets
         answer = answer.with_body(body)
         return answer_error(answer, method=method, target=target, metadata=metadata, wanted="gRPC", now=time.time())
 
     def _reset_error(self, code: int) -> RemoteCallError:
-        """Return the error of a stream that was reset: the server may have done what it was asked."""
-        told = f"the server, or a proxy before it, reset the stream (RST_STREAM, {error_name(code)})"
+        """Return the error of a stream that was reset: the server may have executed the call."""
+        details = f"the server, or a proxy before it, reset the stream (RST_STREAM, {error_name(code)})"
         reason = reset_reason(code, started=self.started, within=self.is_within(), uploads=self.is_streamed())
         if reason is None:
-            failure = self._error(error_class(RESET_CODES.get(code, "INTERNAL")), told)
+            failure = self._error(error_class(RESET_CODES.get(code, "INTERNAL")), details)
         else:
-            failure = self._error(reason[0], f"{told}; {reason[1]}")
+            failure = self._error(reason[0], f"{details}; {reason[1]}")
         failure.reset = True
         return failure
-
-    def is_within(self) -> bool:
-        """Whether the call is in the middle of its stream of answers."""
-        return False
-
-    def is_streamed(self) -> bool:
-        """Whether the request is a stream."""
-        return False
 
     def _unreadable(self, error: MessageError) -> RemoteCallError:
         if error.too_large:
             return self._error(ResponseTooLargeError, f"CLIENT: {error}; {RAISE_LIMIT}")
         return self._error(InternalError, str(error))
 
-    def not_one(self, told: str) -> RemoteCallError:
-        """The error of a unary call that did not get its one answer."""
-        return self._error(InvalidResponseError, f"{told} to a unary call")
+    def _not_single(self, found: str) -> RemoteCallError:
+        return not_single(found, self.call, self.transport.target)
 
 
-class UnaryExchange(Exchange):
-    """A call of one message and one answer. `done` is set at its end."""
+class UnaryExchange(GrpcExchange):
+    """A call of one message and one response. `done` is set at its end."""
 
     __slots__ = ("done",)
 
@@ -355,9 +303,9 @@ class UnaryExchange(Exchange):
 
     def arrived(self, reader: MessageReader, size: int) -> None:
         if reader.more_than_one:
-            self.fail(self.not_one("more than one answer"))
+            self.fail(self._not_single("more than one answer"))
         elif self.stream is not None and self.connection is not None:
-            self.connection.take(self.stream, size)  # the limit of a message bounds what is held
+            self.connection.take(self.stream, size)  # the limit on a message also bounds what is buffered
 
     def finish(self) -> None:
         super().finish()
@@ -365,22 +313,20 @@ class UnaryExchange(Exchange):
             self.done.set_result(None)
 
     def result(self) -> bytes:
-        """Return the answer of a call that is over, or raise its failure."""
-        failure, self.failure = self.failure, None
-        if failure is None:
+        """Return the response of a call that is over, or raise its failure."""
+        answer: bytes | None = None
+        if self.failure is None:
             reader = self.reader
             answer = None if reader is None else reader.take()
-            if reader is not None and answer is not None and not reader.pending:
-                return answer
-            failure = self._not_answered(reader, answer)
-        try:
-            raise failure
-        finally:
-            del failure  # no reference leads from an exception back to it
+            if answer is None or reader is None or reader.pending:
+                self.failure = self._not_answered(reader, answer)
+        self._raise_failure()
+        assert answer is not None
+        return answer
 
     def _not_answered(self, reader: MessageReader | None, answer: bytes | None) -> RemoteCallError:
         if reader is not None and reader.error is not None:
             return self._unreadable(reader.error)
         if answer is not None:
-            return self.not_one("more than one answer")
-        return self.not_one("half an answer" if reader is not None and reader.pending else "no answer")
+            return self._not_single("more than one answer")
+        return self._not_single("half an answer" if reader is not None and reader.pending else "no answer")

@@ -70,7 +70,7 @@ class Status:
         message: the server's words.
         details: `grpc-status-details-bin`, a serialized `google.rpc.Status`; None without one.
         pushback: the value of `grpc-retry-pushback-ms`; None without one.
-        foreign: an answer without gRPC, whose body may follow; None of any other.
+        http_answer: a response that is not gRPC, whose body may follow; None for a gRPC response.
         metadata: the trailing metadata; values of keys in `-bin` are bytes.
         bare: whether the status came alone: no head before it and no metadata, as an overloaded server sheds calls.
     """
@@ -80,13 +80,13 @@ class Status:
     details: bytes | None = None
     pushback: str | None = None
     metadata: RawMetadata = field(default=(), repr=False)
-    foreign: Answer | None = None
+    http_answer: Answer | None = None
     bare: bool = False
 
     @property
     def http_status(self) -> int | None:
         """The HTTP status of an answer without gRPC; None of any other."""
-        return None if self.foreign is None else self.foreign.status
+        return None if self.http_answer is None else self.http_answer.status
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +278,7 @@ def read_head(head: Head, end: bool) -> AnswerHead:
     if b"grpc-status" in fields:
         status = _status(head, bare=end)
     elif head.status != 200 or not is_grpc:
-        status = Status("UNKNOWN", f"HTTP status {head.status}", foreign=read_answer(head.status, fields))
+        status = Status("UNKNOWN", f"HTTP status {head.status}", http_answer=read_answer(head.status, fields))
     elif end:
         status = Status("UNKNOWN", "the server ended the call without a status")
     encoding = fields.get(b"grpc-encoding", b"identity").decode("latin-1")

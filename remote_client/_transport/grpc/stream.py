@@ -1,4 +1,4 @@
-"""A call with a stream of answers, of messages, or of both."""
+"""A gRPC call with a stream of responses, of messages, or of both."""
 
 from __future__ import annotations
 
@@ -6,18 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from ..._settings.durations import lasting
-from ...errors import (
-    DeadlineExceededError,
-    InvalidResponseError,
-    RemoteCallError,
-    StreamTruncatedError,
-    UnavailableError,
-)
-from ..call import Answered, ByteStream, Call, close_input
+from ...errors import InvalidResponseError, RemoteCallError, StreamTruncatedError, UnavailableError
+from ..call import Answered, Call, close_input, no_progress
+from ..exchange import StreamingExchange
 from ..http_errors import SILENCED
 from .events import Stream
-from .exchange import Exchange
+from .exchange import GrpcExchange
 from .headers import Head
 from .messages import MessageReader, frame_message
 from .requests import Block
@@ -27,41 +21,23 @@ if TYPE_CHECKING:
     from .transport import GrpcTransport
 
 _REPLAY = 64 << 10
-"""Bytes of a streamed input that are kept until the server begins to answer, for the case that it refuses the call."""
+"""Bytes of a streamed input that are kept until the server begins to answer, in case it refuses the call."""
 _FAIR = 256
-"""Answers that a reader takes in a row before the event loop gets a turn."""
+"""Responses that a reader takes in a row before the event loop gets a turn."""
 
 
-class _Total:
-    """The limit of a whole stream."""
-
-    __slots__ = ("_exchange",)
-
-    def __init__(self, exchange: StreamExchange) -> None:
-        self._exchange = exchange
-
-    def expire(self) -> None:
-        exchange = self._exchange
-        if not exchange.over:
-            exchange.fail(exchange.total_expired())
-
-
-class StreamExchange(Exchange, ByteStream):
-    """A call of any number of answers, and of one message or a stream of them. See `ByteStream`."""
+class StreamExchange(StreamingExchange, GrpcExchange):
+    """A call with any number of responses, and with one message or a stream of them. See `ByteStream`."""
 
     __slots__ = (
         "_closes_input",
         "_in_a_row",
         "_kept",
         "_kept_size",
-        "_moved",
         "_sent_end",
-        "_total",
-        "_total_due",
         "_uncredited",
         "_upload",
         "_uploaded",
-        "_waiter",
         "_within",
         "_writable",
         "input",
@@ -78,20 +54,17 @@ class StreamExchange(Exchange, ByteStream):
         super().__init__(transport, call, block, body if isinstance(body, bytes) else None, answered)
         self.input = None if isinstance(body, bytes) else body
         self._within = False
-        self._waiter: asyncio.Future[None] | None = None
+        """Whether the stream of responses has begun."""
+        self._waiter = None
         self._writable: asyncio.Future[None] | None = None
         self._upload: asyncio.Task[None] | None = None
         self._uploaded = self._sent_end = self._closes_input = False
         self._kept: list[bytes] | None = []
-        """What was sent of a streamed input, as long as it may have to be sent again."""
+        """The part of a streamed input that was sent, while it may have to be sent again."""
         self._kept_size = 0
         self._uncredited = self._in_a_row = 0
         self._moved = 0.0
-        """When anything moved last, for the limit between two items."""
-        self._total: _Total | None = None
-        if call.total_timeout is not None:
-            self._total = _Total(self)
-            self._total_due = transport.deadlines.add(call.total_timeout, self._total)
+        self._limit_total()
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -130,10 +103,10 @@ class StreamExchange(Exchange, ByteStream):
         return message
 
     def _credit(self) -> None:
-        """Let the server send as many bytes as were taken.
+        """Let the server send as many bytes as were read.
 
-        Where no whole message is left, half of one counts as taken: a message that is larger than the window would
-        never be completed otherwise.
+        When no whole message is left, the bytes of an incomplete one count as read: a message larger than the window
+        would never be completed otherwise.
         """
         reader = self.reader
         left = reader.held if reader is not None and reader.ready else 0
@@ -141,58 +114,25 @@ class StreamExchange(Exchange, ByteStream):
         if size > 0 and self.stream is not None and self.connection is not None:
             self.connection.take(self.stream, size)
 
-    def _wait(self) -> asyncio.Future[None]:
-        """Begin to wait for an answer, no longer than the limit between two of them."""
-        timeout, loop = self.call.timeout, self.transport.loop
-        if timeout is not None:
-            self._moved = loop.time()
-            if not self._due:
-                self._due = self.transport.deadlines.add(timeout, self)
-        return loop.create_future()
-
     def _raise_failure(self) -> None:
-        failure, self.failure = self.failure, None
-        if failure is None:
+        if self.failure is None:
             reader, self.reader = self.reader, None
-            if reader is None or not (reader.pending or reader.error):
-                return
-            told = "the stream ended in the middle of a message"
-            failure = self._unreadable(reader.error) if reader.error else self._error(InvalidResponseError, told)
-        try:
-            raise failure
-        finally:
-            del failure  # no reference leads from an exception back to it
+            if reader is not None and reader.error:
+                self.failure = self._unreadable(reader.error)
+            elif reader is not None and reader.pending:
+                self.failure = self._error(InvalidResponseError, "the stream ended in the middle of a message")
+        super()._raise_failure()
 
-    def expire(self) -> None:
-        if self._foreign is not None:
-            super().expire()
-            return
-        # The deadline is not moved with each item: whether one came meanwhile is looked at here.
-        self._due = 0.0
-        timeout = self.call.timeout
-        if self.over or timeout is None or self._waiter is None:
-            return
-        left = self._moved + timeout - self.transport.loop.time()
-        if left > 0:
-            self._due = self.transport.deadlines.add(left, self)
-        else:
-            self._late()
-
-    def _expired(self) -> RemoteCallError:
-        return self._error(DeadlineExceededError, f"no progress for {lasting(self.call.timeout)} (timeout)")
+    def _late_error(self) -> RemoteCallError:
+        return no_progress(self.call, self.transport.target)
 
     @property
     def limit(self) -> float | None:
         return self.call.total_timeout
 
-    def total_expired(self) -> RemoteCallError:
-        """The error of a stream that took too long as a whole."""
-        told = f"the stream was not over within {lasting(self.call.total_timeout)} (total_timeout)"
-        return self._error(DeadlineExceededError, told)
-
     def on_head(self, head: Head, end: bool) -> None:
         super().on_head(head, end)
-        # The runtime acknowledges a stream of messages by a head, before it works on any.
+        # The runtime answers a streamed input with headers before it works on any message.
         self._within = self.input is not None
 
     def is_within(self) -> bool:
@@ -203,14 +143,13 @@ class StreamExchange(Exchange, ByteStream):
 
     def on_lost(self, error: RemoteCallError) -> None:
         if self._within and isinstance(error, UnavailableError):
-            told = f"{error.details}, before the stream had ended; {SILENCED}"
-            error = self._error(StreamTruncatedError, told)
+            error = self._error(StreamTruncatedError, f"{error.details}, before the stream had ended; {SILENCED}")
         super().on_lost(error)
 
     def end_without_status(self) -> None:
         if self._within:
-            told = f"the server, or a proxy before it, cut the stream; {SILENCED}"
-            self.fail(self._error(StreamTruncatedError, told))
+            details = f"the server, or a proxy before it, cut the stream; {SILENCED}"
+            self.fail(self._error(StreamTruncatedError, details))
         else:
             super().end_without_status()
 
@@ -233,22 +172,22 @@ class StreamExchange(Exchange, ByteStream):
         if self._sent_end:
             connection.send(stream, b"", end=True)
         if self._upload is None and not self._sent_end:
-            self._upload = self.transport.own(self._send_all(self.input))
-            self._upload.add_done_callback(self._uploaded_all)
+            self._upload = self.transport.own(self._send_input(self.input))
+            self._upload.add_done_callback(self._forget_upload)
         self.writable()
 
-    def _uploaded_all(self, upload: asyncio.Task[None]) -> None:
-        self._upload = None  # its exception's traceback leads back here
+    def _forget_upload(self, upload: asyncio.Task[None]) -> None:
+        self._upload = None  # the traceback of its exception refers back to this stream
 
-    async def _send_all(self, items: AsyncIterator[bytes]) -> None:
+    async def _send_input(self, items: AsyncIterator[bytes]) -> None:
         try:
-            await self._send_each(items)
+            await self._send_items(items)
         finally:
             self._closes_input = True
             await close_input(items)
 
-    async def _send_each(self, items: AsyncIterator[bytes]) -> None:
-        """Send the messages of the iterator; what it raises ends the call, and comes out of `read`."""
+    async def _send_items(self, items: AsyncIterator[bytes]) -> None:
+        """Send the messages of the iterator. Its exception ends the call, and `read` raises it."""
         while True:
             try:
                 item = await anext(items)
@@ -257,7 +196,7 @@ class StreamExchange(Exchange, ByteStream):
             except asyncio.CancelledError as error:
                 if _is_cancelled():
                     raise
-                self.fail(error)  # the iterator's own
+                self.fail(error)  # the iterator raised it itself
                 return
             except Exception as error:
                 self.fail(error)
@@ -265,9 +204,9 @@ class StreamExchange(Exchange, ByteStream):
             except BaseException as error:
                 self.fail(error)
                 raise
-            excess = self.transport.excess(self.call, item)
-            if excess is not None:
-                self.fail(excess)
+            too_large = self.transport.too_large(self.call, item)
+            if too_large is not None:
+                self.fail(too_large)
                 return
             if not await self._send(frame_message(item, self.transport.compresses)):
                 return
@@ -276,9 +215,9 @@ class StreamExchange(Exchange, ByteStream):
             self.connection.send(self.stream, b"", end=True)
 
     async def _send(self, data: bytes) -> bool:
-        """Send one message, when the windows allow; returns whether more are wanted."""
+        """Send one message as flow control allows; return whether the call wants more."""
         while self.connection is None and not self.over:
-            await self._until_writable()  # refused just now: what was sent before goes first, once more
+            await self._until_writable()  # just refused: the messages sent before are sent again first
         if self.over:
             return False
         self._keep(data)
@@ -294,7 +233,7 @@ class StreamExchange(Exchange, ByteStream):
         return not self.over
 
     def _keep(self, data: bytes) -> None:
-        """Keep a message for the case that the call is refused, as long as that is possible."""
+        """Keep a message in case the call is refused, as long as that is possible."""
         if self._kept is not None:
             self._kept_size += len(data)
             if self.started or self._kept_size > _REPLAY:
@@ -321,11 +260,8 @@ class StreamExchange(Exchange, ByteStream):
 
     def finish(self) -> None:
         super().finish()
-        if self._total is not None:
-            self.transport.deadlines.discard(self._total_due, self._total)
-            self._total = None
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._forget_total()
+        self._wake()
         if self._upload is not None and not self._closes_input and self._upload is not asyncio.current_task():
             self._upload.cancel()
         self._kept = None
@@ -342,6 +278,6 @@ class StreamExchange(Exchange, ByteStream):
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody cancels the current task."""
+    """Return whether somebody cancels the current task."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

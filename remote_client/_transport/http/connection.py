@@ -11,7 +11,7 @@ from .errors import UnaskedError
 from .http1 import Cut, End, Head, Http1, Malformed
 
 if TYPE_CHECKING:
-    from .exchange import Exchange
+    from .exchange import HttpExchange
     from .pool import Pool
 
 _SLICE = 256 * 1024
@@ -35,7 +35,7 @@ class HttpConnection(Connection):
         self.error: Exception | None = None
         self._pool = pool
         self._http1 = Http1()
-        self._exchange: Exchange | None = None
+        self._exchange: HttpExchange | None = None
         self._body = memoryview(b"")
         """What is still to be written of a request's body."""
         self._reading_paused = False
@@ -116,7 +116,7 @@ class HttpConnection(Connection):
         address = None if self.transport is None else self.transport.get_extra_info("peername")
         return None if address is None else address[:2]
 
-    def send(self, exchange: Exchange) -> None:
+    def send(self, exchange: HttpExchange) -> None:
         """Send a call."""
         transport, http1 = self.transport, self._http1
         assert transport is not None
@@ -139,7 +139,7 @@ class HttpConnection(Connection):
             piece, self._body = self._body[:_SLICE], self._body[_SLICE:]
             self.transport.write(self._http1.send_body(piece))
 
-    def _end(self, exchange: Exchange, end: End) -> None:
+    def _end(self, exchange: HttpExchange, end: End) -> None:
         self._exchange = exchange.connection = None
         self._pool.has_served = True
         transport = self.transport

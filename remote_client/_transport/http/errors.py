@@ -6,11 +6,9 @@ import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ..._settings.durations import lasting
 from ..._text.redaction import because, redacted
 from ...errors import (
     ConfigurationError,
-    DeadlineExceededError,
     InvalidResponseError,
     RemoteCallError,
     RemoteClientError,
@@ -44,10 +42,10 @@ def problem(
         wanted: what a good answer is.
     """
     if status is None:
-        return event_error(body, method=call.path, target=target, metadata=call.secrets)
+        return event_error(body, method=call.method, target=target, metadata=call.secrets)
     return answer_error(
         read_answer(status, headers).with_body(body),
-        method=call.path,
+        method=call.method,
         target=target,
         metadata=call.secrets,
         wanted=wanted,
@@ -71,7 +69,7 @@ def not_connected(error: BaseException, call: Call, target: str, route: Route) -
         failure = not_http(str(error), error.start, call, route)
         failure.outcome_known = True
         return failure
-    return because(connect_error(error, target, call.path, route), error, call.secrets)
+    return because(connect_error(error, target, call.method, route), error, call.secrets)
 
 
 def lost(error: BaseException | None, call: Call, route: Route, first: bool = False) -> RemoteCallError:
@@ -87,21 +85,21 @@ def lost(error: BaseException | None, call: Call, route: Route, first: bool = Fa
     more = closed_early(info, "http") if first and not route.passes_on else ""
     if error is None:
         told = f"the server closed the connection without an answer{more}"
-        return UnavailableError(told, method=call.path, target=target)
+        return UnavailableError(told, method=call.method, target=target)
     told = str(error) or type(error).__name__
     error.__traceback__ = None  # it leads to frames that know the call
     kind: type[RemoteCallError] = UnavailableError
     if is_tls_failure(error):
         kind, told, more = TlsError, tls_words(told, info, "http"), ""
     told = f"the connection was lost: {redacted(told, call.secrets)}{more}"
-    failure = kind(told, method=call.path, target=target)
+    failure = kind(told, method=call.method, target=target)
     failure.outcome_known = kind is TlsError and refuses_us(told)
     return because(failure, error, call.secrets)
 
 
 def cut(call: Call, target: str) -> UnavailableError:
     """Return the error of an answer without framing that ended too early."""
-    return UnavailableError("the connection was cut in the middle of the answer", method=call.path, target=target)
+    return UnavailableError("the connection was cut in the middle of the answer", method=call.method, target=target)
 
 
 def no_tls(page: bytes, call: Call, route: Route) -> RemoteCallError | None:
@@ -111,7 +109,7 @@ def no_tls(page: bytes, call: Call, route: Route) -> RemoteCallError | None:
         return None
     if route.proxy is not None and route.passes_on:  # the page is the server's, or the proxy's own
         found.details += f", or https:// for the proxy at {route.proxy.address}"
-    failure = again(found, call.path)
+    failure = again(found, call.method)
     failure.http_status = 400
     return failure
 
@@ -119,27 +117,16 @@ def no_tls(page: bytes, call: Call, route: Route) -> RemoteCallError | None:
 def not_http(why: str, start: bytes, call: Call, route: Route) -> RemoteCallError:
     """Return the error of an answer that is no HTTP/1.1, by what is wrong with it and how it begins."""
     found = None if route.passes_on else wrong_peer(start, route.connection, "http")
-    return unreadable(why, call, route.connection.target) if found is None else again(found, call.path)
+    return unreadable(why, call, route.connection.target) if found is None else again(found, call.method)
 
 
 def unreadable(why: str, call: Call, target: str) -> InvalidResponseError:
     """Return the error of an answer that is none."""
     told = f"the answer cannot be read: {redacted(why, call.secrets)}"
-    return InvalidResponseError(told, method=call.path, target=target)
+    return InvalidResponseError(told, method=call.method, target=target)
 
 
 def too_large(limit: int, call: Call, target: str) -> ResponseTooLargeError:
     """Return the error of an answer above the limit, the call's own or that of the connection."""
     told = f"the answer is larger than {limit} bytes" + ("" if limit == call.max_size else f"; {RAISE_LIMIT}")
-    return ResponseTooLargeError(told, method=call.path, target=target)
-
-
-def late(call: Call, target: str) -> DeadlineExceededError:
-    """Return the error of a wait that was too long."""
-    return DeadlineExceededError(f"no answer within {lasting(call.timeout)}", method=call.path, target=target)
-
-
-def late_as_a_whole(call: Call, target: str) -> DeadlineExceededError:
-    """Return the error of a stream that took too long."""
-    told = f"the stream was not over within {lasting(call.total_timeout)} (total_timeout)"
-    return DeadlineExceededError(told, method=call.path, target=target)
+    return ResponseTooLargeError(told, method=call.method, target=target)

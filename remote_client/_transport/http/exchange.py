@@ -1,4 +1,4 @@
-"""One call on the way: what arrives for it, who waits for that, and how it ends. Streams are in `stream`."""
+"""One HTTP call in flight: takes what arrives for it, and turns its end into a result or a typed error."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 from ...errors import RemoteCallError, RemoteClientError
-from ..call import Answered, Call
-from ..http_errors import MAX_ERROR_SIZE, PATIENCE
-from .errors import cut, late, lost, no_tls, not_connected, not_http, problem, too_large, unreadable
+from ..call import Answered, Call, deadline_exceeded
+from ..exchange import Exchange
+from ..http_errors import MAX_ERROR_SIZE
+from .errors import cut, lost, no_tls, not_connected, not_http, problem, too_large, unreadable
 from .http1 import Head, Malformed
 from .requests import as_answer, is_answer, is_compressed, is_cut
 
@@ -17,100 +18,95 @@ if TYPE_CHECKING:
     from .transport import HttpTransport
 
 
-class Exchange:
-    """The state of one call, from its wish for a connection to its end.
+class HttpExchange(Exchange):
+    """The state of one call; see `Exchange`.
 
     Attributes:
         head, body: the request.
-        connection: where it runs; None while it waits and after its end.
+        connection: the connection that carries it; None while it waits and after its end.
         waiting: whether it waits for a connection.
-        sent: whether anything of it may have been sent.
-        again: whether a kept connection was dead that was to carry it: it gets a new one.
-        over: whether it has ended, for whatever reason.
-        failure: why it failed, until that was raised; None where it did not.
+        sent: whether any of it may have been sent.
+        again: whether the reused connection that was to carry it was dead; it then gets a new one.
     """
 
     __slots__ = (
-        "__weakref__",
         "_answer",
-        "_answered",
-        "_due",
         "_hurries",
         "_text",
         "again",
         "body",
-        "call",
         "connection",
-        "failure",
         "head",
-        "over",
         "sent",
-        "transport",
         "waiting",
     )
 
-    def __init__(self, transport: HttpTransport, call: Call, head: bytes, body: bytes, told: Answered | None) -> None:
+    transport: HttpTransport
+    wanted: ClassVar[str]
+    """The expected response, for error messages."""
+
+    def __init__(
+        self, transport: HttpTransport, call: Call, head: bytes, body: bytes, answered: Answered | None
+    ) -> None:
         self.transport = transport
         self.call = call
         self.head = head
         self.body = body
         self.connection: HttpConnection | None = None
-        self.waiting = self.sent = self.over = False
-        self.failure: RemoteClientError | None = None
-        self._answered = told
+        self.waiting = self.sent = self.over = self.again = False
+        self.failure = None
+        self._answered = answered
         self._answer: Head | None = None
         self._text: bytearray | None = None
-        """The body of an answer that is not the wanted one."""
-        self.again = False
+        """The body of an error response."""
         self._due = 0.0
         self._hurries = False
-        """Whether it waits for no more than what an answer that is not the wanted one says."""
+        """Whether the deadline is that for the body of an error response."""
 
-    # -- what happens to it: called by its connection and the pool ----------------------------------------------------
+    # -- events: the connection and the pool call these ---------------------------------------------------------------
 
     def on_head(self, head: Head) -> None:
-        """The head of the answer arrived."""
-        told, self._answered = self._answered, None
-        if told is not None:
-            told()
+        """Take the response headers."""
+        self.answered()
         self._answer = head
         if not (200 <= head.status < 300 and self._is_wanted(head)):
             self._text = bytearray()
-            self._hurry()
+            self._hurries = self._limit_error_body()
         elif is_compressed(head.headers):
-            self._unreadable("it is compressed, though nothing but identity was accepted")
+            why = "it is compressed, though nothing but identity was accepted"
+            self.fail(unreadable(why, self.call, self.transport.target))
         else:
             self._begin(head)
 
     def on_data(self, data: bytes) -> None:
-        """A part of the body arrived."""
+        """Take a part of the body."""
         text = self._text
         if text is None:
             self._take(data)
         else:
             text += data[: MAX_ERROR_SIZE - len(text)]
             if len(text) >= MAX_ERROR_SIZE:
-                self.fail(self._problem(text))
+                self._end_with_error()
 
     def on_end(self) -> None:
-        """The answer is whole, and the connection belongs to others."""
+        """Take the end of the response; the connection already belongs to others."""
         if self._text is not None:
-            self.fail(self._problem(self._text))
+            self._end_with_error()
         else:
             self._whole()
 
     def on_malformed(self, connection: HttpConnection, malformed: Malformed) -> None:
-        """What arrived is no answer."""
+        """Fail: what arrived is no HTTP response."""
         start = b"" if connection.used else malformed.start
         self.fail(not_http(malformed.detail, start, self.call, self.transport.route))
 
     def on_lost(self, connection: HttpConnection, error: Exception | None) -> None:
-        """The connection ended before the answer did."""
+        """End, or send the request again: the connection ended before the response did."""
         self.connection = None
         if self._text is not None:
-            self.fail(self._problem(self._text))  # what there is of it
+            self._end_with_error()
         elif connection.used and not connection.heard and self.call.idempotent and not self.again:
-            # A server may end a kept connection just when a request is on its way.
+            # A server may close a reused connection just when a request is on its way.
             self.again = True
             self.transport.pool.submit(self, fresh=True)
         else:
@@ -118,51 +114,34 @@ class Exchange:
             self.fail(self._lost(error, first))
 
     def on_unsent(self, error: BaseException) -> None:
-        """No connection could be made."""
+        """Fail: no connection could be made."""
         self.waiting = False
         failure = not_connected(error, self.call, self.transport.target, self.transport.route)
         if self.sent and isinstance(failure, RemoteCallError):
-            failure.outcome_known = False  # the first time, on a kept connection
+            failure.outcome_known = False  # it was sent before, on a reused connection
         self.fail(failure)
 
-    def _hurry(self) -> None:
-        """Wait a moment for the body of an answer that is not the wanted one."""
-        deadlines, latest = self.transport.deadlines, self.transport.loop.time() + PATIENCE
-        if not self._due or self._due > latest:
-            deadlines.discard(self._due, self)
-            self._due, self._hurries = deadlines.add(PATIENCE, self), True
+    def _reads_error(self) -> bool:
+        return self._hurries and self._text is not None
 
-    def expire(self) -> None:
-        """The deadline passed."""
-        self._due = 0.0
-        if self.over:
-            return
-        if self._hurries and self._text is not None:
-            self.fail(self._problem(self._text))  # what there is of it
-        else:
-            self._late()
+    def _end_with_error(self) -> None:
+        answer, text, transport = self._answer, self._text, self.transport
+        assert answer is not None
+        assert text is not None
+        body = bytes(text)
+        failure: RemoteClientError | None = None
+        if answer.status == 400:
+            failure = no_tls(body, self.call, transport.route)
+        self.fail(failure or problem(answer.status, body, self.call, transport.target, answer.headers, self.wanted))
 
-    def _late(self) -> None:
-        failure = late(self.call, self.transport.target)
+    def _end_late(self) -> None:
+        failure = deadline_exceeded(self.call, self.transport.target)
         failure.outcome_known = not self.sent
         self.fail(failure)
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
-    def fail(self, failure: RemoteClientError) -> None:
-        """End the call with an error; what still runs is cut off."""
-        if not self.over:
-            self.failure = failure
-            self.finish()
-
-    def cancel(self, failure: RemoteClientError | None = None) -> None:
-        """End the call because nobody wants to know its answer any more."""
-        if not self.over:
-            self.failure = failure
-            self.finish()
-
     def finish(self) -> None:
-        """Leave nothing behind."""
         self.over = True
         self._answered = None
         if self._due:
@@ -174,63 +153,46 @@ class Exchange:
             self.waiting = False
             self.transport.pool.withdraw(self)
 
-    def _raise_failure(self) -> None:
-        failure, self.failure = self.failure, None
-        if failure is not None:
-            try:
-                raise failure
-            finally:
-                del failure  # no reference leads from an exception back to it
-
-    # -- errors -------------------------------------------------------------------------------------------------------
-
-    def _problem(self, text: bytearray) -> RemoteClientError:
-        assert self._answer is not None
-        if self._answer.status == 400 and (wanted := no_tls(bytes(text), self.call, self.transport.route)) is not None:
-            return wanted
-        answer, transport = self._answer, self.transport
-        return problem(answer.status, bytes(text), self.call, transport.target, answer.headers, self.wanted)
-
-    def _unreadable(self, why: str) -> None:
-        self.fail(unreadable(why, self.call, self.transport.target))
+    def give_up(self, failure: RemoteClientError | None) -> None:
+        """End the call with an error; responses that nobody has read are dropped."""
+        assert failure is not None
+        self.fail(failure)
 
     def _too_large(self, limit: int) -> None:
         self.fail(too_large(limit, self.call, self.transport.target))
 
     def _lost(self, error: Exception | None, first: bool = False) -> RemoteClientError:
-        """Return the error of a connection that ended; `first` where the server never said a word to this client."""
+        """Return the error of a lost connection; `first` if the server never sent this client anything."""
         return lost(error, self.call, self.transport.route, first)
 
-    # -- what kinds of calls differ in --------------------------------------------------------------------------------
-
-    wanted: ClassVar[str]
-    """What an answer is, for error messages."""
+    # -- where kinds of calls differ ----------------------------------------------------------------------------------
 
     def _is_wanted(self, head: Head) -> bool:
-        """Whether the type of a success is one that such a call may have."""
+        """Return whether a success may have this content type."""
         raise NotImplementedError
 
     def _begin(self, head: Head) -> None:
-        """The answer is a success."""
-        raise NotImplementedError
+        """Begin to read a success."""
 
     def _take(self, data: bytes) -> None:
-        """A part of its body arrived."""
+        """Take a part of its body."""
         raise NotImplementedError
 
     def _whole(self) -> None:
-        """Its body is over."""
+        """Take the end of its body."""
         raise NotImplementedError
 
 
-class UnaryExchange(Exchange):
-    """A call of one answer. `done` is set at its end."""
+class UnaryExchange(HttpExchange):
+    """A call with one response. `done` is set at its end."""
 
     __slots__ = ("_limit", "_parts", "_size", "done")
     wanted = "JSON"
 
-    def __init__(self, transport: HttpTransport, call: Call, head: bytes, body: bytes, told: Answered | None) -> None:
-        super().__init__(transport, call, head, body, told)
+    def __init__(
+        self, transport: HttpTransport, call: Call, head: bytes, body: bytes, answered: Answered | None
+    ) -> None:
+        super().__init__(transport, call, head, body, answered)
         self.done: asyncio.Future[None] = transport.loop.create_future()
         self._parts: list[bytes] = []
         self._size = 0
@@ -268,7 +230,7 @@ class UnaryExchange(Exchange):
             self.done.set_result(None)
 
     def result(self) -> bytes:
-        """Return the answer of a call that is over, or raise its failure."""
+        """Return the response of a call that is over, or raise its failure."""
         self._raise_failure()
         assert self._answer is not None
         parts = self._parts

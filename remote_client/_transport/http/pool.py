@@ -19,7 +19,7 @@ from ..net.silent_peers import DOUBTED_AFTER
 from .connection import HttpConnection
 
 if TYPE_CHECKING:
-    from .exchange import Exchange
+    from .exchange import HttpExchange
 
 MAX_CONNECTIONS = 1000
 """Connections to one server at once; further calls wait for a free one, inside their time limit."""
@@ -57,7 +57,7 @@ class Pool:
         self._closing: set[HttpConnection] = set()
         self._idle: list[HttpConnection] = []
         """The one used last is at the end, and is used first."""
-        self._waiting: deque[Exchange] = deque()
+        self._waiting: deque[HttpExchange] = deque()
         self._dials: dict[asyncio.Task[HttpConnection], _Dial] = {}
         self._given_up: set[asyncio.Task[HttpConnection]] = set()
         """Dials that were cancelled, until they are over."""
@@ -93,7 +93,7 @@ class Pool:
 
     # -- calls --------------------------------------------------------------------------------------------------------
 
-    def submit(self, exchange: Exchange, *, fresh: bool = False) -> None:
+    def submit(self, exchange: HttpExchange, *, fresh: bool = False) -> None:
         """Send a call as soon as there is a connection for it; first come, first served.
 
         Args:
@@ -116,7 +116,7 @@ class Pool:
         exchange.waiting = True
         self._dial_more()
 
-    def withdraw(self, exchange: Exchange) -> None:
+    def withdraw(self, exchange: HttpExchange) -> None:
         """A call that waits is over."""
         self._waiting.remove(exchange)
         if len(self._dials) > len(self._waiting):
@@ -134,7 +134,7 @@ class Pool:
         if self._sweeper is None:
             self._sweeper = self.loop.call_later(IDLE_TIME, self._sweep)
 
-    def _next_for_kept(self) -> Exchange | None:
+    def _next_for_kept(self) -> HttpExchange | None:
         """Take the first waiting call out that a kept connection may carry; one that met a dead one gets a new one."""
         for exchange in self._waiting:
             if not exchange.again:

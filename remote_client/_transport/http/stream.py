@@ -1,4 +1,4 @@
-"""Calls whose answer is a stream of events: what waits to be read, and who reads it."""
+"""An HTTP call whose response is a stream of server-sent events."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from ...errors import RemoteClientError, StreamTruncatedError, UnavailableError
-from ..call import Answered, ByteStream, Call
-from .errors import late_as_a_whole, problem
-from .exchange import Exchange
+from ..call import Answered, Call, total_exceeded
+from ..exchange import StreamingExchange
+from .errors import problem
+from .exchange import HttpExchange
 from .http1 import Head
 from .requests import is_event_stream
 from .sse import LOST_WITHIN, UNFRAMED, EventReader, says_it_is_last
@@ -19,27 +20,13 @@ if TYPE_CHECKING:
     from .transport import HttpTransport
 
 MAX_HELD = 256 * 1024
-"""Bytes of a stream that arrive while nobody reads it; the server waits then."""
+"""Bytes of a stream that are buffered while nobody reads; then the server has to wait."""
 _FAIR = 64
-"""Answers that are read in a row before other tasks have a turn."""
+"""Events that are read in a row before the event loop gets a turn."""
 
 
-class _Total:
-    """The limit of a whole stream."""
-
-    __slots__ = ("_stream",)
-
-    def __init__(self, stream: EventStream) -> None:
-        self._stream = stream
-
-    def expire(self) -> None:
-        stream = self._stream
-        if not stream.over:
-            stream.give_up(late_as_a_whole(stream.call, stream.transport.target))
-
-
-class EventStream(Exchange, ByteStream):
-    """A call whose answer is a stream of events. See `ByteStream`.
+class EventStream(StreamingExchange, HttpExchange):
+    """A call whose response is a stream of events. See `ByteStream`.
 
     Events are split as they arrive. While nobody reads, at most `MAX_HELD` bytes of them do.
     """
@@ -50,43 +37,47 @@ class EventStream(Exchange, ByteStream):
         "_held",
         "_in_a_row",
         "_last",
-        "_moved",
         "_reader",
-        "_total",
-        "_total_due",
-        "_waiter",
     )
     wanted = "a stream of events"
 
-    def __init__(self, transport: HttpTransport, call: Call, head: bytes, body: bytes, told: Answered | None) -> None:
-        super().__init__(transport, call, head, body, told)
+    def __init__(
+        self, transport: HttpTransport, call: Call, head: bytes, body: bytes, answered: Answered | None
+    ) -> None:
+        super().__init__(transport, call, head, body, answered)
         self._reader = EventReader(transport.limit)
         self._events: deque[tuple[bytes, bytes]] = deque()
-        self._waiter: asyncio.Future[None] | None = None
+        """The names and data of the events that nobody has read."""
+        self._waiter = None
         self._ended_by_us: HttpConnection | None = None
+        """The connection, if the stream was ended before the response was."""
         self._held = self._in_a_row = 0
         self._last = b""
-        """The last event, which may say that it is."""
+        """The latest event, which may say that it is the last one."""
         self._moved = 0.0
-        self._total: _Total | None = None
-        self._total_due = 0.0
-        if call.total_timeout is not None:
-            self._total = _Total(self)
-            self._total_due = transport.deadlines.add(call.total_timeout, self._total)
+        self._limit_total()
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
     async def read(self) -> bytes | None:
-        if self._in_a_row >= _FAIR:
-            self._in_a_row = 0
-            await self._let_others()
-        while not self._events:
-            if self.over:
-                self.transport.forget(self)
-                self._raise_failure()
-                return None
-            self._in_a_row = 0
-            await self._wait()
+        try:
+            if self._in_a_row >= _FAIR:
+                self._in_a_row = 0
+                await asyncio.sleep(0)
+            while not self._events:
+                if self.over:
+                    self.transport.forget(self)
+                    self._raise_failure()
+                    return None
+                self._in_a_row = 0
+                self._waiter = self._wait()
+                self._resume()
+                await self._waiter
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        finally:
+            self._waiter = None
         return self._next()
 
     def take(self) -> bytes | None:
@@ -109,47 +100,16 @@ class EventStream(Exchange, ByteStream):
         if self.connection is not None:
             self.connection.resume_reading()
 
-    async def _let_others(self) -> None:
-        try:
-            await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            self.cancel()
-            raise
-
-    async def _wait(self) -> None:
-        """Wait until something happens."""
-        transport, timeout = self.transport, self.call.timeout
-        if timeout is not None:
-            self._moved = transport.loop.time()
-            if not self._due:
-                self._due = transport.deadlines.add(timeout, self)
-        self._resume()
-        self._waiter = transport.loop.create_future()
-        try:
-            await self._waiter
-        except asyncio.CancelledError:
-            self.cancel()
-            raise
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    # -- what arrives -------------------------------------------------------------------------------------------------
+    # -- events -------------------------------------------------------------------------------------------------------
 
     def _is_wanted(self, head: Head) -> bool:
         return is_event_stream(head.headers)
-
-    def _begin(self, head: Head) -> None:
-        """Nothing more is to be known of it."""
 
     def _take(self, data: bytes) -> None:
         found = self._reader.feed(data)
         if found:
             self._last = found[-1][1]
-            self._events.extend([each for each in found if each[0] in (b"message", b"error")])
+            self._events.extend([event for event in found if event[0] in (b"message", b"error")])
             if self._events:
                 self._wake()
         if self._reader.too_large:
@@ -176,47 +136,30 @@ class EventStream(Exchange, ByteStream):
         truncated.__cause__ = failure.__cause__
         return truncated
 
-    def _truncated(self, told: str) -> StreamTruncatedError:
-        return StreamTruncatedError(told, method=self.call.path, target=self.transport.target)
+    def _truncated(self, details: str) -> StreamTruncatedError:
+        return StreamTruncatedError(details, method=self.call.method, target=self.transport.target)
 
-    def expire(self) -> None:
-        # The deadline is not moved with each event: whether one came meanwhile is looked at here.
-        if self._hurries:
-            super().expire()
-            return
-        self._due = 0.0
-        timeout = self.call.timeout
-        if self.over or timeout is None or self._waiter is None:
-            return
-        left = self._moved + timeout - self.transport.loop.time()
-        if left > 0:
-            self._due = self.transport.deadlines.add(left, self)
-        else:
-            self._late()
+    def expire_total(self) -> None:
+        if not self.over:
+            self.give_up(total_exceeded(self.call, self.transport.target))
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
         self._ended_by_us = self.connection
         super().finish()
-        if self._total is not None:
-            self.transport.deadlines.discard(self._total_due, self._total)
-            self._total = None
+        self._forget_total()
         self._wake()
 
-    def give_up(self, failure: RemoteClientError) -> None:
-        """End the stream with an error; what arrived and was not read does not count."""
+    def give_up(self, failure: RemoteClientError | None) -> None:
         self._events.clear()
         self.failure = failure
         if not self.over:
             self.finish()
 
-    def cancel(self, failure: RemoteClientError | None = None) -> None:
+    def cancel(self) -> None:
         self.transport.forget(self)
-        self._events.clear()
-        self.failure = failure
-        if not self.over:
-            self.finish()
+        self.give_up(None)
 
     async def aclose(self) -> None:
         self.cancel()

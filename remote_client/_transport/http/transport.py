@@ -1,4 +1,4 @@
-"""HTTP over connections of our own: requests, answers and server-sent events, bytes in and bytes out."""
+"""HTTP over this package's own connections: requests, responses and server-sent events."""
 
 from __future__ import annotations
 
@@ -9,46 +9,39 @@ from dataclasses import replace
 
 from ...errors import RemoteClientError
 from ...settings import ConnectionInfo
-from ..call import MAX_RESPONSE_SIZE, Answered, ByteStream, Call, RawMetadata, Transport
-from ..deadlines import Deadlines
+from ..call import MAX_RESPONSE_SIZE, Answered, ByteStream, Call, Transport
+from ..metadata import RawMetadata
 from ..net.proxy import Route
-from .exchange import Exchange, UnaryExchange
+from .exchange import HttpExchange, UnaryExchange
 from .http1 import encode_head
 from .pool import Pool
 from .requests import content_type, headers_of, host_of, quoted, split_path, whole
 from .stream import EventStream
 
 MAX_KEPT_HEADS = 64
-"""Heads of requests that a transport keeps made."""
+"""Request heads that a transport caches."""
 
 
 class HttpTransport(Transport):
-    """Connections to one server, made when calls need them. See `Transport`.
-
-    Args:
-        connection: the server.
-    """
+    """The connections to one server, opened when calls need them. See `Transport`."""
 
     def __init__(self, connection: ConnectionInfo) -> None:
-        super().__init__()
-        self.target = connection.target
-        self.limit = answer_limit(connection)
-        self.deadlines = Deadlines(self.loop)
+        super().__init__(connection.target)
+        self.limit = response_limit(connection)
         self.route = Route.to(connection, "http")
         self.pool = Pool(self.route)
         self._host = host_of(connection)
-        # A proxy that passes requests on wants the whole URL, and its credentials with each of them.
+        # A proxy that forwards requests expects the whole URL, and its credentials in every request.
         proxy = None if self.route.is_tunnel else self.route.proxy
         self._prefix = ("" if proxy is None else f"http://{self._host}") + connection.base_path
         self._credentials = () if proxy is None else proxy.metadata
-        self._running: set[Exchange] = set()
-        """Calls that are not over, and streams that are not read to their end."""
-        self._reason: Callable[[], RemoteClientError] | None = None
+        self._running: set[HttpExchange] = set()
+        """Calls that are not over, and streams that were not read to their end."""
         self._heads: dict[tuple[str, RawMetadata, str, str | None], bytes] = {}
 
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> bytes:
-        # The head has secrets: in no variable, as some tools show those of a traceback's frames.
-        call = self._passed_on(call)
+        # The head contains secrets: it stays out of variables, which tools show in tracebacks.
+        call = self._with_credentials(call)
         exchange = UnaryExchange(self, call, *self._request(call, whole(body), "application/json"), answered)
         self._start(exchange)
         try:
@@ -58,30 +51,30 @@ class HttpTransport(Transport):
             exchange.cancel()
             raise
         finally:
-            del exchange  # a traceback would keep it, and it the answer
+            del exchange  # else a traceback keeps it, and with it the response
 
     def stream(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> ByteStream:
-        call = self._passed_on(call)
+        call = self._with_credentials(call)
         exchange = EventStream(self, call, *self._request(call, whole(body), "text/event-stream"), answered)
         self._start(exchange)
         return exchange
 
-    def _passed_on(self, call: Call) -> Call:
-        """Return the call with what a proxy wants to see; errors then know it for a secret."""
+    def _with_credentials(self, call: Call) -> Call:
+        """Return the call with the proxy's credentials among its metadata, which errors never repeat."""
         return replace(call, metadata=(*call.metadata, *self._credentials)) if self._credentials else call
 
-    def _start(self, exchange: Exchange) -> None:
+    def _start(self, exchange: HttpExchange) -> None:
         self._running.add(exchange)
         self.pool.submit(exchange)
 
-    def forget(self, exchange: Exchange) -> None:
-        """Nobody waits for a call any more."""
+    def forget(self, exchange: HttpExchange) -> None:
+        """Drop a call whose result nobody waits for."""
         self._running.discard(exchange)
 
     def _request(self, call: Call, body: bytes, accept: str) -> tuple[bytes, bytes]:
         """Return the head and the body of a request."""
-        if self._reason is not None:
-            raise self._reason()
+        if self.reason is not None:
+            raise self.reason()
         kind = content_type(body)
         key = (call.path, call.metadata, accept, kind)
         head = self._heads.get(key)
@@ -101,15 +94,16 @@ class HttpTransport(Transport):
         return encode_head(verb, self._prefix + quoted(target), headers)
 
     async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
-        if self._reason is None:
-            self._reason = reason
+        if self.reason is None:
+            self.reason = reason
             for exchange in list(self._running):
-                exchange.cancel(reason())
+                exchange.give_up(reason())
+            self._running.clear()
             self.deadlines.close()
         await self.pool.aclose()
 
 
-def answer_limit(connection: ConnectionInfo) -> int:
-    """Return the bytes of the largest answer that is accepted, by gRPC's option for that: -1 for any."""
+def response_limit(connection: ConnectionInfo) -> int:
+    """Return the largest response in bytes that is accepted, which gRPC's option sets; -1 stands for any size."""
     limit = int(connection.options.get("grpc.max_receive_message_length", MAX_RESPONSE_SIZE))
     return limit if limit >= 0 else sys.maxsize

@@ -44,7 +44,7 @@ def tls_context(tls: ConnectionTlsInfo, alpn: tuple[str, ...] = ()) -> ssl.SSLCo
 
     def make(versions: Versions) -> ssl.SSLContext:
         files = (tls.ca_file, tls.cert_file, tls.key_file)
-        return _make_context(*files, _password(tls), tls.insecure_verify, alpn, versions)
+        return _make_context(*files, tls.password, tls.insecure_verify, alpn, versions)
 
     return from_files(tls, make)
 
@@ -67,11 +67,6 @@ def from_files(tls: ConnectionTlsInfo, make: Callable[[Versions], T]) -> T:
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"tls: {names}: cannot be used any more: {error}") from None
     raise ConfigurationError(f"tls: {names}: they change all the time")
-
-
-def _password(tls: ConnectionTlsInfo) -> str | None:
-    secret = tls.key_password
-    return None if secret is None else secret.get_secret_value()
 
 
 def _versions(tls: ConnectionTlsInfo) -> Versions:
