@@ -1,15 +1,15 @@
-"""Every exception this package raises, and the gRPC status or HTTP status each call error stands for.
+"""The exceptions of this package.
 
-All of them are `RemoteClientError`s. A call that failed on the way or on the server is a `RemoteCallError`, with one
-class per gRPC status (https://grpc.github.io/grpc/core/md_doc_statuscodes.html); everything else is raised before
-anything was sent.
+All derive from `RemoteClientError`. A call that fails on the way or on the server raises a `RemoteCallError`: a class
+for every gRPC status (https://grpc.github.io/grpc/core/md_doc_statuscodes.html). Other errors are raised before
+anything is sent.
 """
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from ._text.cleaning import clean, clean_lines, type_name
 from ._text.redaction import causes
@@ -18,66 +18,68 @@ from ._text.tables import table
 if TYPE_CHECKING:
     import grpc
 
+__all__ = [
+    "AbortedError",
+    "AlreadyExistsError",
+    "CallCancelledError",
+    "ClosedError",
+    "ConfigurationError",
+    "DataLossError",
+    "DeadlineExceededError",
+    "FailedPreconditionError",
+    "ForkedError",
+    "InputError",
+    "InternalError",
+    "InvalidArgumentError",
+    "InvalidResponseError",
+    "JobCancelledError",
+    "JobError",
+    "JobFailedError",
+    "ModelNotFoundError",
+    "NotFoundError",
+    "OutOfRangeError",
+    "OutcomeUnknownError",
+    "PermissionDeniedError",
+    "PicklingError",
+    "RemoteCallError",
+    "RemoteClientError",
+    "ResourceExhaustedError",
+    "ResponseTooLargeError",
+    "SchemaError",
+    "SchemaUnavailableError",
+    "StreamTruncatedError",
+    "TlsError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnimplementedError",
+    "UnknownError",
+    "UnsupportedError",
+    "WrongLoopError",
+]
+
 _CAUSES, _NO_CONTEXT = "__causes__", "__suppress_context__"
-
-
-def _remake(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
-    """An unpickled exception, without calling `__init__`: that may have other arguments."""
-    error = kind.__new__(kind, *args)
-    error.args = args
-    return error
-
-
-def _causes_of(error: BaseException) -> Iterator[BaseException]:
-    """What caused an error, what caused that, and so on, each once."""
-    seen = [error]
-    for cause in causes(error.__cause__):
-        if any(cause is each for each in seen):
-            return
-        seen.append(cause)
-        yield cause
-
-
-def _parts(cause: BaseException) -> Any:
-    """A cause as it is pickled: one of ours in parts, so that it does not bring its own causes a second time.
-
-    One that cannot be unpickled would break the pool of processes that the error travels in: it is told in words.
-    """
-    parts = (type(cause), cause.args, dict(vars(cause))) if isinstance(cause, RemoteClientError) else cause
-    try:
-        pickle.loads(pickle.dumps(parts))  # noqa: S301 - what was dumped in this moment
-    except Exception:
-        return RemoteClientError, (clean(f"{type_name(cause)}: {cause}"),), {}
-    return parts
-
-
-def _whole(parts: Any) -> BaseException:
-    if isinstance(parts, BaseException):
-        return parts
-    kind, args, attributes = parts
-    error = _remake(kind, args)
-    vars(error).update(attributes)
-    return error
+"""Keys of pickled states."""
 
 
 class RemoteClientError(Exception):
-    """The base of all exceptions of this package. They can be pickled, with what caused them."""
+    """The base of all exceptions of this package. Pickles keep its attributes and its causes."""
 
     def __reduce__(self) -> Any:
-        state = {**vars(self), _CAUSES: tuple(map(_parts, _causes_of(self))), _NO_CONTEXT: self.__suppress_context__}
-        return _remake, (type(self), self.args), state
+        causes = tuple(map(_pickled_cause, _causes_of(self)))
+        state = {**vars(self), _CAUSES: causes, _NO_CONTEXT: self.__suppress_context__}
+        return _new_error, (type(self), self.args), state
 
     def __copy__(self) -> Self:
-        made: Any = _remake(type(self), self.args)
-        vars(made).update(vars(self))
-        made.__cause__, made.__suppress_context__ = self.__cause__, self.__suppress_context__
-        return made  # type: ignore[no-any-return]
+        copy = _new_error(type(self), self.args)
+        vars(copy).update(vars(self))
+        copy.__cause__, copy.__suppress_context__ = self.__cause__, self.__suppress_context__
+        return copy
 
     def __setstate__(self, state: Any) -> None:
         state = dict(state)
         error: BaseException = self
         for cause in state.pop(_CAUSES, ()):
-            error.__cause__ = _whole(cause)
+            error.__cause__ = _unpickled_cause(cause)
             error = error.__cause__
         super().__setstate__(state)
 
@@ -86,27 +88,26 @@ class RemoteClientError(Exception):
 
 
 class ConfigurationError(RemoteClientError, ValueError):
-    """A setting, target or certificate is wrong. Raised at construction; nothing was dialled."""
+    """A setting, target or certificate is wrong. Raised at construction, before any connection is opened."""
 
 
 class InputError(RemoteClientError, TypeError, ValueError):
     """An argument does not fit the method's signature. The message names the field's path.
 
-    Nothing was sent, except for an item of an iterator or async iterable: it is read while the call runs, and an
-    item that does not fit cancels the call.
+    Nothing was sent. Only items of streamed inputs are checked during the call: one that does not fit cancels it.
     """
 
 
 class UnsupportedError(RemoteClientError):
-    """The protocol or the runtime at hand cannot do this; the message says which can."""
+    """The protocol or the runtime does not support this. The message names the one that does."""
 
 
 class PicklingError(RemoteClientError, pickle.PicklingError, TypeError):
-    """An object cannot go to another process, as it holds credentials or is in use here. The message names the way."""
+    """An object cannot be pickled, as it holds credentials or is in use. The message says what to pickle instead."""
 
 
 class ClosedError(RemoteClientError, RuntimeError):
-    """The client, finder or module was closed, or a stream ended before it was complete."""
+    """The client, finder or module is closed, or a stream ended before it was complete."""
 
 
 STREAM_CLOSED = "the stream was closed"
@@ -123,13 +124,13 @@ def lost(error: BaseException) -> str:
 
 
 class WrongLoopError(RemoteClientError, RuntimeError):
-    """A client was used in another event loop than its first, or in one that has ended: make one client per loop."""
+    """A client was used in a second event loop, or its loop has ended. Create one client per loop."""
 
 
 class ForkedError(RemoteClientError, RuntimeError):
-    """The client was in use when the process forked: make a new one in the child.
+    """The client was in use when the process forked. Create a new one in the child.
 
-    With `engine="grpcio"` no client works in a child of a process that used gRPC: start workers with `spawn`.
+    With `engine="grpcio"` no client works in the child of a process that used gRPC: start workers with `spawn`.
     """
 
 
@@ -138,22 +139,22 @@ class JobError(RemoteClientError):
 
     Attributes:
         id: the job's id.
-        reasons: what the server says about it, with its lines: a traceback has several, here and in `str()`. Log the
-            `repr()` where a line of the log must be one event.
+        reasons: the server's reasons. A traceback keeps its line breaks, also in `str()`; log the `repr()` to have one
+            line.
     """
 
     def __init__(self, kind: str, id: str, reasons: tuple[str, ...] = ()) -> None:
         self.id = id
-        self.reasons = tuple(map(clean_lines, reasons))
-        between = "\n" if any("\n" in each for each in self.reasons) else "; "
-        told = f": {between.join(self.reasons)}" if self.reasons else ""
-        super().__init__(f"{kind} {clean(id)!r} {self._ended}{told}")
+        self.reasons: tuple[str, ...] = tuple(map(clean_lines, reasons))
+        separator = "\n" if any("\n" in reason for reason in self.reasons) else "; "
+        details = f": {separator.join(self.reasons)}" if self.reasons else ""
+        super().__init__(f"{kind} {clean(id)!r} {self._ended}{details}")
 
     _ended: ClassVar[str] = "ended"
 
 
 class JobFailedError(JobError):
-    """A job failed; `reasons` tell why."""
+    """A job failed. `reasons` has the server's reasons."""
 
     _ended = "failed"
 
@@ -165,23 +166,23 @@ class JobCancelledError(JobError):
 
 
 class SchemaError(RemoteClientError):
-    """The server's description of its services cannot be used, or exceeds a limit."""
+    """A description of services, the server's or a file, cannot be used or exceeds a limit."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(clean(message))  # it quotes the server
+        super().__init__(clean(message))  # quotes the server
 
     def __str__(self) -> str:
-        return str(self.args[0])  # of those that are a call's errors, too
+        return str(self.args[0])  # also of subclasses that are call errors, which have no `details`
 
 
 class SchemaUnavailableError(SchemaError):
-    """The server, or a gateway before it, refuses to describe itself. Calls may pass: docs/schemas.md lists the ways.
+    """The server or its gateway refuses to describe its services. Calls may work with a schema: docs/schemas.md.
 
-    If the client lacks credentials, the error is also an `UnauthenticatedError` or a `PermissionDeniedError`; after too
-    many requests, a `ResourceExhaustedError`; after a reset stream (RST_STREAM) that may pass, an `UnavailableError`.
+    The error is also an `UnauthenticatedError` or a `PermissionDeniedError` if the client lacks credentials, a
+    `ResourceExhaustedError` after too many requests, and an `UnavailableError` after a reset stream (RST_STREAM).
 
     Attributes:
-        error: the server's own error; also the `__cause__`.
+        error: the server's error; also the `__cause__`.
     """
 
     error: RemoteCallError
@@ -193,32 +194,32 @@ class SchemaUnavailableError(SchemaError):
 
     @property
     def code(self) -> grpc.StatusCode:
-        """The status of the server's error as gRPC's enum, whatever the protocol."""
+        """The gRPC status of the server's error, on both protocols."""
         return self.error.code
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
         if "error" in vars(self):
-            self.__cause__ = self.error  # one object, as before
+            self.__cause__ = self.error  # one object, as before pickling
 
 
 class RemoteCallError(RemoteClientError):
-    """A call failed. `str()` tells the status, the server's words, and where it happened.
+    """A call failed. `str()` has the status, the server's details, the method, the target and the attempt.
 
     Attributes:
         code: the `grpc.StatusCode`.
-        details: the server's words, control characters removed and length capped.
-        method: full name of the remote method, `package.Service/Method`.
+        details: the server's message, without control characters and cut to 4096 characters.
+        method: the full name of the method, `package.Service/Method`; over HTTP the verb and the route.
         target: the server, `host:port` or `unix:path`.
-        model: the model's name, or None where the call named none.
-        http_status: the HTTP status; None over gRPC, unless it was a proxy that answered, without gRPC.
-        error_id: caikit's id of the error, for its logs; None where the server sent none.
-        additional_info: what the server added to the error; None where it sent nothing.
-        outcome_known: whether it is certain that the call did nothing: the server refused it, or it was never sent.
-        pushback: seconds after which the server wants to be asked again; below 0 never, None where it did not say.
-        shed: whether an overloaded server dropped the call (a bare CANCELLED that nobody here asked for).
-        reset: whether the server, or a proxy before it, reset the call's stream (RST_STREAM).
-        previous: the errors of the attempts before this one, in order.
+        model: the model's name; None if the call named none.
+        http_status: the HTTP status; over gRPC None, unless a proxy answered without gRPC.
+        error_id: caikit's id of the error, for its logs; None if the server sent none.
+        additional_info: caikit's additional information; None if the server sent none.
+        outcome_known: whether the call certainly had no effect: the server refused it, or it was never sent.
+        pushback: the server's delay before a retry, in seconds; negative if it forbids one, None if it sent none.
+        shed: whether an overloaded server dropped the call (a CANCELLED without details that the client did not cause).
+        reset: whether the server, or a proxy before it, reset the stream of the call (RST_STREAM).
+        previous: the errors of the earlier attempts, in order.
     """
 
     status: ClassVar[str] = "UNKNOWN"
@@ -239,7 +240,7 @@ class RemoteCallError(RemoteClientError):
         error_id: str | None = None,
         additional_info: Any = None,
     ) -> None:
-        self.details = clean(details)
+        self.details: str = clean(details)
         super().__init__(self.details)
         self.method = method
         self.target = target
@@ -250,8 +251,8 @@ class RemoteCallError(RemoteClientError):
 
     @property
     def code(self) -> grpc.StatusCode:
-        """The status as gRPC's enum, whatever the protocol of the call."""
-        import grpc  # here, because importing this package must not load grpc
+        """The gRPC status, on both protocols."""
+        import grpc  # here, so that importing this package does not load it
 
         return grpc.StatusCode[self.status]
 
@@ -259,8 +260,8 @@ class RemoteCallError(RemoteClientError):
         where = [self._http_words, self.method and f"in {self.method}", self.target and f"at {self.target}"]
         where.append(self.model and f"for model {clean(self.model)!r}")
         where.append(f"in attempt {len(self.previous) + 1}" if self.previous else None)
-        told = " ".join(part for part in where if part)
-        return f"{self.status}: {self.details or 'the server gave no details'}" + (f" ({told})" if told else "")
+        place = " ".join(part for part in where if part)
+        return f"{self.status}: {self.details or 'the server gave no details'}" + (f" ({place})" if place else "")
 
     @property
     def _http_words(self) -> str | None:
@@ -269,7 +270,7 @@ class RemoteCallError(RemoteClientError):
 
 
 class CallCancelledError(RemoteCallError):
-    """CANCELLED: the server gave the call up. A cancelled task raises `asyncio.CancelledError` instead."""
+    """CANCELLED: the server cancelled the call. A cancelled task raises `asyncio.CancelledError` instead."""
 
     status = "CANCELLED"
 
@@ -279,25 +280,25 @@ class UnknownError(RemoteCallError):
 
 
 class InvalidArgumentError(RemoteCallError):
-    """INVALID_ARGUMENT: caikit's answer to a missing input, and to a model's ValueError or TypeError."""
+    """INVALID_ARGUMENT: an input is missing, or the model raised a ValueError or TypeError (in caikit)."""
 
     status = "INVALID_ARGUMENT"
 
 
 class DeadlineExceededError(RemoteCallError, TimeoutError):
-    """DEADLINE_EXCEEDED: the call's `timeout` passed. It is a `TimeoutError` too."""
+    """DEADLINE_EXCEEDED: the call took longer than its `timeout`. Also a `TimeoutError`."""
 
     status = "DEADLINE_EXCEEDED"
 
 
 class NotFoundError(RemoteCallError):
-    """NOT_FOUND: caikit's answer to an unknown model."""
+    """NOT_FOUND: the runtime does not have the model (in caikit)."""
 
     status = "NOT_FOUND"
 
 
 class ModelNotFoundError(NotFoundError):
-    """No server lists the model that was asked for."""
+    """No server lists the model."""
 
 
 class AlreadyExistsError(RemoteCallError):
@@ -313,13 +314,13 @@ class PermissionDeniedError(RemoteCallError):
 
 
 class ResourceExhaustedError(RemoteCallError):
-    """RESOURCE_EXHAUSTED: the runtime is overloaded, or a message was too large for it."""
+    """RESOURCE_EXHAUSTED: the runtime is overloaded, or a message is too large for it."""
 
     status = "RESOURCE_EXHAUSTED"
 
 
 class ResponseTooLargeError(ResourceExhaustedError):
-    """An answer was larger than this client accepts (64 MiB, decompressed, unless configured)."""
+    """An answer exceeds the client's limit: 64 MiB after decompression, unless configured."""
 
 
 class FailedPreconditionError(RemoteCallError):
@@ -341,42 +342,43 @@ class OutOfRangeError(RemoteCallError):
 
 
 class UnimplementedError(RemoteCallError):
-    """UNIMPLEMENTED: the runtime does not know the method."""
+    """UNIMPLEMENTED: the runtime does not have the method."""
 
     status = "UNIMPLEMENTED"
 
 
 class InternalError(RemoteCallError):
-    """INTERNAL: caikit's answer to any other error of a model, and to a request it cannot decode."""
+    """INTERNAL: the model raised another error, or the runtime cannot decode the request (in caikit)."""
 
     status = "INTERNAL"
 
 
 class InvalidResponseError(InternalError):
-    """The answer does not have the declared type; the message names the path."""
+    """An answer does not have its declared type. The message names the field's path."""
 
 
 class UnavailableError(RemoteCallError):
-    """UNAVAILABLE: no connection, or it was lost."""
+    """UNAVAILABLE: the connection failed or was lost."""
 
     status = "UNAVAILABLE"
 
 
 class TlsError(RemoteCallError):
-    """The TLS handshake failed: wrong authority, host name or certificate. gRPC calls it UNAVAILABLE; it stays."""
+    """The TLS handshake failed: wrong authority, host name or certificate. UNAVAILABLE in gRPC, but never retried."""
 
     status = "UNAVAILABLE"
 
 
 class StreamTruncatedError(UnavailableError):
-    """A stream was cut, by a lost connection or a proxy that ended it: more answers may have been on their way."""
+    """A lost connection or a proxy ended a stream early: answers may be missing."""
 
 
 class OutcomeUnknownError(RemoteCallError):
-    """A call that must be sent only once was lost on the way: the server may have done what it was asked, or not.
+    """The connection was lost during a call that is sent only once: the server may have executed it or not.
 
-    Its `__cause__` is what went wrong. `model_name` is the model that is trained, deployed or undeployed, None for a
-    prediction job: whether the server lists it tells what became of the call.
+    Attributes:
+        model_name: the model that the call trains, deploys or undeploys; None for a prediction job. If the server lists
+            the model, a training or deployment was executed.
     """
 
     model_name: str | None = None
@@ -394,56 +396,43 @@ class UnauthenticatedError(RemoteCallError):
     status = "UNAUTHENTICATED"
 
 
-_BY_STATUS: dict[str, type[RemoteCallError]] = {
-    kind.status: kind
-    for kind in (
-        CallCancelledError,
-        UnknownError,
-        InvalidArgumentError,
-        DeadlineExceededError,
-        NotFoundError,
-        AlreadyExistsError,
-        PermissionDeniedError,
-        ResourceExhaustedError,
-        FailedPreconditionError,
-        AbortedError,
-        OutOfRangeError,
-        UnimplementedError,
-        InternalError,
-        UnavailableError,
-        DataLossError,
-        UnauthenticatedError,
-    )
-}
+E = TypeVar("E", bound=BaseException)
 
 
-def error_class(status: str) -> type[RemoteCallError]:
-    """The exception class of a gRPC status, by the status's name; `UnknownError` for one gRPC does not define."""
-    return _BY_STATUS.get(status, UnknownError)
+def _new_error(kind: type[E], args: tuple[Any, ...]) -> E:
+    """Return an exception without calling `__init__`, whose arguments may differ from `args`."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
 
 
-_BY_HTTP_STATUS: dict[int, type[RemoteCallError]] = {
-    # caikit 0.29 (`caikit.runtime.names.STATUS_CODE_TO_HTTP`) has several codes for a status: the most general counts.
-    400: InvalidArgumentError,
-    401: UnauthenticatedError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    405: UnimplementedError,
-    408: DeadlineExceededError,
-    409: AlreadyExistsError,
-    413: ResourceExhaustedError,
-    415: InvalidArgumentError,
-    422: InvalidArgumentError,
-    429: ResourceExhaustedError,
-    499: CallCancelledError,
-    500: InternalError,
-    501: UnimplementedError,
-    502: UnavailableError,
-    503: UnavailableError,
-    504: DeadlineExceededError,
-}
+def _causes_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield the cause of an error, the cause of that, and so on, until one repeats."""
+    seen = {id(error)}
+    for cause in causes(error.__cause__):
+        if id(cause) in seen:
+            return
+        seen.add(id(cause))
+        yield cause
 
 
-def http_error_class(status: int) -> type[RemoteCallError]:
-    """The exception class of an HTTP status; `UnknownError` for one that caikit does not send."""
-    return _BY_HTTP_STATUS.get(status, UnknownError)
+def _pickled_cause(cause: BaseException) -> Any:
+    """Return the parts of an error of ours without its own causes, which are pickled next; any other error as it is.
+
+    An error that cannot be unpickled would break the process pool that returns it: its text replaces it.
+    """
+    parts = (type(cause), cause.args, dict(vars(cause))) if isinstance(cause, RemoteClientError) else cause
+    try:
+        pickle.loads(pickle.dumps(parts))  # noqa: S301 - pickled here
+    except Exception:
+        return RemoteClientError, (clean(f"{type_name(cause)}: {cause}"),), {}
+    return parts
+
+
+def _unpickled_cause(parts: Any) -> BaseException:
+    if isinstance(parts, BaseException):
+        return parts
+    kind, args, attributes = parts
+    error: BaseException = _new_error(kind, args)
+    vars(error).update(attributes)
+    return error

@@ -21,10 +21,10 @@ from ..errors import (
     StreamTruncatedError,
     UnauthenticatedError,
     UnavailableError,
-    http_error_class,
 )
 from .metadata import RawMetadata
 from .retry import retry_after
+from .status_codes import http_error_class
 
 MAX_ERROR_SIZE = 64 * 1024
 """Bytes that are read of an answer that reports an error."""

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from remote_client._transport.status_codes import http_error_class
 from remote_client.errors import (
     DeadlineExceededError,
     InternalError,
     NotFoundError,
     RemoteCallError,
     UnavailableError,
-    http_error_class,
 )
 from remote_client.settings import CallOptions
 from tests.support.http_wire import HttpWire, http_module

@@ -7,7 +7,10 @@ import grpc
 import pytest
 
 from remote_client import errors
-from remote_client.errors import RemoteCallError, error_class
+from remote_client._transport.status_codes import error_class
+from remote_client.errors import (
+    RemoteCallError,
+)
 
 CALL_ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, RemoteCallError)]
 

@@ -14,6 +14,7 @@ import pytest
 from remote_client import ConnectionInfo
 from remote_client._transport.balance import Balancer, Health
 from remote_client._transport.retry import NEVER, Budget, may_retry, pause, pushback_ms, retry_after
+from remote_client._transport.status_codes import error_class, http_error_class
 from remote_client.errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -23,8 +24,6 @@ from remote_client.errors import (
     StreamTruncatedError,
     TlsError,
     UnavailableError,
-    error_class,
-    http_error_class,
 )
 from remote_client.settings import RetryPolicy
 

@@ -18,6 +18,7 @@ from remote_client._client.schema_refusals import (
     ResetDescriptionError,
 )
 from remote_client._schema.budget import LateDescriptionError
+from remote_client._transport.status_codes import http_error_class
 from remote_client.errors import (
     CallCancelledError,
     DeadlineExceededError,
@@ -32,7 +33,6 @@ from remote_client.errors import (
     UnauthenticatedError,
     UnavailableError,
     UnimplementedError,
-    http_error_class,
 )
 
 
@@ -185,7 +185,7 @@ async def test_a_cancelled_wait_takes_no_turn() -> None:
         asked.append(who)
         return who
 
-    waits = [asyncio.create_task(JobPoller("job", PollSchedule()).ask(partial(question, who))) for who in range(50)]
+    waits = [asyncio.create_task(JobPoller("job", PollSchedule()).poll(partial(question, who))) for who in range(50)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     for each in waits[1:-1]:
@@ -202,7 +202,7 @@ async def test_an_outage_has_its_last_error_as_its_cause() -> None:
     with pytest.raises(
         UnavailableError, match=r"'job': nobody has answered for .* seconds: RESOURCE_EXHAUSTED: busy"
     ) as caught:
-        await JobPoller("job", PollSchedule(0.0)).ask(question)
+        await JobPoller("job", PollSchedule(0.0)).poll(question)
     assert caught.value.__cause__ is failure
 
 
@@ -212,5 +212,5 @@ async def test_an_error_that_stays_is_raised_as_it_is() -> None:
 
     failure = NotFoundError("unknown")
     with pytest.raises(NotFoundError) as caught:
-        await JobPoller("job", PollSchedule()).ask(question)
+        await JobPoller("job", PollSchedule()).poll(question)
     assert caught.value is failure

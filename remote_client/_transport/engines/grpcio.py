@@ -26,7 +26,6 @@ from ...errors import (
     StreamTruncatedError,
     TlsError,
     UnavailableError,
-    error_class,
 )
 from ...settings import ConnectionInfo
 from ..call import (
@@ -46,6 +45,7 @@ from ..net.diagnosis import closed_early, closed_in_handshake, speaks_http1, tls
 from ..net.proxy import hint
 from ..net.sockets import close_at_end
 from ..retry import pushback_ms
+from ..status_codes import error_class
 from .grpcio_channel import open_channel
 from .grpcio_interceptors import inner_calls, innermost
 from .grpcio_stream import WIND_UP, GrpcStream, Idle, Once, cancel, outcome_of

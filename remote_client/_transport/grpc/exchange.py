@@ -14,12 +14,12 @@ from ...errors import (
     RemoteCallError,
     ResponseTooLargeError,
     UnavailableError,
-    error_class,
 )
 from ..call import RAISE_LIMIT, RUNTIMES_LIMIT, Answered, Call, deadline_exceeded, not_single
 from ..exchange import Exchange
 from ..http_errors import MAX_ERROR_SIZE, RUNTIMES_OWN, Answer, answer_error, explained_status, reset_reason
 from ..retry import pushback_ms
+from ..status_codes import error_class
 from .events import Stream
 from .frames import error_name
 from .headers import Head
