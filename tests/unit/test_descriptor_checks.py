@@ -219,7 +219,7 @@ except SchemaError as error:
 pool = DescriptorPool()
 pool.AddSerializedFile(file.SerializeToString())
 odd = pool.FindMessageTypeByName("odd.Odd")
-print(Converters(lambda descriptor: BaseModel, lambda descriptor: int).decoder(odd, "read")(GetMessageClass(odd)()))
+print(Converters(lambda descriptor: BaseModel, lambda descriptor: int).decoder(odd, "dict")(GetMessageClass(odd)()))
 """
 
 

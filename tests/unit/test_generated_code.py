@@ -53,14 +53,14 @@ def converters_of(file: FileDescriptorProto) -> tuple[Converters, Descriptor]:
     return types, pool_of({file.name: file}).FindMessageTypeByName("odd.Odd")
 
 
-@pytest.mark.parametrize("deed", ["make", "read", "array"])
-def test_names_that_generated_code_has(deed: Any) -> None:
+@pytest.mark.parametrize("form", ["model", "dict", "numpy"])
+def test_names_that_generated_code_has(form: Any) -> None:
     """Attributes that are identifiers, and text; nothing of types."""
     file = odd_file()
     for name in filter(can_be_field, ("plain", "class", "__debug__", "print")):
         add_field(file.message_type[0], name, "odd.Odd", repeated=True)
     types, odd = converters_of(file)
-    for code in (types.encoder(odd).__code__, types.decoder(odd, deed).__code__):
+    for code in (types.encoder(odd).__code__, types.decoder(odd, form).__code__):
         names = {*code.co_names, *code.co_varnames, code.co_name, code.co_filename}
         assert {"plain", "print"} <= names
         assert not any("odd" in each.lower() or each in ("class", "__debug__") for each in names)

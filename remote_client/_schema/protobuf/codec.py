@@ -1,4 +1,4 @@
-"""How one reflected method's arguments become bytes, and its answers objects."""
+"""The codecs of gRPC methods: arguments -> bytes, bytes -> answers."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from ..foreign_values import is_row, table_rows
 from ..training_data import DATA_STREAM, data_stream_source
 from .arrays import array_fields, buffer_fields, extract_arrays, packed_parts
 from .conversion_errors import ConversionError
-from .converters import Deed
+from .converters import Form
 from .fields import Field, count_members, is_map, is_repeated, map_entry, message_of, sequence_field, union_of
 from .types import Types
 
 _CONSTANTS = (str, bytes, bytearray, Mapping, BaseModel)
-"""Values that are sent with every item of a stream, though some of them are iterable."""
+"""Types whose values are sent with every item of a stream, though some are iterable."""
 _UNREADABLE = (DecodeError, ValueError, OverflowError, RecursionError, IndexError, struct.error)
-"""What protobuf and the making of models raise for bytes that are no message of a type."""
-# Any, because the type arguments are values here.
+"""What protobuf and the decoders raise for bytes that are not a message of the type."""
+# Any, as type checkers refuse type arguments that are values.
 _LIST: Any = list
 _DICT: Any = dict
 _ITERABLE: Any = Iterable
@@ -38,7 +38,7 @@ _ASYNC_ITERATOR: Any = AsyncIterator
 
 
 class Method(NamedTuple):
-    """What of a method its codec depends on."""
+    """The types and the streams of a method."""
 
     input_type: Descriptor
     output_type: Descriptor
@@ -47,7 +47,7 @@ class Method(NamedTuple):
 
 
 class ProtobufCodec:
-    """See `rpc.Codec`. Parameters are the request's fields: a singular one outside any oneof is required."""
+    """See `Codec`. The parameters are the request's fields: singular ones outside any oneof are required."""
 
     def __init__(self, name: str, method: Method, types: Types) -> None:
         request = types.shared(("request", method.input_type.full_name), lambda: _Request(method.input_type, types))
@@ -59,7 +59,7 @@ class ProtobufCodec:
         self._request = types.messages.of(method.input_type)
         self._response = types.messages.of(answer)
         self._fill = types.encoder(method.input_type)
-        self._converter: Callable[[Deed], Callable[[Any], Any]] = cache(partial(types.decoder, answer))
+        self._converter: Callable[[Form], Callable[[Any], Any]] = cache(partial(types.decoder, answer))
         self._make = types.maker(answer)
         self._make_picklable = cache(partial(types.messages.make_picklable, answer))
         self._packed = types.shared(("packed", answer.full_name), lambda: array_fields(types.fields(answer)))
@@ -75,7 +75,7 @@ class ProtobufCodec:
         return self._binder.wire_names
 
     def _arguments(self, method: Method) -> Descriptor:
-        """Return the message that has the arguments."""
+        """Return the message whose fields are the arguments."""
         return method.input_type
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -86,7 +86,7 @@ class ProtobufCodec:
         for name, (tag, code) in self._buffers.items():
             value = values.get(name)
             if value is not None and value.__class__ is not list and (parts := packed_parts(value, tag, code)):
-                # One copy, protobuf makes three: messages one after the other are one message.
+                # Concatenated messages are one message. This copies the array once, protobuf three times.
                 arrays += parts
                 values = values | {name: None}
         message = self._request()
@@ -100,16 +100,16 @@ class ProtobufCodec:
     def _bytes(self, message: Any) -> bytes:
         try:
             data: bytes = self._request.SerializeToString(message)
-        except EncodeError as error:  # a required field of proto2 is not set
+        except EncodeError as error:  # a required field of proto2 is missing
             raise InputError(f"{self._name}(): {error}") from None
         return data
 
     def _path(self, path: str) -> str:
-        """A path in the request as the caller knows it."""
+        """Return a path in the request as the caller knows it."""
         return path
 
     def incomplete(self, model: str) -> bytes | None:
-        # A scalar that is not set is its zero value, and the model would run on it.
+        # A missing scalar is its zero value, which the model would run on.
         return b"" if self._lacks_message else None
 
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
@@ -122,18 +122,20 @@ class ProtobufCodec:
                 f"{' or '.join(self._binder.required) or 'a parameter'}"
             )
         constants = {name: value for name, value in values.items() if name not in streams}
-        return self._serialize(constants), {self._attributes.get(name, name): each for name, each in streams.items()}
+        return self._serialize(constants), {
+            self._attributes.get(name, name): stream for name, stream in streams.items()
+        }
 
     def _is_stream(self, name: str, value: Any) -> bool:
         if value is None or isinstance(value, _CONSTANTS):
             return False
         if isinstance(value, (AsyncIterator, Iterator)):
-            return True  # also where it is a dataclass, as the streams of anyio are
+            return True  # before is_row, which takes the streams of anyio for dataclasses
         if name in self._messages and is_row(value):
             return False
         if name in self._repeated and isinstance(value, (list, tuple)):
-            # A list is one value of such a parameter; a list of lists is a stream of values.
-            return bool(value) and all(isinstance(each, (list, tuple)) for each in value)
+            # A list is one value of a list parameter; a list of lists is a stream of values.
+            return bool(value) and all(isinstance(item, (list, tuple)) for item in value)
         return isinstance(value, (Iterable, AsyncIterable))
 
     def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
@@ -143,7 +145,7 @@ class ProtobufCodec:
         except ConversionError as error:
             name, _, rest = error.path.partition(".")
             raise InputError(f"{self._name}(): {name}[{index}]{rest and '.'}{rest}: {error.message}") from None
-        # Protobuf messages one after the other are one message: the constants were encoded once.
+        # Concatenated messages are one message, so that the constants are encoded once.
         return constants + self._bytes(message)
 
     def decode(self, data: bytes, output: Output) -> Any:
@@ -153,25 +155,27 @@ class ProtobufCodec:
                 data, arrays = extract_arrays(data, self._packed)
             message = self._response.FromString(data)
             if len(UnknownFieldSet(message)) and not (self._additions and message.ListFields()):
-                # A runtime answers a call of a task the model does not have with what the model's own task gives.
+                # A runtime answers a call of a task that the model does not have with the result of the model's task.
                 raise ValueError("the model may be of another task, as the answer has fields that this type has not")
             if output == "proto":
                 self._make_picklable()
                 return message
             if output == "dict":
-                return self._converter("read")(message)
-            return self._converter("array")(message) | arrays if output == "numpy" else self._make(message)
+                return self._converter("dict")(message)
+            return self._converter("numpy")(message) | arrays if output == "numpy" else self._make(message)
         except _UNREADABLE as error:
             raise InvalidResponseError(f"the answer is no {self._model.__name__}: {error}") from error
 
 
 class ProtobufTrainingCodec(ProtobufCodec):
-    """The codec of a training: its parameters are those of the module's `train`; the request has more around them."""
+    """The codec of a training. The parameters of `train` are the request's field `parameters`."""
 
     def __init__(self, name: str, method: Method, types: Types) -> None:
         super().__init__(name, method, types)
         arguments = self._arguments(method)
-        self._sources = types.shared(("sources", arguments.full_name), lambda: _sources(types.fields(arguments), types))
+        self._training_data = types.shared(
+            ("training data", arguments.full_name), lambda: _training_data(types.fields(arguments), types)
+        )
 
     def _arguments(self, method: Method) -> Descriptor:
         return message_of(method.input_type.fields_by_name["parameters"])
@@ -179,7 +183,7 @@ class ProtobufTrainingCodec(ProtobufCodec):
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         values = dict(self._binder.bind(args, kwargs))
         output_path = values.pop(OUTPUT_PATH, None)
-        for name, files in self._sources.items():
+        for name, files in self._training_data.items():
             if values.get(name) is not None:
                 values[name] = data_stream_source(values[name], files, lambda rows: {"data": rows})
         return self._serialize({"model_name": model, "output_path": output_path, "parameters": values})
@@ -189,28 +193,29 @@ class ProtobufTrainingCodec(ProtobufCodec):
 
 
 class _Request:
-    """What all methods share that take one type of request."""
+    """What methods with the same type of request share."""
 
     def __init__(self, descriptor: Descriptor, types: Types) -> None:
         fields = types.fields(descriptor)
         self.attributes = {field.name: field.attribute for field in fields}
         self.repeated = {field.attribute for field in fields if not field.is_oneof and is_repeated(field.members[0])}
-        self.messages = {field.attribute for field in fields if any(each.message_type for each in field.members)}
+        self.messages = {field.attribute for field in fields if any(member.message_type for member in field.members)}
         self.buffers = {self.attributes[name]: tag_and_code for name, tag_and_code in buffer_fields(fields).items()}
-        self.lacks_message = any(_is_required(each) and each.members[0].message_type is not None for each in fields)
+        self.lacks_message = any(_is_required(field) and field.members[0].message_type is not None for field in fields)
 
 
-def _sources(fields: list[Field], types: Types) -> dict[str, Callable[[list[str]], Any]]:
-    return {field.attribute: _file_lists(field, types) for field in fields if _is_source(field)}
+def _training_data(fields: list[Field], types: Types) -> dict[str, Callable[[list[str]], Any]]:
+    """Return the parameters that are training data, and how a list of files becomes a message of each."""
+    return {field.attribute: _file_list_maker(field, types) for field in fields if _is_training_data(field)}
 
 
-def _is_source(field: Field) -> bool:
+def _is_training_data(field: Field) -> bool:
     message = field.members[0].message_type
     return message is not None and list(message.oneofs_by_name) == [DATA_STREAM]
 
 
-def _file_lists(field: Field, types: Types) -> Callable[[list[str]], Any]:
-    """Makes the message of a list of files, by its type: S3's has a field `files` too."""
+def _file_list_maker(field: Field, types: Types) -> Callable[[list[str]], Any]:
+    # By its type where there is one: the message of S3 has a field `files` too.
     member = message_of(field.members[0]).fields_by_name.get("list_of_files")
     if member is None or member.message_type is None:
         return lambda files: {"files": files}
@@ -223,7 +228,7 @@ def _is_required(field: Field) -> bool:
 
 
 def _parameters(arguments: Descriptor, method: Method, types: Types) -> tuple[inspect.Signature, Binder]:
-    """Return the method's signature and what binds its arguments, which methods of the same types share."""
+    """Return the method's signature and the binder of its arguments, which methods of the same types share."""
 
     def make() -> tuple[inspect.Signature, Binder]:
         fields = types.fields(arguments)
@@ -236,7 +241,7 @@ def _parameters(arguments: Descriptor, method: Method, types: Types) -> tuple[in
 
 
 def _signature(fields: list[Field], method: Method, types: Types) -> inspect.Signature:
-    """The method's signature: required parameters first, each group in the order of the server's fields."""
+    """Return the method's signature: required parameters first, both groups in the order of the server's fields."""
     required: list[inspect.Parameter] = []
     others: list[inspect.Parameter] = []
     for field in fields:
@@ -261,9 +266,9 @@ def _parameter_type(field: Field, types: Types) -> Any:
     member = field.members[0]
     if field.is_oneof:
         kinds = []
-        for each in field.members:
-            inner = sequence_field(each.message_type)
-            kinds.append(types.value_type(each) if inner is None else _LIST[types.value_type(inner)])
+        for option in field.members:
+            inner = sequence_field(option.message_type)
+            kinds.append(types.value_type(option) if inner is None else _LIST[types.value_type(inner)])
         return union_of(kinds)
     if is_map(member):
         key, value = map_entry(member)

@@ -1,4 +1,4 @@
-"""A value that does not fit its field, and the path to it."""
+"""The error of a value that does not fit its field, with the path to it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from .fields import INTEGERS
 
 FAILURES = (TypeError, ValueError, OverflowError, RecursionError, Error)
 """What protobuf and the checks of values raise for a value that does not fit."""
-
-
 _NO_UTF8 = "can't be encoded in UTF-8."
 """The end of the ValueError that protobuf's implementation in Python raises for text with surrogates."""
 
 
 class ConversionError(InputError):
-    """A value that does not fit, and the path to it; the codec makes an `InputError` of it."""
+    """A value does not fit its field. The codec raises it anew as an `InputError` with the method's name."""
 
     def __init__(self, path: str, message: str) -> None:
         super().__init__(f"{path}: {message}")
@@ -28,7 +26,7 @@ class ConversionError(InputError):
 
 
 def raise_at(error: BaseException, name: str | int, field: FieldDescriptor | None = None) -> NoReturn:
-    """Raise `error` again as a ConversionError, one step of its path added."""
+    """Raise an error anew as a ConversionError, with one more step in its path: a field's name, or an index."""
     if isinstance(error, ConversionError):
         joint = "" if error.path.startswith("[") else "."
         path, message = f"{joint}{error.path}", error.message

@@ -1,18 +1,16 @@
-"""One generated converter per message type and direction: Python values -> protobuf, protobuf -> models or dicts.
+"""Generated converters, one per message type and direction: Python values -> protobuf, protobuf -> models or dicts.
 
-The functions are generated as source, so that a call looks up no field and asks for no type: outbound sets protobuf's
-fields directly, inbound makes models without pydantic's validation, as protobuf has checked all that it would check
-(a rich answer: 0.8 of the time of nested dicts and one `model_validate`, 0.4 of that of `model_construct`).
-The source holds no name of a server's but as a string's `repr`, or after `m.` where it is an identifier: types have
-numbers in it.
+They are generated as source, so that a call looks up neither fields nor types. Encoders set protobuf's fields directly.
+Decoders build models without pydantic's validation, as protobuf has checked the values already (a rich answer takes 0.8
+of the time of nested dicts and one `model_validate`, 0.4 of that of `model_construct`).
+A server's names are in the source only as the `repr` of a string, or after `m.` if they are identifiers. Types are
+numbered, as generated code must not contain text of the server's choice.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import repeat
 from typing import Any, Literal, TypeVar
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
@@ -21,9 +19,8 @@ from pydantic import BaseModel
 
 from ..._text.redaction import GENERATED
 from ..identifiers import is_identifier
-from . import values
-from .arrays import ARRAYS, BUFFERS, as_array, pack
-from .conversion_errors import FAILURES, raise_at
+from .arrays import ARRAYS, BUFFERS
+from .converter_functions import FUNCTIONS, WELL_KNOWN_NUMBERS, enum_checker
 from .fields import (
     SCALARS,
     Field,
@@ -37,37 +34,29 @@ from .fields import (
     python_type,
     sequence_field,
 )
-from .filling import enum_checker, extend, fill
 from .oneofs import Chooser, Chosen, ChosenName
 from .values import WELL_KNOWN, set_struct
 
-Deed = Literal["make", "read", "array"]
+Form = Literal["model", "dict", "numpy"]
+"""What a decoder returns: a pydantic model, nested dicts, or nested dicts with arrays of numpy's."""
 _FLOAT32 = FieldDescriptor.TYPE_FLOAT
-_KNOWN = {full_name: number for number, full_name in enumerate(WELL_KNOWN)}
-_SLOTS = {
-    # What pydantic itself sets of a model. A model's own `__setattr__` is written in Python, and ten times slower.
-    "set_values": BaseModel.__dict__["__dict__"].__set__,
-    "set_given": BaseModel.__dict__["__pydantic_fields_set__"].__set__,
-    "set_extra": BaseModel.__dict__["__pydantic_extra__"].__set__,
-    "set_private": BaseModel.__dict__["__pydantic_private__"].__set__,
-}
 _MOST_FIELDS = 200
-"""Of one generated function."""
+"""The most fields of one generated function."""
 Spend = Callable[[int], None]
 T = TypeVar("T")
 
 
-def _uncounted(fields: int) -> None:
-    """Allow a converter of so many fields, as calls do."""
+def _spend_nothing(fields: int) -> None:
+    """Allow any number of fields, for converters that calls generate."""
 
 
 class Converters:
-    """The converters of one schema; asking for a type's generates those of all types it refers to.
+    """The converters of one schema. The first request for a type's also generates those of all types it refers to.
 
     Args:
-        model: gives the pydantic model of a message.
-        enum_type: gives the enum of an enum descriptor.
-        fields: gives the fields of a message.
+        model: returns the pydantic model of a message.
+        enum_type: returns the enum of an enum descriptor.
+        fields: returns the fields of a message.
     """
 
     def __init__(
@@ -85,54 +74,40 @@ class Converters:
         self._begun: set[str] = set()
         self._waiting: list[tuple[str, int]] = []
         self._generating = threading.RLock()
-        self._spend: Spend = _uncounted
-        self._space: dict[str, Any] = {name: getattr(values, name) for name in dir(values) if name.startswith("as_")}
-        self._space |= {
-            "FAILURES": FAILURES,
-            "raise_at": raise_at,
-            "fill": fill,
-            "extend": extend,
-            "pack": pack,
-            "as_array": as_array,
-            "new": object.__new__,
-            "repeat": repeat,
-            "run": deque(maxlen=0).extend,
-            **_SLOTS,
-        }
-        for full_name, (_, setter, getter) in WELL_KNOWN.items():
-            self._space[f"set_{_KNOWN[full_name]}"] = setter
-            self._space[f"get_{_KNOWN[full_name]}"] = getter
+        self._spend: Spend = _spend_nothing
+        self._space = dict(FUNCTIONS)
 
-    def encoder(self, descriptor: Descriptor, spend: Spend = _uncounted) -> Callable[[Any, Any], None]:
-        """`encode(message, value)`: sets the message's fields from a mapping, model or message. Raises ConversionError.
+    def encoder(self, descriptor: Descriptor, spend: Spend = _spend_nothing) -> Callable[[Any, Any], None]:
+        """Return `encode(message, value)`, which sets the message's fields from a mapping, model or message.
 
-        `spend` counts the fields of all converters that are generated, and is called with 0 now and then.
+        It raises a ConversionError. `spend` counts the fields of generated converters; it is called with 0 to check.
         """
         encode: Callable[[Any, Any], None] = self._generated("encode", descriptor, spend)
         return encode
 
-    def decoder(self, descriptor: Descriptor, deed: Deed, spend: Spend = _uncounted) -> Callable[[Any], Any]:
-        """What makes of a message its pydantic model (`make`), as validating the dicts would make it; nested dicts, by
-        the names on the wire (`read`); or such dicts with the repeated numbers as arrays of numpy's (`array`).
+    def decoder(self, descriptor: Descriptor, form: Form, spend: Spend = _spend_nothing) -> Callable[[Any], Any]:
+        """Return `decode(message)`, which builds the message's model, equal to a validated one, or dicts.
+
+        Models have attributes, dicts the names on the wire.
         """
-        decode: Callable[[Any], Any] = self._generated(deed, descriptor, spend)
+        decode: Callable[[Any], Any] = self._generated(form, descriptor, spend)
         return decode
 
-    def _generated(self, deed: str, descriptor: Descriptor, spend: Spend = _uncounted) -> Any:
-        with self._generating:  # a large answer is decoded by another thread
+    def _generated(self, kind: str, descriptor: Descriptor, spend: Spend = _spend_nothing) -> Any:
+        with self._generating:  # another thread may decode a large answer
             self._spend = spend
-            name = self._add(deed, descriptor)
-            while self._waiting:  # a converter's source adds those of the types that it refers to
+            name = self._add(kind, descriptor)
+            while self._waiting:  # generating a converter adds those of the types it refers to
                 self._generate(*self._waiting.pop())
             return self._space[name]
 
-    def _add(self, deed: str, descriptor: Descriptor) -> str:
-        """The name of a converter, which is generated when it is first asked for."""
+    def _add(self, kind: str, descriptor: Descriptor) -> str:
+        """Return the name of a converter, to be generated unless it is."""
         number = self._number(descriptor)
-        name = f"{deed}_{number}"
+        name = f"{kind}_{number}"
         if name not in self._begun:
             self._begun.add(name)
-            self._waiting.append((deed, number))
+            self._waiting.append((kind, number))
         return name
 
     def _number(self, descriptor: Descriptor) -> int:
@@ -145,36 +120,37 @@ class Converters:
             names = self._space[f"NAMES_{number}"] = {field.name: field.attribute for field in fields}
             self._space[f"TYPE_{number}"] = descriptor
             self._space[f"GIVEN_{number}"] = set(names.values())
-            self._space[f"SAME_{number}"] = {each for each in names.values() if names.get(each, each) == each}
+            self._space[f"SAME_{number}"] = {name for name in names.values() if names.get(name, name) == name}
         return number
 
-    def _generate(self, deed: str, number: int) -> None:
-        sources = {"encode": self._encode_source, "make": self._make_source}
+    def _generate(self, kind: str, number: int) -> None:
+        sources = {"encode": self._encode_source, "model": self._model_source}
         fields = self._fields[number]
         self._spend(count_members(fields))
-        lines = sources[deed](number, fields) if deed in sources else self._read_source(deed, number, fields)
-        self._run(f"{deed}_{number}", lines)
+        lines = sources[kind](number, fields) if kind in sources else self._dict_source(kind, number, fields)
+        self._run(f"{kind}_{number}", lines)
 
     def _run(self, name: str, lines: Iterable[str]) -> None:
         self._spend(0)
         exec(compile("\n".join(lines), f"{GENERATED}{name}>", "exec"), self._space)  # noqa: S102
 
-    def _in_parts(self, name: str, each: list[T], part: Callable[[str, list[T]], Iterable[str]]) -> list[str]:
-        """Generate functions for the fields of a large message, and return their names: to compile the one function of
-        ten thousand fields takes hundreds of megabytes.
+    def _in_parts(self, name: str, items: list[T], part: Callable[[str, list[T]], Iterable[str]]) -> list[str]:
+        """Generate several functions for the fields of a large message, and return their names.
+
+        Compiling one function of ten thousand fields would take hundreds of megabytes.
         """
         names = []
-        for start in range(0, len(each), _MOST_FIELDS):
+        for start in range(0, len(items), _MOST_FIELDS):
             names.append(f"{name}_{start}")
-            self._run(names[-1], part(names[-1], each[start : start + _MOST_FIELDS]))
+            self._run(names[-1], part(names[-1], items[start : start + _MOST_FIELDS]))
         return names
 
-    # -- outbound ---------------------------------------------------------------------------------------------------
+    # -- encoders ---------------------------------------------------------------------------------------------------
 
     def _encode_source(self, number: int, fields: list[Field]) -> Iterator[str]:
         yield f"def encode_{number}(m, v):"
         yield f"    if v.__class__ is dict and v.keys() <= SAME_{number}:"
-        yield "        d = v"  # its keys are the attributes: nothing to look up or to complain about
+        yield "        d = v"  # its keys are attributes: no name to translate or to refuse
         yield "    else:"
         yield f"        d = v.__dict__ if v.__class__ is MODEL_{number} else fill(m, v, TYPE_{number}, NAMES_{number})"
         numbered = [*enumerate(fields)]
@@ -200,70 +176,82 @@ class Converters:
             yield "        except FAILURES as e:"
             yield f"            raise_at(e, {field.name!r}, {reference})"
 
-    def _set_source(self, number: int, index: int, field: Field) -> Iterator[str]:
-        member = field.members[0]
-        here = _attribute(member.name)
+    def _set_source(self, number: int, index: int, field: Field) -> Iterable[str]:
         if field.is_oneof:
             name = f"choose_{number}_{index}"
-            self._space[name] = Chooser(field.members, self._setter, self._kind)
-            yield f"{name}(m, x)"
-        elif is_map(member):
-            key, value = map_entry(member)
-            yield f"t = {here}"
-            yield "for k, x in (x if x.__class__ is dict else as_mapping(x)).items():"
-            yield "    try:"
-            if value.message_type is not None:
-                yield f"        {self._message_setter(value)}(t[{SCALARS[key.type][1]}(k)], x)"
-            else:
-                yield f"        t[{SCALARS[key.type][1]}(k)] = {self._scalar(value)}(x)"
-            yield "    except FAILURES as e:"
-            yield "        raise_at(e, f'[{k!r}]')"
-        elif is_repeated(member) and member.message_type is not None:
+            self._space[name] = Chooser(field.members, self._setter, self._python_type)
+            return [f"{name}(m, x)"]
+        member = field.members[0]
+        if is_map(member):
+            return self._set_map_source(member)
+        return self._set_list_source(member) if is_repeated(member) else self._set_single_source(member)
+
+    def _set_map_source(self, member: FieldDescriptor) -> Iterator[str]:
+        key, value = map_entry(member)
+        target = f"t[{SCALARS[key.type][1]}(k)]"
+        yield f"t = {_attribute(member.name)}"
+        yield "for k, x in (x if x.__class__ is dict else as_mapping(x)).items():"
+        yield "    try:"
+        if value.message_type is not None:
+            yield f"        {self._message_setter(value)}({target}, x)"
+        else:
+            yield f"        {target} = {self._scalar(value)}(x)"
+        yield "    except FAILURES as e:"
+        yield "        raise_at(e, f'[{k!r}]')"
+
+    def _set_list_source(self, member: FieldDescriptor) -> Iterator[str]:
+        here = _attribute(member.name)
+        if member.message_type is not None:
             yield f"t = {here}"
             yield "for i, x in enumerate(as_items(x)):"
             yield "    try:"
             yield f"        {self._message_setter(member)}(t.add(), x)"
             yield "    except FAILURES as e:"
             yield "        raise_at(e, i)"
-        elif is_repeated(member):
-            exact = "None" if member.type not in SCALARS else f"EXACT_{SCALARS[member.type][0].__name__}"
-            if member.type == _FLOAT32:
-                exact = "None"  # each must be looked at for its range
-            elif exact != "None":
-                self._space[exact] = frozenset({SCALARS[member.type][0]})
-            code = BUFFERS.get(member.type)
-            if code is None or not is_packed(member):
-                yield f"extend({here}, x, {exact}, {self._scalar(member)})"
-            else:
-                yield f"if x.__class__ is list or not pack(m, x, {member.number << 3 | 2}, {code!r}):"
-                yield f"    extend({here}, x, {exact}, {self._scalar(member)})"
-        elif member.message_type is not None:
+            return
+        extend = f"extend({here}, x, {self._exact_types(member)}, {self._scalar(member)})"
+        code = BUFFERS.get(member.type)
+        if code is None or not is_packed(member):
+            yield extend
+        else:
+            yield f"if x.__class__ is list or not pack(m, x, {member.number << 3 | 2}, {code!r}):"
+            yield f"    {extend}"
+
+    def _exact_types(self, member: FieldDescriptor) -> str:
+        """Return the name of the types whose values protobuf checks, `None` if values must be looked at one by one."""
+        if member.type not in SCALARS or member.type == _FLOAT32:  # protobuf makes infinity of too large a float32
+            return "None"
+        return f"EXACT_{SCALARS[member.type][0].__name__}"
+
+    def _set_single_source(self, member: FieldDescriptor) -> Iterator[str]:
+        here = _attribute(member.name)
+        if member.message_type is not None:
             yield f"t = {here}"
             yield f"{_method(message_of(member), 't', 'SetInParent')})"
             yield f"{self._message_setter(member)}(t, x)"
-        else:
-            checked = f"{self._scalar(member)}(x)"
-            if member.type in SCALARS and member.type != _FLOAT32:
-                checked = f"x if x.__class__ is {SCALARS[member.type][0].__name__} else {checked}"
-            yield f"{here} = {checked}" if here.startswith("m.") else f"setattr(m, {member.name!r}, {checked})"
+            return
+        checked = f"{self._scalar(member)}(x)"
+        if member.type in SCALARS and member.type != _FLOAT32:
+            checked = f"x if x.__class__ is {SCALARS[member.type][0].__name__} else {checked}"
+        yield f"{here} = {checked}" if here.startswith("m.") else f"setattr(m, {member.name!r}, {checked})"
 
     def _message_setter(self, field: FieldDescriptor) -> str:
         message_type = message_of(field)
         if message_type.full_name in WELL_KNOWN:
-            return f"set_{_KNOWN[message_type.full_name]}"
+            return f"set_{WELL_KNOWN_NUMBERS[message_type.full_name]}"
         return self._add("encode", message_type)
 
-    def _kind(self, field: FieldDescriptor) -> Any:
+    def _python_type(self, field: FieldDescriptor) -> Any:
         return python_type(field, self._model, self._enum_type)
 
     def _scalar(self, field: FieldDescriptor) -> str:
-        """The name of the function that checks a value of a scalar or enum field."""
+        """Return the name of the function that checks a value of a scalar or enum field."""
         if field.enum_type is None:
             return SCALARS[field.type][1]
         return f"as_{self._enum(field.enum_type)}"
 
     def _enum(self, descriptor: EnumDescriptor) -> str:
-        """The name of an enum's class, and after `as_` of what checks its values."""
+        """Return the name of an enum's class. With `as_` in front it is the name of the function that checks values."""
         name = self._enums.get(descriptor.full_name)
         if name is None:
             name = self._enums[descriptor.full_name] = f"enum_{len(self._enums)}"
@@ -272,14 +260,14 @@ class Converters:
         return name
 
     def _setter(self, field: FieldDescriptor) -> Callable[[Any, Any], None]:
-        """`set(message, value)` for one member of a union."""
+        """Return `set(message, value)` for one member of a oneof."""
         name = field.name
         if field.message_type is None:
             convert = self._space[self._scalar(field)]
             return lambda message, value: setattr(message, name, convert(value))
         inner = sequence_field(field.message_type)
         known = WELL_KNOWN.get(field.message_type.full_name)
-        # Choosers ask for it at a call, as a type may hold a union of itself.
+        # Choosers ask for it at the first call, as a type may have itself in a oneof.
         fill = self._generated("encode", field.message_type) if known is None else known[1]
 
         def set_message(message: Any, value: Any) -> None:
@@ -291,11 +279,11 @@ class Converters:
 
         return set_message
 
-    # -- inbound ----------------------------------------------------------------------------------------------------
+    # -- decoders ---------------------------------------------------------------------------------------------------
 
-    def _make_source(self, number: int, fields: list[Field]) -> Iterator[str]:
-        values = self._values("make", number, fields)
-        yield f"def make_{number}(m):"
+    def _model_source(self, number: int, fields: list[Field]) -> Iterator[str]:
+        values = self._values("model", number, fields)
+        yield f"def model_{number}(m):"
         yield f"    o = new(MODEL_{number})"
         yield "    set_values(o, {"
         yield from values
@@ -304,8 +292,8 @@ class Converters:
         yield "    set_extra(o, None)"
         yield "    set_private(o, None)"
         yield "    return o"
-        # Many at once, each step for all: `map` calls cost a third less than those of a loop.
-        yield f"def make_{number}s(s):"
+        # Of a list of messages, every step is done for all: calls by `map` cost a third less than those of a loop.
+        yield f"def model_{number}s(s):"
         yield "    if not s:"
         yield "        return []"
         yield f"    o = [*map(new, repeat(MODEL_{number}, len(s)))]"
@@ -317,42 +305,42 @@ class Converters:
         yield "    run(map(set_private, o, repeat(None)))"
         yield "    return o"
 
-    def _read_source(self, deed: str, number: int, fields: list[Field]) -> Iterator[str]:
-        yield f"def {deed}_{number}(m):"
+    def _dict_source(self, form: str, number: int, fields: list[Field]) -> Iterator[str]:
+        yield f"def {form}_{number}(m):"
         yield "    return {"
-        yield from self._values(deed, number, fields)
+        yield from self._values(form, number, fields)
         yield "    }"
 
-    def _values(self, deed: str, number: int, fields: list[Field]) -> list[str]:
-        """The items of a dictionary of a message's fields."""
+    def _values(self, form: str, number: int, fields: list[Field]) -> list[str]:
+        """Return the items of a dictionary of a message's fields."""
         values = [
-            f"{(field.attribute if deed == 'make' else field.name)!r}: {self._get_source(deed, number, index, field)},"
+            f"{(field.attribute if form == 'model' else field.name)!r}: {self._get_source(form, number, index, field)},"
             for index, field in enumerate(fields)
         ]
         if len(values) <= _MOST_FIELDS:
             return values
         names = self._in_parts(
-            f"{deed}_{number}", values, lambda name, part: (f"def {name}(m):", "    return {", *part, "    }")
+            f"{form}_{number}", values, lambda name, part: (f"def {name}(m):", "    return {", *part, "    }")
         )
         return [f"**{name}(m)," for name in names]
 
-    def _get_source(self, deed: str, number: int, index: int, field: Field) -> str:
-        """The expression for a field of `m`; `deed` is what becomes of messages in it."""
+    def _get_source(self, form: str, number: int, index: int, field: Field) -> str:
+        """Return the expression for the value of a field of `m`."""
         if field.is_oneof:
-            name = f"{deed}_union_{number}_{index}"
-            getters = {each.name: self._getter(deed, each) for each in field.members}
-            self._space[name] = _union_reader(field.name, getters)
+            name = f"{form}_oneof_{number}_{index}"
+            getters = {member.name: self._getter(form, member) for member in field.members}
+            self._space[name] = _oneof_reader(field.name, getters)
             return f"{name}(m)"
         member = field.members[0]
         here = _attribute(member.name)
         if is_map(member):
-            item = self._item(deed, map_entry(member)[1])
+            item = self._item(form, map_entry(member)[1])
             return f"dict({here})" if item == "x" else f"{{k: {item} for k, x in {here}.items()}}"
-        item = self._item(deed, member)
+        item = self._item(form, member)
         if is_repeated(member):
-            if deed == "array" and member.type in ARRAYS:
+            if form == "numpy" and member.type in ARRAYS:
                 return f"as_array({here}, {ARRAYS[member.type]!r})"
-            if deed == "make" and item.startswith("make_"):
+            if item.startswith("model_"):
                 return f"{item.removesuffix('(x)')}s({here})"
             return f"list({here})" if item == "x" else f"[{item} for x in {here}]"
         one = here if item == "x" else item.replace("(x", f"({here}", 1)
@@ -361,25 +349,25 @@ class Converters:
             return f"{one} if {_method(member.containing_type, 'm', 'HasField')}{member.name!r}) else None"
         return one
 
-    def _item(self, deed: str, field: FieldDescriptor) -> str:
-        """The expression that reads one value `x`."""
+    def _item(self, form: str, field: FieldDescriptor) -> str:
+        """Return the expression that reads one value `x`."""
         if field.enum_type is not None:
             name = self._enum(field.enum_type)
-            return f"{name}(x)" if deed == "make" else f"{name}(x).name"
+            return f"{name}(x)" if form == "model" else f"{name}(x).name"
         if field.message_type is None:
             return "x"
         if field.message_type.full_name in WELL_KNOWN:
-            return f"get_{_KNOWN[field.message_type.full_name]}(x)"
-        return f"{self._add(deed, field.message_type)}(x)"
+            return f"get_{WELL_KNOWN_NUMBERS[field.message_type.full_name]}(x)"
+        return f"{self._add(form, field.message_type)}(x)"
 
-    def _getter(self, deed: str, field: FieldDescriptor) -> Callable[[Any], Any]:
-        """`get(message)` for one member of a union."""
+    def _getter(self, form: str, field: FieldDescriptor) -> Callable[[Any], Any]:
+        """Return `get(message)` for one member of a oneof."""
         name, message_type = field.name, field.message_type
         if message_type is None:
             if field.enum_type is None:
                 return lambda message: getattr(message, name)
             kind = self._enum_type(field.enum_type)
-            if deed == "make":
+            if form == "model":
                 return lambda message: kind(getattr(message, name))
             return lambda message: ChosenName(name, kind(getattr(message, name)).name)
         if message_type.full_name in WELL_KNOWN:
@@ -387,26 +375,26 @@ class Converters:
             if WELL_KNOWN[message_type.full_name][1] is set_struct:
                 return lambda message: Chosen(name, read(getattr(message, name)))
             return lambda message: read(getattr(message, name))
-        # Looked up at the call: the type may refer to itself.
-        space, convert = self._space, self._add(deed, message_type)
-        if deed == "make":
+        # Looked up at the call, as the type may refer to itself.
+        space, convert = self._space, self._add(form, message_type)
+        if form == "model":
             return lambda message: space[convert](getattr(message, name))
         return lambda message: Chosen(name, space[convert](getattr(message, name)))
 
 
 def _attribute(name: str) -> str:
-    """The expression for a field of the message `m`; `m.from` and `m.__debug__` would be no Python."""
+    """Return the expression for a field of the message `m`; `m.from` and `m.__debug__` would be syntax errors."""
     return f"m.{name}" if is_identifier(name) and not name.startswith("__") else f"getattr(m, {name!r})"
 
 
 def _method(descriptor: Descriptor, variable: str, name: str) -> str:
-    """The beginning of a call of a message's method, also where a field of the same name hides it."""
+    """Return the beginning of a call of a message's method, which a field of the same name may hide."""
     if name in descriptor.fields_by_name:
         return f"type({variable}).{name}({variable}, "
     return f"{variable}.{name}("
 
 
-def _union_reader(oneof: str, getters: Mapping[str, Callable[[Any], Any]]) -> Callable[[Any], Any]:
+def _oneof_reader(oneof: str, getters: Mapping[str, Callable[[Any], Any]]) -> Callable[[Any], Any]:
     def read(message: Any) -> Any:
         which = type(message).WhichOneof(message, oneof)
         return None if which is None else getters[which](message)

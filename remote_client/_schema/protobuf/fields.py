@@ -1,4 +1,4 @@
-"""Protobuf's fields as users see them, and the Python types of their values."""
+"""The fields of messages as users see them, and the Python types of their values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INTEGERS = {
     **dict.fromkeys((_T.TYPE_UINT64, _T.TYPE_FIXED64), "uint64"),
 }
 SCALARS: dict[int, tuple[type, str]] = {
-    # protobuf type: Python type, the function that checks other values
+    # protobuf type: Python type, the function that checks values of other types
     **dict.fromkeys(INTEGERS, (int, "as_int")),
     _T.TYPE_DOUBLE: (float, "as_float"),
     _T.TYPE_FLOAT: (float, "as_float32"),
@@ -36,14 +36,14 @@ _MANY = 64
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a message as users see it: a union is one field.
+    """One field of a message as users see it: a oneof is one field.
 
     Attributes:
-        name: the field's name on the wire, or the union's (its oneof).
-        attribute: its name on the pydantic model, the same unless that is not possible.
-        members: the protobuf field; of a union, all of them.
-        union: whether it is a union.
-        optional: whether the field knows being unset apart from its zero value.
+        name: the name of the field or of the oneof.
+        attribute: its name on the pydantic model, the same if possible.
+        members: the protobuf field; of a oneof, all its fields.
+        is_oneof: whether it is a oneof.
+        optional: whether the field has presence: it can be unset, which is not its zero value.
     """
 
     name: str
@@ -54,12 +54,12 @@ class Field:
 
 
 def fields_of(descriptor: Descriptor) -> list[Field]:
-    """The fields of a message, in the order of their numbers.
+    """Return the fields of a message, in the order of their numbers.
 
-    A oneof `_name` of one member `name` is an optional field, any other one a union.
+    A oneof `_name` with the single member `name` is an optional field.
     """
     found: dict[str, tuple[list[FieldDescriptor], bool, bool]] = {}
-    # Not as the file lists them: caikit's .proto files have unions last, and reflection has them in their places.
+    # The order in the file does not do: caikit's .proto files have oneofs last, its reflection has them in place.
     for member in sorted(descriptor.fields, key=attrgetter("number")):
         oneof = member.containing_oneof
         optional = oneof is not None and len(oneof.fields) == 1 and oneof.name == f"_{member.name}"
@@ -69,47 +69,47 @@ def fields_of(descriptor: Descriptor) -> list[Field]:
             found[oneof.name] = list(oneof.fields), True, False
     attributes = attributes_of(found, [*descriptor.fields_by_name, *descriptor.oneofs_by_name])
     return [
-        Field(name, attributes[name], tuple(members), union, optional)
-        for name, (members, union, optional) in found.items()
+        Field(name, attributes[name], tuple(members), is_oneof, optional)
+        for name, (members, is_oneof, optional) in found.items()
     ]
 
 
 def count_members(fields: Iterable[Field]) -> int:
-    """Count fields as protobuf does: each member of a union is one."""
-    return sum(len(each.members) for each in fields)
+    """Count fields as protobuf does: every member of a oneof is one."""
+    return sum(len(field.members) for field in fields)
 
 
 def message_of(field: FieldDescriptor) -> Descriptor:
-    """The message type of a field that has one."""
+    """Return the message type of a field that has one."""
     assert field.message_type is not None
     return field.message_type
 
 
 def type_of(field: FieldDescriptor) -> Type | None:
-    """The message or the enum that a field has."""
+    """Return the message or the enum of a field; None for scalars."""
     return field.message_type if field.message_type is not None else field.enum_type
 
 
 def is_repeated(field: FieldDescriptor) -> bool:
-    """Whether a field is a list or a map. Before protobuf 6.31 only its label tells."""
+    """Whether a field is a list or a map. Before protobuf 6.31 only its label shows that."""
     older: Any = field
-    told = getattr(older, "is_repeated", None)
-    return bool(older.label == older.LABEL_REPEATED) if told is None else bool(told)
+    known = getattr(older, "is_repeated", None)
+    return bool(older.label == older.LABEL_REPEATED) if known is None else bool(known)
 
 
 def is_required(field: FieldDescriptor) -> bool:
-    """Whether no message of proto2 may lack a field. Before protobuf 6.31 only its label tells."""
+    """Whether a field is required, as in proto2. Before protobuf 6.31 only its label shows that."""
     older: Any = field
-    told = getattr(older, "is_required", None)
-    return bool(older.label == older.LABEL_REQUIRED) if told is None else bool(told)
+    known = getattr(older, "is_required", None)
+    return bool(older.label == older.LABEL_REQUIRED) if known is None else bool(known)
 
 
 def is_packed(field: FieldDescriptor) -> bool:
-    """Whether a repeated field's numbers are sent as one run of bytes. Before protobuf 6.31 its file tells."""
+    """Whether a repeated field is packed. Before protobuf 6.31 only its options and its file show that."""
     older: Any = field
-    told = getattr(older, "is_packed", None)
-    if told is not None:
-        return bool(told)
+    known = getattr(older, "is_packed", None)
+    if known is not None:
+        return bool(known)
     options = older.GetOptions()
     if options.HasField("packed"):
         return bool(options.packed)
@@ -124,13 +124,13 @@ def is_map(field: FieldDescriptor) -> bool:
 
 
 def map_entry(field: FieldDescriptor) -> tuple[FieldDescriptor, FieldDescriptor]:
-    """The key and the value of a map."""
+    """Return the fields of a map's key and value."""
     entry = message_of(field).fields_by_name
     return entry["key"], entry["value"]
 
 
 def sequence_field(descriptor: Descriptor | None) -> FieldDescriptor | None:
-    """The one field of a message that only wraps a list, such as caikit's `StrSequence{values}`."""
+    """Return the field of a message that only wraps a list, as caikit's `StrSequence{values}`; None for others."""
     if descriptor is None or len(descriptor.fields) != 1:
         return None
     field = descriptor.fields[0]
@@ -140,7 +140,7 @@ def sequence_field(descriptor: Descriptor | None) -> FieldDescriptor | None:
 def python_type(
     field: FieldDescriptor, model: Callable[[Descriptor], Any], enum_type: Callable[[EnumDescriptor], Any]
 ) -> Any:
-    """The Python type of one value of a field."""
+    """Return the Python type of one value of a field."""
     if field.enum_type is not None:
         return enum_type(field.enum_type)
     if field.message_type is None:
@@ -151,6 +151,6 @@ def python_type(
 
 
 def union_of(kinds: Sequence[Any]) -> Any:
-    """The union of some types."""
-    # `|` compares each type with each.
+    """Return the union of types."""
+    # `|` compares every type with all others.
     return reduce(or_, kinds) if len(kinds) < _MANY else Union[tuple(kinds)]  # noqa: UP007 - it takes any number

@@ -1,4 +1,4 @@
-"""Which member of a union a value is meant for."""
+"""The choice of the member of a oneof that takes a value."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Setter = Callable[[Any, Any], None]
 
 
 class Chosen(dict[str, Any]):
-    """A union's member in an answer as a dict. Handed back as an argument, it is the same member again."""
+    """A message in a oneof, as a dict of an answer. Passed as an argument, it sets the same member again."""
 
     __slots__ = ("member",)
 
@@ -36,7 +36,7 @@ class Chosen(dict[str, Any]):
 
 
 class ChosenName(str):
-    """As `Chosen`, of a member that is an enum: its name."""
+    """The name of an enum's member in a oneof, as `Chosen`."""
 
     member: str
 
@@ -50,23 +50,23 @@ class ChosenName(str):
 
 
 class Chooser:
-    """Sets the member of a union that a value is meant for: by its exact type, or else the one member that takes it.
+    """Sets the member of a oneof that takes a value: by the value's exact type, else by trying.
 
     Args:
-        members: the union's fields.
-        setter: gives `set(message, value)` for one of them.
-        kind: gives the Python type of one of them.
+        members: the oneof's fields.
+        setter: returns `set(message, value)` for one of them.
+        python_type: returns the Python type of one of them.
     """
 
     def __init__(
         self,
         members: tuple[FieldDescriptor, ...],
         setter: Callable[[FieldDescriptor], Setter],
-        kind: Callable[[FieldDescriptor], Any],
+        python_type: Callable[[FieldDescriptor], Any],
     ) -> None:
         self._members = members
         self._setter = setter
-        self._kind = kind
+        self._python_type = python_type
         self._by_name: dict[str, Setter] = {}
         self._by_type: dict[type, Setter] | None = None
         self._names: dict[str, frozenset[str]] = {}
@@ -89,21 +89,22 @@ class Chooser:
             type(message).MergeFrom(message, self._try(value))
 
     def _prepare(self) -> dict[type, Setter]:
-        """Done at the first use: a type may hold a union of itself."""
+        # At the first call, as a type may have itself in a oneof.
         exact: dict[type, Setter] = {}
-        twins: set[type] = set()
+        ambiguous: set[type] = set()
         for member in self._members:
             self._by_name[member.name] = setter = self._setter(member)
-            kind = self._kind(member)
+            kind = self._python_type(member)
             if isinstance(kind, type) and exact.setdefault(kind, setter) is not setter:
-                twins.add(kind)  # integers of two sizes: the value decides
-        self._by_type = {kind: setter for kind, setter in exact.items() if kind not in twins}
+                ambiguous.add(kind)  # such as integers of two sizes: the value decides
+        self._by_type = {kind: setter for kind, setter in exact.items() if kind not in ambiguous}
         return self._by_type
 
     def _try(self, value: Any) -> Message:
-        """A message with the one member set that takes the value."""
-        value = _lasting(value)
-        if is_row(value) and any(each.message_type and not sequence_field(each.message_type) for each in self._members):
+        """Return a message with the member set that takes the value."""
+        value = _reusable(value)
+        types = (member.message_type for member in self._members)
+        if is_row(value) and any(kind and not sequence_field(kind) for kind in types):
             value = row_of(value)
         fitting: list[tuple[FieldDescriptor, Message]] = []
         errors: list[Exception] = []
@@ -124,50 +125,46 @@ class Chooser:
             return fitting[0][1]
         if len(errors) == 1:
             raise errors[0]
-        expected = (getattr(kind, "__name__", str(kind)) for kind in map(self._kind, self._members))
+        expected = (getattr(kind, "__name__", str(kind)) for kind in map(self._python_type, self._members))
         raise TypeError(f"expected one of {listed(expected, len(self._members))}, not {type_name(value)}")
 
     def _candidates(self, value: Any) -> list[FieldDescriptor]:
-        """The members to try, the likeliest first."""
+        """Return the members to try, the likeliest first."""
+        messages = [member for member in self._members if member.message_type is not None]
         if isinstance(value, Message):
-            return [each for each in self._members if _is(each, type(value).DESCRIPTOR.full_name)]
+            return [member for member in messages if message_of(member).full_name == type(value).DESCRIPTOR.full_name]
         if isinstance(value, (Mapping, BaseModel)):
-            plain = [each for each in self._members if each.message_type is not None]
-            ours = [each for each in plain if message_of(each).full_name not in WELL_KNOWN]
-            # A JSON object takes any mapping: it is meant where no type of the server's has these fields.
+            own = [member for member in messages if message_of(member).full_name not in WELL_KNOWN]
             given = value.keys() if isinstance(value, Mapping) else given_fields(value).keys()
-            fits = [each for each in ours if self._names_in(message_of(each)).issuperset(given)]
-            if isinstance(value, Mapping) and all(sequence_field(message_of(each)) for each in fits):
+            fits = [member for member in own if self._names_in(message_of(member)).issuperset(given)]
+            if isinstance(value, Mapping) and all(sequence_field(message_of(member)) for member in fits):
                 fits.sort(key=partial(_likelihood, value.get("values")))
-            return fits or [each for each in plain if message_of(each).full_name in WELL_KNOWN] or ours
+            # Last, as a Struct takes any mapping.
+            return fits or [member for member in messages if message_of(member).full_name in WELL_KNOWN] or own
         if isinstance(value, (str, bytes)):
-            return [each for each in self._members if each.message_type is None]
+            return [member for member in self._members if member.message_type is None]
         return sorted(self._members, key=partial(_likelihood, value))
 
     def _names_in(self, descriptor: Descriptor) -> frozenset[str]:
-        """The names by which a mapping may give the fields of a message."""
+        """Return the names that a mapping may have for the fields of a message."""
         if descriptor.full_name not in self._names:
             names = (name for field in fields_of(descriptor) for name in (field.name, field.attribute))
             self._names[descriptor.full_name] = frozenset(names)
         return self._names[descriptor.full_name]
 
 
-def _lasting(value: Any) -> Any:
-    """Return a value for several tries: the first one would use up an iterator, and the next find it empty."""
+def _reusable(value: Any) -> Any:
+    """Return a value that can be tried several times: iterators as lists, as the first try would use them up."""
     if isinstance(value, Iterator):
         return collect(value)
-    if isinstance(value, Mapping) and any(isinstance(each, Iterator) for each in value.values()):
-        return {name: _lasting(each) for name, each in value.items()}
+    if isinstance(value, Mapping) and any(isinstance(item, Iterator) for item in value.values()):
+        return {name: _reusable(item) for name, item in value.items()}
     return value
 
 
 def _likelihood(items: Any, member: FieldDescriptor) -> int:
-    """Lowest for the sequence whose items have the type of the list's first one."""
+    """Return a sort key: lowest for the sequence whose items have the type of the list's first item."""
     inner = sequence_field(member.message_type)
     if inner is None or not isinstance(items, (list, tuple)) or not items:
         return 0
     return -int(SCALARS.get(inner.type, (None,))[0] is type(items[0]))
-
-
-def _is(field: FieldDescriptor, full_name: str) -> bool:
-    return field.message_type is not None and field.message_type.full_name == full_name

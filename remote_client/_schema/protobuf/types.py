@@ -1,4 +1,4 @@
-"""pydantic models and enums, made of protobuf's messages and enums."""
+"""The pydantic models and enums of protobuf's messages and enums."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ..dynamic_types import DynamicEnum, DynamicModel, Part, as_schema_error, pu
 from ..foreign_values import enum_candidates
 from ..model_references import complete
 from ..type_order import Groups
-from .converters import Converters, Deed
+from .converters import Converters, Form
 from .fields import (
     Field,
     Type,
@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 
 class RemoteMessage(DynamicModel):
-    """The base of the pydantic models made from a server's messages. Bytes are base64 in JSON, enums their names."""
+    """The base of the pydantic models of a server's messages. In JSON, bytes are base64 and enums their names."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -67,11 +67,11 @@ class RemoteMessage(DynamicModel):
 
 _UNRECOGNIZED = "UNRECOGNIZED_"
 _FEW_MEMBERS = 64
-"""Of an enum that pydantic may copy into each model with a field of it."""
+"""The most members of an enum that pydantic may copy into the models with fields of it."""
 
 
 class RemoteEnum(DynamicEnum):
-    """The base of a server's enums. A number this schema does not know is kept, as proto3 demands."""
+    """The base of a server's enums. A number that the schema does not know is kept, as proto3 demands."""
 
     @classmethod
     def _missing_(cls, value: object) -> RemoteEnum | None:
@@ -84,7 +84,7 @@ class RemoteEnum(DynamicEnum):
 
     @classmethod
     def named(cls, name: str) -> RemoteEnum | None:
-        """The member of a name, which may be that of a number this schema does not know."""
+        """Return the member of a name, which may be that of a number the schema does not know."""
         if name in cls.__members__:
             return cls[name]
         number = name.removeprefix(_UNRECOGNIZED)
@@ -105,26 +105,26 @@ class RemoteEnum(DynamicEnum):
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         if len(cls) <= _FEW_MEMBERS:
             return handler(schema)
-        return {"enum": [each.value for each in cls], "title": cls.__name__, "type": "integer"}
+        return {"enum": [member.value for member in cls], "title": cls.__name__, "type": "integer"}
 
     def __str__(self) -> str:
         return self.name
 
     def __format__(self, format_spec: str) -> str:
-        # As text, unless a number is asked for, as in f"{color:03d}".
+        # As text, unless the format is a number's, as in f"{color:03d}".
         is_number = format_spec[-1:] in (*"bcdeEfFgGnoxX%",)
         return format(int(self) if is_number else self.name, format_spec)
 
 
 class Types:
-    """The pydantic models and enums of one pool, each made once. Where another pool has the same type it is shared.
+    """The pydantic models and enums of one pool, each made once. Pools with the same type share its class.
 
     Types that refer to each other are made together, after all others that they refer to.
 
     Args:
         budget: counts what they cost.
-        additions: whether answers may have fields that their types have not: a server may be newer than a schema on
-            file. Else they are taken for another task's.
+        additions: whether answers may have unknown fields, as from a server newer than a schema on file. Else an answer
+            with unknown fields counts as another task's.
     """
 
     def __init__(self, budget: Budget | None = None, *, additions: bool = False) -> None:
@@ -137,13 +137,13 @@ class Types:
         self._fields: dict[str, list[Field]] = {}
         self._shared: dict[tuple[Any, ...], Any] = {}
         self._forward: dict[str, str] = {}
-        """How the types of the group at hand are called in each other's annotations."""
+        """The names by which the types of the current group refer to each other."""
         self._parts = Parts(self.budget, make_type)
         self.messages = MessageClasses(self._parts)
         self._converters = Converters(self.of, self.of, self.fields)
 
     def of(self, descriptor: Type) -> Any:
-        """Return the model of a message or the enum; while those that it refers to are made, a forward reference."""
+        """Return the model of a message or the enum; within the group that is being made, a forward reference."""
         full_name = descriptor.full_name
         if full_name in self.by_name:
             return self.by_name[full_name]
@@ -160,7 +160,7 @@ class Types:
         return self._fields[descriptor.full_name]
 
     def shared(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
-        """Return what methods of the same types share. It is made once."""
+        """Return an object that methods of the same types share, and make it for the first one."""
         if key not in self._shared:
             self._shared[key] = make()
         found: T = self._shared[key]
@@ -176,12 +176,12 @@ class Types:
             return []
         members = (member for field in self.fields(descriptor) for member in field.members)
         types = [type_of(map_entry(member)[1] if is_map(member) else member) for member in members]
-        return [self._known(each) for each in types if each is not None and each.full_name not in WELL_KNOWN]
+        return [self._known(kind) for kind in types if kind is not None and kind.full_name not in WELL_KNOWN]
 
     def _make(self, group: list[Type]) -> None:
         """Make types that refer to each other, or a type that does not refer to itself."""
-        recipes = [self._parts.recipe(each) for each in group]
-        made: list[Any] = [each.find() for each in recipes]
+        recipes = [self._parts.recipe(descriptor) for descriptor in group]
+        made: list[Any] = [recipe.find() for recipe in recipes]
         if None in made:
             made = publish(self._new(group), recipes)
         self.by_name |= {recipe.name: kind for recipe, kind in zip(recipes, made, strict=True)}
@@ -190,11 +190,11 @@ class Types:
         self.budget.check()
         if isinstance(group[0], EnumDescriptor):
             return [_enum(group[0])]
-        names = [each.full_name for each in group]
+        names = [descriptor.full_name for descriptor in group]
         if len(group) > 1 or names[0] in self._references(names[0]):
-            # No field is called so: they have no underscore in front.
+            # No attribute has such a name: an attribute never begins with an underscore.
             self._forward = {name: f"_type_{number}" for number, name in enumerate(names)}
-        made = [self._model(each) for each in group]
+        made = [self._model(descriptor) for descriptor in group]
         if self._forward:
             with as_schema_error(names[0]):
                 complete(made, dict(zip(self._forward.values(), made, strict=True)), self.budget)
@@ -222,21 +222,21 @@ class Types:
         return self._converters.encoder(descriptor, self._spend)
 
     def maker(self, descriptor: Descriptor) -> Callable[[Any], Any]:
-        """Return `Converters.decoder` that makes models, within the budget."""
-        return self._converters.decoder(descriptor, "make", self._spend)
+        """Return the decoder to models, see `Converters.decoder`, within the budget."""
+        return self._converters.decoder(descriptor, "model", self._spend)
 
-    def decoder(self, descriptor: Descriptor, deed: Deed) -> Callable[[Any], Any]:
-        """Return `Converters.decoder`. It is generated by the first call that needs it."""
-        return self._converters.decoder(descriptor, deed)
+    def decoder(self, descriptor: Descriptor, form: Form) -> Callable[[Any], Any]:
+        """Return `Converters.decoder`. The first call that needs it generates it, outside the budget."""
+        return self._converters.decoder(descriptor, form)
 
     def value_type(self, field: FieldDescriptor) -> Any:
-        """The type of one value of a field."""
+        """Return the type of one value of a field."""
         return python_type(field, self.of, self.of)
 
     def _annotation(self, field: Field) -> Any:
-        """The type of a field of a model. It takes an enum's members by name too."""
+        """Return the type of a model's field."""
         member = field.members[0]
-        if is_map(member):  # its entry is no type that anything refers to
+        if is_map(member):
             key, value = map_entry(member)
             return dict[self.value_type(key), self._open(self.value_type(value))]  # type: ignore[misc]
         kinds = [self._open(self.value_type(member)) for member in field.members]
@@ -247,13 +247,13 @@ class Types:
         return kinds[0] | None if field.optional or member.message_type is not None else kinds[0]
 
     def _open(self, kind: Any) -> Any:
-        """The type as a model's field, where an enum takes names and gives them to JSON."""
+        """Return the type, which validates an enum's members by name too, and serializes them so to JSON."""
         if not (isinstance(kind, type) and issubclass(kind, RemoteEnum)):
             return kind
         return Annotated[kind, BeforeValidator(partial(_member, kind)), PlainSerializer(_name, when_used="json")]
 
     def _default(self, field: Field) -> dict[str, Any]:
-        """The value of a field that is not given: the wire does not tell which fields a type requires."""
+        """Return the default and the alias of a field. All have a default: fields may be missing on the wire."""
         options: dict[str, Any] = {} if field.name == field.attribute else {"alias": field.name}
         member = field.members[0]
         if is_map(member):
@@ -280,7 +280,6 @@ def make_type(name: str, parts: tuple[Part, ...]) -> type[Any]:
 
 
 def _enum(descriptor: EnumDescriptor) -> type[RemoteEnum]:
-    """Make the enum of a descriptor."""
     full_name = descriptor.full_name
     members = {value.name: value.number for value in descriptor.values}
     base: Any = RemoteEnum
@@ -294,9 +293,9 @@ def _enum(descriptor: EnumDescriptor) -> type[RemoteEnum]:
 
 
 def _member(kind: type[RemoteEnum], value: Any) -> Any:
-    """The member that an enum's name, or the member of another enum, stands for; anything else as it is."""
-    for each in enum_candidates(value):
-        if isinstance(each, str) and (found := kind.named(each)) is not None:
+    """Return the member that a name or a member of another enum means; anything else as it is."""
+    for candidate in enum_candidates(value):
+        if isinstance(candidate, str) and (found := kind.named(candidate)) is not None:
             return found
     return value
 

@@ -1,8 +1,10 @@
-"""What generated converters call to fill messages: values of any form, checked."""
+"""The functions that generated converters call."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import repeat
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor
@@ -11,12 +13,14 @@ from pydantic import BaseModel
 
 from ..._text.cleaning import listed, short_repr, type_name
 from ..foreign_values import enum_candidates, given_fields, plain_text, row_of
+from . import values
+from .arrays import as_array, pack
 from .conversion_errors import FAILURES, ConversionError, raise_at
-from .values import as_items
+from .values import WELL_KNOWN, as_items
 
 
 def fill(message: Any, value: Any, descriptor: Descriptor, names: dict[str, str]) -> Mapping[str, Any]:
-    """The fields to set, by attribute, from anything but the type's own model. A protobuf message is merged at once."""
+    """Return the fields to set, by attribute, of a value other than the type's model. Merge a protobuf message."""
     given: Mapping[Any, Any] | None
     if isinstance(value, Mapping):
         given = value
@@ -36,11 +40,11 @@ def fill(message: Any, value: Any, descriptor: Descriptor, names: dict[str, str]
         if name not in attributes:
             known = listed(names, len(names)) or "none"
             raise ConversionError(str(name), f"{descriptor.name} has no such field; it has {known}")
-    return {names.get(name, name): each for name, each in given.items()}
+    return {names.get(name, name): item for name, item in given.items()}
 
 
 def extend(target: Any, value: Any, exact: frozenset[type] | None, convert: Callable[[Any], Any]) -> None:
-    """Fill a repeated scalar field. Where all items have the exact type there is nothing to check one by one."""
+    """Fill a repeated scalar field. Items are checked one by one unless all have one of the exact types."""
     items = as_items(value)
     if exact is not None and exact.issuperset(map(type, items)):
         try:
@@ -58,8 +62,8 @@ def extend(target: Any, value: Any, exact: frozenset[type] | None, convert: Call
 
 
 def enum_checker(kind: Any) -> Callable[[Any], int]:
-    """Takes a member, a member's name, or a member's number, and the members of other enums that have these."""
-    names = {name: int(each) for name, each in kind.__members__.items()}
+    """Return the function that takes a member, its name or number, or another enum's member with either."""
+    names = {name: int(member) for name, member in kind.__members__.items()}
     numbers = {*names.values()}
 
     def as_enum(value: Any) -> int:
@@ -67,11 +71,36 @@ def enum_checker(kind: Any) -> Callable[[Any], int]:
             return names[value]
         if isinstance(value, kind):
             return int(value)
-        for each in enum_candidates(value):
-            if isinstance(each, str) and (member := kind.named(plain_text(each))) is not None:
+        for candidate in enum_candidates(value):
+            if isinstance(candidate, str) and (member := kind.named(plain_text(candidate))) is not None:
                 return int(member)
-            if isinstance(each, int) and not isinstance(each, bool) and each in numbers:
-                return int(each)
+            if isinstance(candidate, int) and not isinstance(candidate, bool) and candidate in numbers:
+                return int(candidate)
         raise ValueError(f"expected one of {listed(kind.__members__, len(kind.__members__))}, not {short_repr(value)}")
 
     return as_enum
+
+
+WELL_KNOWN_NUMBERS = {full_name: number for number, full_name in enumerate(WELL_KNOWN)}
+"""Generated code calls `set_<number>` and `get_<number>` for a well-known type."""
+FUNCTIONS: dict[str, Any] = {
+    **{name: getattr(values, name) for name in dir(values) if name.startswith("as_")},
+    **{f"set_{WELL_KNOWN_NUMBERS[full_name]}": setter for full_name, (_, setter, _) in WELL_KNOWN.items()},
+    **{f"get_{WELL_KNOWN_NUMBERS[full_name]}": getter for full_name, (_, _, getter) in WELL_KNOWN.items()},
+    **{f"EXACT_{kind.__name__}": frozenset({kind}) for kind in (int, float, bool, str, bytes)},
+    "FAILURES": FAILURES,
+    "raise_at": raise_at,
+    "fill": fill,
+    "extend": extend,
+    "pack": pack,
+    "as_array": as_array,
+    "new": object.__new__,
+    "repeat": repeat,
+    "run": deque(maxlen=0).extend,
+    # The slots that pydantic fills. A model's own `__setattr__` is written in Python, and ten times slower.
+    "set_values": BaseModel.__dict__["__dict__"].__set__,
+    "set_given": BaseModel.__dict__["__pydantic_fields_set__"].__set__,
+    "set_extra": BaseModel.__dict__["__pydantic_extra__"].__set__,
+    "set_private": BaseModel.__dict__["__pydantic_private__"].__set__,
+}
+"""The names of generated code, besides those of types."""
