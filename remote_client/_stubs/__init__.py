@@ -1,1 +1,1 @@
-"""Parts of `remote_client._stubs.writer`: literals, names, annotations, layout."""
+"""Writes a server's tasks and types as a Python file of declared modules, for `remote-client stubs`."""

@@ -1,4 +1,4 @@
-"""The types of a description, as annotations of a written file."""
+"""Annotations of a written file, from the types of a description."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from .._schema.openapi.file_response import FileResponse
 from .._schema.training_data import DATA_STREAM
 
 _MAX_DEPTH = 30
-"""Of types in brackets: Python reads no more than 200 brackets inside of each other."""
+"""The nesting of generic types: Python reads no more than 200 nested brackets."""
 _MAX_LENGTH = 200_000
-"""Of an annotation: types that share parts may be short to tell and endless to write."""
+"""The length of an annotation: types that share parts are small in the schema and may be endless in writing."""
 _MAX_CHAIN = 50
-"""Members of a union that are written with `|`, of which Python reads each inside of the next."""
+"""The members of a union that is written with `|`: Python's parser nests them."""
 _MAX_MEMBERS = 1_000
-"""Of a union: type checkers need minutes for more."""
+"""The members of a union: type checkers need minutes for more."""
 _PLAIN = (bool, int, float, str, bytes, datetime, date, time, timedelta, FileResponse, PurePath)
 _GENERIC = (list, dict, Iterable, AsyncIterable, Mapping)
 
 
 class Annotations:
-    """Spells types.
+    """Writes types as annotations.
 
     Args:
-        name: returns how the file calls what it imports.
-        classes: returns the name of a model or an enum; None for one that must not be named.
-        blocking: for `remote_client.sync`, where nothing is an `AsyncIterable`.
+        name: returns the file's name of something it imports.
+        classes: returns the name of a model or an enum, or None if the annotation must not use it.
+        blocking: whether the file is for `remote_client.sync`, which takes no `AsyncIterable`.
     """
 
     def __init__(self, name: Callable[[str], str], classes: Callable[[type], str | None], blocking: bool) -> None:
         self._name = name
         self._classes = classes
         self._blocking = blocking
-        self._spelled: dict[tuple[int, int], tuple[str, Any]] = {}
+        self._written: dict[tuple[int, int], tuple[str, Any]] = {}
 
     def of(self, kind: Any, depth: int = 0) -> str:
-        """Return a type's annotation; `Any` for what no annotation of a reasonable size stands for."""
-        key = id(kind), depth  # once, as types may share parts again and again
-        if key not in self._spelled:
-            self._spelled[key] = self._of(kind, depth), kind
-        return self._spelled[key][0]
+        """Return a type's annotation, or `Any` if it would be too large."""
+        key = id(kind), depth  # types that share parts would take exponential time
+        if key not in self._written:
+            self._written[key] = self._of(kind, depth), kind
+        return self._written[key][0]
 
     def _of(self, kind: Any, depth: int) -> str:
         kind = _stripped(kind)
@@ -62,51 +62,53 @@ class Annotations:
             return "None"
         if kind in _PLAIN:
             return self._name(kind.__name__)
-        known = self._classes(kind) if isinstance(kind, type) else None
-        return self._name("Any") if known is None else known
+        name = self._classes(kind) if isinstance(kind, type) else None
+        return self._name("Any") if name is None else name
 
     def _union(self, members: list[Any], depth: int) -> str:
         if self._blocking:
-            members = [each for each in members if get_origin(each) is not AsyncIterable]
+            members = [member for member in members if get_origin(member) is not AsyncIterable]
         if len(members) > _MAX_MEMBERS:
             return self._name("Any")
-        spelled = list(dict.fromkeys(self.of(each, depth) for each in members))
-        if len(spelled) <= _MAX_CHAIN:
-            return self._short(" | ".join, spelled)
-        return self._short(lambda each: f"{self._name('Union')}[{', '.join(each)}]", spelled)
+        annotations = list(dict.fromkeys(self.of(member, depth) for member in members))
+        if len(annotations) <= _MAX_CHAIN:
+            return self._short(" | ".join, annotations)
+        return self._bracketed("Union", annotations)
 
     def _generic(self, name: str, arguments: tuple[Any, ...], depth: int) -> str:
         if depth >= _MAX_DEPTH:
             return self._name("Any")
-        inner = [self.of(each, depth + 1) for each in arguments]
-        return self._short(lambda each: f"{self._name(name)}[{', '.join(each)}]", inner)
+        return self._bracketed(name, [self.of(argument, depth + 1) for argument in arguments])
+
+    def _bracketed(self, name: str, arguments: list[str]) -> str:
+        return self._short(lambda parts: f"{self._name(name)}[{', '.join(parts)}]", arguments)
 
     def _short(self, join: Callable[[list[str]], str], parts: list[str]) -> str:
         return join(parts) if sum(map(len, parts)) <= _MAX_LENGTH else self._name("Any")
 
 
 def members_of(kind: Any) -> list[Any]:
-    """Return the members of a union, also of those inside of it; any other type is its own only one."""
-    found: dict[int, Any] = {}
+    """Return the members of a union and of the unions inside it. The only member of another type is the type itself."""
+    members: dict[int, Any] = {}
     waiting = [kind]
     while waiting:
-        each = _stripped(waiting.pop())
-        if get_origin(each) in (Union, UnionType):
-            waiting += reversed(get_args(each))
+        member = _stripped(waiting.pop())
+        if get_origin(member) in (Union, UnionType):
+            waiting += reversed(get_args(member))
         else:
-            found.setdefault(id(each), each)
-    return list(found.values())
+            members.setdefault(id(member), member)
+    return list(members.values())
 
 
 def _stripped(kind: Any) -> Any:
-    """A type without the marks that check its values."""
+    """Return a type without its `Annotated` metadata."""
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
     return kind
 
 
 def reached(kinds: Iterable[Any]) -> dict[type, list[type]]:
-    """Return the models and enums among types, their arguments and fields, each with those that its fields name."""
+    """Return the models and enums that types use directly or through fields: type -> the types its fields name."""
     found: dict[type, list[type]] = {}
     waiting = _named(kinds)
     while waiting:
@@ -119,13 +121,13 @@ def reached(kinds: Iterable[Any]) -> dict[type, list[type]]:
 
 
 def _named(kinds: Iterable[Any]) -> list[type]:
-    """The models and enums among types and their arguments."""
+    """Return the models and enums among types and their type arguments."""
     found: dict[type, None] = {}
     seen: dict[int, Any] = {}
     waiting = list(kinds)
     while waiting:
         kind = _stripped(waiting.pop())
-        if id(kind) not in seen:  # once, as types may share parts again and again
+        if id(kind) not in seen:  # types that share parts would take exponential time
             seen[id(kind)] = kind
             waiting += get_args(kind)
             if is_enum(kind) or is_model(kind):
@@ -134,27 +136,27 @@ def _named(kinds: Iterable[Any]) -> list[type]:
 
 
 def is_enum(kind: Any) -> bool:
-    """Whether a type is an enum."""
+    """Return whether a type is an enum."""
     return isinstance(kind, type) and issubclass(kind, enum.Enum)
 
 
 def is_model(kind: Any) -> bool:
-    """Whether a type is a pydantic model."""
+    """Return whether a type is a pydantic model."""
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def fits(value: Any, kind: Any, known: dict[tuple[int, int], bool] | None = None) -> bool:
-    """Return whether type checkers take a value for one of a type.
+    """Return whether type checkers accept a literal where a type is expected.
 
     Args:
-        value: what a literal stands for.
+        value: the literal's value.
         kind: the type.
-        known: what was found of the value's parts.
+        known: results for the value's parts.
     """
     known = {} if known is None else known
-    key = id(value), id(kind)  # once, as the members of unions may share parts again and again
+    key = id(value), id(kind)  # unions whose members share parts would take exponential time
     if key not in known:
-        known[key] = any(_fits_one(value, each, known) for each in members_of(kind))
+        known[key] = any(_fits_one(value, member, known) for member in members_of(kind))
     return known[key]
 
 
@@ -165,35 +167,35 @@ def _fits_one(value: Any, kind: Any, known: dict[tuple[int, int], bool]) -> bool
         return value is None
     inner = get_args(kind)
     if get_origin(kind) is list:
-        return type(value) is list and all(fits(each, inner[0], known) for each in value)
+        return type(value) is list and all(fits(item, inner[0], known) for item in value)
     if get_origin(kind) is dict:
         items = value.items() if type(value) is dict else [(None, None)]
-        return all(fits(key, inner[0], known) and fits(each, inner[1], known) for key, each in items)
+        return all(fits(key, inner[0], known) and fits(item, inner[1], known) for key, item in items)
     return type(value) is kind or (kind is float and type(value) is int)
 
 
 def is_stream(kind: Any) -> bool:
-    """Whether a parameter's type is that of a streamed input."""
-    return any(get_origin(each) is AsyncIterable for each in members_of(kind))
+    """Return whether a parameter's type is that of a streamed input."""
+    return any(get_origin(member) is AsyncIterable for member in members_of(kind))
 
 
 def stream_of(kind: Any) -> Any:
-    """Return the type of a parameter that may be a streamed input, and may be one value for all its messages."""
+    """Return the type of a parameter that takes a stream, or one value for all messages."""
     return Union[Iterable[kind], AsyncIterable[kind], kind]  # noqa: UP007 - `kind` may be None
 
 
 def source_of(kind: Any) -> Any:
-    """Return the type of what may be given as a training's data; any other type as it is."""
-    for each in members_of(kind):
-        if is_model(each) and list(each.model_fields) == [DATA_STREAM]:
-            row: Any = next(_rows(each.model_fields[DATA_STREAM].annotation), Any)
+    """Return the type of a training's data parameter as callers pass it. Return any other type unchanged."""
+    for member in members_of(kind):
+        if is_model(member) and list(member.model_fields) == [DATA_STREAM]:
+            row: Any = next(_rows(member.model_fields[DATA_STREAM].annotation), Any)
             return Iterable[row] | AsyncIterable[row] | PurePath | Mapping[str, Any]
     return kind
 
 
 def _rows(kind: Any) -> Iterator[Any]:
-    """The types of rows, of the message that holds them."""
-    for each in members_of(kind):
-        if is_model(each) and list(each.model_fields) == ["data"]:
-            lists = members_of(each.model_fields["data"].annotation)
-            yield from (get_args(one)[0] for one in lists if get_origin(one) is list)
+    """Yield the row types of a data stream's message."""
+    for member in members_of(kind):
+        if is_model(member) and list(member.model_fields) == ["data"]:
+            lists = members_of(member.model_fields["data"].annotation)
+            yield from (get_args(rows)[0] for rows in lists if get_origin(rows) is list)

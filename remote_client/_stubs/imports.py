@@ -1,12 +1,12 @@
-"""The names that a written file uses and does not define: builtins and imports."""
+"""The builtins and imports that a written file uses."""
 
 from __future__ import annotations
 
 from collections.abc import Container
 
 _PACKAGE = "remote_client"
-_SOURCES = {
-    # where a name comes from
+_MODULES = {
+    # module -> the names that come from it
     "builtins": ("NotImplementedError", "bool", "bytes", "dict", "float", "int", "list", "str"),
     "collections.abc": ("AsyncIterable", "Iterable", "Mapping"),
     "datetime": ("date", "datetime", "time", "timedelta"),
@@ -18,20 +18,20 @@ _SOURCES = {
     "remote_client.declare": ("module", "taskmethod"),
 }
 _STANDARD = ("builtins", "collections.abc", "datetime", "enum", "pathlib", "typing")
-NAMES = frozenset(name for names in _SOURCES.values() for name in names)
-"""All names that a file may use and not define."""
-_IN_MODELS = frozenset({*_SOURCES["builtins"], *_SOURCES["datetime"], *_SOURCES["typing"], "Field"})
-"""Those of them that the body of a model's class may use, where fields hide them."""
+NAMES = frozenset(name for names in _MODULES.values() for name in names)
+"""All names that a file may use without defining them."""
+_IN_MODELS = frozenset({*_MODULES["builtins"], *_MODULES["datetime"], *_MODULES["typing"], "Field"})
+"""The names that the body of a model's class may use: a field of the same name hides them."""
 
 
 class Imports:
-    """Says how a file calls what it does not define, and notes what it uses.
+    """The names that a file imports, and the aliases of those that its own names hide.
 
-    What a field or a class of the file hides has an underscore in front, which no identifier for a server's name has:
-    a model with a field `date` says `_date`, and the file imports it so.
+    An alias has a leading underscore, which no identifier of a server's name has: in a file with a field `date`, the
+    type is imported as `_date`.
 
     Args:
-        package: `remote_client`, or `remote_client.sync`.
+        package: `remote_client` or `remote_client.sync`.
         classes: the names of the file's classes.
         fields: the names of all fields of the file's models.
     """
@@ -42,21 +42,21 @@ class Imports:
         self._used: set[str] = set()
 
     def name(self, name: str) -> str:
-        """Return how the file calls one of `NAMES`."""
+        """Return the file's name for one of `NAMES`, and import it."""
         self._used.add(name)
         return f"_{name}" if name in self._hidden else name
 
     def text(self) -> str:
-        """Return the import statements for the names that were asked for."""
+        """Return the import statements of the names that `name` was called with."""
         standard: list[str] = []
         others: list[str] = []
-        for source, names in _SOURCES.items():
-            found = self._package if source == _PACKAGE else source
-            (standard if source in _STANDARD else others).extend(self._lines(source, found, names))
-        return "\n\n".join("\n".join(each) for each in (standard, sorted(others)) if each) + "\n"
+        for module, names in _MODULES.items():
+            target = self._package if module == _PACKAGE else module
+            (standard if module in _STANDARD else others).extend(self._lines(module, target, names))
+        return "\n\n".join("\n".join(block) for block in (standard, sorted(others)) if block) + "\n"
 
-    def _lines(self, source: str, found: str, names: tuple[str, ...]) -> list[str]:
+    def _lines(self, module: str, target: str, names: tuple[str, ...]) -> list[str]:
         used = sorted(self._used.intersection(names), key=str.lower)
-        plain = [each for each in used if each not in self._hidden]
-        lines = [f"from {found} import {', '.join(plain)}"] if plain and source != "builtins" else []
-        return lines + [f"from {found} import {each} as _{each}" for each in used if each in self._hidden]
+        plain = [name for name in used if name not in self._hidden]
+        lines = [f"from {target} import {', '.join(plain)}"] if plain and module != "builtins" else []
+        return lines + [f"from {target} import {name} as _{name}" for name in used if name in self._hidden]

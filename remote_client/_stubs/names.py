@@ -1,4 +1,4 @@
-"""The names of a written file's classes, and of the members of its enums."""
+"""The names of a written file's classes and of its enums' members."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from .annotations import is_model
 from .imports import NAMES
 
 _METHODS = ("run", "run_stream_out", "run_stream_in", "run_bidi_stream", "train")
-"""In a class that has them an annotation of one of these names would be the method."""
-_NO_MEMBERS = {"mro", "name", "value", "is_integer"}
-"""More that enums use themselves, in some version of Python."""
+"""Names that classes must not have: in a class with such a method, an annotation would refer to the method."""
+_ENUM_NAMES = {"mro", "name", "value", "is_integer"}
+"""Names that enums reserve in some version of Python, beyond the attributes of `IntEnum` in this one."""
 
 
 class Names:
-    """Names the classes of one file.
+    """The names of one file's classes.
 
-    The classes of tasks and trained modules come first: what is imported gets out of their way (see `Imports`), and so
-    do the classes of types, which also avoid the names of fields.
+    Tasks and trained modules get their names first: imports get an alias (see `Imports`), and types another name, if
+    they would clash. Types also avoid the names of fields.
 
     Args:
-        description: what the server offers.
+        description: the server's description.
         kinds: all models and enums of the file.
 
     Attributes:
-        tasks: the class of each task.
-        modules: what a declaration calls the module of each training: the training's key if a module has several.
-        trainings: the class of each training.
-        types: the class of each model and enum.
+        tasks: key of a task -> its class.
+        modules: key of a training -> the module's name in the declaration: the key itself if the module has several.
+        trainings: key of a training -> its class.
+        types: model or enum -> its class.
         fields: the names of all fields.
     """
 
@@ -54,30 +54,30 @@ class Names:
 
     @property
     def classes(self) -> set[str]:
-        """The classes of tasks and trained modules."""
+        """The names of the classes of tasks and trained modules."""
         return {*self.tasks.values(), *self.trainings.values()}
 
 
 def members(kind: Any) -> Mapping[str, str]:
-    """Return a name for each member of an enum that a class may assign to."""
-    names = Identifiers(reserved=lambda name: name in _NO_MEMBERS or hasattr(IntEnum, name), fallback="member")
+    """Return valid names for the members of an enum: the server's name -> the name in the file."""
+    names = Identifiers(reserved=lambda name: name in _ENUM_NAMES or hasattr(IntEnum, name), fallback="member")
     return names.of_all(kind.__members__)
 
 
 def _named(classes: Identifiers, labels: Mapping[str, str]) -> dict[str, str]:
-    """A class for each key, called as its label if that is possible."""
+    """Return a class name for each key: its label, if that is valid and free."""
     named = classes.of_all(labels.values())
     return {key: named.pop(label, "") or classes.of(label) for key, label in labels.items()}
 
 
 def _label(key: str) -> str:
-    """What a task or a training is called: by its method and service if several have the name (see `ambiguous_names`)."""
+    """Return the name in a task's or training's key, which may be a full RPC name or a route."""
     return key if key.startswith("/") else key.rpartition(".")[2]
 
 
 def _modules(description: ServiceDescription) -> dict[str, str]:
-    count = Counter(each.module for each in description.trainings.values())
-    return {key: each.module if count[each.module] == 1 else key for key, each in sorted(description.trainings.items())}
+    count = Counter(rpc.module for rpc in description.trainings.values())
+    return {key: rpc.module if count[rpc.module] == 1 else key for key, rpc in sorted(description.trainings.items())}
 
 
 def _capital(name: str) -> str:

@@ -1,8 +1,8 @@
-"""Declarations written from a live runtime: its types and tasks as a Python file, for editors and type checkers.
+"""Renders a server's description as a Python file of declared modules, for editors and type checkers.
 
-No server tells which tasks a module has, so there is a class for each task, and one for each module that can be
-trained: `client.model("foo", SampleTask)`. What a server says is not trusted: its names become identifiers, all else
-is a literal or a docstring, and importing the file defines classes and does nothing else.
+The file has a class for every task and for every module that can be trained: `client.model("foo", SampleTask)`. Servers
+are not trusted: their names become identifiers and everything else literals or docstrings, so importing the file only
+defines classes.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription, TaskDescripti
 from ..errors import SchemaError
 from .annotations import Annotations, fits, is_enum, is_stream, reached, source_of, stream_of
 from .imports import Imports
-from .layout import WIDTH, call
-from .literals import literal, words
 from .names import Names, members
 from .order import Order
+from .source import WIDTH, call, docstring_text, literal
 
 _HEADER = '''"""The types and tasks of {target}, written by `remote-client stubs`."""
 
@@ -31,18 +30,18 @@ from __future__ import annotations
 _BASE = """class _Message({BaseModel}):
     model_config = {ConfigDict}(populate_by_name=True, protected_namespaces=(), ser_json_bytes="base64")
 """
-_MAX_LETTERS = 64 * 1024 * 1024
-"""Of a file: types that share parts may be short to tell and long to write."""
+_MAX_CHARACTERS = 64 * 1024 * 1024
+"""The size of a file: types that share parts are small in the schema and may be huge in writing."""
 
 
 def render(description: ServiceDescription, target: str, *, blocking: bool = False, schema: str | None = None) -> str:
-    """The file's text, the same for the same runtime.
+    """Return the file's text. Equal descriptions give equal texts.
 
     Args:
-        description: what the runtime offers.
-        target: what the file says it is of.
-        blocking: for `remote_client.sync`.
-        schema: the name of the file beside it that has the schema; None where there is none.
+        description: the server's description.
+        target: the server, as the file's docstring names it.
+        blocking: whether the file is for `remote_client.sync`.
+        schema: the name of the schema file beside it, if there is one.
 
     Raises:
         SchemaError: the file would be too large.
@@ -61,7 +60,7 @@ class _Writer:
         self._blocking = blocking
         self._schema = [] if schema is None else [f"schema={literal(schema)}"]
         self._full_names = {kind: name for name, kind in description.types.items()}
-        methods = [each for task in description.tasks.values() for each in _methods(task)]
+        methods = [method for task in description.tasks.values() for method in _methods(task)]
         methods += description.trainings.values()
         self._kinds = reached(kind for method in methods for kind in _kinds(method))
         self._members = {kind: members(kind) for kind in self._kinds if is_enum(kind)}
@@ -72,32 +71,32 @@ class _Writer:
 
     def text(self, target: str) -> str:
         parts = list(self._parts())
-        if sum(map(len, parts)) > _MAX_LETTERS:
-            raise SchemaError(f"the server's types are too large to be written: more than {_MAX_LETTERS:,} letters")
-        header = _HEADER.format(target=words(target, WIDTH - 60))
+        if sum(map(len, parts)) > _MAX_CHARACTERS:
+            raise SchemaError(f"the server's types take more than {_MAX_CHARACTERS:,} characters in Python")
+        header = _HEADER.format(target=docstring_text(target, WIDTH - 60))
         return "\n\n".join([f"{header}\n{self._imports.text()}", *parts])
 
     def _parts(self) -> Iterator[str]:
-        """The file's classes."""
+        """Yield the source of the file's classes."""
         kinds = self._order.kinds
         models = any(not is_enum(kind) for kind in kinds)
         if models:
             yield _BASE.format(BaseModel=self._imports.name("BaseModel"), ConfigDict=self._imports.name("ConfigDict"))
         for kind in kinds:
-            yield _joined(self._enum(kind) if is_enum(kind) else self._model(kind))
+            yield _block(self._enum(kind) if is_enum(kind) else self._model(kind))
         for task in self._description.tasks:
-            yield _joined(self._task(task))
+            yield _block(self._task(task))
         for key, training in sorted(self._description.trainings.items()):
-            yield _joined(self._training(key, training))
+            yield _block(self._training(key, training))
 
     # -- types ------------------------------------------------------------------------------------------------------
 
     def _class(self, kind: type, base: str, doc: str) -> Iterator[str]:
         name = self._names.types[kind]
-        told = self._full_names.get(kind, kind.__name__)
-        comment = "" if name == told.rpartition(".")[2] else f"  # {told!a} on the server"
+        full_name = self._full_names.get(kind, kind.__name__)
+        comment = "" if name == full_name.rpartition(".")[2] else f"  # {full_name!a} on the server"
         yield f"class {name}({base}):{comment}"
-        yield f'    """{words(doc, WIDTH - 20) or f"{name}."}"""'
+        yield f'    """{docstring_text(doc, WIDTH - 20) or f"{name}."}"""'
 
     def _enum(self, kind: Any) -> Iterator[str]:
         yield from self._class(kind, self._imports.name("IntEnum"), f"{kind.__name__}.")
@@ -118,13 +117,12 @@ class _Writer:
             yield from self._field(name, field, annotations.of(field.annotation))
 
     def _annotations_within(self, own: type) -> Annotations:
-        """What spells the types of a model's fields."""
+        """Return the writer of the annotations of a model's fields."""
         if self._order.may_use_all(own):
             return self._annotations
 
         def name(kind: type) -> str | None:
-            known = self._names.types.get(kind)
-            return known if known is None or self._order.may_use(own, kind) else None
+            return self._names.types[kind] if kind in self._names.types and self._order.may_use(own, kind) else None
 
         return Annotations(self._imports.name, name, self._blocking)
 
@@ -141,7 +139,7 @@ class _Writer:
             yield from call("    ", f"{name}: {annotation} = {self._imports.name('Field')}(", arguments, ")")
 
     def _default(self, value: Any, kind: Any) -> str | None:
-        """A default as a literal or an enum's member; None for what is neither, or not of the type."""
+        """Return a default's literal or enum member, or None if it has none or is not of the type."""
         if isinstance(value, enum.Enum):
             name = self._members.get(type(value), {}).get(value.name)
             return name and f"{self._names.types[type(value)]}.{name}"
@@ -155,7 +153,7 @@ class _Writer:
     def _task(self, task: str) -> Iterator[str]:
         yield from self._declared(f"task={literal(task)}")
         yield f"class {self._names.tasks[task]}({self._imports.name('RemoteModuleBase')}):"
-        yield f'    """Modules of the task {words(task, WIDTH - 40)}."""'
+        yield f'    """Modules of the task {docstring_text(task, WIDTH - 40)}."""'
         for method in _methods(self._description.tasks[task]):
             yield ""
             yield f"    @{self._imports.name('taskmethod')}()"
@@ -166,7 +164,7 @@ class _Writer:
         base = self._names.tasks.get(training.task) or self._imports.name("RemoteModuleBase")
         yield from self._declared(f"name={literal(self._names.modules[key])}", f"task={literal(training.task)}")
         yield f"class {own}({base}):"
-        yield f'    """The module {words(training.module, WIDTH - 50)}, which can be trained."""'
+        yield f'    """The module {docstring_text(training.module, WIDTH - 50)}, which can be trained."""'
         yield ""
         text, anything = self._imports.name("str"), self._imports.name("Any")
         theirs = training.signature.parameters
@@ -177,52 +175,52 @@ class _Writer:
     def _method(
         self, method: RemoteRPCDescriptor, name: str, more: Iterable[str] = (), result: str = ""
     ) -> Iterator[str]:
-        own = {each.name: self._parameter(each) for each in _parameters(method)}
-        wire_names = {own[each]: name for each, name in method.codec.wire_names.items() if each in own}
+        own = {parameter.name: self._parameter(parameter) for parameter in _parameters(method)}
+        wire_names = {own[name]: wire_name for name, wire_name in method.codec.wire_names.items() if name in own}
         comments = {parameter: f"{name!a} on the server" for parameter, name in wire_names.items()}
         result = result or self._annotations.of(method.signature.return_annotation)
         start = "def" if method.output_streaming or self._blocking else "async def"
         yield from call("    ", f"{start} {name}(", ["self", *own.values(), *more], f") -> {result}:", comments)
-        yield f'        """Calls {words(method.rpc_name, WIDTH - 30)}."""'
+        yield f'        """Calls {docstring_text(method.rpc_name, WIDTH - 30)}."""'
         yield f"        raise {self._imports.name('NotImplementedError')}"
 
     def _parameter(self, parameter: inspect.Parameter) -> str:
-        told = f"{parameter.name}: {self._annotations.of(parameter.annotation)}"
+        source = f"{parameter.name}: {self._annotations.of(parameter.annotation)}"
         if parameter.default is inspect.Parameter.empty:
-            return told
+            return source
         default = self._default(parameter.default, parameter.annotation)
         if default is None and not fits(None, parameter.annotation):
-            told += " | None"
-        return f"{told} = {default or 'None'}"
+            source += " | None"
+        return f"{source} = {default or 'None'}"
 
 
 def _methods(task: TaskDescription) -> Iterator[RemoteRPCDescriptor]:
-    """The methods that a file declares.
+    """Yield the methods that a file declares: no starts of jobs, and no streamed inputs without parameters.
 
-    The start of a job has the types of the method that answers at once. A streamed input needs a parameter.
+    The start of a job has the same types as the method that answers at once.
     """
-    for each in task.methods:
-        if each.job is None and (each.signature.parameters or not each.input_streaming):
-            yield each
+    for method in task.methods:
+        if method.job is None and (method.signature.parameters or not method.input_streaming):
+            yield method
 
 
 def _parameters(method: RemoteRPCDescriptor) -> Iterator[inspect.Parameter]:
-    """A method's parameters; those of unknown names cannot be declared."""
-    known = method.signature.parameters.values()
+    """Yield the parameters that a file declares: all but `**kwargs`, whose names are unknown."""
+    parameters = method.signature.parameters.values()
     # Optional parameters are streams only if no required one is.
-    streamed = method.input_streaming and not any(is_stream(each.annotation) for each in known)
-    for each in known:
-        if each.kind is not inspect.Parameter.VAR_KEYWORD:
-            kind = source_of(each.annotation) if method.module else each.annotation
-            yield each.replace(annotation=stream_of(kind) if streamed else kind)
+    streamed = method.input_streaming and not any(is_stream(parameter.annotation) for parameter in parameters)
+    for parameter in parameters:
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            kind = source_of(parameter.annotation) if method.module else parameter.annotation
+            yield parameter.replace(annotation=stream_of(kind) if streamed else kind)
 
 
 def _kinds(method: RemoteRPCDescriptor) -> Iterator[Any]:
-    """The types that a method's declaration names."""
-    yield from (each.annotation for each in _parameters(method))
+    """Yield the types in a method's declaration."""
+    yield from (parameter.annotation for parameter in _parameters(method))
     if not method.module:
         yield method.signature.return_annotation
 
 
-def _joined(lines: Iterable[str]) -> str:
+def _block(lines: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"

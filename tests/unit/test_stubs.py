@@ -17,7 +17,7 @@ from remote_client._schema.declared.schemas import schema_for
 from remote_client._schema.openapi import document as openapi
 from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._schema.protobuf.oneofs import Chosen
-from remote_client._stubs.literals import literal, words
+from remote_client._stubs.source import docstring_text, literal
 from remote_client._stubs.writer import render
 from tests.support.odd_schemas import SCHEMAS, Schema
 from tests.support.packages import needs
@@ -99,9 +99,9 @@ def test_no_value_is_nested_too_deeply_for_python() -> None:
 
 
 def test_what_a_docstring_says() -> None:
-    assert words('a"""\n\tb\\ \u202e\x00\u2028é', 100) == "a''' b/ ?? é"
-    assert words(" " * 5, 100) == ""
-    assert words("a" * 50, 10) == "a" * 10
+    assert docstring_text('a"""\n\tb\\ \u202e\x00\u2028é', 100) == "a''' b/ ?? é"
+    assert docstring_text(" " * 5, 100) == ""
+    assert docstring_text("a" * 50, 10) == "a" * 10
 
 
 def test_a_comment_tells_what_the_server_calls_a_name(tmp_path: Path) -> None:
