@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from os import PathLike
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from .._concurrency.threads import aside
 from .._objects.copying import Handle
 from .._objects.exports import exported_from
-from .._schema.ambiguous_names import matching_tasks
 from .._schema.declaration import is_declared
 from .._schema.declared.caikit_modules import is_caikit_module
 from .._schema.differences import Difference
@@ -40,7 +38,7 @@ from .configuration import remote_finders
 from .finder import RemoteModelFinder
 from .finder_group import FinderGroup
 from .initializer import RemoteModelInitializer
-from .job_servers import FindJobServer, JobServer, lacks, probe_methods
+from .job_servers import JobServer, PredictionJobServers, TrainingJobServers, missing_model_error
 from .jobs import PredictionJob, TrainingJob
 from .model_files import GRPC_LIMIT, Links, check_name, model_files
 from .module import RemoteModuleBase
@@ -348,9 +346,9 @@ class RemoteClient(Handle):
         """
         return TrainingJob(training_id, TrainingJobServers(self._finder), model_name=model_name, find=self._trained)
 
-    async def _trained(self, name: str, home: JobServer) -> RemoteModuleBase | NotFoundError:
-        """The module of a model that was trained, once it can be called; before, the server's answer."""
-        if (missing := await lacks(home, name)) is not None:
+    async def _trained(self, name: str, server: JobServer) -> RemoteModuleBase | NotFoundError:
+        """Return the module of a trained model, or the server's answer if it does not have the model yet."""
+        if (missing := await missing_model_error(server, name)) is not None:
             return missing
         await self._finder.discover([name])
         return await self.model(name)
@@ -433,45 +431,6 @@ class RemoteClient(Handle):
         servers = self._finder.servers
         opened = sum(server.caller.connections.opened for server in servers)
         return f"<RemoteClient of {', '.join(each.connection.target for each in servers)}: {opened} connections opened>"
-
-
-@dataclass(frozen=True)
-class PredictionJobServers:
-    """The servers that may have a prediction job of a task. An error that one has none is told if none has any."""
-
-    finders: FinderGroup
-    task: str
-
-    def __call__(self) -> dict[str, FindJobServer]:
-        return {each.connection.target: partial(self._home, each) for each in self.finders.known}
-
-    async def _home(self, server: Server) -> JobServer:
-        tasks = (await self.finders.describe(server)).tasks
-        keys = matching_tasks(((key, each.methods) for key, each in tasks.items()), self.task)
-        starts = {key: each.job for key in keys for each in tasks[key].methods if each.job is not None}
-        if len(starts) == 1:
-            (job,) = starts.values()
-            return JobServer(server.caller.replace(output="pydantic"), job)
-        if starts:
-            raise InputError(f"task: a server has several tasks {self.task!r}; give one of {', '.join(starts)}")
-        raise InputError(f"task: no server has prediction jobs of a task {self.task!r}")
-
-
-@dataclass(frozen=True)
-class TrainingJobServers:
-    """The servers that may have a training."""
-
-    finders: FinderGroup
-
-    def __call__(self) -> dict[str, FindJobServer]:
-        return {each.connection.target: partial(self._home, each) for each in self.finders.known}
-
-    async def _home(self, server: Server) -> JobServer:
-        description = await self.finders.describe(server)
-        if description.training_job is None:
-            raise NotFoundError("no server has trainings")
-        runs = probe_methods((task.name, task.methods) for task in description.tasks.values())
-        return JobServer(server.caller, description.training_job, runs)
 
 
 def _timeout(config: FinderConfig) -> float | None:

@@ -1,18 +1,24 @@
-"""Servers that may have a job, and whether they have the model that a training made."""
+"""The servers that may have a job, and whether they have the model that a training makes."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from .._calls.caller import Caller
 from .._calls.inputs import request_messages
 from .._calls.stream import RemoteStream
+from .._schema.ambiguous_names import matching_tasks
 from .._schema.arguments import required_parameters
 from .._schema.rpc import JobMethods, RemoteRPCDescriptor
-from ..errors import InternalError, InvalidArgumentError, NotFoundError
+from ..errors import InputError, InternalError, InvalidArgumentError, NotFoundError
+
+if TYPE_CHECKING:
+    from .finder_group import FinderGroup
+    from .servers import Server
 
 _Probe = tuple[RemoteRPCDescriptor, bytes]
 """A method, and a request that lacks an input."""
@@ -20,80 +26,122 @@ _Probe = tuple[RemoteRPCDescriptor, bytes]
 
 @dataclass(frozen=True)
 class JobServer:
-    """A server that may have a job, and the methods to ask it with.
+    """A server that may have a job, with the methods to ask it.
 
     Attributes:
-        runs: the methods of its models that `lacks` may ask with.
-        task: the task of the model that a training makes; "" where it is not known.
+        caller: calls the server.
+        methods: the methods of jobs of one kind.
+        model_methods: the methods of its models, with which it can be probed for a model.
+        task: the task of the model that a training makes; "" if it is not known.
     """
 
     caller: Caller
     methods: JobMethods
-    runs: Sequence[RemoteRPCDescriptor] = ()
+    model_methods: Sequence[RemoteRPCDescriptor] = ()
     task: str = ""
 
 
 FindJobServer = Callable[[], Awaitable[JobServer]]
-"""Asks one server whether it may have a job; it raises where the server has no jobs of the kind."""
+"""Asks one server whether it may have a job; raises if the server has no jobs of the kind."""
 FindJobServers = Callable[[], Mapping[str, FindJobServer]]
-"""Gives the servers that may have a job, by their targets."""
+"""Returns the servers that may have a job, by their targets."""
+
+
+@dataclass(frozen=True)
+class PredictionJobServers:
+    """The servers that may have a prediction job of a task; a `FindJobServers`."""
+
+    finders: FinderGroup
+    task: str
+
+    def __call__(self) -> dict[str, FindJobServer]:
+        return {server.connection.target: partial(self._find, server) for server in self.finders.known}
+
+    async def _find(self, server: Server) -> JobServer:
+        tasks = (await self.finders.describe(server)).tasks
+        keys = matching_tasks(((key, task.methods) for key, task in tasks.items()), self.task)
+        jobs = {key: method.job for key in keys for method in tasks[key].methods if method.job is not None}
+        if len(jobs) == 1:
+            (job,) = jobs.values()
+            return JobServer(server.caller.replace(output="pydantic"), job)
+        if jobs:
+            raise InputError(f"task: a server has several tasks {self.task!r}; give one of {', '.join(jobs)}")
+        raise InputError(f"task: no server has prediction jobs of a task {self.task!r}")
+
+
+@dataclass(frozen=True)
+class TrainingJobServers:
+    """The servers that may have a training; a `FindJobServers`."""
+
+    finders: FinderGroup
+
+    def __call__(self) -> dict[str, FindJobServer]:
+        return {server.connection.target: partial(self._find, server) for server in self.finders.known}
+
+    async def _find(self, server: Server) -> JobServer:
+        description = await self.finders.describe(server)
+        if description.training_job is None:
+            raise NotFoundError("no server has trainings")
+        tasks = ((task.name, task.methods) for task in description.tasks.values())
+        return JobServer(server.caller, description.training_job, probe_methods(tasks))
 
 
 def probe_methods(tasks: Iterable[tuple[str, Iterable[RemoteRPCDescriptor]]]) -> list[RemoteRPCDescriptor]:
-    """Return the methods that `lacks` may ask with."""
+    """Return the methods with which a server can be probed for a model."""
     # Over HTTP a declared method of streamed inputs has no path.
     return [rpc for _, methods in tasks for rpc in methods if rpc.job is None and rpc.path]
 
 
-def can_probe(home: JobServer, name: str) -> bool:
-    """Whether `lacks` can tell."""
-    return home.methods.models is not None or _probe(home, name) is not None
+def can_probe(server: JobServer, name: str) -> bool:
+    """Return whether `missing_model_error` can tell."""
+    return server.methods.models is not None or _probe(server, name) is not None
 
 
-async def lacks(home: JobServer, name: str) -> NotFoundError | None:
-    """Return a server's NotFoundError for a model, or None if the server has it.
+async def missing_model_error(server: JobServer, name: str) -> NotFoundError | None:
+    """Return the server's NotFoundError for a model, or None if it has the model.
 
-    Asked by a call that lacks an input, so that nothing runs: the runtime loads the model before it sees that. A list
-    of models would tell only when the runtime next looks for new ones; it is asked where no call is sure not to run the
-    model.
+    The probe is a call that lacks an input, so that nothing runs: the runtime loads the model before it checks inputs.
+    Its list of models would be late, as it looks for new models now and then. The list decides only where no call is
+    certain not to run the model.
     """
-    probe = _probe(home, name)
+    probe = _probe(server, name)
     try:
-        if probe is not None and await _is_loaded(home.caller.for_model(name), *probe):
+        if probe is not None and await _is_loaded(server.caller.for_model(name), *probe):
             return None
-        if home.methods.models is not None:
-            models = home.methods.models
-            await home.caller.unary(models, models.codec.encode("", (), {"model_ids": [name]}))
+        if server.methods.models is not None:
+            models = server.methods.models
+            await server.caller.unary(models, models.codec.encode("", (), {"model_ids": [name]}))
     except NotFoundError as error:
         return error
     return None
 
 
-def _probe(home: JobServer, name: str) -> _Probe | None:
-    """A request that a server refuses after it loaded a model, before it runs.
+def _probe(server: JobServer, name: str) -> _Probe | None:
+    """Return a request that the server refuses after it has loaded a model and before the model runs.
 
-    A runtime calls a model that does not have the task by the method of its own task that has the same form, if there
-    is one, with what of the request that has parameters for. So any task's method will do where its request can lack an
-    input, if the model's methods of that form miss one then. A streamed input that has no item runs nothing.
+    If the model lacks the request's task, the runtime calls the method of the model's own task with the same streaming,
+    with those of the request's fields that it has parameters for. So a request of any task serves if it can lack an
+    input, and if every method of the model's task with the same streaming misses one then. A streamed input without
+    items runs nothing.
     """
-    own = [each for each in home.runs if each.task == home.task or not home.task]
-    for rpc in sorted([*own, *home.runs], key=_form):
+    own = [rpc for rpc in server.model_methods if rpc.task == server.task or not server.task]
+    for rpc in sorted([*own, *server.model_methods], key=_streaming):
         if rpc.input_streaming:
             return rpc, b""
         request = rpc.codec.incomplete(name)
-        alike = [each for each in own if _form(each) == _form(rpc) and each is not rpc]
-        if request is not None and all(_misses(each, rpc, name) for each in alike):
+        others = [other for other in own if _streaming(other) == _streaming(rpc) and other is not rpc]
+        if request is not None and all(_misses_input(other, rpc, name) for other in others):
             return rpc, request
     return None
 
 
-def _form(rpc: RemoteRPCDescriptor) -> tuple[bool, bool]:
-    """Which of request and answer are streams. In order: a stream that answers may have run."""
+def _streaming(rpc: RemoteRPCDescriptor) -> tuple[bool, bool]:
+    """Return which of answer and request are streams. Streamed answers sort last: a model that answers has run."""
     return rpc.output_streaming, rpc.input_streaming
 
 
-def _misses(rpc: RemoteRPCDescriptor, other: RemoteRPCDescriptor, name: str) -> bool:
-    """Whether a method lacks an input when it is called with an incomplete request of another one."""
+def _misses_input(rpc: RemoteRPCDescriptor, other: RemoteRPCDescriptor, name: str) -> bool:
+    """Return whether a method misses an input when it is called with the incomplete request of another."""
     missing = required_parameters(rpc.signature) - other.signature.parameters.keys()
     return rpc.codec.incomplete(name) is not None or bool(missing)
 
@@ -109,8 +157,6 @@ async def _is_loaded(caller: Caller, rpc: RemoteRPCDescriptor, request: bytes) -
             await caller.send(rpc.path, body)
     except InvalidArgumentError:
         return True
-    except (
-        InternalError
-    ):  # the answer where the model has no method of this form, or got no item; or it cannot be loaded
+    except InternalError:  # the model has no such method, or got no item, or cannot be loaded
         return False
     return True

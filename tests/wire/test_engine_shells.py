@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import trustme
 
-from remote_client._calls.caller import Caller, RemoteStream
+from remote_client._calls.caller import Caller
+from remote_client._calls.stream import RemoteStream
 from remote_client._transport.call import Call
 from remote_client._transport.engine import open_connections
 from remote_client._transport.grpc import exchange

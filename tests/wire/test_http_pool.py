@@ -300,7 +300,7 @@ async def test_a_stream_that_nobody_reads_lets_the_server_wait(http_wire: Wire) 
     steps = [send(event_head()), *[send(chunk(event(data)) * 10)] * 600, send(LAST_CHUNK), KEEP]
     async with http_module(http_wire.info()) as module:
         stream = await module.script_stream(steps=steps).__aenter__()
-        inner = stream._stream
+        inner = stream._sent.stream
         assert await settled(lambda: int(inner._held <= MAX_HELD), 0) == 0
         await asyncio.sleep(0.3)
         held = sum(len(each) for _, each in inner._events)

@@ -1,0 +1,295 @@
+"""The answers of one call as an async iterator."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
+from enum import Enum
+from time import monotonic
+from typing import Any, Generic, NamedTuple, Self, TypeVar
+
+from .._concurrency import fork as _fork
+from .._concurrency.time_limits import LATE, within
+from .._objects.exports import exported_from
+from .._schema.rpc import RemoteRPCDescriptor
+from .._settings.durations import lasting
+from .._text.redaction import forget
+from .._transport.balance import Health
+from .._transport.call import ByteStream
+from .._transport.manager import Lease
+from .._transport.pending import Place
+from ..errors import (
+    STREAM_CLOSED,
+    ClosedError,
+    DeadlineExceededError,
+    PicklingError,
+    RemoteCallError,
+    WrongLoopError,
+    lost,
+)
+from .attempts import Attempts
+from .caller import LARGE, Body, Caller, wait_for_turn
+
+T = TypeVar("T")
+Prepare = Callable[[], Coroutine[Any, Any, tuple[RemoteRPCDescriptor, Body]]]
+"""Makes the request, once the server told how its method is called."""
+
+
+class State(Enum):
+    """Where a stream is. It moves forward only:
+
+    - NOT_STARTED -> OPEN at `async with` or the first read. The call may still wait for metadata or for its turn.
+    - OPEN -> OPEN when an attempt fails before the first answer and another one follows.
+    - OPEN -> OVER after the last answer, and NOT_STARTED or OPEN -> OVER at `aclose`: reads give nothing more.
+    - OPEN -> OVER at an error, or a read that is cancelled: reads raise a ClosedError that tells why.
+
+    A stream that nobody holds any more is cancelled by its finalizer.
+    """
+
+    NOT_STARTED = "not started"
+    OPEN = "running"
+    OVER = "over"
+
+
+class _Sent(NamedTuple):
+    """An attempt that was sent, and all that it holds."""
+
+    stream: ByteStream
+    lease: Lease
+    place: Place
+    health: Health
+
+    def drop(self) -> None:
+        self.stream.cancel()
+        self.lease.release()
+        self.place.free()
+        self.health.in_flight -= 1
+
+
+def _abandon(loop: asyncio.AbstractEventLoop, sent: _Sent) -> None:
+    """Drop the attempt of a stream that is garbage, which may be found in any thread."""
+    if sent.lease.manager.born != _fork.count:
+        return  # what wakes a parent's loop is the parent's
+    try:
+        loop.call_soon_threadsafe(sent.drop)
+    except RuntimeError:  # the loop is closed, and the call with it
+        return
+
+
+@exported_from("remote_client")
+class RemoteStream(AsyncIterator[T], Generic[T]):
+    """The answers of one call: an async iterator, and an async context manager.
+
+    The call starts at `async with` or at the first item. It ends with the last item, an error, `aclose()`, the end of
+    `async with`, or when the stream is garbage, as after a `break`; unless it was over, it is then cancelled on the
+    server. A stream is read once: iterating it again gives nothing and sends nothing. A read that is broken off, by a
+    timeout or by cancelling its task, ends the call too: reads after it, or after one that failed, raise a ClosedError.
+    """
+
+    def __init__(self, caller: Caller, descriptor: RemoteRPCDescriptor, body: Body | Prepare) -> None:
+        self._caller = caller
+        self._descriptor = descriptor
+        self._body: Any = body
+        """The request, as long as it may be sent."""
+        self._state = State.NOT_STARTED
+        self._lost = ""
+        """Why a stream is over that is not complete."""
+        self._attempts: Attempts | None = None
+        self._sent: _Sent | None = None
+        self._finalizer: weakref.finalize[Any, Any] | None = None
+        self._take: Callable[[], bytes | None] | None = None
+        """Returns an answer that is here already, from the second on."""
+        self._busy = False
+        self._born = _fork.count
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def __anext__(self) -> T:
+        take = self._take
+        if take is None or self._busy or self._born != _fork.count or self._loop is not asyncio.get_running_loop():
+            return await self._begin()
+        try:
+            data = take()
+            if data is None:
+                assert self._sent is not None
+                self._busy = True
+                data = await self._sent.stream.read()
+                self._busy = False
+            if data is not None and len(data) < LARGE:
+                answer: T = self._caller.decode(self._descriptor, data)
+                return answer
+        except BaseException as error:
+            take, data = None, b""
+            await self._end(error)
+            raise
+        return await self._last_or_large(data)
+
+    async def _begin(self) -> T:
+        """Return the first answer, of a call that is begun if need be."""
+        self._check()
+        self._busy = True
+        try:
+            await self._start()
+            data = await self._first()
+        except BaseException as error:
+            await self._end(error)
+            raise
+        self._busy = False
+        return await self._last_or_large(data)
+
+    def _check(self) -> None:
+        """Raise the error of a read that is not possible."""
+        if self._sent is not None:
+            self._sent.lease.check()
+            if self._loop is not asyncio.get_running_loop():
+                raise WrongLoopError("the stream was begun in another event loop; read it there")
+        if self._busy:
+            raise RuntimeError("the stream is already being read by another task")
+        if self._state is State.OVER:
+            raise ClosedError(self._lost) if self._lost else StopAsyncIteration
+
+    async def _last_or_large(self, data: bytes | None) -> T:
+        """Return an answer that may be large; None stands for the end of the stream."""
+        if data is None:
+            was_closed = self._state is State.OVER
+            await self._end()
+            raise ClosedError(STREAM_CLOSED) if was_closed else StopAsyncIteration
+        self._busy, caller = True, self._caller
+        try:
+            rpc, is_large = self._descriptor, len(data) >= LARGE
+            answer: T = await caller.decode_large(rpc, data) if is_large else caller.decode(rpc, data)
+        except BaseException as error:
+            data = None
+            await self._end(error)
+            raise
+        self._busy = False
+        return answer
+
+    async def _start(self) -> None:
+        if self._state is not State.NOT_STARTED:
+            return
+        self._state = State.OPEN
+        if callable(self._body):
+            self._descriptor, self._body = await self._body()
+        begun = monotonic()
+        call = await self._caller.call(self._descriptor.path)
+        if self._state is State.OPEN:  # else another task closed it meanwhile
+            self._attempts = self._caller.begin(call, begun)
+            await self._open(self._attempts)
+
+    async def _first(self) -> bytes | None:
+        """Return the first answer, or None for the end. Until then the call may be sent again."""
+        attempts, body, timeout = self._attempts, self._body, None
+        while (sent := self._sent) is not None and attempts is not None:  # else another task closed it meanwhile
+            try:
+                data = await self._read(sent.stream, timeout)
+            except RemoteCallError as error:
+                if error.shed:
+                    sent.place.shed()
+                sent.place.free()  # for others, while this call waits for its next attempt
+                if not await self._caller.again(attempts, error, body):
+                    raise
+            else:
+                self._body = None
+                if self._sent is sent:
+                    self._take = sent.stream.take
+                if sent.health.ailing:
+                    sent.health.succeeded()
+                return data
+            if self._state is State.OPEN:
+                self._release()
+                timeout = attempts.call.timeout
+                await self._open(attempts)
+        return None
+
+    async def _read(self, stream: ByteStream, timeout: float | None) -> bytes | None:
+        """Read the first answer, with a limit of its own in a later attempt: the call's is that between two answers."""
+        if timeout is None:
+            return await stream.read()
+        data = await within(timeout, stream.read())
+        if data is LATE:
+            assert self._attempts is not None
+            method, target = self._descriptor.path.removeprefix("/"), self._attempts.server.target
+            told = f"no answer within {lasting(self._caller.options.timeout)}"
+            raise DeadlineExceededError(told, method=method, target=target)
+        return data
+
+    async def _open(self, attempts: Attempts) -> None:
+        """Send an attempt, when its turn has come."""
+        call, server, timeout = attempts.call, attempts.server, self._caller.options.timeout
+        if call.timeout != timeout:  # that is what is left until the first answer; this one is between two answers
+            call = replace(call, timeout=timeout)
+        place, lease = server.pending.enter(), None
+        if place is None:
+            place, waited = await wait_for_turn(server, call)
+            call = replace(call, total_timeout=waited.total_timeout)
+            if self._state is State.OVER:  # closed meanwhile
+                place.free()
+                return
+        try:
+            lease = server.lease()
+            stream = lease.transport.stream(call, self._body, place.answered)
+        except BaseException:
+            place.free()
+            if lease is not None:
+                lease.release()
+            raise
+        server.health.in_flight += 1
+        self._sent = sent = _Sent(stream, lease, place, server.health)
+        self._born, self._loop = _fork.count, asyncio.get_running_loop()
+        # grpc.aio never cancels a call that is dropped (#43462).
+        self._finalizer = weakref.finalize(self, _abandon, self._loop, sent)
+        self._finalizer.atexit = False
+
+    def _release(self) -> ByteStream | None:
+        """Drop the attempt that was sent, and return its stream."""
+        sent, self._sent, self._take = self._sent, None, None
+        if sent is None or self._finalizer is None or self._finalizer.detach() is None:
+            return None
+        sent.drop()
+        return sent.stream
+
+    async def _end(self, error: BaseException | None = None) -> None:
+        """Go to OVER: tell hooks, and wait until nothing of the call is left."""
+        if isinstance(error, RemoteCallError):
+            error.model = self._caller.model
+        if self._state is not State.OVER:
+            self._state, self._lost = State.OVER, "" if error is None else lost(error)
+        stream, attempts = self._release(), self._attempts
+        self._body = self._attempts = None
+        if attempts is not None:
+            self._caller.tell(attempts.ended(error, monotonic()))
+        if error is not None:
+            self._busy = False
+            forget(error)
+            if not self._descriptor.input_streaming:
+                return  # nothing is left that takes time
+        if stream is not None:
+            await stream.aclose()
+
+    async def aclose(self) -> None:
+        """Cancel the call if it still runs, and wait until nothing of it is left. Idempotent."""
+        if self._sent is not None:
+            self._sent.lease.check()
+        await self._end()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException as error:
+            await self._end(error)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __reduce__(self) -> Any:
+        raise PicklingError("a stream belongs to its process: give the other one the method, or a list of the answers")
+
+    def __repr__(self) -> str:
+        return f"<RemoteStream of {self._descriptor.name} of {self._caller.model!r}: {self._state.value}>"
