@@ -7,7 +7,7 @@ import enum
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
@@ -47,7 +47,7 @@ class JobInfo(BaseModel):
         reasons: why it failed; a traceback keeps its lines.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
 
     state: JobStatus
     submission_timestamp: datetime | None = None

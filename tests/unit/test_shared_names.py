@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from remote_client import RemoteModuleBase, RemoteModuleConfig, construct_remote_module_class
-from remote_client._client.training import choose
+from remote_client._client.training import choose_training
 from remote_client._schema.openapi import document as openapi
 from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._schema.rpc import ServiceDescription
@@ -146,9 +146,9 @@ def test_a_training_that_several_services_have_is_named_by_its_route() -> None:
     made = trainings_over_http("/v1/FooTaskBarTrain", "/v2/FooTaskBarTrain")
     config = config_of(openapi.describe(json.dumps(made).encode()), "http")
     with pytest.raises(InputError, match="2 trainings are of a module 'Bar'; there are /v1/FooTaskBarTrain, /v2/"):
-        choose(config, (), {"module": "Bar"})
+        choose_training(config, (), {"module": "Bar"})
     for route in ("/v1/FooTaskBarTrain", "/v2/FooTaskBarTrain"):
-        assert choose(config, (), {"module": route})[0].path == f"POST {route}"
+        assert choose_training(config, (), {"module": route})[0].path == f"POST {route}"
 
 
 @module(name="Routed", task="/v2/task/my-foo")

@@ -12,7 +12,7 @@ import pytest
 
 from remote_client import JobInfo, JobStatus
 from remote_client._client.module_config import RemoteModuleConfig
-from remote_client._client.training import choose, doc_of, signature_of
+from remote_client._client.training import choose_training, train_doc, train_signature
 from remote_client._schema import names
 from remote_client._schema.openapi.document import describe
 from remote_client._schema.training_data import data_stream_source
@@ -37,7 +37,7 @@ def config(document: bytes = COMPLETE, train: str | None = None) -> RemoteModule
 
 
 def chosen(*args: Any, of: RemoteModuleConfig | None = None, **kwargs: Any) -> tuple[str, dict[str, Any]]:
-    training, name, body = choose(of or config(), args, kwargs)
+    training, name, body = choose_training(of or config(), args, kwargs)
     request = json.loads(body)
     assert request["model_name"] == name
     return training.module, request
@@ -80,7 +80,7 @@ def test_more_than_one_takes_them() -> None:
     twice = config()
     twice.trainings = [*twice.trainings, *(replace(each, module="Twin") for each in twice.trainings[:1])]
     with pytest.raises(InputError, match=r"more than one takes these arguments.*SampleModule.*Twin"):
-        choose(twice, (), {"training_data": ROWS, "union_list": ["x"]})
+        choose_training(twice, (), {"training_data": ROWS, "union_list": ["x"]})
 
 
 def test_zero_false_and_empty_are_sent() -> None:
@@ -121,7 +121,7 @@ def test_a_training_with_a_parameter_of_that_name() -> None:
     _, request = chosen({"name": "x"}, model_name="mine", _model_name="new", of=own)
     assert (request["model_name"], request["parameters"]["model_name"]) == ("new", "mine")
     assert "model_name" not in {
-        each.name for each in signature_of(own).parameters.values() if each.kind is inspect.Parameter.KEYWORD_ONLY
+        each.name for each in train_signature(own).parameters.values() if each.kind is inspect.Parameter.KEYWORD_ONLY
     }
 
 
@@ -148,14 +148,14 @@ def test_where_the_document_lacks_the_parameters() -> None:
 
 def test_signature_and_doc() -> None:
     known = config(train="SampleTaskSampleModuleTrain")
-    shown = str(signature_of(known))
+    shown = str(train_signature(known))
     assert "batch_size: int | None = 64" in shown
     assert "shuffle: bool | None = True" in shown
     assert "*, model_name: str | None = None" in shown
-    assert str(signature_of(config())) == (
+    assert str(train_signature(config())) == (
         "(*, model_name: str | None = None, output_path: Any = None, module: str | None = None, **parameters: Any)"
     )
-    assert "module='SamplePrimitiveModule': train(sample_input: SampleInputType" in doc_of(known)
+    assert "module='SamplePrimitiveModule': train(sample_input: SampleInputType" in train_doc(known)
 
 
 @pytest.mark.parametrize(
