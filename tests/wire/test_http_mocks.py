@@ -1,4 +1,4 @@
-"""HTTP connections that are replaced by age lose no call, and leave nothing behind; so do transports from outside."""
+"""Mock transports, a router and httpx's own, given by a user: called like connections, and closed once."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ import respx
 
 from remote_client._client.client import RemoteClient
 from remote_client._transport.engine import open_connections
-from remote_client._transport.http.transport import HttpTransport
-from remote_client._transport.manager import ConnectionManager
 from remote_client.errors import (
     ClosedError,
     ConfigurationError,
@@ -25,156 +23,9 @@ from remote_client.errors import (
     UnavailableError,
 )
 from tests.support import http_server
-from tests.support.clock import Hours
 from tests.support.http_wire import HttpWire as Wire
 from tests.support.http_wire import event, events, http_module, sleep
-from tests.support.wire import open_files, settled
-
-from .kinds import HANGING, Deed
-
-
-class Connector:
-    """Makes transports and counts them."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._info = wire.info()
-        self.made = 0
-
-    def __call__(self) -> HttpTransport:
-        self.made += 1
-        return HttpTransport(self._info)
-
-
-def _aged(wire: Wire, age: float, **more: Any) -> tuple[Any, ConnectionManager, Connector]:
-    connector = Connector(wire)
-    manager = ConnectionManager(connector, max_session_age=age, jitter=lambda: 0, **more)
-    return http_module(wire.info(), manager), manager, connector
-
-
-async def test_1000_rotations_under_load_lose_no_call_and_leave_no_file(http_wire: Wire) -> None:
-    files = open_files()
-    module, manager, connector = _aged(http_wire, 0.0005)
-    answered = 0
-
-    async def load() -> None:
-        nonlocal answered
-        while connector.made <= 1000:
-            assert await module.echo(b"x") == b"x"
-            assert len([item async for item in module.count(n=2)]) == 2
-            answered += 2
-
-    await asyncio.gather(*(load() for _ in range(4)))
-    await manager.aclose()
-    stats = await http_wire.until(lambda seen: not seen["open"])
-    assert (stats["open"], stats["running"], stats["cancelled"]) == (0, {}, {})
-    assert sum(stats["started"].values()) == answered
-    assert 900 < stats["connections"] <= 4 * connector.made
-    assert await settled(open_files, files) <= files
-
-
-async def test_below_zero_never_rotates(http_wire: Wire) -> None:
-    module, manager, connector = _aged(http_wire, -1)
-    for _ in range(50):
-        await module.echo(b"")
-    await manager.aclose()
-    assert (connector.made, (await http_wire.stats())["connections"]) == (1, 1)
-
-
-async def test_zero_is_a_connection_for_each_call(http_wire: Wire) -> None:
-    module, manager, connector = _aged(http_wire, 0)
-    for _ in range(20):
-        await module.echo(b"")
-    await asyncio.gather(*(module.echo(b"") for _ in range(20)))
-    assert len([item async for item in module.count(n=2)]) == 2
-    async for _ in module.count(n=2, hang=True):
-        break
-    stats = await http_wire.until(lambda seen: not seen["open"])
-    assert (connector.made, stats["connections"], stats["open"]) == (42, 42, 0)
-    assert not manager._draining
-    await manager.aclose()
-
-
-async def test_above_zero_rotates_by_age(http_wire: Wire) -> None:
-    module, manager, connector = _aged(http_wire, 0.1)
-    for _ in range(20):
-        await module.echo(b"")
-        await asyncio.sleep(0.02)
-    stats = await http_wire.until(lambda seen: seen["open"] == 1)
-    assert 3 <= connector.made <= 5
-    assert (stats["connections"], stats["open"]) == (connector.made, 1)
-    await manager.aclose()
-
-
-async def test_the_setting_is_the_connection_infos(http_wire: Wire) -> None:
-    async with http_module(http_wire.info(max_session_age=0)) as module:
-        for _ in range(5):
-            await module.echo(b"")
-    assert (await http_wire.stats())["connections"] == 5
-
-
-async def test_a_long_stream_keeps_its_connection(http_wire: Wire) -> None:
-    module, manager, connector = _aged(http_wire, 0.02)
-    numbers = []
-    async for item in module.count(n=20, delay=0.02):
-        numbers.append(json.loads(item)["number"])
-        await module.echo(b"")
-    assert numbers == list(range(20))
-    assert connector.made > 5
-    # The stream's generation ended with it, and all others when the next came.
-    assert (await http_wire.until(lambda seen: seen["open"] == 1))["open"] == 1
-    await manager.aclose()
-    assert (await http_wire.stats())["cancelled"] == {}
-
-
-@pytest.mark.parametrize("deed", HANGING["http"].values(), ids=HANGING["http"])
-async def test_calls_of_hours_outlive_the_age_of_their_connection(http_wire: Wire, deed: Deed) -> None:
-    module, manager, connector = _aged(http_wire, 600)
-    with Hours(asyncio.get_running_loop()) as clock:
-        hanging = [asyncio.create_task(deed(module.with_options(timeout=None))) for _ in range(2)]
-        await http_wire.until_running(2)
-        for _ in range(12):
-            await clock.go_by(700)
-            assert await module.echo(b"x") == b"x"  # rotates
-        assert connector.made == 13
-        await http_wire.until_running(2)
-        assert not any(each.done() for each in hanging)
-        for each in hanging:
-            each.cancel()
-        await asyncio.gather(*hanging, return_exceptions=True)
-        await manager.aclose()
-    assert (await http_wire.until(lambda seen: not seen["running"]))["running"] == {}
-
-
-@pytest.mark.parametrize("deed", HANGING["http"].values(), ids=HANGING["http"])
-@pytest.mark.parametrize("wait", [0, 0.004])
-async def test_cancel_then_close_leaks_no_socket(http_wire: Wire, no_gc: None, deed: Deed, wait: float) -> None:
-    files = open_files()
-    for _ in range(8):
-        manager = open_connections(http_wire.info(), "http")
-        task = asyncio.ensure_future(deed(http_module(http_wire.info(), manager)))
-        await asyncio.sleep(wait)
-        task.cancel()
-        await manager.aclose()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    del task, manager
-    assert await settled(open_files, files) <= files
-    assert (await http_wire.until(lambda seen: not seen["open"]))["open"] == 0
-
-
-async def test_a_dropped_stream_gives_its_connection_back(http_wire: Wire) -> None:
-    module, manager, _ = _aged(http_wire, 0.01)
-    for _ in range(20):
-        async for _ in module.count(n=1, hang=True):
-            break
-        await asyncio.sleep(0.012)
-    await module.echo(b"")
-    assert (await http_wire.until(lambda seen: seen["open"] == 1))["open"] == 1
-    assert not manager._draining
-    await manager.aclose()
-
-
-# -- transports from outside ------------------------------------------------------------------------------------------
+from tests.support.wire import settled
 
 JSON = {"content-type": "application/json"}
 
