@@ -186,6 +186,7 @@ class SchemaUnavailableError(SchemaError):
     """
 
     error: RemoteCallError
+    __cause__: BaseException | None
 
     def __init__(self, message: str, error: RemoteCallError | None = None) -> None:
         super().__init__(message)

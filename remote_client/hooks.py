@@ -13,7 +13,7 @@ from .errors import ConfigurationError, RemoteClientError
 
 __all__ = ["AttemptFailed", "CallEnded", "Event", "Hook"]
 
-logger = logging.getLogger("remote_client")
+_logger = logging.getLogger("remote_client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +119,4 @@ def tell(hooks: tuple[Hook, ...], event: Event) -> None:
         try:
             hook(event)
         except (Exception, CancelledError):  # nobody cancelled the call
-            logger.exception("the hook %r failed", hook)
+            _logger.exception("the hook %r failed", hook)

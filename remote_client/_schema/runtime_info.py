@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,7 +13,7 @@ from .._text.tables import table
 
 class _Info(BaseModel):
     # A newer runtime may say more.
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
     def _repr_html_(self) -> str:
         return table(type(self).__name__, self)
