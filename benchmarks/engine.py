@@ -6,13 +6,14 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
+from remote_client._settings.connection import parse_target
 from remote_client._transport.call import ByteStream, Call, Transport
 from remote_client._transport.grpc.transport import GrpcTransport
 from remote_client._transport.grpc_options import GrpcOptions
 from remote_client._transport.http.transport import HttpTransport
 from remote_client._transport.metadata import RawMetadata
 from remote_client.errors import ClosedError
-from remote_client.settings import ConnectionInfo, ConnectionTlsInfo, parse_target
+from remote_client.settings import ConnectionInfo, ConnectionTlsInfo
 
 from .floors import METADATA, TIMEOUT
 

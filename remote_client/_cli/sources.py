@@ -41,7 +41,7 @@ class Server:
     @property
     def protocol(self) -> Protocol:
         """The protocol of the target. Raises a ConfigurationError for an invalid target."""
-        from ..settings import parse_target
+        from .._settings.connection import parse_target
 
         return parse_target(self.target)[1]
 

@@ -17,6 +17,7 @@ from .._schema.declared.caikit_modules import is_caikit_module
 from .._schema.differences import Difference
 from .._schema.rpc import ServiceDescription
 from .._schema.schema_file import Schema
+from .._settings.connection import parse_target
 from .._settings.durations import Duration
 from .._text.closest import WORK, closest
 from .._text.redaction import forgetful
@@ -32,7 +33,6 @@ from ..settings import (
     MetadataSource,
     Protocol,
     RetryPolicy,
-    parse_target,
 )
 from .configuration import remote_finders
 from .finder import RemoteModelFinder

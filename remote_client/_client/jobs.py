@@ -13,6 +13,7 @@ from .._concurrency.time_limits import LATE, within
 from .._objects.exports import exported_from
 from .._schema.rpc import JobMethods, RemoteRPCDescriptor
 from .._settings.durations import REACH, Duration, seconds
+from .._settings.retries import ONCE
 from .._text.cleaning import clean
 from .._text.redaction import forgetful
 from .._text.tables import table
@@ -28,7 +29,6 @@ from ..errors import (
     SchemaError,
     UnavailableError,
 )
-from ..settings import ONCE
 from .job_polling import OUTAGE, JobPoller, PollSchedule, is_transient
 from .job_servers import FindJobServer, FindJobServers, JobServer
 from .silent_servers import first_answer, for_any

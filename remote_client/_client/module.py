@@ -18,6 +18,7 @@ from .._objects.exports import exported_from
 from .._schema.codec import UnboundCodec
 from .._schema.declared.caikit_modules import is_caikit_module
 from .._schema.rpc import JobMethods, RemoteRPCDescriptor
+from .._settings.connection import check_protocol
 from .._settings.durations import Duration
 from .._text.cleaning import clean
 from .._text.closest import closest
@@ -32,7 +33,7 @@ from ..errors import (
     OutcomeUnknownError,
     UnsupportedError,
 )
-from ..settings import CallOptions, MetadataSource, Output, check_protocol
+from ..settings import CallOptions, MetadataSource, Output
 from . import jobs
 from .job_servers import FindJobServer, JobServer, can_probe, missing_model_error, probe_methods
 from .jobs import PredictionJob, TrainingJob

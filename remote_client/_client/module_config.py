@@ -23,9 +23,10 @@ from .._schema.lazy_methods import LazyRPCDescriptor
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .._schema.schema_file import Schema, SchemaFile
 from .._schema.unbound_methods import ambiguous_method, unbound_method, unbound_methods
+from .._settings.connection import check_protocol
 from ..declare import registry
 from ..errors import ConfigurationError
-from ..settings import ConnectionInfo, Protocol, check_protocol
+from ..settings import ConnectionInfo, Protocol
 
 
 @exported_from("remote_client")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NotRequired, Required
 from pydantic import ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError, with_config
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypedDict
+
+from .._text.closest import closest
 
 if TYPE_CHECKING:
     from .base import Settings
@@ -58,6 +59,6 @@ def _mapping(kind: type[Settings]) -> Any:
 def _problem(kind: type[Settings], error: Mapping[str, Any]) -> str:
     path = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(path, [field.name for field in fields(kind)], n=1)
-        return f"unknown key {path!r}" + (f", did you mean {close[0]!r}?" if close else "")
+        close = closest(path, [field.name for field in fields(kind)])
+        return f"unknown key {path!r}" + (f", did you mean {close!r}?" if close else "")
     return ": ".join(part for part in (path, error["msg"].removeprefix("Value error, ")) if part)

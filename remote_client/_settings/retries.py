@@ -1,11 +1,11 @@
 """The policy of retries, and how gRPC and urllib3 spell it."""
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from .._objects.exports import exported_from
+from .._text.closest import closest
 from .base import Bounds, Count, Settings, checked
 from .durations import Pause, seconds
 
@@ -83,10 +83,8 @@ def retry_policy(retries: int | None, options: Mapping[str, Any]) -> RetryPolicy
     given: dict[str, Any] = {"retries": retries or 0}
     for name, value in options.items():
         if name not in known and name not in _URLLIB3_UNUSED:
-            close = difflib.get_close_matches(name, [*known, *_URLLIB3_UNUSED], n=1)
-            raise ValueError(
-                f"retry_options: unknown key {name!r}" + (f", did you mean {close[0]!r}?" if close else "")
-            )
+            close = closest(name, [*known, *_URLLIB3_UNUSED])
+            raise ValueError(f"retry_options: unknown key {name!r}" + (f", did you mean {close!r}?" if close else ""))
         if name in known:
             field, read = known[name]
             try:

@@ -30,13 +30,14 @@ from remote_client._client.configuration import remote_finders
 from remote_client._schema.openapi import document as openapi
 from remote_client._schema.protobuf import reflection
 from remote_client._schema.protobuf import services as protobuf_services
+from remote_client._settings.connection import parse_target
 from remote_client._transport.call import Call
 from remote_client._transport.http.errors import problem
 from remote_client._transport.http.sse import EventReader
 from remote_client._transport.metadata import resolve_metadata
 from remote_client._transport.retry import pushback_ms, retry_after
 from remote_client.errors import ConfigurationError, InputError, InvalidResponseError, RemoteCallError, SchemaError
-from remote_client.settings import ConnectionInfo, parse_target
+from remote_client.settings import ConnectionInfo
 from tests.support.wire_library import library_files
 from tests.unit import library
 from tests.unit.documents import COMPLETE, DANGLING

@@ -80,7 +80,7 @@ def test_an_xds_target_needs_grpcio() -> None:
 @pytest.mark.parametrize("hostname", ["xds:///svc", "xds:///{}.svc"])
 def test_finders_of_xds_targets(hostname: str) -> None:
     RemoteModelFinder({"connection": {"hostname": hostname}})
-    with pytest.raises(ConfigurationError, match="xDS is spoken over gRPC only"):
+    with pytest.raises(ConfigurationError, match="xDS is for gRPC only"):
         RemoteModelFinder({"connection": {"hostname": hostname}, "protocol": "http"})
     with pytest.raises(ConfigurationError, match=r"only engine=.grpcio. speaks xDS"):
         RemoteModelFinder({"connection": {"hostname": hostname}, "engine": "asyncio"})

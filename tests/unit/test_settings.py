@@ -10,8 +10,8 @@ import pytest
 import trustme
 
 from remote_client import CallOptions, ConnectionInfo, ConnectionTlsInfo, FinderConfig, RemoteClient
+from remote_client._settings.connection import parse_target
 from remote_client.errors import ConfigurationError, InputError
-from remote_client.settings import parse_target
 
 
 def test_defaults_are_upstreams() -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from remote_client import RemoteClient
 from remote_client._client.configuration import remote_finders
+from remote_client._settings.connection import parse_target
 from remote_client._transport.net.diagnosis import closed_early, wants_tls, wrong_peer
 from remote_client.errors import ConfigurationError, InputError
-from remote_client.settings import ConnectionInfo, FinderConfig, parse_target
+from remote_client.settings import ConnectionInfo, FinderConfig
 from remote_client.sync import RemoteClient as BlockingClient
 
 MEANINGS = [

@@ -17,6 +17,7 @@ from h2.errors import ErrorCodes
 
 import remote_client
 from remote_client import RemoteModelFinder, RemoteModuleConfig, sync
+from remote_client._settings.connection import parse_target
 from remote_client.auth import Credentials, OAuthClientCredentials
 from remote_client.declare import module, taskmethod
 from remote_client.errors import (
@@ -36,7 +37,6 @@ from remote_client.errors import (
     UnimplementedError,
     UnknownError,
 )
-from remote_client.settings import parse_target
 from tests.support.edge import Edge, edge
 from tests.support.http_wire import HttpWire
 from tests.support.reachable import texts

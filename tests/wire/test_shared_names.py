@@ -14,9 +14,9 @@ import pytest_asyncio
 
 import remote_client
 from remote_client import RemoteModelFinder, RemoteModelInitializer, RemoteModuleBase, RemoteModuleConfig, sync
+from remote_client._settings.connection import parse_target
 from remote_client.declare import module, taskmethod
 from remote_client.errors import InputError, NotFoundError, UnimplementedError
-from remote_client.settings import parse_target
 from tests.support.http_wire import HttpWire
 from tests.support.shared_names import document, services
 from tests.support.wire import WireServer

@@ -14,11 +14,12 @@ import httpx
 import pytest
 
 from remote_client import RemoteClient
+from remote_client._settings.connection import parse_target
 from remote_client._transport.fetch import fetch
 from remote_client._transport.http.requests import host_of
 from remote_client.errors import RemoteCallError, UnavailableError
 from remote_client.hooks import CallEnded
-from remote_client.settings import ConnectionInfo, ConnectionTlsInfo, parse_target
+from remote_client.settings import ConnectionInfo, ConnectionTlsInfo
 from remote_client.sync import RemoteClient as BlockingClient
 from tests.support.forward_proxy import ForwardProxy
 from tests.support.gateway import Gateway
