@@ -64,6 +64,7 @@ check: $(CLIENT)/ready
 	$(CLIENT)/bin/ruff check .
 	$(CLIENT)/bin/mypy
 	$(CLIENT)/bin/pyright
+	$(CLIENT)/bin/python tests/typing/verify_types.py
 	$(CLIENT)/bin/lint-imports
 	# What takes long for what a commit seldom touches is left to `make test`.
 	$(PYTEST) tests/unit tests/wire $(addprefix --ignore tests/wire/,$(SLOW)) --durations 10

@@ -1,0 +1,194 @@
+"""What is public: the names that seven modules list. Everything else has an underscore, or is deprecated."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pickle
+import pkgutil
+import pydoc
+import subprocess
+import sys
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from pydantic import TypeAdapter
+
+import remote_client
+from remote_client import sync
+
+CLIENT = {
+    "AsyncTransport", "CallOptions", "ConnectionInfo", "ConnectionTlsInfo", "Difference", "FileResponse",
+    "FinderConfig", "JobInfo", "JobStatus", "Links", "ModelInfo", "PredictionJob", "Progress", "RemoteCallError",
+    "RemoteClient", "RemoteClientError", "RemoteModelFinder", "RemoteModelInitializer", "RemoteModuleBase",
+    "RemoteModuleConfig", "RemoteRPCDescriptor", "RemoteStream", "RuntimeInfo", "ServiceDescription",
+    "TaskDescription", "TrainingJob", "__version__", "construct_remote_module_class", "errors",
+}  # fmt: skip
+PUBLIC = {
+    "remote_client": CLIENT,
+    "remote_client.sync": CLIENT,
+    "remote_client.auth": {"BearerToken", "Credentials", "Fetch", "Metadata", "OAuthClientCredentials"},
+    "remote_client.declare": {"module", "task", "taskmethod"},
+    "remote_client.errors": {
+        "AbortedError", "AlreadyExistsError", "CallCancelledError", "ClosedError", "ConfigurationError",
+        "DataLossError", "DeadlineExceededError", "FailedPreconditionError", "ForkedError", "InputError",
+        "InternalError", "InvalidArgumentError", "InvalidResponseError", "JobCancelledError", "JobError",
+        "JobFailedError", "ModelNotFoundError", "NotFoundError", "OutOfRangeError", "OutcomeUnknownError",
+        "PermissionDeniedError", "PicklingError", "RemoteCallError", "RemoteClientError", "ResourceExhaustedError",
+        "ResponseTooLargeError", "SchemaError", "SchemaUnavailableError", "StreamTruncatedError", "TlsError",
+        "UnauthenticatedError", "UnavailableError", "UnimplementedError", "UnknownError", "UnsupportedError",
+        "WrongLoopError",
+    },
+    "remote_client.hooks": {"AttemptFailed", "CallEnded", "Event", "Hook"},
+    "remote_client.settings": {
+        "CallOptions", "ConnectionInfo", "ConnectionTlsInfo", "Duration", "Engine", "FinderConfig", "MetadataSource",
+        "Output", "Protocol", "RetryPolicy", "SupportedModel",
+    },
+}  # fmt: skip
+DEPRECATED = {
+    "calls": {"RemoteStream"},
+    "cli": {"main"},
+    "client": {"RemoteClient"},
+    "configuration": {"remote_finders"},
+    "deployment": {"Links"},
+    "finder": {"RemoteModelFinder"},
+    "initializer": {"RemoteModelInitializer"},
+    "jobs": {"JobInfo", "JobStatus", "PredictionJob", "Progress", "TrainingJob"},
+    "module": {"RemoteModuleBase", "construct_remote_module_class"},
+    "module_config": {"RemoteModuleConfig"},
+    "stubs": {"write"},
+}
+OBJECTS = [(module, name) for module, names in PUBLIC.items() for name in sorted(names)]
+OBJECTS = [each for each in OBJECTS if hasattr(getattr(importlib.import_module(each[0]), each[1]), "__qualname__")]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_modules_list_their_public_names(module: str) -> None:
+    listed = importlib.import_module(module).__all__
+    assert set(listed) == PUBLIC[module]
+    assert len(listed) == len(PUBLIC[module])
+
+
+def test_other_modules_have_an_underscore() -> None:
+    found = {module.name for module in pkgutil.iter_modules(remote_client.__path__[:1])}
+    assert {name for name in found if not name.startswith("_")} == {
+        module.partition(".")[2] for module in PUBLIC if module != "remote_client"
+    }
+    inside = {module.name for module in pkgutil.iter_modules(sync.__path__)}
+    assert all(name.startswith("_") for name in inside)
+
+
+def test_the_static_and_the_lazy_names_are_the_same() -> None:
+    tree = ast.parse(Path(remote_client.__file__).read_text())
+    imports = {
+        name.asname: (node.module or "", name.name)
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    lazy = {name: (module, name) for name, module in remote_client._MODULES.items()}
+    assert imports == {**lazy, "errors": ("", "errors")}
+    assert {*imports, "__version__"} == CLIENT
+
+
+@pytest.mark.parametrize(("module", "name"), OBJECTS)
+def test_objects_name_a_public_module(module: str, name: str) -> None:
+    thing = getattr(importlib.import_module(module), name)
+    assert thing.__module__ in PUBLIC
+    assert name in PUBLIC[thing.__module__]
+    if module == "remote_client.sync" and thing is not getattr(remote_client, name):
+        assert thing.__module__ == module
+    if isinstance(thing, type):
+        assert repr(thing).endswith(f"'{thing.__module__}.{name}'>")
+
+
+@pytest.mark.parametrize(("module", "name"), OBJECTS)
+def test_objects_are_pickled_by_their_public_name(module: str, name: str) -> None:
+    thing = getattr(importlib.import_module(module), name)
+    data = pickle.dumps(thing)
+    assert thing.__module__.encode() in data
+    assert b"._" not in data
+    assert pickle.loads(data) is thing
+
+
+@pytest.mark.parametrize(("module", "name"), OBJECTS)
+def test_help_and_sources_are_found(module: str, name: str) -> None:
+    thing = getattr(importlib.import_module(module), name)
+    assert name in pydoc.render_doc(thing)
+    for function in [thing] if inspect.isfunction(thing) else filter(inspect.isfunction, vars(thing).values()):
+        if function.__code__.co_filename.startswith(str(ROOT)):  # dataclasses generate some
+            assert inspect.getsource(function)
+
+
+@pytest.mark.parametrize("name", ["Difference", "JobInfo", "ModelInfo", "RuntimeInfo"])
+def test_values_serve_as_types_of_other_models(name: str) -> None:
+    kind: Any = getattr(remote_client, name)
+    assert get_type_hints(kind)
+    assert TypeAdapter(list[kind]).json_schema()
+
+
+# -- deprecated modules -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", DEPRECATED)
+def test_deprecated_modules_warn_and_work(module: str) -> None:
+    for name in DEPRECATED[module]:
+        code = compile(f"from remote_client.{module} import {name} as found", "user.py", "exec")
+        names: dict[str, Any] = {}
+        with pytest.warns(DeprecationWarning, match=rf"^remote_client\.{module}\.{name} is deprecated: ") as warned:
+            exec(code, names)
+        assert [warning.filename for warning in warned] == ["user.py"]
+        public = name in CLIENT
+        assert str(warned[0].message).endswith(
+            f"use remote_client.{name}" if public else "it is internal and goes away with 1.0"
+        )
+        assert not public or names["found"] is getattr(remote_client, name)
+
+
+def test_every_deprecated_module_is_tested() -> None:
+    folder = importlib.import_module("remote_client._deprecated")
+    assert {module.name for module in pkgutil.iter_modules(folder.__path__)} == set(DEPRECATED)
+
+
+def test_importing_a_deprecated_module_alone_does_not_warn() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        module = importlib.import_module("remote_client.client")
+    with pytest.warns(DeprecationWarning, match="RemoteClient"):
+        assert module.RemoteClient is remote_client.RemoteClient
+    with pytest.raises(AttributeError, match=r"^module 'remote_client.client' has no attribute 'Nothing'$"):
+        _ = module.Nothing
+
+
+def test_the_deprecated_command_names_the_new_one() -> None:
+    command = [sys.executable, "-m", "remote_client.cli", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"{remote_client.__version__}\n")
+    assert (
+        "DeprecationWarning: `python -m remote_client.cli` is deprecated: use `python -m remote_client`" in done.stderr
+    )
+
+
+def test_deprecated_modules_in_a_zip(tmp_path: Path) -> None:
+    """Also stands for a wheel: it is built of the same files."""
+    archive = tmp_path / "package.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for file in Path(remote_client.__file__).parent.rglob("*.py"):
+            packed.write(file, f"remote_client/{file.relative_to(Path(remote_client.__file__).parent)}")
+    script = f"""
+import sys
+sys.path.insert(0, {str(archive)!r})
+import remote_client.client as module
+assert module.__file__.startswith({str(archive)!r}), module.__file__
+from remote_client.client import RemoteClient
+print(RemoteClient)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "<class 'remote_client.RemoteClient'>\n"
