@@ -34,7 +34,6 @@ from ..settings import (
     Protocol,
     RetryPolicy,
 )
-from .configuration import remote_finders
 from .finder import RemoteModelFinder
 from .finder_group import FinderGroup
 from .initializer import RemoteModelInitializer
@@ -153,6 +152,8 @@ class RemoteClient(Handle):
             ConfigurationError: something of it is wrong, or there is no such finder.
             OSError: the file cannot be read.
         """
+        from .configuration import remote_finders  # loads PyYAML
+
         client = cls.__new__(cls)
         client._metadata = () if metadata is None else (metadata,)
         client._hooks = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from itertools import islice
 
@@ -29,5 +28,7 @@ def closest(wanted: str, names: Iterable[str], work: int = WORK) -> str | None:
         if work < 0:
             break
         likely.append(each)
+    import difflib
+
     close = difflib.get_close_matches(wanted, likely, n=1, cutoff=_ALIKE)
     return close[0] if close else None
