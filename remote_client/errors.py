@@ -183,13 +183,15 @@ class SchemaUnavailableError(SchemaError):
 
     Attributes:
         error: the server's error; also the `__cause__`.
+        reason: the message without the advice at its end.
     """
 
     error: RemoteCallError
     __cause__: BaseException | None
 
-    def __init__(self, message: str, error: RemoteCallError | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, error: RemoteCallError | None = None, advice: str = "") -> None:
+        super().__init__(f"{reason}. {advice}" if advice else reason)
+        self.reason = reason
         if error is not None:
             self.error = self.__cause__ = error
 

@@ -1,4 +1,4 @@
-"""The errors of servers that do not describe themselves, by the errors of the calls that asked them. Pure: no I/O."""
+"""The errors of servers that do not describe themselves, made of the errors of the calls that asked. Pure."""
 
 from __future__ import annotations
 
@@ -30,38 +30,40 @@ from ..errors import (
 )
 from ..settings import Protocol
 
-_WAYS = (
+_GIVE_A_SCHEMA = (
     "To call it all the same, give the client a schema: a file that `remote-client schema` wrote "
     "(`RemoteClient(..., schema=FILE)`), a class that `remote-client stubs` wrote, or caikit's own class where "
     "`runtime.library` is its library (docs/schemas.md)"
 )
-_DIRECTLY = "Ask where the runtime can be reached directly: in its pod, or through a port-forward (docs/schemas.md)"
+_ASK_ELSEWHERE = (
+    "Ask where the runtime can be reached directly: in its pod, or through a port-forward (docs/schemas.md)"
+)
 _QUOTED = 1000
-"""Characters of the server's error that are repeated: room is left for the ways."""
+"""Characters of the server's error that are repeated, so that the advice after it is not cut off."""
 _UNCONNECTED = "failed to connect"
-"""How an error begins of a connection that was not made, which a forward proxy may have refused with a status."""
+"""The first words of the error of a connection that was not made; a forward proxy may have refused it with a status."""
 _REFUSALS = (400, 401, 403, 404, 405, 406, 410, 451, 501)
-"""HTTP statuses of gateways that do not let a call through."""
+"""The HTTP statuses of gateways that refuse a call."""
 
 
 class AbsentDescriptionError(SchemaError, UnavailableError):
-    """The connection was lost while the server described itself, or a proxy answered that it is away."""
+    """The connection was lost while the server described itself, or a proxy answered that the server is down."""
 
 
 class ResetDescriptionError(SchemaUnavailableError, AbsentDescriptionError):
-    """The stream was reset, by a policy or by a proxy whose server is away: gRPC does not tell which."""
+    """The stream was reset: by a policy, or by a proxy whose server is down. gRPC cannot tell these apart."""
 
 
 class UnauthenticatedDescriptionError(SchemaUnavailableError, UnauthenticatedError):
-    """The server wants other credentials."""
+    """The server does not accept the credentials."""
 
 
 class DeniedDescriptionError(SchemaUnavailableError, PermissionDeniedError):
-    """The server does not allow these credentials to ask."""
+    """The server does not allow the user to ask for the description."""
 
 
 class BusyDescriptionError(SchemaUnavailableError, ResourceExhaustedError):
-    """The server, or a gateway before it, was asked too much."""
+    """The server, or a gateway before it, got too many requests."""
 
 
 _KINDS: dict[type[RemoteCallError], type[SchemaUnavailableError]] = {
@@ -70,24 +72,24 @@ _KINDS: dict[type[RemoteCallError], type[SchemaUnavailableError]] = {
     PermissionDeniedError: DeniedDescriptionError,
     ResourceExhaustedError: BusyDescriptionError,
 }
-"""No refusal is a NotFoundError or an InvalidArgumentError: it says nothing about a model or its inputs."""
+"""A refusal is never a NotFoundError or an InvalidArgumentError, as it says nothing about a model or its inputs."""
 
 
-def raise_refusal(error: RemoteCallError, path: str, told: str) -> NoReturn:
-    """Raise the error of a server that does not describe itself, or the given error if nobody could be asked.
+def raise_refusal(error: RemoteCallError, path: str, message: str) -> NoReturn:
+    """Raise the error of a server that does not describe itself, or the given error if the server was not reached.
 
     Args:
         error: the error of the call that asked.
         path: the call's path.
-        told: who does not do what, as in `host:1 does not describe itself`.
+        message: the first words of the message, as in `host:1 does not describe itself`.
     """
     if not _is_answer(error, path):
         raise error
-    raise _refusal(error, f"{told}: {clean(str(error), _QUOTED)}") from error
+    raise _refusal(error, f"{message}: {clean(str(error), _QUOTED)}") from error
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether a server, or a gateway before it, was asked about itself and does not tell: it may take other calls."""
+    """Return whether a server or its gateway refused a question about itself; other calls may work."""
     if isinstance(error, (SchemaUnavailableError, UnsupportedError)):
         return True
     if isinstance(error, RemoteCallError) and error.http_status is not None:
@@ -97,36 +99,35 @@ def is_refusal(error: Exception) -> bool:
 
 @contextmanager
 def asking_only() -> Iterator[None]:
-    """Refusals say where to ask instead: what is done inside is for the description alone, which no schema replaces."""
+    """Let refusals say where to ask instead, for callers who want the description itself and need no schema."""
     try:
         yield
     except SchemaUnavailableError as refusal:
-        raise _advised(refusal, _DIRECTLY) from refusal.error
+        raise _with_advice(refusal, _ASK_ELSEWHERE) from refusal.error
 
 
 @contextmanager
 def with_class(declaration: Declaration | None, protocol: Protocol) -> Iterator[None]:
-    """Refusals say why the schema that a given class has, or could have, is of no use."""
+    """Let refusals say why the schema that a class has, or could have, is of no use."""
     try:
         yield
     except SchemaUnavailableError as refusal:
         why = "" if declaration is None else why_none(declaration, protocol)
         if not why:
             raise
-        raise _advised(refusal, f"{why}. {_WAYS}") from refusal.error
+        raise _with_advice(refusal, f"{why}. {_GIVE_A_SCHEMA}") from refusal.error
 
 
-def _advised(refusal: SchemaUnavailableError, advice: str) -> SchemaUnavailableError:
-    """Return a refusal with other words in place of the ways."""
-    told = copy.copy(refusal)  # others may wait for the same one
-    told.args = (clean(f"{str(refusal).removesuffix(_WAYS)}{advice}"),)
-    if isinstance(told, RemoteCallError):
-        told.details = told.args[0]
-    return told
+def _with_advice(refusal: SchemaUnavailableError, advice: str) -> SchemaUnavailableError:
+    advised = copy.copy(refusal)  # a copy, as other callers may get the same error
+    advised.args = (clean(f"{refusal.reason}. {advice}"),)
+    if isinstance(advised, RemoteCallError):
+        advised.details = advised.args[0]
+    return advised
 
 
 def in_short(error: Exception) -> str:
-    """What a server answered that refuses to tell, for a line of a log."""
+    """Return a refusal as one line for a log."""
     answer = error.error if isinstance(error, SchemaUnavailableError) else error
     return answer.status if isinstance(answer, RemoteCallError) else clean(str(answer), _QUOTED)
 
@@ -139,12 +140,12 @@ def _refusal(error: RemoteCallError, message: str) -> SchemaError:
     if isinstance(error, UnavailableError) and not error.reset:
         return _like(error, AbsentDescriptionError(message))
     kind = next((kind for cause, kind in _KINDS.items() if isinstance(error, cause)), SchemaUnavailableError)
-    return _like(error, kind(f"{message}. {_WAYS}", error))
+    return _like(error, kind(message, error, _GIVE_A_SCHEMA))
 
 
 def _is_answer(error: RemoteCallError, path: str) -> bool:
-    """Whether it is the server that does not tell; else it was not reached, or the target is another one."""
-    is_ours = error.method == path.removeprefix("/")  # credentials are asked for on the way
+    """Return whether a server answered; else none was reached, or the target is wrong."""
+    is_ours = error.method == path.removeprefix("/")  # it may be the error of a server that gives out credentials
     if not is_ours or error.shed or isinstance(error, TlsError) or error.details.startswith(_UNCONNECTED):
         return False
     if error.http_status is not None:
@@ -154,7 +155,7 @@ def _is_answer(error: RemoteCallError, path: str) -> bool:
 
 
 def _like(error: RemoteCallError, made: SchemaError) -> SchemaError:
-    """Return a refusal with what its server's error tells, where it is the error of a call, too."""
+    """Return a refusal with the attributes of its server's error, if it is the error of a call as well."""
     if isinstance(made, RemoteCallError):
         vars(made).update({**vars(error), "details": made.details})
     return made
