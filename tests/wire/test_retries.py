@@ -166,6 +166,20 @@ async def test_all_attempts_are_inside_of_one_deadline(wire: WireServer, kind: s
         assert watch.seconds < 1.25
 
 
+@pytest.mark.parametrize("retries", [0, 5])
+async def test_hooks_hear_of_the_end_of_a_stream_once(wire: WireServer, retries: int) -> None:
+    told: list[Any] = []
+    slow = RetryPolicy(retries=retries, initial_backoff=100, max_backoff=100)
+    async with raw_module(wire.info(timeout=None), options=options(retry=slow, hooks=(told.append,))) as module:
+        reading = asyncio.ensure_future(anext(module.with_options(timeout=None).count(n=0, fail="UNAVAILABLE")))
+        while not told:
+            await asyncio.sleep(0.01)
+        reading.cancel()
+        await asyncio.wait([reading])
+    assert [type(each) for each in told] == [AttemptFailed, CallEnded]
+    assert isinstance(told[-1].error, asyncio.CancelledError if retries else UnavailableError)
+
+
 async def test_cancelled_in_a_pause(wire: WireServer) -> None:
     events: list[Any] = []
     slow = RetryPolicy(retries=5, initial_backoff=100, max_backoff=100)
