@@ -1,7 +1,5 @@
 """The status of a job, and how a wait shows it."""
 
-from __future__ import annotations
-
 import contextlib
 import enum
 import sys
@@ -15,6 +13,8 @@ from .._objects.exports import exported_from
 from .._text.cleaning import clean_lines
 from .._text.tables import table
 from ..errors import ConfigurationError
+
+# The annotations are no strings: `get_type_hints` would look for their names in the package, where users see the classes.
 
 Progress = bool | Callable[["JobInfo"], Any]
 """Whether a wait shows a line of progress, or the function that gets every status."""

@@ -1,7 +1,5 @@
 """What a runtime says about itself and its models."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -9,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .._objects.exports import exported_from
 from .._text.tables import table
+
+
+# The annotations are no strings: `get_type_hints` would look for their names in the package, where users see the classes.
 
 
 class _Info(BaseModel):

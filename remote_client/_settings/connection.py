@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
+from .._objects.exports import exported_from
 from ..errors import ConfigurationError, InputError
 from .base import Bounds, Conversion, Count, Positive, Settings, checked
 from .durations import Limit, Seconds
@@ -41,6 +42,7 @@ def _base_path(path: Any) -> str:
 # The annotations are no strings: the check of the arguments reads them.
 
 
+@exported_from("remote_client.settings")
 @checked
 @dataclass(frozen=True, kw_only=True)
 class ConnectionInfo(Settings):
