@@ -14,7 +14,7 @@ from .._text.cleaning import clean_lines
 from .._text.tables import table
 from ..errors import ConfigurationError
 
-# The annotations are no strings: `get_type_hints` would look for their names in the package, where users see the classes.
+# The annotations are no strings: `get_type_hints` would look for their names in `remote_client`.
 
 Progress = bool | Callable[["JobInfo"], Any]
 """Whether a wait shows a line of progress, or the function that gets every status."""
