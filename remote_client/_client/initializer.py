@@ -13,10 +13,10 @@ from .module_config import RemoteModuleConfig
 
 @exported_from("remote_client")
 class RemoteModelInitializer:
-    """Makes modules. Subclass it to make others.
+    """Makes modules. Subclass it to make modules of another class.
 
     Args:
-        config: upstream's initializer of this kind has no settings, so this must be empty.
+        config: must be empty, as upstream's initializer of this kind has no settings.
         instance_name: its name in a configuration.
     """
 
@@ -26,11 +26,11 @@ class RemoteModelInitializer:
         self.instance_name = instance_name
 
     def init(self, model_config: RemoteModuleConfig) -> RemoteModuleBase | None:
-        """The module of a model, with a connection of its own; None for a configuration of another kind. No I/O."""
+        """Return a module with a connection of its own, or None for a configuration of another kind. Sends nothing."""
         if not isinstance(model_config, RemoteModuleConfig):
             return None
         return self.construct_module_class(model_config)(model_config)
 
     def construct_module_class(self, model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
-        """The class of a model's module."""
+        """Return the class of a model's module."""
         return construct_remote_module_class(model_config)

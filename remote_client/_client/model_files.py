@@ -1,4 +1,4 @@
-"""The files of a model that is to be deployed: their names checked, or read from a folder, whole or not at all."""
+"""The files of a model to deploy: given by name, or read from a folder as a whole."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from ..errors import InputError
 
 Links = Literal["follow"] | None
 GRPC_LIMIT = 2**31 - 1
-"""Bytes of the largest message that protobuf can write. The runtime's own limit is lower, but only it knows it."""
+"""Bytes of the largest message that protobuf can write. The runtime's limit is lower, but unknown here."""
 _ODD_KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
 def check_name(name: str) -> None:
-    """Refuse a model's name that would lead out of the runtime's folder of models.
+    """Check that a model's name stays in the runtime's folder of models.
 
     Raises:
-        InputError: it would, or cannot be sent.
+        InputError: it leads out of the folder, or cannot be sent.
     """
     if not isinstance(name, str) or not name.isascii() or not name.isprintable() or not is_inside(name) or "/" in name:
         raise InputError(f"model: {name!r} cannot be the name of a model: printable ASCII, and no path")
 
 
 def check_links(links: Links) -> None:
-    """Refuse a value of `links` that means nothing.
+    """Check the value of `links`.
 
     Raises:
-        InputError: it does.
+        InputError: it is neither None nor "follow".
     """
     if links is not None and links != "follow":
         raise InputError(f"links: expected None or 'follow', not {short_repr(links)}")
@@ -41,7 +41,7 @@ def check_links(links: Links) -> None:
 def model_files(
     source: Mapping[str, bytes] | str | os.PathLike[str], links: Links = None, *, limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """Return a model's files as they are sent, read from a folder unless they are given. Blocks: use a thread.
+    """Return the files of a model's request. Reads a folder, and so blocks: use a thread.
 
     Raises:
         InputError: see `read_folder` and `checked_files`.
@@ -52,15 +52,15 @@ def model_files(
 
 
 def checked_files(files: Mapping[str, bytes], limit: int | None = None) -> list[dict[str, Any]]:
-    """Return the files as they are sent.
+    """Return the files of a model's request.
 
     Args:
         files: the contents by the files' names.
         limit: bytes of the largest model that can be sent; None for no limit.
 
     Raises:
-        InputError: there is none, a name leads out of the model's folder or is another's too, a content is no bytes,
-            or they are too large.
+        InputError: there is no file, a name leads out of the model's folder or occurs twice, a content is not bytes, or
+            the files are too large.
     """
     if not files:
         raise InputError("files: a model has at least one, its config.yml")
@@ -94,13 +94,13 @@ def _check_size(size: int, limit: int | None) -> None:
 
 
 def is_inside(name: str) -> bool:
-    """Whether a relative path stays in its folder, on any system."""
+    """Return whether a relative path stays in its folder, on any system."""
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and not set(name) & {"\\", ":"}
 
 
 class _Entry(NamedTuple):
-    """A file or folder: its name in the model, its real path, and its state when it was listed."""
+    """A file or folder: its name in the model, its real path, and its `stat` when it was listed."""
 
     name: str
     path: str
@@ -115,19 +115,20 @@ def read_folder(folder: str | os.PathLike[str], links: Links = None, *, limit: i
     """Return all files of a folder by their relative names. Blocks: use a thread.
 
     Args:
-        folder: its path. Links that stay inside are read as what they lead to.
-        links: "follow" reads those that lead out of the folder, too.
-        limit: bytes that the files may have together, known before any is read; None for no limit.
+        folder: its path. Links that stay inside are replaced by their targets.
+        links: "follow" does so with links that lead out of the folder.
+        limit: bytes that the files may have together, checked before any is read; None for no limit.
 
     Raises:
-        InputError: it is no folder, or not all of it can be read. Names the entry.
+        InputError: it is no folder, or an entry cannot be read; the message names the entry.
     """
     entries = list(_entries(_root(folder), links))
-    files = [each for each in entries if not each.is_folder]
-    _check_size(sum(each.state.st_size for each in files), limit)
-    found = {each.name: _content(each) for each in sorted(files)}
-    for each in files + [each for each in entries if each.is_folder]:  # a changed file tells more than its folder
-        _check_unchanged(each)
+    files = [entry for entry in entries if not entry.is_folder]
+    _check_size(sum(file.state.st_size for file in files), limit)
+    found = {file.name: _content(file) for file in sorted(files)}
+    folders = [entry for entry in entries if entry.is_folder]
+    for entry in [*files, *folders]:  # files first: the message names a changed file, not its folder
+        _check_unchanged(entry)
     return found
 
 
@@ -137,7 +138,7 @@ def _root(folder: Any) -> _Entry:
     except TypeError:
         raise InputError(f"files: expected a mapping or the path of a folder, not {type_name(folder)}") from None
     try:
-        state = os.stat(path)  # before `realpath`, which takes an empty path as the working folder
+        state = os.stat(path)  # before `realpath`, which takes an empty path for the working folder
         root = _Entry("", os.path.realpath(path, strict=True), state)
         if root.is_folder:
             os.scandir(root.path).close()
@@ -150,7 +151,7 @@ def _root(folder: Any) -> _Entry:
 
 
 def _entries(root: _Entry, links: Links) -> Iterator[_Entry]:
-    """List a folder and all that is in it; not by recursion, as folders may be deeper than that may go."""
+    """Yield a folder and all its entries, without recursion: folders may be nested deeper than Python's stack."""
     yield root
     waiting = [(root, {root.path})]
     while waiting:
@@ -166,13 +167,13 @@ def _entries(root: _Entry, links: Links) -> Iterator[_Entry]:
 
 def _names(folder: _Entry) -> list[str]:
     try:
-        return sorted(os.listdir(folder.path))  # the same error each time
+        return sorted(os.listdir(folder.path))  # sorted, so that the first error is always the same
     except OSError as error:
         raise _unreadable(folder.name, folder.path, error) from None
 
 
 def _entry(folder: _Entry, name: str, inside: str | None) -> _Entry:
-    """Return what a name in a folder leads to, which must be `inside` unless that is None."""
+    """Return the entry that a name in a folder leads to, which must be `inside` unless that is None."""
     name, path = str(PurePosixPath(folder.name, name)), os.path.join(folder.path, name)
     _check_file(name)
     is_link = os.path.islink(path)
@@ -195,7 +196,7 @@ def _content(file: _Entry) -> bytes:
     size = file.state.st_size
     try:
         with open(file.path, "rb", opener=_at_once) as opened:
-            data = opened.read(size + 1)  # not to the end: it may have become a device that has none
+            data = opened.read(size + 1)  # not to the end: the file may have become an endless device
     except OSError as error:
         raise _unreadable(file.name, file.path, error) from None
     if len(data) != size:
@@ -204,12 +205,12 @@ def _content(file: _Entry) -> bytes:
 
 
 def _at_once(path: str, flags: int) -> int:
-    """Open a file, and do not wait for a writer if it has become a FIFO."""
+    """Open a file without waiting for a writer, if it has become a FIFO."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check_unchanged(entry: _Entry) -> None:
-    """Refuse what was written while the folder was read: half of it may be of another state."""
+    """Check that an entry did not change while the folder was read, which would mix two states of the model."""
     try:
         now = os.stat(entry.path)
     except OSError as error:
@@ -224,9 +225,9 @@ def _changed(entry: _Entry) -> InputError:
 
 
 def _unreadable(name: str, path: str, error: OSError) -> InputError:
-    told = f"cannot be read: {error.strerror}"
+    reason = f"cannot be read: {error.strerror}"
     if isinstance(error, FileNotFoundError):
-        told = "is a link that leads nowhere" if os.path.islink(path) else "vanished while the folder was read"
+        reason = "is a link that leads nowhere" if os.path.islink(path) else "vanished while the folder was read"
     elif error.errno == errno.ELOOP:
-        told = "is a link that leads back to itself"
-    return InputError(f"files: {name or path!r} {told}")
+        reason = "is a link that leads back to itself"
+    return InputError(f"files: {name or path!r} {reason}")

@@ -1,4 +1,4 @@
-"""RemoteModuleConfig: all that is needed to call one model."""
+"""RemoteModuleConfig: everything that calls of one model need."""
 
 from __future__ import annotations
 
@@ -32,25 +32,24 @@ from ..settings import ConnectionInfo, Protocol
 @exported_from("remote_client")
 @dataclass
 class RemoteModuleConfig:
-    """Where a model is, and how its methods are called. Fields may be replaced before a module is made of it.
+    """The server of a model, and its methods. Fields may be replaced before a module is made of it.
 
     Attributes:
         connection: the server.
         protocol: `grpc` or `http`.
         model_key: the metadata key that names the model.
-        task_methods: for each task its key in `ServiceDescription.tasks` and its methods. A runtime does not tell which
-            tasks a module has: unless they were named, these are all the runtime's tasks.
+        task_methods: tasks by their keys in `ServiceDescription.tasks`, with their methods. No server tells which tasks
+            a module has: unless they were named, these are all tasks of the runtime.
         model_path: the model's name on the server.
-        module_id: the id of its module; empty where the server does not tell.
-        module_name: the module's name; empty where the server does not tell.
-        train_method: the training of the module, where it is known which.
-        trainings: all trainings of the server; which one belongs to a module no server tells.
-        declaration: the declared module, or caikit's own; None where there is none.
-        tasks_known: whether `task_methods` are the module's own, and not all that the runtime has.
-        bound: whether the server's own description of its methods is known; a module reads it at its first call
-            otherwise.
-        declared_only: whether the methods are the declaration's alone, and no server is ever asked for them.
-        schema: what the server offers, as a file tells it; a module does not ask the server then.
+        module_id: the id of its module; empty if the server does not tell.
+        module_name: the module's name; empty if the server does not tell.
+        train_method: the training of the module, if it is known.
+        trainings: all trainings of the server, as no server tells which one belongs to a module.
+        declaration: of the declared class, or of caikit's; None without one.
+        tasks_known: whether `task_methods` are the module's own, not all of the runtime.
+        bound: whether the methods come from the server's description; otherwise a module reads it at its first call.
+        declared_only: whether the methods come from the declaration alone; the server is never asked then.
+        schema: the server's interface on file; the server is not asked for it then.
     """
 
     connection: ConnectionInfo
@@ -77,21 +76,21 @@ class RemoteModuleConfig:
         model_key: str,
         model_path: str,
     ) -> Self:
-        """The configuration of a model whose module is known here. Sends nothing.
+        """Return the configuration of a model whose module's class is known. Sends nothing.
 
-        The first call reads the schema that the class has, or over gRPC caikit's services or the server's description
-        of itself, and raises a `SchemaError` where that disagrees. Over HTTP a declaration without a schema is enough.
+        The first call compares the class with its schema, or over gRPC with caikit's services or the server's
+        description, and raises a `SchemaError` if they disagree. Over HTTP a declaration without a schema is enough.
 
         Args:
-            module_reference: a declared class, or caikit's class of a module; an instance or the id of one. caikit
-                knows the ids of the modules that were imported.
+            module_reference: a declared class or caikit's class of a module, an instance or the id of one. caikit knows
+                the ids of imported modules.
             connection_info: the server.
             protocol: `grpc` or `http`.
             model_key: the metadata key that names the model, `mm-model-id` by default in caikit.
             model_path: the model's name on the server.
 
         Raises:
-            ConfigurationError: no module is known by this reference, or it or its schema cannot be used.
+            ConfigurationError: the reference leads to no module, or the module or its schema cannot be used.
         """
         check_protocol(connection_info, protocol)
         declaration = declaration_from(module_reference)
@@ -108,20 +107,20 @@ class RemoteModuleConfig:
         return config
 
     def declare(self, declared: type, description: ServiceDescription, *, task: str | None = None) -> None:
-        """Take methods, names and types from a declared class, or from caikit's own.
+        """Take methods, names and types from a declared class, or from caikit's.
 
         Args:
             declared: the class.
-            description: what the server offers.
-            task: which task is meant, where several services have one of a name; see `choose_task`.
+            description: the server's description.
+            task: the task to take, if several services have one of this name; see `choose_task`.
 
         Raises:
-            SchemaError: it disagrees with what the server offers; all differences are told.
+            SchemaError: the class disagrees with the description; the message lists all differences.
             ConfigurationError: the class is not declared.
             InputError: the server has no such task, or several.
         """
         if task is not None:
-            tasks = [(key, each.methods) for key, each in description.tasks.items()]
+            tasks = [(key, known.methods) for key, known in description.tasks.items()]
             description = without_namesakes(description, self._key_of(tasks, task))
         self.bind(declaration_from(declared), description)
 
@@ -129,14 +128,14 @@ class RemoteModuleConfig:
         """Keep the methods of one task.
 
         Args:
-            task: the task's class by its name, such as `SampleTask`; or one of its methods by its full RPC name
-                (`package.SampleService/SampleTaskPredict`) or its route.
+            task: the name of the task's class, such as `SampleTask`; or the full RPC name
+                (`package.SampleService/SampleTaskPredict`) or the route of one of its methods.
 
         Raises:
             InputError: there is no such task, or several.
         """
         key = self._key_of(self.task_methods, task)
-        self.task_methods = [each for each in self.task_methods if each[0] == key]
+        self.task_methods = [task_methods for task_methods in self.task_methods if task_methods[0] == key]
         self.tasks_known = True
 
     def _key_of(self, tasks: Tasks, task: str) -> str:
@@ -144,34 +143,33 @@ class RemoteModuleConfig:
 
     @property
     def methods(self) -> dict[str, RemoteRPCDescriptor]:
-        """The methods of the model's module by their names; one that raises an InputError for those that share one."""
-        methods = {each.name: each for _, rpcs in self.task_methods for each in rpcs}
+        """The methods of the model's module by name. A name that several methods share raises an InputError."""
+        methods = {rpc.name: rpc for _, rpcs in self.task_methods for rpc in rpcs}
         for name, keys in shared_method_names(self.task_methods).items():
-            told = (
-                f"{name}(): several tasks have a method of this name; choose one: {task_choices(keys, self.model_path)}"
-            )
-            methods[name] = ambiguous_method(name, told)
+            choices = task_choices(keys, self.model_path)
+            message = f"{name}(): several tasks have a method of this name; choose one: {choices}"
+            methods[name] = ambiguous_method(name, message)
         return methods
 
     @property
     def short_methods(self) -> dict[str, RemoteRPCDescriptor]:
-        """The methods of a model of one task by their short names, such as `run`."""
+        """The methods of a model with one task by short name, such as `run`."""
         if len(self.task_methods) != 1:
             return {}
         ((task, rpcs),) = self.task_methods
-        methods = {each.name: each for each in rpcs}
+        methods = {rpc.name: rpc for rpc in rpcs}
         short: dict[str, RemoteRPCDescriptor] = {}
-        for each in rpcs:
-            name, other = each.short_name, methods.get(each.short_name, each)
-            if other is each:
-                short[name] = each
+        for rpc in rpcs:
+            name, other = rpc.short_name, methods.get(rpc.short_name, rpc)
+            if other is rpc:
+                short[name] = rpc
             elif self.declaration is None:  # a declared method keeps its name
-                told = f"{name}(): two methods of {task} have this name; call {other.short_name} or {each.name}"
-                short[name] = ambiguous_method(name, told)
+                message = f"{name}(): two methods of {task} have this name; call {other.short_name} or {rpc.name}"
+                short[name] = ambiguous_method(name, message)
         return short
 
     def bind_declared(self, declaration: Declaration) -> None:
-        """As `declare`, over HTTP, where the declaration tells all that the server could."""
+        """Take the methods from a declaration alone, which over HTTP has all that calls need."""
         from .._schema.declared.document import description_of
 
         description = description_of(declaration)
@@ -180,8 +178,8 @@ class RemoteModuleConfig:
         self.bind(declaration, description)
 
     def bind_learned(self, description: ServiceDescription) -> None:
-        """Take the methods of the tasks, which are known by name, from what the server offers."""
-        offered = [(key, each.methods) for key, each in description.tasks.items()]
+        """Take the methods of the tasks, whose names are known, from the server's description."""
+        offered = [(key, task.methods) for key, task in description.tasks.items()]
         found = [matching_tasks(offered, name) for name, _ in self.task_methods]
         self.task_methods = [(keys[0], list(description.tasks[keys[0]].methods)) for keys in found if len(keys) == 1]
         if self.train_method is not None:
@@ -192,20 +190,20 @@ class RemoteModuleConfig:
         return replace(self)
 
     def __deepcopy__(self, memo: Any) -> Self:
-        methods = [(task, list(each)) for task, each in self.task_methods]
+        methods = [(task, list(rpcs)) for task, rpcs in self.task_methods]
         return replace(self, task_methods=methods, trainings=list(self.trainings))
 
     def __reduce__(self) -> Any:
-        # Without the types: whoever uses it asks the server.
+        # Without the types: the other process asks the server.
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "declaration"}
-        return _unpickled, (type(self), values, self.declaration and self.declaration.module)
+        return _unpickle, (type(self), values, self.declaration and self.declaration.module)
 
     def bind(self, declaration: Declaration, description: ServiceDescription) -> None:
-        """As `declare`, of what a class declares."""
+        """Take methods, names and types from a class's declaration; see `declare`."""
         from .._schema.declared.module import SERVER, bind
 
-        told_by = SERVER if self.schema is None else name_of(self.schema)
-        self.task_methods, training = bind(declaration, description, self.protocol, self.module_id, told_by)
+        source = SERVER if self.schema is None else name_of(self.schema)
+        self.task_methods, training = bind(declaration, description, self.protocol, self.module_id, source)
         self.train_method = training or self.train_method
         self.declaration = declaration
         self.tasks_known = self.bound = True
@@ -213,7 +211,7 @@ class RemoteModuleConfig:
 
     @property
     def class_key(self) -> Hashable:
-        """What a module's class depends on: modules of configurations that agree in it are of one class."""
+        """The key of the module's class: configurations with equal keys share one class."""
         return (
             self.connection.target,
             self.model_path,
@@ -228,11 +226,11 @@ class RemoteModuleConfig:
 
 
 def name_of(schema: Schema) -> str:
-    """Return what errors call a schema."""
+    """Return the name of a schema in errors."""
     return schema.name if isinstance(schema, SchemaFile) else "the schema"
 
 
-def _unpickled(kind: type[RemoteModuleConfig], values: dict[str, Any], declared: type | None) -> RemoteModuleConfig:
+def _unpickle(kind: type[RemoteModuleConfig], values: dict[str, Any], declared: type | None) -> RemoteModuleConfig:
     declaration = None if declared is None else declaration_from(declared)
     config = kind(**values | {"declaration": declaration, "bound": False})
     if config.declared_only and declaration is not None:
@@ -241,27 +239,27 @@ def _unpickled(kind: type[RemoteModuleConfig], values: dict[str, Any], declared:
 
 
 def _identity(rpc: RemoteRPCDescriptor) -> Hashable:
-    """What a method is known by. Two servers may mean different things by one name: what they told tells them apart."""
-    known: Any = rpc
+    """Return a key of a method that tells servers apart which mean different things by one name."""
+    key: Any = rpc
     if not isinstance(rpc, LazyRPCDescriptor):
         codec = server_codec(rpc.codec)
         if isinstance(codec, UnboundCodec):
-            known = str(rpc.signature)
-        elif codec is not rpc.codec:  # a declaration is bound anew for each configuration
-            known = codec
-    return rpc.name, rpc.path, rpc.task, rpc.module, known
+            key = str(rpc.signature)
+        elif codec is not rpc.codec:  # every configuration binds a declaration anew, to the same codec
+            key = codec
+    return rpc.name, rpc.path, rpc.task, rpc.module, key
 
 
 def module_of(id: str) -> type | None:
-    """Return the class that is declared for an id; else caikit's class of a module, where caikit was imported."""
+    """Return the class that is declared for an id, else caikit's class of a module if caikit was imported."""
     return registry.get(id) or module_of_id(id)
 
 
 def declaration_from(reference: Any) -> Declaration:
-    """Return what a class, an instance, a model or an id declares.
+    """Return the declaration of a class, an instance, a model or an id.
 
     Raises:
-        ConfigurationError: no module is known by this reference, or it cannot be used.
+        ConfigurationError: the reference leads to no module, or the module cannot be used.
     """
     if isinstance(reference, str):
         found = module_of(reference)
@@ -275,7 +273,7 @@ def declaration_from(reference: Any) -> Declaration:
 
 
 def _class_of(instance: Any) -> type:
-    """Return the class of an instance; of a model the one that it was declared by, not the one that was made for it."""
+    """Return the class of an instance; of a model the declared class, not the one that was made for it."""
     config = getattr(instance, "config", None)
     declaration = config.declaration if isinstance(config, RemoteModuleConfig) else None
     return type(instance) if declaration is None else declaration.module
