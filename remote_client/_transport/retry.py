@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 
 from ..errors import RemoteCallError, ResourceExhaustedError, ResponseTooLargeError, TlsError, UnavailableError
 from ..settings import RetryPolicy
@@ -68,6 +67,8 @@ def retry_after(value: str | None, now: float) -> float | None:
     text = value.strip()
     if text.isascii() and text.isdecimal():
         return float(text[:10])
+    from email.utils import parsedate_to_datetime  # takes milliseconds to import
+
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
