@@ -31,6 +31,7 @@ from remote_client._transport.grpc.frames import (
     CANCEL,
     CONTINUATION,
     DATA,
+    DEFAULT_WINDOW,
     END_HEADERS,
     END_STREAM,
     ENHANCE_YOUR_CALM,
@@ -38,6 +39,7 @@ from remote_client._transport.grpc.frames import (
     FRAME_SIZE_ERROR,
     GOAWAY,
     HEADERS,
+    LARGEST_WINDOW,
     NO_ERROR,
     PADDED,
     PING,
@@ -53,15 +55,8 @@ from remote_client._transport.grpc.frames import (
     frame,
 )
 from remote_client._transport.grpc.headers import encode
-from remote_client._transport.grpc.http2 import (
-    CONNECTION_WINDOW,
-    DEFAULT_WINDOW,
-    GROWTH_LIMIT,
-    LARGEST_WINDOW,
-    OUR_FRAME_SIZE,
-    ROOM,
-    Http2,
-)
+from remote_client._transport.grpc.http2 import CONNECTION_WINDOW, OUR_FRAME_SIZE, Http2
+from remote_client._transport.grpc.sending import GROWTH_LIMIT, ROOM
 from tests.support.clock import Stopwatch
 from tests.support.h2_model import (
     HEAD,

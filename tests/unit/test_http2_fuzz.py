@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 
 from remote_client._transport.grpc import events as event_module
 from remote_client._transport.grpc import http2 as module
+from remote_client._transport.grpc import sending
 from remote_client._transport.grpc.events import (
     Broken,
     DataReceived,
@@ -47,7 +48,8 @@ from tests.support.h2_model import HEAD, REQUEST, Clock, Peer, exchange, footpri
 def small_limits() -> Iterator[None]:
     """Limits that a short exchange reaches."""
     with (
-        mock.patch.multiple(module, CONNECTION_WINDOW=70_000, **SMALL),
+        mock.patch.multiple(module, CONNECTION_WINDOW=70_000, FIRST_WINDOW=SMALL["FIRST_WINDOW"]),
+        mock.patch.multiple(sending, **SMALL),
         mock.patch.object(event_module, "FIRST_WINDOW", SMALL["FIRST_WINDOW"]),
     ):
         yield

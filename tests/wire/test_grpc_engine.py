@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from remote_client._transport.call import ByteStream, Call
-from remote_client._transport.grpc import http2
+from remote_client._transport.grpc import sending
 from remote_client._transport.grpc.frames import CANCEL, ENHANCE_YOUR_CALM, REFUSED_STREAM
 from remote_client._transport.grpc.transport import GrpcTransport
 from remote_client._transport.grpc_options import GrpcOptions
@@ -293,7 +293,7 @@ async def test_a_call_cancelled_in_the_midst_is_reset_and_frees_its_place() -> N
 
 
 async def test_a_connection_whose_ids_run_out_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http2, "LAST_STREAM_ID", 20)
+    monkeypatch.setattr(sending, "LAST_STREAM_ID", 20)
     async with StrictServer() as server, transport_to(server.port) as transport:
         for number in range(50):
             body = b"%d" % number
