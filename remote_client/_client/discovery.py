@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .._schema.schema_file import Schema
 from .._text.cleaning import type_name
-from .._text.redaction import forgetful
+from .._text.redaction import clears_frames
 from ..errors import ClosedError, InvalidResponseError, SchemaError, UnsupportedError
 from ..settings import FinderConfig
-from .introspection import parse_schema, well_known_method
+from .introspection import load_codecs, parse_schema, well_known_method
 from .model_lists import Poll
 from .module_config import name_of
 from .schema_refusals import in_short, is_refusal
@@ -168,7 +168,7 @@ class Discovery:
             if changes == self._changes:
                 return listed
 
-    @forgetful
+    @clears_frames
     async def _models_of(self, server: Server) -> Listed:
         answer = await self.call(server, "GetModelsInfo")
         from .._schema.runtime_info import read_models, validation_reason
@@ -241,6 +241,7 @@ class Discovery:
         Raises:
             UnsupportedError: the server does not have it.
         """
+        await load_codecs(self._config.protocol)
         well_known = well_known_method(self._config.protocol, method)
         description = await (self.describe(server) if well_known is None else self._describe_soon(server))
         rpc = None if description is None else description.management.get(method)

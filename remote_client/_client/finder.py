@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from .._calls.caller import Caller
-from .._concurrency.threads import aside
+from .._concurrency.threads import run_in_thread
 from .._objects.copying import Handle
 from .._objects.exports import exported_from
 from .._schema.ambiguous_names import matching_tasks
@@ -204,7 +204,7 @@ class RemoteModelFinder(Handle):
             None if the class is not enough, or the finder has a schema of its own.
         """
         self.discovery.check()
-        schema = None if self.schema is not None else await aside(self._schema_of, declaration, refused)
+        schema = None if self.schema is not None else await run_in_thread(self._schema_of, declaration, refused)
         found = None if schema is None else await self._trusted(model_path, schema)
         if found is None:
             return None

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._concurrency.threads import aside
+from .._concurrency.threads import run_in_thread
 from .._schema.comparison import budget_for_two, compare
 from .._schema.declaration import Declaration
 from .._schema.differences import Difference
@@ -172,7 +172,7 @@ class FinderGroup:
         finder = next((finder for finder in self._finders if finder.schema is not None), self._finders[0])
         protocol, schema = finder.config.protocol, finder.schema
         if given is not None:
-            schema = await aside(read_schema, given, protocol)  # in a thread: protoc may compile it
+            schema = await run_in_thread(read_schema, given, protocol)  # in a thread: protoc may compile it
         if schema is None:
             raise ConfigurationError("schema: there is none; give one to check_schema(), or to the client")
         old = await parse_schema(schema)
@@ -180,7 +180,7 @@ class FinderGroup:
             new = await self.first_answer(lambda server: current_description(server.caller, protocol), finder)
         budget = budget_for_two()
         try:
-            return await aside(compare, old, new, budget, (name_of(schema), "the server's schema"))
+            return await run_in_thread(compare, old, new, budget, (name_of(schema), "the server's schema"))
         finally:
             budget.cancel()
 

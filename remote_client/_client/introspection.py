@@ -8,10 +8,12 @@ import copyreg
 import hashlib
 import math
 import os
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -106,10 +108,18 @@ def _shared_question(caller: Caller) -> _SharedQuestion | None:
     return _SharedQuestion(asyncio.get_running_loop(), connection, protocol, options)
 
 
+async def load_codecs(protocol: Protocol) -> None:
+    """Import the codecs in a thread: they and pydantic take 0.1 s, for which the event loop would stand still."""
+    module = f"remote_client._schema.{'openapi.document' if protocol == 'http' else 'protobuf.services'}"
+    if module not in sys.modules:
+        await _threads.run_in_thread(import_module, module)
+
+
 async def _read(caller: Caller, protocol: Protocol) -> ServiceDescription:
     """Read the description within the timeout of one call, which covers attempts, files and types."""
     timeout = caller.options.timeout
     budget = Budget(math.inf if timeout is None else timeout)
+    await load_codecs(protocol)
     try:
         return await (_read_openapi(caller, budget) if protocol == "http" else _read_files(caller, budget))
     except SchemaError as error:
@@ -195,7 +205,7 @@ async def _described(name: str, source: _Source, budget: Budget) -> ServiceDescr
 
 async def _shared(source: _Source, budget: Budget) -> ServiceDescription:
     """Return the description of a source, built once for all clients in all loops."""
-    key = await _threads.aside(_key_of, source)
+    key = await _threads.run_in_thread(_key_of, source)
     return _descriptions.get(key) or await _Build.join(key, source).wait(budget)
 
 
@@ -340,7 +350,7 @@ async def _reflect(caller: Caller, path: str, budget: Budget) -> ReflectionReade
                 raise budget.timeout_error() from error
             raise_refusal(error, path, f"{caller.target} does not describe itself")
         # Megabytes of descriptors, and tens of thousands of names, would hold up the loop.
-        requests, asked = await _threads.aside(_feed, reader, answers), len(requests)
+        requests, asked = await _threads.run_in_thread(_feed, reader, answers), len(requests)
         if len(answers) < asked:
             raise SchemaError(f"{caller.target} ended its reflection too early")
     return reader

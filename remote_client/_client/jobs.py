@@ -15,7 +15,7 @@ from .._schema.rpc import JobMethods, RemoteRPCDescriptor
 from .._settings.durations import REACH, Duration, seconds
 from .._settings.retries import ONCE
 from .._text.cleaning import clean
-from .._text.redaction import forgetful
+from .._text.redaction import clears_frames
 from .._text.tables import table
 from ..errors import (
     DeadlineExceededError,
@@ -136,7 +136,7 @@ class _Job:
         outage = f"; nobody has answered for {silent:.3g} seconds: {schedule.error}" if schedule.error else ""
         return DeadlineExceededError(f"{self!r} {message}{outage}")
 
-    @forgetful
+    @clears_frames
     async def _ask(self, method: _Method, **options: Any) -> JobInfo:
         answer = await self._call(method, output="dict", **options)
         from .._schema.runtime_info import validation_reason

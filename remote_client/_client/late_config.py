@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from .._calls.caller import Caller
-from .._concurrency.threads import aside
+from .._concurrency.threads import run_in_thread
 from .._schema.codec import UnboundCodec
 from .._schema.declared.schemas import schema_for
 from .._schema.rpc import RemoteRPCDescriptor
@@ -52,7 +52,7 @@ class LateConfig:
     async def _read(self, caller: Caller) -> RemoteModuleConfig:
         config = replace(self._config)
         if config.schema is None and config.declaration is not None:
-            config.schema = await aside(schema_for, config.declaration, config.protocol)
+            config.schema = await run_in_thread(schema_for, config.declaration, config.protocol)
         if config.schema is None:
             with with_class(config.declaration, config.protocol):
                 description = await server_description(caller.for_model(None).replace(output="dict"), config.protocol)

@@ -22,7 +22,7 @@ from .._settings.connection import check_protocol
 from .._settings.durations import Duration
 from .._text.cleaning import clean
 from .._text.closest import closest
-from .._text.redaction import forget, forgetful
+from .._text.redaction import clear_frames, clears_frames
 from .._text.tables import table
 from .._transport.balance import Balancer
 from .._transport.engine import open_connections
@@ -179,7 +179,7 @@ class RemoteModuleBase(Handle):
             return self._caller.unary(descriptor, body)
         except BaseException as error:
             args, kwargs, body = (), {}, b""
-            forget(error)
+            clear_frames(error)
             raise
 
     def _body(
@@ -191,7 +191,7 @@ class RemoteModuleBase(Handle):
             return request_messages(descriptor, constants, streams)
         return codec.encode(self._config.model_path, args, kwargs)
 
-    @forgetful
+    @clears_frames
     async def _request_bound(self, unbound: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return await self.remote_method_request(await self._late_config.method(unbound, self._caller), *args, **kwargs)
 
@@ -201,13 +201,13 @@ class RemoteModuleBase(Handle):
         rpc = await self._late_config.method(unbound, self._caller)
         return rpc, self._body(rpc, args, kwargs)
 
-    @forgetful
+    @clears_frames
     async def _start(self, descriptor: RemoteRPCDescriptor, body: Any, job: JobMethods) -> PredictionJob:
         caller = self._caller.pinned()
         answer = await caller.send_once(descriptor, body)
         return PredictionJob(jobs.id_of(answer, job.key, descriptor), _StartedOn(self, caller, descriptor))
 
-    @forgetful
+    @clears_frames
     async def _train(self, *args: Any, **kwargs: Any) -> TrainingJob[RemoteModuleBase]:
         args = tuple([await materialized(value) for value in args])
         kwargs = {name: await materialized(value) for name, value in kwargs.items()}

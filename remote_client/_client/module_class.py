@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from .._objects.late_attribute import LateAttribute
+from .._objects.lazy_attribute import LazyAttribute
 from .._schema.codec import AmbiguousCodec
 from .._schema.declared.caikit_modules import is_caikit_module
 from .._schema.rpc import RemoteRPCDescriptor
@@ -28,10 +28,10 @@ def make_module_class(config: RemoteModuleConfig, base: type) -> type:
     methods = config.methods
     rpcs = tuple(methods.values())
     named = methods | config.short_methods
-    space: dict[str, Any] = {key: LateAttribute(partial(_method, rpc, key, name)) for key, rpc in named.items()}
+    space: dict[str, Any] = {key: LazyAttribute(partial(_method, rpc, key, name)) for key, rpc in named.items()}
     if config.trainings or config.train_method:
-        space["train"] = LateAttribute(partial(_train_method, config, name))
-    space["__doc__"] = LateAttribute(partial(_class_doc, config, rpcs))
+        space["train"] = LazyAttribute(partial(_train_method, config, name))
+    space["__doc__"] = LazyAttribute(partial(_class_doc, config, rpcs))
     bases: tuple[type, ...] = (base,)
     if declared is not None and not is_caikit_module(declared) and not getattr(declared, "is_blocking", False):
         bases = (declared,) if issubclass(declared, base) else (declared, base)

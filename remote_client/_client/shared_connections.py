@@ -13,7 +13,7 @@ from .._calls.caller import Caller
 from .._concurrency.at_exit import closers
 from .._objects.copying import Immutable
 from .._schema.rpc import ServiceDescription
-from .._text.redaction import forgetful
+from .._text.redaction import clears_frames
 from .._transport.engine import open_connections
 from .._transport.manager import ConnectionManager
 from ..errors import ClosedError, PicklingError, RemoteCallError
@@ -129,7 +129,7 @@ def shared_connections(
     return made  # type: ignore[no-any-return]
 
 
-@forgetful
+@clears_frames
 async def server_description(caller: Caller, protocol: Protocol) -> ServiceDescription:
     """Return the description of a caller's server, which may be shared; see `introspect`."""
     connections: Any = caller.connections
@@ -139,7 +139,7 @@ async def server_description(caller: Caller, protocol: Protocol) -> ServiceDescr
     return await introspect(caller, protocol)
 
 
-@forgetful
+@clears_frames
 async def current_description(caller: Caller, protocol: Protocol) -> ServiceDescription:
     """Return the description that a caller's server gives now, even if one is known; see `introspect`."""
     return await introspect(Caller(**caller.fields()), protocol)
