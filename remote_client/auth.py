@@ -22,7 +22,7 @@ from time import monotonic
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
-from ._concurrency.across_loops import SharedFlight
+from ._concurrency.shared_work import SharedWork
 from ._text.redaction import redacted
 from .errors import ConfigurationError, InvalidResponseError, RemoteCallError, UnauthenticatedError
 
@@ -219,7 +219,7 @@ class OAuthClientCredentials(_Settled):
             ca_file=None if ca_file is None else _path("OAuthClientCredentials: ca_file", ca_file),
         )
         self._token: _Token | None = None
-        self._flight = SharedFlight[_Token]()
+        self._flight = SharedWork[_Token]()
 
     async def __call__(self, fetch: Fetch) -> Metadata:
         """Return the metadata of a call.

@@ -14,7 +14,7 @@ from .._concurrency.time_limits import LATE, within
 from .._schema.rpc import RemoteRPCDescriptor
 from .._settings.durations import lasting
 from .._text.cleaning import type_name
-from .._text.redaction import because, forget, redacted
+from .._text.redaction import clear_frames, redacted, with_cause
 from .._transport.balance import Balancer
 from .._transport.call import Answered, Call, Transport
 from .._transport.fetch import fetch
@@ -190,7 +190,7 @@ class Caller:
             if attempts is not None:
                 self.tell(attempts.ended(error, monotonic()))
             call, attempt, attempts, body = _NO_CALL, _NO_CALL, None, b""
-            forget(error)
+            clear_frames(error)
             raise
 
     async def _attempt(self, call: Call, body: Body | _Make, server: ConnectionManager) -> bytes:
@@ -260,7 +260,7 @@ class Caller:
             return self.decode(descriptor, data) if len(data) < LARGE else await self.decode_large(descriptor, data)
         except BaseException as error:
             body = data = b""
-            forget(error)
+            clear_frames(error)
             raise
 
     async def send_once(self, descriptor: RemoteRPCDescriptor, body: bytes, model_name: str | None = None) -> Any:
@@ -340,7 +340,7 @@ class Caller:
         if isinstance(error, RemoteCallError):
             error.details = redacted(error.details, secrets)
         if error.__cause__ is not None:
-            because(error, error.__cause__, secrets)
+            with_cause(error, error.__cause__, secrets)
 
     def check_interface(self, error: RemoteCallError) -> None:
         """Mark the schema as stale if the error suggests that the server was redeployed."""

@@ -15,7 +15,7 @@ from .._concurrency.time_limits import LATE, within
 from .._objects.exports import exported_from
 from .._schema.rpc import RemoteRPCDescriptor
 from .._settings.durations import lasting
-from .._text.redaction import forget
+from .._text.redaction import clear_frames
 from .._transport.balance import Health
 from .._transport.call import ByteStream
 from .._transport.manager import Lease
@@ -262,7 +262,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             self._caller.tell(attempts.ended(error, monotonic()))
         if error is not None:
             self._busy = False
-            forget(error)
+            clear_frames(error)
             if not self._descriptor.input_streaming:
                 return  # nothing is left that takes time
         if stream is not None:

@@ -80,10 +80,10 @@ class FileSource:
         Raises:
             ConfigurationError: the file cannot be read, is no schema, or has the schema of another protocol.
         """
-        from .._concurrency.threads import aside
+        from .._concurrency.threads import run_in_thread
         from .._schema.schema_file import SchemaFile, read_schema
 
-        schema = await aside(read_schema, file, protocol, option)  # in a thread: protoc may have to compile the file
+        schema = await run_in_thread(read_schema, file, protocol, option)  # may run protoc
         assert isinstance(schema, SchemaFile)
         return cls(schema, option)
 

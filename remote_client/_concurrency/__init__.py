@@ -1,1 +1,1 @@
-"""Forks, threads, event loops and iterators: what asyncio and threading leave to their users."""
+"""Forks, threads, shared work and iterators: what asyncio and threading do not offer."""

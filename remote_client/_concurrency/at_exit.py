@@ -1,4 +1,4 @@
-"""Connections that are closed when the process ends, by the loop that outlives their users."""
+"""Connections to close when the process exits. The blocking client's loop closes them."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 closers: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakSet[Any]] = WeakKeyDictionary()
-"""Objects whose `aclose` is awaited at exit if nobody closes them before, by their loop: the blocking client's."""
+"""The objects with an `aclose` to await at exit, by loop. Only the blocking client's loop has an entry."""

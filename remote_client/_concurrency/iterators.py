@@ -1,4 +1,4 @@
-"""The iterators of streamed inputs: how they advance and how they are closed. Encodes and sends nothing."""
+"""The iterators of streamed inputs: how they advance and how they are closed."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import AsyncIterable, Iterable
 from typing import Any
 
 END = object()
-"""What `Source.advance` returns where a source has no more items."""
+"""Returned by `Source.advance` after the last item."""
 CLOSE_TIME = 2.0
-"""Seconds that a source may take to close."""
+"""Seconds that closing an iterator may take."""
 logger = logging.getLogger("remote_client")
 
 
 class Source:
-    """An iterable that a call reads. Whoever iterates closes: `aclose` is for the task that called `advance`.
+    """The iterator of a streamed input. The task that calls `advance` also calls `aclose`.
 
-    The iterator is closed by its `aclose` or `close`, which generators, files, and the streams of anyio and aiostream
-    have; an iterable that gives an iterator of its own stays as it is. A source of which no item was asked stays open.
+    Only the iterator is closed, by its `aclose` or `close`, which generators, files and the streams of anyio and
+    aiostream have. An iterable that creates iterators is left open.
     """
 
     __slots__ = ("_iterator",)
@@ -30,11 +30,11 @@ class Source:
         """Return the next item, or `END`."""
         try:
             return next(self._iterator, END)
-        except StopAsyncIteration as error:  # of a synchronous iterator it is no end
+        except StopAsyncIteration as error:  # an error of a synchronous iterator, not its end
             raise RuntimeError("the iterator raised StopAsyncIteration") from error
 
     async def aclose(self) -> None:
-        """Close the iterator, if it can be closed. What that raises is logged: the call has its own outcome."""
+        """Close the iterator, if it can be closed. An error is logged: the call has its own outcome."""
         try:
             async with asyncio.timeout(CLOSE_TIME):
                 if (aclose := getattr(self._iterator, "aclose", None)) is not None:
@@ -42,10 +42,9 @@ class Source:
                 else:
                     close(self._iterator)
         except Exception as error:
-            told = (
-                f"did not close within {CLOSE_TIME} seconds" if isinstance(error, TimeoutError) else "failed to close"
-            )
-            logger.warning("a streamed input %s: %r", told, error, exc_info=error)
+            is_late = isinstance(error, TimeoutError)
+            problem = f"did not close within {CLOSE_TIME} seconds" if is_late else "failed to close"
+            logger.warning("a streamed input %s: %r", problem, error, exc_info=error)
 
 
 class _AsyncSource(Source):
@@ -53,7 +52,7 @@ class _AsyncSource(Source):
 
     def __init__(self, iterator: Any, *, is_ours: bool) -> None:
         super().__init__(iterator)
-        # An aiostream warns unless its iterator is entered; one that was given as such is its owner's to enter.
+        # aiostream warns if nobody enters its iterators. One that the user passed is the user's to enter.
         self._entered = not is_ours or not hasattr(iterator, "__aenter__")
 
     async def advance(self) -> Any:
@@ -64,7 +63,7 @@ class _AsyncSource(Source):
 
 
 def source_of(iterable: Iterable[Any] | AsyncIterable[Any]) -> Source:
-    """Return the source that reads an iterable."""
+    """Return the source for an iterable."""
     if isinstance(iterable, AsyncIterable):
         iterator = aiter(iterable)
         return _AsyncSource(iterator, is_ours=iterator is not iterable)
@@ -72,7 +71,7 @@ def source_of(iterable: Iterable[Any] | AsyncIterable[Any]) -> Source:
 
 
 def collect(iterable: Iterable[Any]) -> list[Any]:
-    """Return the items of an iterable, and close the iterator that gave them."""
+    """Return the items of an iterable, and close its iterator."""
     iterator = iter(iterable)
     try:
         return list(iterator)
@@ -82,13 +81,13 @@ def collect(iterable: Iterable[Any]) -> list[Any]:
 
 def close(iterator: Any) -> None:
     """Close an iterator that has a `close`."""
-    ends = getattr(iterator, "close", None)
-    if callable(ends):
-        ends()
+    method = getattr(iterator, "close", None)
+    if callable(method):
+        method()
 
 
 def close_quietly(iterator: Any) -> None:
-    """As `close`; what that raises is logged."""
+    """Close an iterator that has a `close`, and log an error."""
     try:
         close(iterator)
     except Exception as error:

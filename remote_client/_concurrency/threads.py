@@ -1,4 +1,4 @@
-"""Daemon threads for work that may take long or for ever: who waits for it can leave, and the process can end."""
+"""Daemon threads for work that may block for ever: it can be abandoned, and does not keep the process alive."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 _IDLE_TIME = 10.0
-"""Seconds a thread waits for more work before it ends."""
+"""Seconds that a thread waits for more work before it ends."""
 _Inbox = queue.SimpleQueue[tuple[contextvars.Context, "Future[Any]", Callable[..., Any], tuple[Any, ...]]]
 _idle: deque[_Inbox] = deque()
-"""The threads without work; the newest first, so that the others end."""
+"""The inboxes of idle threads. The last one is used first, so that the others end."""
 os.register_at_fork(after_in_child=_idle.clear)  # a child has no other threads
 
 
 def start(function: Callable[..., T], *args: Any) -> Future[T]:
-    """Call a function in another thread, with this one's context variables. What it returns cannot be cancelled."""
+    """Call a function in another thread, with the current context variables. Its future cannot be cancelled."""
     future: Future[T] = Future()
-    future.set_running_or_notify_cancel()  # else one of several waiters that leaves would cancel it for all
+    future.set_running_or_notify_cancel()  # else one cancelled waiter would cancel it for all
     try:
         inbox = _idle.pop()
     except IndexError:
@@ -34,8 +34,8 @@ def start(function: Callable[..., T], *args: Any) -> Future[T]:
     return future
 
 
-async def aside(function: Callable[..., T], *args: Any) -> T:
-    """Wait for a function that runs in another thread. Cancelled, this leaves the thread to itself."""
+async def run_in_thread(function: Callable[..., T], *args: Any) -> T:
+    """Await a function that runs in another thread. Cancelling this abandons the thread."""
     return await asyncio.wrap_future(start(function, *args))
 
 
@@ -46,11 +46,11 @@ def _work(inbox: _Inbox) -> None:
         except queue.Empty:
             try:
                 _idle.remove(inbox)
-            except ValueError:  # it was chosen for work just now
+            except ValueError:  # `start` took it meanwhile
                 continue
             return
         _do(*job)
-        del job  # what the work was made of does not wait for the next
+        del job  # else the function and its arguments would live until the next job
         _idle.append(inbox)
 
 
@@ -58,10 +58,10 @@ def _do(context: contextvars.Context, future: Future[Any], function: Callable[..
     try:
         result = context.run(function, *args)
     except BaseException as error:
-        here = error.__traceback__
-        assert here is not None
-        # Without this frame, which still runs when the error is seen, and knows what the work was made of.
-        future.set_exception(error.with_traceback(here.tb_next))
-        del here
+        traceback = error.__traceback__
+        assert traceback is not None
+        # Without this frame: it still runs when the waiter clears the frames, and holds the function's arguments.
+        future.set_exception(error.with_traceback(traceback.tb_next))
+        del traceback
     else:
         future.set_result(result)

@@ -1,1 +1,1 @@
-"""Protocols of Python objects: copying, lazy attributes, bytes with a content type."""
+"""Behaviour of Python objects: copying, lazy attributes, exports, bytes with a content type."""

@@ -1,14 +1,14 @@
-"""Bytes with a type: what travels in a form of its own, where a protocol has more than one."""
+"""Bodies of HTTP messages that are not plain JSON."""
 
 from __future__ import annotations
 
 
 class Body(bytes):
-    """A multipart request, or an answer that is a file. Everything else is plain bytes.
+    """A multipart request, or an answer that is a file.
 
     Attributes:
         content_type: the media type, with its parameters.
-        filename: the name an answer's file was given; None without one.
+        filename: the file name of an answer; None if it has none.
     """
 
     content_type: str
@@ -21,16 +21,16 @@ class Body(bytes):
         return body
 
 
-class Odd(bytes):
-    """An answer of another type than JSON, which may be JSON all the same.
+class UnexpectedBody(bytes):
+    """An answer whose media type is not JSON's. It may be JSON nevertheless.
 
     Attributes:
-        told: what to tell where it is not.
+        problem: the error message if it is not.
     """
 
-    told: str
+    problem: str
 
-    def __new__(cls, data: bytes, content_type: str = "") -> Odd:  # pickle gives the bytes alone
+    def __new__(cls, data: bytes, content_type: str = "") -> UnexpectedBody:  # pickle passes only the bytes
         body = super().__new__(cls, data)
-        body.told = f"HTTP status 200, but {content_type}, not JSON"
+        body.problem = f"HTTP status 200, but {content_type}, not JSON"
         return body

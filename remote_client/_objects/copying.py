@@ -1,4 +1,4 @@
-"""How objects are copied, by `copy.copy` and `copy.deepcopy`, that are pickled in another form."""
+"""Copying, by `copy.copy` and `copy.deepcopy`, of objects whose pickles are something else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Self
 
 
 class Immutable:
-    """A copy is the object itself."""
+    """An object whose copy is the object itself."""
 
     __slots__ = ()
 
@@ -18,12 +18,12 @@ class Immutable:
 
 
 class Handle:
-    """A copy has the same connections."""
+    """An object whose copies share its connections."""
 
     def __copy__(self) -> Self:
-        made = object.__new__(type(self))
-        vars(made).update(vars(self))
-        return made
+        copy = object.__new__(type(self))
+        vars(copy).update(vars(self))
+        return copy
 
     def __deepcopy__(self, memo: Any) -> Self:
         return self.__copy__()

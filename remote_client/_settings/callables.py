@@ -72,7 +72,7 @@ class OffLoop(Immutable):
         functools.update_wrapper(self, function)
 
     async def __call__(self, *args: Any) -> Any:
-        result = await _threads.aside(self._function, *args)
+        result = await _threads.run_in_thread(self._function, *args)
         return await result if inspect.isawaitable(result) else result
 
     def __eq__(self, other: object) -> bool:

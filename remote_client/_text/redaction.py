@@ -105,7 +105,7 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def because(failure: E, error: BaseException, metadata: Sent, more: str = "") -> E:
+def with_cause(failure: E, error: BaseException, metadata: Sent, more: str = "") -> E:
     """Return the failure with what caused it, unless that, or what `more` it knows, repeats a secret.
 
     Libraries' errors have frames and attributes that hold the request: they are dropped.
@@ -143,7 +143,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 # -- frames -----------------------------------------------------------------------------------------------------------
 
 
-def forget(error: BaseException) -> None:
+def clear_frames(error: BaseException) -> None:
     """Have the traceback of an error, and those of what led to it, keep no variables of this package's functions.
 
     They hold requests and metadata, and some tools show them. The frames of functions that ended are emptied. Those of
@@ -188,8 +188,8 @@ def _is_bug(error: BaseException, steps: list[TracebackType]) -> bool:
     return ours and isinstance(error, Exception) and not isinstance(error, (TimeoutError, StopIteration))
 
 
-def forgetful(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-    """Have a coroutine function `forget`, its arguments too, when it raises."""
+def clears_frames(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Have a coroutine function `clear_frames`, its arguments too, when it raises."""
 
     @functools.wraps(method)
     async def called(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -198,7 +198,7 @@ def forgetful(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Corout
         try:
             return await work
         except BaseException as error:
-            forget(error)
+            clear_frames(error)
             raise
 
     return called

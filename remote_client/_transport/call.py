@@ -151,7 +151,7 @@ _alive: weakref.WeakSet[Transport] = weakref.WeakSet()
 def _after_fork() -> None:
     """Keep the parent's transports and tasks alive in a forked child, where their loop never runs again."""
     for transport in list(_alive):
-        _fork.keep(transport, *asyncio.all_tasks(transport.loop))
+        _fork.leak(transport, *asyncio.all_tasks(transport.loop))
     _alive.clear()  # else a child's child would keep them twice
 
 

@@ -245,7 +245,7 @@ class LoopThread:
     def abandon(self) -> None:
         """Never use the loop again, in a forked child: its selector and eventfd are shared with the parent."""
         self.forked = True
-        _fork.keep(self, *asyncio.all_tasks(self.loop))
+        _fork.leak(self, *asyncio.all_tasks(self.loop))
 
 
 async def _close_all(closed: threading.Lock) -> None:

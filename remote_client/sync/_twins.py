@@ -22,7 +22,7 @@ from .._client.model_files import Links
 from .._client.module import UNSET
 from .._client.module_config import RemoteModuleConfig
 from .._objects.exports import exported_from
-from .._objects.late_attribute import LateAttribute
+from .._objects.lazy_attribute import LazyAttribute
 from .._schema.codec import UnboundCodec
 from .._schema.differences import Difference
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription, TypeName
@@ -395,11 +395,11 @@ def _make_twin_class(
     if declared is not None and issubclass(declared, RemoteModuleBase):
         bases = (declared,)
     space: dict[str, Any] = {
-        name: LateAttribute(partial(_method_of, module_class, name))
+        name: LazyAttribute(partial(_method_of, module_class, name))
         for name, method in vars(module_class).items()
-        if (inspect.isfunction(method) or isinstance(method, LateAttribute)) and not name.startswith("_")
+        if (inspect.isfunction(method) or isinstance(method, LazyAttribute)) and not name.startswith("_")
     }
-    space["__doc__"] = LateAttribute(partial(getattr, module_class, "__doc__"))
+    space["__doc__"] = LazyAttribute(partial(getattr, module_class, "__doc__"))
     return type(
         module_class.__name__,
         bases,

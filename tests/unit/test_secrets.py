@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from remote_client._text import redaction as _secrets
-from remote_client._text.redaction import because, forget, redacted
+from remote_client._text.redaction import clear_frames, redacted, with_cause
 from remote_client.errors import InputError, UnavailableError
 
 BLOB = b"\x00bin\xff"
@@ -79,7 +79,7 @@ def test_a_cause_holds_no_request() -> None:
         except httpx.ReadError as error:
             raise httpx.ConnectError("no", request=request) from error
     except httpx.ConnectError as error:
-        failure = because(UnavailableError("no"), error, [("x-jwt", "jw7Q")])
+        failure = with_cause(UnavailableError("no"), error, [("x-jwt", "jw7Q")])
     cause: Any = failure.__cause__
     assert [type(cause), type(cause.__cause__)] == [httpx.ConnectError, httpx.ReadError]
     for each in (cause, cause.__cause__):
@@ -91,8 +91,8 @@ def test_a_cause_holds_no_request() -> None:
 @pytest.mark.parametrize("more", ["", "told jw7Q"])
 def test_a_cause_that_repeats_a_secret_is_dropped(more: str) -> None:
     error = OSError("jw7Q" if not more else "no")
-    assert because(UnavailableError("no"), error, [("x-jwt", "jw7Q")], more).__cause__ is None
-    assert because(UnavailableError("no"), error, [("x-jwt", "other")], more).__cause__ is error
+    assert with_cause(UnavailableError("no"), error, [("x-jwt", "jw7Q")], more).__cause__ is None
+    assert with_cause(UnavailableError("no"), error, [("x-jwt", "other")], more).__cause__ is error
 
 
 # -- frames: functions that count as the package's ---------------------------------------------------------------------
@@ -129,7 +129,7 @@ def ours() -> dict[str, Any]:
 
 
 def variables(error: BaseException) -> dict[str, dict[str, Any]]:
-    """The variables of each frame behind the one that called `forget`."""
+    """The variables of each frame behind the one that called `clear_frames`."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return {frame.f_code.co_name: dict(frame.f_locals) for frame in frames[1:]}
 
@@ -138,7 +138,7 @@ async def failing(call: Callable[[], Awaitable[Any]]) -> BaseException:
     try:
         await call()
     except Exception as error:
-        forget(error)
+        clear_frames(error)
         return error
     raise AssertionError
 
@@ -184,16 +184,16 @@ async def test_a_suppressed_context_is_dropped() -> None:
         except KeyError:
             raise InputError("no") from None
     except InputError as error:
-        forget(error)
+        clear_frames(error)
         assert error.__context__ is None
 
 
-def test_a_forgetful_method_is_a_coroutine_function_with_its_signature() -> None:
+def test_a_method_that_clears_frames_is_a_coroutine_function_with_its_signature() -> None:
     async def method(self: object, name: str, *, more: int = 1) -> str:
         """Doc."""
         return name
 
-    wrapped = _secrets.forgetful(method)
+    wrapped = _secrets.clears_frames(method)
     assert asyncio.iscoroutinefunction(wrapped) or sys.version_info >= (3, 14)
     assert (wrapped.__name__, wrapped.__doc__) == ("method", "Doc.")
     assert asyncio.run(wrapped(None, "a", more=2)) == "a"

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from ..._text.redaction import because, redacted
+from ..._text.redaction import redacted, with_cause
 from ...errors import (
     CallCancelledError,
     RemoteCallError,
@@ -230,7 +230,7 @@ def failure_of(
     broken = _broken_off(call, details, connection.target, within, uploads)
     if broken is not None:
         broken.reset = _RESET.search(details) is not None
-        return because(broken, error, call.secrets, _heard(error))
+        return with_cause(broken, error, call.secrets, _heard(error))
     kind, known, pushback = error_class(status), _is_known(status, details), None
     refused = _PROXY_ANSWER.search(details) if status == "UNAVAILABLE" else None
     refusal = None if refused is None else proxy_refusal(int(refused[1]))
@@ -255,7 +255,7 @@ def failure_of(
     failure.shed, failure.reset = shed, _RESET.search(details) is not None
     failure.outcome_known = kind is TlsError or known
     failure.pushback = pushback or pushback_ms(dict(iter(trailers)).get("grpc-retry-pushback-ms"))
-    return because(failure, error, call.secrets, _heard(error))
+    return with_cause(failure, error, call.secrets, _heard(error))
 
 
 def _is_of_tls(details: str) -> bool:

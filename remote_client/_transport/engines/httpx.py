@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, NoReturn, Self
 
-from ..._text.redaction import because, causes, redacted
+from ..._text.redaction import causes, redacted, with_cause
 from ...errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -179,7 +179,7 @@ class HttpxTransport(Transport):
         failure = kind(redacted(told, call.secrets), method=call.method, target=self.target)
         failure.outcome_known = isinstance(error, self.library.unsent)
         error.__traceback__ = None  # an engine may keep the error, which would keep these frames, and they the call
-        return because(failure, error, call.secrets)
+        return with_cause(failure, error, call.secrets)
 
     async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
         if self.reason is not None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ..._text.redaction import because, redacted
+from ..._text.redaction import redacted, with_cause
 from ...errors import (
     ConfigurationError,
     InvalidResponseError,
@@ -69,7 +69,7 @@ def not_connected(error: BaseException, call: Call, target: str, route: Route) -
         failure = not_http(str(error), error.start, call, route)
         failure.outcome_known = True
         return failure
-    return because(connect_error(error, target, call.method, route), error, call.secrets)
+    return with_cause(connect_error(error, target, call.method, route), error, call.secrets)
 
 
 def lost(error: BaseException | None, call: Call, route: Route, first: bool = False) -> RemoteCallError:
@@ -94,7 +94,7 @@ def lost(error: BaseException | None, call: Call, route: Route, first: bool = Fa
     told = f"the connection was lost: {redacted(told, call.secrets)}{more}"
     failure = kind(told, method=call.method, target=target)
     failure.outcome_known = kind is TlsError and refuses_us(told)
-    return because(failure, error, call.secrets)
+    return with_cause(failure, error, call.secrets)
 
 
 def cut(call: Call, target: str) -> UnavailableError:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from pydantic_core import from_json
 
-from ..._objects.content import Body, Odd
+from ..._objects.content import Body, UnexpectedBody
 from ..._text.cleaning import clean
 from ..._text.redaction import redacted
 from ...errors import UnsupportedError
@@ -72,7 +72,7 @@ def headers_of(metadata: RawMetadata, accept: str, kind: str | None) -> dict[str
 
 
 def as_answer(data: bytes, headers: dict[bytes, bytes], metadata: RawMetadata) -> bytes:
-    """Return an answer's bytes, as a `Body` where they are a file, and `Odd` where their type is not JSON's.
+    """Return an answer's bytes, as a `Body` where they are a file, and `UnexpectedBody` where their type is not JSON's.
 
     Args:
         data: the answer's body.
@@ -83,7 +83,7 @@ def as_answer(data: bytes, headers: dict[bytes, bytes], metadata: RawMetadata) -
     if disposition is None:
         if kind is None or kind == b"application/json" or _IS_JSON.match(kind):
             return data
-        return Odd(data, clean(redacted(kind.decode("latin-1"), metadata), 80))
+        return UnexpectedBody(data, clean(redacted(kind.decode("latin-1"), metadata), 80))
     kind = kind or b"application/octet-stream"
     return Body(data, kind.decode("latin-1"), _file_name(disposition))
 

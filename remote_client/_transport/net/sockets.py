@@ -124,7 +124,7 @@ def _after_fork() -> None:
     protocols = [protocol for each in _open.values() for protocol in each]
     if not protocols:
         return
-    _fork.keep(*_ends.values())
+    _fork.leak(*_ends.values())
     null = os.open(os.devnull, os.O_RDWR)
     for protocol in protocols:
         transport = protocol.transport
