@@ -52,3 +52,42 @@ def test_a_status_code_is_grpcs_on_demand() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "grpc", "NOT_FOUND"]
+
+
+MAKING = """
+import sys
+from {module} import CallOptions, ConnectionInfo, FinderConfig, RemoteClient, RemoteModelFinder
+from remote_client.auth import BearerToken
+from remote_client.settings import RetryPolicy
+
+server = ConnectionInfo(
+    hostname="h", port=1, timeout=5, tls={{"enabled": True}}, options={{"grpc.keepalive_time_ms": 1}}, proxy="p:1"
+)
+RemoteClient(server, protocol="grpc", metadata=BearerToken(env="TOKEN"), hooks=[print])
+RemoteClient(["http://h:1", "https://h/team"], retries=3, tls={{"insecure_verify": True}}, max_session_age=0)
+RemoteModelFinder(FinderConfig(connection=server, remote_connections=(server,), min_poll_time=1))
+RemoteModelFinder({{"connection": {{"hostname": "{{}}.h", "port": 1}}}})
+CallOptions(timeout=5, retry=RetryPolicy(retries=1, codes=frozenset(["ABORTED"])))
+server.replace(port=2)
+print(*{{"pydantic", "pydantic_core", "yaml", "google.protobuf", "email"}} & set(sys.modules))
+"""
+
+
+@pytest.mark.parametrize("module", ["remote_client", "remote_client.sync"])
+def test_making_a_client_loads_no_pydantic(module: str) -> None:
+    script = MAKING.format(module=module)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+    assert not done.returncode, done.stderr
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("value", ["{'retries': '3'}", "{'timeout': 'x'}", "{'unknown': 1}"])
+def test_values_that_need_pydantic_load_it(value: str) -> None:
+    script = (
+        "import sys; from remote_client import ConnectionInfo, errors\n"
+        f"try: ConnectionInfo(hostname='h', **{value})\n"
+        "except errors.ConfigurationError: pass\n"
+        "print('pydantic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
