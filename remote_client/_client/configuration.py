@@ -1,8 +1,7 @@
-"""caikit's configuration: which of its sections this client reads, and what the environment overrides."""
+"""Remote finders in caikit's configuration files, and their overrides in the environment."""
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 import yaml
 
 from .._text.cleaning import clean
+from .._text.closest import closest
 from ..errors import ConfigurationError
 from ..settings import ConnectionInfo, ConnectionTlsInfo, FinderConfig
 
@@ -21,20 +21,20 @@ REMOTE = "REMOTE"
 
 _KINDS = (FinderConfig, ConnectionInfo, ConnectionTlsInfo)
 _SCALARS = (str, int, float, bool)
-_NO_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
-"""What PyYAML raises for a text that is none: its own, and Python's for a 13th month, a wrong tag, deep nesting."""
+_YAML_ERRORS = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
+"""PyYAML's own error, and Python's for a 13th month, a wrong tag or deep nesting."""
 _MAX_DEPTH = 4
-"""How deep below a finder values can be overridden. Aliases of YAML can make a few lines deep without end."""
+"""The depth to which the values of a finder can be overridden. With aliases, a few lines of YAML nest without end."""
 
 
 def remote_finders(
     config: str | os.PathLike[str] | Mapping[str, Any], environment: Mapping[str, str] | None = None
 ) -> dict[str, FinderConfig]:
-    """The configurations of all remote finders by their names, in the order of the file.
+    """Return the configurations of all remote finders by their names, in the order of the file.
 
     Args:
-        config: a mapping, or the path of a YAML file; with `model_management`, or what is below it.
-        environment: what overrides it; the process's without it.
+        config: a mapping or the path of a YAML file, with the section `model_management` or that section itself.
+        environment: overrides; the default is the process's environment.
 
     Raises:
         ConfigurationError: a key is unknown, a value is wrong, or there is no remote finder.
@@ -43,8 +43,7 @@ def remote_finders(
     section = _section(config if isinstance(config, Mapping) else _read(config))
     finders = section.get("finders")
     if not isinstance(finders, Mapping):
-        close = difflib.get_close_matches("finders", map(str, section), n=1)
-        raise ConfigurationError(f"model_management: finders is missing{_hint(close)}")
+        raise ConfigurationError(f"model_management: finders is missing{_hint('finders', section)}")
     found: dict[str, FinderConfig] = {}
     for name, finder in finders.items():
         where = f"model_management.finders.{name}"
@@ -52,37 +51,35 @@ def remote_finders(
             raise ConfigurationError(f"{where}: must be a mapping with type and config")
         _refuse_unknown(where, finder, ("type", "config", "name"))
         if finder["type"] != REMOTE:
-            continue  # caikit's own, for models of the process itself
+            continue  # for models that caikit runs in its own process
         given = finder.get("config") or {}
         if not isinstance(given, Mapping):
             raise ConfigurationError(f"{where}.config: must be a mapping")
         values = _overridden(
-            _named(given),
-            f"{where}.config",
-            os.environ if environment is None else environment,
+            _with_text_keys(given), f"{where}.config", os.environ if environment is None else environment
         )
         try:
             found[str(name)] = FinderConfig(**values)
         except ConfigurationError as error:
             raise ConfigurationError(f"{where}.config: {error}") from None
     if not found:
-        types = ", ".join(sorted({str(each["type"]) for each in finders.values()})) or "none"
+        types = ", ".join(sorted({str(finder["type"]) for finder in finders.values()})) or "none"
         raise ConfigurationError(f"model_management.finders: none is of the type {REMOTE}; there are {types}")
     return found
 
 
 def _read(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     try:
-        told = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except _NO_YAML as error:
-        raise ConfigurationError(f"{os.fspath(path)}: is no YAML: {_told(error)}") from None
-    if not isinstance(told, Mapping):
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except _YAML_ERRORS as error:
+        raise ConfigurationError(f"{os.fspath(path)}: is no YAML: {_problem(error)}") from None
+    if not isinstance(config, Mapping):
         raise ConfigurationError(f"{os.fspath(path)}: must be a mapping")
-    return told
+    return config
 
 
-def _told(error: Exception) -> str:
-    """What is wrong and where, without the lines around it: a configuration may hold secrets."""
+def _problem(error: Exception) -> str:
+    """Return the problem and its place without the lines around it: a configuration may hold secrets."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     mark = getattr(error, "problem_mark", None)
@@ -96,48 +93,48 @@ def _section(config: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(section, Mapping):
         raise ConfigurationError("model_management: must be a mapping")
     if section is config and "finders" not in config:
-        close = difflib.get_close_matches("model_management", map(str, config), n=1)
-        raise ConfigurationError(f"model_management is missing{_hint(close)}")
+        raise ConfigurationError(f"model_management is missing{_hint('model_management', config)}")
     return section
 
 
-def _hint(close: list[str]) -> str:
-    return f"; did you mean it by {close[0]!r}?" if close else ""
+def _hint(wanted: str, given: Mapping[str, Any]) -> str:
+    close = closest(wanted, map(str, given))
+    return f"; is {close!r} a misspelling?" if close else ""
 
 
 def _refuse_unknown(where: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for key in given:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f", did you mean {close[0]!r}?" if close else ""
+            close = closest(str(key), known)
+            hint = f", did you mean {close!r}?" if close else ""
             raise ConfigurationError(f"{where}: unknown key {str(key)!r}{hint}")
 
 
 def _overridden(values: dict[str, Any], where: str, environment: Mapping[str, str]) -> dict[str, Any]:
-    """The values with those of the environment over them: a path in capitals, its parts joined by underscores."""
+    """Override values by variables of the environment, which are named as the path in capitals, with underscores."""
     for path in _paths(values):
         name = re.sub(r"[^A-Z0-9_]", "_", "_".join([*where.split("."), *path]).upper())
         if name in environment:
             try:
-                value = _named(yaml.safe_load(environment[name]), len(path))
-            except _NO_YAML:
+                value = _with_text_keys(yaml.safe_load(environment[name]), len(path))
+            except _YAML_ERRORS:
                 value = environment[name]
             _set(values, path, value)
     return values
 
 
-def _named(value: Any, depth: int = 0) -> Any:
-    """The value with text for all keys: YAML has others, which are no names of settings."""
+def _with_text_keys(value: Any, depth: int = 0) -> Any:
+    """Return a value of YAML with text for all keys, which YAML also has of other types."""
     if depth < _MAX_DEPTH:
         if isinstance(value, Mapping):
-            return {str(key): _named(each, depth + 1) for key, each in value.items()}
+            return {str(key): _with_text_keys(item, depth + 1) for key, item in value.items()}
         if isinstance(value, list):
-            return [_named(each, depth + 1) for each in value]
+            return [_with_text_keys(item, depth + 1) for item in value]
     return value
 
 
 def _paths(values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """The ways to all that may be overridden: what a finder can be given, and what it was given."""
+    """Yield the paths of all values that may be overridden: those of a finder's fields, and those given."""
     finder, connection, tls = ([field.name for field in fields(kind)] for kind in _KINDS)
     yield from ((name,) for name in finder if name not in ("connection", "remote_connections"))
     yield from (("connection", name) for name in connection if name != "tls")

@@ -96,10 +96,10 @@ def test_the_environment_is_the_processs(monkeypatch: pytest.MonkeyPatch) -> Non
     ("config", "told"),
     [
         ({}, "model_management is missing"),
-        ({"model_managment": {}}, "did you mean it by 'model_managment'"),
+        ({"model_managment": {}}, "is 'model_managment' a misspelling?"),
         ({"model_management": []}, "must be a mapping"),
         ({"model_management": {}}, "finders is missing"),
-        ({"model_management": {"finder": {}}}, "did you mean it by 'finder'"),
+        ({"model_management": {"finder": {}}}, "is 'finder' a misspelling?"),
         ({"finders": {"a": []}}, "finders.a: must be a mapping"),
         ({"finders": {"a": {"type": "LOCAL"}}}, "none is of the type REMOTE; there are LOCAL"),
         ({"finders": {"a": {"type": "REMOTE", "confg": {}}}}, "unknown key 'confg', did you mean 'config'"),
