@@ -79,13 +79,13 @@ class Budget:
         """Count so many more of a kind."""
         self._spent[kind] += amount
         if self._spent[kind] > self._limits[kind]:
-            raise SchemaError(f"too much is described: more than {self._limits[kind]:,} {kind}")
+            raise SchemaError(f"the description is too large: more than {self._limits[kind]:,} {kind}")
         self.check()
 
     def check(self) -> None:
         """Raise where nobody waits any more, or too long."""
         if self._cancelled:
-            raise SchemaError("the description was given up: nobody waits for it")
+            raise SchemaError("reading the description was cancelled: no call waits for it")
         if self._clock() > self._deadline:
             raise self.timeout_error()
 
@@ -107,7 +107,7 @@ class Budget:
     def check_name(self, name: str) -> str:
         """Return a name from a server, unless it is too long."""
         if len(name) > MAX_NAME:
-            raise SchemaError(f"there is a name of {len(name):,} letters; {MAX_NAME:,} are the most")
+            raise SchemaError(f"a name has {len(name):,} letters; the limit is {MAX_NAME:,}")
         return name
 
     def cancel(self) -> None:

@@ -104,7 +104,7 @@ def file_of(data: bytes, name: str, option: str) -> SchemaFile:
         return SchemaFile(data, name, "http")
     if not is_set(data):
         raise ConfigurationError(
-            f"{option}: {name} is no schema: neither a FileDescriptorSet, as `protoc --descriptor_set_out "
+            f"{option}: {name} is not a schema: neither a FileDescriptorSet, as `protoc --descriptor_set_out "
             "--include_imports` and `buf build` make it, nor an OpenAPI document as JSON"
         )
     return SchemaFile(data, name, "grpc")

@@ -39,7 +39,7 @@ def test_whoever_is_given_up_ends() -> None:
     budget = Budget()
     budget.check()
     budget.cancel()
-    with pytest.raises(SchemaError, match="given up"):
+    with pytest.raises(SchemaError, match="was cancelled"):
         budget.check()
 
 

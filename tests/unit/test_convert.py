@@ -328,7 +328,7 @@ def test_wrappers_and_other_well_known_types() -> None:
 @pytest.mark.parametrize("data", [b"\xff\xff\xff", b"\x0a\x05abc", b"\x07"])
 def test_answers_that_are_none(data: bytes) -> None:
     for output in ("pydantic", "dict", "numpy", "proto"):
-        with pytest.raises(InvalidResponseError, match="the answer is no Zoo"):
+        with pytest.raises(InvalidResponseError, match="the answer is not a valid Zoo"):
             ECHO.codec.decode(data, output)  # type: ignore[arg-type]
 
 

@@ -136,8 +136,8 @@ def test_a_file_that_was_not_packaged_is_told(
     ("schema", "data", "told"),
     [
         ("missing.binpb", None, r"/missing\.binpb cannot be read: No such file or directory"),
-        ("runtime.binpb", b"GIF89a", r"/runtime\.binpb is no schema"),
-        ("runtime.binpb", b"", r"/runtime\.binpb is no schema"),
+        ("runtime.binpb", b"GIF89a", r"/runtime\.binpb is not a schema"),
+        ("runtime.binpb", b"", r"/runtime\.binpb is not a schema"),
         (".", None, " cannot be read: Is a directory"),
         ("nul\0", None, " cannot be read"),
     ],

@@ -60,14 +60,14 @@ def test_a_name_that_is_none(place: str, name: str) -> None:
     file = library()
     PLACES[place](file).name = name
     text = refused(file)
-    assert " letters" in text if len(name) > 1000 else f"{name!r} is no name" in text
+    assert " letters" in text if len(name) > 1000 else f"{name!r} is not a valid name" in text
 
 
 @pytest.mark.parametrize("package", ["a..b", ".a", "a.", "a b", "a.1", "ü", "a" * 1001, ".".join(["ab"] * 400)])
 def test_a_package_that_is_none(package: str) -> None:
     file = FileDescriptorProto(name="a.proto", package=package)
     text = refused(file)
-    assert "is no name" in text or "letters" in text
+    assert "is not a valid name" in text or "letters" in text
 
 
 def test_a_full_name_that_is_too_long() -> None:
@@ -140,9 +140,9 @@ WRONG: dict[str, tuple[str, Callable[[FileDescriptorProto], Any]]] = {
     "an extension below 0": ("the number -5", lambda file: file.extension.add(name="e", number=-5, type=9, label=1)),
     "an enum without values": ("no value", lambda file: file.enum_type.add(name="E")),
     "an edition nobody knows": ("edition", lambda file: file.MergeFrom(FileDescriptorProto(syntax="editions"))),
-    "a map of one field": ("no entry", lambda file: entry(file).field.pop()),
-    "a map of lists": ("no entry", lambda file: entry(file).field[1].MergeFrom(Field(label=Field.LABEL_REPEATED))),
-    "a map by doubles": ("no entry", lambda file: entry(file).field[0].MergeFrom(Field(type=Field.TYPE_DOUBLE))),
+    "a map of one field": ("not a map entry", lambda file: entry(file).field.pop()),
+    "a map of lists": ("not a map entry", lambda file: entry(file).field[1].MergeFrom(Field(label=Field.LABEL_REPEATED))),
+    "a map by doubles": ("not a map entry", lambda file: entry(file).field[0].MergeFrom(Field(type=Field.TYPE_DOUBLE))),
     "a single entry": ("another kind", lambda file: refer(file, f"{entry(file).name}", Field.TYPE_MESSAGE)),
     "a message for an enum": ("", lambda file: refer(file, "Zoo", Field.TYPE_ENUM)),
     "an enum for a request": ("", lambda file: request(file, f".{file.package}.Color")),
@@ -228,5 +228,5 @@ def test_a_name_runs_nothing_where_protobuf_checks_none() -> None:
     environment = {**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
     run = subprocess.run([sys.executable, "-c", ATTACK], env=environment, capture_output=True, text=True, check=False)
     name = "y or print('RAN')"
-    refusal = f"the file odd.proto is not valid: {name!r} is no name"
+    refusal = f"the file odd.proto is not valid: {name!r} is not a valid name"
     assert run.stdout.splitlines() == [refusal, str({name: "", "y": ""})], run.stderr

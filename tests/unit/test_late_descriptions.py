@@ -218,7 +218,7 @@ def broken(library: Library) -> tuple[bytes, str]:
     files = FileDescriptorSet.FromString(library.schema)
     (item,) = (each for each in files.file if each.name.endswith("number3item.proto"))
     item.message_type[0].field[0].name = "no name"
-    return files.SerializeToString(), f"the file {item.name} is not valid: 'no name' is no name"
+    return files.SerializeToString(), f"the file {item.name} is not valid: 'no name' is not a valid name"
 
 
 async def test_a_broken_task_is_told_where_it_is_used(library: Library, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_file_that_never_comes_is_asked_for_once() -> None:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (b"\xff\xff", "no reflection answer"),
+        (b"\xff\xff", "an answer that cannot be read"),
         (Response(error_response={"error_code": 5, "error_message": "no\x1bthing"}).SerializeToString(), "no thing"),
         (
             Response(file_descriptor_response={"file_descriptor_proto": [b"\xff\xff"]}).SerializeToString(),

@@ -58,14 +58,14 @@ def test_descriptors_may_begin_as_a_document_does() -> None:
     [
         (GRPC, "", "the path is empty"),
         (HTTP, "", "the path is empty"),
-        (GRPC, b"", "is no schema"),
-        (GRPC, b"\x0a\x05abc", "is no schema"),  # cut
-        (GRPC, SET[:-1], "is no schema"),
-        (GRPC, b"\x12\x00", "is no schema"),
-        (GRPC, b"\xff" * 20, "is no schema"),
-        (GRPC, b"GIF89a", "is no schema"),
-        (HTTP, b"<html>", "is no schema"),
-        (HTTP, b"[]", "is no schema"),
+        (GRPC, b"", "is not a schema"),
+        (GRPC, b"\x0a\x05abc", "is not a schema"),  # cut
+        (GRPC, SET[:-1], "is not a schema"),
+        (GRPC, b"\x12\x00", "is not a schema"),
+        (GRPC, b"\xff" * 20, "is not a schema"),
+        (GRPC, b"GIF89a", "is not a schema"),
+        (HTTP, b"<html>", "is not a schema"),
+        (HTTP, b"[]", "is not a schema"),
         (GRPC, DOCUMENT, "over grpc it takes descriptors of protobuf"),
         (HTTP, SET, "over http it takes an OpenAPI document"),
         (GRPC, "/does/not/exist.binpb", "/does/not/exist.binpb cannot be read: No such file or directory"),

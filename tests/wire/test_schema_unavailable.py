@@ -623,7 +623,7 @@ async def test_what_is_wrong_with_reflected_files_names_their_server(wire: WireS
     async with remote_client.RemoteClient(wire.target) as client:
         with pytest.raises(SchemaError) as caught:
             await client.describe()
-    assert str(caught.value) == f"{wire.target}: the file odd.proto is not valid: 'no name' is no name"
+    assert str(caught.value) == f"{wire.target}: the file odd.proto is not valid: 'no name' is not a valid name"
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])

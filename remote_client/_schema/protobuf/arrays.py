@@ -1,6 +1,4 @@
-"""Repeated numbers as arrays, and large bytes: buffers go out as they are in memory, and arrays come in as numpy's, not
-number by number.
-"""
+"""Repeated numbers as arrays, and large bytes: copied whole from and to the wire instead of item by item."""
 
 from __future__ import annotations
 
@@ -16,24 +14,24 @@ from .wire import read_varint
 
 _T = FieldDescriptor
 ARRAYS: dict[int, str] = {
-    # field type -> numpy's type of the items
+    # field type -> numpy's type of its items
     **INTEGERS,
     _T.TYPE_DOUBLE: "float64",
     _T.TYPE_FLOAT: "float32",
     _T.TYPE_BOOL: "bool",
 }
 BUFFERS = {_T.TYPE_DOUBLE: "d", _T.TYPE_FLOAT: "f"} if sys.byteorder == "little" else {}
-"""Field types that are on the wire as they are in memory -> the code of a buffer's items (`struct`)."""
+"""Field types whose form on the wire is that in memory -> the format of a buffer's items (see `struct`)."""
 BYTES = "B"
-"""The code of a buffer that is a field of bytes."""
+"""The format that stands for a field of bytes."""
 _LARGE = 4096
-"""Bytes that protobuf copies faster than their head is made here."""
+"""Protobuf copies fewer bytes faster than Python makes their header."""
 _MOST_FIELDS = 64
-"""A message of more is left to protobuf, as looking at each would take longer than what it saves."""
+"""Protobuf decodes messages of more fields, as looking at all of them here would take longer than it saves."""
 
 
 def buffer_fields(fields: Iterable[Field]) -> dict[str, tuple[int, str]]:
-    """Return the fields that `packed_parts` may take: name -> the tag on the wire, and the code of the items."""
+    """Return the fields that `packed_parts` takes: name -> the tag on the wire, and the format of the items."""
     found: dict[str, tuple[int, str]] = {}
     for field in fields:
         member = field.members[0]
@@ -45,9 +43,7 @@ def buffer_fields(fields: Iterable[Field]) -> dict[str, tuple[int, str]]:
 
 
 def packed_parts(value: Any, tag: int, code: str) -> tuple[bytes, Any] | None:
-    """A field on the wire, its head and its content: from the buffer of an array, such as numpy's, or from many bytes.
-    None where the value has no such buffer.
-    """
+    """Return a field's header and content on the wire, from the buffer of an array or large bytes; else None."""
     if code == BYTES and (not isinstance(value, (bytes, bytearray)) or len(value) < _LARGE):
         return None
     try:
@@ -60,9 +56,9 @@ def packed_parts(value: Any, tag: int, code: str) -> tuple[bytes, Any] | None:
 
 
 def pack(message: Message, value: Any, tag: int, code: str) -> bool:
-    """Fill a repeated field from an array; whether that was possible.
+    """Fill a repeated field from the buffer of an array. Return whether the value has one.
 
-    protobuf takes the packed form without looking at the items one by one: `extend` with an array costs 30 times that.
+    Protobuf parses the packed form at once. `extend` with an array takes 30 times as long.
     """
     parts = packed_parts(value, tag, code)
     if parts is None:
@@ -81,28 +77,28 @@ def _varint(number: int) -> bytes:
 
 
 def as_array(numbers: Any, kind: str) -> Any:
-    """A repeated field as an array of its own memory."""
-    import numpy  # optional, and slow to load
+    """Return a repeated field as an array with its own memory."""
+    import numpy  # here, because it is optional and slow to load
 
     return numpy.array(numbers, kind)
 
 
 def array_fields(fields: Iterable[Field]) -> dict[int, tuple[str, str]]:
-    """The fields of a message that `extract_arrays` can take out: the tag on the wire -> its name and numpy's type."""
+    """Return the fields that `extract_arrays` can extract: the tag on the wire -> name and numpy's type."""
     members = [field.members[0] for field in fields if not field.is_oneof]
     return {
-        each.number << 3 | 2: (each.name, ARRAYS[each.type])
-        for each in members
-        if is_repeated(each) and is_packed(each) and each.type in BUFFERS
+        member.number << 3 | 2: (member.name, ARRAYS[member.type])
+        for member in members
+        if is_repeated(member) and is_packed(member) and member.type in BUFFERS
     }
 
 
 def extract_arrays(data: bytes, packed: Mapping[int, tuple[str, str]]) -> tuple[bytes, dict[str, Any]]:
-    """Take packed numbers out of a message: what is left of it, and the arrays by the names of their fields.
+    """Return a message without its packed numbers, and these as arrays by the names of their fields.
 
-    They are copied once, not twice as by way of protobuf. Whatever is unusual stays in the message, for protobuf.
+    Numbers are copied once; by way of protobuf it would be twice. Messages with anything unusual are left to protobuf.
     """
-    import numpy
+    import numpy  # here, because it is optional and slow to load
 
     found: dict[str, Any] = {}
     kept: list[bytes] = []
@@ -121,11 +117,11 @@ def extract_arrays(data: bytes, packed: Mapping[int, tuple[str, str]]) -> tuple[
             else:
                 size = {1: 8, 5: 4}[tag & 7]
                 if tag & ~7 | 2 in packed:
-                    break  # a number by itself
+                    break  # an unpacked number of the field
             if tag in packed:
                 name, kind = packed[tag]
                 if name in found:
-                    break  # numbers in parts
+                    break  # the field's numbers come in several parts
                 found[name] = numpy.frombuffer(memoryview(data)[position : position + size], kind).copy()
                 kept.append(data[mark:start])
                 mark = position + size

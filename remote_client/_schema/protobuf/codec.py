@@ -156,7 +156,7 @@ class ProtobufCodec:
             message = self._response.FromString(data)
             if len(UnknownFieldSet(message)) and not (self._additions and message.ListFields()):
                 # A runtime answers a call of a task that the model does not have with the result of the model's task.
-                raise ValueError("the model may be of another task, as the answer has fields that this type has not")
+                raise ValueError("it has unknown fields, so the model may be of another task")
             if output == "proto":
                 self._make_picklable()
                 return message
@@ -164,7 +164,7 @@ class ProtobufCodec:
                 return self._converter("dict")(message)
             return self._converter("numpy")(message) | arrays if output == "numpy" else self._make(message)
         except _UNREADABLE as error:
-            raise InvalidResponseError(f"the answer is no {self._model.__name__}: {error}") from error
+            raise InvalidResponseError(f"the answer is not a valid {self._model.__name__}: {error}") from error
 
 
 class ProtobufTrainingCodec(ProtobufCodec):

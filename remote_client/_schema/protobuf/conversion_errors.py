@@ -35,7 +35,7 @@ def raise_at(error: BaseException, name: str | int, field: FieldDescriptor | Non
     elif isinstance(error, RecursionError):
         path, message = "", "is nested too deeply"
     elif isinstance(error, Error):
-        path, message = "", "is nested too deeply, or no message of this type"
+        path, message = "", "is nested too deeply, or not a message of this type"
     else:
         path, message = "", str(error)
         if field is not None and message.startswith("Value out of range"):

@@ -1,8 +1,8 @@
-"""A server's file descriptors, checked and counted before protobuf's pool gets them.
+"""Checks of a server's file descriptors before they are added to protobuf's pool.
 
-protobuf relies on its compiler for what a file may hold. Its implementation in Python, which PyPy and musl have, takes
-any text for a name, has fields as attributes of classes, and never ends at a number below 0. That in C, which the
-wheels have, crashes at the default of a repeated field, and keeps the full name of all that a file defines.
+protobuf relies on its compiler to refuse invalid files. Its implementation in Python, used on PyPy and musl, accepts
+any text as a name, makes fields attributes of classes, and loops forever on a negative number. The one in C, which the
+wheels have, crashes at the default of a repeated field, and stores the full name of everything a file defines.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from ..identifiers import is_name
 from .fields import INTEGERS, is_repeated
 
 _HAS_ATTRIBUTES = "seconds" in vars(Duration)
-"""Whether fields are attributes of their messages' classes, and hide what else is called so there."""
+"""Whether fields are attributes of their messages' classes, where they hide methods of the same name."""
 _ATTRIBUTES = frozenset({*dir(Empty), "Extensions"})
 _UNSTABLE = 9999
-"""From this edition on they are protobuf's own, for its tests."""
+"""The first of the editions that protobuf keeps for its tests."""
 _MAX_NUMBER, _MAX_EXTENSION = 2**29 - 1, 2**31 - 1
 """The numbers of extensions of message sets are larger."""
 _NAMED: dict[int, type[Any]] = {
@@ -34,18 +34,18 @@ _NAMED: dict[int, type[Any]] = {
     FieldDescriptor.TYPE_GROUP: Descriptor,
     FieldDescriptor.TYPE_ENUM: EnumDescriptor,
 }
-"""The types that have a name, and what it is the name of."""
+"""The types of fields with a type name -> what it names."""
 _GROUP = FieldDescriptorProto.TYPE_GROUP
 _KEYS = {*INTEGERS, FieldDescriptorProto.TYPE_BOOL, FieldDescriptorProto.TYPE_STRING}
 """The types of a map's keys."""
 
 
 def check_file(file: FileDescriptorProto, budget: Budget) -> None:
-    """Count what a file defines, and check its names and fields.
+    """Check the names and fields of a file, within the budget.
 
     Raises:
-        SchemaError: a name is not protobuf's (`[A-Za-z_][A-Za-z0-9_]*`), too long, there twice, or used by protobuf
-            itself; a field is none; or the budget is spent.
+        SchemaError: a name is invalid (not `[A-Za-z_][A-Za-z0-9_]*`), too long, used twice, or used by protobuf itself;
+            a field is invalid; or the budget is spent.
     """
     budget.check_name(file.name)
     try:
@@ -61,14 +61,14 @@ def _check_names(scopes: Iterator[tuple[str, list[str]]], budget: Budget) -> Non
         budget.spend("nodes", len(names))
         budget.spend("bytes", len(names) * len(budget.check_name(scope)))
         for name in names:
-            if not isinstance(name, str) or not is_name(budget.check_name(name)):  # bytes are no UTF-8
-                raise ValueError(f"{short_repr(name)} is no name")
+            if not isinstance(name, str) or not is_name(budget.check_name(name)):  # bytes are not UTF-8
+                raise ValueError(f"{short_repr(name)} is not a valid name")
         if len({*names}) < len(names):
             raise ValueError(f"{short_repr(scope)} has one name twice")
 
 
 def _scopes(file: FileDescriptorProto, budget: Budget) -> Iterator[tuple[str, list[str]]]:
-    """Yield each scope and the names in it; among them are those of enums' values, which stand beside their enum."""
+    """Yield scopes with their names. An enum's values belong to the scope of the enum."""
     if file.package:
         yield "", list(dict.fromkeys(file.package.split(".")))
     budget.spend("types", len(file.message_type) + len(file.enum_type))
@@ -77,7 +77,7 @@ def _scopes(file: FileDescriptorProto, budget: Budget) -> Iterator[tuple[str, li
     for service in file.service:
         budget.spend("names", 1 + len(service.method))
         yield _join(file.package, service.name), _names(service.method)
-    waiting = [(file.package, each) for each in file.message_type]
+    waiting = [(file.package, message) for message in file.message_type]
     while waiting:
         scope, message = waiting.pop()
         scope = _join(scope, message.name)
@@ -85,16 +85,16 @@ def _scopes(file: FileDescriptorProto, budget: Budget) -> Iterator[tuple[str, li
         _check_message(message)
         members = (message.field, message.oneof_decl, message.extension)
         yield scope, _names(*members, message.nested_type, message.enum_type, *_values(message))
-        waiting += [(scope, each) for each in message.nested_type]
+        waiting += [(scope, nested) for nested in message.nested_type]
 
 
 def _check_message(message: DescriptorProto) -> None:
     _check_fields(message.field, len(message.oneof_decl), most=_MAX_NUMBER)
     _check_fields(message.extension, most=_MAX_EXTENSION)
-    if len({each.number for each in message.field}) < len(message.field):
+    if len({field.number for field in message.field}) < len(message.field):
         raise ValueError(f"{short_repr(message.name)} has two fields of one number")
     if message.options.map_entry and not _is_map_entry(message.field):
-        raise ValueError(f"{short_repr(message.name)} is no entry of a map")
+        raise ValueError(f"{short_repr(message.name)} is not a map entry")
     for field in message.field if _HAS_ATTRIBUTES else ():
         is_special = field.name.startswith("__") and field.name.endswith("__")
         # `<FIELD>_FIELD_NUMBER` is an attribute too.
@@ -103,8 +103,8 @@ def _check_message(message: DescriptorProto) -> None:
 
 
 def _is_map_entry(fields: Sequence[FieldDescriptorProto]) -> bool:
-    are_single = all(each.label != each.LABEL_REPEATED and not each.HasField("oneof_index") for each in fields)
-    named = [(each.name, each.number) for each in fields]
+    are_single = all(field.label != field.LABEL_REPEATED and not field.HasField("oneof_index") for field in fields)
+    named = [(field.name, field.number) for field in fields]
     return named == [("key", 1), ("value", 2)] and are_single and fields[0].type in _KEYS and fields[1].type != _GROUP
 
 
@@ -121,15 +121,15 @@ def _check_fields(fields: Iterable[FieldDescriptorProto], oneofs: int = 0, *, mo
 
 
 def check_types(file: FileDescriptor) -> None:
-    """Check that what the fields and methods of a file refer to are types of the right kind.
+    """Check that fields and methods of a file refer to types of the right kind.
 
     Raises:
-        TypeError: one is not.
+        TypeError: one does not.
     """
     for service in file.services_by_name.values():
         for method in service.methods:
             if not (isinstance(method.input_type, Descriptor) and isinstance(method.output_type, Descriptor)):
-                raise TypeError(f"{method.full_name} takes or gives what is no message")
+                raise TypeError(f"the request or the response of {method.full_name} is not a message")
     waiting = [*file.message_types_by_name.values()]
     while waiting:
         message = waiting.pop()
@@ -154,7 +154,7 @@ def _values(scope: FileDescriptorProto | DescriptorProto) -> Iterator[Any]:
 
 
 def _names(*definitions: Any) -> list[str]:
-    return [each.name for every in definitions for each in every]
+    return [definition.name for group in definitions for definition in group]
 
 
 def _join(scope: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Protobuf messages of a server's types: pickled with the part of the schema that they need, as models are."""
+"""The classes of protobuf messages. Messages are pickled with the part of the schema they need, as models are."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ from .pools import pool_of
 from .reflection import WELL_KNOWN_FILES
 
 _classes: WeakValueDictionary[bytes, type[Message]] = WeakValueDictionary()
-"""The classes of messages. Each pool has its own: where it lives it is found by its own key, elsewhere by the digest of
-its recipe."""
-_CLASS: Any = type(Empty)
-"""What makes the class of a message."""
+"""The classes of messages by two keys: a class's own key, which finds it in its process, and its recipe's digest."""
+_METACLASS: Any = type(Empty)
 
 
 class MessageClasses:
-    """The classes of one pool's messages. All are made here: protobuf itself would go as deep as types are nested.
+    """The classes of one pool's messages. They are made without recursion, unlike protobuf's, whatever the depth.
 
     Args:
         parts: the parts of the pool's types.
@@ -33,40 +31,42 @@ class MessageClasses:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._made: dict[str, type[Message]] = {}
-        self._travelling: set[str] = set()
+        self._picklable: set[str] = set()
 
     def of(self, descriptor: Descriptor) -> type[Message]:
         """Return the class of a message."""
         waiting = [descriptor]
         while waiting:
-            each = waiting.pop()
-            if each.full_name not in self._made:
-                self._made[each.full_name] = _CLASS(each.name, (Message,), {"DESCRIPTOR": each, "__module__": None})
-                waiting += _messages_in(each)
+            found = waiting.pop()
+            if found.full_name not in self._made:
+                members = {"DESCRIPTOR": found, "__module__": None}
+                self._made[found.full_name] = _METACLASS(found.name, (Message,), members)
+                waiting += _messages_in(found)
         return self._made[descriptor.full_name]
 
     def make_picklable(self, descriptor: Descriptor) -> None:
-        """Make messages of a type, and all that are inside of them, such that they can be pickled."""
+        """Make messages of a type, and the messages inside them, picklable."""
         waiting = [descriptor]
         while waiting:
-            each = waiting.pop()
-            if each.full_name in self._travelling or each.file.name in WELL_KNOWN_FILES:
+            found = waiting.pop()
+            if found.full_name in self._picklable or found.file.name in WELL_KNOWN_FILES:
                 continue
-            self._travelling.add(each.full_name)
-            waiting += _messages_in(each)
-            if not each.GetOptions().map_entry:
-                self._make_picklable(self.of(each), self._parts.recipe(each))
+            self._picklable.add(found.full_name)
+            waiting += _messages_in(found)
+            if not found.GetOptions().map_entry:
+                self._add_reduce(self.of(found), self._parts.recipe(found))
 
-    def _make_picklable(self, kind: Any, recipe: Recipe) -> None:
-        own = uuid4().bytes
+    def _add_reduce(self, kind: Any, recipe: Recipe) -> None:
+        key = uuid4().bytes
 
         def reduce(message: Message) -> Any:
-            return _unpickled, (recipe, own, message.SerializePartialToString())
+            return _unpickled, (recipe, key, message.SerializePartialToString())
 
-        # Else the class of messages inside of others dies with the last one, and protobuf makes a plain one anew.
+        # Without this, the class of an inner message dies with its last message, and protobuf makes another one that
+        # cannot be pickled.
         reduce.__dict__["classes"] = self._made
         kind.__reduce__ = reduce
-        _classes[own] = kind
+        _classes[key] = kind
         _classes.setdefault(recipe.digest, kind)
 
 
@@ -74,8 +74,8 @@ def _messages_in(descriptor: Descriptor) -> list[Descriptor]:
     return [field.message_type for field in descriptor.fields if field.message_type is not None]
 
 
-def _unpickled(recipe: Recipe, own: bytes, data: bytes) -> Message:
-    kind = _classes.get(own) or _classes.get(recipe.digest)
+def _unpickled(recipe: Recipe, key: bytes, data: bytes) -> Message:
+    kind = _classes.get(key) or _classes.get(recipe.digest)
     if kind is None:
         with making():
             kind = _made(recipe)

@@ -1,4 +1,4 @@
-"""The parts of a protobuf schema: what a message or an enum needs to be made elsewhere, and nothing else."""
+"""The parts of a protobuf schema that travel with a pickled message or enum: its types, and nothing else."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .fields import Type, type_of
 from .reflection import WELL_KNOWN_FILES
 
 _HEAD = ("name", "package", "syntax", "edition", "options")
-"""What of a file its types need."""
+"""The fields of a file that its types need."""
 
 
 class Parts:
-    """The parts of one pool's types, each made once. A nested type's part is that of the type around it.
+    """The parts of one pool's types, each made once. A nested type belongs to the part of the type around it.
 
     Args:
         budget: checked before each part.
@@ -34,15 +34,15 @@ class Parts:
         self._outermost: dict[str, Type] = {}
         self._parts: dict[str, Part] = {}
         self._own: dict[str, bytes] = {}
-        """The digest of each part alone."""
+        """Digests of single parts."""
         self._digests: dict[str, bytes] = {}
-        """The digest of each part and of all that it refers to."""
+        """Digests of parts and all parts they refer to."""
         self._references: dict[str, list[str]] = {}
         self._groups = Groups(self._add)
         self._files: dict[str, _File] = {}
 
     def recipe(self, kind: Type) -> Recipe:
-        """What the class of a message or an enum is made of."""
+        """Return the recipe for the class of a message or an enum."""
         name = self._known(_outermost(kind))
         for group in self._groups.of(name):
             self._digest(group)
@@ -50,10 +50,10 @@ class Parts:
         return Recipe(self._make, kind.full_name, partial(self._closure, name), digest)
 
     def _digest(self, group: list[str]) -> None:
-        """Digest parts that refer to each other. All else that they refer to has a digest."""
-        others = {self._digests.get(each, b"") for name in group for each in self._references[name]}
-        told = sorted(self._own[name] for name in group) + sorted(others)
-        self._digests |= dict.fromkeys(group, hashlib.sha256(b"".join(told)).digest())
+        """Digest parts that refer to each other. The other parts they refer to have digests already."""
+        others = {self._digests.get(reference, b"") for name in group for reference in self._references[name]}
+        digests = sorted(self._own[name] for name in group) + sorted(others)
+        self._digests |= dict.fromkeys(group, hashlib.sha256(b"".join(digests)).digest())
 
     def _closure(self, start: str) -> tuple[Part, ...]:
         found = {start}
@@ -69,21 +69,22 @@ class Parts:
         return kind.full_name
 
     def _add(self, name: str) -> list[str]:
-        """Make the part of an outermost type, and return the names of those that it refers to."""
+        """Make the part of an outermost type, and return the names of the parts it refers to."""
         self._budget.check()
         kind = self._outermost[name]
-        references = {each.full_name: each for each in _references(kind)}
-        imports = sorted({each.file.name for each in references.values()} - {kind.file.name})
+        references = {reference.full_name: reference for reference in _references(kind)}
+        imports = sorted({reference.file.name for reference in references.values()} - {kind.file.name})
         file = self._file(kind)
         part = Part(name, file.definition(kind), file.head, tuple(imports))
-        # The head may be long, and stands in all parts of its file.
+        # The head may be long, and is the same in all parts of a file: digested once.
         digest = hashlib.sha256(repr((name, imports, file.digest)).encode())
         digest.update(part.data)
         self._own[name] = digest.digest()
         self._parts[name] = part.shared(self._own[name])
-        own = [self._known(each) for each in references.values() if each.file.name not in WELL_KNOWN_FILES]
-        self._references[name] = own
-        return own
+        self._references[name] = [
+            self._known(reference) for reference in references.values() if reference.file.name not in WELL_KNOWN_FILES
+        ]
+        return self._references[name]
 
     def _file(self, kind: Type) -> _File:
         name = kind.file.name
@@ -93,18 +94,18 @@ class Parts:
 
 
 class _File:
-    """A file as the server sent it: protobuf's implementation in Python can't copy a type out of its descriptor."""
+    """A file as the server sent it, as protobuf's implementation in Python cannot copy types out of descriptors."""
 
     def __init__(self, data: bytes) -> None:
         file = FileDescriptorProto.FromString(data)
-        self._messages = {each.name: each for each in file.message_type}
-        self._enums = {each.name: each for each in file.enum_type}
+        self._messages = {message.name: message for message in file.message_type}
+        self._enums = {enum.name: enum for enum in file.enum_type}
         head = {name: getattr(file, name) for name in _HEAD if file.HasField(name)}  # type: ignore[arg-type]
         self.head = FileDescriptorProto(**head).SerializeToString()
         self.digest = hashlib.sha256(self.head).digest()
 
     def definition(self, kind: Type) -> bytes:
-        """A file that has the one type: such files, one after the other, are a file that has them all."""
+        """Return a file with the single type. Concatenated, such files are a file with all types."""
         if isinstance(kind, EnumDescriptor):
             return FileDescriptorProto(enum_type=[self._enums[kind.name]]).SerializeToString()
         file = FileDescriptorProto(message_type=[self._messages[kind.name]])
@@ -113,10 +114,10 @@ class _File:
 
 
 def _clear_extensions(message: DescriptorProto) -> None:
-    """Extensions may be of types that are not needed."""
+    # Extensions may have types that are not among the parts.
     message.ClearField("extension")
-    for each in message.nested_type:
-        _clear_extensions(each)
+    for nested in message.nested_type:
+        _clear_extensions(nested)
 
 
 def _outermost(kind: Any) -> Type:
@@ -127,18 +128,18 @@ def _outermost(kind: Any) -> Type:
 
 
 def _references(kind: Type) -> Iterator[Type]:
-    """The outermost types that a message's fields have, and those of its nested messages."""
+    """Yield the outermost types of a message's fields, and of its nested messages' fields."""
     if isinstance(kind, EnumDescriptor):
         return
     for field in kind.fields:
         if (used := type_of(field)) is not None:
             yield _outermost(used)
-    for each in kind.nested_types:
-        yield from _references(each)
+    for nested in kind.nested_types:
+        yield from _references(nested)
 
 
 def files_of(parts: tuple[Part, ...]) -> dict[str, FileDescriptorProto]:
-    """The files that the parts stand in, without all else."""
+    """Return files with the parts and nothing else, by their names."""
     files: dict[bytes, FileDescriptorProto] = {}
     imports: dict[bytes, set[str]] = {}
     for part in parts:

@@ -1,7 +1,4 @@
-"""File descriptors -> a descriptor pool of their own.
-
-Each description has its own pool, so that two runtimes may define the same names differently in one process.
-"""
+"""Descriptor pools. A description has its own, so that two runtimes may define the same names differently."""
 
 from __future__ import annotations
 
@@ -20,14 +17,14 @@ from ..budget import Budget
 from .descriptor_checks import check_file, check_types
 from .reflection import WELL_KNOWN_FILES
 
-_NO_UTF8 = "the files have names that are no UTF-8"
+_NO_UTF8 = "the files have names that are not UTF-8"
 
 
 def parse_file(data: bytes) -> FileDescriptorProto:
-    """Return a file as a server sent it.
+    """Parse a file that a server sent.
 
     Raises:
-        SchemaError: it is none, it is nested too deeply, or has names that are no UTF-8.
+        SchemaError: it is not a file descriptor, is nested too deeply, or has names that are not UTF-8.
     """
     try:
         file = FileDescriptorProto.FromString(data)
@@ -40,20 +37,20 @@ def parse_file(data: bytes) -> FileDescriptorProto:
 
 
 def check_text(file: FileDescriptorProto) -> None:
-    """Raise a SchemaError for a file whose names are no UTF-8, which protobuf's implementation in C has as bytes."""
-    if not all(isinstance(each, str) for each in (file.name, file.package, *file.dependency)):
+    """Raise a SchemaError for names that are not UTF-8, which protobuf's implementation in C returns as bytes."""
+    if not all(isinstance(name, str) for name in (file.name, file.package, *file.dependency)):
         raise SchemaError(_NO_UTF8)
 
 
 class Pool:
-    """A descriptor pool that gets files when they are needed.
+    """A descriptor pool that adds files when they are needed.
 
     Args:
-        files: by their names. protobuf's own need not be among them.
-        budget: what those may cost that are needed.
+        files: by their names. protobuf's own may be missing.
+        budget: what the files that are added may cost.
 
     Attributes:
-        pool: protobuf's.
+        pool: protobuf's pool.
     """
 
     def __init__(self, files: Mapping[str, FileDescriptorProto], budget: Budget) -> None:
@@ -65,20 +62,20 @@ class Pool:
         self._messages: dict[str, tuple[FileDescriptorProto, DescriptorProto]] | None = None
 
     def check(self, file: FileDescriptorProto) -> None:
-        """Check a file as far as that goes without those it depends on; once.
+        """Check a file once, as far as possible without its dependencies.
 
         Raises:
-            SchemaError: it has names that are none, or spends the budget.
+            SchemaError: it has invalid names, or spends the budget.
         """
         if file.name not in self._checked and file.name not in WELL_KNOWN_FILES:
             check_file(file, self._budget)
         self._checked.add(file.name)
 
     def add(self, names: Iterable[str]) -> None:
-        """Add files, and before them those that they depend on.
+        """Add files, after their dependencies.
 
         Raises:
-            SchemaError: they do not fit together, have names that are none, or spend the budget.
+            SchemaError: they do not fit together, have invalid names, or spend the budget.
         """
         for file in in_dependency_order(self._files, names):
             if file.name not in self._added:
@@ -88,16 +85,16 @@ class Pool:
         self.check(file)
         try:
             self.pool.AddSerializedFile(file.SerializeToString())
-            check_types(self.pool.FindFileByName(file.name))  # protobuf's implementation in Python reads it only now
+            check_types(self.pool.FindFileByName(file.name))  # also makes protobuf in Python parse it
         except (TypeError, LookupError, ValueError, AttributeError) as error:
             raise SchemaError(clean(f"the file {file.name} is not valid: {error}")) from None
         self._added.add(file.name)
 
     def message(self, full_name: str) -> Descriptor:
-        """Return the descriptor of a message, and add the file that defines it.
+        """Return the descriptor of a message. Add the file that defines it.
 
         Raises:
-            SchemaError: as `add`, or there is no such message.
+            SchemaError: see `add`, or no file defines the message.
         """
         found = self.definition(full_name)
         if found is not None:
@@ -120,7 +117,7 @@ class Pool:
         return name
 
     def definition(self, full_name: str) -> tuple[FileDescriptorProto, DescriptorProto] | None:
-        """Return a message as its file defines it, and the file; None where no file does. Adds nothing."""
+        """Return the file that defines a message, and the definition; None if no file does. Add nothing."""
         outermost, inner = full_name, list[str]()
         while outermost not in self._outermost:
             outermost, dot, name = outermost.rpartition(".")
@@ -129,7 +126,7 @@ class Pool:
             inner.append(name)
         file, message = self._outermost[outermost]
         for name in reversed(inner):
-            found = next((each for each in message.nested_type if each.name == name), None)
+            found = next((nested for nested in message.nested_type if nested.name == name), None)
             if found is None:
                 return None
             message = found
@@ -137,31 +134,31 @@ class Pool:
 
     @property
     def _outermost(self) -> dict[str, tuple[FileDescriptorProto, DescriptorProto]]:
-        """The messages that are in no others, by their full names."""
+        """The messages that are not nested, by their full names."""
         if self._messages is None:
-            own = [each for name, each in self._files.items() if name not in WELL_KNOWN_FILES]
+            own = [file for name, file in self._files.items() if name not in WELL_KNOWN_FILES]
             self._messages = {
-                f"{file.package}.{each.name}" if file.package else each.name: (file, each)
+                f"{file.package}.{message.name}" if file.package else message.name: (file, message)
                 for file in (*_well_known_files(), *own)
-                for each in file.message_type
+                for message in file.message_type
             }
         return self._messages
 
 
 @cache
 def _well_known_files() -> list[FileDescriptorProto]:
-    return [FileDescriptorProto.FromString(each) for each in WELL_KNOWN_FILES.values()]
+    return [FileDescriptorProto.FromString(data) for data in WELL_KNOWN_FILES.values()]
 
 
 def pool_of(files: Mapping[str, FileDescriptorProto], budget: Budget | None = None) -> DescriptorPool:
-    """Return a pool of the files, and of those of protobuf itself that they import.
+    """Return a pool of the files and of protobuf's own files that they import.
 
     Args:
         files: by their names.
         budget: what they may cost.
 
     Raises:
-        SchemaError: they do not fit together, have names that are none, or spend the budget.
+        SchemaError: they do not fit together, have invalid names, or spend the budget.
     """
     made = Pool(files, budget or Budget())
     made.add(files)
@@ -171,14 +168,14 @@ def pool_of(files: Mapping[str, FileDescriptorProto], budget: Budget | None = No
 def in_dependency_order(
     files: Mapping[str, FileDescriptorProto], names: Iterable[str] | None = None
 ) -> list[FileDescriptorProto]:
-    """Return the files, each after those it depends on.
+    """Return files after their dependencies.
 
     Args:
         files: by their names.
-        names: those that are needed; all without it.
+        names: the files that are needed, by default all.
 
     Raises:
-        SchemaError: one depends on a file that is not there, or on itself.
+        SchemaError: a file depends on a missing file, or on itself.
     """
     needed: dict[str, FileDescriptorProto] = {}
     waiting = [*(files if names is None else names)]
@@ -195,7 +192,7 @@ def in_dependency_order(
 
 
 def _file(files: Mapping[str, FileDescriptorProto], name: str) -> FileDescriptorProto:
-    """Return the file of a name; protobuf's own come from protobuf."""
+    """Return the file of a name. protobuf's own files come from protobuf."""
     if name in WELL_KNOWN_FILES:
         return FileDescriptorProto.FromString(WELL_KNOWN_FILES[name])
     if name not in files:

@@ -1,7 +1,7 @@
 """The gRPC server reflection protocol, without I/O: requests out, file descriptors in.
 
-https://github.com/grpc/grpc/blob/master/doc/server-reflection.md. v1 and v1alpha are the same messages in two packages,
-so one private definition serves both. `ReflectionReader` says what to ask next; whoever does the I/O asks it.
+https://github.com/grpc/grpc/blob/master/doc/server-reflection.md. v1 and v1alpha have the same messages in two
+packages, so that one private definition serves both.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _MESSAGES: dict[str, list[tuple[str, int, Any, bool]]] = {
     "Files": [("file_descriptor_proto", 1, "bytes", True)],
     "Services": [("service", 1, "Service", True)],
     "Service": [("name", 1, "string", False)],
-    # What of a file says what else is to be asked for. The rest costs nothing but its bytes.
+    # The fields of a file that name other files to request. Unknown fields cost only their bytes.
     "File": [("name", 1, "string", False), ("dependency", 3, "string", True)],
     "Error": [("error_code", 1, "int32", False), ("error_message", 2, "string", False)],
 }
@@ -86,22 +86,21 @@ def _message_classes() -> dict[str, type[Any]]:
 
 _CLASSES = _message_classes()
 _SMALL = 1 << 20
-"""Bytes of which protobuf cannot make so many objects that they need counting."""
+"""Protobuf cannot make so many objects of fewer bytes that they need counting."""
 _UNREADABLE = {
-    "Response": "answered something that is no reflection answer",
+    "Response": "sent an answer that cannot be read",
     "File": "sent a file descriptor that cannot be read",
 }
 
 
 class ReflectionReader:
-    """Learns all files of a server: ask `requests()`, give each answer to `feed()`, until there are no requests.
+    """Requests all files of a server: send `requests()`, `feed()` the answers, until there are no more requests.
 
-    Raises:
-        SchemaError: an answer cannot be read, or the server describes more than the budget allows.
+    Methods raise a SchemaError if an answer cannot be read, or the server describes more than the budget allows.
 
     Args:
         budget: what the description may cost.
-        skip: how the names of services begin that are not asked about.
+        skip: prefixes of the services to leave out.
 
     Attributes:
         services: the names that the server listed.
@@ -116,23 +115,23 @@ class ReflectionReader:
         self._rounds = self._size = 0
         self._seen: set[bytes] = set()
         self._named: set[str] = set()
-        """Files that came, or that others depend on."""
+        """The files that were received, or that others depend on."""
         self._missing: list[str] = []
-        """Of those the ones that were named last."""
+        """The dependencies that the last answers named."""
         self._pending: list[bytes] = [_CLASSES["Request"](list_services="").SerializeToString()]
 
     def requests(self) -> list[bytes]:
-        """What to ask next, each a message of its own on one call; each has one answer."""
+        """Return the next messages to send on the call. Every one has one answer."""
         self._rounds += 1
-        # Some servers send whole closures, others the one file asked for.
-        missing = [_CLASSES["Request"](file_by_filename=each) for each in self._missing if each not in self.files]
-        pending = [*self._pending, *(each.SerializeToString() for each in missing)]
+        # Some servers send a file with its dependencies, others the file alone.
+        missing = [_CLASSES["Request"](file_by_filename=name) for name in self._missing if name not in self.files]
+        pending = [*self._pending, *(request.SerializeToString() for request in missing)]
         self._pending.clear()
         self._missing.clear()
         return pending
 
     def feed(self, data: bytes) -> None:
-        """One answer to the last requests. Of megabytes it takes a while: use a thread."""
+        """Process one answer to the last requests. An answer of megabytes takes a while: use a thread."""
         self._budget.spend("bytes", len(data))
         self._size += len(data)
         answer = self._parsed("Response", data, _CLASSES["Response"].DESCRIPTOR)
@@ -141,7 +140,7 @@ class ReflectionReader:
             raise SchemaError(f"reflection: {clean(error.error_message)} (gRPC status {error.error_code})")
         for file in answer.file_descriptor_response.file_descriptor_proto:
             self._take_file(file)
-        for name in dict.fromkeys(each.name for each in answer.list_services_response.service):
+        for name in dict.fromkeys(service.name for service in answer.list_services_response.service):
             self._take_service(name)
 
     def _parsed(self, kind: str, data: bytes, descriptor: Descriptor) -> Any:
@@ -149,21 +148,21 @@ class ReflectionReader:
             count_parts(data, descriptor, self._budget)
         try:
             return _CLASSES[kind].FromString(data)
-        except (DecodeError, UnicodeDecodeError, RecursionError):  # the last two of protobuf in Python
+        except (DecodeError, UnicodeDecodeError, RecursionError):  # protobuf in Python raises the last two
             raise SchemaError(f"the server's reflection {_UNREADABLE[kind]}") from None
 
     def _take_file(self, data: bytes) -> None:
-        if data in self._seen:  # a server sends all that a service needs, again for each service
+        if data in self._seen:  # servers send the files that several services need several times
             return
         self._seen.add(data)
         file = self._parsed("File", data, descriptor_pb2.FileDescriptorProto.DESCRIPTOR)
         if file.name not in self.files:
             self._name(file.name)
             self.files[file.name] = data
-            self._missing += [each for each in file.dependency if each not in WELL_KNOWN_FILES and self._name(each)]
+            self._missing += [name for name in file.dependency if name not in WELL_KNOWN_FILES and self._name(name)]
 
     def _name(self, file: str) -> bool:
-        """Count a file; whether that is its first time."""
+        """Count a file unless it was. Return whether this is its first time."""
         if file in self._named:
             return False
         self._budget.spend("files")

@@ -1,7 +1,4 @@
-"""File descriptors -> a `ServiceDescription` with pydantic types, in a descriptor pool of its own.
-
-Each description gets its own pool, so that two runtimes may define the same names differently in one process.
-"""
+"""File descriptors -> a `ServiceDescription` with pydantic types."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ from .types import Types
 
 T = TypeVar("T")
 _ByService = dict[str, T]
-"""By the services' full names without `Service` or `JobService`: what a task's service and its job service share."""
+"""By the services' full names without `Service` or `JobService`, which a task's service and its job service share."""
 _MANAGEMENT = (
     "caikit.runtime.info.InfoService",
     "caikit.runtime.models.ModelManagement",
@@ -45,7 +42,7 @@ _MESSAGES = (FieldDescriptorProto.TYPE_MESSAGE, FieldDescriptorProto.TYPE_GROUP)
 def describe(
     files: Mapping[str, FileDescriptorProto], services: Iterable[str], budget: Budget | None = None
 ) -> ServiceDescription:
-    """What the services offer, with all types built. Takes a while (about a millisecond a type): use a thread.
+    """Describe services, with all types made. This takes about a millisecond a type: use a thread.
 
     Raises:
         SchemaError: the files do not fit together, or hold what cannot be a Python type.
@@ -54,28 +51,28 @@ def describe(
 
 
 def describe_files(files: Iterable[bytes], services: Iterable[str], budget: Budget | None = None) -> ServiceDescription:
-    """As `describe`, of files as the server sent them."""
-    told = [parse_file(each) for each in files]
-    return describe({each.name: each for each in told}, services, budget)
+    """Describe services, see `describe`, of files as the server sent them."""
+    parsed = [parse_file(data) for data in files]
+    return describe({file.name: file for file in parsed}, services, budget)
 
 
 def describe_set(data: bytes, budget: Budget | None = None) -> ServiceDescription:
-    """What all services in a serialized `google.protobuf.FileDescriptorSet` offer. Types are made when they are used.
+    """Describe all services in a serialized `google.protobuf.FileDescriptorSet`. Types are made on first use.
 
     Args:
         data: the set.
-        budget: not spent, as nobody waits for what is made late; limits hold.
+        budget: ignored, as no caller waits for all types. Limits hold.
 
     Raises:
-        SchemaError: it is none. What is wrong with the types of a method shows where that is first used.
+        SchemaError: the data is not a set. Errors in the types of a method are raised on its first use.
     """
     try:
         files = FileDescriptorSet.FromString(data).file
     except (DecodeError, UnicodeDecodeError, RecursionError):
-        raise SchemaError("this is no FileDescriptorSet") from None
-    for each in files:
-        check_text(each)
-    return _checked(_Reader({each.name: each for each in files}, None).late)
+        raise SchemaError("the data is not a FileDescriptorSet") from None
+    for file in files:
+        check_text(file)
+    return _checked(_Reader({file.name: file for file in files}, None).lazily)
 
 
 def descriptor_set(description: ServiceDescription) -> bytes:
@@ -85,17 +82,17 @@ def descriptor_set(description: ServiceDescription) -> bytes:
     return _descriptor_set(*data) if describe is describe_files else bytes(*data)
 
 
-def _descriptor_set(told: Iterable[bytes], services: Iterable[str]) -> bytes:
+def _descriptor_set(data: Iterable[bytes], services: Iterable[str]) -> bytes:
     """Return files a server sent, sorted, with protobuf's own, as protoc, buf and grpcurl need them.
 
     Services that a file describes but the server does not offer are left out.
     """
-    files = {file.name: file for file in map(parse_file, told)}
+    files = {file.name: file for file in map(parse_file, data)}
     listed = set(services)
     for file in files.values():
-        offered = [each for each in file.service if f"{file.package}.{each.name}".lstrip(".") in listed]
+        offered = [service for service in file.service if f"{file.package}.{service.name}".lstrip(".") in listed]
         if len(offered) < len(file.service):
-            kept = [type(each).FromString(each.SerializeToString()) for each in offered]
+            kept = [type(service).FromString(service.SerializeToString()) for service in offered]
             del file.service[:]
             file.service.extend(kept)
     ordered = in_dependency_order(dict(sorted(files.items())))
@@ -108,35 +105,37 @@ def _checked(describe: Callable[[], ServiceDescription]) -> ServiceDescription:
     except RecursionError:
         raise SchemaError("the types are nested too deeply") from None
     except UnicodeDecodeError:
-        raise SchemaError("the files have names that are no UTF-8") from None
+        raise SchemaError("the files have names that are not UTF-8") from None
 
 
 class _Rpc(NamedTuple):
-    """A method as its file defines it, with the full names of the service and the types."""
+    """A method as its file defines it, with the full names of its service and its types."""
 
     service: str
-    told: MethodDescriptorProto
+    method: MethodDescriptorProto
     input_type: str
     output_type: str
 
     @property
     def flags(self) -> tuple[bool, bool]:
-        return self.told.client_streaming, self.told.server_streaming
+        return self.method.client_streaming, self.method.server_streaming
 
 
 class _Reader:
-    """Describes what the services of some files offer.
+    """Describes the services of files.
 
     Args:
         files: by their names.
-        budget: what their types may cost, which are made at once. Without it they are made late, with no deadline.
+        budget: what making all types at once may cost; None to make types on first use.
     """
 
     def __init__(self, files: Mapping[str, FileDescriptorProto], budget: Budget | None) -> None:
         self._files = files
         self._budget = budget
         self._services = {
-            f"{file.package}.{each.name}".lstrip("."): (file, each) for file in files.values() for each in file.service
+            f"{file.package}.{service.name}".lstrip("."): (file, service)
+            for file in files.values()
+            for service in file.service
         }
         self._methods = LazyMethods(self._renew if budget is None else None)
         self._renew()
@@ -147,14 +146,14 @@ class _Reader:
         self._types = Types(budget, additions=self._budget is None)
 
     def at_once(self, services: Iterable[str]) -> ServiceDescription:
-        """Return what some services offer, with all types made. All files are checked."""
+        """Describe some services, with all types made. Check all files."""
         self._pool.add(self._files)
         description = self._read(self._found(services))
         self._methods.complete()
         return replace(description, types=self._types.by_name)
 
-    def late(self) -> ServiceDescription:
-        """Return what all services offer. Of the files only those of services are checked."""
+    def lazily(self) -> ServiceDescription:
+        """Describe all services, with types made on first use. Check only the files with services."""
         for file in self._files.values():
             if file.service:
                 self._pool.check(file)
@@ -162,13 +161,13 @@ class _Reader:
         return replace(description, types=LazyTypes(self._methods, lambda: self._types.by_name))
 
     def _read(self, services: Iterable[str]) -> ServiceDescription:
-        """Return what some services offer, without types."""
+        """Describe some services, without types."""
         tasks: dict[str, _ByService[list[_Rpc]]] = {}
         jobs: dict[str, _ByService[dict[str, _Rpc]]] = {}
         trainings: list[_Rpc] = []
         management: dict[str, RemoteRPCDescriptor] = {}
         for rpc in chain.from_iterable(map(self._rpcs_of, dict.fromkeys(services))):
-            service, name = rpc.service.rpartition(".")[2], rpc.told.name
+            service, name = rpc.service.rpartition(".")[2], rpc.method.name
             task = names.task_name(name, *rpc.flags)
             if rpc.service in _MANAGEMENT:
                 management[name] = self._method(rpc, "", name)
@@ -178,36 +177,36 @@ class _Reader:
                 jobs.setdefault(job[0], defaultdict(dict))[rpc.service.removesuffix("JobService")][job[1]] = rpc
             elif service.endswith("TrainingService") and self._has_parameters(rpc):
                 trainings.append(rpc)
-        about_trainings = training_job(management)
+        job_of_training = training_job(management)
         described = self._tasks(tasks, jobs)
         return ServiceDescription(
             described,
             {},
             management,
-            trainings=self._trainings(trainings, tasks, about_trainings) if about_trainings else {},
-            training_job=about_trainings,
+            trainings=self._trainings(trainings, tasks, job_of_training) if job_of_training else {},
+            training_job=job_of_training,
             notes=ambiguity_notes((key, task.methods) for key, task in described.items()),
             protocol="grpc",
         )
 
     def _found(self, services: Iterable[str]) -> Iterator[str]:
-        for each in services:
-            if each not in self._services:
-                raise SchemaError(f"the server lists the service {each} but does not describe it")
-            yield each
+        for service in services:
+            if service not in self._services:
+                raise SchemaError(f"the server lists the service {service} but does not describe it")
+            yield service
 
     def _rpcs_of(self, service: str) -> Iterator[_Rpc]:
-        file, told = self._services[service]
-        for each in told.method:
-            types = (self._pool.full_name(name, file.package) for name in (each.input_type, each.output_type))
-            yield _Rpc(service, each, *types)
+        file, definition = self._services[service]
+        for method in definition.method:
+            types = (self._pool.full_name(name, file.package) for name in (method.input_type, method.output_type))
+            yield _Rpc(service, method, *types)
 
     def _has_parameters(self, rpc: _Rpc) -> bool:
         found = self._pool.definition(rpc.input_type)
         fields = found[1].field if found else ()
         return any(
-            each.name == "parameters" and each.type in _MESSAGES and each.label != each.LABEL_REPEATED
-            for each in fields
+            field.name == "parameters" and field.type in _MESSAGES and field.label != field.LABEL_REPEATED
+            for field in fields
         )
 
     def _tasks(
@@ -217,31 +216,31 @@ class _Reader:
         for task, services in sorted(tasks.items()):
             whole = names.needs_its_whole_name(task, tasks)
             for service, rpcs in sorted(services.items()):
-                told = [
-                    self._method(each, task, names.method_name(task, *each.flags, whole=whole))
-                    for each in sorted(rpcs, key=attrgetter("flags"))
+                methods = [
+                    self._method(rpc, task, names.method_name(task, *rpc.flags, whole=whole))
+                    for rpc in sorted(rpcs, key=attrgetter("flags"))
                 ]
-                told += self._start(task, _beside(jobs.get(task, {}), service, services), whole=whole)
-                described.append((task, told[0], TaskDescription(task, tuple(told))))
+                methods += self._start(task, _jobs_of(service, services, jobs.get(task, {})), whole=whole)
+                described.append((task, methods[0], TaskDescription(task, tuple(methods))))
         return by_unique_name(described)
 
     def _start(self, task: str, jobs: Mapping[str, _Rpc], *, whole: bool) -> Iterator[RemoteRPCDescriptor]:
-        """The start of a prediction job, where the server has all that belongs to one."""
-        job = {deed: self._method(each, task, each.told.name) for deed, each in jobs.items() if deed != "start"}
+        """Yield the start of a prediction job, if the server has all methods of such jobs."""
+        job = {name: self._method(rpc, task, rpc.method.name) for name, rpc in jobs.items() if name != "start"}
         if jobs.keys() == {"start", "status", "result", "cancel"}:
-            asked = JobMethods("prediction_id", job["status"], job["cancel"], job["result"])
-            yield self._method(jobs["start"], task, names.job_method_name(task, whole=whole), job=asked)
+            methods = JobMethods("prediction_id", job["status"], job["cancel"], job["result"])
+            yield self._method(jobs["start"], task, names.job_method_name(task, whole=whole), job=methods)
 
     def _trainings(
         self, rpcs: Iterable[_Rpc], tasks: Collection[str], job: JobMethods
     ) -> dict[str, RemoteRPCDescriptor]:
         trainings = []
-        for each in rpcs:
-            found = names.trained_module(each.told.name, tasks)
+        for rpc in rpcs:
+            found = names.trained_module(rpc.method.name, tasks)
             if found is not None:
                 task, module = found
-                rpc = self._method(each, task, "train", ProtobufTrainingCodec, job=job, module=module)
-                trainings.append((each.told.name, rpc, rpc))
+                training = self._method(rpc, task, "train", ProtobufTrainingCodec, job=job, module=module)
+                trainings.append((rpc.method.name, training, training))
         return by_unique_name(trainings)
 
     def _method(
@@ -258,17 +257,17 @@ class _Reader:
             make,
             request_dm_name=rpc.input_type,
             response_dm_name=rpc.output_type,
-            rpc_name=rpc.told.name,
+            rpc_name=rpc.method.name,
             input_streaming=input_streaming,
             output_streaming=output_streaming,
             task=task,
             name=name,
-            path=f"/{rpc.service}/{rpc.told.name}",
+            path=f"/{rpc.service}/{rpc.method.name}",
             **more,
         )
 
 
-def _beside(jobs: _ByService[dict[str, _Rpc]], service: str, services: Collection[str]) -> dict[str, _Rpc]:
-    """What can be asked about the jobs of a service: by its own job service, or the only one if it is the only one."""
+def _jobs_of(service: str, services: Collection[str], jobs: _ByService[dict[str, _Rpc]]) -> dict[str, _Rpc]:
+    """Return the methods of a service's job service. The only service and the only job service belong together."""
     only = next(iter(jobs.values())) if len(jobs) == len(services) == 1 else {}
     return jobs.get(service, only)

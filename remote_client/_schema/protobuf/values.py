@@ -1,8 +1,8 @@
 """Checked conversion of single values: Python's scalars and protobuf's well-known types.
 
-Each `as_*` takes what a user may give and returns what protobuf takes, or raises a TypeError or ValueError that says
-what was expected. They exist because protobuf itself lets some wrong values pass: a bool for a float, bytes for a
-string, an infinity for a float that is too large.
+The `as_*` functions take a user's value and return one for protobuf, or raise a TypeError or ValueError that says what
+was expected. protobuf itself accepts some wrong values: a bool for a float, bytes for a string, and a float that is too
+large, as infinity.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def as_bytes(value: Any) -> bytes:
 
 
 def as_items(value: Any) -> Any:
-    """The items of a repeated field: any iterable but text, bytes and mappings; an array as its list."""
+    """Return the items of a repeated field, of any iterable but text, bytes and mappings."""
     if isinstance(value, (list, tuple)):
         return value
     value = items_of(native(value))
@@ -104,7 +104,7 @@ def as_items(value: Any) -> Any:
 
 
 def as_mapping(value: Any) -> Mapping[Any, Any]:
-    """The items of a map: a mapping, or a table's row."""
+    """Return the items of a map, of a mapping or a table's row."""
     found = value if isinstance(value, Mapping) else row_of(value)
     if found is None:
         raise TypeError(f"expected a mapping, not {type_name(value)}")
@@ -118,7 +118,7 @@ def set_timestamp(message: Any, value: Any) -> None:
     if found.utcoffset() is None:
         raise ValueError("expected a datetime with a time zone, as datetime.now(timezone.utc) gives")
     message.FromDatetime(found)
-    if more := getattr(found, "nanosecond", 0):  # of pandas: those below the microsecond
+    if more := getattr(found, "nanosecond", 0):  # pandas has those below the microsecond
         message.FromNanoseconds(message.ToNanoseconds() + more)
 
 
@@ -158,7 +158,7 @@ def set_list(message: Any, value: Any) -> None:
 
 
 def set_value(message: Any, value: Any) -> None:
-    """Any JSON value. An integer that a double cannot hold is refused: it would arrive as another number."""
+    """Set any JSON value. An integer that is not exact as a double is refused: it would arrive as another number."""
     kind = value.__class__
     if kind is str:
         message.string_value = value
@@ -190,9 +190,9 @@ def _json_key(key: Any) -> str:
 
 
 def _json_value(value: Any) -> Any:
-    """A value of another library as one of Python's own that JSON has."""
+    """Return a value of another library as a Python value that JSON has."""
     if isinstance(value, BaseModel):
-        return {name: each for name, each in given_fields(value).items() if each is not None}
+        return {name: item for name, item in given_fields(value).items() if item is not None}
     found = row_of(value) if is_row(value) else items_of(native(value))
     if isinstance(found, str):
         return plain_text(found)
@@ -235,7 +235,7 @@ def _wrapper(convert: Callable[[Any], Any]) -> tuple[Callable[[Any, Any], None],
 
 
 WELL_KNOWN: dict[str, tuple[Any, Callable[[Any, Any], None], Callable[[Any], Any]]] = {
-    # full name: the Python type, how a message is set, how it is read
+    # full name: Python type, setter, getter
     "google.protobuf.Timestamp": (datetime, set_timestamp, get_timestamp),
     "google.protobuf.Duration": (timedelta, set_duration, get_duration),
     "google.protobuf.Struct": (dict[str, Any], set_struct, get_struct),

@@ -1,4 +1,4 @@
-"""protobuf's wire format, looked at before protobuf makes objects of it."""
+"""Protobuf's wire format, scanned before protobuf makes objects of it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .fields import is_repeated
 
 
 def read_varint(data: bytes, position: int) -> tuple[int, int]:
-    """Return a varint, and where it ends.
+    """Return a varint, and the position of its end.
 
     Raises:
-        IndexError: the data ends before it does.
+        IndexError: the data ends inside the varint.
         ValueError: it has more than 64 bits.
     """
     result = 0
@@ -28,9 +28,9 @@ def read_varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 def count_parts(data: bytes, descriptor: Descriptor, budget: Budget) -> None:
-    """Spend the `parts` of a message that protobuf would make objects of: of 2 bytes each may take 120.
+    """Spend the `parts` of a message that become objects: 2 bytes of the wire may become 120 in memory.
 
-    Data that is no message is counted until it is wrong: protobuf reads no further either.
+    Invalid data is counted up to its first error, where protobuf stops too.
 
     Raises:
         SchemaError: there are too many.
@@ -44,13 +44,13 @@ def count_parts(data: bytes, descriptor: Descriptor, budget: Budget) -> None:
 def _count(data: bytes, descriptor: Descriptor, budget: Budget) -> None:
     position, end, parts = 0, len(data), _parts_of(descriptor)
     outer: list[tuple[int, dict[int, Descriptor | None]]] = []
-    looked_at = found = 0
+    fields = found = 0
     while position < end or outer:
         if position >= end:
             end, parts = outer.pop()
             continue
-        looked_at += 1
-        if not looked_at % 1024:  # what is no part takes its time as well
+        fields += 1
+        if not fields % 1024:  # fields that become no objects take time as well
             budget.spend("parts", found)
             found = 0
         tag, position = read_varint(data, position)
@@ -69,7 +69,7 @@ def _count(data: bytes, descriptor: Descriptor, budget: Budget) -> None:
         if inner is None or not size:
             position += size
         elif len(outer) == _MAX_LEVELS or position + size > end:
-            break  # protobuf refuses it
+            break  # protobuf refuses the message
         else:
             outer.append((end, parts))
             end, parts = position + size, _parts_of(inner)
@@ -77,16 +77,17 @@ def _count(data: bytes, descriptor: Descriptor, budget: Budget) -> None:
 
 
 _MAX_LEVELS = 100
-"""Messages inside of each other that protobuf reads."""
+"""The depth of nested messages that protobuf parses."""
 _SIZES = {1: 8, 5: 4, 3: 0, 4: 0}
-"""Bytes of a value by its wire type. The fields of a group, which nothing here has, count as the message's own."""
+"""Bytes of a value by its wire type. Descriptors have no groups; the fields of one count as the message's."""
 
 
 @cache
 def _parts_of(descriptor: Descriptor) -> dict[int, Descriptor | None]:
-    """Return the fields, by number, that become objects: the type of messages, None for texts and bytes in a list."""
+    """Return the fields that become objects, by number: messages with their type, repeated strings as None."""
     return {
-        each.number: each.message_type
-        for each in descriptor.fields
-        if each.message_type is not None or (is_repeated(each) and each.type in (each.TYPE_STRING, each.TYPE_BYTES))
+        field.number: field.message_type
+        for field in descriptor.fields
+        if field.message_type is not None
+        or (is_repeated(field) and field.type in (field.TYPE_STRING, field.TYPE_BYTES))
     }
