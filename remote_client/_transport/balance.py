@@ -1,4 +1,4 @@
-"""Which of several servers gets the next call, and which get none for a while. Pure: no I/O, no clock of its own."""
+"""Balances calls over several servers, and ejects failing ones for a while. Pure: no I/O, no clock of its own."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 FIRST_EJECTION, LAST_EJECTION = 1.0, 30.0
-"""Seconds that a failing server gets no calls, at first and at most; they double with each failure."""
+"""Seconds that a failing server gets no calls, at first and at most; every failure doubles them."""
 SLOW_FAILURES = 2
-"""Deadlines in a row that count as a failure: one may be the model's own."""
+"""Expired deadlines in a row that count as a failure: a single one may be due to the model."""
 
 
 class Health:
-    """What calls have told about one server."""
+    """The health of one server, as calls found it."""
 
     __slots__ = ("_failures", "_slow", "ailing", "in_flight", "until")
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.until = 0.0
-        """When an ejection ends; who is asked next is the probe. 0 for a server that is well."""
+        """The end of its ejection; the next call after that is a probe. 0 for a healthy server."""
         self._failures = 0
         self._slow = 0
         self.ailing = False
         """Whether calls have failed since the last success."""
 
     def succeeded(self) -> None:
-        """A call was answered, with an error of the model's own or without."""
+        """Note a response, even an error of the model."""
         self._failures = self._slow = 0
         self.ailing = False
         self.until = 0.0
 
     def failed(self, now: float) -> None:
-        """A call did not reach the server, or was lost."""
+        """Note a call that did not reach the server, or was lost."""
         self.ailing = True
         if self._failures and now < self.until:
-            return  # one of those that were under way at the first failure
+            return  # a call that was in flight at the first failure
         self._failures += 1
         self.until = now + min(FIRST_EJECTION * 2 ** (self._failures - 1), LAST_EJECTION)
 
     def expired(self, now: float) -> None:
-        """A call was not answered in time."""
+        """Note a call without a response in time."""
         self.ailing = True
         self._slow += 1
         if self._slow >= SLOW_FAILURES:
@@ -59,11 +59,11 @@ S = TypeVar("S", bound=HasHealth)
 
 
 class Balancer(Generic[S]):
-    """Chooses the one with fewer calls in flight of two that are chosen at random (power of two choices).
+    """Picks two servers at random, and of these the one with fewer calls in flight (power of two choices).
 
     Args:
-        servers: all there are; may be replaced.
-        choose: picks some of a sequence, as `random.sample`.
+        servers: all servers; may be replaced.
+        choose: `random.sample`, or a replacement.
     """
 
     def __init__(self, servers: Sequence[S], choose: Callable[[Sequence[S], int], list[S]] = random.sample) -> None:
@@ -74,22 +74,21 @@ class Balancer(Generic[S]):
         return Balancer, (self.servers,)
 
     def pick(self, now: float, tried: Collection[S] = ()) -> S:
-        """The server for the next call; one that this call has not tried yet, if there is one that is well.
+        """Return the server for the next attempt, a healthy one that this call has not tried if possible.
 
-        Where all are ejected, the one whose time is over first: a call is never refused unsent.
+        If all are ejected, it is the one whose ejection ends first: no call fails without being sent.
         """
-        well = [each for each in self.servers if now >= each.health.until]
-        fresh = [each for each in well if each not in tried]
-        candidates = fresh or well
+        healthy = [server for server in self.servers if now >= server.health.until]
+        candidates = [server for server in healthy if server not in tried] or healthy
         if not candidates:
-            untried = [each for each in self.servers if each not in tried] or self.servers
-            return min(untried, key=lambda each: each.health.until)
-        probes = [each for each in candidates if each.health.until]
+            untried = [server for server in self.servers if server not in tried] or self.servers
+            return min(untried, key=lambda server: server.health.until)
+        probes = [server for server in candidates if server.health.until]
         if probes:
             probe = probes[0]
-            # Until the probe is answered the others wait, as long again as the shortest ejection.
+            # Other calls avoid it until the probe is answered, or the shortest ejection has passed again.
             probe.health.until = now + FIRST_EJECTION
             return probe
         if len(candidates) == 1:
             return candidates[0]
-        return min(self._choose(candidates, 2), key=lambda each: each.health.in_flight)
+        return min(self._choose(candidates, 2), key=lambda server: server.health.in_flight)

@@ -1,4 +1,4 @@
-"""Deadlines of many calls on one timer of the event loop."""
+"""The deadlines of many calls on one timer of the event loop."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ from math import ceil
 from typing import Protocol
 
 _FINE, _MEDIUM, _COARSE = 1 / 64, 1 / 8, 1.0
-"""Seconds that deadlines are rounded up to: below one second, below eight, and beyond."""
-
-
+"""The ticks in seconds to which timeouts are rounded up: below one second, below eight, and beyond."""
 _FEW = 64
-"""Slots that may be empty."""
+"""The number of slots from which on empty ones are dropped."""
 
 
 class Expiring(Protocol):
     """Something with a deadline."""
 
     def expire(self) -> None:
-        """The deadline has passed. Must not raise."""
+        """React to the deadline. Must not raise."""
 
 
 class Deadlines:
-    """Calls `expire` of what is not removed in time, at most a tick (3 to 13 % of the time) late.
+    """Calls `expire` of items that are not discarded in time, at most a tick (3 to 13 % of the timeout) late.
 
-    A timer of asyncio's for each call costs several times as much, and a cancelled one stays in the loop's heap.
+    An asyncio timer per call costs several times as much, and a cancelled one stays in the loop's heap.
     """
 
     __slots__ = ("_loop", "_most", "_order", "_slots", "_timer")
@@ -35,11 +33,10 @@ class Deadlines:
         self._slots: dict[float, set[Expiring]] = {}
         self._order: list[float] = []
         self._most = _FEW
-        """How many slots there may be until the empty ones are dropped."""
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, seconds: float, item: Expiring) -> float:
-        """Let an item expire in so many seconds; returns the key for `discard`."""
+        """Let an item expire after so many seconds, and return the key for `discard`."""
         tick = _FINE if seconds < 1 else _MEDIUM if seconds < 8 else _COARSE
         when = ceil((self._loop.time() + seconds) / tick) * tick
         slot = self._slots.get(when)
@@ -54,19 +51,19 @@ class Deadlines:
         return when
 
     def discard(self, when: float, item: Expiring) -> None:
-        """Forget an item that was added with this key. Idempotent."""
+        """Remove an item that was added with this key. Idempotent."""
         slot = self._slots.get(when)
         if slot is not None:
             slot.discard(item)
 
     def _drop_empty(self) -> None:
-        """Forget the slots that nothing is in any more: those of long deadlines would stay for all that time."""
+        """Drop the empty slots: those of long timeouts would stay until their time."""
         self._slots = {when: slot for when, slot in self._slots.items() if slot}
         self._order = sorted(self._slots)
         self._most = max(_FEW, 2 * len(self._order))
 
     def close(self) -> None:
-        """Let nothing expire any more."""
+        """Remove all items."""
         self._slots.clear()
         self._order.clear()
         if self._timer is not None:

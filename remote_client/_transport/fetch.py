@@ -1,4 +1,4 @@
-"""Single requests to any server, for credentials that a server gives out. See `remote_client.auth.Fetch`."""
+"""Sends single requests for credentials, such as access tokens. See `remote_client.auth.Fetch`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .engine import open_connections
 from .net.proxy import is_excluded
 
 _TIMEOUT = 30.0
-"""Seconds for a request, its connection included."""
+"""Seconds for a request, connecting included."""
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -26,12 +26,12 @@ async def fetch(
     ca_file: str | None = None,
     proxy: str | None = None,
 ) -> bytes:
-    """Send a request on a connection of its own, and return the answer's body. The proxy is the client's."""
+    """Send a request on a new connection, through the client's proxy, and return the response body."""
     connection, target = _server_of(url, ca_file, proxy)
     sent = {name.lower(): value for name, value in (headers or {}).items()}
     kind = sent.pop("content-type", _FORM)
     call = Call(f"{'GET' if body is None else 'POST'} {target}", tuple(sent.items()), _TIMEOUT, pages=True)
-    del headers, sent  # a traceback shows a frame's variables, where it is asked to
+    del headers, sent  # tools show the variables of a traceback's frames
     connections = open_connections(connection, "http")
     try:
         lease = connections.lease()
@@ -44,7 +44,7 @@ async def fetch(
 
 
 def _server_of(url: str, ca_file: str | None, proxy: str | None) -> tuple[ConnectionInfo, str]:
-    """Return the server of an address, and the request's target there."""
+    """Return the server of a URL and the request target."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise ConfigurationError("fetch: the address must be https://host/path or http://host/path, without a user")
@@ -56,5 +56,5 @@ def _server_of(url: str, ca_file: str | None, proxy: str | None) -> tuple[Connec
         options={"grpc.max_receive_message_length": 1024 * 1024},
     )
     if proxy is not None and not is_excluded(connection.hostname, connection.port or 0, ""):
-        connection = connection.replace(proxy=proxy)  # what stays on this machine needs none
+        connection = connection.replace(proxy=proxy)  # this machine needs none
     return connection, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -1,4 +1,4 @@
-"""Error answers over HTTP, on both protocols: the runtime's own, and those of proxies in its place.
+"""The typed errors of HTTP error responses, over both protocols: the runtime's own, and those of proxies.
 
 Pure: no I/O, no clock of its own.
 """
@@ -24,30 +24,30 @@ from ..errors import (
 )
 from .metadata import RawMetadata
 from .retry import retry_after
-from .status_codes import http_error_class
+from .status_codes import CODES, http_error_class
 
 MAX_ERROR_SIZE = 64 * 1024
-"""Bytes that are read of an answer that reports an error."""
+"""Bytes that are read of an error response."""
 PATIENCE = 1.0
-"""Seconds that the body of such an answer may take after its head: a proxy may never end it."""
-_WORDS = ("details", "detail", "error_description", "message", "error")
-"""Where an error's words are: caikit's name, FastAPI's, OAuth's, and those that gateways use."""
+"""Seconds that its body may take after its headers: a proxy may never end it."""
+_MESSAGE_KEYS = ("details", "detail", "error_description", "message", "error")
+"""The keys of an error's message: caikit's, FastAPI's, OAuth's, and those that gateways use."""
 _FASTAPI = frozenset([400, 404, 405, 415, 422])
-"""The statuses that FastAPI gives on the runtime's behalf, before any of its code runs."""
+"""The statuses that FastAPI sends before any code of the runtime runs."""
 _INTERRUPTED = frozenset([408, 499, 502, 503, 504])
-"""Of these even the runtime does not know what became of the work."""
+"""The statuses after which even the runtime does not know whether the call was executed."""
 _CDN = frozenset([*range(520, 528), 530])
 _SHOWN = 200
-"""Characters of a title or an address that an error shows."""
+"""Characters of a title or a URL that an error shows."""
 
 _READ_TIMEOUTS = (
     "nginx: grpc_read_timeout or proxy_read_timeout; HAProxy: timeout server; Envoy: stream_idle_timeout, and the "
     "route's timeout; nghttpx: backend-read-timeout"
 )
-_NOWHERE = "a proxy or gateway answers so when it gets no valid answer from the server behind it"
+_NO_BACKEND = "a proxy or gateway answers so when it gets no valid answer from the server behind it"
 _WANTS_LOGIN = "the server, or a gateway before it, wants other credentials"
 _TOO_LARGE = "a proxy, or the server, accepts no request this large"
-_WHO: dict[int, str] = {
+_EXPLANATIONS: dict[int, str] = {
     401: _WANTS_LOGIN,
     403: f"{_WANTS_LOGIN}, or does not allow the call",
     404: "nothing is served at this path: the target may be another server's, or a gateway does not pass the path on",
@@ -59,20 +59,20 @@ _WHO: dict[int, str] = {
     421: "no server for this host name: a proxy chose by TLS's server name, and that is another's",
     429: "too many requests for the server, or for a gateway before it",
     431: "a proxy, or the server, accepts no metadata (headers) this large",
-    502: _NOWHERE,
+    502: _NO_BACKEND,
     503: "a proxy or gateway answers so when no server is there behind it, and a server when it is overloaded",
     504: f"a proxy or gateway answers so when the server behind it takes too long: its read timeout ({_READ_TIMEOUTS})",
     511: "the network wants a login first (a captive portal)",
     **dict.fromkeys(_CDN, "a CDN answers so when it gets no valid answer, or none in time, from the server behind it"),
 }
-"""Who may answer with a status, and why, where the answer itself does not tell."""
+"""Who may send a status, and why, for responses that do not say."""
 _NOT_FOUND = {"detail": "Not Found"}
-"""What FastAPI, and so a runtime, answers for a path that it has no route for."""
+"""The response of FastAPI, and so of a runtime, for an unknown path."""
 NO_ROUTE = (
     "Not Found: the server has no such path; it is another server or an older runtime, or a gateway leaves its own "
     "path before the runtime's"
 )
-"""The words of an error of such a path."""
+"""The message of that error."""
 _NO_HTTP = (
     "a proxy passed on what is no HTTP/1.1: the server behind it speaks HTTP/2 (gRPC), and so must the proxy (nginx: "
     "grpc_pass, not proxy_pass)"
@@ -82,10 +82,10 @@ _NO_METHOD = (
     "virtual host's domains)"
 )
 SILENCED = f"proxies end calls that are silent for longer than their read timeout ({_READ_TIMEOUTS})"
-"""Why a stream may have been cut that the server itself had no reason to end."""
+"""A likely reason why a stream was cut that the server had no reason to end."""
 _SILENT_INPUT = "proxies end streams whose input pauses for longer than their limit (nginx: client_body_timeout)"
 _ENVOYS = "stream timeout"
-"""Envoy's words for `stream_idle_timeout`; its status depends on whether the input was complete."""
+"""Envoy's message for `stream_idle_timeout`; its status depends on whether the input was complete."""
 _PINGS = (
     "; a runtime allows two that come within grpc.http2.min_ping_interval_without_data_ms (5 minutes): lower it in its "
     "runtime.grpc.options, or raise grpc.keepalive_time_ms here"
@@ -95,38 +95,23 @@ _CLASSES: dict[int, type[RemoteCallError]] = {
     414: ResourceExhaustedError,
     421: UnavailableError,
     431: ResourceExhaustedError,
-    504: UnavailableError,  # the runtime's own is a deadline; a proxy's is that of a server that it does not reach
+    504: UnavailableError,  # from the runtime a deadline, from a proxy a server that it cannot reach
     511: UnauthenticatedError,
     **dict.fromkeys(_CDN, UnavailableError),
 }
-"""The error classes of statuses that are not the runtime's; all others have the class of `http_error_class`."""
+"""The error classes of statuses that the runtime does not send; the others have that of `http_error_class`."""
 
-RUNTIMES_OWN = frozenset(
-    [
-        "INVALID_ARGUMENT",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ]
-)
-"""The statuses of gRPC by which the runtime itself says that it did not do what it was asked.
+RUNTIMES_OWN = frozenset(CODES) - {"OK", "CANCELLED", "UNKNOWN", "DEADLINE_EXCEEDED", "UNAVAILABLE"}
+"""The gRPC statuses by which the runtime itself says that it did not execute a call.
 
-All others a proxy, or a library in the server, says of calls that it may have handed on.
+The others also come from a proxy, or from a library in the server, for calls that it may have passed on.
 """
 _PROTOCOL_ERROR, _INTERNAL_ERROR, _CANCEL = 0x1, 0x2, 0x8
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is read of an answer that is not the wanted one.
+    """An error response, or one of the wrong type.
 
     Attributes:
         status: the HTTP status.
@@ -134,7 +119,7 @@ class Answer:
         kind: the value of `Content-Type`; empty without one.
         location: the value of `Location`; None without one.
         retry_after: the value of `Retry-After`; None without one.
-        is_compressed: whether the body is, and says nothing.
+        is_compressed: whether the body is compressed, and therefore ignored.
     """
 
     status: int
@@ -145,12 +130,11 @@ class Answer:
     is_compressed: bool = False
 
     def with_body(self, body: bytes) -> Answer:
-        """Return the answer with its body."""
         return self if self.is_compressed else replace(self, body=body)
 
 
 def read_answer(status: int, headers: Mapping[bytes, bytes]) -> Answer:
-    """Return an answer without its body, by its headers, with names in lower case."""
+    """Return a response without its body; the names of headers are in lower case."""
 
     def value(name: bytes) -> str | None:
         found = headers.get(name)
@@ -166,101 +150,101 @@ def read_answer(status: int, headers: Mapping[bytes, bytes]) -> Answer:
 
 
 def is_page(kind: bytes) -> bool:
-    """Whether a content type is that of a page for people, which no runtime answers with."""
+    """Return whether a content type is HTML, which no runtime sends."""
     return kind.partition(b";")[0].strip().lower() in (b"text/html", b"application/xhtml+xml")
 
 
 def answer_error(
     answer: Answer, *, method: str, target: str, metadata: RawMetadata, wanted: str, now: float
 ) -> RemoteCallError:
-    """Return the typed error of an answer; what the call did is known only where the runtime itself tells.
+    """Return the typed error of a response. The call's outcome is known only if the runtime itself reports it.
 
     Args:
-        answer: the answer.
+        answer: the response.
         method: the call's method.
         target: the server.
-        metadata: what the call was sent with: its secrets are not repeated.
-        wanted: what a good answer is: `JSON`, `gRPC` or `a stream of events`.
+        metadata: the metadata of the call, whose secrets the error must not repeat.
+        wanted: the expected response: `JSON`, `gRPC` or `a stream of events`.
         now: the Unix time.
     """
-    told, answer = redacted(_read(answer.body), metadata), replace(answer, kind=redacted(answer.kind, metadata))
-    if isinstance(told, Mapping) and _is_runtimes(told, answer.status):
-        failure = _told_error(told, answer.status, method=method, target=target)
+    content, answer = redacted(_parsed(answer.body), metadata), replace(answer, kind=redacted(answer.kind, metadata))
+    if isinstance(content, Mapping) and _is_runtimes(content, answer.status):
+        failure = _json_error(content, answer.status, method=method, target=target)
         failure.outcome_known = answer.status not in _INTERRUPTED
     else:
-        failure = _edge_error(answer, told, method, target, metadata, wanted)
+        failure = _edge_error(answer, content, method, target, metadata, wanted)
     failure.pushback = retry_after(answer.retry_after, now)
     return failure
 
 
 def event_error(body: bytes, *, method: str, target: str, metadata: RawMetadata) -> RemoteCallError:
-    """Return the typed error of an `error` event, which tells its status in its body; 500 where it does not."""
-    told = redacted(_read(body), metadata)
-    if not isinstance(told, Mapping):
-        told = {"details": told}
-    code = told.get("code")
+    """Return the typed error of an `error` event, whose body contains the status; without one it is 500."""
+    content = redacted(_parsed(body), metadata)
+    if not isinstance(content, Mapping):
+        content = {"details": content}
+    code = content.get("code")
     status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    failure = _told_error(told, status, method=method, target=target)
+    failure = _json_error(content, status, method=method, target=target)
     failure.outcome_known = status not in _INTERRUPTED
     return failure
 
 
-def _told_error(
-    told: Mapping[str, Any],
+def _json_error(
+    content: Mapping[str, Any],
     status: int,
     *,
     method: str,
     target: str,
     kind: type[RemoteCallError] | None = None,
-    more: str = "",
+    explanation: str = "",
 ) -> RemoteCallError:
-    """Return the error of a JSON object that tells it, `more` where it has no words; `kind` where it isn't caikit's."""
-    error_id = told.get("id")
+    """Return the error of a JSON object; the explanation replaces a missing message, `kind` caikit's error class."""
+    error_id = content.get("id")
     return (kind or http_error_class(status))(
-        NO_ROUTE if status == 404 and told == _NOT_FOUND else _words(told) or more,
+        NO_ROUTE if status == 404 and content == _NOT_FOUND else _message(content) or explanation,
         method=method,
         target=target,
         http_status=status,
         error_id=clean(error_id, 100) if isinstance(error_id, str) else None,
-        additional_info=told.get("additional_info"),
+        additional_info=content.get("additional_info"),
     )
 
 
 def _edge_error(
-    answer: Answer, told: Any, method: str, target: str, metadata: RawMetadata, wanted: str
+    answer: Answer, content: Any, method: str, target: str, metadata: RawMetadata, wanted: str
 ) -> RemoteCallError:
+    """Return the error of a response that is not the runtime's."""
     status = answer.status
     if status < 100:  # nginx's 000
         return InvalidResponseError(_NO_HTTP, method=method, target=target, http_status=status)
     if 200 <= status < 300:
-        packed = " (compressed)" * answer.is_compressed
-        details = (
-            f"HTTP status {status}, but {_kind(answer.kind)}{packed}, not {wanted}{_beginning(answer, told, metadata)}"
-        )
+        found = f"{_kind(answer.kind)}{' (compressed)' * answer.is_compressed}"
+        details = f"HTTP status {status}, but {found}, not {wanted}{_beginning(answer, content, metadata)}"
         return InvalidResponseError(details, method=method, target=target, http_status=status)
     kind = _CLASSES.get(status) or http_error_class(status)
     if 300 <= status < 400:
         return kind(_redirect(answer, method, metadata), method=method, target=target, http_status=status)
-    if isinstance(told, Mapping):
-        return _told_error(told, status, method=method, target=target, kind=kind, more=_WHO.get(status, ""))
-    details, who = told, _WHO.get(status)
-    if not told.strip():
-        details = f"HTTP status {status}: {who}" if who else ""
-    elif _is_html(answer, told):
-        details = "; ".join(part for part in (_title(told, metadata), who) if part)
+    explanation = _EXPLANATIONS.get(status, "")
+    if isinstance(content, Mapping):
+        return _json_error(content, status, method=method, target=target, kind=kind, explanation=explanation)
+    details = content
+    if not content.strip():
+        details = f"HTTP status {status}: {explanation}" if explanation else ""
+    elif _is_html(answer, content):
+        details = "; ".join(part for part in (_title(content, metadata), explanation) if part)
     return kind(details, method=method, target=target, http_status=status)
 
 
 def reset_reason(
     code: int, *, started: bool, within: bool, uploads: bool = False
 ) -> tuple[type[RemoteCallError], str] | None:
-    """Return the error class of a stream that a proxy reset, and why it did; None where gRPC's table of codes tells.
+    """Return the error class and the likely reason of a reset by a proxy; None if gRPC's table of codes applies.
 
-    A proxy resets so whose server is gone, or silent for too long. As INTERNAL it would read as the model's own error.
+    A proxy resets a stream whose server is gone or silent for too long. INTERNAL would look like the model's error.
 
     Args:
         code: HTTP/2's error code.
-        started: whether an answer began.
+        started: whether the response has begun.
         within: whether it was in the middle of a stream.
         uploads: whether the request is a stream.
     """
@@ -278,59 +262,59 @@ def explained_status(status: str, message: str) -> tuple[type[RemoteCallError] |
     return None, message + (_NO_METHOD if status == "UNIMPLEMENTED" and not message else pings_advice(message))
 
 
-def pings_advice(told: str) -> str:
-    """Return what to do where a server tells of too many PINGs; nothing for anything else."""
-    return _PINGS if told.replace("_", " ").lower() == "too many pings" else ""
+def pings_advice(message: str) -> str:
+    """Return advice for a server that complains of too many PINGs; nothing for any other message."""
+    return _PINGS if message.replace("_", " ").lower() == "too many pings" else ""
 
 
-# -- what it says -----------------------------------------------------------------------------------------------------
+# -- the content of the response --------------------------------------------------------------------------------------
 
 
-def _read(body: bytes) -> Any:
-    """Return the object of a body of JSON, else its text."""
+def _parsed(body: bytes) -> Any:
+    """Return the JSON object of a body, else its text."""
     from pydantic_core import from_json
 
     try:
-        # Error ids differ each time: kept, as short texts are by default, thousands would never be asked for again.
-        told = from_json(body, cache_strings="keys")
+        # Values are not cached, as error ids never repeat.
+        content = from_json(body, cache_strings="keys")
     except ValueError:
-        told = None
-    return told if isinstance(told, Mapping) else body.decode("utf-8", "replace")
+        content = None
+    return content if isinstance(content, Mapping) else body.decode("utf-8", "replace")
 
 
-def _is_runtimes(told: Mapping[str, Any], status: int) -> bool:
-    """Whether an object of an error is the runtime's own: caikit's `{details, code, id}`, or FastAPI's `{detail}`."""
-    if told.keys() == {"detail"}:
+def _is_runtimes(content: Mapping[str, Any], status: int) -> bool:
+    """Return whether an error is the runtime's own: caikit's `{details, code, id}`, or FastAPI's `{detail}`."""
+    if content.keys() == {"detail"}:
         return status in _FASTAPI
-    return "details" in told and told.get("code") == status and isinstance(told.get("id"), str)
+    return "details" in content and content.get("code") == status and isinstance(content.get("id"), str)
 
 
-def _words(told: Mapping[str, Any]) -> str:
-    words = _paths(told.get("additional_info")) or _paths(told.get("detail"))
-    found = words or next(filter(None, map(told.get, _WORDS)), None)
-    return found if isinstance(found, str) else ""
+def _message(content: Mapping[str, Any]) -> str:
+    invalid = _validation_errors(content.get("additional_info")) or _validation_errors(content.get("detail"))
+    message = invalid or next(filter(None, map(content.get, _MESSAGE_KEYS)), None)
+    return message if isinstance(message, str) else ""
 
 
-def _paths(errors: Any) -> str:
-    """Return what a validation of FastAPI's found: where, and what."""
+def _validation_errors(errors: Any) -> str:
+    """Return the paths and messages of FastAPI's validation errors."""
     if not isinstance(errors, list):
         return ""
-    told = [each for each in errors[:5] if isinstance(each, Mapping) and isinstance(each.get("loc"), list)]
-    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each.get('msg')}" for each in told)
+    shown = [error for error in errors[:5] if isinstance(error, Mapping) and isinstance(error.get("loc"), list)]
+    return "; ".join(f"{'.'.join(map(str, error['loc']))}: {error.get('msg')}" for error in shown)
 
 
 def _kind(kind: str) -> str:
     return clean(kind, 80) or "without a content type"
 
 
-def _beginning(answer: Answer, told: Any, metadata: RawMetadata) -> str:
-    """Return the end of a sentence about an answer that cannot be what was wanted."""
-    if isinstance(told, Mapping):
-        return f": {words}" if (words := _words(told)) else ""
-    if _is_html(answer, told):
-        page = f" ({title})" if (title := _title(told, metadata)) else ""
+def _beginning(answer: Answer, content: Any, metadata: RawMetadata) -> str:
+    """Return the end of a sentence about a response of the wrong type: how it begins."""
+    if isinstance(content, Mapping):
+        return f": {message}" if (message := _message(content)) else ""
+    if _is_html(answer, content):
+        page = f" ({title})" if (title := _title(content, metadata)) else ""
         return f": it is a page{page}, such as that of a login, a proxy or another server"
-    return f": {text[:_SHOWN]}" if (text := told.strip()) else ""
+    return f": {text[:_SHOWN]}" if (text := content.strip()) else ""
 
 
 def _is_html(answer: Answer, text: str) -> bool:
@@ -342,16 +326,16 @@ _TAG = re.compile(r"<[^<>]*>")
 
 
 def _title(page: str, metadata: RawMetadata) -> str:
-    """Return a page's title, else its first heading, else how its text begins."""
+    """Return a page's title, else its first heading, else the beginning of its text."""
     found = _element(page, "title") or _element(page, "h1")
     return _text(found, metadata) or _text(page, metadata)
 
 
 def _element(page: str, name: str) -> str:
-    """Return what the first element of a name holds. No pattern: on a hostile page one would take very long."""
+    """Return the content of the first such element. A regular expression would take very long on a hostile page."""
     lower = page.lower()
     if len(lower) != len(page):
-        lower = page  # some letters are longer in lower case
+        lower = page  # some letters get longer in lower case
     start = lower.find(">", lower.find(f"<{name}")) + 1 if f"<{name}" in lower else 0
     end = lower.find(f"</{name}", start)
     return page[start:end] if 0 < start <= end else ""
@@ -359,7 +343,7 @@ def _element(page: str, name: str) -> str:
 
 def _text(page: str, metadata: RawMetadata) -> str:
     words = html.unescape(_TAG.sub(" ", page[:_BEGINNING])).split()
-    text: str = redacted(" ".join(words), metadata)  # once more: any letter may be an entity
+    text: str = redacted(" ".join(words), metadata)  # again, as any letter may be an entity
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
@@ -367,24 +351,24 @@ _BEGINNING = 4096
 
 
 def _redirect(answer: Answer, method: str, metadata: RawMetadata) -> str:
-    """Return the words for a redirect: scheme, host and path; a query or a user's name may be secret."""
-    told = "a redirect, which is not followed: calls carry credentials"
+    """Return the message of a redirect, with scheme, host and path; the query and the user may be secret."""
+    unknown = "a redirect, which is not followed: calls carry credentials"
     try:
         parts = urlsplit(answer.location or "")
         _ = parts.port  # raises
     except ValueError:
-        return told
+        return unknown
     host, path = parts.netloc.rpartition("@")[2], parts.path
     scheme = f"{parts.scheme}:" * bool(parts.scheme)
     place: str = redacted(f"{scheme}//{host}{path}" if host else path, metadata)
     if not place:
-        return told
+        return unknown
     hint: str = redacted(_hint(parts, host, method), metadata)
     return f"a redirect to {place[:_SHOWN]}, which is not followed: calls carry credentials{hint}"
 
 
 def _hint(parts: SplitResult, host: str, method: str) -> str:
-    """Return the target to use, where a redirect leads to the same path over TLS."""
+    """Return the target to use if a redirect leads to the same path over TLS."""
     verb, _, route = method.rpartition(" ")
     route = route.partition("?")[0]
     if parts.scheme != "https" or not parts.path.endswith(route):

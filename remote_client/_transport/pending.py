@@ -1,7 +1,7 @@
-"""The limit on the calls that wait for a server's answer: the rest wait here, first come first served.
+"""Limits the calls that wait for a server to begin its answer: more calls queue here, first come first served.
 
-A runtime drops calls beyond about a thousand that wait, of all its clients together, with a bare CANCELLED. So the
-clients of an event loop share a server's limit. A CANCELLED halves it; with each round trip it grows by one, as TCP's.
+A runtime sheds calls beyond about a thousand waiting ones, of all clients together, with a bare CANCELLED. So the
+clients of an event loop share a limit per server. A CANCELLED halves it, and it grows by one per round trip, as TCP's.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from weakref import WeakValueDictionary
 from .deadlines import Deadlines
 
 MAX_PENDING = 256
-"""Calls that wait for an answer at most, unless configured."""
+"""The default of the limit."""
 LEAST = 8
 """Overload never lowers the limit below this."""
 
 
 class Place:
-    """A call's place among those that wait for an answer."""
+    """The place of a call among those that wait for an answer."""
 
     __slots__ = ("_epoch", "_held", "_pending")
 
@@ -30,24 +30,24 @@ class Place:
         self._held = True
 
     def answered(self) -> None:
-        """The server began to answer. Idempotent."""
+        """Free the place: the server began to answer. Idempotent."""
         if self._held:
             self._held = False
             self._pending.leave(answered=True)
 
     def free(self) -> None:
-        """The call is over, answered or not. Idempotent."""
+        """Free the place: the call is over, answered or not. Idempotent."""
         if self._held:
             self._held = False
             self._pending.leave(answered=False)
 
     def shed(self) -> None:
-        """The server dropped the call for its load."""
+        """Halve the limit: the overloaded server dropped the call."""
         self._pending.shed(self._epoch)
 
 
 class _Waiter:
-    """A call that waits for its turn."""
+    """A call in the queue."""
 
     __slots__ = ("owner", "turn")
 
@@ -64,11 +64,11 @@ class Pending:
     """The calls to one server that wait for an answer.
 
     Args:
-        most: how many at most.
+        most: the upper bound of the limit.
 
     Attributes:
-        limit: how many now; between `LEAST` and `most`.
-        count: how many there are.
+        limit: the limit, between `LEAST` and `most`.
+        count: the number of calls that wait.
     """
 
     __slots__ = ("__weakref__", "_deadlines", "_epoch", "_most", "_waiting", "count", "limit")
@@ -77,19 +77,19 @@ class Pending:
         self.limit = self._most = float(most)
         self.count = 0
         self._epoch = 0
-        """How often the limit was halved: calls from before a halving do not halve it again."""
+        """The number of halvings: calls from before a halving do not halve the limit again."""
         self._waiting: deque[_Waiter] = deque()
         self._deadlines: Deadlines | None = None
 
     def enter(self) -> Place | None:
-        """Return a place if there is one; None where the call has to wait for its turn."""
+        """Return a place, or None if the call must `wait`."""
         if self.count + 1 > self.limit or self._waiting:
             return None
         self.count += 1
         return Place(self, self._epoch)
 
     async def wait(self, seconds: float | None, owner: object = None) -> Place | None:
-        """Wait for a turn and return the place; None where it did not come in time. See `close` for the owner."""
+        """Wait for a place, and return it, or None if there was none in time. See `close` for the owner."""
         loop = asyncio.get_running_loop()
         waiter = _Waiter(loop, owner)
         self._waiting.append(waiter)
@@ -101,7 +101,7 @@ class Pending:
             in_time = await waiter.turn
         except asyncio.CancelledError:
             if waiter.turn.done() and not waiter.turn.cancelled() and waiter.turn.result():
-                self.leave(answered=False)  # its turn came, and it is gone
+                self.leave(answered=False)  # it got its place just now
             waiter.turn.cancel()
             raise
         finally:
@@ -110,7 +110,7 @@ class Pending:
         return Place(self, self._epoch) if in_time else None
 
     def leave(self, *, answered: bool) -> None:
-        """A call gives up its place."""
+        """Free a place."""
         self.count -= 1
         if answered and self.limit < self._most:
             self.limit = min(self.limit + 1 / self.limit, self._most)
@@ -118,18 +118,18 @@ class Pending:
             self._admit()
 
     def shed(self, epoch: int) -> None:
-        """The server dropped a call that entered at this epoch."""
+        """Halve the limit, unless that happened since the dropped call's epoch."""
         if epoch == self._epoch:
             self._epoch += 1
             self.limit = max(self.limit / 2, min(LEAST, self._most))
 
     def close(self, owner: object = None) -> None:
-        """Let an owner's calls wait no more: its connections are closed, and will tell them."""
+        """Let an owner's queued calls go on: its connections are closed, and fail them."""
         for waiter in self._waiting:
             if waiter.owner is owner and not waiter.turn.done():
                 self.count += 1
                 waiter.turn.set_result(True)
-        self._waiting = deque(each for each in self._waiting if not each.turn.done())
+        self._waiting = deque(waiter for waiter in self._waiting if not waiter.turn.done())
         if not self._waiting and self._deadlines is not None:
             self._deadlines.close()
 
@@ -142,10 +142,10 @@ class Pending:
 
 
 class Joining(Pending):
-    """Stands in until a client's first call tells the event loop whose clients share the limit.
+    """Stands in until the first call, in whose event loop clients share the limit.
 
     Args:
-        join: puts what they share in its place, and returns it.
+        join: replaces it by the shared one, and returns that.
     """
 
     __slots__ = ("_join",)
@@ -162,6 +162,6 @@ _of_loops: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str, float], Pen
 
 
 def shared(target: str, most: float) -> Pending:
-    """The calls to a server that wait in the running loop, of all clients with this limit."""
+    """Return the waiting calls to a server of all clients in the running loop with this limit."""
     key = (asyncio.get_running_loop(), target, most)
     return _of_loops.get(key) or _of_loops.setdefault(key, Pending(most))

@@ -1,9 +1,9 @@
-"""When a call may be sent again, and after how long. Pure: no I/O, no clock of its own.
+"""Decides whether a failed call is sent again, and after which pause. Pure: no I/O, no clock of its own.
 
-The rules: UNAVAILABLE, and RESOURCE_EXHAUSTED unless it speaks of a message's size; HTTP 429, 502, 503, 504 and lost
-connections. Not UNKNOWN or INTERNAL: a model's own error lands there. Full jitter, and gRPC's pushback (gRFC A6) or
-HTTP's Retry-After where the server says how long. A budget keeps a client from multiplying the load of a server that is
-down: a fifth of the calls and ten a second, for each server.
+Retried are UNAVAILABLE, RESOURCE_EXHAUSTED unless it is about a message's size, HTTP 429, 502, 503 and 504, and lost
+connections; not UNKNOWN or INTERNAL, which a model's own errors become. Pauses have full jitter unless the server names
+one by gRPC's pushback (gRFC A6) or HTTP's Retry-After. The budget of a server, a fifth of the calls and ten a second,
+keeps retries from multiplying its load while it is down.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ..settings import RetryPolicy
 _HTTP = frozenset([429, 502, 503, 504])
 _SHARE, _RATE, _BURST = 0.2, 10.0, 10.0
 NEVER = -1.0
-"""A pushback that says: not again."""
+"""A pushback that forbids retries."""
 NOT_HERE = -2.0
-"""A pushback that says: not again at this server, though another one may well answer."""
+"""A pushback that forbids retries at this server, but not at another."""
 
 
 def may_retry(error: RemoteCallError, policy: RetryPolicy) -> bool:
-    """Whether an error of this kind is one that another attempt may not have."""
+    """Return whether another attempt may succeed after this error."""
     if error.pushback == NEVER or isinstance(error, (TlsError, ResponseTooLargeError)):
         return False
     status = "RESOURCE_EXHAUSTED" if error.shed else error.status
@@ -39,7 +39,7 @@ def may_retry(error: RemoteCallError, policy: RetryPolicy) -> bool:
 def pause(
     error: RemoteCallError, policy: RetryPolicy, failed: int, jitter: Callable[[], float] = random.random
 ) -> float:
-    """Seconds to wait after `failed` attempts: what the server asks for, or a random part of a growing limit."""
+    """Return the seconds to wait after `failed` attempts: the server's, or a random part of a growing limit."""
     if error.pushback is not None:
         return error.pushback
     try:
@@ -50,7 +50,7 @@ def pause(
 
 
 def pushback_ms(value: str | bytes | None) -> float | None:
-    """gRPC's `grpc-retry-pushback-ms` in seconds; what is no number, or below 0, means not again (gRFC A6)."""
+    """Return `grpc-retry-pushback-ms` in seconds; anything but a number from 0 forbids retries (gRFC A6)."""
     if value is None:
         return None
     try:
@@ -61,7 +61,7 @@ def pushback_ms(value: str | bytes | None) -> float | None:
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """HTTP's `Retry-After` in seconds: a number or a date; None for anything else. `now` is the Unix time."""
+    """Return HTTP's `Retry-After`, a number or a date, in seconds; None for anything else. `now` is the Unix time."""
     if value is None:
         return None
     text = value.strip()
@@ -76,22 +76,22 @@ def retry_after(value: str | None, now: float) -> float | None:
 
 
 class Budget:
-    """How many attempts beyond the first a server may get: a fifth of the calls, and ten a second.
+    """The retry budget of a server: a fifth of its calls, and ten a second.
 
-    The first ten are there at once, and are the share of the first fifty calls.
+    The first ten are available at once; they are the share of the first fifty calls.
     """
 
     __slots__ = ("_counted", "_left", "_since", "calls")
 
     def __init__(self, now: float) -> None:
         self.calls = 0
-        """How many calls there were: counted up by who makes them."""
+        """The number of calls, which the caller increments."""
         self._counted = int(_BURST / _SHARE)
         self._left = _BURST
         self._since = now
 
     def spend(self, now: float) -> bool:
-        """Whether there is one left, which is then gone."""
+        """Take one retry from the budget; return False if none is left."""
         earned = max(0, self.calls - self._counted) * _SHARE + (now - self._since) * _RATE
         self._counted = max(self._counted, self.calls)
         self._since = now

@@ -45,6 +45,10 @@ _BY_STATUS: dict[str, type[RemoteCallError]] = {
 }
 
 
+CODES = ("OK", *_BY_STATUS)
+"""The names of gRPC's statuses by number."""
+
+
 def error_class(status: str) -> type[RemoteCallError]:
     """Return the exception class of a gRPC status by its name, or `UnknownError` for an undefined one."""
     return _BY_STATUS.get(status, UnknownError)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from remote_client._transport.grpc.headers import Field, Head
 from remote_client._transport.grpc.messages import (
-    CODES,
     RESET_CODES,
     AnswerHead,
     MessageError,
@@ -28,6 +27,7 @@ from remote_client._transport.grpc.messages import (
     read_trailers,
 )
 from remote_client._transport.http_errors import Answer
+from remote_client._transport.status_codes import CODES
 
 MIB = 1 << 20
 OK = ((":status", "200"), ("content-type", "application/grpc"))

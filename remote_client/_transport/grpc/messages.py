@@ -13,27 +13,9 @@ from urllib.parse import unquote_to_bytes
 
 from ..http_errors import Answer, read_answer
 from ..metadata import RawMetadata
+from ..status_codes import CODES
 from .headers import Head
 
-CODES = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
 RESET_CODES = {
     # PROTOCOL-HTTP2.md, "Errors"; every other code is INTERNAL.
     0x7: "UNAVAILABLE",  # REFUSED_STREAM
