@@ -1,4 +1,4 @@
-"""What a hook is told about calls: for logs, metrics and traces of one's own. Without hooks it costs nothing."""
+"""Hooks and the events they get, for logs, metrics and traces. Calls without hooks pay nothing."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class AttemptFailed:
     Attributes:
         method: `package.Service/Method`, or over HTTP the verb and the route.
         target: the server.
-        model: the model's name; None for what belongs to no model.
-        attempt: its number, from 1.
-        error: why.
-        wait: seconds until the next attempt; None where there is none.
+        model: the model's name; None for calls that belong to no model.
+        attempt: the number of the attempt, from 1.
+        error: the reason.
+        wait: seconds until the next attempt; None after the last one.
     """
 
     method: str
@@ -42,10 +42,10 @@ class CallEnded:
     """A call ended: with an answer, with the last item of a stream, or with an error.
 
     Attributes:
-        method, target, model: as of `AttemptFailed`; the target is the last one.
-        attempts: how many there were.
-        seconds: how long it took, all attempts and pauses together.
-        error: what it ended with; None where it succeeded. `asyncio.CancelledError` for one that was given up.
+        method, target, model: as in `AttemptFailed`; the target is that of the last attempt.
+        attempts: the number of attempts.
+        seconds: the duration, with all attempts and pauses.
+        error: the error it ended with, or None. `asyncio.CancelledError` for a cancelled call.
     """
 
     method: str
@@ -58,7 +58,7 @@ class CallEnded:
 
 Event = AttemptFailed | CallEnded
 Hook = Callable[[Event], None]
-"""Called in the event loop, so it must not block. What it raises is logged and goes no further."""
+"""A function of one event. It runs in the event loop, so it must not block. Its exceptions are logged."""
 
 
 _NEVER_RUN = {
@@ -66,14 +66,14 @@ _NEVER_RUN = {
     "an async generator function": inspect.isasyncgenfunction,
     "a generator function": inspect.isgeneratorfunction,
 }
-"""Kinds of functions whose body does not run when they are called."""
+"""The kinds of functions whose body does not run when they are called."""
 
 
 def check_hooks(hooks: Any) -> tuple[Hook, ...]:
     """Return hooks as a tuple.
 
     Raises:
-        ConfigurationError: they are no iterable, or one of them could never run.
+        ConfigurationError: they are no iterable, or one of them can never run.
     """
     try:
         given = tuple(hooks)
@@ -83,23 +83,23 @@ def check_hooks(hooks: Any) -> tuple[Hook, ...]:
     for hook in given:
         if not callable(hook):
             raise ConfigurationError(f"hooks: {name_of(hook)} cannot be called; a hook is a function of one event")
-        runs: Any = getattr(hook, "__call__", None)  # noqa: B004  # of an object, what its class defines
-        for kind, recognise in _NEVER_RUN.items():
-            if recognise(hook) or recognise(runs):
+        method: Any = getattr(hook, "__call__", None)  # noqa: B004  # of an object whose class defines it
+        for kind, is_kind in _NEVER_RUN.items():
+            if is_kind(hook) or is_kind(method):
                 raise ConfigurationError(
                     f"hooks: {name_of(hook)} is {kind}, which a hook cannot be: its body would never run. Give a plain "
                     "function; it runs in the event loop, and can create tasks or put events into a queue"
                 )
-        if not can_take(hook, None):
+        if not accepts(hook, None):
             raise ConfigurationError(f"hooks: {name_of(hook)} cannot be called with one event")
     return given
 
 
-def can_take(function: Callable[..., Any], *arguments: Any) -> bool:
-    """Whether a callable takes these positional arguments; True where nothing tells."""
+def accepts(function: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether a callable accepts positional arguments; True if its signature is unknown."""
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some of those that are written in C
+    except (TypeError, ValueError):  # of some functions that are written in C
         return True
     try:
         signature.bind(*arguments)
@@ -109,14 +109,14 @@ def can_take(function: Callable[..., Any], *arguments: Any) -> bool:
 
 
 def name_of(value: Any) -> str:
-    """A function's name, for error messages, or the beginning of another object's `repr`."""
+    """Return a function's name for error messages, or the start of another object's `repr`."""
     return str(getattr(value, "__qualname__", None) or f"{value!r:.80}")
 
 
-def tell(hooks: tuple[Hook, ...], event: Event) -> None:
-    """Call all hooks."""
+def call_hooks(hooks: tuple[Hook, ...], event: Event) -> None:
+    """Call all hooks with an event, and log their exceptions."""
     for hook in hooks:
         try:
             hook(event)
-        except (Exception, CancelledError):  # nobody cancelled the call
+        except (Exception, CancelledError):  # a hook's own: nobody cancelled the call
             _logger.exception("the hook %r failed", hook)

@@ -19,7 +19,7 @@ from ._settings.retries import ONCE, RetryPolicy
 from ._settings.tls import ConnectionTlsInfo
 from .auth import Credentials, Metadata
 from .errors import ConfigurationError, PicklingError
-from .hooks import Hook, can_take, check_hooks, name_of
+from .hooks import Hook, accepts, check_hooks, name_of
 
 __all__ = [
     "CallOptions",
@@ -123,13 +123,13 @@ def check_metadata(source: Any) -> None:
         ConfigurationError: it is no mapping with text keys, no callable without arguments, and no `Credentials`.
     """
     if isinstance(source, Credentials):
-        if not can_take(source, None):
+        if not accepts(source, None):
             raise ConfigurationError(
                 f"metadata: {name_of(source)} must be callable with one argument, as Credentials are"
             )
         return
     if callable(source):
-        if not can_take(source):
+        if not accepts(source):
             raise ConfigurationError(f"metadata: {name_of(source)} must be callable without arguments")
     elif not isinstance(source, Mapping):
         raise ConfigurationError(
