@@ -30,7 +30,7 @@ from ..errors import (
     RemoteCallError,
     RemoteClientError,
 )
-from ..hooks import Event, tell
+from ..hooks import Event, call_hooks
 from ..settings import CallOptions
 from .attempts import Attempts, is_outcome_known, probe, shortened, shortest
 from .inputs import EncodedMessages
@@ -249,7 +249,7 @@ class Caller:
     def tell(self, event: Event | None) -> None:
         """Call the hooks with an event, if there is one."""
         if event is not None:
-            tell(self.options.hooks, event)
+            call_hooks(self.options.hooks, event)
 
     # -- kinds of calls -----------------------------------------------------------------------------------------------
 
