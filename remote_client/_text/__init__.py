@@ -1,1 +1,1 @@
-"""Text for people: redacted secrets, suggested names, HTML tables."""
+"""Text for people: cleaned texts of servers, redacted secrets, suggested names, HTML tables."""

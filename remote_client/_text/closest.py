@@ -1,4 +1,4 @@
-"""The name that may have been meant, for error messages."""
+"""Suggests the name that the user may have meant, for error messages."""
 
 from __future__ import annotations
 
@@ -6,29 +6,28 @@ from collections.abc import Iterable
 from itertools import islice
 
 _MOST = 10_000
-"""Names that are looked at."""
+"""Names that are compared."""
 _ALIKE = 0.6
-"""How alike names must be; `difflib`'s own measure."""
+"""The least similarity, as `difflib` measures it."""
 WORK = 100_000
-"""Comparisons of letters: at worst 50 ms."""
+"""Comparisons of letters, which take 50 ms at worst."""
 
 
 def closest(wanted: str, names: Iterable[str], work: int = WORK) -> str | None:
-    """Return the name that is most like the wanted one; None if none is like it.
+    """Return the name that is most similar to the wanted one, or None if none is similar.
 
-    Comparing takes the product of two names' letters, and a server may have any number of names of any length: only the
-    first ones are compared, as long as `work` lasts.
+    Comparing two names takes as many steps as the product of their lengths, and a server may have any number of names
+    of any length: only the first ones are compared, in `work` steps.
     """
-    likely = []
-    for each in islice(names, _MOST):
-        # Of names whose lengths differ that much no letters need be compared.
-        if 2 * min(len(each), len(wanted)) < _ALIKE * (len(each) + len(wanted)):
+    import difflib  # here, as only errors need it
+
+    candidates = []
+    for name in islice(names, _MOST):
+        if 2 * min(len(name), len(wanted)) < _ALIKE * (len(name) + len(wanted)):  # too short or too long to be similar
             continue
-        work -= len(each) * len(wanted)
+        work -= len(name) * len(wanted)
         if work < 0:
             break
-        likely.append(each)
-    import difflib
-
-    close = difflib.get_close_matches(wanted, likely, n=1, cutoff=_ALIKE)
-    return close[0] if close else None
+        candidates.append(name)
+    matches = difflib.get_close_matches(wanted, candidates, n=1, cutoff=_ALIKE)
+    return matches[0] if matches else None

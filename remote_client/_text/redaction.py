@@ -1,4 +1,4 @@
-"""What was sent with a call, kept out of what its error tells, leads to, and shows in the variables of its frames."""
+"""Keeps a call's metadata and requests out of its errors: their texts, their causes, and the frames of tracebacks."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ from urllib.parse import quote, quote_plus
 E = TypeVar("E", bound=BaseException)
 P = ParamSpec("P")
 R = TypeVar("R")
-Sent = Iterable[tuple[str, str | bytes]]
-"""Metadata, of which nothing is told."""
+Secrets = Iterable[tuple[str, str | bytes]]
+"""The metadata of a call."""
 
 _SHORTEST = 4
-"""Characters of a secret; shorter ones are found in any text."""
+"""Characters of a secret; shorter ones occur in any text."""
 _SCHEMES = frozenset(["basic", "bearer", "digest", "hoba", "mutual", "negotiate", "ntlm", "scram", "token", "apikey"])
-"""Words before credentials that are none."""
+"""Words before credentials that are no secrets."""
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
-"""What is written alike everywhere."""
+"""Texts that no format escapes."""
 _HIDDEN, _MARK = "[redacted]", "\ufdd0"
-"""What stands for a secret; and meanwhile, as no text has it, so that no other secret is found in it."""
+"""The replacement of a secret, and a mark for it that no text contains, so that no other secret is found in it."""
 _PACKAGE = __name__.partition(".")[0]
 _NAME = f"{_PACKAGE}."
 GENERATED = f"<{_PACKAGE} "
-"""How the file names of generated code begin."""
+"""The prefix of the file names of generated code."""
 _OURS = (f"{Path(__file__).parents[1]}{os.sep}", GENERATED)
-_MAY_GO_ON = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_GENERATOR
+_RESUMABLE = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_GENERATOR
 
 
 # -- texts ------------------------------------------------------------------------------------------------------------
 
 
-def redacted(told: Any, metadata: Sent) -> Any:
-    """Return what a server told, text or JSON, without the values of the metadata it was sent.
+def redacted(answer: Any, metadata: Secrets) -> Any:
+    """Return a server's text or JSON without the values of the metadata that was sent.
 
-    A value is hidden whole and word by word, and in the forms that text takes in URLs, HTML, JSON and Python; bytes as
+    A value is hidden as a whole and word by word, also as URLs, HTML, JSON and Python escape it; bytes are hidden as
     base64 and as text. Values and words of fewer than four characters stay.
     """
-    parts = {each for _, value in metadata for each in _parts(value) if len(each) >= _SHORTEST}
+    parts = {part for _, value in metadata for part in _parts(value) if len(part) >= _SHORTEST}
     if not parts:
-        return told
-    return _without(told, sorted({form for each in parts for form in _forms(each)}, key=len, reverse=True))
+        return answer
+    return _without(answer, sorted({form for part in parts for form in _forms(part)}, key=len, reverse=True))
 
 
 def _parts(value: str | bytes) -> Iterator[str]:
-    """Yield a value as text, its words, and the user's name and password in a word of `Basic`."""
+    """Yield a value as text, its words, and the user's name and password of `Basic` credentials."""
     if len(value) < _SHORTEST:
         return
     if isinstance(value, bytes):
@@ -82,86 +82,86 @@ def _forms(text: str) -> tuple[str, ...]:
     return (text, *in_urls, html.escape(text), html.escape(text, quote=False), *in_json, repr(text)[1:-1])
 
 
-def _without(told: Any, secrets: list[str]) -> Any:
-    if isinstance(told, str):
+def _without(answer: Any, secrets: list[str]) -> Any:
+    if isinstance(answer, str):
         for secret in secrets:
-            told = told.replace(secret, _MARK)
-        return told.replace(_MARK, _HIDDEN)
-    if isinstance(told, Mapping):
-        return {_without(name, secrets): _without(each, secrets) for name, each in told.items()}
-    if isinstance(told, list):
-        return [_without(each, secrets) for each in told]
-    is_number = isinstance(told, (int, float)) and not isinstance(told, bool)
-    return _HIDDEN if is_number and any(each in str(told) for each in secrets) else told
+            answer = answer.replace(secret, _MARK)
+        return answer.replace(_MARK, _HIDDEN)
+    if isinstance(answer, Mapping):
+        return {_without(name, secrets): _without(value, secrets) for name, value in answer.items()}
+    if isinstance(answer, list):
+        return [_without(item, secrets) for item in answer]
+    is_number = isinstance(answer, (int, float)) and not isinstance(answer, bool)
+    return _HIDDEN if is_number and any(secret in str(answer) for secret in secrets) else answer
 
 
 # -- causes -----------------------------------------------------------------------------------------------------------
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception, what caused it, what caused that, and so on."""
+    """Yield an error, its cause, the cause of that, and so on."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
-def with_cause(failure: E, error: BaseException, metadata: Sent, more: str = "") -> E:
-    """Return the failure with what caused it, unless that, or what `more` it knows, repeats a secret.
+def with_cause(failure: E, error: BaseException, metadata: Secrets, more: str = "") -> E:
+    """Return the failure with its cause, unless the texts of the cause, or `more`, contain a secret.
 
-    Libraries' errors have frames and attributes that hold the request: they are dropped.
+    The cause loses its frames and its attributes `request` and `response`, which hold the request.
 
-    Raise it where no exception is being handled: that would be its context.
+    Raise the failure outside of `except` blocks: the handled exception would become its context.
     """
-    told = list(_chain(error))
-    shown = [f"{each!r} {each}" for each in told] + [more]
-    for each in told:
-        each.__traceback__ = None
-        if each.__suppress_context__:
-            each.__context__ = None
-        for name in ("request", "response"):  # httpx's
+    chain = list(_chain(error))
+    texts = [f"{linked!r} {linked}" for linked in chain] + [more]
+    for linked in chain:
+        linked.__traceback__ = None
+        if linked.__suppress_context__:
+            linked.__context__ = None
+        for name in ("request", "response"):  # of httpx
             with contextlib.suppress(AttributeError):
-                if not {name, f"_{name}"}.isdisjoint(vars(each)):
-                    setattr(each, name, None)
-    failure.__cause__ = error if redacted(shown, metadata) == shown else None
+                if not {name, f"_{name}"}.isdisjoint(vars(linked)):
+                    setattr(linked, name, None)
+    failure.__cause__ = error if redacted(texts, metadata) == texts else None
     return failure
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what led to it, each once."""
+    """Yield an error and, once, every cause, context and member of a group that leads to it."""
     waiting, seen = [error], set[int]()
     while waiting:
-        each = waiting.pop()
-        if id(each) in seen:
+        linked = waiting.pop()
+        if id(linked) in seen:
             continue
-        seen.add(id(each))
-        waiting += [other for other in (each.__cause__, each.__context__) if other is not None]
-        if isinstance(each, BaseExceptionGroup):
-            waiting += each.exceptions
-        yield each
+        seen.add(id(linked))
+        waiting += [other for other in (linked.__cause__, linked.__context__) if other is not None]
+        if isinstance(linked, BaseExceptionGroup):
+            waiting += linked.exceptions
+        yield linked
 
 
 # -- frames -----------------------------------------------------------------------------------------------------------
 
 
 def clear_frames(error: BaseException) -> None:
-    """Have the traceback of an error, and those of what led to it, keep no variables of this package's functions.
+    """Remove the variables of this package's functions from the tracebacks of an error, its causes and its contexts.
 
-    They hold requests and metadata, and some tools show them. The frames of functions that ended are emptied. Those of
-    coroutines are left out, as one may still run, and emptying its frame would end it; they stay where the error is a
-    bug of this package, whose place they tell. The function that calls this drops its own variables itself. The
-    contexts that this package suppresses are dropped, too.
+    They hold requests and metadata, and some tools show them. Frames of functions that have ended are cleared. Frames
+    of coroutines are removed from the traceback, as clearing one that still runs would end it; they stay if the error
+    is a bug of this package, which they locate. The caller drops its own variables. Contexts that this package
+    suppresses are removed, too.
     """
-    for each in _chain(error):
-        is_ours = type(each).__module__.startswith(_NAME)
-        if each.__suppress_context__ and is_ours:
-            each.__context__ = None
-        steps = list(_steps(each))
-        running, ended = (steps[:1], steps[1:]) if each is error else ([], steps)
-        keeps_all = not is_ours and _is_bug(each, steps)
-        kept = [*running, *(step for step in ended if _emptied(step.tb_frame) or keeps_all)]
+    for linked in _chain(error):
+        is_ours = type(linked).__module__.startswith(_NAME)
+        if linked.__suppress_context__ and is_ours:
+            linked.__context__ = None
+        steps = list(_steps(linked))
+        running, ended = (steps[:1], steps[1:]) if linked is error else ([], steps)
+        keeps_all = not is_ours and _is_bug(linked, steps)
+        kept = [*running, *(step for step in ended if _clear(step.tb_frame) or keeps_all)]
         for step, following in zip(kept, [*kept[1:], None], strict=False):
             step.tb_next = following
-        each.__traceback__ = kept[0] if kept else None
+        linked.__traceback__ = kept[0] if kept else None
 
 
 def _steps(error: BaseException) -> Iterator[TracebackType]:
@@ -171,25 +171,25 @@ def _steps(error: BaseException) -> Iterator[TracebackType]:
         step = step.tb_next
 
 
-def _emptied(frame: FrameType) -> bool:
-    """Empty a frame of this package; whether it could be, or is another's."""
+def _clear(frame: FrameType) -> bool:
+    """Clear a frame of this package. Return False if it may still run."""
     code = frame.f_code
     if code.co_filename.startswith(_OURS):
-        if code.co_flags & _MAY_GO_ON:
+        if code.co_flags & _RESUMABLE:
             return False
-        with contextlib.suppress(RuntimeError):  # it is just running
+        with contextlib.suppress(RuntimeError):  # it runs
             frame.clear()
     return True
 
 
 def _is_bug(error: BaseException, steps: list[TracebackType]) -> bool:
-    """Whether an error that is none of this package's comes from its code, and is none of asyncio's."""
+    """Return whether an error is a bug: one of Python's errors, raised by this package's code."""
     ours = bool(steps) and steps[-1].tb_frame.f_code.co_filename.startswith(_OURS)
     return ours and isinstance(error, Exception) and not isinstance(error, (TimeoutError, StopIteration))
 
 
 def clears_frames(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-    """Have a coroutine function `clear_frames`, its arguments too, when it raises."""
+    """Return a coroutine function that clears the frames of its errors, and drops its arguments."""
 
     @functools.wraps(method)
     async def called(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,6 +1,6 @@
-"""Tables for notebooks: what every `_repr_html_` of this package gives.
+"""HTML tables for notebooks, returned by every `_repr_html_` of this package.
 
-What they show comes from a server, and may be anything: all of it is escaped, and too much of it is cut.
+Servers choose the contents: everything is escaped, and long values are cut.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from itertools import islice
 from typing import Any
 
 TEXT, ROWS, ITEMS, DEPTH = 500, 100, 10, 3
-"""What is shown at most: characters of a text, rows, items of a value inside, and tables in each other."""
+"""Limits: characters of a text, rows of a table, items of a nested value, nested tables."""
 LINES = 4000
-"""Characters of a text of several lines that are shown, such as a traceback."""
+"""Characters of a text with several lines, such as a traceback."""
 _LEFT = 'style="text-align: left; vertical-align: top; white-space: pre-wrap"'
 
 
 def table(title: str, rows: Iterable[tuple[object, Any]], *, depth: int = 1) -> str:
-    """A table of names and values. Messages, mappings and lists of them are tables inside, to a certain depth."""
+    """Return a table of names and values. Messages, mappings and lists of them become nested tables."""
     limit = ROWS if depth == 1 else ITEMS
     shown = list(islice(rows, limit + 1))
     head = f'<tr><th colspan="2" {_LEFT}>{_text(title)}</th></tr>' if title else ""
@@ -51,14 +51,14 @@ def _value(value: Any, depth: int) -> str:
 
 
 def _list(values: list[Any] | tuple[Any, ...], depth: int) -> str:
-    if any(isinstance(each, (list, tuple, Mapping)) or _is_message(each) for each in values[:ITEMS]):
+    if any(isinstance(item, (list, tuple, Mapping)) or _is_message(item) for item in values[:ITEMS]):
         return f"{len(values)} items …" if depth == DEPTH else table("", enumerate(values), depth=depth + 1)
     more = f", … ({len(values)} items)" if len(values) > ITEMS else ""
-    return ", ".join(_value(each, depth) for each in values[:ITEMS]) + more
+    return ", ".join(_value(item, depth) for item in values[:ITEMS]) + more
 
 
 def _is_message(value: Any) -> bool:
-    return hasattr(type(value), "model_fields")  # a pydantic model; it gives its fields when it is iterated
+    return hasattr(type(value), "model_fields")  # a pydantic model, which iterates over its fields
 
 
 def _text(text: str, limit: int = TEXT) -> str:
@@ -71,5 +71,5 @@ def _cut(text: str, limit: int) -> str:
 
 
 def _cut_lines(text: str) -> str:
-    """Cut it in the middle: the last line of a traceback tells most."""
+    """Cut a text in the middle, as a traceback's last line says most."""
     return text if len(text) <= LINES else f"{_cut(text, LINES // 2)}\n{text[-LINES // 2 :]}"
