@@ -58,7 +58,7 @@ class Discovery:
         self._polled_at: dict[str | None, float] = {}
         self._changes = 0
         self._closed = False
-        self.trainings = StartedTrainings()
+        self.trainings: StartedTrainings = StartedTrainings()
 
     def check(self) -> None:
         """Check that the servers can be asked.

@@ -71,7 +71,7 @@ class RemoteModelFinder(Handle):
         transport: AsyncTransport | None = None,
         interceptors: Sequence[Any] = (),
     ) -> None:
-        self.config = config if isinstance(config, FinderConfig) else FinderConfig(**config)
+        self.config: FinderConfig = config if isinstance(config, FinderConfig) else FinderConfig(**config)
         self.instance_name = instance_name
         if transport is not None:
             self._check_transport(transport)
@@ -79,14 +79,14 @@ class RemoteModelFinder(Handle):
         self._transport = transport
         self._interceptors = tuple(interceptors)
         given = self.config.schema
-        self.schema = None if given is None else read_schema(given, self.config.protocol)
+        self.schema: Schema | None = None if given is None else read_schema(given, self.config.protocol)
         """The interface of all servers, which are then not asked for it."""
         self._parsed_files: WeakKeyDictionary[SchemaFile, ServiceDescription] = WeakKeyDictionary()
         """The descriptions in the schemas of classes, kept as long as the classes: models come and go."""
         self._servers = ServerSet(self.config, self._server)
         if self._servers.template is not None:  # check now what a rendered server would complain about later
             choose_engine(self._servers.template, self.config.protocol, self._interceptors)
-        self.discovery = Discovery(self.config, self.schema, self._servers, instance_name)
+        self.discovery: Discovery = Discovery(self.config, self.schema, self._servers, instance_name)
 
     def _check_transport(self, transport: AsyncTransport) -> None:
         check_transport(transport)

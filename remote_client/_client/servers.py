@@ -42,7 +42,7 @@ class Server:
         self.error: Exception | None = None
         self.description: ServiceDescription | None = None
         self.refusal: SchemaError | None = None
-        self.polled_at = 0.0
+        self.polled_at: float = 0.0
 
     @property
     def is_unhealthy(self) -> bool:
@@ -94,8 +94,8 @@ class ServerSet:
         self._make = make
         # Upstream's order: of two servers that list the same model the first is used.
         connections = [*config.remote_connections, *([config.connection] if config.connection else [])]
-        self.template = next((connection for connection in connections if connection.is_template), None)
-        self.fixed = [make(connection) for connection in connections if not connection.is_template]
+        self.template: ConnectionInfo | None = next((info for info in connections if info.is_template), None)
+        self.fixed: list[Server] = [make(connection) for connection in connections if not connection.is_template]
         self._by_model: dict[str, Server] = {}
         self._balancers: dict[str, Balancer[ConnectionManager]] = {}
 

@@ -18,12 +18,12 @@ class Health:
     __slots__ = ("_failures", "_slow", "ailing", "in_flight", "until")
 
     def __init__(self) -> None:
-        self.in_flight = 0
-        self.until = 0.0
+        self.in_flight: int = 0
+        self.until: float = 0.0
         """The end of its ejection; the next call after that is a probe. 0 for a healthy server."""
         self._failures = 0
         self._slow = 0
-        self.ailing = False
+        self.ailing: bool = False
         """Whether calls have failed since the last success."""
 
     def succeeded(self) -> None:

@@ -104,8 +104,8 @@ class Transport(ABC):
 
     def __init__(self, target: str) -> None:
         self.target = target
-        self.loop = asyncio.get_running_loop()
-        self.deadlines = Deadlines(self.loop)
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self.deadlines: Deadlines = Deadlines(self.loop)
         self.reason: Callable[[], RemoteClientError] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         _alive.add(self)

@@ -34,11 +34,11 @@ class _Generation:
     __slots__ = ("expires", "finalizer", "leases", "retired", "transport")
 
     def __init__(self, transport: Transport, expires: float, finalizer: weakref.finalize[Any, Any]) -> None:
-        self.transport = transport
-        self.finalizer = finalizer
-        self.expires = expires
-        self.leases = 0
-        self.retired = False
+        self.transport: Transport = transport
+        self.finalizer: weakref.finalize[Any, Any] = finalizer
+        self.expires: float = expires
+        self.leases: int = 0
+        self.retired: bool = False
 
 
 class Lease:
@@ -47,9 +47,9 @@ class Lease:
     __slots__ = ("_generation", "manager", "transport")
 
     def __init__(self, manager: ConnectionManager, generation: _Generation) -> None:
-        self.manager = manager
+        self.manager: ConnectionManager = manager
         self._generation = generation
-        self.transport = generation.transport
+        self.transport: Transport = generation.transport
 
     def check(self) -> None:
         """Raise a ForkedError if the connection belongs to a parent process."""
@@ -99,9 +99,9 @@ class ConnectionManager(Immutable):
         self.target = target
         self.pending: Pending = Joining(self._join)
         self._max_pending = max_pending
-        self.health = Health()
-        self.budget = Budget(time.monotonic())
-        self.worker = WorkerThread()
+        self.health: Health = Health()
+        self.budget: Budget = Budget(time.monotonic())
+        self.worker: WorkerThread = WorkerThread()
         self._connect = connect
         self._max_age = max_session_age
         self._jitter = jitter
@@ -111,11 +111,11 @@ class ConnectionManager(Immutable):
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
         self.opened_with = opened_with
-        self.proxy = None if opened_with is None else opened_with[0].proxy
+        self.proxy: str | None = None if opened_with is None else opened_with[0].proxy
         self._warnings = [f"the client of {target} was dropped with connections open: use `async with` or `aclose()`"]
         """The warning of debug mode about a client that nobody closed, until it was given."""
-        self.opened = 0
-        self.born = _fork.count
+        self.opened: int = 0
+        self.born: int = _fork.count
 
     def check(self) -> None:
         """Raise the ClosedError, WrongLoopError or ForkedError that `lease` would raise."""
@@ -234,7 +234,7 @@ def _abandon(loop: asyncio.AbstractEventLoop, transport: Transport, born: int, m
     try:
         loop.call_soon_threadsafe(_close_abandoned, loop, transport)
     except RuntimeError:  # the loop is closed
-        if sockets.end_left_ones():
+        if sockets.end_orphans():
             return  # asyncio warns of these
     if loop.get_debug() and messages:
         warnings.warn(messages.pop(), ResourceWarning, stacklevel=2)

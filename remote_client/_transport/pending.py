@@ -74,8 +74,9 @@ class Pending:
     __slots__ = ("__weakref__", "_deadlines", "_epoch", "_most", "_waiting", "count", "limit")
 
     def __init__(self, most: float = MAX_PENDING) -> None:
-        self.limit = self._most = float(most)
-        self.count = 0
+        self._most = float(most)
+        self.limit: float = self._most
+        self.count: int = 0
         self._epoch = 0
         """The number of halvings: calls from before a halving do not halve the limit again."""
         self._waiting: deque[_Waiter] = deque()

@@ -84,7 +84,7 @@ class Budget:
     __slots__ = ("_counted", "_left", "_since", "calls")
 
     def __init__(self, now: float) -> None:
-        self.calls = 0
+        self.calls: int = 0
         """The number of calls, which the caller increments."""
         self._counted = int(_BURST / _SHARE)
         self._left = _BURST
