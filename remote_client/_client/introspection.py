@@ -144,7 +144,7 @@ def well_known_method(protocol: Protocol, name: str) -> RemoteRPCDescriptor | No
         return None
     from .._schema.openapi import document as openapi
 
-    return openapi.usual(name)
+    return openapi.default_method(name)
 
 
 async def _read_openapi(caller: Caller, budget: Budget) -> ServiceDescription:

@@ -668,7 +668,7 @@ def changed(place: tuple[Any, ...], new: Any) -> Any:
 @fuzz(90)
 @given(st.sampled_from(PLACES), st.sampled_from(REPLACED) | JSON)
 def test_a_document_with_anything_in_one_place(place: tuple[Any, ...], new: Any) -> None:
-    description_or_schema_error(lambda: openapi.read(changed(place, new)))
+    description_or_schema_error(lambda: openapi.describe_parsed(changed(place, new)))
 
 
 @fuzz(40)
@@ -681,7 +681,7 @@ def test_a_document_whose_parts_changed_places(moves: list[tuple[Any, Any]]) -> 
         return inner
 
     where, what = moves[0]
-    description_or_schema_error(lambda: openapi.read(changed(where, part(what))))
+    description_or_schema_error(lambda: openapi.describe_parsed(changed(where, part(what))))
 
 
 @fuzz(180)
@@ -722,7 +722,7 @@ def test_a_small_document_of_any_types(answer: Any, inputs: Any, parameters: Any
     }
     paths = {"/task/a": {"post": operation}, "/management/models": {"post": operation}}
     told = {"paths": paths, "components": {"schemas": {"A": shared, "B": answer}}}
-    description_or_schema_error(lambda: openapi.read(told))
+    description_or_schema_error(lambda: openapi.describe_parsed(told))
 
 
 LIBRARY = {name: file.SerializeToString() for name, file in library_files().items()} | {

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from remote_client._schema.budget import MAX_NAME, Budget
-from remote_client._schema.openapi.document import describe, read
+from remote_client._schema.openapi.document import describe, describe_parsed
 from remote_client._schema.openapi.value_types import bare
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.errors import InputError, InvalidResponseError, SchemaError
@@ -29,7 +29,7 @@ def operation(answer: Any, **request: Any) -> Schema:
 
 
 def described(paths: Any, schemas: Any = None) -> ServiceDescription:
-    return read(json.loads(json.dumps({"paths": paths, "components": {"schemas": schemas or {}}})))
+    return describe_parsed(json.loads(json.dumps({"paths": paths, "components": {"schemas": schemas or {}}})))
 
 
 def answer(schema: Schema, schemas: dict[str, Any] | None = None) -> type[BaseModel]:
@@ -356,7 +356,7 @@ def test_anything_may_stand_in_a_document(junk: Any) -> None:
             inner = inner[step]
         kept, inner[last] = inner[last], junk
         try:
-            read(told)
+            describe_parsed(told)
         except SchemaError:
             pass
         finally:
@@ -367,7 +367,7 @@ def test_anything_may_stand_in_a_document(junk: Any) -> None:
     "told", [{"paths": {"/task/x": {"post": operation(TEXT)}}, "components": junk} for junk in JUNK[:16]]
 )
 def test_anything_may_stand_for_components(told: Any) -> None:
-    assert read(told).tasks["XTask"].methods
+    assert describe_parsed(told).tasks["XTask"].methods
 
 
 # -- names of parameters ----------------------------------------------------------------------------------------------
@@ -457,7 +457,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
         b'{"map": {%s}}' % b",".join(b'"%d": 1' % i for i in range(MANY)),
         "map.0: expected str, not int|20,001",
     ),
-    "fields": (b"{%s}" % b",".join(b'"f%d": 1' % i for i in range(MANY)), "20,001 of its values do not fit"),
+    "fields": (b"{%s}" % b",".join(b'"f%d": 1' % i for i in range(MANY)), "20,001 values are invalid"),
     "objects": (b'{"all": [%s]}' % b",".join([b'{"y": 1}'] * MANY), r"all\[0\].y: no such field"),
 }
 

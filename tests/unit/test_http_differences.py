@@ -300,30 +300,30 @@ CASES: dict[str, tuple[list[tuple[Keys, Any]], list[tuple[str, bool, str]]]] = {
     ),
     "a member of a request's union removed": (
         [((*_INPUT, "value"), any_of(INTEGER, ref("Place"), NULL))],
-        [(f"{INPUT}.value", BREAKING, "it takes string no more")],
+        [(f"{INPUT}.value", BREAKING, "no longer accepts string")],
     ),
     "a member of a request's union that another one takes": (
         [((*_INPUT, "value"), any_of(TEXT, NUMBER, ref("Place"), NULL))],
         [
-            (f"{INPUT}.value", TOLD, "it takes integer no more"),
-            (f"{INPUT}.value", TOLD, "it takes number too"),
+            (f"{INPUT}.value", TOLD, "no longer accepts integer"),
+            (f"{INPUT}.value", TOLD, "also accepts number"),
         ],
     ),
     "a member of a request's union added": (
         [((*_INPUT, "value"), any_of(TEXT, INTEGER, ref("Place"), array(TEXT)))],
-        [(f"{INPUT}.value", TOLD, "it takes a list too")],
+        [(f"{INPUT}.value", TOLD, "also accepts a list")],
     ),
     "a union where a request took one type": (
         [((*_INPUT, "name"), any_of(TEXT, INTEGER))],
-        [(f"{INPUT}.name", TOLD, "it takes integer too")],
+        [(f"{INPUT}.name", TOLD, "also accepts integer")],
     ),
     "a member of an answer's union added": (
         [((*_OUTPUT, "value"), any_of(TEXT, ref("Place"), array(TEXT)))],
-        [(f"{ANSWER}.value", BREAKING, "it may be a list too")],
+        [(f"{ANSWER}.value", BREAKING, "may also be a list")],
     ),
     "a member of an answer's union removed": (
         [((*_OUTPUT, "value"), any_of(TEXT, NULL))],
-        [(f"{ANSWER}.value", TOLD, "it is Place no more")],
+        [(f"{ANSWER}.value", TOLD, "is no longer Place")],
     ),
     "a member of a union renamed": (
         [

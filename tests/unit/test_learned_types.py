@@ -98,7 +98,7 @@ def rich() -> tuple[ServiceDescription, Any]:
 
 def rich_json() -> tuple[ServiceDescription, Any]:
     """The same over HTTP."""
-    description = openapi.read(DOCUMENT)
+    description = openapi.describe_parsed(DOCUMENT)
     tree = description.types["a.Tree"]
     return description, tree(label="top", inline={"x": 2**60}, children=[tree(label="leaf"), tree(children=[])])
 
@@ -218,7 +218,7 @@ def test_a_class_of_the_users_own_is_pickled_as_any_other() -> None:
     assert pickle.loads(pickle.dumps(Derived)) is Derived
 
 
-Derived: Any = type("Derived", (openapi.read(DOCUMENT).types["a.Inline"],), {"__module__": __name__})
+Derived: Any = type("Derived", (openapi.describe_parsed(DOCUMENT).types["a.Inline"],), {"__module__": __name__})
 
 
 def test_threads_that_make_the_same_types_get_the_same() -> None:
@@ -259,7 +259,7 @@ def _protobuf(budget: Budget | None = None) -> type[Any]:
 
 
 def _json(budget: Budget | None = None) -> type[Any]:
-    return openapi.read(DOCUMENT, budget).types["a.Inline"]
+    return openapi.describe_parsed(DOCUMENT, budget).types["a.Inline"]
 
 
 @pytest.mark.parametrize("make", [_protobuf, _json])

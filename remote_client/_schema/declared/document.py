@@ -12,9 +12,9 @@ from weakref import WeakKeyDictionary
 
 from pydantic.errors import PydanticUserError
 
-from .. import names
+from .. import caikit_names
 from ..declaration import Declaration, DeclaredMethod, members_of
-from ..openapi.document import read
+from ..openapi.document import describe_parsed
 from ..openapi.routes import STREAMING, task_of_route
 from ..rpc import ServiceDescription
 from ..training_data import DATA_STREAM
@@ -34,7 +34,7 @@ def description_of(declaration: Declaration) -> ServiceDescription:
     """
     found = _descriptions.get(declaration.module)
     if found is None:
-        found = _descriptions[declaration.module] = read(_Document().of(declaration))
+        found = _descriptions[declaration.module] = describe_parsed(_Document().of(declaration))
     return found
 
 
@@ -74,7 +74,7 @@ class _Document:
 
     def _request(self, method: DeclaredMethod) -> Schema:
         task = _class_of(method.task)
-        rpc = names.rpc_name(task, method.output_streaming)
+        rpc = caikit_names.rpc_name(task, method.output_streaming)
         required: dict[str, Schema] = {}
         optional: dict[str, Schema] = {}
         for name, parameter in method.signature.parameters.items():
@@ -142,7 +142,7 @@ def _route(method: DeclaredMethod) -> str:
     if is_route:
         name = name.removeprefix(STREAMING)
     else:
-        start, name = _TASKS, names.snake_case(name.removesuffix("Task") or name).replace("_", "-")
+        start, name = _TASKS, caikit_names.snake_case(name.removesuffix("Task") or name).replace("_", "-")
     return f"{start}/{STREAMING if method.output_streaming else ''}{name}"
 
 

@@ -1,8 +1,8 @@
-"""What a caller of one OpenAPI document meets at an HTTP server that has another.
+"""Compares two OpenAPI documents: what changed for callers of the old one at a server of the new one.
 
-In JSON names are what counts, and caikit refuses fields it does not know: a renamed field is a removed one and a new
-one. A request's type may take more than before, an answer's may give less. Whether a value may be null is not compared:
-callers leave out what is None, and read what is left out as None.
+JSON goes by names, and caikit refuses unknown fields: a renamed field is a removed and an added one. The type of a
+request may widen, the type of an answer may narrow. Null is not compared: callers omit None and read absent fields as
+None.
 """
 
 from __future__ import annotations
@@ -15,45 +15,53 @@ from typing import Any, Literal, NamedTuple
 from pydantic_core import from_json
 
 from ..._text.cleaning import listed
-from .. import names
+from .. import caikit_names
 from ..budget import MAX_NAME, Budget
 from ..differences import Difference, Differences, Method, MethodMatcher, methods_of
 from ..rpc import ServiceDescription
-from .requests import ANY, FILE, answer_of, inputs_of, parameters_of, properties_of, request_of
-from .schemas import OPEN_FORM, Form, Schemas, is_null
+from .requests import (
+    ANY_SCHEMA,
+    FILE_SCHEMA,
+    answer_of,
+    inputs_of,
+    is_optional,
+    parameters_of,
+    properties_of,
+    request_of,
+    sections_of,
+)
+from .schemas import ANY_NODE, SchemaNode, Schemas, is_null
 from .value_types import FORMATS, SCALARS
 
-_MOST_STEPS = 20
-"""Optional types inside of each other, of which the one that is meant is looked for."""
-_MOST_LEVELS = 3
-"""Lists and maps inside of each other that the members of a union are told apart by."""
+_MAX_OPTIONALS = 20
+"""The nesting of optional types that is followed."""
+_MAX_DEPTH = 3
+"""The nesting of lists and maps up to which the members of a union are distinguished."""
 
 
 def compare(old: ServiceDescription, new: ServiceDescription, budget: Budget) -> list[Difference]:
-    """See `comparison.compare`."""
+    """Return the differences; see `_schema.comparison.compare`."""
     found = Differences(budget)
     before, after = _Document(old, budget), _Document(new, budget)
-    types = _Types(before.schemas, after.schemas, found, budget)
-    # Whatever the document says of a task's jobs, their results have a route.
-    untold = {each.rpc.path for each in methods_of(old)} - before.operations.keys()
-    for each in MethodMatcher(old, new, untold | after.operations.keys(), found).common():
-        path = each.rpc.path
+    types = _TypeComparison(before.schemas, after.schemas, found, budget)
+    # The results of jobs have routes that the document may not list.
+    unlisted = {method.rpc.path for method in methods_of(old)} - before.operations.keys()
+    for method in MethodMatcher(old, new, unlisted | after.operations.keys(), found).common():
+        path = method.rpc.path
         if path in before.operations and path in after.operations:
-            types.compare(each, before.operations[path], after.operations[path])
+            types.compare(method, before.operations[path], after.operations[path])
     return found.all()
 
 
 class _Document:
-    """A document: its shared schemas, and its operations by what the transport calls."""
+    """A document's shared schemas, and its operations by HTTP verb and route."""
 
     def __init__(self, description: ServiceDescription, budget: Budget) -> None:
         assert description.source is not None
-        told = from_json(description.source[1])
-        components = told.get("components")
-        schemas = components.get("schemas") if isinstance(components, dict) else None
-        self.schemas = Schemas(schemas if isinstance(schemas, dict) else {}, budget)
+        paths, schemas = sections_of(from_json(description.source[1]))
+        self.schemas = Schemas(schemas, budget)
         self.operations: dict[str, Mapping[str, Any]] = {}
-        for route, operations in told["paths"].items():
+        for route, operations in paths.items():
             budget.spend("names")
             for verb, operation in operations.items() if isinstance(operations, dict) else ():
                 if isinstance(operation, dict):
@@ -61,13 +69,12 @@ class _Document:
 
 
 class _Place(NamedTuple):
-    """Where a type is used.
+    """A place where a type is used.
 
     Attributes:
         path: the path in differences.
-        is_request: whether callers send it.
-        role: `inputs` of an object of which all properties are required; `training` of a training's parameters, which
-            are if they have no default.
+        is_request: whether callers send values of the type.
+        role: which properties of an object are required: all `inputs`; of a `training` those without a default.
     """
 
     path: str
@@ -75,12 +82,12 @@ class _Place(NamedTuple):
     role: Literal["", "inputs", "training"] = ""
 
     def inside(self, name: str) -> _Place:
-        """The place of a property of the type."""
+        """Return the place of a property."""
         return _Place(self.path if len(self.path) > MAX_NAME else f"{self.path}.{name}", self.is_request)
 
 
-class _Types:
-    """Compares schemas, each pair once for requests and once for answers: they may refer to themselves.
+class _TypeComparison:
+    """Compares schemas, every pair once for requests and once for answers: they may refer to themselves.
 
     Args:
         old: the caller's shared schemas.
@@ -95,31 +102,31 @@ class _Types:
         self._found = found
         self._spend = budget.spend
         self._at: Hashable = None
-        """What is compared: a method's request or answer, or two schemas."""
+        """What is compared now: a method's request or answer, or two schemas."""
         self._done: set[Hashable] = set()
-        self._keys: dict[Form, tuple[Any, ...]] = {}
-        self._waiting: deque[tuple[Form, Form, _Place, Hashable]] = deque()
+        self._keys: dict[SchemaNode, tuple[Any, ...]] = {}
+        self._waiting: deque[tuple[SchemaNode, SchemaNode, _Place, Hashable]] = deque()
 
     def compare(self, method: Method, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         """Compare a method's request and answer."""
         self._at = self._found.uses.add_method(method.task, method.path)
         self._requests(method, request_of(old), request_of(new))
-        if not method.path.endswith("().result"):  # which is the task's answer; the document has another
+        if not method.path.endswith("().result"):  # a job's result is the task's answer
             place = _Place(method.path if method.takes_job else f"{method.path}()", False)
             self._at = self._found.uses.add_method(method.task, place.path)
             self._answers(answer_of(old), answer_of(new), place)
         while self._waiting:
-            known, told, place, self._at = self._waiting.popleft()
-            self._compare(known, told, place)
+            before, after, place, self._at = self._waiting.popleft()
+            self._compare(before, after, place)
 
     def _add(self, path: str, text: str, *, breaking: bool = False) -> None:
-        """Add a difference of what is compared."""
+        """Add a difference of the types that are compared now."""
         self._found.add(path, text, breaking=breaking, of=self._at)
 
     def _requests(self, method: Method, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         place = _Place(method.path, True)
         if method.task and not method.takes_job:
-            stem = names.rpc_name(method.rpc.task, method.rpc.output_streaming)
+            stem = caikit_names.rpc_name(method.rpc.task, method.rpc.output_streaming)
             inputs = _inputs(self._old, old, stem), _inputs(self._new, new, stem)
             self._visit(*inputs, place._replace(role="inputs"))
             self._visit(_parameters(self._old, old, stem), _parameters(self._new, new, stem), place)
@@ -131,232 +138,228 @@ class _Types:
             self._visit(old or _NONE, new or _NONE, place)
 
     def _answers(self, old: Any, new: Any, place: _Place) -> None:
-        if old is not FILE and new is not FILE:
+        if old is not FILE_SCHEMA and new is not FILE_SCHEMA:
             self._visit(old, new, place)
         elif old is not new:
-            self._add(place.path, "a file now" if new is FILE else "no longer a file", breaking=True)
+            self._add(place.path, "a file now" if new is FILE_SCHEMA else "no longer a file", breaking=True)
 
     def _visit(self, old: Any, new: Any, place: _Place) -> None:
-        """Have two schemas compared, unless they were."""
-        self._later(_form(self._old, old), _form(self._new, new), place)
+        """Queue two schemas, unless they were queued before."""
+        self._later(_node(self._old, old), _node(self._new, new), place)
 
-    def _later(self, old: Form, new: Form, place: _Place) -> None:
+    def _later(self, old: SchemaNode, new: SchemaNode, place: _Place) -> None:
         key = (old, new, place.is_request, place.role)
         self._found.uses.add(self._at, key)
         if key not in self._done:
             self._done.add(key)
             self._waiting.append((old, new, place, key))
 
-    def _compare(self, old: Form, new: Form, place: _Place) -> None:
+    def _compare(self, old: SchemaNode, new: SchemaNode, place: _Place) -> None:
         self._spend("nodes")
-        if _is_open(old) or _is_open(new):
-            self._compare_open(old, new, place)
+        if _is_any(old) or _is_any(new):
+            self._compare_any(old, new, place)
         elif old.kind == new.kind == "object":
             self._compare_objects(old, new, place)
         elif old.kind == new.kind and old.kind in ("list", "map"):
             self._visit(old.inner[0], new.inner[0], place)
-        elif old.kind == new.kind == "choice":
-            self._compare_choices(old, new, place)
+        elif old.kind == new.kind == "enum":
+            self._compare_enums(old, new, place)
         elif "union" in (old.kind, new.kind):
             self._compare_unions(old, new, place)
-        elif (kinds := (_words(old), _words(new)))[0] != kinds[1] or old.kind != new.kind:
+        elif (texts := (_type_text(old), _type_text(new)))[0] != texts[1] or old.kind != new.kind:
             sent, read = (old, new) if place.is_request else (new, old)
-            fits = _kinds(sent) <= _taken([read])
-            change = f"type changed from {kinds[0]} to {kinds[1]}"
+            fits = _scalar_types(sent) <= _accepted([read])
+            change = f"type changed from {texts[0]} to {texts[1]}"
             self._add(place.path, f"{change}: all values fit" if fits else change, breaking=not fits)
 
-    def _compare_open(self, old: Form, new: Form, place: _Place) -> None:
-        if (_is_open(old) and _is_open(new)) or old is _UNKNOWN:
+    def _compare_any(self, old: SchemaNode, new: SchemaNode, place: _Place) -> None:
+        if (_is_any(old) and _is_any(new)) or old is _UNKNOWN:
             return
         if new is _UNKNOWN:  # newer versions of FastAPI lose definitions
-            self._add(place.path, f"{_words(old)} before, and no longer described: it cannot be compared")
+            self._add(place.path, f"{_type_text(old)} before, and no longer described: it cannot be compared")
         else:
-            change = f"type changed from {_words(old)} to {_words(new)}"
-            self._add(place.path, change, breaking=_is_open(old) == place.is_request)
+            change = f"type changed from {_type_text(old)} to {_type_text(new)}"
+            self._add(place.path, change, breaking=_is_any(old) == place.is_request)
 
-    def _compare_objects(self, old: Form, new: Form, place: _Place) -> None:
+    def _compare_objects(self, old: SchemaNode, new: SchemaNode, place: _Place) -> None:
         before, after = properties_of(old.schema), properties_of(new.schema)
-        needed = self._needed(self._old, old, place.role), self._needed(self._new, new, place.role)
+        required = self._required(self._old, old, place.role), self._required(self._new, new, place.role)
         for name, schema in before.items():
             self._spend("nodes")
             here = place.inside(name)
             if name not in after:
                 self._add(here.path, "removed", breaking=True)
                 continue
-            if (name in needed[0]) != (name in needed[1]):
-                is_now = name in needed[1]
+            if (name in required[0]) != (name in required[1]):
+                is_now = name in required[1]
                 self._add(here.path, "required now" if is_now else "optional now", breaking=is_now and here.is_request)
             self._visit(schema, after[name], here)
         for name in after:
             if name not in before:
                 self._spend("nodes")
-                is_needed = place.is_request and name in needed[1]
-                what = "parameter" if place.role else "field"
-                self._add(
-                    place.inside(name).path, f"a new required {what}" if is_needed else "added", breaking=is_needed
-                )
+                is_required = place.is_request and name in required[1]
+                text = f"a new required {'parameter' if place.role else 'field'}" if is_required else "added"
+                self._add(place.inside(name).path, text, breaking=is_required)
 
-    def _needed(self, schemas: Schemas, form: Form, role: str) -> Container[str]:
-        """The properties of an object that may not be left out."""
-        properties = properties_of(form.schema)
+    def _required(self, schemas: Schemas, node: SchemaNode, role: str) -> Container[str]:
+        """Return the properties of an object that must not be omitted."""
+        properties = properties_of(node.schema)
         if role == "inputs":
             return properties
         if role == "training":
-            return {name for name, each in properties.items() if not _is_optional(schemas, each)}
-        required = form.schema.get("required") if form.schema else None
-        return {each for each in required if isinstance(each, str)} if isinstance(required, list) else ()
+            return {name for name, schema in properties.items() if not is_optional(schemas, schema)}
+        required = node.schema.get("required") if node.schema else None
+        return {name for name in required if isinstance(name, str)} if isinstance(required, list) else ()
 
-    def _compare_choices(self, old: Form, new: Form, place: _Place) -> None:
+    def _compare_enums(self, old: SchemaNode, new: SchemaNode, place: _Place) -> None:
         before, after = _values(old), _values(new)
         self._spend("nodes", len(before) + len(after))
-        for each in before:
-            if each not in after:
-                self._add(place.path, f"the value {each} was removed", breaking=True)
-        for each in after:
-            if each not in before:
-                self._add(place.path, f"the value {each} was added")
+        for value in before:
+            if value not in after:
+                self._add(place.path, f"the value {value} was removed", breaking=True)
+        for value in after:
+            if value not in before:
+                self._add(place.path, f"the value {value} was added")
 
-    def _compare_unions(self, old: Form, new: Form, place: _Place) -> None:
-        """Compare types of which one at least is a union."""
+    def _compare_unions(self, old: SchemaNode, new: SchemaNode, place: _Place) -> None:
+        """Compare two types of which at least one is a union."""
         before, after = self._members(self._old, old), self._members(self._new, new)
         for key in before:
             if key in after:
                 self._later(before[key], after[key], place)
-        self._spend("nodes", sum(len(_enum(each)) for each in (*before.values(), *after.values())))
-        lost = [each for key, each in before.items() if key not in after]
-        gained = [each for key, each in after.items() if key not in before]
-        if len(lost) == len(gained) == 1 and lost[0].kind == gained[0].kind and lost[0].kind in _NAMED:
-            self._later(lost[0], gained[0], place)
+        self._spend("nodes", sum(len(_enum(member)) for member in (*before.values(), *after.values())))
+        removed = [member for key, member in before.items() if key not in after]
+        added = [member for key, member in after.items() if key not in before]
+        if len(removed) == len(added) == 1 and removed[0].kind == added[0].kind and removed[0].kind in _STRUCTURED:
+            self._later(removed[0], added[0], place)
             return
-        taken = _taken((after if place.is_request else before).values())
-        for each in lost:
-            change = f"it takes {_words(each)} no more" if place.is_request else f"it is {_words(each)} no more"
-            self._add(place.path, change, breaking=place.is_request and not _kinds(each) <= taken)
-        for each in gained:
-            change = f"it takes {_words(each)} too" if place.is_request else f"it may be {_words(each)} too"
-            self._add(place.path, change, breaking=not place.is_request and not _kinds(each) <= taken)
+        accepted = _accepted((after if place.is_request else before).values())
+        verb = "no longer accepts" if place.is_request else "is no longer"
+        for member in removed:
+            breaking = place.is_request and not _scalar_types(member) <= accepted
+            self._add(place.path, f"{verb} {_type_text(member)}", breaking=breaking)
+        verb = "also accepts" if place.is_request else "may also be"
+        for member in added:
+            breaking = not place.is_request and not _scalar_types(member) <= accepted
+            self._add(place.path, f"{verb} {_type_text(member)}", breaking=breaking)
 
-    def _members(self, schemas: Schemas, form: Form) -> dict[Any, Form]:
-        """The members of a union by what tells them apart; of any other type the type itself."""
-        inner = [_form(schemas, each) for each in form.inner if not is_null(each)] if form.kind == "union" else [form]
-        self._spend("nodes", len(inner))
-        for each in inner:
-            if each not in self._keys:
-                self._keys[each] = _key(schemas, each, _MOST_LEVELS)
-        return {self._keys[each]: each for each in inner}
+    def _members(self, schemas: Schemas, node: SchemaNode) -> dict[Any, SchemaNode]:
+        """Return the members of a union by what distinguishes them. The only member of another type is itself."""
+        schemas_of_members = [member for member in node.inner if not is_null(member)]
+        members = [_node(schemas, member) for member in schemas_of_members] if node.kind == "union" else [node]
+        self._spend("nodes", len(members))
+        for member in members:
+            if member not in self._keys:
+                self._keys[member] = _key(schemas, member, _MAX_DEPTH)
+        return {self._keys[member]: member for member in members}
 
 
-_NAMED = ("object", "list", "map")
-_UNKNOWN = Form("open")
-"""The form of what a document does not describe."""
+_STRUCTURED = ("object", "list", "map")
+_UNKNOWN = SchemaNode("any")
+"""The node of a schema that the document does not define."""
 _NONE: Mapping[str, Any] = {"type": "object", "properties": {}}
 
 
 def _inputs(schemas: Schemas, request: Mapping[str, Any], stem: str) -> Any:
-    """The object of a task's required inputs; None where they are unknown."""
-    schema, is_around_several = inputs_of(schemas, request, stem)
+    """Return the schema of an object of a task's required inputs, or an unknown one."""
+    schema, has_several = inputs_of(schemas, request, stem)
     if schema is None:
         return _NONE
-    if is_around_several or _form(schemas, schema) is _UNKNOWN:  # which may be that of several
+    if has_several or _node(schemas, schema) is _UNKNOWN:  # an unknown one may be an object of several
         return schema
-    return _object({"inputs": schema})  # the name of a single one is not in the document
+    return _object({"inputs": schema})  # the document does not have the name of a single input
 
 
 def _parameters(schemas: Schemas, request: Mapping[str, Any], stem: str) -> Any:
-    """The object of a task's optional parameters; None where they are unknown."""
+    """Return the schema of an object of a task's optional parameters, or None if they are unknown."""
     schema = parameters_of(schemas, request, stem)
-    return None if schema is ANY else _NONE if schema is None else schema
+    return None if schema is ANY_SCHEMA else _NONE if schema is None else schema
 
 
 def _object(properties: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"type": "object", "properties": properties}
 
 
-def _form(schemas: Schemas, schema: Any) -> Form:
-    """The form of a schema without null, which any value may be."""
-    for _ in range(_MOST_STEPS):
-        name, resolved = schemas.beside_null(schema)
+def _node(schemas: Schemas, schema: Any) -> SchemaNode:
+    """Return the node of a schema without null."""
+    for _ in range(_MAX_OPTIONALS):
+        name, resolved = schemas.without_null(schema)
         if resolved is None:
             return _UNKNOWN
-        form = schemas.form_of(name, resolved)
-        others = [each for each in form.inner if not is_null(each)]
-        if form.kind != "union" or len(others) != 1:
-            return form
+        node = schemas.node_of(name, resolved)
+        others = [member for member in node.inner if not is_null(member)]
+        if node.kind != "union" or len(others) != 1:
+            return node
         schema = others[0]
-    return OPEN_FORM
+    return ANY_NODE
 
 
-def _is_open(form: Form) -> bool:
-    """Whether a value may be any JSON."""
-    return form.kind == "open" or (form.kind == "scalar" and _kind(form) not in SCALARS)
+def _is_any(node: SchemaNode) -> bool:
+    """Return whether any JSON value is valid."""
+    return node.kind == "any" or (node.kind == "scalar" and _kind(node) not in SCALARS)
 
 
-def _kind(form: Form) -> str:
-    kind = form.schema.get("type") if form.schema else None
+def _kind(node: SchemaNode) -> str:
+    kind = node.schema.get("type") if node.schema else None
     return kind if isinstance(kind, str) else ""
 
 
-def _words(form: Form) -> str:
-    """A type in words."""
-    if _is_open(form):
+def _type_text(node: SchemaNode) -> str:
+    """Return a type as text."""
+    if _is_any(node):
         return "any JSON"
-    if form.kind == "object":
-        return _name(form).rpartition(".")[2] or "an object"
-    if form.kind == "scalar":
-        told = form.schema or {}
-        if told.get("contentMediaType") == "application/octet-stream":  # as newer FastAPI spells `format: binary`
+    if node.kind == "object":
+        return _name(node).rpartition(".")[2] or "an object"
+    if node.kind == "scalar":
+        schema = node.schema or {}
+        if schema.get("contentMediaType") == "application/octet-stream":  # `format: binary` in newer FastAPI
             return "string (binary)"
-        known = isinstance(told.get("format"), str) and told["format"] in FORMATS and _kind(form) == "string"
-        return f"string ({told['format']})" if known else _kind(form)
-    values = [*_values(form)] if form.kind == "choice" else []
-    return f"one of {listed(values, len(values))}" if values else f"a {form.kind}"
+        known = isinstance(schema.get("format"), str) and schema["format"] in FORMATS and _kind(node) == "string"
+        return f"string ({schema['format']})" if known else _kind(node)
+    values = [*_values(node)] if node.kind == "enum" else []
+    return f"one of {listed(values, len(values))}" if values else f"a {node.kind}"
 
 
-def _name(form: Form) -> str:
-    """The name of an object's type: caikit gives it as the schema's title."""
-    title = form.schema.get("title") if form.schema else None
-    told = title if isinstance(title, str) else ""
-    return told if "." in told else form.name or told
+def _name(node: SchemaNode) -> str:
+    """Return the name of an object's type. caikit's schemas have it as their title."""
+    title = node.schema.get("title") if node.schema else None
+    name = title if isinstance(title, str) else ""
+    return name if "." in name else node.name or name
 
 
-def _key(schemas: Schemas, form: Form, levels: int) -> tuple[Any, ...]:
-    if form.kind == "object":
-        return "object", _name(form) or tuple(sorted(properties_of(form.schema)))
-    if form.kind in ("list", "map") and levels:
-        return form.kind, *_key(schemas, _form(schemas, form.inner[0]), levels - 1)
-    return form.kind, _words(form) if form.kind == "scalar" else ""
+def _key(schemas: Schemas, node: SchemaNode, levels: int) -> tuple[Any, ...]:
+    if node.kind == "object":
+        return "object", _name(node) or tuple(sorted(properties_of(node.schema)))
+    if node.kind in ("list", "map") and levels:
+        return node.kind, *_key(schemas, _node(schemas, node.inner[0]), levels - 1)
+    return node.kind, _type_text(node) if node.kind == "scalar" else ""
 
 
 _SUBTYPES: dict[str, set[str]] = {
-    # a scalar type -> other ones whose values it takes
+    # scalar type -> other types whose values it accepts
     "number": {"integer"},
-    "string": {f"string ({each})" for each in FORMATS if each != "binary"},
+    "string": {f"string ({name})" for name in FORMATS if name != "binary"},
 }
 _JSON = {int: "integer", float: "number", str: "string", bool: "boolean"}
 
 
-def _kinds(form: Form) -> set[str]:
-    """The scalar types of a type's values; of what is no scalar a name that no scalar has."""
-    return {_JSON.get(type(each), "") for each in _enum(form)} if form.kind == "choice" else {_words(form)}
+def _scalar_types(node: SchemaNode) -> set[str]:
+    """Return the scalar types of a type's values; a text that is no scalar type for other types."""
+    return {_JSON.get(type(value), "") for value in _enum(node)} if node.kind == "enum" else {_type_text(node)}
 
 
-def _taken(members: Iterable[Form]) -> set[str]:
-    """The scalar types whose values are among those of the members, whichever they are."""
-    own = {_words(each) for each in members if each.kind == "scalar"}
-    return own.union(*(_SUBTYPES.get(each, ()) for each in own))
+def _accepted(members: Iterable[SchemaNode]) -> set[str]:
+    """Return the scalar types of which a union accepts all values."""
+    own = {_type_text(member) for member in members if member.kind == "scalar"}
+    return own.union(*(_SUBTYPES.get(kind, ()) for kind in own))
 
 
-def _enum(form: Form) -> list[Any]:
-    """The values of a choice; none of anything else."""
-    values: list[Any] = form.schema["enum"] if form.schema and form.kind == "choice" else []
+def _enum(node: SchemaNode) -> list[Any]:
+    """Return the values of an enum; none for other types."""
+    values: list[Any] = node.schema["enum"] if node.schema and node.kind == "enum" else []
     return values
 
 
-def _values(form: Form) -> dict[str, None]:
-    """The values of a choice as JSON, in their order."""
-    return dict.fromkeys(json.dumps(each) for each in _enum(form) if each is not None)
-
-
-def _is_optional(schemas: Schemas, schema: Any) -> bool:
-    """Whether a training runs without a parameter."""
-    return (isinstance(schema, Mapping) and "default" in schema) or schemas.allows_null(schema)
+def _values(node: SchemaNode) -> dict[str, None]:
+    """Return the values of an enum as JSON, in order."""
+    return dict.fromkeys(json.dumps(value) for value in _enum(node) if value is not None)

@@ -1,7 +1,7 @@
-"""A runtime's OpenAPI document -> a `ServiceDescription` with pydantic types.
+"""Describes a runtime from its OpenAPI document, with pydantic types.
 
-Nothing is assumed of how routes begin: a task's ends in `/task/<name>`. The titles of caikit's schemas tell the names
-that routes only have in kebab case.
+The prefix of routes is free: a task's route ends in `/task/<name>`. The titles of caikit's schemas have the names of
+classes; routes have them in kebab case.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from ..._objects.content import Odd
+from ..._objects.content import UnexpectedBody
 from ..._text.cleaning import clean
 from ...errors import SchemaError
-from .. import names
+from .. import caikit_names
 from ..ambiguous_names import ambiguity_notes, by_unique_name
 from ..budget import MAX_NAME, Budget
 from ..identifiers import attributes_of
@@ -25,21 +25,31 @@ from ..lazy_methods import LazyMethods, LazyTypes
 from ..rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from ..training_data import DATA_STREAM
 from .codec import JsonCodec, QueryCodec, TaskCodec, TrainingCodec, fields_of, signature_of
-from .file_inputs import Files
+from .file_inputs import FileFinder
 from .file_response import FileResponse
 from .multipart import Multipart
-from .requests import ANY, FILE, answer_of, inputs_of, parameters_of, properties_of, request_of
+from .requests import (
+    ANY_SCHEMA,
+    FILE_SCHEMA,
+    answer_of,
+    inputs_of,
+    is_optional,
+    parameters_of,
+    properties_of,
+    request_of,
+    sections_of,
+)
 from .routes import Operation, by_prefix, is_route, task_of
 from .schemas import members_of
 from .types import JsonTypes
-from .value_types import OPEN
+from .value_types import ANY_JSON
 
 DOCUMENT = "GET /openapi.json"
-"""Where a runtime has its document."""
+"""The request of a runtime's document."""
 
 _REFERENCE = re.compile(rb'"\$ref"\s*:\s*"([^"]*)"')
 _MANAGEMENT: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
-    # the verb and the end of the route: the method's name over gRPC, and the parameters of the query
+    # HTTP verb and end of the route -> name over gRPC and parameters of the query
     ("get", "/info/models"): ("GetModelsInfo", ("model_ids",)),
     ("get", "/info/version"): ("GetRuntimeInfo", ()),
     ("post", "/management/models"): ("DeployModel", ()),
@@ -51,69 +61,51 @@ _JOB_VERBS = ("post", "get", "delete")
 
 
 def describe(document: bytes, budget: Budget | None = None) -> ServiceDescription:
-    """What the document's server offers, with all types built. Takes milliseconds: use a thread.
+    """Return the description in a document, with all types made. This takes milliseconds: use a thread.
 
     Raises:
-        SchemaError: it is no OpenAPI document, or holds what cannot be a Python type.
+        SchemaError: the document is invalid, or a schema cannot be a Python type.
     """
     budget = budget or Budget()
-    return read(_parsed(document, budget), budget)
+    return describe_parsed(_parse(document, budget), budget)
 
 
 def describe_file(document: bytes, budget: Budget | None = None) -> ServiceDescription:
-    """As `describe`, of a document on file. Types are made when they are used.
+    """Return the description in a document on file. The types of a method are made on its first use.
 
-    All are made at once where the document lacks some: only then it is known what it lacks.
+    If the document lacks definitions, all types are made at once: that finds out which ones.
 
     Args:
         document: the document.
-        budget: not spent, as nobody waits for what is made late; limits hold.
+        budget: ignored, as no caller waits for types made later; the limits hold.
 
     Raises:
-        SchemaError: it is no OpenAPI document. What is wrong with the types of a method shows where that is first used.
+        SchemaError: the document is invalid. Invalid types of a method raise on its first use.
     """
-    told = _parsed(document, Budget(math.inf))
-    paths, schemas = _parts_of(told)
-    referred = {each.decode(errors="replace").rpartition("/")[2] for each in set(_REFERENCE.findall(document))}
-    at_once = Budget(math.inf) if referred - schemas.keys() else None
-    return _checked(_Reader(schemas, at_once, additions=True), paths)
+    paths, schemas = sections_of(_parse(document, Budget(math.inf)))
+    references = {name.decode(errors="replace").rpartition("/")[2] for name in set(_REFERENCE.findall(document))}
+    at_once = Budget(math.inf) if references - schemas.keys() else None
+    return _DocumentReader(schemas, at_once, allows_unknown_fields=True).read(paths)
 
 
-def read(told: Any, budget: Budget | None = None) -> ServiceDescription:
-    """As `describe`, of a document that was parsed."""
-    paths, schemas = _parts_of(told)
-    return _checked(_Reader(schemas, budget or Budget()), paths)
+def describe_parsed(document: Any, budget: Budget | None = None) -> ServiceDescription:
+    """Return the description in a parsed document; see `describe`."""
+    paths, schemas = sections_of(document)
+    return _DocumentReader(schemas, budget or Budget()).read(paths)
 
 
-def _parsed(document: bytes, budget: Budget) -> Any:
+def _parse(document: bytes, budget: Budget) -> Any:
     budget.spend("bytes", len(document))
-    budget.spend("parts", sum(map(document.count, (b",", b"[", b"{"))))  # values: most of them stand behind one
+    budget.spend("parts", sum(map(document.count, (b",", b"[", b"{"))))  # about the number of values
     try:
         return from_json(document)
     except ValueError as error:
-        why = document.told if isinstance(document, Odd) else error
-        raise SchemaError(f"the OpenAPI document is no JSON: {why}") from None
+        why = document.problem if isinstance(document, UnexpectedBody) else error
+        raise SchemaError(f"the OpenAPI document is not valid JSON: {why}") from None
 
 
-def _parts_of(told: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The document's paths, and its shared schemas."""
-    paths = told.get("paths") if isinstance(told, dict) else None
-    if not isinstance(paths, dict):
-        raise SchemaError("the OpenAPI document has no paths")
-    components = told.get("components")
-    schemas = components.get("schemas") if isinstance(components, dict) else None
-    return paths, schemas if isinstance(schemas, dict) else {}
-
-
-def _checked(reader: _Reader, paths: Mapping[str, Any]) -> ServiceDescription:
-    try:
-        return reader.read(paths)
-    except RecursionError:
-        raise SchemaError("the types are nested too deeply") from None
-
-
-def usual(method: str) -> RemoteRPCDescriptor | None:
-    """Return a method that tells something of the runtime, at the route where runtimes have it; None for any other."""
+def default_method(method: str) -> RemoteRPCDescriptor | None:
+    """Return a method of the runtime's information at caikit's default route, or None for other methods."""
     for (verb, route), (name, parameters) in _MANAGEMENT.items():
         if name == method and route.startswith("/info/"):
             codec, path = QueryCodec(name, parameters), f"{verb.upper()} {route}"
@@ -121,30 +113,38 @@ def usual(method: str) -> RemoteRPCDescriptor | None:
     return None
 
 
-class _Reader:
-    """Describes what a document's server offers.
+class _DocumentReader:
+    """Describes the server of a document.
 
     Args:
         schemas: the document's shared schemas.
-        budget: what their types may cost, which are made at once. Without it they are made late, with no deadline.
-        additions: see `JsonCodec`.
+        budget: counts the cost of types, which are made at once. Without it, a method's types are made on first use.
+        allows_unknown_fields: see `JsonCodec`.
     """
 
-    def __init__(self, schemas: Mapping[str, Any], budget: Budget | None, *, additions: bool = False) -> None:
+    def __init__(
+        self, schemas: Mapping[str, Any], budget: Budget | None, *, allows_unknown_fields: bool = False
+    ) -> None:
         self._schemas = schemas
-        self._given = budget
-        self._additions = additions
+        self._given_budget = budget
+        self._allows_unknown_fields = allows_unknown_fields
         self._methods = LazyMethods(self._renew if budget is None else None)
         self._renew()
 
     def _renew(self) -> None:
-        self._budget = Budget(math.inf) if self._given is None else self._given
+        self._budget = Budget(math.inf) if self._given_budget is None else self._given_budget
         self._types = JsonTypes(self._schemas, self._budget)
-        self._files = Files(self._types, self._budget)
+        self._files = FileFinder(self._types, self._budget)
         self._rows: dict[int, Any] = {}
 
     def read(self, paths: Mapping[str, Any]) -> ServiceDescription:
-        """Return what there is at some routes."""
+        """Return the description of the server with these routes."""
+        try:
+            return self._read(paths)
+        except RecursionError:
+            raise SchemaError("the types are nested too deeply") from None
+
+    def _read(self, paths: Mapping[str, Any]) -> ServiceDescription:
         tasks: dict[str, list[Operation]] = {}
         trainings: list[tuple[str, str, Any]] = []
         management: dict[str, RemoteRPCDescriptor] = {}
@@ -157,55 +157,55 @@ class _Reader:
                 trainings.append((last, route, operation))
             elif known := _MANAGEMENT.get((verb, f"/{section}/{last}")):
                 management[known[0]] = self._management(*known, f"{verb.upper()} {route}", operation)
-        told = [each for task in sorted(tasks) for each in self._task(task, tasks, paths)]
-        described = by_unique_name([(each.name, each.methods[0], each) for each in told])
+        found = [described for task in sorted(tasks) for described in self._task(task, tasks, paths)]
+        described = by_unique_name([(task.name, task.methods[0], task) for task in found])
         job = training_job(management)
-        trained = self._trainings(trainings, tasks, job) if job else {}
+        training_methods = self._trainings(trainings, tasks, job) if job else {}
         types: Mapping[str, type[Any]] = LazyTypes(self._methods, lambda: self._types.by_name)
-        if self._given is not None:
+        if self._given_budget is not None:
             self._methods.complete()
             types = self._types.by_name
         return ServiceDescription(
             described,
             types,
             management,
-            trainings=trained,
+            trainings=training_methods,
             training_job=job,
-            # Last: they tell what was looked for and not found.
+            # Last: references that lead nowhere are known once types are made.
             notes=(*self._notes(), *ambiguity_notes((key, task.methods) for key, task in described.items())),
             protocol="http",
         )
 
     def _notes(self) -> tuple[str, ...]:
-        unknown = clean(", ".join(sorted(self._types.unknown)))  # the server's words, which are logged
+        unknown = clean(", ".join(sorted(self._types.unknown)))  # the server's names, which are logged
         if not unknown:
             return ()
-        told = f"the OpenAPI document does not define {unknown}: what has these types takes and gives any"
-        return (f"{told} JSON value, unchecked. Newer versions of FastAPI lose them; over gRPC all are known.",)
+        note = f"the OpenAPI document does not define {unknown}: values of these types are not checked."
+        return (f"{note} Newer versions of FastAPI lose definitions; over gRPC all types are known.",)
 
     def _task(
         self, task: str, tasks: Mapping[str, Sequence[Operation]], paths: Mapping[str, Any]
     ) -> Iterator[TaskDescription]:
-        whole = names.needs_its_whole_name(task, tasks)
+        keep_suffix = caikit_names.keeps_task_suffix(task, tasks)
         for operations in by_prefix(tasks[task]):
-            yield self._task_of_one_prefix(task, operations, paths, whole=whole)
+            yield self._task_of_one_prefix(task, operations, paths, keep_suffix=keep_suffix)
 
     def _task_of_one_prefix(
-        self, task: str, operations: Iterable[Operation], paths: Mapping[str, Any], *, whole: bool
+        self, task: str, operations: Iterable[Operation], paths: Mapping[str, Any], *, keep_suffix: bool
     ) -> TaskDescription:
         methods, starts = [], []
         for streaming, route, operation in operations:
-            name = names.method_name(task, False, streaming, whole=whole)
+            name = caikit_names.method_name(task, False, streaming, keep_suffix=keep_suffix)
             methods.append(self._method(task, name, f"POST {route}", operation, streaming))
             jobs = paths.get(f"{route}/job")
             if (
                 not streaming
                 and isinstance(jobs, dict)
-                and all(isinstance(jobs.get(each), dict) for each in _JOB_VERBS)
+                and all(isinstance(jobs.get(verb), dict) for verb in _JOB_VERBS)
             ):
                 job = self._job(task, f"{route}/job", operation)
                 rpc_name = f"{task}StartPredictionJob"
-                start = names.job_method_name(task, whole=whole)
+                start = caikit_names.job_method_name(task, keep_suffix=keep_suffix)
                 starts.append(self._method(task, start, f"POST {route}/job", jobs["post"], False, rpc_name, job=job))
         return TaskDescription(task, (*methods, *starts))
 
@@ -220,13 +220,13 @@ class _Reader:
         job: JobMethods | None = None,
     ) -> RemoteRPCDescriptor:
         request = request_of(operation)
-        stem = names.rpc_name(task, streaming)
+        stem = caikit_names.rpc_name(task, streaming)
 
         def make() -> Mapping[str, Any]:
             answer = self._answer(operation)
             properties = properties_of(request)
             inputs, several = self._inputs(request, stem)
-            shapes = {each: properties[each] for each in ("inputs", "parameters") if each in properties}
+            schemas = {name: properties[name] for name in ("inputs", "parameters") if name in properties}
             codec = TaskCodec(
                 name,
                 inputs=inputs,
@@ -234,9 +234,9 @@ class _Reader:
                 parameters=self._parameters(request, stem),
                 answer=answer,
                 streaming=streaming,
-                multipart=Multipart(self._files.paths(shapes)),
+                multipart=Multipart(self._files.paths(schemas)),
             )
-            return self._made(codec, answer)
+            return self._typed(codec, answer)
 
         return self._methods.add(
             make,
@@ -250,11 +250,13 @@ class _Reader:
         )
 
     def _job(self, task: str, route: str, operation: Any) -> JobMethods:
-        """What can be asked about a prediction job. The result is what the task's own method would have answered."""
+        """Return the methods of a prediction job. Its result has the type of the task's answer."""
 
-        def asking(name: str, verb: str, path: str, answer: Callable[[], Any] = lambda: OPEN) -> RemoteRPCDescriptor:
+        def method(
+            name: str, verb: str, path: str, answer: Callable[[], Any] = lambda: ANY_JSON
+        ) -> RemoteRPCDescriptor:
             return self._methods.add(
-                lambda: self._made(QueryCodec(name, ["prediction_id"], answer=answer())),
+                lambda: self._typed(QueryCodec(name, ["prediction_id"], answer=answer())),
                 request_dm_name="",
                 response_dm_name="",
                 rpc_name=name,
@@ -264,9 +266,9 @@ class _Reader:
 
         return JobMethods(
             "prediction_id",
-            asking("GetPredictionJobStatus", "GET", route),
-            asking("CancelPredictionJob", "DELETE", route),
-            asking("GetPredictionJobResult", "GET", f"{route}/results", lambda: self._answer(operation)),
+            method("GetPredictionJobStatus", "GET", route),
+            method("CancelPredictionJob", "DELETE", route),
+            method("GetPredictionJobResult", "GET", f"{route}/results", lambda: self._answer(operation)),
         )
 
     def _trainings(
@@ -274,7 +276,7 @@ class _Reader:
     ) -> dict[str, RemoteRPCDescriptor]:
         described = []
         for rpc_name, route, operation in trainings:
-            found = names.trained_module(rpc_name, tasks)
+            found = caikit_names.trained_module(rpc_name, tasks)
             if found is None:
                 continue
             rpc = self._methods.add(
@@ -294,36 +296,34 @@ class _Reader:
         answer = self._answer(operation)
         schemas = properties_of(request_of(operation))
         parameters = self._types.of(schemas["parameters"])
-        inner = properties_of(self._types.beside_null(schemas["parameters"])[1] or {})
+        inner = properties_of(self._types.without_null(schemas["parameters"])[1] or {})
         attributes = attributes_of(inner)
         codec = TrainingCodec(
             "train",
-            parameters=parameters if isinstance(parameters, type) else OPEN,
-            optional={attributes[each] for each, shape in inner.items() if self._is_optional(shape)},
+            parameters=parameters if isinstance(parameters, type) else ANY_JSON,
+            optional={attributes[name] for name, schema in inner.items() if is_optional(self._types, schema)},
             sources={
-                attributes[each]: rows for each, shape in inner.items() if (rows := self._source(shape)) is not OPEN
+                attributes[name]: rows
+                for name, schema in inner.items()
+                if (rows := self._rows_of(schema)) is not ANY_JSON
             },
             answer=answer,
             output_path=self._types.of(schemas.get("output_path")),
         )
-        return self._made(codec, answer)
+        return self._typed(codec, answer)
 
-    def _is_optional(self, schema: Any) -> bool:
-        """Whether a training runs without the parameter. The document shows a default of None as a type with null."""
-        return (isinstance(schema, Mapping) and "default" in schema) or self._types.allows_null(schema)
-
-    def _source(self, schema: Any) -> Any:
-        """The model of a training's rows, None where that is unknown; OPEN for what is no training data."""
-        properties = properties_of(self._types.beside_null(schema)[1] or {})
+    def _rows_of(self, schema: Any) -> Any:
+        """Return the model of a data stream's rows, None if it is unknown, or `ANY_JSON` for other parameters."""
+        properties = properties_of(self._types.without_null(schema)[1] or {})
         if properties.keys() != {DATA_STREAM}:
-            return OPEN
+            return ANY_JSON
         _, union = self._types.resolve(properties[DATA_STREAM])
-        if id(union) not in self._rows:  # of the document, which stays alive
-            self._rows[id(union)] = next(self._with_rows(members_of(union)), None)
+        if id(union) not in self._rows:  # the document, which stays alive, holds the union
+            self._rows[id(union)] = next(self._row_models(members_of(union)), None)
         return self._rows[id(union)]
 
-    def _with_rows(self, members: Iterable[Any]) -> Iterator[Any]:
-        """The models of rows among a union's members."""
+    def _row_models(self, members: Iterable[Any]) -> Iterator[Any]:
+        """Yield the models of rows among a union's members."""
         for member in members:
             name, resolved = self._types.resolve(member)
             if resolved is not None and properties_of(resolved).keys() == {"data"}:
@@ -333,39 +333,39 @@ class _Reader:
         def make() -> Mapping[str, Any]:
             request = self._types.of(request_of(operation))
             if not path.startswith("POST") or not isinstance(request, type):
-                return self._made(QueryCodec(name, parameters))
-            signature = signature_of(fields_of(request), {}, answer=OPEN)
+                return self._typed(QueryCodec(name, parameters))
+            signature = signature_of(fields_of(request), {}, answer=ANY_JSON)
             files = Multipart(self._files.paths(properties_of(request_of(operation))))
-            return self._made(JsonCodec(name, request, signature, answer=OPEN, multipart=files))
+            return self._typed(JsonCodec(name, request, signature, answer=ANY_JSON, multipart=files))
 
         return self._methods.add(make, request_dm_name="", response_dm_name="", rpc_name=name, name=name, path=path)
 
     def _inputs(self, request: Mapping[str, Any], rpc_name: str) -> tuple[Any, Mapping[str, Any]]:
-        """The type of the required inputs, and each of them where they are several."""
-        schema, is_around_several = inputs_of(self._types, request, rpc_name)
+        """Return the type of `inputs`, and the types of several required inputs by name."""
+        schema, has_several = inputs_of(self._types, request, rpc_name)
         kind = None if schema is None else self._types.of(schema)
-        return kind, fields_of(kind) if is_around_several else {}
+        return kind, fields_of(kind) if has_several else {}
 
     def _parameters(self, request: Mapping[str, Any], rpc_name: str) -> Any:
-        """The model of the optional parameters; None where the method has none, OPEN where they are unknown."""
+        """Return the model of the optional parameters: None if there are none, `ANY_JSON` if they are unknown."""
         schema = parameters_of(self._types, request, rpc_name)
-        return None if schema is None else OPEN if schema is ANY else self._types.of(schema)
+        return None if schema is None else ANY_JSON if schema is ANY_SCHEMA else self._types.of(schema)
 
     def _answer(self, operation: Mapping[str, Any]) -> Any:
-        """The model of an answer; None for a file."""
+        """Return the model of an answer, or None for a file."""
         schema = answer_of(operation)
-        if schema is FILE:
+        if schema is FILE_SCHEMA:
             return None
         kind = self._types.of(schema)
-        return OPEN if kind is None else kind
+        return ANY_JSON if kind is None else kind
 
-    def _made(self, codec: JsonCodec, answer: Any = OPEN) -> Mapping[str, Any]:
-        """What of a method depends on types."""
-        codec.additions = self._additions
+    def _typed(self, codec: JsonCodec, answer: Any = ANY_JSON) -> Mapping[str, Any]:
+        """Return the attributes of a method that depend on types."""
+        codec.allows_unknown_fields = self._allows_unknown_fields
         return {"codec": codec, "signature": codec.signature, "response_dm_name": _full_name(answer)}
 
     def _operations(self, paths: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-        """The operations of the document: route, verb, and what they are."""
+        """Yield the route, the verb and the description of every operation."""
         for route, operations in paths.items():
             self._budget.spend("names")
             if isinstance(operations, dict) and is_route(route):

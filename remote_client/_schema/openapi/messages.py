@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo
 
 from ..._text.tables import table
 from ..dynamic_types import DynamicModel
-from .values import ADDITIONS
+from .values import ALLOW_UNKNOWN_FIELDS
 
 PLAIN = "__remote_plain__"
 
@@ -39,41 +39,43 @@ class OpenMessage(JsonMessage):
 
 
 def is_plain(kind: Any) -> bool:
-    """Whether a model's JSON is the same as its Python values: no text stands for bytes or times, and no name in front
-    of a union's value tells its member.
-    """
+    """Return whether a model's JSON equals its Python values: without bytes, times, and unions tagged by a name."""
     return bool(getattr(kind, PLAIN, False))
 
 
-def untagger(unions: Mapping[str, bool], names: frozenset[str]) -> Any:
-    """Puts the members of unions where the schema has the union.
+def union_reader(unions: Mapping[str, bool], names: frozenset[str]) -> Any:
+    """Return the "before" validator of a model with unions, for caikit's answers.
 
-    caikit answers with the member's own name, `<union>_<type>` unless the module chose another, and with
-    `{"values": [...]}` for a list; its schema tells neither.
+    caikit names a union's value after the member, `<union>_<type>` unless the module chooses another name, and wraps a
+    list as `{"values": [...]}`. Its schema tells neither.
+
+    Args:
+        unions: the fields that are unions, and whether all members are lists.
+        names: the names of all fields.
     """
     longest = max(map(len, unions))
 
-    def untag(cls: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
+    def read_unions(cls: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
         if info.mode != "json" or not isinstance(value, dict):
             return value
-        untagged = dict(value)
-        absent = {each for each in unions if untagged.get(each) is None}
+        fields = dict(value)
+        absent = {union for union in unions if fields.get(union) is None}
         for key in value.keys() - names if absent else ():
-            owner = _owner(key, absent, longest, only=info.context is not ADDITIONS)
-            if owner is not None:
-                untagged[owner] = untagged.pop(key)
-                absent -= {owner} if untagged[owner] is not None else set()
-        for name, lists in unions.items():
-            given = untagged.get(name)
-            if lists and isinstance(given, dict) and given.keys() == {"values"}:
-                untagged[name] = given["values"]
-        return untagged
+            union = _union_of(key, absent, longest, only=info.context is not ALLOW_UNKNOWN_FIELDS)
+            if union is not None:
+                fields[union] = fields.pop(key)
+                absent -= {union} if fields[union] is not None else set()
+        for name, is_list in unions.items():
+            answer = fields.get(name)
+            if is_list and isinstance(answer, dict) and answer.keys() == {"values"}:
+                fields[name] = answer["values"]
+        return fields
 
-    return classmethod(untag)
+    return classmethod(read_unions)
 
 
-def _owner(key: str, unions: Set[str], longest: int, *, only: bool) -> str | None:
-    """The union that a member's name starts with, the longest one; else the only one there is, if that is meant."""
+def _union_of(key: str, unions: Set[str], longest: int, *, only: bool) -> str | None:
+    """Return the union with the longest name that prefixes the key; with `only`, else the only one there is."""
     end = key.rfind("_", 0, longest + 1)
     while end != -1:
         if key[:end] in unions:

@@ -1,6 +1,7 @@
-"""Requests with files in them, as multipart/form-data (RFC 7578) in the form a caikit runtime reads.
+"""Encodes requests with files as multipart/form-data (RFC 7578), as caikit runtimes read it.
 
-A key is the path to a value, with dots; a message is one part of JSON text, whose files are parts of their own.
+The name of a part is the dotted path of its value. A message is one part of JSON text, and its files are parts of their
+own.
 """
 
 from __future__ import annotations
@@ -15,37 +16,37 @@ from pydantic import BaseModel
 from ..._objects.content import Body
 
 LARGE = 64 * 1024
-"""Bytes from which a bytes value is sent as a file of its own, and not as base64."""
+"""The size in bytes from which a bytes value is sent as a file instead of base64."""
 _MAX_TEXT = 1_000_000
-"""Bytes of the largest part that is no file: the runtime's form parser (Starlette) refuses more than 1 MiB."""
+"""The largest part in bytes that is no file: the runtime's form parser (Starlette) refuses more than 1 MiB."""
 _SAFE_NAME = re.compile(r'[^"\\%;\x00-\x1f\x7f]+')
 _SAFE_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(; ?[\w-]+=[\w.+-]+)*", re.ASCII)
 
 Path = tuple[tuple[str, str], ...]
-"""The way to a value: at each step its name on the wire and its attribute."""
+"""The path to a value: the field's name on the wire and its attribute at every step."""
 
 
 class Multipart:
-    """Which values of a method's requests are sent as files.
+    """Sends some values of a method's requests as files.
 
     Args:
-        paths: the ways to them, and to lists of files. What is inside of unions, maps and lists of messages is sent as
-            base64: a form has no way there.
+        paths: the paths of files and lists of files. Values inside unions, maps and lists of messages are sent as
+            base64, as the names of parts cannot express their paths.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
 
     def body(self, request: BaseModel) -> Body | None:
-        """The request with its files; None where it has none, or a form cannot say the same as JSON."""
+        """Return the multipart body, or None if the request has no files or a form cannot express it."""
         files: list[bytes] = []
         without: dict[str, Any] = {}
         for path in self._paths:
             value = _follow(request, path)
             key = ".".join(name for name, _ in path)
-            parts = [_file_part(key, each) for each in (value if isinstance(value, list) else [value])]
+            parts = [_file_part(key, item) for item in (value if isinstance(value, list) else [value])]
             if parts and None not in parts:
-                files += [each for each in parts if each is not None]
+                files += [part for part in parts if part is not None]
                 _exclude(without, [attribute for _, attribute in path])
         if not files:
             return None
@@ -55,13 +56,13 @@ class Multipart:
                 return None
             texts.append(b'form-data; name="%s"\r\n\r\n%s' % (name.encode(), value))
         boundary = secrets.token_hex(16)
-        mark = f"--{boundary}\r\nContent-Disposition: ".encode()
-        data = b"".join(mark + each + b"\r\n" for each in (*texts, *files)) + f"--{boundary}--\r\n".encode()
+        start = f"--{boundary}\r\nContent-Disposition: ".encode()
+        data = b"".join(start + part + b"\r\n" for part in (*texts, *files)) + f"--{boundary}--\r\n".encode()
         return Body(data, f"multipart/form-data; boundary={boundary}")
 
 
 def to_json(value: Any, exclude: Any = None) -> bytes:
-    """A model's JSON, without what is not set. Raises a ValueError for text that has no UTF-8 form."""
+    """Return a model's JSON without unset fields. Raise a ValueError for text that UTF-8 cannot encode."""
     data: bytes = value.__pydantic_serializer__.to_json(
         value, exclude_none=True, exclude_unset=True, by_alias=True, exclude=exclude
     )
@@ -81,11 +82,11 @@ def _exclude(tree: dict[str, Any], attributes: list[str]) -> None:
 
 
 def _file_part(key: str, value: Any) -> bytes | None:
-    """The head and content of a part; None where JSON must say it."""
+    """Return a file's part without the boundary, or None if the value must be sent as JSON."""
     data: Any = value
     filename, kind = "bytes" if isinstance(value, bytes) and len(value) >= LARGE else None, None
     if isinstance(value, BaseModel):
-        data, filename, kind = (getattr(value, each, None) for each in ("data", "filename", "type"))
+        data, filename, kind = (getattr(value, name, None) for name in ("data", "filename", "type"))
     if data is None or not filename or not _SAFE_NAME.fullmatch(filename):
         return None
     if kind is not None and not _SAFE_TYPE.fullmatch(kind):
@@ -97,7 +98,7 @@ def _file_part(key: str, value: Any) -> bytes | None:
 
 
 def _texts(request: BaseModel, without: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """The parts that are no files: their names and what they hold. Empty for what a form cannot say."""
+    """Yield the names and contents of the parts that are no files. Content that a form cannot express is empty."""
     for name, value in vars(request).items():
         if value is None or without.get(name) is True:
             continue

@@ -1,4 +1,4 @@
-"""The parts of an OpenAPI document: what an object's type needs to be made elsewhere, and nothing else."""
+"""The parts of an OpenAPI document that other processes need to make an object's type."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ..dynamic_types import Part, Recipe
 from ..type_order import Groups
 
 _DATA = frozenset({"const", "default", "enum", "example", "examples"})
-"""What of a schema holds values, and no schemas."""
+"""The keys of a schema whose values are data, not schemas."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Component:
-    """A shared schema, and the names of those that it refers to."""
+    """A shared schema, and the names of the components that it refers to."""
 
     part: Part
     references: Collection[str]
 
 
 class Parts:
-    """The parts of one document's types.
+    """Makes the recipes of one document's types.
 
     Args:
         components: the document's shared schemas.
-        budget: asked before each part.
+        budget: checked before every part.
         make: see `Recipe.make`.
     """
 
@@ -42,23 +42,23 @@ class Parts:
         self._make = make
         self._components: dict[str, _Component] = {}
         self._digests: dict[str, str] = {}
-        """The digest of each component and of all that it refers to."""
+        """Component -> the digest of it and all it refers to."""
         self._groups = Groups(self._add)
         self._objects: dict[int, tuple[Any, str]] = {}
-        """As `_digests`, by the ids of the schemas of objects inside of others. What has an id is kept alive."""
+        """Id of an inner object's schema -> the schema, which keeps the id valid, and its digest."""
 
     def recipe(self, name: str, base: str, schema: Mapping[str, Any]) -> Recipe:
-        """What the class of an object is made of.
+        """Return the recipe of an object's class.
 
         Args:
-            name: the component's name; empty for a schema inside of another.
-            base: the type's full name, as long as no other type has it.
+            name: the component's name; empty for a schema inside another.
+            base: the type's full name, without the suffix that makes it unique.
             schema: the object's schema.
         """
         is_component = self._schemas.get(name) is schema
-        told = self._digest_of(name) if is_component else self._digest_of_object(schema)
+        digest = self._digest_of(name) if is_component else self._digest_of_object(schema)
         collect = partial(_closure, self._components, name if is_component else schema)
-        return Recipe(self._make, name, collect, _hash(["OpenAPI", base, told]).digest())
+        return Recipe(self._make, name, collect, _hash(["OpenAPI", base, digest]).digest())
 
     def _digest_of(self, name: str) -> str:
         if name not in self._digests:
@@ -67,81 +67,79 @@ class Parts:
         return self._digests[name]
 
     def _digest(self, group: list[str]) -> None:
-        """Digest components that refer to each other. All else that they refer to has a digest."""
+        """Digest components that refer to one another. Everything else they refer to has a digest."""
         if len(group) == 1 and group[0] not in self._components[group[0]].references:
             self._digests[group[0]] = self._digest_of_object(self._schemas[group[0]])
             return
-        told = [[name, self._told(self._schemas[name], group)] for name in sorted(group)]
-        whole = _hash(told).hexdigest()
+        whole = _hash([[name, self._canonical(self._schemas[name], group)] for name in sorted(group)]).hexdigest()
         self._digests |= {name: f"{whole}:{name}" for name in group}
 
     def _digest_of_object(self, schema: Mapping[str, Any]) -> str:
-        known = self._objects.get(id(schema))
-        if known is None:
-            known = self._objects[id(schema)] = schema, _hash(self._told(schema)).hexdigest()
-        return known[1]
+        if id(schema) not in self._objects:
+            self._objects[id(schema)] = schema, _hash(self._canonical(schema)).hexdigest()
+        return self._objects[id(schema)][1]
 
     def _add(self, name: str) -> Collection[str]:
-        """Make the part of a component, and return the names of those that it refers to."""
+        """Make a component's part, and return the names of the components that it refers to."""
         self._budget.check()
         schema = self._schemas[name]
         data = json.dumps(schema, default=str).encode()
         part = Part(name, data).shared(hashlib.sha256(b"%s:%s" % (name.encode("utf-8", "replace"), data)).digest())
-        known = dict.fromkeys(each for each in _references(schema) if each in self._schemas)
-        self._components[name] = _Component(part, known)
-        return known
+        references = dict.fromkeys(reference for reference in _references(schema) if reference in self._schemas)
+        self._components[name] = _Component(part, references)
+        return references
 
-    def _told(self, schema: Any, circle: Collection[str] = (), *, inside: bool = False) -> Any:
-        """What makes a type another one: not its words, nor where it is, nor how a version of FastAPI spells bytes.
+    def _canonical(self, schema: Any, cycle: Collection[str] = (), *, inside: bool = False) -> Any:
+        """Return a schema without what makes no difference to its type: descriptions, titles, spellings of bytes.
 
-        References are the digests of what they refer to; inside of a circle of components they are names.
+        References are replaced by digests; inside a cycle of components they are names.
         """
         if isinstance(schema, list):
-            return [self._told(each, circle, inside=True) for each in schema]
+            return [self._canonical(item, cycle, inside=True) for item in schema]
         if not isinstance(schema, Mapping):
             return schema
         properties = schema.get("properties")
         is_object = isinstance(properties, Mapping)
-        if inside and is_object and not circle:
+        if inside and is_object and not cycle:
             return self._digest_of_object(schema)
-        told: dict[str, Any] = {}
+        canonical: dict[str, Any] = {}
         for key, value in schema.items():
             if key == "description" or (key == "title" and not is_object):
                 continue
             if key == "$ref" and isinstance(value, str):
-                told[key] = self._referred(value.rpartition("/")[2], circle)
+                canonical[key] = self._reference(value.rpartition("/")[2], cycle)
             elif key == "contentMediaType":
-                told["format"] = "binary"
+                canonical["format"] = "binary"
             elif key == "properties" and is_object:
-                told[key] = [[name, self._told(each, circle, inside=True)] for name, each in value.items()]
+                canonical[key] = [[name, self._canonical(inner, cycle, inside=True)] for name, inner in value.items()]
             else:
-                told[key] = value if key in _DATA else self._told(value, circle, inside=True)
-        return told
+                canonical[key] = value if key in _DATA else self._canonical(value, cycle, inside=True)
+        return canonical
 
-    def _referred(self, name: str, circle: Collection[str]) -> str:
-        return name if name in circle or name not in self._schemas else self._digest_of(name)
+    def _reference(self, name: str, cycle: Collection[str]) -> str:
+        return name if name in cycle or name not in self._schemas else self._digest_of(name)
 
 
-def _hash(told: Any) -> Any:
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode())
+def _hash(value: Any) -> Any:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode())
 
 
 def _references(schema: Any) -> Iterator[str]:
-    """The names of all components that a schema refers to, wherever it does."""
+    """Yield the names of all components that a schema refers to at any depth."""
     waiting = [schema]
     while waiting:
-        each = waiting.pop()
-        if isinstance(each, Mapping):
-            reference = each.get("$ref")
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            reference = value.get("$ref")
             if isinstance(reference, str):
                 yield reference.rpartition("/")[2]
-            waiting += each.values()
-        elif isinstance(each, list):
-            waiting += each
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
 
 
 def _closure(components: Mapping[str, _Component], start: str | Mapping[str, Any]) -> tuple[Part, ...]:
-    """The parts that a component, or an object that is none, needs. An object's own part has no name."""
+    """Return the parts that a component or an inner object needs. An inner object's own part has no name."""
     own = () if isinstance(start, str) else (Part("", json.dumps(start, default=str).encode()),)
     waiting = [start] if isinstance(start, str) else [*_references(start)]
     found: set[str] = set()

@@ -1,4 +1,4 @@
-"""The routes of an OpenAPI document of caikit: which are a runtime's, and which task each belongs to."""
+"""The routes of caikit's OpenAPI documents, and the tasks they belong to."""
 
 from __future__ import annotations
 
@@ -7,48 +7,48 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .. import names
+from .. import caikit_names
 from ..budget import MAX_NAME
 
 STREAMING = "server-streaming-"
-"""How the last part of a route begins whose answers are a stream."""
+"""The prefix of a route's last segment if the answers are a stream."""
 _TITLE = re.compile(r"caikit\.http\.(?P<task>\w+)\.(?P<request>\w+)HttpRequest")
 Operation = tuple[bool, str, Any]
-"""Whether it streams its answers, its route, and what the document says of it."""
+"""Whether it streams its answers, its route, and its description in the document."""
 
 
 def is_route(path: str) -> bool:
-    """Whether a path can be one that a runtime has."""
+    """Return whether a path is valid as a runtime's route."""
     return path.startswith("/") and len(path) <= MAX_NAME and path.isprintable()
 
 
 def by_prefix(operations: Iterable[Operation]) -> list[list[Operation]]:
-    """A task's operations by what their routes begin with. Of two of one kind the second is another service's."""
-    found: dict[tuple[str, int], list[Operation]] = {}
+    """Group a task's operations by the prefix of their routes. A second one of a kind belongs to another service."""
+    groups: dict[tuple[str, int], list[Operation]] = {}
     count: Counter[tuple[str, bool]] = Counter()
-    for streaming, route, operation in sorted(operations, key=lambda each: each[:2]):
+    for streaming, route, operation in sorted(operations, key=lambda operation: operation[:2]):
         prefix = route.rpartition("/")[0]
-        found.setdefault((prefix, count[prefix, streaming]), []).append((streaming, route, operation))
+        groups.setdefault((prefix, count[prefix, streaming]), []).append((streaming, route, operation))
         count[prefix, streaming] += 1
-    return list(found.values())
+    return list(groups.values())
 
 
 def task_of(route_name: str, request: Mapping[str, Any]) -> tuple[str, bool]:
-    """The task that a route belongs to, and whether it streams its answers.
+    """Return a route's task, and whether the route streams its answers.
 
-    A task may itself be called `ServerStreamingTask`: what is not the task's own name is the prefix.
+    A task may be named `ServerStreamingTask`: only the title of the request tells its name from the prefix.
     """
     title = request.get("title")
     match = _TITLE.fullmatch(title) if isinstance(title, str) else None
     if match is not None:
         task = match["task"]
-        kebab = names.snake_case(task.removesuffix("Task") or task).replace("_", "-")
+        kebab = caikit_names.snake_case(task.removesuffix("Task") or task).replace("_", "-")
         if route_name in (kebab, f"{STREAMING}{kebab}"):
             return task, route_name != kebab
     return task_of_route(route_name), route_name.startswith(STREAMING)
 
 
 def task_of_route(route: str) -> str:
-    """Return the class of a route's task, by the route alone."""
+    """Return the class of a route's task, from the route alone."""
     stem = route.rpartition("/")[2].removeprefix(STREAMING)
     return "".join(word[:1].upper() + word[1:] for word in stem.split("-")) + "Task"

@@ -1,4 +1,4 @@
-"""The JSON schemas of an OpenAPI document: references, unions, null. Which types they are is not told here."""
+"""The JSON schemas of an OpenAPI document: resolves references, and classifies schemas. Makes no types."""
 
 from __future__ import annotations
 
@@ -14,127 +14,128 @@ _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Form:
-    """A schema by how its type is made.
+class SchemaNode:
+    """A resolved schema.
 
     Attributes:
-        kind: what it is; `open` of which nothing is known.
-        name: the component that it is; empty for a schema inside of another.
-        schema: the schema itself.
-        inner: the schemas of a union's members, of a list's items, of a map's values, or of an object's properties.
+        kind: the kind of its type; `any` for a schema that says nothing.
+        name: the component's name; empty for a schema inside another.
+        schema: the JSON schema.
+        inner: the schemas of a union's members, a list's items, a map's values or an object's properties.
     """
 
-    kind: Literal["open", "scalar", "choice", "union", "list", "map", "object"]
+    kind: Literal["any", "scalar", "enum", "union", "list", "map", "object"]
     name: str = ""
     schema: Mapping[str, Any] | None = None
     inner: Sequence[Any] = ()
 
 
-OPEN_FORM = Form("open")
+ANY_NODE = SchemaNode("any")
 
 
 class Schemas:
-    """The shared schemas of one document, and what refers to them.
+    """The shared schemas of one document.
 
     Args:
-        components: the schemas by their names.
-        budget: asked while schemas are read.
+        components: the schemas by name.
+        budget: checked while schemas are resolved.
     """
 
     def __init__(self, components: Mapping[str, Any], budget: Budget) -> None:
         self.unknown: set[str] = set()
-        """References that lead nowhere: what they stand for is open."""
+        """The references that the document does not define. They stand for any JSON value."""
         self._components = components
         self._budget = budget
         self._resolved: dict[str, tuple[str, Mapping[str, Any] | None]] = {}
-        self._only: dict[str, tuple[str, Mapping[str, Any] | None]] = {}
+        self._without_null: dict[str, tuple[str, Mapping[str, Any] | None]] = {}
         self._nullable: dict[str, bool] = {}
-        self._forms: dict[tuple[str, int], Form] = {}
+        self._nodes: dict[tuple[str, int], SchemaNode] = {}
 
     def __contains__(self, name: str) -> bool:
-        """Whether there is a component of a name."""
+        """Return whether the document has a component of this name."""
         return name in self._components
 
     def resolve(self, schema: Any) -> tuple[str, Mapping[str, Any] | None]:
-        """A schema, or what it refers to, and the name it goes by; None where that is unknown."""
+        """Follow a schema's references. Return the last component's name and the schema, None if it is unknown."""
         name = ""
-        begun: dict[str, None] = {}
+        path: dict[str, None] = {}
         while isinstance(schema, Mapping) and name not in self._resolved:
             only = schema.get("allOf")
             if isinstance(only, list) and len(only) == 1:
-                schema = only[0]  # as pydantic before 2.9 writes a reference that has a title beside it
+                schema = only[0]  # pydantic before 2.9 writes a reference with a title beside it this way
                 continue
             reference = schema.get("$ref")
             if not isinstance(reference, str):
                 break
             name = reference.rpartition("/")[2]
-            if name in begun:
+            if name in path:
                 raise SchemaError(f"the schema {clean(name, 100)} refers to itself")
             self._budget.check()
-            begun[name] = None
+            path[name] = None
             schema = self._components.get(name)
             if schema is None:
                 self.unknown.add(name)
-        found = self._resolved.get(name, (name, schema if isinstance(schema, Mapping) else None))
-        if begun:
-            self._resolved |= dict.fromkeys(begun, found)
-        return found
+        resolved = self._resolved.get(name, (name, schema if isinstance(schema, Mapping) else None))
+        if path:
+            self._resolved |= dict.fromkeys(path, resolved)
+        return resolved
 
-    def beside_null(self, schema: Any) -> tuple[str, Mapping[str, Any] | None]:
-        """As `resolve`, of the only type that an optional value may have."""
+    def without_null(self, schema: Any) -> tuple[str, Mapping[str, Any] | None]:
+        """Resolve a schema, and the only other member if it is a union with null."""
         name, resolved = self.resolve(schema)
-        if name not in self._only:
-            others = [each for each in members_of(resolved) if not is_null(each)]
+        if name not in self._without_null:
+            others = [member for member in members_of(resolved) if not is_null(member)]
             found = self.resolve(others[0]) if len(others) == 1 else (name, resolved)
             if not name:
                 return found
-            self._only[name] = found
-        return self._only[name]
+            self._without_null[name] = found
+        return self._without_null[name]
 
     def allows_null(self, schema: Any) -> bool:
-        """Whether None is a value of the schema's type."""
+        """Return whether null is valid for a schema."""
         name, resolved = self.resolve(schema)
         if name not in self._nullable:
-            found = resolved is not None and _allows_null(resolved)
+            nullable = resolved is not None and _allows_null(resolved)
             if not name:
-                return found
-            self._nullable[name] = found
+                return nullable
+            self._nullable[name] = nullable
         return self._nullable[name]
 
-    def form(self, schema: Any) -> Form:
-        """The form of a schema, or of what it refers to; for the same one each time."""
+    def node(self, schema: Any) -> SchemaNode:
+        """Resolve a schema and return its node: the same object for the same schema."""
         name, resolved = self.resolve(schema)
-        return OPEN_FORM if resolved is None else self.form_of(name, resolved)
+        return ANY_NODE if resolved is None else self.node_of(name, resolved)
 
-    def form_of(self, name: str, schema: Mapping[str, Any]) -> Form:
-        """As `form`, of a schema that refers to no other, and the name it goes by."""
+    def node_of(self, name: str, schema: Mapping[str, Any]) -> SchemaNode:
+        """Return the node of a resolved schema; see `node`."""
         key = (name, id(schema))
-        found = self._forms.get(key)
-        if found is None or found.schema is not schema:  # an id comes again where the schema is gone
-            found = self._forms[key] = _form(name, schema)
-        return found
+        node = self._nodes.get(key)
+        if node is None or node.schema is not schema:  # the id of a collected schema may be reused
+            node = self._nodes[key] = _node(name, schema)
+        return node
 
 
-def _form(name: str, schema: Mapping[str, Any]) -> Form:
+def _node(name: str, schema: Mapping[str, Any]) -> SchemaNode:
     members = members_of(schema) or schema.get("allOf")
     if isinstance(members, list):
-        # caikit's JSON values are a list of what one level of them may be.
-        return OPEN_FORM if any(map(is_any_object, members)) else Form("union", name, schema, members)
+        # caikit describes a JSON value as a union that spells out its first level.
+        return ANY_NODE if any(map(is_any_object, members)) else SchemaNode("union", name, schema, members)
     if isinstance(schema.get("enum"), list):
-        return Form("choice", name, schema)
+        return SchemaNode("enum", name, schema)
     kind = schema.get("type")
     if isinstance(kind, list):
-        types = dict.fromkeys(each if isinstance(each, str) else "" for each in kind)
-        is_known = types.keys() <= {*_TYPES}
-        return Form("union", name, schema, [{**schema, "type": each} for each in types]) if is_known else OPEN_FORM
+        types = dict.fromkeys(member if isinstance(member, str) else "" for member in kind)
+        if not types.keys() <= {*_TYPES}:
+            return ANY_NODE
+        return SchemaNode("union", name, schema, [{**schema, "type": member} for member in types])
     if kind == "object":
         properties, values = schema.get("properties"), schema.get("additionalProperties")
         if isinstance(properties, Mapping):
-            return Form("object", name, schema, [*properties.values()])
-        return Form("map", name, schema, [values if isinstance(values, Mapping) else {}])
+            return SchemaNode("object", name, schema, [*properties.values()])
+        return SchemaNode("map", name, schema, [values if isinstance(values, Mapping) else {}])
     if kind == "array":
-        return Form("list", name, schema, [schema.get("items")])
-    return Form("scalar", name, schema)
+        return SchemaNode("list", name, schema, [schema.get("items")])
+    return SchemaNode("scalar", name, schema)
 
 
 def _allows_null(schema: Mapping[str, Any]) -> bool:
@@ -143,17 +144,18 @@ def _allows_null(schema: Mapping[str, Any]) -> bool:
 
 
 def members_of(schema: Mapping[str, Any] | None) -> list[Any]:
-    """The schemas of a union's members; none of anything else."""
+    """Return the schemas of a union's members; none if the schema is no union."""
     members = (schema.get("anyOf") or schema.get("oneOf")) if schema else None
     return members if isinstance(members, list) else []
 
 
 def is_null(schema: Any) -> bool:
+    """Return whether null is the schema's only valid value."""
     return isinstance(schema, Mapping) and schema.get("type") == "null"
 
 
 def is_any_object(schema: Any) -> bool:
-    """Whether the schema is an object's of which nothing is known. Older pydantics leave out what is true."""
+    """Return whether any JSON object is valid. Older versions of pydantic omit `additionalProperties: true`."""
     return (
         isinstance(schema, Mapping)
         and schema.get("type") == "object"

@@ -1,4 +1,4 @@
-"""How values of types that are no objects are checked, and what JSON has for them. Nothing is told of schemas here."""
+"""The types of values other than objects: how pydantic validates and serializes them. Knows no schemas."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pydantic_core import core_schema
 
 from ..._text.cleaning import listed, short_repr, type_name
 from ..foreign_values import EXACT_INTEGER, enum_candidates, plain_text
-from .values import ARGUMENT, plain
+from .values import ANSWER_AS_ARGUMENT, to_json_types
 
 
-def _from_json(kind: type[Any], read: Callable[[str], Any], info: ValidationInfo, value: Any) -> Any:
-    """A value of a type that JSON only has as text: in JSON it is text, in Python nothing but the type itself."""
+def _text_in_json(kind: type[Any], read: Callable[[str], Any], info: ValidationInfo, value: Any) -> Any:
+    """Validate a value that is text in JSON. In Python it must have the type itself."""
     if info.mode == "json":
         if isinstance(value, str):
             return read(value)
     elif isinstance(value, kind) and not (kind is date and isinstance(value, datetime)):
-        if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):  # pandas has them
+        if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):  # types of pandas
             raise ValueError("expected whole microseconds: more digits would be lost in JSON")
         return value
     raise ValueError(f"expected {kind.__name__}, not {type_name(value)}")
@@ -44,31 +44,31 @@ def _base64(value: Any) -> bytes:
 def _bytes(value: Any, info: ValidationInfo) -> bytes:
     if isinstance(value, (bytearray, memoryview)):
         value = bytes(value)
-    result: bytes = _from_json(bytes, _base64, info, value)
+    result: bytes = _text_in_json(bytes, _base64, info, value)
     return result
 
 
-def _timed(kind: type[Any]) -> BeforeValidator:
-    return BeforeValidator(lambda value, info: _from_json(kind, lambda text: text, info, value))
+def _time_validator(kind: type[Any]) -> BeforeValidator:
+    return BeforeValidator(lambda value, info: _text_in_json(kind, lambda text: text, info, value))
 
 
-def _aware(value: datetime) -> datetime:
+def _require_time_zone(value: datetime) -> datetime:
     if value.utcoffset() is None:
         raise ValueError("expected a datetime with a time zone, as datetime.now(timezone.utc) gives")
     return value
 
 
-def _open(value: Any, info: ValidationInfo) -> Any:
-    return value if info.mode == "json" else plain(value, text=True)
+def _any_json(value: Any, info: ValidationInfo) -> Any:
+    return value if info.mode == "json" else to_json_types(value, text=True)
 
 
 BYTES: Any = Annotated[
     bytes,
     BeforeValidator(_bytes),
-    # pydantic's own base64 has another alphabet, of which the runtime drops what it does not know.
+    # pydantic's own base64 is URL-safe: the runtime silently drops the characters it does not know.
     PlainSerializer(lambda value: base64.b64encode(value).decode(), when_used="json"),
 ]
-OPEN: Any = Annotated[Any, BeforeValidator(_open)]
+ANY_JSON: Any = Annotated[Any, BeforeValidator(_any_json)]
 """Any JSON value."""
 _INTEGER: Any = Annotated[int, Strict(), PydanticField(ge=-(2**63), le=2**64 - 1)]
 
@@ -80,15 +80,15 @@ def _large_double(value: Any) -> float:
     raise ValueError
 
 
-class _Exact:
-    """Takes floats, and the integers that are one: pydantic's strict float rounds whatever has a `__float__`."""
+class _ExactFloat:
+    """Accepts floats and exact integers. pydantic's strict float rounds any object with a `__float__`."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
         number = core_schema.float_schema(strict=True)
         small = core_schema.int_schema(strict=True, ge=-EXACT_INTEGER, le=EXACT_INTEGER)
         large = core_schema.no_info_plain_validator_function(_large_double)
         integer = core_schema.union_schema([core_schema.chain_schema([small, number]), large], mode="left_to_right")
-        # A smart union is done at a first member that fits as it is: lists of floats cost as much as without it.
+        # A smart union ends at a member that fits exactly: lists of floats cost no more than without it.
         python = core_schema.union_schema(
             [core_schema.is_instance_schema(float), integer],
             custom_error_type="double",
@@ -101,26 +101,26 @@ class _Exact:
 
 SCALARS: dict[str, Any] = {
     "integer": _INTEGER,
-    "number": Annotated[float, _Exact()],
+    "number": Annotated[float, _ExactFloat()],
     "boolean": Annotated[bool, Strict()],
     "string": Annotated[str, Strict()],
     "null": None,
 }
 FORMATS: dict[str, Any] = {
     "binary": BYTES,
-    "date-time": Annotated[datetime, _timed(datetime), AfterValidator(_aware)],
-    "date": Annotated[date, _timed(date)],
-    "time": Annotated[time, _timed(time)],
-    "duration": Annotated[timedelta, _timed(timedelta)],
+    "date-time": Annotated[datetime, _time_validator(datetime), AfterValidator(_require_time_zone)],
+    "date": Annotated[date, _time_validator(date)],
+    "time": Annotated[time, _time_validator(time)],
+    "duration": Annotated[timedelta, _time_validator(timedelta)],
 }
 
 
 _FAILING_FAST = {"list", "dict"} if "fail_fast" in core_schema.DictSchema.__annotations__ else {"list"}
-"""The core schemas that can; those of maps with newer versions of pydantic."""
+"""The core schemas that have `fail_fast`: maps only in newer versions of pydantic."""
 
 
 class _FailFast:
-    """One error for the first wrong item of a list or a map, instead of one for each of millions."""
+    """Stops at the first invalid item of a list or a map, which may have millions."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
         schema = handler(source)
@@ -131,21 +131,21 @@ _FAIL_FAST = _FailFast()
 
 
 def list_of(kind: Any) -> Any:
-    """The type of a list."""
-    # Strict, so that an iterator is not used up by a first look: see `plain`.
+    """Return the type of a list."""
+    # Strict, or validation would consume an iterator that `to_json_types` has to read.
     return Annotated[list[kind], Strict(), _FAIL_FAST]
 
 
 def map_of(kind: Any) -> Any:
-    """The type of a map with names."""
+    """Return the type of a map with text keys."""
     return Annotated[dict[str, kind], _FAIL_FAST]
 
 
 class OneOf:
-    """One error for a value that fits no member of a union, instead of one for each."""
+    """Reports one error for a value that fits no member of a union, instead of one per member."""
 
     def __init__(self, members: Sequence[Any]) -> None:
-        self._expected = listed(map(spelled, members), len(members))
+        self._expected = listed(map(type_text, members), len(members))
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
         schema = handler(source)
@@ -155,23 +155,23 @@ class OneOf:
         return schema
 
 
-def choice(values: Sequence[Any]) -> Any:
-    """An enum. Of caikit's the schema has the numbers, which requests take, and answers have the names."""
-    if any(isinstance(each, (list, dict)) for each in values):
-        return OPEN
+def enum_of(values: Sequence[Any]) -> Any:
+    """Return the type of an enum. caikit's schema lists numbers, which requests take; answers have the names."""
+    if any(isinstance(value, (list, dict)) for value in values):
+        return ANY_JSON
     expected = listed(map(json.dumps, values), len(values))
-    allowed = {(isinstance(each, bool), each) for each in values}
-    numbers = any(isinstance(each, int) and not isinstance(each, bool) for each in values)
-    only_text = all(each is None or isinstance(each, str) for each in values)
+    allowed = {(isinstance(value, bool), value) for value in values}
+    numbers = any(isinstance(value, int) and not isinstance(value, bool) for value in values)
+    only_text = all(value is None or isinstance(value, str) for value in values)
 
     def check(value: Any, info: ValidationInfo) -> Any:
-        if info.mode == "json" and info.context is not ARGUMENT and isinstance(value, str):
+        if info.mode == "json" and info.context is not ANSWER_AS_ARGUMENT and isinstance(value, str):
             return value
-        for each in enum_candidates(value):
-            if isinstance(each, (str, int, float)) and (isinstance(each, bool), each) in allowed:
-                if isinstance(each, int) and not isinstance(each, bool):
-                    return int(each)
-                return plain_text(each) if isinstance(each, str) else each
+        for candidate in enum_candidates(value):
+            if isinstance(candidate, (str, int, float)) and (isinstance(candidate, bool), candidate) in allowed:
+                if isinstance(candidate, int) and not isinstance(candidate, bool):
+                    return int(candidate)
+                return plain_text(candidate) if isinstance(candidate, str) else candidate
         hint = ": the OpenAPI document does not tell the names' numbers" if numbers and isinstance(value, str) else ""
         raise ValueError(f"expected one of {expected}, not {short_repr(value)}{hint}")
 
@@ -179,10 +179,10 @@ def choice(values: Sequence[Any]) -> Any:
 
 
 def bare(kind: Any) -> Any:
-    """A type as a reader wants it: without the marks that check its values."""
+    """Return a type without `Annotated` metadata at any depth."""
     if get_origin(kind) is Annotated:
         return bare(get_args(kind)[0])
-    arguments = [bare(each) for each in get_args(kind)]
+    arguments = [bare(argument) for argument in get_args(kind)]
     if not arguments:
         return kind
     if get_origin(kind) in (Union, UnionType):
@@ -190,7 +190,7 @@ def bare(kind: Any) -> Any:
     return get_origin(kind)[tuple(arguments)]
 
 
-def spelled(kind: Any) -> str:
-    """A type's name in an error message."""
+def type_text(kind: Any) -> str:
+    """Return a type's name for error messages."""
     kind = bare(kind)
     return str(kind) if get_args(kind) else str(getattr(kind, "__name__", kind))

@@ -1,4 +1,4 @@
-"""What a user gives as a JSON request's values, in terms of JSON's own types."""
+"""Converts the values of JSON requests: other libraries' types, answers handed back, rows of tables."""
 
 from __future__ import annotations
 
@@ -17,48 +17,43 @@ from ..._text.cleaning import short_repr, type_name
 from ..foreign_values import given_fields, is_row, items_of, native, plain_text, row_of
 
 M = TypeVar("M", bound=BaseModel)
-ARGUMENT = object()
-"""pydantic's context where an answer's JSON is read as an argument."""
-ADDITIONS = object()
-"""pydantic's context where an answer may have fields that its schema has not."""
+ANSWER_AS_ARGUMENT = object()
+"""pydantic's context when an answer's JSON is validated as an argument."""
+ALLOW_UNKNOWN_FIELDS = object()
+"""pydantic's context when an answer may have fields that its schema lacks."""
 _JSON = frozenset({type(None), str, bool, int, float})
 
 
 class JsonAnswer(dict[str, Any]):
-    """An answer's JSON object. Handed back as an argument it is read as JSON: its bytes and times are text."""
+    """An answer's JSON object. As an argument it is validated as JSON: its bytes and times are text."""
 
 
 class _Row(dict[str, Any]):
-    """A table's row, which may also be given where a list is."""
+    """A table's row. It is also valid as a list."""
 
 
 def validated(model: type[M], values: Any) -> M:
-    """Return a model of values that may be of other libraries.
-
-    Raises:
-        ValidationError: they do not fit.
-    """
+    """Return a model of values, which may be of other libraries' types. Raises a ValidationError."""
     try:
         return model.model_validate(values)
-    except (ValidationError, AttributeError):  # protobuf's Struct is a mapping that has no `get`
-        told = plain(values)
+    except (ValidationError, AttributeError):  # protobuf's Struct is a mapping without `get`
+        converted = to_json_types(values)
     try:
-        return model.model_validate(told)
+        return model.model_validate(converted)
     except ValidationError:
         with suppress(ValidationError):
-            if _has(told, JsonAnswer):
-                return model.model_validate_json(
-                    to_json(plain(told, text=True), inf_nan_mode="constants"), context=ARGUMENT
-                )
-            if _has(told, _Row):
-                return model.model_validate(_listed(told))
+            if _contains(converted, JsonAnswer):
+                data = to_json(to_json_types(converted, text=True), inf_nan_mode="constants")
+                return model.model_validate_json(data, context=ANSWER_AS_ARGUMENT)
+            if _contains(converted, _Row):
+                return model.model_validate(_rows_as_lists(converted))
         raise
 
 
-def plain(value: Any, *, text: bool = False) -> Any:
-    """A value in terms of JSON's types: objects of other pydantic types as mappings, other libraries' as Python's.
+def to_json_types(value: Any, *, text: bool = False) -> Any:
+    """Convert a value to JSON's types: models become dicts, other libraries' types Python's.
 
-    Bytes and times stay, or become text where nothing tells that they are meant.
+    Bytes and times stay, or become text with `text`, for values whose type the schema does not tell.
     """
     if value.__class__ in _JSON:
         return value
@@ -68,23 +63,24 @@ def plain(value: Any, *, text: bool = False) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, BaseModel):
-        return {name: plain(each, text=text) for name, each in given_fields(value).items() if each is not None}
+        fields = given_fields(value)
+        return {name: to_json_types(item, text=text) for name, item in fields.items() if item is not None}
     if isinstance(value, Mapping):
-        told = {_key(key): plain(each, text=text) for key, each in value.items()}
-        return type(value)(told) if isinstance(value, (JsonAnswer, _Row)) else told
+        converted = {_key(key): to_json_types(item, text=text) for key, item in value.items()}
+        return type(value)(converted) if isinstance(value, (JsonAnswer, _Row)) else converted
     if is_row(value) and (row := row_of(value)) is not None:
-        return plain(_Row(row), text=text)
+        return to_json_types(_Row(row), text=text)
     if isinstance(value, (list, tuple)):
-        return [plain(each, text=text) for each in value]
+        return [to_json_types(item, text=text) for item in value]
     if (items := items_of(value)) is not value:
-        return plain(items, text=text)
+        return to_json_types(items, text=text)
     if hasattr(type(value), "__iter__") and not isinstance(value, (bytes, bytearray, memoryview)):
-        return [plain(each, text=text) for each in collect(value)]
+        return [to_json_types(item, text=text) for item in collect(value)]
     return _text(value) if text else value
 
 
 def _text(value: Any) -> str:
-    """The text that JSON has for a value."""
+    """Return the text of bytes or a time in JSON."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return base64.b64encode(bytes(value)).decode()
     if isinstance(value, (datetime, date, time)):
@@ -97,22 +93,21 @@ def _text(value: Any) -> str:
 def _key(key: Any) -> str:
     key = native(key)
     if isinstance(key, int) and not isinstance(key, bool):
-        return str(key)  # JSON has no other keys, and OpenAPI does not tell what they stand for
+        return str(key)  # JSON has only text keys, and the document does not tell their type
     if isinstance(key, str):
         return plain_text(key)
     raise ValueError(f"expected str keys in JSON, not {type_name(key)}")
 
 
-def _has(value: Any, kind: type[Any]) -> bool:
+def _contains(value: Any, kind: type[Any]) -> bool:
     if isinstance(value, dict):
-        return isinstance(value, kind) or any(_has(each, kind) for each in value.values())
-    return isinstance(value, list) and any(_has(each, kind) for each in value)
+        return isinstance(value, kind) or any(_contains(item, kind) for item in value.values())
+    return isinstance(value, list) and any(_contains(item, kind) for item in value)
 
 
-def _listed(value: Any) -> Any:
-    """The values with lists in the place of rows."""
+def _rows_as_lists(value: Any) -> Any:
     if isinstance(value, _Row):
         return [*value.values()]
     if isinstance(value, dict):
-        return {key: _listed(each) for key, each in value.items()}
-    return [_listed(each) for each in value] if isinstance(value, list) else value
+        return {key: _rows_as_lists(item) for key, item in value.items()}
+    return [_rows_as_lists(item) for item in value] if isinstance(value, list) else value
