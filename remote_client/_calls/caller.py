@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from time import monotonic
@@ -145,16 +145,25 @@ class Caller:
 
     # -- attempts -----------------------------------------------------------------------------------------------------
 
+    def unary(self, descriptor: RemoteRPCDescriptor, body: Body) -> Coroutine[Any, Any, Any]:
+        """Make a call of one answer, and return the answer; see `send`."""
+        return self.send(descriptor.path, body, descriptor=descriptor)
+
     async def send(
-        self, path: str, body: Body | _Make, *, idempotent: bool = True, max_size: int | None = None
-    ) -> bytes:
-        """Make a call of one answer, bytes out and in; again where that is allowed.
+        self,
+        path: str,
+        body: Body | _Make,
+        *,
+        idempotent: bool = True,
+        max_size: int | None = None,
+        descriptor: RemoteRPCDescriptor | None = None,
+    ) -> Any:
+        """Make a call of one answer; again where that is allowed.
 
         Args:
-            path: see `Call`.
+            path, idempotent, max_size: see `Call`.
             body: the request, or a function that makes an attempt.
-            idempotent: whether it may be sent again.
-            max_size: see `Call`.
+            descriptor: decodes the answer; without it the bytes are returned.
 
         Raises:
             RemoteCallError: the call failed.
@@ -175,21 +184,24 @@ class Caller:
                 attempt = probe(call, server, self.options) if may_probe else call
                 try:
                     data = await self._attempt(attempt, body, server)
+                    break
                 except RemoteCallError as error:
                     attempts = attempts or self._attempts(call, server, begun)
                     if not await self.again(attempts, error, body, probing=attempt is not call):
                         raise
                     call, server = attempts.call, attempts.server
-                else:
-                    if server.health.ailing:
-                        server.health.succeeded()
-                    if attempts is not None:
-                        self.tell(attempts.ended(None, monotonic()))
-                    return data
+            if server.health.ailing:
+                server.health.succeeded()
+            if attempts is not None:
+                self.tell(attempts.ended(None, monotonic()))
+            if descriptor is None:
+                return data
+            return self.decode(descriptor, data) if len(data) < LARGE else await self.decode_large(descriptor, data)
         except BaseException as error:
             if attempts is not None:
                 self.tell(attempts.ended(error, monotonic()))
-            call, attempt, attempts, body = _NO_CALL, _NO_CALL, None, b""
+            call = attempt = _NO_CALL
+            attempts, body, data = None, b"", b""
             clear_frames(error)
             raise
 
@@ -252,16 +264,6 @@ class Caller:
             call_hooks(self.options.hooks, event)
 
     # -- kinds of calls -----------------------------------------------------------------------------------------------
-
-    async def unary(self, descriptor: RemoteRPCDescriptor, body: Body) -> Any:
-        """Make a call of one answer, and return the answer."""
-        try:
-            data = await self.send(descriptor.path, body)
-            return self.decode(descriptor, data) if len(data) < LARGE else await self.decode_large(descriptor, data)
-        except BaseException as error:
-            body = data = b""
-            clear_frames(error)
-            raise
 
     async def send_once(self, descriptor: RemoteRPCDescriptor, body: bytes, model_name: str | None = None) -> Any:
         """Make a call that must not be sent twice, such as the start of a job, and return the answer as a dict.

@@ -108,35 +108,28 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
     async def __anext__(self) -> T:
         take = self._take
         if take is None or self._busy or self._born != _fork.count or self._loop is not asyncio.get_running_loop():
-            return await self._begin()
+            self._check()
         try:
-            data = take()
+            data = None if take is None else take()
             if data is None:
-                assert self._sent is not None
                 self._busy = True
-                data = await self._sent.stream.read()
+                data = await (self._first() if take is None or self._sent is None else self._sent.stream.read())
                 self._busy = False
             if data is not None and len(data) < LARGE:
                 answer: T = self._caller.decode(self._descriptor, data)
+                return answer
+            if data is not None:
+                self._busy = True
+                answer = await self._caller.decode_large(self._descriptor, data)
+                self._busy = False
                 return answer
         except BaseException as error:
             take, data = None, b""
             await self._end(error)
             raise
-        return await self._last_or_large(data)
-
-    async def _begin(self) -> T:
-        """Return the first answer, of a call that is begun if need be."""
-        self._check()
-        self._busy = True
-        try:
-            await self._start()
-            data = await self._first()
-        except BaseException as error:
-            await self._end(error)
-            raise
-        self._busy = False
-        return await self._last_or_large(data)
+        was_closed = self._state is State.OVER
+        await self._end()
+        raise ClosedError(STREAM_CLOSED) if was_closed else StopAsyncIteration
 
     def _check(self) -> None:
         """Raise the error of a read that is not possible."""
@@ -149,41 +142,16 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         if self._state is State.OVER:
             raise ClosedError(self._lost) if self._lost else StopAsyncIteration
 
-    async def _last_or_large(self, data: bytes | None) -> T:
-        """Return an answer that may be large; None stands for the end of the stream."""
-        if data is None:
-            was_closed = self._state is State.OVER
-            await self._end()
-            raise ClosedError(STREAM_CLOSED) if was_closed else StopAsyncIteration
-        self._busy, caller = True, self._caller
-        try:
-            rpc, is_large = self._descriptor, len(data) >= LARGE
-            answer: T = await caller.decode_large(rpc, data) if is_large else caller.decode(rpc, data)
-        except BaseException as error:
-            data = None
-            await self._end(error)
-            raise
-        self._busy = False
-        return answer
-
-    async def _start(self) -> None:
-        if self._state is not State.NOT_STARTED:
-            return
-        self._state = State.OPEN
-        if callable(self._body):
-            self._descriptor, self._body = await self._body()
-        begun = monotonic()
-        call = await self._caller.call(self._descriptor.path)
-        if self._state is State.OPEN:  # else another task closed it meanwhile
-            self._attempts = self._caller.begin(call, begun)
-            await self._open(self._attempts)
-
     async def _first(self) -> bytes | None:
         """Return the first answer, or None for the end. Until then the call may be sent again."""
+        await self._start()
         attempts, body, timeout = self._attempts, self._body, None
-        while (sent := self._sent) is not None and attempts is not None:  # else another task closed it meanwhile
+        while attempts is not None and (sent := self._sent) is not None:  # else another task closed it meanwhile
             try:
-                data = await self._read(sent.stream, timeout)
+                data = await (sent.stream.read() if timeout is None else within(timeout, sent.stream.read()))
+                if data is LATE:
+                    told = f"no answer within {lasting(self._caller.options.timeout)}"
+                    raise DeadlineExceededError(told, method=attempts.method, target=attempts.server.target)
             except RemoteCallError as error:
                 if error.shed:
                     sent.place.shed()
@@ -203,17 +171,17 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
                 await self._open(attempts)
         return None
 
-    async def _read(self, stream: ByteStream, timeout: float | None) -> bytes | None:
-        """Read the first answer, with a limit of its own in a later attempt: the call's is that between two answers."""
-        if timeout is None:
-            return await stream.read()
-        data = await within(timeout, stream.read())
-        if data is LATE:
-            assert self._attempts is not None
-            method, target = self._descriptor.path.removeprefix("/"), self._attempts.server.target
-            told = f"no answer within {lasting(self._caller.options.timeout)}"
-            raise DeadlineExceededError(told, method=method, target=target)
-        return data
+    async def _start(self) -> None:
+        if self._state is not State.NOT_STARTED:
+            return
+        self._state = State.OPEN
+        if callable(self._body):
+            self._descriptor, self._body = await self._body()
+        begun = monotonic()
+        call = await self._caller.call(self._descriptor.path)
+        if self._state is State.OPEN:  # else another task closed it meanwhile
+            self._attempts = self._caller.begin(call, begun)
+            await self._open(self._attempts)
 
     async def _open(self, attempts: Attempts) -> None:
         """Send an attempt, when its turn has come."""

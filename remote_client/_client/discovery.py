@@ -7,6 +7,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._concurrency.time_limits import LATE, within
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .._schema.schema_file import Schema
 from .._text.cleaning import type_name
@@ -258,16 +259,13 @@ class Discovery:
         if server.description is None:
             self.start_describing(server)  # a late description is there for the next call
         for seconds in (DESCRIPTION_WAIT, None):
-            limit = asyncio.timeout(seconds)
             try:
-                async with limit:
-                    return await self.describe(server)
+                description = await within(seconds, self.describe(server))
             except SchemaError as error:
                 server.refusal = error
                 return None
-            except TimeoutError:
-                if not limit.expired():
-                    raise
+            if description is not LATE:
+                return description
             if not server.caller.connections.health.ailing:
                 return None
         return None

@@ -155,12 +155,13 @@ class FinderGroup:
         """Return whether a server serves, or its error: a raised one would cancel the other tasks of the group."""
         method, serving = _HEALTH[self.of(server).config.protocol]
         try:
-            return await server.caller.send(method, b"") == serving
+            answer: bytes = await server.caller.send(method, b"")
         except (UnavailableError, DeadlineExceededError) as error:
             # NOT_HERE: a server that speaks another protocol, or does not know the method, is not down.
             return error if error.pushback == NOT_HERE else False
         except Exception as error:
             return error
+        return answer == serving
 
     async def description(self) -> ServiceDescription:
         """Return the description in the schema on file, or of the first server that answers."""
