@@ -40,7 +40,7 @@ def test_loops_of_many_threads_begin_and_end_beside_each_other() -> None:
 
     async def connect() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
-        kept = [Idle() for _ in range(30)]
+        kept: list[Any] = [Idle() for _ in range(30)]
         for each in kept:
             sockets.register(each)
             await asyncio.sleep(0)

@@ -43,7 +43,7 @@ from ..http_errors import RUNTIMES_OWN, SILENCED, Answer, answer_error, explaine
 from ..net.connect import proxy_refusal
 from ..net.diagnosis import closed_early, closed_in_handshake, speaks_http1, tls_words
 from ..net.proxy import hint
-from ..net.sockets import close_at_end
+from ..net.sockets import close_with_loop
 from ..retry import pushback_ms
 from ..status_codes import error_class
 from .grpcio_channel import open_channel
@@ -95,7 +95,7 @@ class GrpcioTransport(Transport):
         self._methods: dict[tuple[str, str], Any] = {}
         self._running: dict[Any, list[Any]] = {}
         self._winding_up: set[asyncio.Task[Any]] = set()
-        close_at_end(self)  # last: it closes what is complete only
+        close_with_loop(self)  # last: it closes what is complete only
 
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> bytes:
         if not isinstance(body, bytes):

@@ -19,7 +19,7 @@ from ...errors import (
 from ..call import RAISE_LIMIT, Call
 from ..http_errors import answer_error, event_error, read_answer
 from ..net.connect import connect_error
-from ..net.diagnosis import again, closed_early, is_tls_failure, refuses_us, tls_words, wants_tls, wrong_peer
+from ..net.diagnosis import again, closed_early, is_tls_failure, refuses_client, tls_words, wants_tls, wrong_peer
 from ..net.proxy import Route
 
 
@@ -93,7 +93,7 @@ def lost(error: BaseException | None, call: Call, route: Route, first: bool = Fa
         kind, told, more = TlsError, tls_words(told, info, "http"), ""
     told = f"the connection was lost: {redacted(told, call.secrets)}{more}"
     failure = kind(told, method=call.method, target=target)
-    failure.outcome_known = kind is TlsError and refuses_us(told)
+    failure.outcome_known = kind is TlsError and refuses_client(told)
     return with_cause(failure, error, call.secrets)
 
 

@@ -1,4 +1,4 @@
-"""The pause between tries of what fails: connecting, and resolving a name. Pure: no I/O, no clock."""
+"""Exponential backoff between attempts to connect or to resolve a name. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Backoff:
-    """The pause between tries: doubles from `first` to `last` seconds, and ends with a success."""
+    """A pause that doubles from `first` to `last` seconds with every failure, and ends with a success."""
 
     first: float
     last: float
@@ -15,10 +15,8 @@ class Backoff:
     _pause: float = 0.0
 
     def failed(self, now: float) -> None:
-        """A try failed."""
         self._pause = min(self._pause * 2 or self.first, self.last)
         self.until = now + self._pause
 
     def succeeded(self) -> None:
-        """A try worked."""
         self._pause = self.until = 0.0

@@ -1,4 +1,4 @@
-"""Which proxy leads to a server, and the words of CONNECT that open a tunnel through it. Pure: no I/O."""
+"""Chooses the proxy of a server, and speaks CONNECT to open a tunnel through it. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ...errors import ConfigurationError
 from ...settings import ConnectionInfo, Protocol
 
 MAX_HEAD = 16 * 1024
-"""Bytes of an answer to CONNECT, at most."""
+"""Bytes of the largest response to CONNECT."""
 _HEAD = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n")
 _BEGINNING = b"HTTP/1."
 _END = re.compile(rb"\r?\n\r?\n")
 _TLS = b"\x15\x03"
-"""How an alert of TLS begins, which a server of TLS answers to plain text."""
+"""The beginning of a TLS alert, which a TLS server sends in answer to plain text."""
 
 _VARIABLES = {
-    # of the protocol and whether it is over TLS: as gRPC's C core reads them, and as curl and httpx do
+    # by protocol and TLS, as gRPC's C core reads them, and as curl and httpx do
     ("grpc", False): ("grpc_proxy", "https_proxy", "http_proxy"),
     ("grpc", True): ("grpc_proxy", "https_proxy", "http_proxy"),
     ("http", False): ("http_proxy", "all_proxy"),
@@ -38,11 +38,11 @@ class ProxyError(OSError):
     """A proxy opened no tunnel.
 
     Attributes:
-        status: what it answered; None where that was no answer.
+        status: the status of its response; None without one.
     """
 
-    def __init__(self, told: str, status: int | None = None) -> None:
-        super().__init__(told)
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
         self.status = status
 
 
@@ -52,42 +52,41 @@ class ProxyError(OSError):
 def proxy_for(
     connection: ConnectionInfo, protocol: Protocol, environment: Mapping[str, str] | None = None
 ) -> Proxy | None:
-    """Return the proxy that leads to a server; None where it is reached without one.
+    """Return the proxy of a server, if it has one.
 
     Args:
-        connection: the server. Its own `proxy` counts; with `"env"` the environment's does, unless that excludes the
-            server.
-        protocol: what the server speaks.
-        environment: the process's without it.
+        connection: the server. `proxy="env"` stands for the environment's proxy, unless NO_PROXY lists the server.
+        protocol: the protocol of the server.
+        environment: the environment variables; those of the process if None.
 
     Raises:
-        ConfigurationError: the environment names no proxy that can be used.
+        ConfigurationError: the environment's proxy cannot be used.
     """
     if connection.proxy != "env":
         return cast("Proxy | None", connection.proxy)
     environment = os.environ if environment is None else environment
-    name = _naming(connection, protocol, environment)
+    name = _variable(connection, protocol, environment)
     if name is None:
         return None
     try:
         return Proxy.parse(environment[name])
     except ValueError as error:
-        told = str(error)
-    raise ConfigurationError(f"proxy: the environment's {name}: {told}")
+        reason = str(error)
+    raise ConfigurationError(f"proxy: the environment's {name}: {reason}")
 
 
 def hint(connection: ConnectionInfo, protocol: Protocol, environment: Mapping[str, str] | None = None) -> str:
-    """Return what an error adds where a server cannot be reached and the environment names a proxy nobody asked for."""
+    """Return advice about an unreachable server if the environment names a proxy that the settings do not use."""
     if connection.proxy is not None or connection.is_unix or connection.is_xds:
         return ""
-    name = _naming(connection, protocol, os.environ if environment is None else environment)
+    name = _variable(connection, protocol, os.environ if environment is None else environment)
     if name is None:
         return ""
     return f'; {name} is set, but proxies of the environment are not used by default: proxy="env"'
 
 
-def _naming(connection: ConnectionInfo, protocol: Protocol, environment: Mapping[str, str]) -> str | None:
-    """Return the name of the variable that names the server's proxy, if there is one."""
+def _variable(connection: ConnectionInfo, protocol: Protocol, environment: Mapping[str, str]) -> str | None:
+    """Return the environment variable with the server's proxy, if there is one."""
     name = _first_set(_VARIABLES[protocol, connection.tls.enabled], environment)
     excepted = _first_set(_EXCEPTIONS[protocol], environment)
     if name is None or not environment[name].strip() or connection.port is None:
@@ -97,11 +96,11 @@ def _naming(connection: ConnectionInfo, protocol: Protocol, environment: Mapping
 
 
 def _first_set(names: tuple[str, ...], environment: Mapping[str, str]) -> str | None:
-    """Return the first of some variables that is set, though it may be empty; lower case goes before upper case."""
+    """Return the first variable that is set, even if it is empty; lower case takes precedence over upper case."""
     for name in names:
         if name in environment:
             return name
-        # Of a CGI script's environment HTTP_PROXY is the client's header `Proxy` (CVE-2016-5385).
+        # In a CGI script, HTTP_PROXY is the client's header `Proxy` (CVE-2016-5385).
         if name.upper() in environment and not (name == "http_proxy" and "REQUEST_METHOD" in environment):
             return name.upper()
     return None
@@ -110,29 +109,29 @@ def _first_set(names: tuple[str, ...], environment: Mapping[str, str]) -> str | 
 def is_excluded(host: str, port: int, exceptions: str) -> bool:
     """Return whether a server is reached without the environment's proxy.
 
-    `localhost` and loopback addresses always are, as the proxy's are other ones.
+    `localhost` and loopback addresses always are: the proxy's own are other hosts.
 
     Args:
         host: its name or address.
         port: its port.
-        exceptions: the value of NO_PROXY, entries separated by commas: `*` for all; a host's name, which counts for all
-            below it too, with a dot in front or without; an address; a network (`10.0.0.0/8`). A name or an address may
-            have a port. Names are never resolved.
+        exceptions: the value of NO_PROXY, entries separated by commas: `*` for all; a domain, with its subdomains, with
+            or without a leading dot; an address; a network (`10.0.0.0/8`). A domain or an address may have a port.
+            Names are never resolved.
     """
     host = host.partition("%")[0].rstrip(".").lower()
     address = _address(host)
     if host == "localhost" or host.endswith(".localhost") or (address is not None and address.is_loopback):
         return True
-    return any(_matches(each, host, port, address) for each in _entries(exceptions))
+    return any(_matches(entry, host, port, address) for entry in _entries(exceptions))
 
 
 def grpc_core_exception(host: str, environment: Mapping[str, str] | None = None) -> str | None:
-    """Return the variable that keeps gRPC's C core from using any proxy for a host, if one does.
+    """Return the variable that keeps gRPC's C core from using any proxy for a host, even a channel's own, if one does.
 
-    It counts for a proxy that is given to a channel, too; older versions take an entry for the end of any name.
+    Older versions match an entry with the end of any name.
     """
     environment = os.environ if environment is None else environment
-    name = next((each for each in ("no_grpc_proxy", "no_proxy") if each in environment), None)
+    name = next((variable for variable in ("no_grpc_proxy", "no_proxy") if variable in environment), None)
     host, address = host.lower(), _address(host)
     if name is None:
         return None
@@ -166,7 +165,6 @@ def _matches(entry: str, host: str, port: int, address: Address | None) -> bool:
 
 
 def _split_port(entry: str) -> tuple[str, int | None]:
-    """Return the name or address of an entry, and its port if it has one."""
     if _address(entry) is not None:
         return entry, None
     name, _, port = entry.rpartition(":")
@@ -190,18 +188,18 @@ def _is_in(address: Address, network: str) -> bool:
 
 
 def _has_nested_tls(version: tuple[int, ...] = sys.version_info[:3]) -> bool:
-    """Return whether asyncio's TLS works inside of TLS: before, an aborted connection was never closed (gh-113214)."""
+    """Return whether asyncio supports TLS in TLS: older versions never close an aborted connection (gh-113214)."""
     return version >= (3, 12, 2) or (3, 11, 8) <= version < (3, 12)
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The way to a server: straight, or through a proxy.
+    """The route to a server: direct, or through a proxy.
 
     Attributes:
         connection: the server.
-        protocol: what it speaks.
-        proxy: None for the straight way.
+        protocol: the protocol it speaks.
+        proxy: the proxy; None for a direct route.
     """
 
     connection: ConnectionInfo
@@ -210,10 +208,10 @@ class Route:
 
     @classmethod
     def to(cls, connection: ConnectionInfo, protocol: Protocol) -> Self:
-        """Return the way to a server as it is now.
+        """Return the current route to a server.
 
         Raises:
-            ConfigurationError: the environment names no proxy that can be used, or it cannot be used for this server.
+            ConfigurationError: the proxy cannot be used, or not for this server.
         """
         route = cls(connection, protocol, proxy_for(connection, protocol))
         if route.proxy is not None and route.proxy.secure and connection.tls.enabled and not _has_nested_tls():
@@ -224,17 +222,17 @@ class Route:
 
     @property
     def is_tunnel(self) -> bool:
-        """Whether the proxy only passes bytes on. Otherwise it gets requests over HTTP, whose targets are URLs."""
+        """Whether the proxy only passes bytes on. Otherwise it receives HTTP requests whose targets are URLs."""
         return self.proxy is not None and (self.protocol == "grpc" or self.connection.tls.enabled)
 
     @property
     def passes_on(self) -> bool:
-        """Whether a proxy speaks for the server: what it says is not the server's."""
+        """Whether responses may be the proxy's own."""
         return self.proxy is not None and not self.is_tunnel
 
     @property
     def first(self) -> tuple[str, int]:
-        """The host and the port to connect to: the proxy's if there is one, as only it looks up the server's name."""
+        """The host and port to connect to: the proxy's if there is one, which then resolves the server's name."""
         if self.proxy is not None:
             return self.proxy.host, self.proxy.port
         assert self.connection.port is not None
@@ -247,11 +245,11 @@ class Route:
 
     @property
     def hint(self) -> str:
-        """What an error adds where the server cannot be reached."""
+        """Advice for the error about an unreachable server."""
         return hint(self.connection, self.protocol)
 
     def request(self) -> bytes:
-        """Return the request for a tunnel to the server."""
+        """Return the CONNECT request."""
         assert self.proxy is not None
         assert self.connection.port is not None
         return connect_request(self.connection.hostname, self.connection.port, self.proxy)
@@ -261,7 +259,7 @@ class Route:
 
 
 def connect_request(host: str, port: int, proxy: Proxy) -> bytes:
-    """Return the request for a tunnel to a server, which the proxy looks up."""
+    """Return a CONNECT request for a server, whose name the proxy resolves."""
     name = host.partition("%")[0]
     server = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
     lines = [f"CONNECT {server} HTTP/1.1", f"Host: {server}"]
@@ -271,11 +269,7 @@ def connect_request(host: str, port: int, proxy: Proxy) -> bytes:
 
 
 class ConnectReply:
-    """What a proxy answers to CONNECT.
-
-    Args:
-        proxy: the proxy, as errors name it.
-    """
+    """Reads a proxy's response to CONNECT."""
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
@@ -283,29 +277,29 @@ class ConnectReply:
         self._room = MAX_HEAD
 
     def receive_data(self, data: bytes) -> bytes | None:
-        """Return what follows the answer once that is here: the tunnel's first bytes. None until then.
+        """Return the tunnel's first bytes once the response is complete; None until then.
 
         Raises:
-            ProxyError: there is no tunnel.
+            ProxyError: the proxy opened no tunnel.
         """
         self._held += data
         while (end := _END.search(self._held)) is not None and end.end() <= self._room:
             head, self._held = self._held[: end.end()], self._held[end.end() :]
             self._room -= len(head)
             status, reason = self._status(head)
-            if status >= 200:  # those below announce another one
+            if status >= 200:  # 1xx precede the final response
                 self._check(status, reason)
                 return self._held
         if not _BEGINNING.startswith(self._held[: len(_BEGINNING)]):
-            raise self._no_answer(self._held)
+            raise self._invalid(self._held)
         if end is not None or len(self._held) > self._room:
             raise ProxyError(f"{self._name} answered with a head larger than {MAX_HEAD} bytes")
         return None
 
     def receive_eof(self) -> ProxyError:
         """Return the error of a proxy that closed the connection instead."""
-        told = "in the middle of its answer" if self._held else "without an answer"
-        return ProxyError(f"{self._name} closed the connection {told}")
+        when = "in the middle of its answer" if self._held else "without an answer"
+        return ProxyError(f"{self._name} closed the connection {when}")
 
     @property
     def _name(self) -> str:
@@ -314,20 +308,20 @@ class ConnectReply:
     def _status(self, head: bytes) -> tuple[int, str]:
         found = _HEAD.match(head)
         if found is None:
-            raise self._no_answer(head)
+            raise self._invalid(head)
         return int(found[1]), (found[2] or b"").decode("latin-1")
 
     def _check(self, status: int, reason: str) -> None:
         if 200 <= status < 300:
             return
         if status == 407:
-            told = "wants credentials" if self._proxy.credentials is None else "refuses these credentials"
-            told += f": {self._name} answered 407; give them in its URL, http://user:password@host:port"
-            raise ProxyError(f"the proxy {told}", status)
+            problem = "wants credentials" if self._proxy.credentials is None else "refuses these credentials"
+            advice = "give them in its URL, http://user:password@host:port"
+            raise ProxyError(f"the proxy {problem}: {self._name} answered 407; {advice}", status)
         shown = f"{status} {clean(redacted(reason, self._proxy.secrets), 80)}".rstrip()
         raise ProxyError(f"{self._name} opens no tunnel: it answered {shown}", status)
 
-    def _no_answer(self, data: bytes) -> ProxyError:
+    def _invalid(self, data: bytes) -> ProxyError:
         if data.startswith(_TLS):
             return ProxyError(f"{self._name} speaks TLS: write https://{self._proxy.address}")
         return ProxyError(f"{self._name} answered with what is no HTTP/1.1: is it a proxy?")

@@ -1,6 +1,4 @@
-"""The process's open connections: which peers are silent, and what becomes of them when the process forks and when
-their event loop ends before them.
-"""
+"""The process's open connections: checks them for silent peers, and ends them with their event loop or after a fork."""
 
 from __future__ import annotations
 
@@ -10,103 +8,101 @@ import os
 import socket
 import weakref
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..._concurrency import fork as _fork
 from ...errors import ClosedError
+from .connection import Connection
 from .silent_peers import IS_KNOWN, Peer, Silence, unanswered
 
-_LOOK_INTERVAL = 0.5
-"""Seconds between two looks for silent peers, as long as there are connections."""
-_open: dict[asyncio.AbstractEventLoop, weakref.WeakKeyDictionary[Any, Silence]] = {}
-"""Protocols whose `transport` is open, by their loop: of one thread, no other changes them while they are read."""
-_looks: dict[asyncio.AbstractEventLoop, asyncio.TimerHandle] = {}
-"""The next look of each loop that has connections."""
-_others: dict[asyncio.AbstractEventLoop, weakref.WeakSet[Any]] = {}
-"""Transports whose connections are another library's."""
-_ends: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
-"""What each running loop calls when it ends."""
+if TYPE_CHECKING:
+    from ..call import Transport
+
+_CHECK_INTERVAL = 0.5
+"""Seconds between two checks for silent peers."""
+_open: dict[asyncio.AbstractEventLoop, weakref.WeakKeyDictionary[Connection, Silence]] = {}
+"""Connections by their loop: only its thread changes them, even while they are iterated over."""
+_checks: dict[asyncio.AbstractEventLoop, asyncio.TimerHandle] = {}
+"""The next check of every loop with connections."""
+_transports: dict[asyncio.AbstractEventLoop, weakref.WeakSet[Transport]] = {}
+"""Transports with connections of another library."""
+_finalizers: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
+"""The generators that running loops close at their end."""
 
 
-def register(protocol: Any) -> None:
-    """Remember a connected protocol.
-
-    Args:
-        protocol: its `transport` attribute holds the transport, or None once that is closed; its method `on_peer` is
-            told what the silence of its peer means, each time that is looked at, until the peer is heard.
-    """
+def register(connection: Connection) -> None:
+    """Check the peer of an open connection from now on, and call `on_peer` while it is silent."""
     loop = asyncio.get_running_loop()
-    _watch(loop)
-    _open[loop][protocol] = Silence()
-    if IS_KNOWN and loop not in _looks:
-        _looks[loop] = loop.call_later(_LOOK_INTERVAL, _look, loop)
+    _add_finalizer(loop)
+    _open[loop][connection] = Silence()
+    if IS_KNOWN and loop not in _checks:
+        _checks[loop] = loop.call_later(_CHECK_INTERVAL, _check, loop)
 
 
-def _look(loop: asyncio.AbstractEventLoop) -> None:
-    """Tell the connections of a loop whose peer is silent."""
-    del _looks[loop]
-    connections = [(each, silence) for each, silence in _open[loop].items() if each.transport is not None]
-    for protocol, silence in connections:
-        if protocol.transport is None:  # the end of another one ended it
+def _check(loop: asyncio.AbstractEventLoop) -> None:
+    del _checks[loop]
+    connections = [(connection, silence) for connection, silence in _open[loop].items() if connection.transport]
+    for connection, silence in connections:
+        if connection.transport is None:  # the end of another one ended it
             continue
-        seen = unanswered(protocol.transport.get_extra_info("socket"))
+        seen = unanswered(connection.transport.get_extra_info("socket"))
         before = silence.peer
         if seen is not None and max(before, silence.look(loop.time(), seen)) is not Peer.HEARD:
-            protocol.on_peer(silence.peer)
+            connection.on_peer(silence.peer)
     if connections:
-        _looks[loop] = loop.call_later(_LOOK_INTERVAL, _look, loop)
+        _checks[loop] = loop.call_later(_CHECK_INTERVAL, _check, loop)
 
 
-def close_at_end(transport: Any) -> None:
-    """Close a transport when the running loop ends, if it still exists: the other library would not."""
+def close_with_loop(transport: Transport) -> None:
+    """Close a transport, if it still exists, when the running loop ends: the other library would not."""
     loop = asyncio.get_running_loop()
-    _watch(loop)
-    _others[loop].add(transport)
+    _add_finalizer(loop)
+    _transports[loop].add(transport)
 
 
-def _watch(loop: asyncio.AbstractEventLoop) -> None:
-    if loop not in _ends:
-        end_left_ones()
-        _open[loop], _others[loop] = weakref.WeakKeyDictionary(), weakref.WeakSet()
-        _ends[loop] = end = _close_at_end(loop)
-        with contextlib.suppress(StopIteration):  # at its `yield`
-            end.asend(None).send(None)
+def _add_finalizer(loop: asyncio.AbstractEventLoop) -> None:
+    if loop not in _finalizers:
+        end_orphans()
+        _open[loop], _transports[loop] = weakref.WeakKeyDictionary(), weakref.WeakSet()
+        _finalizers[loop] = finalizer = _close_with_loop(loop)
+        with contextlib.suppress(StopIteration):  # it has reached its `yield`
+            finalizer.asend(None).send(None)
 
 
-async def _close_at_end(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
-    """Close what a loop's clients left open.
+async def _close_with_loop(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
+    """Close the connections that a loop's clients left open.
 
-    `asyncio.run` closes the asynchronous generators that are left, and that is the one thing it lets others do at its
-    end. Without it each such socket would stay open until the garbage collector complains about its transport.
+    Closing asynchronous generators is the only thing that `asyncio.run` does for others at its end. Without one, such
+    sockets would stay open until the garbage collector warns of their transports.
     """
     try:
         yield
     finally:
-        _ends.pop(loop, None)
-        if (look := _looks.pop(loop, None)) is not None:
-            look.cancel()
-        for protocol in list(_open.pop(loop, ())):
-            if protocol.transport is not None:
-                protocol.transport.abort()
-        for transport in list(_others.pop(loop, ())):
+        _finalizers.pop(loop, None)
+        if (check := _checks.pop(loop, None)) is not None:
+            check.cancel()
+        for connection in list(_open.pop(loop, ())):
+            if connection.transport is not None:
+                connection.transport.abort()
+        for transport in list(_transports.pop(loop, ())):
             await transport.aclose(lambda: ClosedError("its event loop has ended"))
 
 
-def end_left_ones() -> bool:
-    """End the connections of loops that were closed without letting others close anything; whether there was one."""
+def end_orphans() -> bool:
+    """End the connections of loops that were closed without closing their generators; return whether there were any."""
     found = False
-    for loop in list(_ends):  # a copy: other threads have loops that begin and end
+    for loop in list(_finalizers):  # a copy, as loops of other threads begin and end
         if loop.is_closed():
-            _ends.pop(loop, None)
-            _looks.pop(loop, None)
-            _others.pop(loop, None)
-            for protocol in list(_open.pop(loop, ())):
-                found = _shut_down(protocol.transport) or found
+            _finalizers.pop(loop, None)
+            _checks.pop(loop, None)
+            _transports.pop(loop, None)
+            for connection in list(_open.pop(loop, ())):
+                found = _shut_down(connection.transport) or found
     return found
 
 
 def _shut_down(transport: asyncio.Transport | None) -> bool:
-    """End a connection without its loop. asyncio closes the socket when it collects the transport, and tells of it."""
+    """End a connection without its loop. asyncio closes the socket, with a warning, when it collects the transport."""
     opened = None if transport is None else transport.get_extra_info("socket")
     if opened is None:
         return False
@@ -116,25 +112,23 @@ def _shut_down(transport: asyncio.Transport | None) -> bool:
 
 
 def _after_fork() -> None:
-    """Turn inherited sockets into /dev/null.
+    """Replace inherited sockets by /dev/null, so that the peer sees when the parent closes them.
 
-    The peer then sees the parent's close while the child lives. Closing them through asyncio would take the parent's
-    sockets out of the selector that both processes share.
+    Closing them through asyncio would remove the parent's sockets from the selector that both processes share.
     """
-    protocols = [protocol for each in _open.values() for protocol in each]
-    if not protocols:
+    transports = [connection.transport for connections in _open.values() for connection in connections]
+    if not transports:
         return
-    _fork.leak(*_ends.values())
+    _fork.leak(*_finalizers.values())
     null = os.open(os.devnull, os.O_RDWR)
-    for protocol in protocols:
-        transport = protocol.transport
+    for transport in transports:
         opened = None if transport is None else transport.get_extra_info("socket")
         descriptor = -1 if opened is None else opened.fileno()
         if descriptor >= 0:
             os.dup2(null, descriptor)
     os.close(null)
-    for each in _open.values():
-        each.clear()
+    for connections in _open.values():
+        connections.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)
