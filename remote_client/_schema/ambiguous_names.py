@@ -1,4 +1,4 @@
-"""Names that several methods or tasks of a server have: how each is told apart, and what users are told."""
+"""Names that several methods or tasks of a server share: how users tell them apart, and what errors suggest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tasks = Iterable[tuple[str, Sequence[RemoteRPCDescriptor]]]
 
 
 def by_unique_name(named: Collection[tuple[str, RemoteRPCDescriptor, T]]) -> dict[str, T]:
-    """Return values by name; by a method's full RPC name or route where several have the name."""
+    """Return values by name; if several have the same name, by the method's full RPC name or route."""
     count = Counter(name for name, _, _ in named)
     return {name if count[name] == 1 else rpc.full_name: value for name, rpc, value in named}
 
@@ -29,7 +29,7 @@ def matching_tasks(tasks: Tasks, wanted: str) -> list[str]:
     for key, methods in tasks:
         if key == wanted:
             return [key]
-        if any(wanted in (each.task, each.full_name, each.path) for each in methods):
+        if any(wanted in (method.task, method.full_name, method.path) for method in methods):
             found.append(key)
     return found
 
@@ -44,47 +44,47 @@ def matching_task(tasks: Tasks, wanted: str, runtime: str, model: str) -> str:
         model: the model's name.
 
     Raises:
-        InputError: there is no such task, or there are several.
+        InputError: no task matches, or several do.
     """
     tasks = list(tasks)
     found = matching_tasks(tasks, wanted)
     if len(found) == 1:
         return found[0]
-    told = f"task: the runtime at {runtime} has"
+    prefix = f"task: the runtime at {runtime} has"
     if found:
-        raise InputError(clean(f"{told} several tasks {wanted!r}; choose one: {task_choices(found, model)}"))
+        raise InputError(clean(f"{prefix} several tasks {wanted!r}; choose one: {task_choices(found, model)}"))
     names = [key for key, _ in tasks]
     close = closest(wanted, names)
     hint = f"did you mean {close}?" if close else f"it has {', '.join(names)}"
-    raise InputError(clean(f"{told} no task {wanted!r}; {hint}"))
+    raise InputError(clean(f"{prefix} no task {wanted!r}; {hint}"))
 
 
 def task_choices(keys: Iterable[str], model: str | None = None) -> str:
-    """Return the code that chooses each of several tasks of a model."""
+    """Return the code that chooses one of a model's tasks, for every task."""
     name = "name" if model is None else repr(model)
-    return ", ".join(f"client.model({name}, task={each!r})" for each in keys)
+    return ", ".join(f"client.model({name}, task={key!r})" for key in keys)
 
 
 def without_namesakes(description: ServiceDescription, key: str) -> ServiceDescription:
-    """Return the description without the other tasks of a task's name."""
-    task = description.tasks[key]
-    others = {other: each for other, each in description.tasks.items() if each.name != task.name}
-    return replace(description, tasks={**others, task.name: task})
+    """Return the description without the other tasks that have a task's name."""
+    chosen = description.tasks[key]
+    others = {other: task for other, task in description.tasks.items() if task.name != chosen.name}
+    return replace(description, tasks={**others, chosen.name: chosen})
 
 
 def shared_method_names(tasks: Tasks) -> dict[str, list[str]]:
-    """Return the names that methods of several tasks have, each with the keys of these tasks."""
+    """Return the names that methods of several tasks share -> the keys of these tasks."""
     owners: dict[str, list[str]] = {}
     for key, methods in tasks:
-        for each in methods:
-            owners.setdefault(each.name, []).append(key)
+        for method in methods:
+            owners.setdefault(method.name, []).append(key)
     return {name: keys for name, keys in owners.items() if len(keys) > 1}
 
 
 def ambiguity_notes(tasks: Tasks) -> tuple[str, ...]:
-    """Return what a description tells of names that several tasks share."""
+    """Return a description's notes about method names that several tasks share."""
     shared = shared_method_names(tasks)
     if not shared:
         return ()
-    told = "; ".join(f"{name} (task={', task='.join(map(repr, keys))})" for name, keys in shared.items())
-    return (clean(f"several tasks have methods of one name, which take model(name, task=...) to be called: {told}"),)
+    methods = "; ".join(f"{name} (task={', task='.join(map(repr, keys))})" for name, keys in shared.items())
+    return (clean(f"several tasks have methods of the same name; call them through model(name, task=...): {methods}"),)

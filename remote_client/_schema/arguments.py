@@ -1,4 +1,4 @@
-"""How a call's arguments become named values."""
+"""The binding of a call's arguments to parameters."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..errors import InputError
 
 
 def required_parameters(signature: inspect.Signature) -> set[str]:
-    """The parameters that a method cannot be called without: not even None is a value."""
+    """Return the names of the parameters that must be given and must not be None."""
     return {
-        each.name
-        for each in signature.parameters.values()
-        if each.default is inspect.Parameter.empty
-        and each.kind is not inspect.Parameter.VAR_KEYWORD
-        and each.annotation is not Any
-        and NoneType not in get_args(each.annotation)
+        parameter.name
+        for parameter in signature.parameters.values()
+        if parameter.default is inspect.Parameter.empty
+        and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        and parameter.annotation is not Any
+        and NoneType not in get_args(parameter.annotation)
     }
 
 
@@ -30,19 +30,23 @@ class Binder:
     Args:
         name: the method's name, for errors.
         signature: its parameters; those without a default are required.
-        attributes: a parameter's name on the wire -> its name in the signature, which may differ.
+        attributes: a parameter's name on the wire -> its name in the signature.
     """
 
     def __init__(self, name: str, signature: inspect.Signature, attributes: Mapping[str, str]) -> None:
         self._name = name
         self._attributes = attributes
-        named = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
-        self.positions = tuple(each.name for each in named)
-        self.required = tuple(each.name for each in named if each.default is inspect.Parameter.empty)
+        named = [
+            parameter
+            for parameter in signature.parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+        self.positions = tuple(parameter.name for parameter in named)
+        self.required = tuple(parameter.name for parameter in named if parameter.default is inspect.Parameter.empty)
 
     @property
     def wire_names(self) -> dict[str, str]:
-        """See `rpc.Codec`."""
+        """See `Codec`."""
         return {attribute: name for name, attribute in self._attributes.items() if name != attribute}
 
     def named(self, name: str) -> Binder:
@@ -52,7 +56,7 @@ class Binder:
         return other
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The values by parameter; a name that is no parameter stays as it is.
+        """Return the arguments by parameter, with unknown names as they are.
 
         Raises:
             InputError: a required argument is missing or None, there are too many, or one is given twice.
@@ -64,11 +68,11 @@ class Binder:
             if twice := positional.keys() & kwargs.keys():
                 raise InputError(f"{self._name}(): {', '.join(sorted(twice))}: given twice")
             kwargs = positional | kwargs
-        missing = [each for each in self.required if kwargs.get(each) is None]
+        missing = [name for name in self.required if kwargs.get(name) is None]
         if missing:
-            # Rare: a parameter whose name had to be changed may be given by its name on the wire.
+            # Rare: a renamed parameter may be given by its name on the wire.
             kwargs = {self._attributes.get(name, name): value for name, value in kwargs.items()}
-            missing = [each for each in self.required if kwargs.get(each) is None]
+            missing = [name for name in self.required if kwargs.get(name) is None]
             if missing:
                 raise InputError(f"{self._name}(): missing required argument: {listed(missing, len(missing))}")
         return kwargs

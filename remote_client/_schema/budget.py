@@ -1,7 +1,7 @@
-"""What a server's description of itself may cost. It is counted while types are made of it; no I/O.
+"""The budget of a server's description: how much may be read, and how long types may be made.
 
-A server is not trusted: a few kilobytes of a schema can stand for years of work. Reading and making ask one budget,
-which both a limit and the caller's leaving end.
+Servers are not trusted: a few kilobytes of a schema can cost years of computing. Parsers and type makers spend one
+budget. It ends at a limit, at the deadline, or when the caller cancels it.
 """
 
 from __future__ import annotations
@@ -22,31 +22,36 @@ LIMITS: dict[Kind, int] = {
     "types": 20_000,
     "nodes": 500_000,
 }
-"""How much a description may have: bytes of descriptors or of a document; parts of protobuf's messages, of which each
-becomes an object; files; services, methods and routes; messages, enums and objects; fields, members of enums and of
-unions, and schemas inside of schemas."""
+"""The most of every kind in a description.
+
+- bytes: of descriptors, or of a document.
+- parts: fields of protobuf's messages that become objects, or values of a document.
+- names: services, methods and routes.
+- types: messages, enums and objects.
+- nodes: fields, members of enums and unions, and nested schemas.
+"""
 MAX_DEPTH = 500
-"""Types and schemas inside of each other."""
+"""The deepest nesting of types and schemas."""
 MAX_NAME = 1_000
-"""Letters of a name."""
+"""The most letters of a name."""
 SECONDS = 60.0
-"""How long types may be made where no deadline of a call is known, as in another process."""
+"""The time limit where no call's deadline applies, as in another process."""
 
 
 class LateDescriptionError(SchemaError, DeadlineExceededError):
-    """The server did not describe itself in time."""
+    """The description could not be read in time."""
 
 
 class Budget:
-    """Counts what one description costs.
+    """Counts the cost of one description.
 
-    Any of its methods may raise SchemaError: a limit, which it names, is reached. Only `cancel` is for other threads.
+    Methods raise a SchemaError that names the limit that was reached. Only `cancel` may be called in other threads.
 
     Args:
-        seconds: until the deadline of all of discovery.
-        limits: how much there may be of each kind.
-        max_depth: how deep types and schemas may be nested.
-        clock: tells the time in seconds.
+        seconds: the time until the deadline.
+        limits: other limits than `LIMITS`.
+        max_depth: the deepest nesting of types and schemas.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -72,30 +77,30 @@ class Budget:
         return self._deadline - self._clock()
 
     def left(self, kind: Kind) -> int:
-        """Return how many more of a kind there may be."""
+        """Return how much of a kind is left."""
         return max(self._limits[kind] - self._spent[kind], 0)
 
     def spend(self, kind: Kind, amount: int = 1) -> None:
-        """Count so many more of a kind."""
+        """Count an amount of a kind."""
         self._spent[kind] += amount
         if self._spent[kind] > self._limits[kind]:
             raise SchemaError(f"the description is too large: more than {self._limits[kind]:,} {kind}")
         self.check()
 
     def check(self) -> None:
-        """Raise where nobody waits any more, or too long."""
+        """Raise an error if the budget was cancelled, or is past its deadline."""
         if self._cancelled:
             raise SchemaError("reading the description was cancelled: no call waits for it")
         if self._clock() > self._deadline:
             raise self.timeout_error()
 
     def timeout_error(self) -> LateDescriptionError:
-        """Return the error of a description that took too long."""
+        """Return the error for a description that takes too long."""
         return LateDescriptionError(f"reading the description took more than {self._seconds:g} seconds")
 
     @contextmanager
     def level(self) -> Iterator[None]:
-        """Count what is done inside as one level deeper."""
+        """Count the work inside the context as one level deeper."""
         self._depth += 1
         try:
             if self._depth > self._max_depth:
@@ -105,11 +110,11 @@ class Budget:
             self._depth -= 1
 
     def check_name(self, name: str) -> str:
-        """Return a name from a server, unless it is too long."""
+        """Return a name from a server. Raise an error if it is too long."""
         if len(name) > MAX_NAME:
             raise SchemaError(f"a name has {len(name):,} letters; the limit is {MAX_NAME:,}")
         return name
 
     def cancel(self) -> None:
-        """Let whoever works on this budget end soon. For any thread."""
+        """Make `check` raise an error from now on. May be called in any thread."""
         self._cancelled = True

@@ -1,4 +1,4 @@
-"""Learned types: a process has one class for each schema, and objects travel to other processes with the schema."""
+"""Dynamic types: classes made from schemas at run time, one per schema and process, whose objects can be pickled."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from .model_references import ByReference
 T = TypeVar("T")
 _RECIPE = "__remote_recipe__"
 _classes: WeakValueDictionary[bytes, type[Any]] = WeakValueDictionary()
-"""By the digests of their recipes. Descriptions of different servers share the classes that they describe alike."""
+"""Classes by the digests of their recipes. Servers that describe a type alike share its class."""
 _recent: deque[type[Any]] = deque(maxlen=128)
-"""Classes that came with unpickled objects: the next object's need not be made anew if this one is gone by then."""
+"""Classes of unpickled objects, kept so that the next object's class need not be made anew."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Part:
-    """A named part of a schema. In a pickle each is there once, however many types are made of it.
+    """A named part of a schema. A pickle contains a part once, however many types are made of it.
 
     Attributes:
         name: a message's or an enum's full name, or a component's name.
         data: its definition.
-        file: of protobuf, the head of the file that it stands in.
-        imports: of protobuf, the files that it needs.
+        file: of protobuf, the head of its file.
+        imports: of protobuf, the names of the files it needs.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Part:
         return Part, (self.name, self.data, self.file, self.imports)
 
     def shared(self, digest: bytes) -> Part:
-        """The part of this digest that all descriptions share."""
+        """Return the part of the digest that all descriptions share."""
         return _parts.setdefault(digest, self)
 
 
@@ -55,12 +55,12 @@ _parts: WeakValueDictionary[bytes, Part] = WeakValueDictionary()
 
 
 class Recipe:
-    """What a learned class is made of.
+    """The recipe of a dynamic class, by which another process makes it.
 
     Attributes:
         make: makes the class of the name and the parts; a function that can be imported.
         name: the type's name in its schema.
-        digest: what tells this recipe from others.
+        digest: identifies the recipe.
     """
 
     __slots__ = ("_parts", "digest", "make", "name")
@@ -79,18 +79,18 @@ class Recipe:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The type's own part and all that it refers to. Few types are pickled: no other recipe holds that many."""
+        """The type's own part and all parts it refers to, collected on demand, as few types are pickled."""
         return self._parts() if callable(self._parts) else self._parts
 
     def __reduce__(self) -> Any:
         return Recipe, (self.make, self.name, self.parts, self.digest)
 
     def find(self) -> type[Any] | None:
-        """The class, if it lives."""
+        """Return the class if it exists."""
         return _classes.get(self.digest)
 
     def kind(self) -> type[Any]:
-        """The class: the one that lives, or a new one."""
+        """Return the class. Make it if it does not exist."""
         found = self.find()
         if found is None:
             with making():
@@ -99,21 +99,21 @@ class Recipe:
 
 
 def keep(kind: type[T]) -> type[T]:
-    """Keep a class that came with an unpickled object for a while, as more such objects may come."""
+    """Keep the class of an unpickled object for a while, as more such objects may come."""
     _recent.append(kind)
     return kind
 
 
 def publish(made: Sequence[type[Any]], recipes: Sequence[Recipe]) -> list[type[Any]]:
-    """Let others find classes that refer to each other by what they are made of; return the ones that count.
+    """Publish classes that refer to each other under their recipes, and return the published ones.
 
-    Of two threads that make the same at the same time the first one's count. Nobody waits for another thread to make
-    types, which a hostile schema could prolong.
+    If two threads make the same classes, the first to publish wins. No thread waits for another to make types, as a
+    hostile schema could prolong that.
     """
     with _publishing:
-        found = [each.find() for each in recipes]
+        found = [recipe.find() for recipe in recipes]
         if None not in found:
-            return [each for each in found if each is not None]
+            return [kind for kind in found if kind is not None]
         for kind, recipe in zip(made, recipes, strict=True):
             setattr(kind, _RECIPE, recipe)
             _classes[recipe.digest] = kind
@@ -122,7 +122,7 @@ def publish(made: Sequence[type[Any]], recipes: Sequence[Recipe]) -> list[type[A
 
 @contextmanager
 def as_schema_error(name: str) -> Iterator[None]:
-    """Tell what pydantic does not take as an error of the server's."""
+    """Raise pydantic's errors as SchemaErrors: the server's schema causes them."""
     try:
         yield
     except (SchemaError, RecursionError):
@@ -136,7 +136,7 @@ _lock = threading.RLock()
 
 
 def making() -> threading.RLock:
-    """Held by who makes types of what is unpickled: of one schema there may be many objects at once."""
+    """Return the lock for making types of unpickled objects, many of which may have the same schema."""
     return _lock
 
 
@@ -155,26 +155,26 @@ if TYPE_CHECKING:
 else:
 
     class _DynamicType(type(BaseModel)):
-        """The type of learned models' classes, by which `pickle` knows them."""
+        """The metaclass of dynamic models, for which `pickle` has a reducer."""
 
 
 class _DynamicEnumType(enum.EnumType):
-    """The type of learned enums' classes."""
+    """The metaclass of dynamic enums, for which `pickle` has a reducer."""
 
 
 class DynamicModel(ByReference, metaclass=_DynamicType):  # type: ignore[metaclass]
-    """The base of learned models: they are pickled with their type's schema."""
+    """The base of dynamic models. Objects are pickled with their type's schema."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         recipe = vars(type(self)).get(_RECIPE)
-        if recipe is None:  # a class of the user's own, which has this one as a base
+        if recipe is None:  # a user's subclass
             return super().__reduce_ex__(protocol)
-        # Not of its class: cloudpickle would take that for one of a script's, and copy all that it refers to.
+        # By the recipe, as cloudpickle would take the class for one of a script, and copy all that it refers to.
         return _blank, (recipe,), self.__getstate__()
 
 
 class DynamicEnum(enum.IntEnum, metaclass=_DynamicEnumType):
-    """The base of learned enums."""
+    """The base of dynamic enums. Members are pickled with their type's schema."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return _member, (vars(type(self))[_RECIPE], int(self))

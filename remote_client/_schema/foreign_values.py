@@ -1,6 +1,6 @@
-"""Values of other libraries as Python's own: enums, decimals, scalars of numpy, pandas and Arrow, and tables' rows.
+"""Values of other libraries as native Python values: enums, decimals, scalars of numpy, pandas and Arrow, table rows.
 
-They are recognised by what they can do, never by their library, and looked at only where a value does not fit as it is.
+They are recognised by their methods, so that no library is imported, and only if a value does not fit as it is.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 EXACT_INTEGER = 2**53
-"""Integers beyond are not all exact as a double."""
+"""Larger integers are not all exact as a double."""
 _MOST_DIGITS = 400
-"""A decimal of more digits than any double has is not made an integer, which would take long."""
+"""Decimals with more digits than any double do not become integers, which would take long."""
 
 
 def native(value: Any) -> Any:
-    """Return a scalar of another library, or what an enum's member stands for, as Python's own; else the value."""
+    """Return the native value of another library's scalar or of an enum's member; else the value."""
     if isinstance(value, enum.Enum):
         return native(value.value)
     if isinstance(value, Decimal):
@@ -37,21 +37,21 @@ def native(value: Any) -> Any:
 
 
 def enum_candidates(value: Any) -> tuple[Any, ...]:
-    """Return what may stand for a value in an enum of the server's: of an enum's member its text, name and number."""
+    """Return the names and numbers by which a value may be found in a server's enum, the likeliest first."""
+    found = native(value)
     if not isinstance(value, enum.Enum):
-        return (native(value),)
-    told = native(value)
-    return (told, value.name) if isinstance(told, str) else (value.name, told)
+        return (found,)
+    return (found, value.name) if isinstance(found, str) else (value.name, found)
 
 
 def given_fields(value: BaseModel) -> dict[str, Any]:
-    """Return what a pydantic object holds, with its extra fields, without what `model_construct` left out."""
-    told = vars(value)
-    return {name: told[name] for name in type(value).model_fields if name in told} | (value.model_extra or {})
+    """Return the fields of a pydantic object, with extra fields, without those that `model_construct` left out."""
+    fields = vars(value)
+    return {name: fields[name] for name in type(value).model_fields if name in fields} | (value.model_extra or {})
 
 
 def _number(value: Decimal) -> Any:
-    """The int or float that is the same number; the decimal itself where there is none."""
+    """Return the int or float that equals a decimal; the decimal itself if there is none."""
     if not value.is_finite():
         return float(value)
     if value.adjusted() < _MOST_DIGITS and value == value.to_integral_value():
@@ -61,16 +61,16 @@ def _number(value: Decimal) -> Any:
 
 
 def plain_text(value: str) -> str:
-    """Return the text of a str's subclass, whatever its `__str__` says: that of an enum's member is its name."""
+    """Return the text of a str or of an instance of a subclass, whose `__str__` may be another, as an enum's is."""
     return str.__str__(value.value if isinstance(value, enum.Enum) else value)
 
 
 def exact_double(value: Any) -> float:
-    """Return the double that a number is.
+    """Return a number as a double.
 
     Raises:
-        TypeError: it is no number.
-        ValueError: it is one that no double holds.
+        TypeError: the value is not a number.
+        ValueError: the number is not exact as a double.
     """
     value = native(value)
     if isinstance(value, float):
@@ -89,7 +89,7 @@ def exact_double(value: Any) -> float:
 
 
 def is_exact_float32(value: Any, number: float) -> bool:
-    """Whether a number is the same as float32. A float is rounded, as each is; what is exact elsewhere must not be."""
+    """Whether a number survives as float32: floats may be rounded, integers and decimals must be exact."""
     exact = native(value)
     rounded: float = struct.unpack("f", struct.pack("f", number))[0]
     with suppress(TypeError):
@@ -98,11 +98,11 @@ def is_exact_float32(value: Any, number: float) -> bool:
 
 
 def row_of(value: Any, known: Mapping[str, Any] | None = None) -> Mapping[Any, Any] | None:
-    """Return a table's row (a named tuple, a `Series` of pandas) or a dataclass's object as a mapping; None for others.
+    """Return a table's row (a named tuple, a `Series` of pandas) or a dataclass instance as a mapping; None for others.
 
     Args:
-        value: what may be one.
-        known: the fields to fill. Without an `Index` among them, that of pandas' `itertuples` is left out.
+        value: the value.
+        known: the fields to fill. The `Index` of pandas' `itertuples` is left out unless it is among them.
     """
     row: dict[Any, Any]
     if hasattr(value, "_asdict"):
@@ -112,26 +112,26 @@ def row_of(value: Any, known: Mapping[str, Any] | None = None) -> Mapping[Any, A
     elif is_series(value):
         row = value.to_dict()
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        row = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+        row = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     else:
         return None
-    return {key: None if type(each).__name__ in ("NAType", "NaTType") else each for key, each in row.items()}
+    return {key: None if type(item).__name__ in ("NAType", "NaTType") else item for key, item in row.items()}
 
 
 def is_series(value: Any) -> bool:
-    """Whether this is a row or a column of pandas: nothing but its place tells which."""
+    """Whether a value is a row or a column of pandas, which have the same type."""
     return hasattr(value, "to_dict") and hasattr(value, "dtype") and hasattr(value, "index")
 
 
 def is_row(value: Any) -> bool:
-    """Whether `row_of` has a mapping for a value, and it is no column."""
+    """Whether a value is a row: `row_of` returns a mapping for it, and it is not a column."""
     if is_series(value):
-        return all(isinstance(each, str) for each in value.index)
+        return all(isinstance(label, str) for label in value.index)
     return hasattr(value, "_asdict") or (dataclasses.is_dataclass(value) and not isinstance(value, type))
 
 
 def table_rows(value: Any) -> list[Any] | None:
-    """Return the rows of a table of pandas, polars or Arrow, which itself iterates its columns; None for others."""
+    """Return the rows of a table of pandas, polars or Arrow, whose iterators yield columns; None for other values."""
     if len(getattr(value, "shape", ())) == 2:
         for name, arguments in (("to_pylist", ()), ("to_dicts", ()), ("to_dict", ("records",))):
             if hasattr(value, name):
@@ -141,7 +141,7 @@ def table_rows(value: Any) -> list[Any] | None:
 
 
 def items_of(value: Any) -> Any:
-    """Return an array or a column of numpy, pandas or Arrow as a list; anything else as it is."""
+    """Return an array or a column of numpy, pandas or Arrow as a list; any other value as it is."""
     for name in ("tolist", "to_pylist"):
         if hasattr(value, name) and (hasattr(value, "dtype") or hasattr(value, "type")):
             return getattr(value, name)()

@@ -1,7 +1,7 @@
-"""Identifiers for the names in a server's schema. What an identifier is, is decided here and nowhere else.
+"""Identifiers for the names in a server's schema.
 
-An identifier is `[A-Za-z_][A-Za-z0-9_]*` and no keyword; soft keywords (`match`, `type`) are identifiers. Python would
-take more letters, but normalises them: `µ_score` and `μ_score` are one attribute and two names of a schema.
+An identifier is `[A-Za-z_][A-Za-z0-9_]*` and not a keyword; soft keywords (`match`, `type`) are identifiers. Python
+allows more letters, but normalises them: `µ_score` and `μ_score` are the same attribute and two names of a schema.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ _OTHERS = re.compile(r"[^A-Za-z0-9_]+")
 
 
 def is_name(text: str) -> bool:
-    """Whether a text has the letters of an identifier. Protobuf allows such names, of which some are keywords."""
+    """Whether a text has only the letters of an identifier. Protobuf allows such names, keywords too."""
     return _LETTERS.fullmatch(text) is not None
 
 
 def is_identifier(text: str) -> bool:
-    """Whether generated code may hold the text as a name."""
+    """Whether generated code may use a text as a name."""
     return is_name(text) and not keyword.iskeyword(text)
 
 
 def identifier_part(text: str) -> str:
-    """Return what may stand inside of an identifier: each run of other letters is an underscore. Not injective."""
+    """Return a text as part of an identifier: runs of other letters become an underscore. Not injective."""
     return _OTHERS.sub("_", text)
 
 
 class Identifiers:
-    """Gives names identifiers, no two of them the same one.
+    """Assigns identifiers to names, a different one to every name.
 
-    The rule: a name that is an identifier, starts with no underscore, and is neither reserved nor taken stays as it is.
-    Of any other one each run of other letters becomes an underscore, and underscores in front are dropped; `fallback`
-    stands for what is empty then, and in front of a digit. If that is reserved or taken, the first of `_`, `_2`, `_3`,
-    ... is appended that makes an identifier which is neither. So `_x` is `x`, `from` is `from_`, and beside a `from_`
-    it is `from_2`; `a b` is `a_b`, `1` is `field_1`.
+    A name stays as it is if it is an identifier without a leading underscore, and neither reserved nor taken. In other
+    names, runs of other letters become an underscore, and leading underscores are removed. An empty result becomes
+    `fallback`, which also goes before a digit. If the result is reserved or taken, the first of `_`, `_2`, `_3`, ... is
+    appended that makes it free. So `_x` becomes `x`, `a b` `a_b`, `1` `field_1`, and `from` `from_`, or `from_2` beside
+    a `from_`.
 
     Args:
         taken: identifiers that no name gets.
-        reserved: tells whether no name may get an identifier.
-        fallback: an identifier for names of other letters only.
+        reserved: returns whether an identifier is reserved.
+        fallback: the identifier for names without a letter of an identifier.
     """
 
     def __init__(
@@ -58,18 +58,18 @@ class Identifiers:
         self._next: dict[str, int] = {}
 
     def of_all(self, names: Iterable[str]) -> dict[str, str]:
-        """Return an identifier for each name. Names that can stay do so, wherever they stand."""
+        """Return names -> identifiers. Names that can stay as they are do so, whatever the order."""
         names = dict.fromkeys(names)
         kept = {name for name in names if not name.startswith("_") and self._is_free(name)}
         self._taken |= kept
         return {name: name if name in kept else self.of(name) for name in names}
 
     def of(self, name: str) -> str:
-        """Return the identifier for one name. Asked again, it is another one."""
+        """Return an identifier for a name. A second call with the name returns another one."""
         stem = self._stem(name)
         found = stem
         while not self._is_free(found):
-            # Each stem counts on: a name that was taken before is not looked at again.
+            # Stems keep their count, so that many equal stems take linear time.
             number = self._next[stem] = self._next.get(stem, 0) + 1
             found = f"{stem}_" if number == 1 else f"{stem}_{number}"
         self._taken.add(found)
@@ -86,19 +86,19 @@ class Identifiers:
 
 
 def attributes_of(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
-    """Return for each name of a field the one of its attribute and parameter.
+    """Return the names of a message's or an object's fields -> the names of their attributes and parameters.
 
     Args:
-        names: of the fields of one message or object.
-        taken: identifiers that stand for something else there.
+        names: the names of the fields.
+        taken: identifiers that mean something else there.
     """
     names = list(names)
-    # A field that changes its name never gets that of another one, so `taken` may hold the fields' own names.
+    # No field gets another field's name, so that `taken` may include the fields' names.
     return Identifiers(set(taken).difference(names), reserved=_is_reserved).of_all(names)
 
 
 def _is_reserved(name: str) -> bool:
-    """Whether a model or a method uses the name itself; what is called `Config` pydantic takes for a configuration."""
+    """Whether a model or a method uses a name itself. pydantic takes a `Config` for the model's configuration."""
     from pydantic import BaseModel
 
     return name in ("self", "Config") or hasattr(BaseModel, name)

@@ -1,4 +1,4 @@
-"""Methods whose types are made when they are first asked for: a program calls few of the tasks that a schema has."""
+"""Methods whose types are made on first use, as programs call few of the tasks in a schema."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..errors import SchemaError
 from .rpc import RemoteRPCDescriptor
 
 _Types = Mapping[str, type[Any]]
-_FIELDS = frozenset(each.name for each in fields(RemoteRPCDescriptor))
-_DEFAULTS = {each.name: each.default for each in fields(RemoteRPCDescriptor) if each.default is not MISSING}
+_FIELDS = frozenset(field.name for field in fields(RemoteRPCDescriptor))
+_DEFAULTS = {field.name: field.default for field in fields(RemoteRPCDescriptor) if field.default is not MISSING}
 _making = threading.RLock()
-"""Held while the types of one method are made that several threads may want."""
-# No thread is making types while the process forks: in the child they would stay half made.
+"""Held while the types of a method are made."""
+# A fork waits until no thread makes types: in the child they would stay incomplete.
 os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
 
 
@@ -30,12 +30,12 @@ class LazyRPCDescriptor(RemoteRPCDescriptor):
         """Return the descriptor of a method.
 
         Args:
-            make: gives the attributes that depend on types.
-            known: the others.
+            make: returns the attributes that depend on types.
+            known: the other attributes.
         """
-        late = object.__new__(cls)
-        vars(late).update({**_DEFAULTS, **known}, _make=make)  # the class's defaults would be slower to find
-        return late
+        lazy = object.__new__(cls)
+        vars(lazy).update({**_DEFAULTS, **known}, _make=make)  # instance attributes are found faster than defaults
+        return lazy
 
     def __getattr__(self, name: str) -> Any:
         if name not in _FIELDS:
@@ -48,7 +48,7 @@ def complete(rpc: RemoteRPCDescriptor) -> None:
     """Make the types of a method, unless they are made.
 
     Raises:
-        SchemaError: the schema has what cannot be a Python type.
+        SchemaError: a type of the schema cannot be a Python type.
     """
     with _making:
         _complete(rpc)
@@ -59,7 +59,7 @@ def _complete(rpc: RemoteRPCDescriptor) -> None:
     if make is not None:
         vars(rpc).update(make())
         del vars(rpc)["_make"]
-        # Attributes of a class with `__getattr__` are slower, and calls look at several.
+        # Attribute access is slower on a class with `__getattr__`, and calls use several attributes.
         object.__setattr__(rpc, "__class__", RemoteRPCDescriptor)
 
 
@@ -67,11 +67,12 @@ class LazyMethods:
     """All methods of one description.
 
     Args:
-        renew: begins the description's types anew, after making some failed halfway; None where all are made at once.
+        renew: discards the description's types, some of which are incomplete after a failure; None if all types are
+            made at once.
 
     Attributes:
         origin: the file that errors name.
-        source: what the description is made of, by which its methods are found in another process, with no types made.
+        source: the source of the description, by which another process finds its methods without making types.
     """
 
     def __init__(self, renew: Callable[[], None] | None = None) -> None:
@@ -82,7 +83,7 @@ class LazyMethods:
         self._by_path: dict[str, RemoteRPCDescriptor] = {}
 
     def add(self, make: Callable[[], Mapping[str, Any]], **known: Any) -> RemoteRPCDescriptor:
-        """Return the descriptor of one more method; see `LazyRPCDescriptor.of`."""
+        """Add a method, see `LazyRPCDescriptor.of`, and return its descriptor."""
         if self._renew is not None:
             make = partial(self._make, make, known["rpc_name"], known.get("task"))
             known["_methods"] = self
@@ -103,29 +104,30 @@ class LazyMethods:
             self._renew()
             if not isinstance(error, (SchemaError, RecursionError)):
                 raise
-            why = error if isinstance(error, SchemaError) else "the types are nested too deeply"
-            place = f"{rpc_name} of {task}" if task else rpc_name
-            told = clean(f"{place}: {why}")
-            raise SchemaError(f"{self.origin}: {told}" if self.origin else told) from error
+            reason = error if isinstance(error, SchemaError) else "the types are nested too deeply"
+            method = f"{rpc_name} of {task}" if task else rpc_name
+            message = clean(f"{method}: {reason}")
+            raise SchemaError(f"{self.origin}: {message}" if self.origin else message) from error
 
     def complete(self) -> None:
         """Make the types of all methods, in the order in which they were added.
 
         Raises:
-            SchemaError: the schema has what cannot be a Python type.
+            SchemaError: a type of the schema cannot be a Python type.
         """
-        # What is made at once nobody else has, and nobody is to wait for: a hostile schema takes its time.
+        # If all types are made at once, no other thread has the methods, and the lock would make other threads wait for
+        # a hostile schema.
         make = complete if self._renew else _complete
-        for each in self._all:
-            make(each)
+        for rpc in self._all:
+            make(rpc)
 
 
 class LazyTypes(_Types):
-    """The types of a description by name. Looking at them makes all that are not made yet.
+    """The types of a description by name. Accessing the mapping makes all types.
 
     Args:
-        methods: the description's.
-        made: gives those that are made.
+        methods: the description's methods.
+        made: returns the types that are made.
     """
 
     def __init__(self, methods: LazyMethods, made: Callable[[], _Types]) -> None:
@@ -134,7 +136,7 @@ class LazyTypes(_Types):
 
     @property
     def made(self) -> _Types:
-        """Those that are made."""
+        """The types that are made."""
         return self._made()
 
     def _all(self) -> _Types:

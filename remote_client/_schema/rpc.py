@@ -12,8 +12,8 @@ from .._objects.copying import Immutable
 from .._objects.exports import exported_from
 from ..errors import SchemaError
 from ..settings import Protocol
+from .caikit_names import short_method_name
 from .codec import Codec, UnpickledCodec
-from .names import short_method_name
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

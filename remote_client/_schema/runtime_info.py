@@ -1,4 +1,4 @@
-"""What a runtime says about itself and its models."""
+"""The information a runtime gives about itself and its models."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from .._text.tables import table
 
 
 class _Info(BaseModel):
-    # A newer runtime may say more.
+    # A newer runtime may send more fields.
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
     def _repr_html_(self) -> str:
@@ -27,10 +27,10 @@ class ModelInfo(_Info):
         name: how calls name the model.
         module_id: the id of its module; empty for a model that was deployed but never used.
         module_name: the module's name: not unique, and not the name of its class.
-        loaded: whether it is in memory; the first call loads one that is not.
+        loaded: whether it is in memory. If it is not, the first call loads it.
         size: bytes, as the runtime estimates them.
-        metadata: what the model's configuration says about it.
-        model_path: where the runtime keeps it; empty where it does not tell.
+        metadata: the metadata in the model's configuration.
+        model_path: its path in the runtime; empty if the runtime does not reveal it.
         module_metadata: `name` and `version` of the module.
     """
 
@@ -51,13 +51,13 @@ def read_models(models: Iterable[Mapping[str, Any]]) -> tuple[dict[str, ModelInf
     """Return listed models by name, and the ids of their modules by the modules' names.
 
     Raises:
-        Exception: they are none; see `validation_reason`.
+        Exception: the answer is not a list of models; see `validation_reason`.
     """
     by_name: dict[str, ModelInfo] = {}
     module_ids: dict[str, set[str]] = {}
-    for each in models:
-        # Over HTTP what is not known is null.
-        info = ModelInfo(**{key: value for key, value in each.items() if value is not None})
+    for model in models:
+        # Over HTTP unknown values are null.
+        info = ModelInfo(**{key: value for key, value in model.items() if value is not None})
         by_name[info.name] = info
         module_ids.setdefault(info.module_name, set()).add(info.module_id)
     return by_name, module_ids
@@ -68,7 +68,7 @@ class RuntimeInfo(_Info):
     """The versions of a runtime, from its `GetRuntimeInfo`.
 
     Attributes:
-        runtime_version: as its operator set it; empty where nothing was set.
+        runtime_version: the version that its operator set; empty if none was set.
         python_packages: package name -> version.
     """
 
@@ -77,7 +77,7 @@ class RuntimeInfo(_Info):
 
 
 def validation_reason(error: Exception) -> str:
-    """Why an answer is none of these, without its values: they may repeat a credential."""
+    """Return why an answer is not valid, without its values, which may repeat a credential."""
     if isinstance(error, ValidationError):
         first = error.errors(include_input=False)[0]
         return f"{first['loc'][0]}: {first['msg']}"

@@ -1,4 +1,4 @@
-"""A schema on file: what a server offers, without asking it. Read here, parsed where it is first needed."""
+"""Schemas on file, which describe a server without asking it. They are read here, and parsed on first use."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ..settings import Protocol
 from .rpc import ServiceDescription
 
 _FILE = 0x0A
-"""Before each file of a `FileDescriptorSet`: the tag of its only field."""
+"""The tag of the only field of a `FileDescriptorSet`."""
 _FORMATS: dict[Protocol | None, str] = {"grpc": "descriptors of protobuf", "http": "an OpenAPI document"}
 
 
 @dataclass(frozen=True)
 class SchemaFile(Immutable):
-    """What a file tells of a server.
+    """A schema on file.
 
     Attributes:
         data: a serialized `google.protobuf.FileDescriptorSet`, or an OpenAPI document as JSON.
         name: the file's path, for errors.
-        protocol: what a server of this schema speaks.
+        protocol: the protocol of its servers.
     """
 
     data: bytes = field(repr=False)
@@ -35,7 +35,7 @@ class SchemaFile(Immutable):
 
     @property
     def source(self) -> tuple[Callable[..., ServiceDescription], bytes]:
-        """What makes the description, and of what."""
+        """The function that makes the description, and its argument."""
         if self.protocol == "http":
             from .openapi.document import describe_file
 
@@ -46,19 +46,19 @@ class SchemaFile(Immutable):
 
 
 Schema = SchemaFile | ServiceDescription
-"""What is known of a server without asking it."""
+"""A description of a server that was not asked."""
 
 
 def read_schema(given: Any, protocol: Protocol | None, option: str = "schema") -> Schema:
-    """Return a schema that a user gives.
+    """Return the schema that a user gives.
 
     Args:
         given: a path, the bytes of a file, or a description.
-        protocol: what the server speaks; None takes either.
-        option: how errors call it.
+        protocol: the server's protocol; None accepts either.
+        option: the option's name in errors.
 
     Raises:
-        ConfigurationError: the file cannot be read, is no schema, or is one of the other protocol.
+        ConfigurationError: the file cannot be read, is not a schema, or has the schema of the other protocol.
     """
     schema = given if isinstance(given, (SchemaFile, ServiceDescription)) else _read(given, option)
     if protocol is not None and schema.protocol not in (protocol, None):
@@ -75,22 +75,22 @@ def _read(given: Any, option: str) -> SchemaFile:
         raise ConfigurationError(
             f"{option}: give the path or the bytes of a schema, or a ServiceDescription, not {type(given).__name__}"
         )
-    if not os.fspath(given):  # Path would make the current folder of it
+    if not os.fspath(given):  # Path("") is the current folder
         raise ConfigurationError(f"{option}: the path is empty; for no schema give None")
-    name = os.fsdecode(given)  # which errors repeat: Path makes `https:/host` of `https://host`
+    name = os.fsdecode(given)  # for errors, as Path turns `https://host` into `https:/host`
     path = Path(name)
     if path.is_dir() or (path.suffix == ".proto" and path.exists()):
         return _compiled(path, option)
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise ConfigurationError(f"{option}: {name} cannot be read: {told}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"{option}: {name} cannot be read: {reason}") from None
     return file_of(data, name, option)
 
 
 def _compiled(path: Path, option: str) -> SchemaFile:
-    from .protobuf.proto_files import compile_protos  # here, because few need what it loads
+    from .protobuf.proto_files import compile_protos  # here, because few programs need it
 
     try:
         return SchemaFile(compile_protos(path), str(path), "grpc")
@@ -99,8 +99,8 @@ def _compiled(path: Path, option: str) -> SchemaFile:
 
 
 def file_of(data: bytes, name: str, option: str) -> SchemaFile:
-    """Return the schema that a file holds; see `read_schema`."""
-    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and not _begins_alike(data):
+    """Return the schema in a file's bytes; see `read_schema`."""
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and not _begins_like_json(data):
         return SchemaFile(data, name, "http")
     if not is_set(data):
         raise ConfigurationError(
@@ -110,13 +110,13 @@ def file_of(data: bytes, name: str, option: str) -> SchemaFile:
     return SchemaFile(data, name, "grpc")
 
 
-def _begins_alike(data: bytes) -> bool:
-    """Whether these are files of which the first has 123 bytes: they begin as a JSON document may."""
+def _begins_like_json(data: bytes) -> bool:
+    """Whether the bytes are descriptors whose first file has 123 bytes: these begin as a JSON document may."""
     return data.startswith(b"\n{") and is_set(data)
 
 
 def is_set(data: bytes) -> bool:
-    """Whether the bytes are those of files, one after the other."""
+    """Whether the bytes are a `FileDescriptorSet`: files, one after the other."""
     from .protobuf.wire import read_varint  # here, because it loads protobuf
 
     position = 0

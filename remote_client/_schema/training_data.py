@@ -1,4 +1,4 @@
-"""What a training may be given as data (caikit's `DataStreamSource`): rows, or files where the server finds them."""
+"""Training data, caikit's `DataStreamSource`: rows, or files that the server reads."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from .._concurrency.iterators import collect
 from .foreign_values import table_rows
 
 DATA_STREAM = "data_stream"
-"""The one field of such a message, a union."""
+"""The single field of such a message, a oneof."""
 
 
 def data_stream_source(value: Any, files: Callable[[list[str]], Any], rows: Callable[[list[Any]], Any]) -> Any:
-    """A training's data as the message it is sent in.
+    """Return training data as the message to send.
 
-    A text or a path with a suffix is a file, a path without one a directory, a list of paths a list of files. A table
-    of pandas, polars or Arrow has the rows, and so has any other iterable. Messages and mappings stay
+    A str or a path with a suffix is a file, a path without one a directory, a list of paths a list of files. Tables of
+    pandas, polars or Arrow and other iterables are rows. Messages and mappings stay as they are
     (`{"dirname", "extension"}`, or S3's `{"bucket", "files", ...}`).
 
     Args:
-        value: what was given.
-        files: makes the message of a list of files.
-        rows: makes the message of rows.
+        value: the argument.
+        files: returns the message of a list of files.
+        rows: returns the message of rows.
     """
     if isinstance(value, str):
         return {DATA_STREAM: {"filename": value}}
@@ -34,10 +34,10 @@ def data_stream_source(value: Any, files: Callable[[list[str]], Any], rows: Call
     if (table := table_rows(value)) is not None:
         return {DATA_STREAM: rows(table)}
     if isinstance(value, (bytes, bytearray)) or not isinstance(value, Iterable):
-        return value  # refused where it is converted
+        return value  # the conversion refuses it
     if hasattr(type(value), "model_fields") or hasattr(value, "DESCRIPTOR"):
         return value if hasattr(value, DATA_STREAM) else {DATA_STREAM: value}
     items = collect(value)
-    if items and all(isinstance(each, PurePath) for each in items):
-        return {DATA_STREAM: files([str(each) for each in items])}
+    if items and all(isinstance(item, PurePath) for item in items):
+        return {DATA_STREAM: files([str(item) for item in items])}
     return {DATA_STREAM: rows(items)}

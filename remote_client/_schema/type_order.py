@@ -1,4 +1,4 @@
-"""The order in which types that refer to each other are made. Knows no schemas; no recursion, whatever the depth."""
+"""The order in which to make types that refer to each other, found without recursion, whatever the depth."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ class Groups(Generic[K]):
     """Groups of nodes that refer to each other (strongly connected components, by Tarjan's algorithm).
 
     Args:
-        references: gives the nodes that one refers to. Asked once for each node.
+        references: returns the nodes that a node refers to. Called once per node.
     """
 
     def __init__(self, references: Callable[[K], Iterable[K]]) -> None:
         self._references = references
         self._found: dict[K, int] = {}
-        """When each node was found; grouped ones are never looked at again."""
+        """Nodes in the order in which they were found: their indices in Tarjan's algorithm."""
         self._lowest: dict[K, int] = {}
         self._open: dict[K, None] = {}
-        """The nodes that have no group yet, in the order in which they were found."""
+        """The nodes without a group, in the order in which they were found."""
 
     def of(self, start: K) -> Iterator[list[K]]:
-        """Yield the groups that can be reached from a node and were not yielded before, each after all it refers to."""
-        way = [] if start in self._found else [self._enter(start)]
-        while way:
-            node, waiting = way[-1]
-            new = next((each for each in waiting if self._is_new(node, each)), None)
+        """Yield the new groups that can be reached from a node, in the order of dependencies."""
+        path = [] if start in self._found else [self._enter(start)]
+        while path:
+            node, waiting = path[-1]
+            new = next((other for other in waiting if self._is_new(node, other)), None)
             if new is not None:
-                way.append(self._enter(new))
+                path.append(self._enter(new))
                 continue
-            way.pop()
-            if way:
-                around = way[-1][0]
-                self._lowest[around] = min(self._lowest[around], self._lowest[node])
+            path.pop()
+            if path:
+                parent = path[-1][0]
+                self._lowest[parent] = min(self._lowest[parent], self._lowest[node])
             if self._lowest[node] == self._found[node]:
                 yield self._close(node)
 

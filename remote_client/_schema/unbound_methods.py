@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from ..settings import Protocol
-from . import names
+from . import caikit_names
 from .codec import AmbiguousCodec, BaseCodec, Codec, UnboundCodec
 from .declaration import Declaration, DeclaredMethod
 from .rpc import JobMethods, RemoteRPCDescriptor
@@ -29,13 +29,13 @@ def unbound_methods(declaration: Declaration, protocol: Protocol) -> list[tuple[
         if is_class and not (method.input_streaming or method.output_streaming):
             unary.setdefault(method.task, method)
     for task, method in unary.items():
-        tasks[task].append(_unbound_start(method, whole=names.needs_its_whole_name(task, tasks)))
+        tasks[task].append(_unbound_start(method, keep_suffix=caikit_names.keeps_task_suffix(task, tasks)))
     return list(tasks.items())
 
 
-def _unbound_start(method: DeclaredMethod, *, whole: bool) -> RemoteRPCDescriptor:
+def _unbound_start(method: DeclaredMethod, *, keep_suffix: bool) -> RemoteRPCDescriptor:
     unbound = unbound_method(method)
-    name = names.job_method_name(method.task, whole=whole)
+    name = caikit_names.job_method_name(method.task, keep_suffix=keep_suffix)
     codec = UnboundCodec(name, method.signature)
     return replace(unbound, name=name, codec=codec, job=JobMethods("prediction_id", unbound, unbound, unbound))
 

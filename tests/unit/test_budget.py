@@ -44,6 +44,6 @@ def test_whoever_is_given_up_ends() -> None:
 
 
 def test_long_names() -> None:
-    assert Budget().name("a" * MAX_NAME)
+    assert Budget().check_name("a" * MAX_NAME)
     with pytest.raises(SchemaError, match="1,001 letters"):
-        Budget().name("a" * (MAX_NAME + 1))
+        Budget().check_name("a" * (MAX_NAME + 1))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from remote_client._schema.names import method_name, short_method_name, snake_case, task_name
+from remote_client._schema.caikit_names import method_name, short_method_name, snake_case, task_name
 
 UNARY, OUT, IN, BIDI = (False, False), (False, True), (True, False), (True, True)
 
@@ -53,7 +53,7 @@ def test_method_of_a_task(task: str, flags: tuple[bool, bool], name: str) -> Non
 
 
 def test_whole_and_short_names() -> None:
-    assert method_name("SampleTask", *OUT, whole=True) == "run_sample_task_stream_out"
+    assert method_name("SampleTask", *OUT, keep_suffix=True) == "run_sample_task_stream_out"
     names = [short_method_name(*flags) for flags in (UNARY, OUT, IN, BIDI)]
     assert names == ["run", "run_stream_out", "run_stream_in", "run_bidi_stream"]
     assert snake_case("A") == "a"

@@ -13,7 +13,7 @@ import pytest
 from remote_client import JobInfo, JobStatus
 from remote_client._client.module_config import RemoteModuleConfig
 from remote_client._client.training import choose_training, train_doc, train_signature
-from remote_client._schema import names
+from remote_client._schema import caikit_names
 from remote_client._schema.openapi.document import describe
 from remote_client._schema.training_data import data_stream_source
 from remote_client.errors import InputError
@@ -55,7 +55,7 @@ def chosen(*args: Any, of: RemoteModuleConfig | None = None, **kwargs: Any) -> t
     ],
 )
 def test_names_of_trainings(rpc: str, tasks: list[str], found: Any) -> None:
-    assert names.trained_module(rpc, tasks) == found
+    assert caikit_names.trained_module(rpc, tasks) == found
 
 
 def test_the_arguments_decide() -> None:

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ValidationError
 
 from ..._text.cleaning import listed
 from ..._text.closest import closest
-from ...declare import Declaration, DeclaredMethod, members_of
 from ...errors import InputError, InvalidResponseError, SchemaError
 from ...settings import Output, Protocol
 from ..ambiguous_names import matching_tasks, task_choices
 from ..codec import OUTPUT_PATH, AmbiguousCodec, Codec
+from ..declaration import Declaration, DeclaredMethod, members_of
 from ..foreign_values import given_fields, is_row
 from ..rpc import RemoteRPCDescriptor, ServiceDescription, TaskDescription
 from ..training_data import DATA_STREAM
@@ -184,7 +184,7 @@ class DeclaredAnswer:
 
     def __init__(self, method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> None:
         self._name = method.name
-        self._codec: Codec = rpc.codec
+        self.server_codec: Codec = rpc.codec
         # Where anything may come the server's own types do.
         open_ended = rpc.job is not None or method.result in (Any, object)
         self._answer = None if open_ended else adapter(method.result)
@@ -195,16 +195,16 @@ class DeclaredAnswer:
         self.wire_names = rpc.codec.wire_names
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        return self._codec.encode(model, args, kwargs)
+        return self.server_codec.encode(model, args, kwargs)
 
     def incomplete(self, model: str) -> bytes | None:
-        return self._codec.incomplete(model)
+        return self.server_codec.incomplete(model)
 
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-        return self._codec.split(args, kwargs)
+        return self.server_codec.split(args, kwargs)
 
     def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
-        return self._codec.frame(constants, items, index)
+        return self.server_codec.frame(constants, items, index)
 
     def _caikit(self, data: bytes) -> Any:
         """An answer as caikit's own data object, made by caikit."""
@@ -212,7 +212,7 @@ class DeclaredAnswer:
         if not is_data_object_class(kind):  # a training, or a plain value
             return self.decode(data, "pydantic")
         try:
-            message = self._codec.decode(data, "proto")
+            message = self.server_codec.decode(data, "proto")
             if not hasattr(message, "SerializeToString"):  # over HTTP it is a pydantic model: the JSON is valid
                 return kind.from_json(data.decode())
             return kind.from_proto(kind.get_proto_class().FromString(message.SerializeToString()))
@@ -222,7 +222,7 @@ class DeclaredAnswer:
     def decode(self, data: bytes, output: Output) -> Any:
         if output == "caikit":
             return self._caikit(data)
-        answer = self._codec.decode(data, output)
+        answer = self.server_codec.decode(data, output)
         if output != "pydantic" or self._answer is None:
             return answer
         try:
@@ -257,19 +257,19 @@ class DeclaredCodec(DeclaredAnswer):
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         try:
-            return self._codec.encode(model, (), self._bind(args, dict(kwargs)))
+            return self.server_codec.encode(model, (), self._bind(args, dict(kwargs)))
         except InputError as error:
             raise self._renamed(error) from None
 
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
         try:
-            return self._codec.split((), self._bind(args, dict(kwargs)))
+            return self.server_codec.split((), self._bind(args, dict(kwargs)))
         except InputError as error:
             raise self._renamed(error) from None
 
     def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
         try:
-            return self._codec.frame(constants, {name: plain(item) for name, item in items.items()}, index)
+            return self.server_codec.frame(constants, {name: plain(item) for name, item in items.items()}, index)
         except InputError as error:
             raise self._renamed(error) from None
 
@@ -282,13 +282,6 @@ class DeclaredCodec(DeclaredAnswer):
         for own, served in self._names.items():
             told = told.replace(f"(): {served}", f"(): {own}", 1)
         return InputError(told)
-
-
-def server_codec(codec: Codec) -> Codec:
-    """The codec that the server's description gave a method, below the one of a declaration."""
-    while isinstance(codec, DeclaredAnswer):
-        codec = codec._codec
-    return codec
 
 
 def _names(method: DeclaredMethod, rpc: RemoteRPCDescriptor) -> dict[str, str]:

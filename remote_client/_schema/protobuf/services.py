@@ -19,7 +19,7 @@ from google.protobuf.descriptor_pb2 import (
 from google.protobuf.message import DecodeError
 
 from ...errors import SchemaError
-from .. import names
+from .. import caikit_names
 from ..ambiguous_names import ambiguity_notes, by_unique_name
 from ..budget import Budget
 from ..lazy_methods import LazyMethods, LazyTypes
@@ -168,12 +168,12 @@ class _Reader:
         management: dict[str, RemoteRPCDescriptor] = {}
         for rpc in chain.from_iterable(map(self._rpcs_of, dict.fromkeys(services))):
             service, name = rpc.service.rpartition(".")[2], rpc.method.name
-            task = names.task_name(name, *rpc.flags)
+            task = caikit_names.task_name(name, *rpc.flags)
             if rpc.service in _MANAGEMENT:
                 management[name] = self._method(rpc, "", name)
             elif task is not None and service.endswith("Service"):
                 tasks.setdefault(task, defaultdict(list))[rpc.service.removesuffix("Service")].append(rpc)
-            elif service.endswith("JobService") and (job := names.job_rpc(name)):
+            elif service.endswith("JobService") and (job := caikit_names.job_rpc(name)):
                 jobs.setdefault(job[0], defaultdict(dict))[rpc.service.removesuffix("JobService")][job[1]] = rpc
             elif service.endswith("TrainingService") and self._has_parameters(rpc):
                 trainings.append(rpc)
@@ -214,29 +214,30 @@ class _Reader:
     ) -> dict[str, TaskDescription]:
         described = []
         for task, services in sorted(tasks.items()):
-            whole = names.needs_its_whole_name(task, tasks)
+            keep_suffix = caikit_names.keeps_task_suffix(task, tasks)
             for service, rpcs in sorted(services.items()):
                 methods = [
-                    self._method(rpc, task, names.method_name(task, *rpc.flags, whole=whole))
+                    self._method(rpc, task, caikit_names.method_name(task, *rpc.flags, keep_suffix=keep_suffix))
                     for rpc in sorted(rpcs, key=attrgetter("flags"))
                 ]
-                methods += self._start(task, _jobs_of(service, services, jobs.get(task, {})), whole=whole)
+                methods += self._start(task, _jobs_of(service, services, jobs.get(task, {})), keep_suffix=keep_suffix)
                 described.append((task, methods[0], TaskDescription(task, tuple(methods))))
         return by_unique_name(described)
 
-    def _start(self, task: str, jobs: Mapping[str, _Rpc], *, whole: bool) -> Iterator[RemoteRPCDescriptor]:
+    def _start(self, task: str, jobs: Mapping[str, _Rpc], *, keep_suffix: bool) -> Iterator[RemoteRPCDescriptor]:
         """Yield the start of a prediction job, if the server has all methods of such jobs."""
         job = {name: self._method(rpc, task, rpc.method.name) for name, rpc in jobs.items() if name != "start"}
         if jobs.keys() == {"start", "status", "result", "cancel"}:
             methods = JobMethods("prediction_id", job["status"], job["cancel"], job["result"])
-            yield self._method(jobs["start"], task, names.job_method_name(task, whole=whole), job=methods)
+            name = caikit_names.job_method_name(task, keep_suffix=keep_suffix)
+            yield self._method(jobs["start"], task, name, job=methods)
 
     def _trainings(
         self, rpcs: Iterable[_Rpc], tasks: Collection[str], job: JobMethods
     ) -> dict[str, RemoteRPCDescriptor]:
         trainings = []
         for rpc in rpcs:
-            found = names.trained_module(rpc.method.name, tasks)
+            found = caikit_names.trained_module(rpc.method.name, tasks)
             if found is not None:
                 task, module = found
                 training = self._method(rpc, task, "train", ProtobufTrainingCodec, job=job, module=module)

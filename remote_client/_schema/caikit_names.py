@@ -29,9 +29,9 @@ _KINDS = {
 
 
 def task_name(rpc_name: str, input_streaming: bool, output_streaming: bool) -> str | None:
-    """The task class that an RPC runs, as in `ServerStreamingSampleTaskPredict` -> `SampleTask`; None for other RPCs.
+    """Return the task class that an RPC runs: `ServerStreamingSampleTaskPredict` -> `SampleTask`; None for other RPCs.
 
-    The flags decide whether there is a prefix to strip: a task may itself be called `BidiStreamingTask`.
+    The flags decide whether there is a prefix to remove, as a task may itself be called `BidiStreamingTask`.
     """
     if not rpc_name.endswith(_SUFFIX):
         return None
@@ -40,56 +40,56 @@ def task_name(rpc_name: str, input_streaming: bool, output_streaming: bool) -> s
     return name.removeprefix(prefix) or None if name.startswith(prefix) else None
 
 
-def needs_its_whole_name(task: str, tasks: Container[str]) -> bool:
-    """Whether a task's methods keep the word `Task`, as the runtime has a task of the name without it."""
+def keeps_task_suffix(task: str, tasks: Container[str]) -> bool:
+    """Whether a task's methods keep the suffix `Task`, as the runtime has a task of the name without it."""
     return task.endswith("Task") and task.removesuffix("Task") in tasks
 
 
 def job_rpc(rpc_name: str) -> tuple[str, str] | None:
-    """The task of an RPC about prediction jobs and what it does: `start`, `status`, `result` or `cancel`."""
-    for suffix, deed in _JOB_SUFFIXES.items():
+    """Return the task of a prediction job's RPC, and `start`, `status`, `result` or `cancel`; None for other RPCs."""
+    for suffix, method in _JOB_SUFFIXES.items():
         if rpc_name.endswith(suffix) and rpc_name != suffix:
-            return rpc_name.removesuffix(suffix), deed
+            return rpc_name.removesuffix(suffix), method
     return None
 
 
 def trained_module(rpc_name: str, tasks: Container[str]) -> tuple[str, str] | None:
-    """The task and the module's class of a training, as in `SampleTaskSampleModuleTrain`; None for other RPCs."""
+    """Return the task and the module's class of `SampleTaskSampleModuleTrain`; None for RPCs that train no module."""
     stem = rpc_name.removesuffix("Train")
     if stem == rpc_name or not stem:
         return None
     task = next((stem[:end] for end in range(len(stem) - 1, 0, -1) if stem[:end] in tasks), None)
-    if task is None:  # a task that is only trained for
+    if task is None:  # a task without inference methods
         head, found, tail = stem.partition("Task")
         task = head + found if found and tail else ""
     return task, stem.removeprefix(task)
 
 
 def rpc_name(task: str, output_streaming: bool) -> str:
-    """The stem of an RPC's name without streamed input, as in `ServerStreamingSampleTask`."""
+    """Return the stem of the name of an RPC without streamed input, as in `ServerStreamingSampleTask`."""
     return _PREFIXES[False, output_streaming] + task
 
 
 def short_method_name(input_streaming: bool, output_streaming: bool) -> str:
-    """`run`, `run_stream_out`, `run_stream_in` or `run_bidi_stream`: a method's name where the task is known."""
+    """Return a method's name without the task: `run`, `run_stream_out`, `run_stream_in` or `run_bidi_stream`."""
     return "run" + _KINDS[input_streaming, output_streaming]
 
 
-def method_name(task: str, input_streaming: bool, output_streaming: bool, *, whole: bool = False) -> str:
-    """`run_<task>` and the kind of stream, as in `SampleTask` -> `run_sample_stream_out`.
+def method_name(task: str, input_streaming: bool, output_streaming: bool, *, keep_suffix: bool = False) -> str:
+    """Return `run_<task>` with the kind of stream: `SampleTask` -> `run_sample_stream_out`.
 
-    `whole` keeps the word `Task`, for a runtime that has both a `SampleTask` and a `Sample`. Over HTTP a task may have
-    any letters. Tasks whose methods get one name are told apart by the task, see `ambiguous_names`.
+    `keep_suffix` keeps the suffix `Task`, for a runtime with both a `SampleTask` and a `Sample`. Over HTTP a task may
+    have any letters in its name. If several tasks get the same method name, users name the task.
     """
-    stem = task if whole else task.removesuffix("Task") or task
+    stem = task if keep_suffix else task.removesuffix("Task") or task
     return f"run_{identifier_part(snake_case(stem))}{_KINDS[input_streaming, output_streaming]}"
 
 
-def job_method_name(task: str, *, whole: bool = False) -> str:
-    """`start_<task>_job`, as in `SampleTask` -> `start_sample_job`."""
-    return method_name(task, False, False, whole=whole).replace("run_", "start_", 1) + "_job"
+def job_method_name(task: str, *, keep_suffix: bool = False) -> str:
+    """Return `start_<task>_job`: `SampleTask` -> `start_sample_job`."""
+    return method_name(task, False, False, keep_suffix=keep_suffix).replace("run_", "start_", 1) + "_job"
 
 
 def snake_case(name: str) -> str:
-    """caikit's rule: an underscore before each capital but the first."""
+    """Return a name with an underscore before every capital but the first, in lower case: caikit's rule."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
