@@ -1,1 +1,1 @@
-"""What a server can do and which types it speaks. Pure: no I/O, no event loop."""
+"""Descriptions of servers: methods, types and codecs. No I/O, no event loop."""

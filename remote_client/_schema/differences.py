@@ -171,10 +171,10 @@ def methods_of(description: ServiceDescription) -> Iterator[Method]:
         for rpc in task.methods:
             path = f"{key}.{rpc.name}"
             yield Method(path, key, rpc)
-            for name in _JOB_METHODS if rpc.job else ():
-                method: RemoteRPCDescriptor | None = getattr(rpc.job, name)
+            for role in _JOB_METHODS if rpc.job else ():
+                method: RemoteRPCDescriptor | None = getattr(rpc.job, role)
                 if method is not None:
-                    yield Method(f"{path}().{name}", key, method, rpc.path)
+                    yield Method(f"{path}().{role}", key, method, rpc.path)
     for key, rpc in description.trainings.items():
         yield Method(f"{key}.{rpc.name}", "", rpc)
     for name, rpc in description.management.items():

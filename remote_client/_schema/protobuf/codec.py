@@ -193,7 +193,7 @@ class ProtobufTrainingCodec(ProtobufCodec):
 
 
 class _Request:
-    """What methods with the same type of request share."""
+    """The properties of a request's type, shared by the methods that have it."""
 
     def __init__(self, descriptor: Descriptor, types: Types) -> None:
         fields = types.fields(descriptor)
@@ -205,7 +205,7 @@ class _Request:
 
 
 def _training_data(fields: list[Field], types: Types) -> dict[str, Callable[[list[str]], Any]]:
-    """Return the parameters that are training data, and how a list of files becomes a message of each."""
+    """Return the parameters that are training data -> the function that makes their messages of files."""
     return {field.attribute: _file_list_maker(field, types) for field in fields if _is_training_data(field)}
 
 

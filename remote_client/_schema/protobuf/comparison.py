@@ -95,7 +95,7 @@ class _Types:
         self._found = found
         self._spend = budget.spend
         self._user: Hashable = None
-        """What is compared: a method's request or answer, or a pair of types."""
+        """The method's request or answer, or the pair of types, that is compared."""
         self._done: set[Hashable] = set()
         self._waiting: deque[tuple[Any, Any, _Place, Hashable]] = deque()
         self._same_types = SameTypes(budget)

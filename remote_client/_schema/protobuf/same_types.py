@@ -68,9 +68,9 @@ class SameTypes:
         for before, after in members.common():
             if not _is_same(before, after):
                 return False
-            types = type_of(before.descriptor), type_of(after.descriptor)
-            if types[0] is not None and types[1] is not None:
-                inner.append(self._known(*types))
+            was, now = type_of(before.descriptor), type_of(after.descriptor)
+            if was is not None and now is not None:
+                inner.append(self._known(was, now))
         return members.old.keys() <= members.new.keys()
 
 
