@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._client.job_status import Progress as Progress
     from ._client.jobs import PredictionJob as PredictionJob
     from ._client.jobs import TrainingJob as TrainingJob
-    from ._client.model_files import Links as Links
+    from ._client.deployment import Links as Links
     from ._client.module import RemoteModuleBase as RemoteModuleBase
     from ._client.module import construct_remote_module_class as construct_remote_module_class
     from ._client.module_config import RemoteModuleConfig as RemoteModuleConfig
@@ -79,7 +79,7 @@ _MODULES = {
     "FinderConfig": "settings",
     "JobInfo": "_client.job_status",
     "JobStatus": "_client.job_status",
-    "Links": "_client.model_files",
+    "Links": "_client.deployment",
     "ModelInfo": "_schema.runtime_info",
     "PredictionJob": "_client.jobs",
     "Progress": "_client.job_status",

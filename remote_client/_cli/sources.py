@@ -54,7 +54,7 @@ class Server:
             RemoteCallError: the call failed.
         """
         from .._client.client import RemoteClient
-        from .._client.schema_refusals import asking_only
+        from .._client.schema_errors import asking_only
 
         async with RemoteClient(self.target, proxy=self.proxy) as client:
             with asking_only():

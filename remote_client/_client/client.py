@@ -31,13 +31,12 @@ from ..settings import (
     MetadataSource,
     Protocol,
 )
-from .deployment import deploy, undeploy
+from .deployment import Links, deploy, undeploy
 from .finder import RemoteModelFinder
 from .finder_group import FinderGroup
 from .initializer import RemoteModelInitializer
 from .job_servers import JobServer, PredictionJobServers, TrainingJobServers, missing_model_error
 from .jobs import PredictionJob, TrainingJob
-from .model_files import Links
 from .module import RemoteModuleBase
 from .module_config import declaration_from, module_of
 from .servers import Server

@@ -26,11 +26,10 @@ from .._transport.manager import ConnectionManager
 from ..declare import registry
 from ..errors import ConfigurationError, PicklingError
 from ..settings import CallOptions, ConnectionInfo, FinderConfig
-from .discovery import Discovery
+from .discovery import Discovery, wait_for_models
 from .introspection import parse_schema
-from .model_lists import wait_for_models
 from .module_config import RemoteModuleConfig, declaration_from
-from .schema_refusals import is_refusal, with_class
+from .schema_errors import is_refusal, with_class
 from .servers import Server, ServerSet
 from .shared_connections import shared_connections
 from .silent_servers import SHORT_WAIT, first_answer, wait_until
@@ -116,8 +115,6 @@ class RemoteModelFinder(Handle):
         """The servers known so far, in the order they are asked."""
         return self._servers.known
 
-    # -- what users call --------------------------------------------------------------------------------------------
-
     async def find_model(self, model_path: str) -> RemoteModuleConfig | None:
         """Return the configuration of a model, or None if no server has it.
 
@@ -149,8 +146,6 @@ class RemoteModelFinder(Handle):
     async def aclose(self) -> None:
         """Close all connections, for good. Running questions raise a ClosedError. Idempotent."""
         await self.discovery.aclose()
-
-    # -- what the client asks ---------------------------------------------------------------------------------------
 
     async def locate(self, model_path: str) -> Found | None:
         """As `find_model`, with the server, whose connections may be shared, and its description."""
@@ -260,8 +255,6 @@ class RemoteModelFinder(Handle):
         self._servers.rebalance()
         return balancer if len(balancer.servers) else None
 
-    # -- the search for a model's server ----------------------------------------------------------------------------
-
     async def _located(self, model_path: str) -> _Located | None:
         listing = self._servers.listing(model_path)
         if listing:
@@ -330,8 +323,6 @@ class RemoteModelFinder(Handle):
 
     async def _described(self, server: Server) -> _Located:
         return server, await self.discovery.describe(server)
-
-    # -- configurations ---------------------------------------------------------------------------------------------
 
     def _config_of(self, model_path: str, server: Server, description: ServiceDescription) -> RemoteModuleConfig:
         supported = self.config.supported_models.get(model_path)

@@ -24,12 +24,11 @@ from ..errors import (
     UnsupportedError,
 )
 from ..settings import Protocol
-from .discovery import Discovery
+from .discovery import Discovery, wait_for_models
 from .finder import Found, RemoteModelFinder
 from .introspection import parse_schema
-from .model_lists import wait_for_models
 from .module_config import name_of
-from .schema_refusals import asking_only, is_refusal, with_class
+from .schema_errors import asking_only, is_refusal, with_class
 from .servers import Server
 from .shared_connections import current_description
 from .silent_servers import Reply, first_answer, for_all, wait_until

@@ -33,7 +33,7 @@ from ..errors import (
     UnimplementedError,
 )
 from ..settings import CallOptions, ConnectionInfo, Protocol
-from .schema_refusals import raise_refusal
+from .schema_errors import raise_refusal
 
 if TYPE_CHECKING:
     from .._schema.protobuf.reflection import ReflectionReader

@@ -14,10 +14,9 @@ from .._schema.rpc import RemoteRPCDescriptor
 from ..errors import RemoteCallError, SchemaError
 from .introspection import parse_schema
 from .module_config import RemoteModuleConfig, name_of
-from .schema_refusals import with_class
+from .schema_errors import outdated_schema_hint, redeployment_hint, with_class
 from .shared_connections import server_description
 from .single_flight import SingleFlight
-from .stale_schemas import outdated_schema_hint, redeployment_hint
 
 
 class LateConfig:

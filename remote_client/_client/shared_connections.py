@@ -19,8 +19,8 @@ from .._transport.manager import ConnectionManager
 from ..errors import ClosedError, PicklingError, RemoteCallError
 from ..settings import ConnectionInfo, MetadataSource, Protocol
 from .introspection import introspect
+from .schema_errors import redeployment_hint
 from .single_flight import SingleFlight
-from .stale_schemas import redeployment_hint
 
 
 class _Server:

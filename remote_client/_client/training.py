@@ -13,7 +13,7 @@ from .._concurrency.iterators import END, source_of
 from .._schema.codec import OUTPUT_PATH
 from .._schema.rpc import RemoteRPCDescriptor
 from ..errors import InputError
-from .model_files import check_name
+from .deployment import check_name
 from .module_config import RemoteModuleConfig
 
 

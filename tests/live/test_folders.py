@@ -122,7 +122,7 @@ async def test_reading_holds_up_nobody(
         go_on.wait(60)
         return open(*args, **options)
 
-    monkeypatch.setattr("remote_client._client.model_files.open", slow, raising=False)
+    monkeypatch.setattr("remote_client._client.deployment.open", slow, raising=False)
     deployment = asyncio.create_task(grpc_client.deploy_model(name, linked(tmp_path)))
     await opening.wait()
     deployment.cancel()

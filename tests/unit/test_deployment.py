@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from remote_client._client import model_files as deployment
-from remote_client._client.model_files import check_links, check_name, checked_files, read_folder
+from remote_client._client import deployment
+from remote_client._client.deployment import check_links, check_name, checked_files, read_folder
 from remote_client.errors import InputError
 
 OUTSIDE = ["../x", "a/../../x", "/etc/x", "..", "", ".", "a\\..\\x", "c:x", "a\x00b", "a\nb"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._client.stale_schemas import outdated_schema_hint, redeployment_hint
+from remote_client._client.schema_errors import outdated_schema_hint, redeployment_hint
 from remote_client._transport.http_errors import NO_ROUTE
 from remote_client.errors import (
     InternalError,

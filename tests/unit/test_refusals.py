@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from remote_client._client.schema_refusals import (
+from remote_client._client.schema_errors import (
     AbsentDescriptionError,
     BusyDescriptionError,
     DeniedDescriptionError,

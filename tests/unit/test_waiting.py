@@ -11,7 +11,7 @@ from math import inf
 import pytest
 
 from remote_client._client.job_polling import JobPoller, PollSchedule, RateLimit, is_transient
-from remote_client._client.schema_refusals import (
+from remote_client._client.schema_errors import (
     AbsentDescriptionError,
     BusyDescriptionError,
     DeniedDescriptionError,

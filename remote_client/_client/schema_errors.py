@@ -1,8 +1,9 @@
-"""The errors of servers that do not describe themselves, made of the errors of the calls that asked. Pure."""
+"""The errors that come from refused or stale schemas, made of the errors of calls. Pure."""
 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -11,11 +12,12 @@ from .._schema.budget import LateDescriptionError
 from .._schema.declaration import Declaration
 from .._schema.declared.no_schema import why_none
 from .._text.cleaning import clean
-from .._transport.http_errors import RUNTIMES_OWN
+from .._transport.http_errors import NO_ROUTE, RUNTIMES_OWN
 from ..errors import (
     DeadlineExceededError,
     InvalidArgumentError,
     InvalidResponseError,
+    NotFoundError,
     PermissionDeniedError,
     RemoteCallError,
     ResourceExhaustedError,
@@ -44,6 +46,13 @@ _UNCONNECTED = "failed to connect"
 """The first words of the error of a connection that was not made; a forward proxy may have refused it with a status."""
 _REFUSALS = (400, 401, 403, 404, 405, 406, 410, 451, 501)
 """The HTTP statuses of gateways that refuse a call."""
+_GET_ANEW = "if the runtime was redeployed, its interface may have changed: get the model again"
+_GATEWAY = "a gateway may not let the method through"
+_ARGUMENTS = re.compile(r"missing \d+ required|unexpected keyword argument")
+"""Python's words for a model's method that was called with arguments it does not have. INVALID_ARGUMENT in other words
+is the model's own opinion of a value."""
+_VALIDATION = 422
+"""FastAPI's status for a request that lacks fields of its type."""
 
 
 class AbsentDescriptionError(SchemaError, UnavailableError):
@@ -159,3 +168,39 @@ def _like(error: RemoteCallError, made: SchemaError) -> SchemaError:
     if isinstance(made, RemoteCallError):
         vars(made).update({**vars(error), "details": made.details})
     return made
+
+
+def redeployment_hint(error: RemoteCallError) -> str:
+    """Return what to do if the error suggests that the server was redeployed with another interface, else ""."""
+    if isinstance(error, UnimplementedError):
+        return f"{_GET_ANEW}; or {_GATEWAY}"
+    return _GET_ANEW if _has_foreign_type(error) else ""
+
+
+def outdated_schema_hint(error: RemoteCallError, schema: str) -> str:
+    """Return what to do if the error suggests that a schema on file is not the server's, else "".
+
+    Args:
+        error: the error.
+        schema: the schema's name.
+    """
+    if not (isinstance(error, UnimplementedError) or _has_foreign_type(error) or _is_unknown_method(error)):
+        return ""
+    # The name of a schema that is no file has a blank.
+    command = "client.check_schema(model.config.schema)" if " " in schema else f"remote-client schema --check {schema}"
+    hint = f"the method is that of {schema}: `{command}` compares it with the server"
+    return f"{hint}; or {_GATEWAY}" if isinstance(error, UnimplementedError) else hint
+
+
+def _has_foreign_type(error: RemoteCallError) -> bool:
+    """Return whether the answer is not of the method's type. One with an HTTP status is not a runtime's at all."""
+    return isinstance(error, InvalidResponseError) and error.http_status is None
+
+
+def _is_unknown_method(error: RemoteCallError) -> bool:
+    """Return whether the server has no such route, or a method with other arguments."""
+    if isinstance(error, NotFoundError):
+        return error.details == NO_ROUTE
+    if isinstance(error, InvalidArgumentError):
+        return error.http_status == _VALIDATION or _ARGUMENTS.search(error.details) is not None
+    return False
