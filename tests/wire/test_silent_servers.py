@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from remote_client import JobStatus, RemoteClient, sync
-from remote_client._client import finder, silent_servers
+from remote_client._client import discovery, finder, silent_servers
 from remote_client._transport.http import pool
 from remote_client.errors import ClosedError, DeadlineExceededError, ModelNotFoundError, UnavailableError
 from remote_client.hooks import CallEnded
@@ -224,7 +224,7 @@ async def test_who_lists_and_never_describes(http_wire: HttpWire, start_http: Ca
     first = start_http()
     await first.faults({"GET /openapi.json": {"delay": 3600}})
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(finder, "PATIENCE", 0.1)
+        patched.setattr(discovery, "DESCRIPTION_WAIT", 0.1)
         async with client_of(first.target, http_wire.target) as client, asyncio.timeout(LIMIT):
             assert [each.name for each in await client.models()] == ["raw"]
             model: Any = await client.model("raw")
