@@ -12,36 +12,34 @@ event loop of all calls.
 
 from typing import TYPE_CHECKING, Any
 
-from .. import (
-    AsyncTransport,
-    CallOptions,
-    ConnectionInfo,
-    ConnectionTlsInfo,
-    Difference,
-    FinderConfig,
-    Links,
-    RemoteCallError,
-    RemoteClientError,
-    RemoteModuleConfig,
-    RemoteRPCDescriptor,
-    ServiceDescription,
-    TaskDescription,
-    __version__,
-    errors,
-)
+from ._modules import RemoteModuleBase, construct_remote_module_class
 from ._streams import RemoteStream
-from ._twins import (
-    PredictionJob,
-    RemoteClient,
-    RemoteModelFinder,
-    RemoteModelInitializer,
-    RemoteModuleBase,
-    TrainingJob,
-    construct_remote_module_class,
-)
+from ._twins import PredictionJob, RemoteClient, RemoteModelFinder, RemoteModelInitializer, TrainingJob
 
 if TYPE_CHECKING:
-    from .. import FileResponse, JobInfo, JobStatus, ModelInfo, Progress, RuntimeInfo
+    from .. import (
+        AsyncTransport,
+        CallOptions,
+        ConnectionInfo,
+        ConnectionTlsInfo,
+        Difference,
+        FileResponse,
+        FinderConfig,
+        JobInfo,
+        JobStatus,
+        Links,
+        ModelInfo,
+        Progress,
+        RemoteCallError,
+        RemoteClientError,
+        RemoteModuleConfig,
+        RemoteRPCDescriptor,
+        RuntimeInfo,
+        ServiceDescription,
+        TaskDescription,
+        __version__,
+        errors,
+    )
 
 __all__ = [
     "AsyncTransport",
@@ -76,12 +74,13 @@ __all__ = [
 ]
 
 
+# Imported on first access: importing the package does not load pydantic.
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import remote_client
 
-    return getattr(remote_client, name)  # loads pydantic
+    return getattr(remote_client, name)
 
 
 def __dir__() -> list[str]:

@@ -53,3 +53,7 @@ class Closable(Blocking):
 
     def __exit__(self, *_: object) -> None:
         self.aclose()
+
+
+TWINS: dict[type, type[Blocking]] = {}
+"""The blocking class of an asyncio class. The modules of the blocking classes fill it."""

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Any, Generic, NoReturn, TypeVar
 
+from .._calls.stream import RemoteStream as _RemoteStream
 from .._objects.exports import exported_from
 from ..errors import STREAM_CLOSED, ClosedError, ForkedError, lost
-from ._facade import Blocking
+from ._facade import TWINS, Blocking
 from ._loop_thread import END_TIME, LoopThread, loop_thread, run
 
 T = TypeVar("T")
@@ -242,3 +243,6 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
 
     def __exit__(self, *_: object) -> None:
         self.aclose()
+
+
+TWINS[_RemoteStream] = RemoteStream

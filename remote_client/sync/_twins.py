@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, get_args, get_origin, overload
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
-from .._calls.stream import RemoteStream as _RemoteStream
 from .._client import client as _client
 from .._client import finder as _finder
 from .._client import initializer as _initializer
 from .._client import jobs as _jobs
-from .._client import module as _module
+from .._client.deployment import Links
 from .._client.job_polling import OUTAGE
-from .._client.model_files import Links
-from .._client.module import UNSET
 from .._client.module_config import RemoteModuleConfig
 from .._objects.exports import exported_from
-from .._objects.lazy_attribute import LazyAttribute
-from .._schema.codec import UnboundCodec
 from .._schema.differences import Difference
-from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription, TypeName
+from .._schema.rpc import ServiceDescription
 from .._schema.schema_file import Schema
 from .._settings.callables import off_loop
 from .._settings.durations import Duration
 from .._transport.engines.httpx_library import AsyncTransport
-from ..auth import Credentials
 from ..hooks import Hook
 from ..settings import (
     CallOptions,
@@ -39,14 +29,11 @@ from ..settings import (
     Engine,
     FinderConfig,
     MetadataSource,
-    Output,
     Protocol,
-    check_metadata,
 )
-from ._facade import Blocking, Closable
-from ._inputs import collected, threaded
-from ._loop_thread import loop_thread, run
-from ._streams import RemoteStream
+from ._facade import TWINS, Blocking, Closable
+from ._loop_thread import run
+from ._modules import RemoteModuleBase, asyncio_metadata, construct_remote_module_class, wrapped
 
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
@@ -56,63 +43,6 @@ if TYPE_CHECKING:
 
 M = TypeVar("M")
 D = TypeVar("D", bound="RemoteModuleBase")
-_ITERATOR: Any = Iterator
-
-
-@exported_from("remote_client.sync")
-class RemoteModuleBase(Closable):
-    """A model on a server; see `remote_client.RemoteModuleBase`. Streamed answers come as a `RemoteStream`."""
-
-    is_blocking = True
-    """Marks declared modules of the blocking client, whose streams are plain iterables."""
-    _module_class: type[_module.RemoteModuleBase]
-    _twin: _module.RemoteModuleBase
-
-    def __init__(self, model_config: RemoteModuleConfig) -> None:
-        self._adopt(self._module_class(model_config))
-
-    @property
-    def config(self) -> RemoteModuleConfig:
-        """The module's configuration."""
-        return self._twin.config
-
-    def with_options(
-        self,
-        *,
-        timeout: Duration | object | None = UNSET,
-        total_timeout: Duration | object | None = UNSET,
-        retries: int | None = None,
-        metadata: MetadataSource | None = None,
-        output: Output | None = None,
-    ) -> Self:
-        """Return a cheap copy with other options; see `remote_client.RemoteModuleBase.with_options`."""
-        twin = self._twin.with_options(
-            timeout=timeout, total_timeout=total_timeout, retries=retries, metadata=_metadata(metadata), output=output
-        )
-        return type(self)._of(twin)
-
-    def remote_method_request(self, descriptor: RemoteRPCDescriptor, /, *args: Any, **kwargs: Any) -> Any:
-        """Call one remote method; see `remote_client.RemoteModuleBase.remote_method_request`."""
-        thread = loop_thread()
-        if descriptor.input_streaming or isinstance(descriptor.codec, UnboundCodec):
-            # Arguments of an unbound method are encoded in the loop's thread, which an iterator could block.
-            take = threaded if descriptor.input_streaming else collected
-            args, kwargs = tuple(map(take, args)), {name: take(value) for name, value in kwargs.items()}
-        try:
-            answer = self._twin.remote_method_request(descriptor, *args, **kwargs)
-        finally:
-            del args, kwargs  # else tracebacks would keep them
-        if isinstance(answer, _RemoteStream):
-            return RemoteStream._of(answer)
-        return wrapped(thread.call(answer))
-
-    def __reduce__(self) -> Any:
-        return wrapped, (self._twin,)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
-        return getattr(self._twin, name)  # raises an AttributeError that lists the methods
 
 
 class _Job(Blocking):
@@ -274,7 +204,7 @@ class RemoteClient(Closable):
                 timeout=timeout,
                 max_session_age=max_session_age,
                 tls=tls,
-                metadata=_metadata(metadata),
+                metadata=asyncio_metadata(metadata),
                 hooks=hooks,
                 transport=transport,
                 engine=engine,
@@ -291,7 +221,7 @@ class RemoteClient(Closable):
     ) -> Self:
         """Create a client from caikit's configuration; see `remote_client.RemoteClient.from_config`."""
         client = cls.__new__(cls)
-        client._adopt(_client.RemoteClient.from_config(config, metadata=_metadata(metadata)))
+        client._adopt(_client.RemoteClient.from_config(config, metadata=asyncio_metadata(metadata)))
         return client
 
     @overload
@@ -356,95 +286,8 @@ class RemoteClient(Closable):
         return job
 
 
-@exported_from("remote_client.sync")
-def construct_remote_module_class(model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
-    """Return a class with the methods of the model's tasks; see `remote_client.construct_remote_module_class`."""
-    return _twin_class(_module.construct_remote_module_class(model_config), model_config)
-
-
-def wrapped(value: Any) -> Any:
-    """Return the blocking twin of an object of the asyncio client; any other value as it is."""
-    if (twin := _TWINS.get(type(value))) is not None:
-        return twin._of(value)
-    if isinstance(value, _module.RemoteModuleBase):
-        return _twin_class(type(value), value.config)._of(value)
-    return value
-
-
-_TWINS: dict[type, Any] = {
-    _RemoteStream: RemoteStream,
-    _jobs.PredictionJob: PredictionJob,
-    _jobs.TrainingJob: TrainingJob,
-}
-
-
-def _twin_class(module_class: type[_module.RemoteModuleBase], config: RemoteModuleConfig) -> type[RemoteModuleBase]:
-    """Return the blocking class for an asyncio module's class, made once."""
-    found: type[RemoteModuleBase] | None = _twin_classes.get(module_class)
-    return found or _twin_classes.setdefault(module_class, _make_twin_class(module_class, config))
-
-
-_twin_classes: WeakValueDictionary[type, type[RemoteModuleBase]] = WeakValueDictionary()
-
-
-def _make_twin_class(
-    module_class: type[_module.RemoteModuleBase], config: RemoteModuleConfig
-) -> type[RemoteModuleBase]:
-    bases: tuple[type, ...] = (RemoteModuleBase,)
-    declared = None if config.declaration is None else config.declaration.module
-    if declared is not None and issubclass(declared, RemoteModuleBase):
-        bases = (declared,)
-    space: dict[str, Any] = {
-        name: LazyAttribute(partial(_method_of, module_class, name))
-        for name, method in vars(module_class).items()
-        if (inspect.isfunction(method) or isinstance(method, LazyAttribute)) and not name.startswith("_")
-    }
-    space["__doc__"] = LazyAttribute(partial(getattr, module_class, "__doc__"))
-    return type(
-        module_class.__name__,
-        bases,
-        {"__module__": RemoteModuleBase.__module__, "_module_class": module_class, **space},
-    )
-
-
-def _method_of(module_class: type[_module.RemoteModuleBase], name: str) -> Callable[..., Any]:
-    return _method(name, getattr(module_class, name))
-
-
-def _method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-    rpc: RemoteRPCDescriptor | None = getattr(method, "rpc", None)
-
-    def call(self: RemoteModuleBase, /, *args: Any, **kwargs: Any) -> Any:
-        try:
-            if rpc is not None:
-                return self.remote_method_request(rpc, *args, **kwargs)
-            kwargs = {argument: collected(value) for argument, value in kwargs.items()}  # of a training
-            return wrapped(run(getattr(self._twin, name), *map(collected, args), **kwargs))
-        finally:
-            del args, kwargs  # else tracebacks would keep them
-
-    functools.update_wrapper(call, method, updated=())  # without attributes, which mark coroutine functions
-    call.rpc = rpc  # type: ignore[attr-defined]  # pyright: ignore
-    signature = inspect.signature(method)
-    result = signature.return_annotation
-    if get_origin(result) is AsyncIterator:
-        result = _ITERATOR[get_args(result)]
-    elif isinstance(result, TypeName):
-        result = TypeName(result.replace("AsyncIterator", "Iterator"))
-    call.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        return_annotation=_TWINS.get(result, result) if isinstance(result, type) else result
-    )
-    return call
-
-
-def _metadata(source: MetadataSource | None) -> Any:
-    if source is None:
-        return None
-    check_metadata(source)
-    if isinstance(source, Credentials):
-        return source
-    return off_loop(source) if callable(source) else source
-
-
 def _progress(progress: Progress) -> Progress:
     return off_loop(progress) if callable(progress) else progress
+
+
+TWINS.update({_jobs.PredictionJob: PredictionJob, _jobs.TrainingJob: TrainingJob})

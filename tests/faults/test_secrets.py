@@ -34,7 +34,7 @@ from remote_client.declare import module, taskmethod
 from remote_client.errors import InputError, InvalidResponseError, RemoteClientError
 from remote_client.settings import ConnectionTlsInfo, Protocol, RetryPolicy
 from remote_client.sync._loop_thread import loop_thread
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
 from tests.support.forward_proxy import ForwardProxy
 from tests.support.http_wire import CLOSE, RESET, HttpWire, chunk, event, event_head, http_module, send
 from tests.support.reachable import texts

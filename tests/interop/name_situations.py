@@ -14,7 +14,7 @@ from typing import Any
 
 from remote_client.errors import RemoteCallError
 from remote_client.settings import ConnectionInfo
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
 from tests.support.http_wire import http_module
 from tests.support.network import NAME, PORT, REFUSING, SILENT, V4, V6, Network, network
 from tests.support.wire import raw_module

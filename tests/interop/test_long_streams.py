@@ -19,7 +19,7 @@ import pytest
 
 from remote_client._client.client import RemoteClient
 from remote_client.errors import StreamTruncatedError, UnavailableError
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
 from tests.support.runtime import Runtime
 
 from .methods import interop_module

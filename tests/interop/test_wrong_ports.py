@@ -10,7 +10,7 @@ from remote_client._client.client import RemoteClient
 from remote_client.errors import RemoteCallError, StreamTruncatedError, TlsError, UnavailableError
 from remote_client.settings import ConnectionInfo, ConnectionTlsInfo
 from remote_client.sync import RemoteClient as BlockingClient
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
 from tests.support.http_wire import http_module
 from tests.support.proxy import Proxy as Relay
 from tests.support.runtime import Runtime

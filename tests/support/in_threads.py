@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
 
 
 class Threads:

@@ -172,7 +172,7 @@ def over() -> None:
 def main(agent: str, grpc_port: str, http_port: str) -> None:
     {**AGENTS, **LOOPS}[agent]()
     from remote_client.settings import ConnectionInfo
-    from remote_client.sync._twins import wrapped
+    from remote_client.sync._modules import wrapped
     from tests.support.http_wire import http_module
     from tests.support.wire import raw_module
 

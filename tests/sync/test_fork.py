@@ -20,7 +20,7 @@ import asyncio, gc, multiprocessing, os, sys, threading, time
 from concurrent.futures import ProcessPoolExecutor
 from remote_client.errors import ForkedError
 from remote_client.settings import ConnectionInfo
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
 from tests.support.clock import Stopwatch
 from tests.support.http_wire import http_module
 from tests.support.wire import raw_module

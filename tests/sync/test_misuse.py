@@ -13,7 +13,7 @@ import pytest
 from remote_client.errors import ClosedError, DeadlineExceededError, WrongLoopError
 from remote_client.sync import RemoteClient
 from remote_client.sync._loop_thread import loop_thread
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
 
 from ..conftest import ENGINE
 from ..live.protocols import PROTOCOLS, Protocol, target_of
@@ -207,7 +207,7 @@ def test_a_system_without_eventfd(wire: WireServer) -> None:
 import os, sys
 from concurrent.futures import ThreadPoolExecutor
 del os.eventfd
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
 from remote_client.settings import ConnectionInfo
 from tests.support.wire import raw_module
 

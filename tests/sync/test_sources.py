@@ -14,7 +14,7 @@ import pytest
 
 from remote_client.errors import ClosedError, RemoteCallError
 from remote_client.sync import RemoteClient
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
 from tests.live.protocols import PROTOCOLS, Protocol, target_of
 from tests.support.http_wire import HttpWire, http_module
 from tests.support.runtime import Runtime

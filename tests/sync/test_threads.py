@@ -28,7 +28,7 @@ from remote_client.errors import (
 )
 from remote_client.settings import CallOptions, RetryPolicy
 from remote_client.sync._loop_thread import loop_thread
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
 from tests.support.clock import Stopwatch
 
 from ..support.wire import RawCodec, WireServer, open_files, raw_module

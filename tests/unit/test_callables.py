@@ -128,7 +128,7 @@ def test_metadata_that_cannot_be_sent_is_refused_where_it_is_set(client: Any, so
         CallOptions(metadata=(source,))
     module = raw_module(ConnectionInfo(hostname="h", port=1))
     with pytest.raises(ConfigurationError, match=r"^metadata: "):
-        (module if client is RemoteClient else sync._twins.wrapped(module)).with_options(metadata=source)
+        (module if client is RemoteClient else sync._modules.wrapped(module)).with_options(metadata=source)
 
 
 def test_sources_stand_in_a_tuple() -> None:

@@ -10,7 +10,7 @@ import grpc.aio
 
 from remote_client._transport.engine import open_connections
 from remote_client.sync._loop_thread import run
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
 from tests.support.wire import WireServer, raw_module
 
 

@@ -536,7 +536,7 @@ async def test_many_loops_and_threads(server: Server, tokens: Tokens) -> None:
         if number % 2:
             asyncio.run(asynchronous())
         else:
-            with sync._twins.wrapped(server.module(source)) as module:
+            with sync._modules.wrapped(server.module(source)) as module:
                 assert module.echo(b"x") == b"x"
 
     def run() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from remote_client.errors import ConfigurationError, DeadlineExceededError
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
 from tests.support.http_wire import HttpWire, http_module
 from tests.support.wire import WireServer, raw_module
 

@@ -13,7 +13,7 @@ import pytest
 from remote_client.auth import BearerToken
 from remote_client.errors import DeadlineExceededError, UnauthenticatedError
 from remote_client.settings import CallOptions
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
 from tests.support.clock import Hours
 from tests.support.http_wire import http_module
 from tests.support.wire import raw_module

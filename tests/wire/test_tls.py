@@ -13,7 +13,7 @@ import trustme
 from remote_client._client.client import RemoteClient
 from remote_client.errors import TlsError
 from remote_client.settings import ConnectionTlsInfo
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
 from tests.support.clock import Stopwatch
 from tests.support.proxy import Proxy
 from tests.support.wire import WireServer, raw_module

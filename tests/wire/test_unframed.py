@@ -19,7 +19,7 @@ from remote_client._client.client import RemoteClient
 from remote_client._transport.http.sse import says_it_is_last
 from remote_client.errors import InternalError, InvalidResponseError, StreamTruncatedError, UnavailableError
 from remote_client.sync import RemoteClient as BlockingClient
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
 from tests.support.http_wire import CLOSE, RESET, HttpWire, Step, event, http_module, send
 
 OLD = b"HTTP/1.0 200 OK\r\n"

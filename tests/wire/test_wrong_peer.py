@@ -25,7 +25,7 @@ from remote_client._client.client import RemoteClient
 from remote_client.errors import RemoteCallError, TlsError, UnavailableError
 from remote_client.hooks import AttemptFailed
 from remote_client.settings import ConnectionInfo, ConnectionTlsInfo
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
 from tests.support.http_wire import CLOSE, HttpWire, answer, http_module
 from tests.support.proxy import Proxy
 from tests.support.wire import ServerProcess, WireServer, raw_module
