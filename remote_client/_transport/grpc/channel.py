@@ -1,4 +1,4 @@
-"""The connections to one server: its addresses resolved, dialled, tried again, and given out by turns."""
+"""The connections to one server: resolves its name, connects with backoff, and balances calls over its addresses."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 _USELESS = 2
-"""Connections that may end at once until there is a pause: one may have been made just when the server restarts."""
+"""Connections that may end at once before there is a pause: one may have been opened just when the server restarts."""
 
 
 class _Endpoint:
-    """One connection's place: its addresses, the connection once there is one, and when it may be tried again."""
+    """The addresses of one connection, the connection while it is open, and the pause before the next attempt."""
 
     __slots__ = ("addresses", "backoff", "connection", "task", "useless")
 
@@ -38,60 +38,53 @@ class _Endpoint:
         self.connection: GrpcConnection | None = None
         self.task: asyncio.Task[None] | None = None
         self.useless = 0
-        """Connections in a row that ended before a call was answered."""
+        """The number of connections in a row that ended before they carried a response."""
 
 
 class Channel:
-    """Connections to one server: one for each of its addresses, made when a call needs them.
+    """The connections to a server's addresses, opened when calls need them.
 
     Args:
-        owner: the transport whose calls need them.
+        owner: the transport of the calls.
         info: the server.
         options: limits and times.
-        memory: what earlier connections to the server learned.
+        memory: findings of earlier connections to the server.
+
+    Attributes:
+        has_served: whether the server has ever spoken HTTP/2.
     """
 
     def __init__(self, owner: GrpcTransport, info: ConnectionInfo, options: GrpcOptions, memory: ServerMemory) -> None:
         self.owner = owner
         self.options = options
-        self._info = info
+        self.info = info
+        self.target = info.target
         self._memory = memory
         self._endpoints: list[_Endpoint] = []
         self._connections: set[GrpcConnection] = set()
-        """All that are not closed, those that take no new calls included."""
+        """All open connections, with those that take no new calls."""
         self._ready: list[GrpcConnection] = []
         self._turn = 0
         self._has_gaps = False
-        """Whether something is to be done for the connections while others carry calls, at `_next_try`."""
+        """Whether an address has no connection, or the name must be resolved, at `_next_try`."""
         self._next_try = 0.0
         self._addresses: list[Address] = []
         self._route = Route.to(info, "grpc")
-        # Of a proxy one address is enough: behind it are all of the server's.
+        # One address of a proxy is enough: it leads to all of the server's.
         balanced = self._route.proxy is None
         self._policy: Policy = (options.policy or policy_for(info.hostname, info.is_unix)) if balanced else "pick_first"
         self._family: int | None = None
         self._resolving: asyncio.Task[None] | None = None
         self._resolved_at = float("-inf")
         self._stale = True
-        """Whether the name is to be resolved anew before the next connection is made."""
+        """Whether the name must be resolved before the next connection attempt."""
         self._names = Backoff(options.initial_backoff, options.max_backoff)
         self.has_served = False
-        """Whether the server ever spoke HTTP/2."""
         self._failure: RemoteClientError | None = None
-        """Why the last try to connect failed; None after one that worked."""
-
-    @property
-    def info(self) -> ConnectionInfo:
-        """The server."""
-        return self._info
-
-    @property
-    def target(self) -> str:
-        """The server's address as error messages show it."""
-        return self._info.target
+        """The error of the latest connection attempt, if it failed."""
 
     def pick(self) -> GrpcConnection | None:
-        """Return the next of the ready connections that takes a call now; None where none does."""
+        """Return the next connection that can take a call now, if any."""
         ready = self._ready
         if self._has_gaps and monotonic() >= self._next_try:
             self.connect()
@@ -103,18 +96,18 @@ class Channel:
         return None
 
     def connect(self) -> RemoteClientError | None:
-        """Begin what is needed for calls that wait; returns why they fail where nothing can be begun now."""
+        """Resolve the name and connect as far as backoff allows, or return the error of the calls that wait."""
         now = monotonic()
         may_resolve = now >= self._resolved_at + self.options.resolve_interval or not self._endpoints
         if self._stale and self._resolving is None and may_resolve and now >= self._names.until:
             task = self.owner.own(self._resolve())
-            self._resolving = None if task.done() else task  # eager tasks may be
+            self._resolving = None if task.done() else task  # an eager task may be done
         for endpoint in self._endpoints:
             if endpoint.connection is None and endpoint.task is None and now >= endpoint.backoff.until:
                 task = self.owner.own(self._dial(endpoint))
                 endpoint.task = None if task.done() else task
         self._note_gaps()
-        busy = self._resolving is not None or any(each.task is not None for each in self._endpoints)
+        busy = self._resolving is not None or any(endpoint.task is not None for endpoint in self._endpoints)
         return None if busy or self._ready else self._failure
 
     async def aclose(self) -> None:
@@ -123,19 +116,19 @@ class Channel:
         for connection in connections:
             connection.close()
         if connections:
-            await asyncio.wait([each.closed for each in connections])
+            await asyncio.wait([connection.closed for connection in connections])
 
     def _note_gaps(self) -> None:
-        gaps = [each for each in self._endpoints if each.connection is None and each.task is None]
+        gaps = [endpoint for endpoint in self._endpoints if endpoint.connection is None and endpoint.task is None]
         self._has_gaps = bool(gaps) or (self._stale and bool(self._endpoints))
-        times = [each.backoff.until for each in gaps]
+        times = [endpoint.backoff.until for endpoint in gaps]
         if self._stale:
             times.append(max(self._resolved_at + self.options.resolve_interval, self._names.until))
         self._next_try = min(times, default=0.0)
 
     async def _resolve(self) -> None:
-        """Find the server's addresses, and let each have its connection."""
-        info = self._info
+        """Resolve the server's name, and connect to its addresses."""
+        info = self.info
         try:
             if info.is_unix:
                 kind, _, path = info.hostname.partition(":")
@@ -148,8 +141,8 @@ class Channel:
             self._names.succeeded()
             self._stale = False
         except Exception as error:
-            told = str(error) or f"resolving {self.target} took too long"
-            self._failure = connect_error(OSError(told), self.target, route=self._route)
+            reason = str(error) or f"resolving {self.target} took too long"
+            self._failure = connect_error(OSError(reason), self.target, route=self._route)
             self._names.failed(monotonic())
         finally:
             self._resolved_at = monotonic()
@@ -158,10 +151,10 @@ class Channel:
         self.connect()
 
     def _place(self, groups: list[Group | str]) -> None:
-        """Keep the endpoints whose addresses are still the server's, in any order, and make the missing ones."""
-        kept = {frozenset(each.addresses): each for each in self._endpoints}
+        """Keep the endpoints whose addresses are still the server's, add the missing ones, and retire the others."""
+        kept = {frozenset(endpoint.addresses): endpoint for endpoint in self._endpoints}
         old = self._endpoints
-        self._endpoints = [kept.get(frozenset(each)) or self._endpoint(each) for each in groups]
+        self._endpoints = [kept.get(frozenset(addresses)) or self._endpoint(addresses) for addresses in groups]
         for endpoint in old:
             if endpoint not in self._endpoints:
                 if endpoint.task is not None:
@@ -173,7 +166,7 @@ class Channel:
         return _Endpoint(addresses, Backoff(self.options.initial_backoff, self.options.max_backoff))
 
     async def _dial(self, endpoint: _Endpoint) -> None:
-        """Connect an endpoint, until the server's settings are here: only then does it speak HTTP/2."""
+        """Connect an endpoint, and wait for the server's settings, which prove that it speaks HTTP/2."""
         connection: GrpcConnection | None = None
         failure: RemoteClientError | None = None
         self.owner.loop.call_later(DOUBTED_AFTER, self._doubt_dial, endpoint, asyncio.current_task())
@@ -181,7 +174,7 @@ class Channel:
             async with asyncio.timeout(self.options.connect_timeout):
                 connection = await self._open_connection(endpoint)
                 failure = await asyncio.shield(connection.settled)
-        except Exception as error:  # ValueError and the like, too: of names and addresses that cannot be used
+        except Exception as error:  # also ValueError and others, from names and addresses that cannot be used
             if connection is not None and isinstance(error, TimeoutError):
                 error = self._silent()
             failure = _failure_of(error, self.target, self._route)
@@ -199,14 +192,14 @@ class Channel:
         self.owner.schedule()
 
     def _doubt_dial(self, endpoint: _Endpoint, task: asyncio.Task[None] | None) -> None:
-        """Ask, while a try to connect takes long, whether the name has moved meanwhile."""
+        """Resolve the name again while a connection attempt takes long: its address may have changed."""
         if task is not None and endpoint.task is task:
             self.doubt()
             self.owner.loop.call_later(DOUBTED_AFTER, self._doubt_dial, endpoint, task)
 
     def _silent(self) -> TimeoutError:
-        """Return the error of a server that takes connections, and says nothing on them."""
-        advice = "" if self.has_served else closed_early(self._info, "grpc")
+        """Return the error of a server that accepts connections, and sends nothing."""
+        advice = "" if self.has_served else closed_early(self.info, "grpc")
         return TimeoutError(f"it took too long until the server spoke HTTP/2{advice}")
 
     async def _open_connection(self, endpoint: _Endpoint) -> GrpcConnection:
@@ -231,14 +224,14 @@ class Channel:
         endpoint.backoff.failed(monotonic())
         self._stale = True
         if not self._ready:
-            self._family = None  # the other one may work
+            self._family = None  # the other family may work
         self._failure = None if failure is None else _failure_of(failure, self.target, self._route)
 
     def _connected(self, endpoint: _Endpoint, connection: GrpcConnection) -> None:
         if connection.leaving or connection.transport is None:
-            # Tried again without a pause it may say so without end.
-            told = UnavailableError("the server ended the connection at once", target=self.target)
-            self._not_connected(endpoint, connection, told)
+            # Without a pause, the server and this client could repeat that endlessly.
+            failure = UnavailableError("the server ended the connection at once", target=self.target)
+            self._not_connected(endpoint, connection, failure)
             return
         endpoint.connection = connection
         self.has_served = True
@@ -251,17 +244,17 @@ class Channel:
         self.owner.schedule()
 
     def _split(self, endpoint: _Endpoint, opened: object) -> None:
-        """Give the other addresses of the family that won a connection each."""
+        """Give every other address of the family that won a connection of its own."""
         groups = group(self._addresses, self._policy, self._family)
         if isinstance(endpoint.addresses, str) or len(endpoint.addresses) < 2:
             return
         peer = getattr(opened, "getpeername")()[:2]  # noqa: B009
-        mine = next((each for each in groups if each[0][4][:2] == peer), groups[0])
-        endpoint.addresses = mine
-        self._endpoints = [endpoint, *(self._endpoint(each) for each in groups if each != mine)]
+        endpoint.addresses = next((addresses for addresses in groups if addresses[0][4][:2] == peer), groups[0])
+        others = [addresses for addresses in groups if addresses != endpoint.addresses]
+        self._endpoints = [endpoint, *map(self._endpoint, others)]
         self.connect()
 
-    # -- what connections tell ----------------------------------------------------------------------------------------
+    # -- called by connections ----------------------------------------------------------------------------------------
 
     def keepalive(self, now: float) -> Keepalive:
         """Return the times of a new connection."""
@@ -278,21 +271,21 @@ class Channel:
         )
 
     def ping_less(self) -> None:
-        """The server closed a connection for its PINGs."""
+        """Double the keepalive interval: the server closed a connection because of its PINGs."""
         self._memory.ping_factor *= 2
 
     def doubt(self) -> None:
-        """A peer is silent: the name may have moved, and other connections may carry the calls that wait."""
+        """React to a silent peer: resolve the name again, and let other connections carry the calls that wait."""
         self._stale = True
         self.connect()
         self.owner.schedule()
 
     def made(self, connection: GrpcConnection) -> None:
-        """A connection's socket, TLS included, is open."""
+        """Add a connection whose socket, TLS included, is open."""
         self._connections.add(connection)
 
     def left(self, connection: GrpcConnection) -> None:
-        """A connection takes no new calls; those that run on it go on."""
+        """Give a connection no new calls; those that run on it continue."""
         if connection in self._ready:
             self._ready.remove(connection)
         for endpoint in self._endpoints:
@@ -304,7 +297,7 @@ class Channel:
         self.owner.schedule(connection)
 
     def _judge(self, endpoint: _Endpoint, connection: GrpcConnection) -> None:
-        """Pause before the next try where a connection was of no use: a waiting call would storm the server."""
+        """Pause before the next attempt after useless connections: a waiting call would flood the server with them."""
         if connection.serves or self.owner.loop.time() - connection.born > self.options.max_backoff:
             endpoint.useless = 0
             endpoint.backoff.succeeded()
@@ -313,27 +306,27 @@ class Channel:
         if endpoint.useless <= _USELESS:
             return
         endpoint.backoff.failed(monotonic())
-        self._failure = UnavailableError(
-            "the server closed the connection before it answered a call", target=self.target
-        )
+        details = "the server closed the connection before it answered a call"
+        self._failure = UnavailableError(details, target=self.target)
 
     def _retire(self, connection: GrpcConnection) -> None:
         connection.leaving = connection.moved = True
         self.left(connection)
 
     def lost(self, connection: GrpcConnection) -> None:
-        """A connection is closed."""
+        """Drop a closed connection."""
         self.left(connection)
         self._connections.discard(connection)
 
 
 def _failure_of(error: BaseException, target: str, route: Route) -> RemoteClientError:
-    """Return the error of the calls that waited for a connection that could not be made."""
+    """Return the error of the calls that waited for a failed connection attempt."""
     if isinstance(error, TlsError):
         return TlsError(error.details, target=target)
     if isinstance(error, RemoteCallError):
-        told = error.details if error.details.startswith("failed to connect") else f"failed to connect: {error.details}"
-        failure = type(error)(told, target=target, http_status=error.http_status)
+        known = error.details.startswith("failed to connect")
+        details = error.details if known else f"failed to connect: {error.details}"
+        failure = type(error)(details, target=target, http_status=error.http_status)
         failure.pushback = error.pushback
         return failure
     if isinstance(error, ConfigurationError):

@@ -1,4 +1,4 @@
-"""One HTTP/2 connection on an `asyncio.Protocol`: carries bytes between the socket and `http2`, and events to calls."""
+"""One HTTP/2 connection: carries bytes between the socket and `http2`, and events to calls."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 
 class GrpcConnection(Connection):
-    """One connection of a `Channel`, from its socket's connection to its end.
+    """One connection of a `Channel`.
 
     Attributes:
-        settled: done once the server's settings arrived, or the connection failed before.
+        settled: done once the server's settings have arrived, or the connection has failed before.
         leaving: whether it takes no new calls.
         moved: whether its address is no longer the server's.
-        born: when it was made.
+        born: the time it was made.
     """
 
     def __init__(self, owner: Channel) -> None:
@@ -58,7 +58,7 @@ class GrpcConnection(Connection):
         self._failure: RemoteCallError | None = None
         self._keepalive = owner.keepalive(loop.time())
 
-    # -- what asyncio calls -------------------------------------------------------------------------------------------
+    # -- called by asyncio --------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -74,7 +74,7 @@ class GrpcConnection(Connection):
             self._transport.schedule(self)
 
     def eof_received(self) -> bool:
-        return False  # nothing more can come, so nothing is worth sending
+        return False  # without responses, requests are pointless
 
     def resume_writing(self) -> None:
         self._paused = False
@@ -96,34 +96,34 @@ class GrpcConnection(Connection):
             self.closed.set_result(None)
 
     def _lost(self, exc: Exception | None) -> RemoteCallError:
-        """Return the error of a call whose connection is lost: whether the server got it is not known."""
-        owner, told = self._owner, f": {exc}" if exc else ""
+        """Return the error of a call on the lost connection: the server may have executed it."""
+        owner, reason = self._owner, f": {exc}" if exc else ""
         if self._failure is not None:
             return copy(self._failure)
         if is_tls_failure(exc):
             return TlsError(f"TLS failed: {tls_words(str(exc), owner.info, 'grpc')}", target=owner.target)
         if not self._http2.settled and not owner.has_served:
-            told = f" before the server spoke HTTP/2{told}{closed_early(owner.info, 'grpc')}"
-        return UnavailableError(f"the connection was lost{told}", target=owner.target)
+            reason = f" before the server spoke HTTP/2{reason}{closed_early(owner.info, 'grpc')}"
+        return UnavailableError(f"the connection was lost{reason}", target=owner.target)
 
-    # -- what calls and the transport ask for -------------------------------------------------------------------------
+    # -- called by calls and the transport ----------------------------------------------------------------------------
 
     @property
     def is_free(self) -> bool:
-        """Whether one more call can be sent now."""
+        """Whether another call can be sent now."""
         if self._paused or self.leaving or self._doubted or not self._http2.has_slot:
             return False
-        # Its end may have been seen and not told yet: what is sent now would be lost, and nobody could say so.
+        # asyncio may know of its end and not have reported it yet: a call that is sent now would be lost.
         return self.transport is not None and not self.transport.is_closing()
 
     @property
     def serves(self) -> bool:
-        """Whether the server answered a call on it, or may yet."""
+        """Whether the server has answered a call on it, or still may."""
         return self._http2.answered or bool(self._http2.streams)
 
     @property
     def header_list_limit(self) -> int | None:
-        """Bytes of a request's header list that the server accepts; None where it did not say."""
+        """The largest header list in bytes that the server accepts; None if it did not say."""
         return self._http2.peer_header_list_limit
 
     def open(self, exchange: GrpcExchange, block: bytes) -> None:
@@ -131,30 +131,30 @@ class GrpcConnection(Connection):
         stream = self._http2.request(block, exchange, exchange.body)
         self._keepalive.carried = True
         exchange.opened(self, stream)
-        if self._http2.leaving and not self.leaving:  # its stream ids run out
+        if self._http2.leaving and not self.leaving:  # stream ids run out
             self.leaving = True
             self._owner.left(self)
 
     def send(self, stream: Stream, data: bytes, *, end: bool) -> bool:
-        """Send data of a call; returns False where it has to wait, until the call's `writable` is called."""
+        """Send data of a call; return False if it must wait until the call's `writable` is called."""
         self._keepalive.carried = True
         sent = self._http2.send(stream, data, end=end)
         self._transport.schedule(self)
         return sent
 
     def take(self, stream: Stream, size: int) -> None:
-        """Acknowledge data that a call's reader took."""
+        """Let the server send as much as a call's reader took."""
         if self._http2.take(stream, size):
             self._transport.schedule(self)
 
     def release(self, stream: Stream) -> None:
-        """A call is over; a stream that is not is cancelled on the server."""
+        """End the stream of a call that is over: reset it if the server has not ended it."""
         if stream.id in self._http2.streams:
             self._http2.reset(stream)
             self._transport.schedule(self)
 
     def flush(self) -> None:
-        """Write what there is to send, as fast as the socket takes it."""
+        """Write the queued bytes, as fast as the socket takes them."""
         transport = self.transport
         if transport is None or self._paused or transport.is_closing():
             return
@@ -172,7 +172,7 @@ class GrpcConnection(Connection):
             self.close()
 
     def close(self) -> None:
-        """Say goodbye and close the socket; what is still to be written has a moment for that. Idempotent."""
+        """Send GOAWAY and close the socket; queued bytes have a moment to be sent. Idempotent."""
         self.leaving = True
         transport = self.transport
         if transport is None or transport.is_closing():
@@ -227,16 +227,16 @@ class GrpcConnection(Connection):
                 self.leaving = True
                 self._owner.left(self)
                 if self._paused:
-                    self.close()  # nothing can be written any more, not even why
+                    self.close()  # nothing more can be written, not even GOAWAY
             case PingAcknowledged():
-                pass  # that something was heard is what counts
+                pass  # `data_received` has noted the time
 
     def _on_goaway(self, code: int, text: bytes) -> None:
         self.leaving = True
         if code != NO_ERROR:
-            told = text.decode("utf-8", "replace") or f"error code {code}"
-            told = f"the server closed the connection: {told}{pings_advice(told)}"
-            self._failure = UnavailableError(told, target=self._owner.target)
+            reason = text.decode("utf-8", "replace") or f"error code {code}"
+            details = f"the server closed the connection: {reason}{pings_advice(reason)}"
+            self._failure = UnavailableError(details, target=self._owner.target)
         if code == ENHANCE_YOUR_CALM and text == b"too_many_pings":
             self._owner.ping_less()
         self._owner.left(self)
@@ -244,10 +244,9 @@ class GrpcConnection(Connection):
     # -- silence ------------------------------------------------------------------------------------------------------
 
     def on_peer(self, peer: Peer) -> None:
-        """The peer's system acknowledges nothing, or does again."""
         if peer is Peer.GONE or (peer is Peer.MISSED and self.moved):
-            told = "the connection was lost: nothing is acknowledged any more"
-            self._failure = self._failure or UnavailableError(told, target=self._owner.target)
+            details = "the connection was lost: nothing is acknowledged any more"
+            self._failure = self._failure or UnavailableError(details, target=self._owner.target)
             self._abort()
             return
         self._doubted = peer is not Peer.HEARD
@@ -257,17 +256,17 @@ class GrpcConnection(Connection):
             self._transport.schedule(self)
 
     def on_late(self, seconds: float) -> None:
-        """A call got no answer in so many seconds: if nothing at all came meanwhile, later calls go elsewhere.
+        """Leave the connection if nothing arrived on it while a call waited in vain for so many seconds.
 
-        Where a load balancer on the way acknowledges what its dead backend never gets, no system tells of that. A
-        connection that never answered is kept: its server is slow, and would be as slow on the next.
+        A load balancer may acknowledge bytes that its dead backend never gets, and no system reports that. A connection
+        that has never carried a response is kept: its server is slow, and would be as slow on the next one.
         """
         if not self.leaving and self._http2.answered and self.loop.time() - self._keepalive.heard >= seconds:
             self.leaving = True
             self._owner.left(self)
 
     def _watch(self) -> None:
-        """Look at the times, and look again when they may matter."""
+        """Do what keepalive and idle times demand, and schedule the next look."""
         self._timer = None
         do, seconds = self._keepalive.decide(self.loop.time(), len(self._http2.streams))
         if do is Do.GIVE_UP:

@@ -1,4 +1,4 @@
-"""What happens on an HTTP/2 connection: its streams, and the events that `Http2.receive_data` returns."""
+"""The streams of an HTTP/2 connection, and the events that `Http2.receive_data` returns."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 from .headers import Head
 
 FIRST_WINDOW, LAST_WINDOW = 256 << 10, 8 << 20
-"""Bytes the peer may send on a stream before its reader took them: at first, and for a reader that keeps up."""
+"""The receive window of a stream in bytes: at first, and at most for a reader that keeps up."""
 
 
 class State(Enum):
-    """What the peer may send next on a stream."""
+    """What the server may send next on a stream."""
 
     HEAD = auto()
-    """The answer's head, or a 1xx before it."""
+    """The response headers, or a 1xx before them."""
     BODY = auto()
     """Data, or the trailers."""
     OVER = auto()
-    """Nothing: it sent END_STREAM, or either side reset the stream."""
+    """Nothing: it has sent END_STREAM, or one side has reset the stream."""
 
 
 class Stream:
-    """One call's stream. Its owner keeps what belongs to it in `context`."""
+    """The stream of one call, which is in `context`."""
 
     __slots__ = (
         "context",
@@ -48,19 +48,19 @@ class Stream:
         self.send_window = send_window
         self.sent_end = False
         self.pending: deque[memoryview] | None = None
-        """Data that waits for a window or for room."""
+        """Data that waits for flow control."""
         self.pending_end = False
         self.window = self.receive_window = FIRST_WINDOW
         self.window_begun = -1.0
-        """When the current window began to be used; below 0 before."""
+        """The time at which the current window was first used; below 0 before."""
         self.credit = 0
-        """Bytes that were taken and are not yet acknowledged."""
+        """Bytes that were read, and for which no WINDOW_UPDATE has been sent."""
         self.length = -1
-        """Bytes of the body that its content-length still announces; -1 without one."""
+        """The rest of the body in bytes by its content-length; -1 without one."""
 
 
 class HeadReceived:
-    """The head of an answer arrived; `end` where nothing follows (trailers only)."""
+    """The response headers; `end` if nothing follows (trailers only)."""
 
     __slots__ = ("end", "head", "stream")
 
@@ -69,7 +69,7 @@ class HeadReceived:
 
 
 class DataReceived:
-    """A part of the body arrived, a large one as a view; the reader acknowledges `len(data)` with `Http2.take`."""
+    """A part of the body, a large one as a view; its reader passes `len(data)` to `Http2.take`."""
 
     __slots__ = ("data", "end", "stream")
 
@@ -78,7 +78,7 @@ class DataReceived:
 
 
 class TrailersReceived:
-    """The trailers arrived: the stream is over."""
+    """The trailers, which end the stream."""
 
     __slots__ = ("head", "stream")
 
@@ -87,7 +87,7 @@ class TrailersReceived:
 
 
 class StreamReset:
-    """A stream ended early: the peer reset it (`detail` is None), or broke a rule."""
+    """The early end of a stream: the server reset it (`detail` is None), or broke a rule."""
 
     __slots__ = ("code", "detail", "stream")
 
@@ -96,7 +96,7 @@ class StreamReset:
 
 
 class StreamRefused:
-    """The peer says that it did not process a stream: the call may be sent again, anywhere."""
+    """A stream that the server did not process: the call may be sent again, to any server."""
 
     __slots__ = ("stream",)
 
@@ -105,7 +105,7 @@ class StreamRefused:
 
 
 class DataSent:
-    """All data of a stream that waited for a window has been queued."""
+    """All waiting data of a stream has been queued."""
 
     __slots__ = ("stream",)
 
@@ -114,19 +114,19 @@ class DataSent:
 
 
 class SettingsReceived:
-    """The peer's settings arrived: calls may be sent."""
+    """The server's settings: calls may be sent now."""
 
     __slots__ = ()
 
 
 class PingAcknowledged:
-    """The peer answered a PING of ours."""
+    """The server's answer to a PING."""
 
     __slots__ = ()
 
 
 class GoawayReceived:
-    """The peer takes no new streams on this connection; those it did not process come as `StreamRefused`."""
+    """The server takes no new streams on this connection; a `StreamRefused` follows for every unprocessed one."""
 
     __slots__ = ("code", "text")
 
@@ -135,7 +135,7 @@ class GoawayReceived:
 
 
 class Broken:
-    """The peer broke a rule, and the connection is over once `data_to_send` is sent. Always the last event."""
+    """The server broke a rule. The connection ends once `data_to_send` is sent; always the last event."""
 
     __slots__ = ("code", "detail")
 

@@ -39,11 +39,10 @@ SETTING = struct.Struct(">HL")
 
 
 def error_name(code: int) -> str:
-    """Return how an error code is called; its number where it has no name."""
+    """Return the name of an error code, or its number if it has none."""
     return _ERRORS[code] if code < len(_ERRORS) else str(code)
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
-    """Return a frame."""
     size = len(payload)
     return FRAME.pack(size >> 8, size & 0xFF, kind, flags, stream_id) + payload

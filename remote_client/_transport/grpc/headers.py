@@ -1,4 +1,4 @@
-"""Header blocks of HTTP/2 (HPACK, RFC 7541), without I/O: requests written as literals, answers read by `hpack`."""
+"""Header blocks of HTTP/2 (HPACK, RFC 7541), without I/O: requests as literals, responses decoded by `hpack`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterable
 import hpack
 from hpack.huffman_table import decode_huffman
 
-# At DEBUG it writes every header's value, secrets included.
+# At DEBUG it logs the value of every header, secrets included.
 logging.getLogger("hpack").setLevel(logging.CRITICAL)
 
 FIELD_OVERHEAD = 32
-"""Bytes that each field counts in the size of a header list, besides its name and value (RFC 9113, 6.5.2)."""
+"""Bytes that a field adds to the size of a header list besides its name and value (RFC 9113, 6.5.2)."""
 _CACHED_HEADS, _CACHED_FIELDS, _CACHED_BYTES = 64, 256, 512
-"""Blocks and fields a connection remembers, and the largest that is worth it."""
+"""The numbers of blocks and fields that a connection caches, and the bytes of the largest."""
 _CONNECTION_FIELDS = frozenset(
     [b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te"]
 )
@@ -24,13 +24,13 @@ _FORBIDDEN_IN_VALUES = (b"\0", b"\r", b"\n")
 _NO_TABLE = b"\x20"
 """A dynamic table size update to 0."""
 _MANY_UPDATES = re.compile(rb"(?:[\x20-\x3e]|\x3f[\x80-\xff]*[\x00-\x7f]){3}")
-"""More size updates at the beginning of a block than have a use."""
+"""More size updates at the beginning of a block than any use needs."""
 _LONG = 127
-"""The first of the lengths that take more than a byte."""
+"""The least length that takes more than one byte."""
 
 
 class MalformedBlockError(Exception):
-    """A header block cannot be decoded: the state of the compression is lost, and the connection with it."""
+    """A header block cannot be decoded: the compression state is lost, and the connection with it."""
 
 
 class Field:
@@ -38,9 +38,9 @@ class Field:
 
     Attributes:
         name, value: as they were sent.
-        size: what it counts in the size of a header list.
-        fault: why no block may have it; None where one may.
-        special: whether the framing needs it: a pseudo-header, or the size of the body.
+        size: its share of the size of a header list.
+        fault: the reason why no block may contain it, if any.
+        special: whether the framing needs it: a pseudo-header or the content length.
     """
 
     __slots__ = ("fault", "name", "size", "special", "value")
@@ -53,16 +53,16 @@ class Field:
 
 
 class Head:
-    """The fields of a header block, and whether they may be an answer's head or its trailers.
+    """The fields of a header block, and whether they may be response headers or trailers.
 
     Attributes:
         fields: in order, pseudo-headers included.
-        status: the HTTP status; 0 where the block has none.
+        status: the HTTP status; 0 without one.
         content_length: the announced size of the body; -1 without one.
-        fault: why the block cannot be an answer's head; None where it can.
-        trailers_fault: why it cannot be trailers; None where it can.
+        fault: the reason why they cannot be response headers, if any.
+        trailers_fault: the reason why they cannot be trailers, if any.
         size: the size of the header list, as limits count it.
-        meaning: what the protocol above makes of it, kept for the next time.
+        meaning: the result of the protocol above, cached for equal blocks.
     """
 
     __slots__ = ("content_length", "fault", "fields", "meaning", "size", "status", "trailers_fault")
@@ -89,7 +89,7 @@ class Head:
         self.fault = fault
 
     def _read(self, field: Field) -> str | None:
-        """Take what the framing needs; returns what is wrong with it."""
+        """Set the attribute of a field that the framing needs; return its fault, if any."""
         value = field.value
         if field.name == b":status":
             if not (len(value) == 3 and value.isdigit()):
@@ -108,19 +108,19 @@ def _fault(name: bytes, value: bytes) -> str | None:
         return f"the field name {name[:40]!r}"
     if bare in _CONNECTION_FIELDS:
         return f"the connection's own field {name!r}"
-    if any(each in value for each in _FORBIDDEN_IN_VALUES):
+    if any(character in value for character in _FORBIDDEN_IN_VALUES):
         return f"a control character in the value of {name[:40]!r}"
     return None
 
 
 class HeadDecoder:
-    """Decodes header blocks, and remembers the blocks and the fields that decode alike each time.
+    """Decodes header blocks, and caches blocks and fields.
 
-    Once the peer's dynamic table has no room (we announce HEADER_TABLE_SIZE 0), equal bytes mean equal fields; until
-    its first block says so, every block is decoded as a whole.
+    Once the server has set its dynamic table to size 0 (this client announces HEADER_TABLE_SIZE 0), equal bytes mean
+    equal fields. Before, every block is decoded as a whole.
 
     Args:
-        limit: bytes of a header list that no honest peer exceeds; beyond it a block is refused as a whole.
+        limit: the bytes of a header list from which on a block is refused; no honest server exceeds them.
     """
 
     def __init__(self, limit: int) -> None:
@@ -129,11 +129,11 @@ class HeadDecoder:
         self._heads: dict[bytes, Head] = {}
         self._fields: dict[bytes, Field] = {}
         self._names: dict[bytes, bytes] = {}
-        """Names by the bytes in front of a value."""
+        """Names by the bytes that precede the value."""
         self._stateless = False
 
     def decode(self, block: bytes) -> Head:
-        """Return the head.
+        """Return the decoded block.
 
         Raises:
             MalformedBlockError: the block breaks the rules of HPACK, or exceeds the limit.
@@ -155,15 +155,15 @@ class HeadDecoder:
             raise MalformedBlockError("more than two size updates")
         try:
             fields = [Field(bytes(name), bytes(value)) for name, value in self._hpack.decode(block, raw=True)]
-        except Exception as error:  # hpack has a family of its own, and lets IndexError pass in odd places
+        except Exception as error:  # hpack's own, and at times IndexError
             raise MalformedBlockError(f"{type(error).__name__}: {error}") from None
         self._stateless = self._hpack.header_table_size == 0
         return fields
 
     def _cut(self, block: bytes) -> list[Field] | None:
-        """Return the fields of a block whose heads differ in few of them; None for one that `hpack` has to look at.
+        """Return the fields of a block, most of them from the cache; None if `hpack` must decode all of it.
 
-        A proxy's dates and request ids make each head another one, and `hpack` takes 10 us a field.
+        The dates and request ids of proxies make every block different, and `hpack` takes 10 us a field.
         """
         known, fields = self._fields, []
         position, size = 0, len(block)
@@ -185,7 +185,7 @@ class HeadDecoder:
         return fields
 
     def _read_field(self, data: bytes, value_at: int) -> Field:
-        """Decode one field whose value, or all of it, is new."""
+        """Decode a field that is not cached; its name may be."""
         name = self._names.get(data[:value_at])
         if name is None:
             (field,) = self._decode(data)
@@ -204,9 +204,9 @@ class HeadDecoder:
 
 
 def _find_field(block: bytes, position: int) -> tuple[int, int] | None:
-    """Return where a field's value begins and where its representation ends (RFC 7541, 6).
+    """Return the positions of a field's value and of its end (RFC 7541, 6).
 
-    None for a size update, where a length is long, and where the block ends before the field does.
+    None for a size update, a long length, and a field that exceeds the block.
     """
     kind = block[position]
     if kind & 0x80:
@@ -232,7 +232,7 @@ def _find_field(block: bytes, position: int) -> tuple[int, int] | None:
 
 
 def encode(fields: Iterable[tuple[bytes, bytes]], secret: bool = False) -> bytes:
-    """Return fields as literals that enter no table; `secret` ones no proxy may put into a table of its own either."""
+    """Return fields as literals that enter no table, not even the tables of proxies if they are `secret`."""
     mark = b"\x10" if secret else b"\x00"
     return b"".join(mark + _string(name) + _string(value) for name, value in fields)
 
@@ -240,8 +240,8 @@ def encode(fields: Iterable[tuple[bytes, bytes]], secret: bool = False) -> bytes
 def encode_request(scheme: str, authority: str, path: str) -> bytes:
     """Return the pseudo-headers of a POST, which begin its header block.
 
-    They begin with a size update that gives up the dynamic table: a peer that allows less than the default demands it,
-    and it may stand in front of every block.
+    A size update that gives up the dynamic table comes first: servers that allow less than the default require it, and
+    any block may begin with one.
     """
     return b"".join(
         (
@@ -255,7 +255,7 @@ def encode_request(scheme: str, authority: str, path: str) -> bytes:
 
 
 def _string(data: bytes) -> bytes:
-    """A string literal without Huffman coding, which takes Python longer than the bytes it saves are worth."""
+    """Return a string literal without Huffman coding, which costs more time than the saved bytes are worth."""
     size = len(data)
     if size < 127:
         return bytes((size,)) + data

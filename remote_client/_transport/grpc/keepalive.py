@@ -1,4 +1,4 @@
-"""When a connection is pinged, given up or closed for idleness. Pure: no I/O, no clock of its own."""
+"""Decides when to send a PING, and to give up or close an idle connection. Pure: no I/O, no clock of its own."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from enum import Enum, auto
 
 
 class Do(Enum):
-    """What a connection has to do now."""
+    """What a connection must do now."""
 
     WAIT = auto()
     PING = auto()
     GIVE_UP = auto()
-    """The peer did not answer the last PING."""
+    """The server did not answer the last PING."""
     CLOSE = auto()
-    """No call used the connection for long."""
+    """No call has used the connection for long."""
 
 
 @dataclass(slots=True)
@@ -32,19 +32,19 @@ class ServerMemory:
 class Keepalive:
     """The times of one connection.
 
-    PINGs find a peer that is gone without a word, and keep open what lies between that counts bytes. Servers count
-    those that come too often, anew after each frame of theirs that carries something (gRFC A8): at most `max_pings` are
-    sent between two such frames of either side, and none without calls unless that is allowed.
+    PINGs detect a server that has vanished, and keep idle timers of proxies from firing. Servers count PINGs that come
+    too often, and start again after every HEADERS or DATA frame they send (gRFC A8). So at most `max_pings` are sent
+    between two such frames of either side, and none without calls unless that is allowed.
 
     Attributes:
         interval: seconds of silence until a PING; None for no PINGs.
-        timeout: seconds that the peer has to say anything then.
-        max_pings: PINGs between two frames that carry something; None for any number.
-        without_calls: whether to ping while no call is open.
+        timeout: seconds to wait for anything from the server after a PING.
+        max_pings: PINGs between two HEADERS or DATA frames; None for any number.
+        without_calls: whether to send PINGs while no call is open.
         idle_timeout: seconds without a call until the connection is closed; None for never.
-        heard: when the peer said something last.
-        used: when a call was open last.
-        carried: set with each frame of either side that carries something, such as an item of a stream.
+        heard: the time of the latest bytes from the server.
+        used: the time of the latest call.
+        carried: set with every HEADERS or DATA frame of either side.
     """
 
     interval: float | None
@@ -59,9 +59,9 @@ class Keepalive:
     _pings: int = 0
 
     def decide(self, now: float, calls: int) -> tuple[Do, float]:
-        """Return what to do, and after how many seconds to ask again."""
+        """Return the action, and the seconds until the next decision."""
         if self.carried:
-            self.used, self._pings, self.carried = now, 0, False  # a call may have come and gone since the last look
+            self.used, self._pings, self.carried = now, 0, False  # a call may have begun and ended since
         if calls:
             self.used = now
         if self._pinged is not None:

@@ -1,4 +1,4 @@
-"""gRPC on top of HTTP/2 (PROTOCOL-HTTP2.md), without I/O: requests' heads, messages in a body, statuses."""
+"""gRPC over HTTP/2 (PROTOCOL-HTTP2.md), without I/O: timeouts, metadata, messages and statuses."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ RESET_CODES = {
     0xB: "RESOURCE_EXHAUSTED",  # ENHANCE_YOUR_CALM
     0xC: "PERMISSION_DENIED",  # INADEQUATE_SECURITY
 }
-"""The status of a stream that the server resets, by HTTP/2's error code."""
+"""The status of a stream that the server reset, by HTTP/2 error code."""
 _PREFIX = struct.Struct(">BL")
 _RESERVED = (b":", b"grpc-", b"content-type")
 _PREFIX_SIZE = 5
 _SMALL = 1024
-"""Parts of fewer bytes are joined: as objects of their own they would take many times their size."""
+"""Parts of fewer bytes are joined: separate objects would take many times their size."""
 
 
 class MessageError(Exception):
-    """The body of an answer holds no messages, or one that is not accepted.
+    """A body that contains no valid messages, or one over the limit.
 
     Attributes:
         too_large: whether the limit was exceeded.
@@ -45,16 +45,16 @@ class MessageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a call ended.
+    """The end of a call.
 
     Attributes:
         code: the name of gRPC's status.
-        message: the server's words.
+        message: the server's message.
         details: `grpc-status-details-bin`, a serialized `google.rpc.Status`; None without one.
         pushback: the value of `grpc-retry-pushback-ms`; None without one.
         http_answer: a response that is not gRPC, whose body may follow; None for a gRPC response.
         metadata: the trailing metadata; values of keys in `-bin` are bytes.
-        bare: whether the status came alone: no head before it and no metadata, as an overloaded server sheds calls.
+        bare: whether there were no headers before it and no metadata, as when an overloaded server sheds a call.
     """
 
     code: str
@@ -67,18 +67,18 @@ class Status:
 
     @property
     def http_status(self) -> int | None:
-        """The HTTP status of an answer without gRPC; None of any other."""
+        """The HTTP status of a response that is not gRPC; None for a gRPC response."""
         return None if self.http_answer is None else self.http_answer.status
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerHead:
-    """What the head of an answer says.
+    """The meaning of response headers.
 
     Attributes:
-        encoding: how its messages may be compressed.
-        status: how the call ended, where the head alone tells: trailers only, or an answer without gRPC.
-        is_grpc: whether the answer is one of gRPC's; its body is text otherwise.
+        encoding: the compression of its messages.
+        status: the status, if the response is trailers only or not gRPC.
+        is_grpc: whether the response is gRPC.
     """
 
     encoding: str
@@ -107,7 +107,7 @@ def encode_metadata(metadata: RawMetadata) -> list[tuple[bytes, bytes]]:
 
 
 def frame_message(data: bytes, compress: bool = False) -> bytes:
-    """Return a message with its prefix, compressed by gzip where that is asked for and makes it smaller."""
+    """Return a message with its prefix, compressed by gzip on request if that makes it smaller."""
     if compress:
         packer = zlib.compressobj(wbits=31)
         packed = packer.compress(data) + packer.flush()
@@ -120,16 +120,16 @@ def frame_message(data: bytes, compress: bool = False) -> bytes:
 
 
 class MessageReader:
-    """Splits the body of an answer into messages, one at a time: what nobody reads costs nothing but its bytes.
+    """Splits a body into messages, one at a time: unread messages cost only their bytes.
 
     Args:
         limit: bytes of the largest message, after decompression; None for no limit.
 
     Attributes:
-        encoding: how messages may be compressed.
-        error: why the next message cannot be read; None where it can, or is not here yet.
+        encoding: the compression of messages.
+        error: the reason why the next message cannot be read, if any.
         ready: whether `take` returns a message.
-        held: bytes that nobody took yet.
+        held: the number of bytes that nobody has taken.
     """
 
     __slots__ = ("_buffer", "_length", "_limit", "_packed", "_parts", "_position", "encoding", "error", "held", "ready")
@@ -143,19 +143,19 @@ class MessageReader:
         self._buffer: bytes | memoryview = b""
         self._position = 0
         self._parts: deque[bytes | memoryview] = deque()
-        """What follows the buffer."""
+        """The parts that follow the buffer."""
         self._length = -1
-        """Bytes of the next message; -1 as long as its prefix is not here."""
+        """The length of the next message; -1 until its prefix has arrived."""
         self._packed = 0
 
     @property
     def pending(self) -> bool:
-        """Whether bytes are left: of messages that nobody read, or of half a message."""
+        """Whether there are unread messages, or a part of one."""
         return self.held > 0
 
     @property
     def more_than_one(self) -> bool:
-        """Whether something follows the first message."""
+        """Whether anything follows the first message."""
         return 0 <= self._length < self.held - _PREFIX_SIZE
 
     def feed(self, data: bytes | memoryview) -> None:
@@ -175,7 +175,7 @@ class MessageReader:
             self.ready = self.error is None and self._length + _PREFIX_SIZE <= self.held
 
     def take(self) -> bytes | None:
-        """Return the next message; None where it is not complete, or cannot be read (see `error`)."""
+        """Return the next message; None if it is not complete, or cannot be read (see `error`)."""
         if not self.ready:
             return None
         length = self._length
@@ -199,7 +199,7 @@ class MessageReader:
         return data
 
     def _look(self) -> None:
-        """Read the next message's prefix, if it is here."""
+        """Read the next message's prefix, if it has arrived."""
         self._length, self.ready = -1, False
         if self.held < _PREFIX_SIZE:
             return
@@ -221,7 +221,7 @@ class MessageReader:
             self.error = MessageError(f"the answer is compressed by {self.encoding[:40]!r}, which was not accepted")
 
     def _gather(self, start: int, length: int) -> bytes:
-        """Return a message that does not end in the buffer: its one copy, however many parts it came in."""
+        """Return a message that extends beyond the buffer, copied once, however many parts it came in."""
         pieces = [self._buffer[start:]]
         missing = length - len(pieces[0])
         part: bytes | memoryview = b""
@@ -234,7 +234,7 @@ class MessageReader:
 
     def _unpacked(self, data: bytes) -> bytes:
         unpacker = zlib.decompressobj(wbits=31)
-        # One byte more than the limit tells that there is more, and no bomb takes the memory it unpacks to.
+        # One byte over the limit proves a larger message, without the memory that a zip bomb would take.
         most = 0 if self._limit is None else self._limit + 1
         try:
             unpacked = unpacker.decompress(data, most)
@@ -243,17 +243,17 @@ class MessageReader:
         if most and len(unpacked) >= most:
             raise MessageError(f"received message larger than max (over {self._limit}, unpacked)", too_large=True)
         if not unpacker.eof or unpacker.unused_data:
-            told = "it has bytes left over" if unpacker.eof else "it is cut short"
-            raise MessageError(f"the answer cannot be decompressed: {told}")
+            problem = "it has bytes left over" if unpacker.eof else "it is cut short"
+            raise MessageError(f"the answer cannot be decompressed: {problem}")
         return unpacked
 
 
 def read_head(head: Head, end: bool) -> AnswerHead:
-    """Return what the head of an answer says; `end` where it is the whole answer."""
+    """Return the meaning of response headers; `end` if nothing follows them."""
     known = head.meaning
     if isinstance(known, AnswerHead) and not end:
         return known
-    fields = {each.name: each.value for each in head.fields}
+    fields = {header.name: header.value for header in head.fields}
     kind = fields.get(b"content-type", b"")
     is_grpc = kind == b"application/grpc" or kind.startswith((b"application/grpc+", b"application/grpc;"))
     status: Status | None = None
@@ -283,23 +283,23 @@ def read_trailers(head: Head) -> Status:
 def read_metadata(head: Head) -> RawMetadata:
     """Return the fields that are metadata; values of keys in `-bin` are decoded."""
     found: list[tuple[str, str | bytes]] = []
-    for each in head.fields:
-        if not each.name.startswith(_RESERVED):
-            key = each.name.decode("latin-1")
-            found.append((key, _binary(each.value) if key.endswith("-bin") else each.value.decode("latin-1")))
+    for header in head.fields:
+        if not header.name.startswith(_RESERVED):
+            key = header.name.decode("latin-1")
+            found.append((key, _binary(header.value) if key.endswith("-bin") else header.value.decode("latin-1")))
     return tuple(found)
 
 
 def _status(head: Head, bare: bool) -> Status:
-    fields = {each.name: each.value for each in head.fields}
-    told = fields.get(b"grpc-status")
-    if told is None:
+    fields = {header.name: header.value for header in head.fields}
+    value = fields.get(b"grpc-status")
+    if value is None:
         return Status("UNKNOWN", "the server ended the call without a status", metadata=read_metadata(head))
-    number = int(told) if told.isdigit() and len(told) <= 3 else -1
+    number = int(value) if value.isdigit() and len(value) <= 3 else -1
     code = CODES[number] if 0 <= number < len(CODES) else "UNKNOWN"
     message = unquote_to_bytes(fields.get(b"grpc-message", b"")).decode("utf-8", "replace")
     if code == "UNKNOWN" and number != 2:
-        message = f"the unknown status {told[:20].decode('latin-1')!r}; {message}"
+        message = f"the unknown status {value[:20].decode('latin-1')!r}; {message}"
     details = fields.get(b"grpc-status-details-bin")
     pushback = fields.get(b"grpc-retry-pushback-ms")
     metadata = read_metadata(head)
@@ -314,7 +314,7 @@ def _status(head: Head, bare: bool) -> Status:
 
 
 def _binary(value: bytes) -> bytes:
-    """Decode base64 with or without padding; several values of one key come joined by commas, and the first counts."""
+    """Decode base64 with or without padding: the first of several values of a key, which are joined by commas."""
     first = value.partition(b",")[0]
     try:
         return binascii.a2b_base64(first + b"=" * (-len(first) % 4))

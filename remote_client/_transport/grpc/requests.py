@@ -1,4 +1,4 @@
-"""The heads of requests, made once for calls that are alike. Pure."""
+"""The header blocks of requests, cached for calls with equal metadata. Pure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,11 @@ from .messages import encode_metadata, encode_timeout
 Block = tuple[bytes, int]
 """A header block, and the size of its header list."""
 _KEPT = 256
-"""Header blocks that are kept."""
+"""The number of header blocks that are cached."""
 
 
 class RequestHeads:
-    """Makes the header blocks of a server's calls.
-
-    Args:
-        connection: the server.
-        options: what the head says of the client: its authority, user agent and compression.
-    """
+    """Makes the header blocks of a server's calls."""
 
     def __init__(self, connection: ConnectionInfo, options: GrpcOptions) -> None:
         self._scheme = "https" if connection.tls.enabled else "http"
@@ -48,7 +43,7 @@ class RequestHeads:
         found = self._blocks.get(key)
         if found is None:
             if len(self._blocks) >= _KEPT:
-                self._blocks.clear()  # of metadata that changes with each call
+                self._blocks.clear()  # the metadata changes with every call
             found = self._blocks[key] = self._make(call)
         return found
 
@@ -63,7 +58,7 @@ class RequestHeads:
 
 @lru_cache(maxsize=256)
 def timeout_block(seconds: float) -> bytes:
-    """Return the field that tells the server the deadline, to stand behind a call's header block."""
+    """Return the `grpc-timeout` field, which follows a call's header block."""
     return encode(((b"grpc-timeout", encode_timeout(seconds)),))
 
 
