@@ -110,19 +110,6 @@ class ClosedError(RemoteClientError, RuntimeError):
     """The client, finder or module is closed, or a stream ended before it was complete."""
 
 
-STREAM_CLOSED = "the stream was closed"
-"""What a ClosedError tells who was reading a stream when it was closed."""
-
-
-def lost(error: BaseException) -> str:
-    """Return what a ClosedError says of reads after the one that an error, a timeout, a cancel or Ctrl-C ended."""
-    if isinstance(error, ClosedError):
-        return str(error)
-    if isinstance(error, Exception):
-        return f"the stream ended with a {type(error).__name__}, which an earlier read raised: what was left is lost"
-    return "a read of this stream was broken off, and its call with it: what was left is lost"
-
-
 class WrongLoopError(RemoteClientError, RuntimeError):
     """A client was used in a second event loop, or its loop has ended. Create one client per loop."""
 

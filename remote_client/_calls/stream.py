@@ -20,21 +20,26 @@ from .._transport.balance import Health
 from .._transport.call import ByteStream
 from .._transport.manager import Lease
 from .._transport.pending import Place
-from ..errors import (
-    STREAM_CLOSED,
-    ClosedError,
-    DeadlineExceededError,
-    PicklingError,
-    RemoteCallError,
-    WrongLoopError,
-    lost,
-)
+from ..errors import ClosedError, DeadlineExceededError, PicklingError, RemoteCallError, WrongLoopError
 from .attempts import Attempts
 from .caller import LARGE, Body, Caller, wait_for_turn
 
 T = TypeVar("T")
 Prepare = Callable[[], Coroutine[Any, Any, tuple[RemoteRPCDescriptor, Body]]]
 """Makes the request, once the server told how its method is called."""
+
+
+STREAM_CLOSED = "the stream was closed"
+"""The message of a read that `aclose` interrupts."""
+
+
+def lost_message(error: BaseException) -> str:
+    """Return the message of reads after the one that raised this error."""
+    if isinstance(error, ClosedError):
+        return str(error)
+    if isinstance(error, Exception):
+        return f"the stream ended with a {type(error).__name__}, which an earlier read raised: what was left is lost"
+    return "a read of this stream was broken off, and its call with it: what was left is lost"
 
 
 class State(Enum):
@@ -98,7 +103,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         """Why a stream is over that is not complete."""
         self._attempts: Attempts | None = None
         self._sent: _Sent | None = None
-        self._finalizer: weakref.finalize[Any, Any] | None = None
+        self._finalizer: Any = None
         self._take: Callable[[], bytes | None] | None = None
         """Returns an answer that is here already, from the second on."""
         self._busy = False
@@ -213,8 +218,9 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
     def _release(self) -> ByteStream | None:
         """Drop the attempt that was sent, and return its stream."""
         sent, self._sent, self._take = self._sent, None, None
-        if sent is None or self._finalizer is None or self._finalizer.detach() is None:
+        if sent is None:
             return None
+        self._finalizer.detach()
         sent.drop()
         return sent.stream
 
@@ -223,7 +229,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         if isinstance(error, RemoteCallError):
             error.model = self._caller.model
         if self._state is not State.OVER:
-            self._state, self._lost = State.OVER, "" if error is None else lost(error)
+            self._state, self._lost = State.OVER, "" if error is None else lost_message(error)
         stream, attempts = self._release(), self._attempts
         self._body = self._attempts = None
         if attempts is not None:

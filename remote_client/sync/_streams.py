@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Any, Generic, NoReturn, TypeVar
 
+from .._calls.stream import STREAM_CLOSED, lost_message
 from .._calls.stream import RemoteStream as _RemoteStream
 from .._objects.exports import exported_from
-from ..errors import STREAM_CLOSED, ClosedError, ForkedError, lost
+from ..errors import ClosedError, ForkedError
 from ._facade import TWINS, Blocking
 from ._loop_thread import END_TIME, LoopThread, loop_thread, run
 
@@ -130,7 +131,7 @@ def _for_other_threads(error: BaseException | None) -> BaseException | None:
     """Return the error for the other threads that read the stream, after one thread raised the original."""
     if error is None or isinstance(error, asyncio.CancelledError):
         return error
-    return ClosedError(lost(error))
+    return ClosedError(lost_message(error))
 
 
 _lock = threading.Lock()
@@ -179,7 +180,7 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
             pump.thread.park_daemon()
             pump.cancel()
             pump.wait(END_TIME)
-            self._lost, self._over = lost(interrupt), True
+            self._lost, self._over = lost_message(interrupt), True
             raise
         if item is not _END:
             result: T = item
@@ -188,7 +189,7 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
             self._over = True
             raise ClosedError(STREAM_CLOSED)
         if error is not None:
-            self._lost = self._lost or lost(error)
+            self._lost = self._lost or lost_message(error)
         self._over = True
         try:
             raise StopIteration if error is None else error

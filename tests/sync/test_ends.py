@@ -16,9 +16,9 @@ import pytest
 from remote_client.errors import ClosedError, WrongLoopError
 from remote_client.settings import CallOptions
 from remote_client.sync import _loop_thread
-from remote_client.sync._streams import RemoteStream
 from remote_client.sync._loop_thread import LoopThread, loop_thread, run
-from remote_client.sync._twins import wrapped
+from remote_client.sync._modules import wrapped
+from remote_client.sync._streams import RemoteStream
 
 from ..support.wire import WireServer, raw_module
 
