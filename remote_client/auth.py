@@ -4,8 +4,8 @@
 
     RemoteClient("grpcs://host:443", metadata=BearerToken(file="/var/run/secrets/tokens/runtime"))
 
-Values are kept in memory alone: `repr` shows and pickles carry the file's path or the variable's name. If a server
-refuses a call as unauthenticated, the call is sent once more, outside of `retries`, if there are fresh credentials.
+The values stay in memory: `repr` and pickles have the file's path or the variable's name. A call that a server refuses
+as unauthenticated is sent once more, outside of `retries`, if there are fresh credentials.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ _HEADER = re.compile(r"(?!grpc-)[0-9a-z_.-]+(?<!-bin)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _LONGEST = 64 * 1024
-"""Bytes of a file that may be a token or a secret."""
+"""The largest size of a token or a secret, in bytes."""
 _LOST_TIME = 35.0
-"""Seconds after which nobody waits for a request any more, which takes 30 at most: its event loop stands still."""
+"""Seconds after which no caller waits for a request. It takes at most 30, unless its event loop stands still."""
 _MARGIN, _SHARE = 60.0, 0.1
-"""Seconds before its end, and at most the part of its life, from when on a token is replaced."""
+"""A token is replaced this many seconds before it expires, and at most this share of its life before."""
 _PAUSE = 10.0
-"""Seconds after which a replacement that failed is tried again, as long as the old token is good."""
+"""Seconds between attempts to replace a token that is still valid."""
 
 
 class Fetch(Protocol):
-    """Sends a request over HTTP: POST with a body, GET without one."""
+    """A function that sends an HTTP request: POST with a body, GET without one."""
 
     def __call__(
         self,
@@ -55,51 +55,51 @@ class Fetch(Protocol):
         headers: Mapping[str, str] | None = None,
         ca_file: str | None = None,
     ) -> Awaitable[bytes]:
-        """Return the answer's body.
+        """Return the body of the answer.
 
         Args:
             url: `https://` or `http://`; the server's certificate is verified.
             body: a form (`application/x-www-form-urlencoded`) unless `headers` have a `content-type`.
             headers: more headers.
-            ca_file: certificates of the authorities to trust; the system's without it.
+            ca_file: certificates of the authorities to trust; the default is the system's.
 
         Raises:
-            RemoteCallError: there was no answer within 30 seconds, or one of another status than 200 to 299.
+            RemoteCallError: there was no answer within 30 seconds, or its status was not 200 to 299.
         """
         ...
 
 
 class Credentials(ABC):
-    """Metadata that tells a server who calls. Subclass it for other schemes:
+    """Metadata that authenticates calls. Subclass it for other schemes:
 
         class Signature(Credentials):
             async def __call__(self, fetch):
                 return {"authorization": f"Sig {sign()}"}
 
-    One object may serve clients of several event loops and threads at a time.
+    One object may serve clients of several event loops and threads.
     """
 
     @abstractmethod
     async def __call__(self, fetch: Fetch) -> Metadata:
-        """Return the metadata of a call. Asked for every call, within its deadline: keep what is costly to get.
+        """Return the metadata of a call. It is awaited for every call, within the deadline: cache what is costly.
 
         Args:
-            fetch: sends requests, for credentials that a server gives out.
+            fetch: sends HTTP requests, for credentials that a server issues.
         """
 
-    def refused(self, metadata: Metadata) -> None:  # noqa: B027  # most have nothing to forget
+    def refused(self, metadata: Metadata) -> None:  # noqa: B027  # most credentials have nothing to forget
         """Forget credentials that a server refused (UNAUTHENTICATED, 401).
 
-        Then they are asked for again, and the call is sent once more if they have changed. That holds for calls that
-        are otherwise sent once, too: such a server refused before it did anything.
+        The client then asks for them again, and sends the call once more if they have changed. This includes calls that
+        are never retried, as the server refused before it did anything.
 
         Args:
-            metadata: what the call was sent with.
+            metadata: the metadata that the server refused.
         """
 
 
 class _Settled(Credentials):
-    """Credentials that are told apart, shown and pickled by their settings, which are no secrets."""
+    """Credentials that are compared, shown and pickled by their settings, which are no secrets."""
 
     def __init__(self, **settings: str | None) -> None:
         self._settings = {name: value for name, value in settings.items() if value is not None}
@@ -118,10 +118,10 @@ class _Settled(Credentials):
 
 
 class BearerToken(_Settled):
-    """A token that stands in a file or an environment variable, sent as `<header>: Bearer <token>`.
+    """A token in a file or an environment variable, sent as `<header>: Bearer <token>`.
 
-    A file is read again when it changes, as Kubernetes rotates the tokens of service accounts, and a variable for every
-    call. Neither needs to exist before the first call.
+    A file is read again when it changes, as when Kubernetes rotates the token of a service account; a variable is read
+    for every call. Neither needs to exist before the first call.
 
     Args:
         file: the path of the file.
@@ -129,7 +129,7 @@ class BearerToken(_Settled):
         header: the metadata key.
 
     Raises:
-        ConfigurationError: not one of `file` and `env` is given, or a name cannot be used.
+        ConfigurationError: neither or both of `file` and `env` are given, or a name is invalid.
     """
 
     def __init__(
@@ -138,20 +138,20 @@ class BearerToken(_Settled):
         if (file is None) == (env is None):
             raise ConfigurationError("BearerToken: give either file=, a path, or env=, the name of a variable")
         if env is not None and not (isinstance(env, str) and _VARIABLE.fullmatch(env)):
-            # It is not repeated: it may be the token itself.
+            # Not repeated, as it may be the token itself.
             raise ConfigurationError("BearerToken: env: must be the name of an environment variable")
         if not (isinstance(header, str) and _HEADER.fullmatch(header)):
             raise ConfigurationError(f"BearerToken: header: {header!r} is no metadata key of lower-case letters")
         super().__init__(file=None if file is None else _path("BearerToken: file", file), env=env, header=header)
         self._header = header
         self._held: tuple[object, dict[str, str]] | None = None
-        """The version of what was read, and the metadata made of it."""
+        """The version of the file, and the metadata with its token."""
 
     async def __call__(self, fetch: Fetch) -> Metadata:
         """Return the metadata of a call.
 
         Raises:
-            ConfigurationError: there is no token, or it cannot be sent.
+            ConfigurationError: there is no token, or it is not printable ASCII.
         """
         file = self._settings.get("file")
         if file is None:
@@ -164,7 +164,7 @@ class BearerToken(_Settled):
             except ConfigurationError:
                 if held is None:
                     raise
-                return held[1]  # somebody is just writing the file: the server decides how long the old one is good
+                return held[1]  # the file is being written; the server decides how long the old token is valid
             self._held = held
         return held[1]
 
@@ -172,7 +172,7 @@ class BearerToken(_Settled):
         return {self._header: f"Bearer {token}"}
 
     def refused(self, metadata: Metadata) -> None:
-        """Read the token anew for the next call."""
+        """Read the token again for the next call."""
         held = self._held
         if held is not None and metadata.get(self._header) == held[1][self._header]:
             self._held = None
@@ -181,19 +181,19 @@ class BearerToken(_Settled):
 class OAuthClientCredentials(_Settled):
     """Tokens of an OAuth 2.0 server, by the client credentials grant (RFC 6749, 4.4).
 
-    A token is kept until shortly before it expires; calls that need one at the same time, in any number of event loops
-    and threads, cause one request. While the server fails, a token that is still good is used.
+    A token is cached until shortly before it expires. Concurrent calls, in any number of event loops and threads, share
+    one request. While the server fails, a token that is still valid is used.
 
     Args:
-        url: the server's token endpoint, `https://` (`http://` on this machine alone).
+        url: the server's token endpoint, `https://` (`http://` on this machine only).
         client_id: the client's id.
-        secret_file: the path of the file with the client's secret, read for each request.
-        scope: the scope to ask for.
-        audience: the audience to ask for, where the server wants one.
-        ca_file: certificates of the authorities to trust; the system's without it.
+        secret_file: the path of the file with the client's secret, read for every request.
+        scope: the requested scope.
+        audience: the requested audience, which some servers need.
+        ca_file: certificates of the authorities to trust; the default is the system's.
 
     Raises:
-        ConfigurationError: one of that cannot be used.
+        ConfigurationError: an argument is invalid.
     """
 
     def __init__(
@@ -225,9 +225,9 @@ class OAuthClientCredentials(_Settled):
         """Return the metadata of a call.
 
         Raises:
-            UnauthenticatedError: the server refuses to give this client a token.
-            RemoteCallError: the server could not be asked, or gave no token.
-            ConfigurationError: the file of the secret cannot be used.
+            UnauthenticatedError: the server refuses this client.
+            RemoteCallError: the request failed, or the answer has no token.
+            ConfigurationError: the file of the secret is missing or invalid.
         """
         token = self._token
         if token is None or monotonic() >= token.renewed_at:
@@ -253,12 +253,12 @@ class OAuthClientCredentials(_Settled):
         return self._token
 
     async def _fetched(self, fetch: Fetch) -> _Token:
-        asked = {"grant_type": "client_credentials"}
-        asked |= {name: self._settings[name] for name in ("scope", "audience") if name in self._settings}
+        form = {"grant_type": "client_credentials"}
+        form |= {name: self._settings[name] for name in ("scope", "audience") if name in self._settings}
         begun = monotonic()
         answer = await fetch(
             self._settings["url"],
-            urlencode(asked).encode(),
+            urlencode(form).encode(),
             headers={"authorization": self._basic()},
             ca_file=self._settings.get("ca_file"),
         )
@@ -268,16 +268,16 @@ class OAuthClientCredentials(_Settled):
         return _secret_in(self._settings["secret_file"], "OAuthClientCredentials: secret_file")
 
     def _basic(self) -> str:
-        """Return the client's name and secret as RFC 6749, 2.3.1 wants them."""
+        """Return the value of the header with the client's id and secret (RFC 6749, 2.3.1)."""
         pair = f"{quote(self._settings['client_id'], safe='')}:{quote(self._secret(), safe='')}"
         return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
     def _failure(self, error: RemoteCallError) -> RemoteCallError:
-        """Return the error of a call that gets no token, without what the server repeats of the secret."""
+        """Return the error of a call that gets no token, without the secret, which the server may repeat."""
         refused = error.http_status is not None and 400 <= error.http_status < 500 and error.http_status != 429
-        told = redacted(error.details, [("secret", self._secret()), ("authorization", self._basic())])
+        details = redacted(error.details, [("secret", self._secret()), ("authorization", self._basic())])
         failure = (UnauthenticatedError if refused else type(error))(
-            f"no token for {self._settings['client_id']!r}: {told or 'the server gave no details'}",
+            f"no token for {self._settings['client_id']!r}: {details or 'the server gave no details'}",
             method=error.method,
             target=error.target,
             http_status=error.http_status,
@@ -287,7 +287,7 @@ class OAuthClientCredentials(_Settled):
 
 
 class _Token(NamedTuple):
-    """A token as it is sent, and when it ends and is replaced, by `time.monotonic`."""
+    """The metadata with a token, and the times of `time.monotonic` when it expires and is replaced."""
 
     metadata: Metadata
     expires_at: float
@@ -300,22 +300,22 @@ def _token_in(answer: bytes, begun: float) -> _Token:
     Raises:
         InvalidResponseError: there is none.
     """
-    told = None
+    fields = None
     try:
-        told = json.loads(answer)
-        token, kind = told["access_token"], told.get("token_type", "bearer")
-        life = float(told.get("expires_in", "inf"))
+        fields = json.loads(answer)
+        token, kind = fields["access_token"], fields.get("token_type", "bearer")
+        life = float(fields.get("expires_in", "inf"))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         token = kind = ""
         life = 0.0
     if not isinstance(token, str) or not _TOKEN.fullmatch(token) or str(kind).lower() != "bearer" or not life > 0:
-        del answer, told, token  # a traceback shows a frame's variables, where it is asked to
+        del answer, fields, token  # a traceback shows a frame's variables, where it is asked to
         raise InvalidResponseError("the answer has no bearer token")
     return _Token({"authorization": f"Bearer {token}"}, begun + life, begun + life - min(_MARGIN, _SHARE * life))
 
 
 def _version(file: str) -> tuple[int, ...] | None:
-    """Return what differs once a file was written or replaced; None where it cannot be found."""
+    """Return a value that changes when a file is written or replaced; None if there is no file."""
     try:
         found = os.stat(file)
     except OSError:
@@ -331,9 +331,9 @@ def _path(where: str, path: str | os.PathLike[str]) -> str:
 
 
 def _check_url(url: str) -> None:
-    """Refuse what is no address of a token endpoint, without repeating it: it may hold a password."""
+    """Raise a ConfigurationError for an invalid URL, without repeating it: it may hold a password."""
     scheme = host = None
-    with contextlib.suppress(ValueError):  # it repeats the address, so it must not be the context of ours
+    with contextlib.suppress(ValueError):  # its message has the URL, so it must not be the context of ours
         parts = urlsplit(url if isinstance(url, str) else "")
         if parts.port != 0 and "@" not in parts.netloc and not parts.fragment:
             scheme, host = parts.scheme, parts.hostname
@@ -355,7 +355,7 @@ def _secret_in(file: str, where: str) -> str:
 
 
 def _checked(text: str, where: str) -> str:
-    """Return a token or secret without the white space around it."""
+    """Return a token or secret without the white space around it, or raise a ConfigurationError."""
     found = text.strip()
     if not found:
         raise ConfigurationError(f"{where}: it is empty, or not set")

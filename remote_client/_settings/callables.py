@@ -1,4 +1,4 @@
-"""Callables of the user's: how those that may block run, and how they are pickled."""
+"""Users' callables: running those that may block, and pickling them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ WAYS = (
 
 
 class ByName:
-    """What a function is pickled as: its name, never what it holds, which may be credentials.
+    """The pickled form of a function: its name, without the values it uses, which may be credentials.
 
-    cloudpickle would copy a function of a script's with the values that it uses.
+    cloudpickle would copy a script's function with these values.
 
     Raises:
-        PicklingError: it cannot be imported: it is a lambda, a local function, a `partial` or a method of an object.
+        PicklingError: the function cannot be imported: it is a lambda, a local function, a `partial` or a bound method.
     """
 
     def __init__(self, function: Callable[..., Any], what: str) -> None:
@@ -57,15 +57,15 @@ def _found(module: str, name: str) -> Any:
 
 
 def off_loop(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A user's function as one that runs it in a thread, where it may block, and returns a coroutine. Async ones stay.
+    """Return an async function that runs a user's function in a thread, where it may block; async functions stay.
 
-    One that never returns holds up neither a call that is over, nor the end of the process.
+    A function that never returns delays neither the end of its call nor that of the process.
     """
     return function if inspect.iscoroutinefunction(function) else OffLoop(function)
 
 
 class OffLoop(Immutable):
-    """See `off_loop`. It can be pickled if the function can be imported."""
+    """A function that runs in a thread; see `off_loop`. It can be pickled if the function can be imported."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function

@@ -205,17 +205,17 @@ def parse_target(target: str, protocol: Protocol | None = None) -> tuple[Connect
         ConfigurationError: the target is invalid, or names another protocol. The message never repeats credentials.
     """
     try:
-        read, problem = read_target(target, "http" if protocol == "http" else "grpc"), ""
+        parts, problem = read_target(target, "http" if protocol == "http" else "grpc"), ""
     except ValueError as error:
-        read, problem = None, str(error)
-    if read is None:
+        parts, problem = None, str(error)
+    if parts is None:
         del target  # a traceback shows a frame's variables, where it is asked to
         raise ConfigurationError(f"target: {problem}")
-    if protocol is not None and read.protocol != protocol:
-        raise ConfigurationError(f"protocol: the target names {read.protocol}, not {protocol}")
-    tls = ConnectionTlsInfo(enabled=read.secure)
-    info = ConnectionInfo(hostname=read.hostname, port=read.port, base_path=read.base_path, tls=tls)
-    return info, read.protocol
+    if protocol is not None and parts.protocol != protocol:
+        raise ConfigurationError(f"protocol: the target names {parts.protocol}, not {protocol}")
+    tls = ConnectionTlsInfo(enabled=parts.secure)
+    info = ConnectionInfo(hostname=parts.hostname, port=parts.port, base_path=parts.base_path, tls=tls)
+    return info, parts.protocol
 
 
 def check_protocol(connection: ConnectionInfo, protocol: Protocol) -> None:

@@ -1,4 +1,4 @@
-"""Durations as people give them, checked: seconds as any number, or a `timedelta`."""
+"""Checks of durations: seconds as any number, or a `timedelta`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .base import Conversion
 Duration = float | timedelta
 """Seconds, or a `timedelta`."""
 REACH = 1e9
-"""Seconds (31 years) from which on a duration is endless: clocks of engines and servers overflow when they add more."""
+"""Seconds (31 years) beyond which a duration has no limit: clocks of engines and servers overflow with more."""
 
 
 def seconds(value: Any, name: str = "") -> float:
     """Return a duration in seconds, at most `REACH`.
 
     Raises:
-        ConfigurationError: it is no number and no `timedelta`, or NaN.
+        ConfigurationError: the value is no number and no `timedelta`, or NaN.
     """
     if isinstance(value, timedelta):
         given = value.total_seconds()
@@ -38,7 +38,7 @@ def pause(value: Any) -> float:
     """Return a duration in seconds that may be 0.
 
     Raises:
-        ConfigurationError: it is no duration, or below 0.
+        ConfigurationError: the value is no duration, or below 0.
     """
     given = seconds(value)
     if given < 0:
@@ -47,10 +47,10 @@ def pause(value: Any) -> float:
 
 
 def limit(value: Any, name: str = "") -> float | None:
-    """Return a time limit in seconds; None, for no limit, where it is `math.inf` or out of reach.
+    """Return a time limit in seconds, or None for no limit, which `math.inf` and anything beyond `REACH` stand for.
 
     Raises:
-        ConfigurationError: it is no duration, or not above 0.
+        ConfigurationError: the value is no duration, or not above 0.
     """
     if value is None:
         return None
@@ -61,7 +61,7 @@ def limit(value: Any, name: str = "") -> float | None:
 
 
 def lasting(given: float | None) -> str:
-    """Return a duration in words, to the millisecond: what is left of a limit has sixteen digits."""
+    """Return a duration in words, to the millisecond: the rest of a limit may have sixteen digits."""
     return "any time" if given is None else f"{round(given, 3):.12g} seconds"
 
 

@@ -1,4 +1,4 @@
-"""A proxy's address as users and the environment write it. Knows neither requests nor connections."""
+"""Proxies as users and the environment write them, without requests and connections."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _HOST = re.compile(r"[A-Za-z0-9_.:%-]+")
 
 
 class Proxy(Immutable, str):
-    """A proxy's URL. As text it has no credentials, so that nothing that shows settings shows them.
+    """The URL of a proxy. As text it has no credentials, so that nothing that shows settings shows them.
 
     Attributes:
-        secure: whether the proxy itself is spoken to over TLS.
-        host: its name or address; an IPv6 address without brackets.
+        secure: whether the connection to the proxy uses TLS.
+        host: its name or address; an IPv6 address has no brackets.
         port: its port.
-        credentials: user and password as they are sent, `user:password`; None where it wants none.
+        credentials: user and password as they are sent, `user:password`, or None.
     """
 
     __slots__ = ("credentials", "host", "port", "secure")
@@ -36,17 +36,17 @@ class Proxy(Immutable, str):
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Return the proxy of a URL; one without a scheme is `http://`, as for curl.
+        """Return the proxy of a URL; the default scheme is `http://`, as for curl.
 
         Raises:
-            ValueError: the URL is no proxy's. The message never repeats it: it may hold a password.
+            ValueError: the URL is invalid. The message never repeats it, as it may hold a password.
         """
         url = url.strip()
         scheme = url.partition("://")[0].lower() if "://" in url else "http"
         if scheme in _SOCKS:
             raise ValueError(f"{scheme}:// proxies are not supported; http:// and https:// are")
         parts = port = None
-        with contextlib.suppress(ValueError):  # it repeats the URL, so it must not be the context of ours
+        with contextlib.suppress(ValueError):  # its message has the URL, so it must not be the context of ours
             found = urlsplit(url if "://" in url else f"http://{url}")
             port, parts = found.port, found
             del found
@@ -66,24 +66,24 @@ class Proxy(Immutable, str):
 
     @property
     def address(self) -> str:
-        """`host:port`: how errors name the proxy."""
+        """The proxy's `host:port` in error messages."""
         return self.partition("://")[2]
 
     @property
     def authorization(self) -> str | None:
-        """The value of the header Proxy-Authorization; None where the proxy wants no credentials."""
+        """The value of the header Proxy-Authorization, or None without credentials."""
         if self.credentials is None:
             return None
         return f"Basic {base64.b64encode(self.credentials.encode()).decode()}"
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What requests show to a proxy that passes them on."""
+        """The headers for the proxy in requests that it forwards."""
         return () if self.authorization is None else (("proxy-authorization", self.authorization),)
 
     @property
     def secrets(self) -> tuple[tuple[str, str], ...]:
-        """What must be shown nowhere, as `errors.redacted` takes it."""
+        """The values to redact, as `redacted` takes them."""
         if self.credentials is None or self.authorization is None:
             return ()
         password = self.credentials.partition(":")[2]
@@ -105,7 +105,7 @@ class Proxy(Immutable, str):
 
 
 def _is_plain(parts: SplitResult) -> bool:
-    """Whether a URL has a host, and nothing behind it."""
+    """Whether a URL has a host, and nothing after the port."""
     has_more = parts.path not in ("", "/") or parts.query or parts.fragment
     return bool(parts.hostname and _HOST.fullmatch(parts.hostname)) and not has_more
 

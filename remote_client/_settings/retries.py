@@ -1,4 +1,4 @@
-"""The policy of retries, and how gRPC and urllib3 spell it."""
+"""The policy of retries, and its options in the spelling of gRPC and urllib3."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class RetryPolicy(Settings):
 
     Attributes:
         retries: attempts after the first.
-        initial_backoff: seconds or a `timedelta`; the limit of the first pause, which is a random part of it.
-        max_backoff: seconds or a `timedelta`; the limit of the longest pause.
-        multiplier: how the limit grows from pause to pause.
-        codes: names of gRPC statuses that are retried; None for UNAVAILABLE and RESOURCE_EXHAUSTED.
-        http_statuses: HTTP statuses that are retried; None for 429, 502, 503 and 504.
+        initial_backoff: seconds (or a `timedelta`): the limit of the first pause, which is a random part of it.
+        max_backoff: seconds (or a `timedelta`): the greatest limit of a pause.
+        multiplier: the factor by which the limit grows from pause to pause.
+        codes: the names of the gRPC statuses to retry; None for UNAVAILABLE and RESOURCE_EXHAUSTED.
+        http_statuses: the HTTP statuses to retry; None for 429, 502, 503 and 504.
     """
 
     retries: Count = 2
@@ -41,7 +41,7 @@ def _grpc_duration(value: Any) -> float:
 
 
 ONCE = RetryPolicy(retries=0)
-"""Every call is sent once."""
+"""The policy without retries."""
 _GRPC_RETRY: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "maxAttempts": ("retries", lambda value: int(value) - 1),
     "initialBackoff": ("initial_backoff", _grpc_duration),
@@ -49,7 +49,7 @@ _GRPC_RETRY: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "backoffMultiplier": ("multiplier", float),
     "retryableStatusCodes": ("codes", lambda value: frozenset(str(code).upper() for code in value)),
 }
-"""gRPC's retry policy (service config) -> ours."""
+"""The options of gRPC's retry policy (service config): name -> field, and the conversion of its value."""
 _URLLIB3_RETRY: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "total": ("retries", int),
     "backoff_factor": ("initial_backoff", seconds),
@@ -70,7 +70,7 @@ _URLLIB3_UNUSED = (
     "respect_retry_after_header",
     "status",
 )
-"""Options of urllib3's `Retry` that are accepted and ignored: what is retried is the same for all calls here."""
+"""Options of urllib3's `Retry` that are accepted and ignored."""
 
 
 def retry_policy(retries: int | None, options: Mapping[str, Any]) -> RetryPolicy:
@@ -90,5 +90,5 @@ def retry_policy(retries: int | None, options: Mapping[str, Any]) -> RetryPolicy
             try:
                 given[field] = read(value)
             except (TypeError, ValueError):
-                raise ValueError(f"retry_options: {name}: not a value of the right kind") from None
+                raise ValueError(f"retry_options: {name}: the value has the wrong type") from None
     return RetryPolicy(**given)

@@ -1,6 +1,6 @@
-"""Targets, host names and base paths as people write them. Pure: text in; its one form out, or a ValueError.
+"""Parsers of targets, host names and base paths. They return the normal form of a text or raise a ValueError.
 
-No message repeats what was given: it may hold a user and a password.
+No message repeats the text, which may hold a user and a password.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _SCHEMES: dict[str, tuple[Literal["grpc", "http"], bool]] = {
 }
 _SOCKETS = ("unix", "unix-abstract")
 _GRPC_NAMES = ("dns", "ipv4", "ipv6", "passthrough", "vsock")
-"""Schemes of gRPC's name syntax, which need no slashes."""
+"""The schemes of gRPC's name syntax, which need no slashes."""
 _NAME = re.compile(r"(?=.{1,254}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-"""The last label of what resolvers read as an IPv4 address, in one of its many forms."""
+"""The last label of an IPv4 address in any of the forms that resolvers accept."""
 _SOCKET = 107
-"""Bytes of a unix socket's path on Linux, which has the longest ones."""
+"""The largest size of a unix socket's path, in bytes, on Linux, which allows the longest paths."""
 _ZONE = re.compile(r"[A-Za-z0-9_.-]+")
 _SEGMENT = re.compile(r"([A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2}|\{\})*")
 _EXPECTED = (
@@ -36,7 +36,7 @@ NO_PATH = (
 
 
 class Target(NamedTuple):
-    """The parts of a target; `hostname` and `base_path` as `ConnectionInfo` takes them."""
+    """The parts of a target, as the fields of `ConnectionInfo` take them."""
 
     protocol: Literal["grpc", "http"]
     secure: bool
@@ -53,7 +53,7 @@ def read_target(text: str, default: Literal["grpc", "http"] = "grpc") -> Target:
         default: the protocol of a target that names none.
 
     Raises:
-        ValueError: it is none, with the reason.
+        ValueError: the target is invalid.
     """
     scheme, rest, slashes = _split_scheme(text)
     if scheme in _SOCKETS:
@@ -64,7 +64,7 @@ def read_target(text: str, default: Literal["grpc", "http"] = "grpc") -> Target:
     if scheme in _GRPC_NAMES:
         return _grpc_name(scheme, rest, slashes)
     if scheme and scheme not in _SCHEMES:
-        # It may be a user, with the password behind it: it is never repeated.
+        # Not repeated: it may be a user, followed by the password.
         raise ValueError(f"unknown scheme; known are {', '.join(_SCHEMES)}, dns:///host:port, unix:/path and xds")
     protocol, secure = _SCHEMES[scheme or default]
     authority, _, path = rest.partition("/")
@@ -75,7 +75,7 @@ def read_target(text: str, default: Literal["grpc", "http"] = "grpc") -> Target:
 
 
 def _split_scheme(text: str) -> tuple[str, str, bool]:
-    """Return the scheme in lower case, empty where there is none, what follows it, and whether slashes part them."""
+    """Return the scheme in lower case, or nothing, the text after it, and whether `//` separates them."""
     name, colon, rest = text.partition(":")
     scheme = name.lower()
     if colon and scheme in _SOCKETS:
@@ -90,7 +90,7 @@ def _split_scheme(text: str) -> tuple[str, str, bool]:
 
 
 def _check_marks(text: str) -> None:
-    """Refuse what no target has, but for the path of a socket."""
+    """Raise a ValueError for characters that no target has, except for the path of a socket."""
     if "@" in text:
         raise ValueError("it has a user name or an @; give credentials as metadata=, they are never part of a target")
     if "?" in text or "#" in text or "\\" in text:
@@ -147,18 +147,18 @@ def _port(text: str) -> int:
 
 
 def normal_host(text: str, *, is_url: bool = False) -> str:
-    """Return a host name in its one form: in lower case, an IPv6 address without brackets, its zone behind a `%`.
+    """Return the normal form of a host name: in lower case, an IPv6 address without brackets, its zone after a `%`.
 
     Args:
-        text: the name or address, not checked yet.
-        is_url: whether it comes from a URL, where `%25` is always the percent sign (RFC 6874). In brackets alone `%251`
-            is the interface 251, and without them `%` is itself: an interface may have the name `25gbe0`.
+        text: the name or address, which is not checked.
+        is_url: whether it is part of a URL, where `%25` is the percent sign (RFC 6874). Outside of URLs, `%251` in
+            brackets is the interface 251, and without brackets `%` is itself: an interface may be named `25gbe0`.
     """
     scheme, colon, rest = text.partition(":")
     if colon and scheme.lower() in _SOCKETS:
         return scheme.lower() + colon + (rest[2:] if rest.startswith("///") else rest)
     if rest.startswith("//"):
-        return scheme.lower() + colon + rest  # of xds: services have names in both cases
+        return scheme.lower() + colon + rest  # of xds: names of services are case-sensitive
     bracketed = text.startswith("[") and text.endswith("]")
     name, percent, zone = (text[1:-1] if bracketed else text).partition("%")
     if len(zone) > 2 and (is_url or (bracketed and not zone.isdecimal())):
@@ -167,10 +167,10 @@ def normal_host(text: str, *, is_url: bool = False) -> str:
 
 
 def check_host(host: str) -> None:
-    """Refuse what is no name and no address.
+    """Check a host name or address.
 
     Raises:
-        ValueError: the reason.
+        ValueError: it is neither.
     """
     if is_address(host):
         return
@@ -180,7 +180,7 @@ def check_host(host: str) -> None:
 
 
 def _hint(host: str) -> str:
-    """What to do with a host name that is none."""
+    """Return a hint for an invalid host name."""
     if "@" in host:
         return "; it never has a user name: give credentials as metadata="
     if "/" in host:
@@ -195,10 +195,10 @@ def _hint(host: str) -> str:
 
 
 def check_socket(hostname: str) -> None:
-    """Refuse a unix socket without a path or name.
+    """Check the path or name of a unix socket.
 
     Raises:
-        ValueError: the reason.
+        ValueError: it is missing or invalid.
     """
     path = hostname.partition(":")[2]
     if not path or not path.isprintable():
@@ -210,10 +210,10 @@ def check_socket(hostname: str) -> None:
 
 
 def is_address(host: str) -> int:
-    """Return 4 or 6 for an IP address of that version, in its usual form, and 0 for anything else."""
+    """Return the version of an IP address in its usual form, 4 or 6, and 0 for any other text."""
     address, percent, zone = host.partition("%")
     if percent and not _ZONE.fullmatch(zone):
-        return 0  # `ipaddress` takes anything there, a user and another host too
+        return 0  # `ipaddress` accepts anything there, even a user and another host
     try:
         version = ipaddress.ip_address(address).version
     except ValueError:
@@ -222,7 +222,7 @@ def is_address(host: str) -> int:
 
 
 def is_number(host: str) -> bool:
-    """Whether a resolver may read an IPv4 address that is in no usual form: the last label is a number (WHATWG)."""
+    """Whether resolvers may read an IPv4 address in an unusual form: the last label is a number (WHATWG)."""
     return bool(_NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2].lower())) and not is_address(host)
 
 
@@ -230,23 +230,23 @@ def is_number(host: str) -> bool:
 
 
 def normal_path(text: str) -> str:
-    """Return a base path in its one form: `/a/b`, or nothing. What is escaped stays as it is, other letters become so.
+    """Return the normal form of a base path: `/a/b`, or nothing. Escapes stay, and other letters are escaped.
 
     Raises:
-        ValueError: it could lead elsewhere, or is no path.
+        ValueError: it is no path, or has segments that lead out of it.
     """
     _check_marks(text)
     if text.count("{}") > 1:
         raise ValueError("at most one {} stands for the model's name")
-    segments = [quote(each, safe="".join(map(chr, range(33, 127)))) for each in text.split("/") if each]
-    for each in segments:
-        if not _SEGMENT.fullmatch(each):
+    segments = [quote(segment, safe="".join(map(chr, range(33, 127)))) for segment in text.split("/") if segment]
+    for segment in segments:
+        if not _SEGMENT.fullmatch(segment):
             raise ValueError("a character must be escaped, as in %20")
-        if any(part in (".", "..") for part in unquote(each).replace("\\", "/").split("/")):
+        if any(part in (".", "..") for part in unquote(segment).replace("\\", "/").split("/")):
             raise ValueError(". and .. are no segments of it")
-    return "".join(f"/{each}" for each in segments)
+    return "".join(f"/{segment}" for segment in segments)
 
 
 def is_segment(name: str) -> bool:
-    """Whether a model's name can be part of a path as it is: letters that need no escape, and no dot in front."""
+    """Whether a model's name can be a part of a path: its letters need no escape, and it does not begin with a dot."""
     return bool(re.fullmatch(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*", name))
