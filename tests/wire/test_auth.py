@@ -726,7 +726,8 @@ def test_without_fork_problems(http_wire: HttpWire, tokens: Tokens) -> None:
     """A child of a process that is just asking asks itself."""
     script = """
 import encodings.idna, os, sys, threading
-import remote_client._transport.http.transport  # a child cannot go on with what a parent's thread is importing
+# A child cannot go on with what a parent's thread is importing.
+import remote_client._schema.openapi.document, remote_client._schema.runtime_info, remote_client._transport.http.transport
 from remote_client.auth import OAuthClientCredentials
 from remote_client.sync import RemoteClient
 url, target, secret = sys.argv[1:]
