@@ -727,7 +727,8 @@ def test_without_fork_problems(http_wire: HttpWire, tokens: Tokens) -> None:
     script = """
 import encodings.idna, os, sys, threading
 # A child cannot go on with what a parent's thread is importing.
-import remote_client._schema.openapi.document, remote_client._schema.runtime_info, remote_client._transport.http.transport
+import remote_client._schema.openapi.document, remote_client._schema.runtime_info
+import remote_client._transport.http.transport
 from remote_client.auth import OAuthClientCredentials
 from remote_client.sync import RemoteClient
 url, target, secret = sys.argv[1:]
