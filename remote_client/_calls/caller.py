@@ -100,9 +100,12 @@ class Caller:
         """
         call = self._calls.get(path) if idempotent else None
         if call is None:
-            options, begun = self.options, monotonic()
+            options, begun, limit = self.options, monotonic(), shortest(self.options)
             changing = any(map(callable, options.metadata))
-            metadata = await (self._metadata_in_time(path) if changing else self._metadata())
+            metadata = await (within(limit, self._metadata()) if changing else self._metadata())
+            if metadata is LATE:
+                told = f"no metadata within {lasting(limit)}: its function did not return"
+                raise _unsent(told, path, self.connections, self.model)
             call = Call(path, metadata, options.timeout, options.total_timeout, idempotent, model_key=self.model_key)
             self._newest[0] = call
             if changing:
@@ -114,14 +117,6 @@ class Caller:
     async def _metadata(self) -> RawMetadata:
         metadata = await resolve_metadata(self.options.metadata, reserved=self.model_key, fetch=self._fetch)
         return metadata if self.model is None else ((self.model_key, self.model), *metadata)
-
-    async def _metadata_in_time(self, path: str) -> RawMetadata:
-        seconds = shortest(self.options)
-        metadata = await within(seconds, self._metadata())
-        if metadata is LATE:
-            told = f"no metadata within {lasting(seconds)}: its function did not return"
-            raise _unsent(told, path, self.connections, self.model)
-        return metadata
 
     async def _fetch(self, url: str, body: bytes | None = None, **more: Any) -> bytes:
         """Send a request of credentials, through the proxy of the calls."""
