@@ -200,10 +200,10 @@ class RemoteModuleConfig:
 
     def bind(self, declaration: Declaration, description: ServiceDescription) -> None:
         """Take methods, names and types from a class's declaration; see `declare`."""
-        from .._schema.declared.module import SERVER, bind
+        from .._schema.declared.matching import SERVER, match
 
         source = SERVER if self.schema is None else name_of(self.schema)
-        self.task_methods, training = bind(declaration, description, self.protocol, self.module_id, source)
+        self.task_methods, training = match(declaration, description, self.protocol, self.module_id, source)
         self.train_method = training or self.train_method
         self.declaration = declaration
         self.tasks_known = self.bound = True

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from .._schema.budget import LateDescriptionError
 from .._schema.declaration import Declaration
-from .._schema.declared.no_schema import why_none
+from .._schema.declared.schemas import why_no_schema
 from .._text.cleaning import clean
 from .._transport.http_errors import NO_ROUTE, RUNTIMES_OWN
 from ..errors import (
@@ -121,7 +121,7 @@ def with_class(declaration: Declaration | None, protocol: Protocol) -> Iterator[
     try:
         yield
     except SchemaUnavailableError as refusal:
-        why = "" if declaration is None else why_none(declaration, protocol)
+        why = "" if declaration is None else why_no_schema(declaration, protocol)
         if not why:
             raise
         raise _with_advice(refusal, f"{why}. {_GIVE_A_SCHEMA}") from refusal.error

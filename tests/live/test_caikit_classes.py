@@ -138,7 +138,7 @@ async def test_a_refusal_tells_what_caikit_lacks(runtime: Runtime) -> None:
         told, _ = await told_by("refused", front, "grpc", "asyncio", **OTHER_LIBRARY)
     for kind, error in told:
         assert kind == "SchemaUnavailableError"
-        assert "runtime.library is other_lib here, and SampleModule is of sample_lib" in error
+        assert "runtime.library is other_lib here, and SampleModule belongs to sample_lib" in error
     assert len(told) == 2
     assert front.passed == {}
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from remote_client._schema.declaration import declaration_of, is_declared
-from remote_client._schema.declared.module import bind
+from remote_client._schema.declared.matching import match
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.settings import Protocol
 
@@ -46,7 +46,7 @@ def check_declarations(module: ModuleType, description: ServiceDescription, prot
     declared = [each for each in vars(module).values() if is_declared(each) and each.__module__ == module.__name__]
     assert len(declared) == len(description.tasks) + len(description.trainings)
     for each in declared:
-        tasks, training = bind(declaration_of(each), description, protocol)
+        tasks, training = match(declaration_of(each), description, protocol)
         assert {task for task, _ in tasks} <= {*description.tasks}
         assert (training is not None) == hasattr(each, "train")
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, field_validator
 
 from remote_client import RemoteModuleBase
 from remote_client._schema.declaration import declaration_of
-from remote_client._schema.declared.module import bind
+from remote_client._schema.declared.matching import match
 from remote_client.declare import module, task, taskmethod
 from remote_client.errors import InvalidResponseError
 
@@ -44,7 +44,7 @@ class Echo(RemoteModuleBase):
 
 
 def answer(**fields: Any) -> Any:
-    (_, methods), *_ = bind(declaration_of(Echo), DESCRIPTION, "grpc")[0]
+    (_, methods), *_ = match(declaration_of(Echo), DESCRIPTION, "grpc")[0]
     message = ECHO.codec.decode(b"", "proto")
     for name, value in fields.items():
         setattr(message, name, value)

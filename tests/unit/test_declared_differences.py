@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from remote_client._schema.declaration import declaration_of
-from remote_client._schema.declared.module import bind
+from remote_client._schema.declared.matching import match
 from remote_client._schema.openapi import document as openapi
 from remote_client._schema.protobuf.services import describe_set
 from remote_client.declare import module, taskmethod
@@ -41,7 +41,7 @@ class Wrong:
 
 def refusal(declared: type, protocol: Protocol, **more: Any) -> str:
     with pytest.raises(SchemaError) as caught:
-        bind(declaration_of(declared), OFFERED[protocol], protocol, **more)
+        match(declaration_of(declared), OFFERED[protocol], protocol, **more)
     return str(caught.value)
 
 
@@ -61,9 +61,9 @@ def test_an_unknown_task_is_told_once_with_the_tasks_there_are(protocol: Protoco
 
 @pytest.mark.parametrize("name", ["a/runtime.binpb", "the schema"])
 def test_what_disagrees_with_a_schema_on_file_is_not_told_of_the_server(name: str) -> None:
-    told = refusal(Wrong, "grpc", told_by=name)
+    told = refusal(Wrong, "grpc", source=name)
     assert told.startswith(f"Wrong disagrees with {name}: run: ")
     assert "sample_input is SampleInputType in the schema, not int" in told
     assert "the schema knows no parameter other" in told
     assert "server" not in told
-    assert "server" not in refusal(typo("Unheard"), "grpc", told_by=name)
+    assert "server" not in refusal(typo("Unheard"), "grpc", source=name)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from remote_client import RemoteModuleBase
 from remote_client._schema.declaration import declaration_of
 from remote_client._schema.declared.document import description_of
-from remote_client._schema.declared.module import bind
+from remote_client._schema.declared.matching import match
 from remote_client._schema.openapi.document import describe
 from remote_client.declare import module, taskmethod
 from remote_client.errors import InvalidResponseError, SchemaError
@@ -48,7 +48,7 @@ def declared(zoo: Any, result: Any, note: Any = None | str, **more: Any) -> Any:
 
 
 def codec(zoo: Any, result: Any, note: Any = None | str) -> Any:
-    (_, methods), *_ = bind(declared(zoo, result, note), DESCRIPTION, "grpc")[0]
+    (_, methods), *_ = match(declared(zoo, result, note), DESCRIPTION, "grpc")[0]
     return methods[0].codec
 
 
@@ -74,7 +74,7 @@ def http_codec(zoo: Any, result: Any) -> Any:
         pass
 
     Zoos.run = taskmethod()(run)  # type: ignore[attr-defined]
-    (_, methods), *_ = bind(declaration_of(Zoos), HTTP, "http")[0]
+    (_, methods), *_ = match(declaration_of(Zoos), HTTP, "http")[0]
     return methods[0].codec
 
 

@@ -231,7 +231,7 @@ def test_a_class_of_no_file_wants_the_whole_path(tmp_path: Path) -> None:
     sys.modules["made_here"] = made
     try:
         exec(TEXT.format(schema="runtime.binpb"), vars(made))
-        with pytest.raises(ConfigurationError, match=r"runtime\.binpb .* made_here has none: name the file"):
+        with pytest.raises(ConfigurationError, match=r"runtime\.binpb .* made_here has none: give an absolute path"):
             schema_of(made.Sample)
         assert schema_for(declaration_of(made.Sample), "http") is None
         whole = tmp_path / "whole.binpb"

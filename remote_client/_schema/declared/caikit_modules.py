@@ -1,4 +1,4 @@
-"""caikit's own module classes as declarations, for users who have caikit. caikit is never imported from here."""
+"""Declarations of caikit's own module classes. Never imports caikit: the user's process has."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _ASYNC_ITERATOR: Any = AsyncIterator
 
 
 def module_of_id(id: str) -> type | None:
-    """The caikit module of an id, if caikit was imported and knows it."""
+    """Return the caikit module with an id, or None if caikit does not know it or was not imported."""
     registries = sys.modules.get("caikit.core.registries")
     return None if registries is None else registries.module_registry().get(id)
 
 
 def is_caikit_module(candidate: Any) -> bool:
-    """Whether this is the class of a caikit module."""
+    """Return whether this is the class of a caikit module."""
     return isinstance(candidate, type) and hasattr(candidate, "MODULE_ID") and hasattr(candidate, "TRAIN_SIGNATURE")
 
 
 @cache
 def declaration_of_caikit(module: Any) -> Declaration:
-    """What the class of a caikit module says, with a pydantic model for each of its data objects. Made once.
+    """Return the declaration of a caikit module's class, with pydantic models for its data objects.
 
     Raises:
-        ConfigurationError: a type of it cannot be used.
+        ConfigurationError: a type cannot be a pydantic model.
     """
     from .caikit_types import CaikitTypes
 
@@ -59,28 +59,28 @@ def declaration_of_caikit(module: Any) -> Declaration:
 def _method(name: str, task: str, signature: Any, types: CaikitTypes) -> DeclaredMethod:
     parameters = []
     streams: dict[str, Any] = {}
-    for each, annotation in signature.parameters.items():
-        item = _streamed(annotation)
+    for parameter, annotation in signature.parameters.items():
+        item = _stream_item(annotation)
         kind = types.of(annotation if item is None else item)
         if item is not None:
             if task:
-                streams[each] = kind
+                streams[parameter] = kind
             kind = _ITERABLE[kind] | _ASYNC_ITERABLE[kind]
-        default = signature.default_parameters.get(each, inspect.Parameter.empty)
+        default = signature.default_parameters.get(parameter, inspect.Parameter.empty)
         parameters.append(
-            inspect.Parameter(each, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=kind)
+            inspect.Parameter(parameter, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=kind)
         )
-    answers = _streamed(signature.return_type)
+    answers = _stream_item(signature.return_type)
     data_object = signature.return_type if answers is None else answers
     result = types.of(data_object) if task else Any
     returned = result if answers is None else _ASYNC_ITERATOR[result]
-    # Python wants parameters with a default last; who calls by position gives what caikit's own method takes.
-    parameters.sort(key=lambda each: each.default is not inspect.Parameter.empty)
-    told = inspect.Signature(parameters, return_annotation=returned)
-    return DeclaredMethod(name, task, told, streams, result, answers is not None, data_object if task else None)
+    # caikit allows parameters without a default after those with one; Python's signatures do not.
+    parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
+    own = inspect.Signature(parameters, return_annotation=returned)
+    return DeclaredMethod(name, task, own, streams, result, answers is not None, data_object if task else None)
 
 
-def _streamed(kind: Any) -> Any:
-    """The type of the items of caikit's `DataStream`; None for anything else."""
+def _stream_item(kind: Any) -> Any:
+    """Return the type of the items of caikit's `DataStream`, or None for other types."""
     origin = get_origin(kind)
     return get_args(kind)[0] if getattr(origin, "__name__", "") == "DataStream" else None

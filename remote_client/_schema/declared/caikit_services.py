@@ -1,5 +1,6 @@
-"""caikit's service packages as a schema, for users who have caikit: what its runtime offers with this process's
-configuration. caikit is imported only where the user's process imported it.
+"""Schemas from caikit's service packages: the services of a runtime with this process's configuration.
+
+Imports caikit only if the user's process has.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from ..._concurrency import threads as _threads
 from ..schema_file import SchemaFile
 
 PATIENCE = 5.0
-"""Seconds that caikit has: it makes the components of `model_management` too, such as finders that dial. What it makes
-later is there for the next who asks."""
-_SWITCHES = {
+"""The seconds that a caller waits: caikit also makes the components of `model_management`, which may connect to
+servers. A result that comes later is kept for the next caller."""
+_OPTIONS = {
     "INFERENCE": "enable_inference",
     "JOB_INFERENCE": "enable_inference_jobs",
     "TRAINING": "enable_training",
@@ -29,32 +30,32 @@ _SWITCHES = {
     "MODEL_MANAGEMENT": "",
     "INFO": "",
 }
-"""The kinds of services, and what turns them off in `runtime.service_generation`. caikit 0.26 has no jobs."""
+"""Kind of services -> the option in `runtime.service_generation` that disables it. caikit 0.26 has no jobs."""
 logger = logging.getLogger("remote_client")
 
 
 @dataclass(frozen=True)
 class _Services:
-    """The services of a library, and the modules that they call."""
+    """The services of a library, and the modules they call."""
 
     schema: SchemaFile
     modules: frozenset[type]
 
 
 _made: dict[Hashable, tuple[Future[_Services | None], float]] = {}
-"""What was made and when that was begun, by what it was made of. It is kept: caikit adds to protobuf's own pool, which
-forgets nothing."""
+"""Library and configuration -> services and when making them began. Nothing is dropped: caikit registers the types in
+protobuf's default pool, which never forgets."""
 _lock = threading.Lock()
 
 
-def why_none(module: type) -> str:
-    """Return why caikit makes no services here that call a caikit module; empty where it does, or logs why not."""
+def why_no_services(module: type) -> str:
+    """Return why caikit makes no services for a module in this process; empty if it does, or has logged the reason."""
     caikit: Any = sys.modules.get("caikit")
     runtime = caikit and caikit.get_config().runtime
     configured, library = runtime and runtime.library, _library_of(module)
     if configured == library:
         return ""
-    return f"caikit's runtime.library is {configured or 'not set'} here, and {module.__name__} is of {library}"
+    return f"caikit's runtime.library is {configured or 'not set'} here, and {module.__name__} belongs to {library}"
 
 
 def _library_of(module: type) -> str:
@@ -62,9 +63,9 @@ def _library_of(module: type) -> str:
 
 
 def services_of(module: type) -> SchemaFile | None:
-    """Return the services that call a caikit module, as caikit makes them here; None where it does not, or not soon.
+    """Return the services that caikit makes for a module in this process; None if it does not, or takes too long.
 
-    It does where `runtime.library` is the module's library. The first time that takes a while: use a thread.
+    caikit makes them if `runtime.library` is the module's library. The first time takes seconds: use a thread.
     """
     caikit: Any = sys.modules.get("caikit")
     runtime = caikit and caikit.get_config().runtime
@@ -85,18 +86,19 @@ def services_of(module: type) -> SchemaFile | None:
 
 
 def _ids(registry: dict[str, type], library: str) -> frozenset[str]:
-    return frozenset(id for id, each in list(registry.items()) if each.__module__.partition(".")[0] == library)
+    return frozenset(id for id, module in list(registry.items()) if _library_of(module) == library)
 
 
 def _make(library: str, generation: Any) -> _Services | None:
     try:
         factory = importlib.import_module("caikit.runtime.service_factory").ServicePackageFactory
         kinds = factory.ServiceType.__members__
-        wanted = [kinds[each] for each, switch in _SWITCHES.items() if each in kinds and generation.get(switch, True)]
-        packages = [factory.get_service_package(each) for each in wanted]
-        data = _descriptor_set(each.descriptor.file for each in packages)
-        modules = {each for package in packages for rpc in package.caikit_rpcs.values() for each in rpc.module_list}
-    except Exception as error:  # whatever caikit raises: the server can be asked instead
+        wanted = [kinds[name] for name, option in _OPTIONS.items() if name in kinds and generation.get(option, True)]
+        packages = [factory.get_service_package(kind) for kind in wanted]
+        data = _descriptor_set(package.descriptor.file for package in packages)
+        rpcs = [rpc for package in packages for rpc in package.caikit_rpcs.values()]
+        modules = {module for rpc in rpcs for module in rpc.module_list}
+    except Exception as error:  # the server can be asked instead
         logger.warning("caikit makes no services of %s here, so servers are asked for theirs: %r", library, error)
         return None
     name = f"caikit's configuration of this process (runtime.library: {library})"
@@ -104,7 +106,7 @@ def _make(library: str, generation: Any) -> _Services | None:
 
 
 def _descriptor_set(files: Iterable[Any]) -> bytes:
-    """Return the serialized `FileDescriptorSet` of files and all that they import."""
+    """Return the serialized `FileDescriptorSet` of files and all their imports."""
     from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet  # here, because it loads protobuf
 
     known: dict[str, FileDescriptorProto] = {}
@@ -118,7 +120,7 @@ def _descriptor_set(files: Iterable[Any]) -> bytes:
 
 
 def _after_fork() -> None:
-    """Forget in a child what its parent's threads were making."""
+    """Forget in a child process the services that the parent's threads were making."""
     global _lock
     _lock = threading.Lock()
     _made.clear()

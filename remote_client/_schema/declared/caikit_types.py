@@ -1,4 +1,4 @@
-"""The types of caikit's own modules as pydantic's: a model for each data object."""
+"""pydantic types for the types in signatures of caikit modules: a model for every data object."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ class CaikitTypes:
         self._models: dict[Any, Any] = {}
 
     def of(self, kind: Any) -> Any:
-        """The type that stands for one of caikit's."""
+        """Return the pydantic type for a type of caikit."""
         if get_origin(kind) is Annotated:
             return self.of(get_args(kind)[0])
         arguments = get_args(kind)
         if get_origin(kind) in (Union, UnionType):
             return reduce(_either, map(self.of, arguments))
         if get_origin(kind) is not None:
-            # A JSON object is a dict of itself: any of JSON's values.
+            # JsonDict is recursive: its values are any JSON.
             values = Any if "JsonDict" in str(kind) else self.of(arguments[-1])
             return list[values] if get_origin(kind) is list else dict[arguments[0], values]  # type: ignore[valid-type]
         if not isinstance(kind, type) or kind is NoneType or issubclass(kind, bool):
             return Any if isinstance(kind, str) else kind
         if issubclass(kind, enum.Enum):
-            # Answers over HTTP have the name.
+            # Over HTTP, answers have the member's name.
             return Annotated[kind, BeforeValidator(partial(_member, kind))]
-        if issubclass(kind, numbers.Number):  # numpy's types say how many bits are on the wire
+        if issubclass(kind, numbers.Number):  # numpy's types, which give the size on the wire
             return int if issubclass(kind, numbers.Integral) else float
         if not is_data_object_class(kind):
             return kind
-        message: Any = kind
-        fields = {each.name: each.type for each in dataclasses.fields(message)}
-        # A sequence is a message only because protobuf has no unions of lists; over HTTP it is the list.
+        data_object: Any = kind
+        fields = {field.name: field.type for field in dataclasses.fields(data_object)}
+        # caikit wraps a list as a message because protobuf has no unions of lists. Over HTTP it is the list.
         sequence = get_args(self.of(fields["values"])) if list(fields) == ["values"] else ()
         model = self._model(kind)
         return _either(list[sequence[0]], model) if sequence else model  # type: ignore[valid-type]
 
     def _model(self, kind: Any) -> Any:
         if kind not in self._models:
-            self._models[kind] = Any  # inside of itself
+            self._models[kind] = Any  # for fields of the same type
             fields: dict[str, Any] = {
-                each.name: (_either(self.of(each.type), None), None) for each in dataclasses.fields(kind)
+                field.name: (_either(self.of(field.type), None), None) for field in dataclasses.fields(kind)
             }
             try:
                 self._models[kind] = create_model(
@@ -67,7 +67,7 @@ class CaikitTypes:
 
 
 def is_data_object_class(kind: Any) -> bool:
-    """Whether this is the class of one of caikit's data objects."""
+    """Return whether this is the class of a caikit data object."""
     return isinstance(kind, type) and hasattr(kind, "get_proto_class") and dataclasses.is_dataclass(kind)
 
 

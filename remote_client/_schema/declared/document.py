@@ -1,6 +1,6 @@
-"""A declared module as the OpenAPI document that its runtime would have: over HTTP a declaration alone is enough.
+"""Writes the OpenAPI document that a declared module's runtime would have: HTTP needs no schema from the server.
 
-Routes and shapes are those of caikit 0.29 (`caikit.runtime.http_server`), with its default prefixes.
+Routes and schemas are those of caikit 0.29 (`caikit.runtime.http_server`), with its default prefixes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..openapi.document import describe_parsed
 from ..openapi.routes import STREAMING, task_of_route
 from ..rpc import ServiceDescription
 from ..training_data import DATA_STREAM
-from .types import UnusableTypeError, adapter, shown_type
+from .types import UnusableTypeError, adapter, type_text
 
 Schema = dict[str, Any]
 
@@ -27,19 +27,19 @@ _TEXT: Schema = {"type": "string"}
 
 
 def description_of(declaration: Declaration) -> ServiceDescription:
-    """What the runtime of a declared module offers of it. Sends nothing.
+    """Return the description of a declared module's runtime. Asks no server.
 
     Raises:
-        SchemaError: a type cannot be told in JSON.
+        SchemaError: JSON cannot express a type.
     """
-    found = _descriptions.get(declaration.module)
-    if found is None:
-        found = _descriptions[declaration.module] = describe_parsed(_Document().of(declaration))
-    return found
+    description = _descriptions.get(declaration.module)
+    if description is None:
+        description = _descriptions[declaration.module] = describe_parsed(_Document().of(declaration))
+    return description
 
 
 _descriptions: WeakKeyDictionary[type, ServiceDescription] = WeakKeyDictionary()
-"""By declared class. Modules that are made of equal configurations share their methods, and so their class."""
+"""Declared class -> description. Modules with equal configurations share the methods, and so their class."""
 
 
 class _Document:
@@ -78,10 +78,10 @@ class _Document:
         required: dict[str, Schema] = {}
         optional: dict[str, Schema] = {}
         for name, parameter in method.signature.parameters.items():
-            needed = parameter.default is inspect.Parameter.empty
-            (required if needed else optional)[name] = self._schema(parameter.annotation)
+            is_required = parameter.default is inspect.Parameter.empty
+            (required if is_required else optional)[name] = self._schema(parameter.annotation)
         properties: dict[str, Schema] = {"model_id": _TEXT}
-        if len(required) == 1:  # has no name in caikit's request
+        if len(required) == 1:  # caikit's request does not have its name
             (properties["inputs"],) = required.values()
         elif required:
             properties["inputs"] = self._component(f"{rpc}RequestInputs", _closed(required))
@@ -101,7 +101,7 @@ class _Document:
         return _closed({"model_name": _TEXT, "output_path": {}, "parameters": _closed(parameters)})
 
     def _source(self, rows: Any) -> Schema:
-        """caikit's `DataStreamSource`: rows, or where files of them are."""
+        """Return the schema of caikit's `DataStreamSource`: rows, or the paths of files."""
         files = {"type": "array", "items": _TEXT}
         members: list[Mapping[str, Schema]] = [
             {"data": {"type": "array", "items": self._schema(rows)}},
@@ -109,7 +109,7 @@ class _Document:
             {"files": files},
             {"dirname": _TEXT, "extension": _TEXT},
         ]
-        return _closed({DATA_STREAM: {"anyOf": [_closed(each) for each in members]}})
+        return _closed({DATA_STREAM: {"anyOf": [_closed(member) for member in members]}})
 
     def _component(self, name: str, schema: Schema) -> Schema:
         self._components[name] = schema
@@ -119,25 +119,25 @@ class _Document:
         try:
             schema: Schema = adapter(kind).json_schema(ref_template="#/components/schemas/{model}")
         except (PydanticUserError, TypeError):
-            raise UnusableTypeError(f"{shown_type(kind)} cannot be told in JSON, which HTTP has") from None
+            raise UnusableTypeError(f"{type_text(kind)} cannot be expressed in JSON, which HTTP uses") from None
         self._components |= schema.pop("$defs", {})
         return schema
 
 
 def _class_of(task: str) -> str:
-    """The class of a declared task, which may be named by a route where several services have it."""
+    """Return the class of a declared task, which the declaration may name by its route."""
     return task_of_route(task) if "/" in task else task
 
 
 def _training_of(declaration: Declaration, task: str) -> str:
-    """The name of a training. It has that of the module's class, which is the name that a written declaration has."""
-    written = declaration.name.rpartition("/")[2]  # of the training itself, where several modules share a name
+    """Return the name of a training. It has the name of the module's class, which stubs use as the module's name."""
+    written = declaration.name.rpartition("/")[2]  # the key of the training if several modules share a name
     name = written if declaration.schema is not None and written.isidentifier() else declaration.module.__name__
     return name if name.startswith(task) and name.endswith("Train") else f"{task}{name}Train"
 
 
 def _route(method: DeclaredMethod) -> str:
-    """A method's route."""
+    """Return a method's route."""
     start, is_route, name = method.task.rpartition("/")
     if is_route:
         name = name.removeprefix(STREAMING)
@@ -151,6 +151,6 @@ def _closed(properties: Mapping[str, Schema]) -> Schema:
 
 
 def _rows(kind: Any) -> Any:
-    """The type of a training's rows; None for what is no training data."""
-    found = [get_args(each)[0] for each in members_of(kind) if get_origin(each) in (Iterable, AsyncIterable)]
+    """Return the type of a training's rows, or None for other parameters."""
+    found = [get_args(member)[0] for member in members_of(kind) if get_origin(member) in (Iterable, AsyncIterable)]
     return found[0] if found else None

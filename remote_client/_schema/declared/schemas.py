@@ -1,11 +1,10 @@
-"""The schema that a module's class tells: a file beside the class's Python file, wherever that was imported from, or
-the services that caikit makes of its own classes.
-"""
+"""The schemas of declared classes: files beside the class's Python file, or caikit's services."""
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import PurePath
 from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,17 +14,17 @@ from ...settings import Protocol
 from ..declaration import Declaration, SchemaPath
 from ..schema_file import SchemaFile, file_of
 from .caikit_modules import is_caikit_module
-from .caikit_services import services_of
+from .caikit_services import services_of, why_no_services
 
 _files: WeakKeyDictionary[ModuleType, tuple[Any, dict[str, SchemaFile]]] = WeakKeyDictionary()
-"""Python module -> its spec, which is a new one after a reload, and the files that were read for its classes."""
+"""Python module -> its spec, which a reload replaces, and the schema files of its classes."""
 
 
 def schema_for(declaration: Declaration, protocol: Protocol) -> SchemaFile | None:
-    """Return the schema of a class's servers, or None where it tells none for this protocol.
+    """Return the schema of a class's servers, or None if the class names none for this protocol.
 
-    A file is read once. One that is missing is None where its name says that it is the other protocol's: OpenAPI
-    documents are named `*.json`, for HTTP. caikit's services are made once, which may take long: use a thread.
+    Files are read once. A missing file is ignored if its name is the other protocol's: HTTP has `*.json`. caikit's
+    services are made once, which may take seconds: use a thread.
 
     Raises:
         ConfigurationError: the file cannot be read, or is no schema.
@@ -36,17 +35,28 @@ def schema_for(declaration: Declaration, protocol: Protocol) -> SchemaFile | Non
     return schema if schema is not None and schema.protocol == protocol else None
 
 
+def why_no_schema(declaration: Declaration, protocol: Protocol) -> str:
+    """Return why a class has no schema for a protocol; empty if it cannot name one."""
+    module = declaration.module
+    if is_caikit_module(module):
+        return why_no_services(module) if protocol == "grpc" else ""
+    if declaration.schema is None:
+        return ""
+    others = {"grpc": "HTTP", "http": "gRPC"}
+    return f"{PurePath(declaration.schema.name).name}, the schema of {module.__name__}, is for {others[protocol]}"
+
+
 def _schema_at(path: SchemaPath, protocol: Protocol) -> SchemaFile | None:
     option = f"{path.beside.__name__}: schema"
     is_of_other = (protocol == "http") != path.name.endswith(".json")
     module = sys.modules.get(path.beside.__module__)
     beside = getattr(module, "__file__", None)
-    if module is None or (beside is None and not os.path.isabs(path.name)):  # a notebook has none
+    if module is None or (beside is None and not os.path.isabs(path.name)):  # a notebook has no file
         if is_of_other:
             return None
         raise ConfigurationError(
-            f"{option}: {path.name} is looked for beside the file of the class, but {path.beside.__module__} has none: "
-            "name the file by its whole path, or give the client the schema"
+            f"{option}: {path.name} is relative to the file of the class, but {path.beside.__module__} has none: "
+            "give an absolute path, or give the client the schema"
         )
     known = _files.get(module)
     if known is None or known[0] is not module.__spec__:
@@ -65,7 +75,7 @@ def _schema_at(path: SchemaPath, protocol: Protocol) -> SchemaFile | None:
 
 
 def _read(full: str, loader: Any) -> bytes:
-    if hasattr(loader, "get_data"):  # of a zip file, too
+    if hasattr(loader, "get_data"):  # reads from zip files, too
         data: bytes = loader.get_data(full)
         return data
     with open(full, "rb") as file:
@@ -73,14 +83,14 @@ def _read(full: str, loader: Any) -> bytes:
 
 
 def _is_missing(error: OSError | ValueError) -> bool:
-    # zipimport's error has nothing but the name.
+    # The error of zipimport has only the file's name.
     return isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and not error.strerror)
 
 
 def _unreadable(error: OSError | ValueError, where: str) -> ConfigurationError:
     if _is_missing(error):
-        told = getattr(error, "strerror", None) or "there is no such file"
-        told += "; it goes beside the Python file, and into a wheel as package data"
+        reason = getattr(error, "strerror", None) or "there is no such file"
+        reason += "; it goes beside the Python file, and into a wheel as package data"
     else:
-        told = getattr(error, "strerror", None) or str(error)
-    return ConfigurationError(f"{where} cannot be read: {told}")
+        reason = getattr(error, "strerror", None) or str(error)
+    return ConfigurationError(f"{where} cannot be read: {reason}")
