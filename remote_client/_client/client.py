@@ -217,7 +217,7 @@ class RemoteClient(Handle):
             config,
             connections=server.caller.connections,
             options=options,
-            balancer=await self._finder.balancer_for(name, server),
+            balancer=await self._finder.of(server).balancer_for(name, server),
             changed=server.forget,
             trainings=self._finder.discovery(server).trainings,
         )
@@ -319,7 +319,7 @@ class RemoteClient(Handle):
 
     @clears_frames
     async def _info_of(self, server: Server) -> RuntimeInfo:
-        answer = await self._finder.call(server, "GetRuntimeInfo")
+        answer = await self._finder.discovery(server).call(server, "GetRuntimeInfo")
         from .._schema.runtime_info import RuntimeInfo, validation_reason
 
         try:

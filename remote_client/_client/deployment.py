@@ -30,11 +30,11 @@ async def deploy(
     """See `RemoteClient.deploy_model`."""
     check_name(name)
     first = finders.known[0]
+    discovery = finders.discovery(first)
     limit = GRPC_LIMIT if finders.of(first).config.protocol == "grpc" else None
     found = await run_in_thread(partial(model_files, files, links, limit=limit))
-    rpc = await finders.runtime_method(first, "DeployModel")
+    rpc = await discovery.runtime_method(first, "DeployModel")
     body = await run_in_thread(rpc.codec.encode, "", (), {"model_id": name, "model_files": found})
-    discovery = finders.discovery(first)
     try:
         answer = await first.caller.send_once(rpc, body, name)
     finally:  # also if the outcome is unknown
@@ -50,8 +50,8 @@ async def undeploy(finders: FinderGroup, name: str) -> None:
     """See `RemoteClient.undeploy_model`."""
     check_name(name)
     first = finders.known[0]
-    rpc = await finders.runtime_method(first, "UndeployModel")
     discovery = finders.discovery(first)
+    rpc = await discovery.runtime_method(first, "UndeployModel")
     try:
         await first.caller.send_once(rpc, rpc.codec.encode("", (), {"model_id": name}), name)
     except NotFoundError:
@@ -65,21 +65,13 @@ async def undeploy(finders: FinderGroup, name: str) -> None:
 
 
 def check_name(name: str) -> None:
-    """Check that a model's name stays in the runtime's folder of models.
-
-    Raises:
-        InputError: it leads out of the folder, or cannot be sent.
-    """
+    """Raise an InputError for a model's name that leads out of the runtime's folder of models, or cannot be sent."""
     if not isinstance(name, str) or not name.isascii() or not name.isprintable() or not is_inside(name) or "/" in name:
         raise InputError(f"model: {name!r} cannot be the name of a model: printable ASCII, and no path")
 
 
 def check_links(links: Links) -> None:
-    """Check the value of `links`.
-
-    Raises:
-        InputError: it is neither None nor "follow".
-    """
+    """Raise an InputError for a value of `links` that is neither None nor "follow"."""
     if links is not None and links != "follow":
         raise InputError(f"links: expected None or 'follow', not {short_repr(links)}")
 
@@ -87,11 +79,7 @@ def check_links(links: Links) -> None:
 def model_files(
     source: Mapping[str, bytes] | str | os.PathLike[str], links: Links = None, *, limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """Return the files of a model's request. Reads a folder, and so blocks: use a thread.
-
-    Raises:
-        InputError: see `read_folder` and `checked_files`.
-    """
+    """Return the files of a model's request. Reads a folder, and so blocks: use a thread."""
     check_links(links)
     files = source if isinstance(source, Mapping) else read_folder(source, links, limit=limit)
     return checked_files(files, limit)

@@ -56,9 +56,6 @@ class Discovery:
         schema: the interface of all servers, which are then not asked for it.
         servers: the servers.
         name: the finder's name in logs.
-
-    Attributes:
-        trainings: the trainings that this client started.
     """
 
     def __init__(self, config: FinderConfig, schema: Schema | None, servers: ServerSet, name: str) -> None:
@@ -73,19 +70,17 @@ class Discovery:
         self.trainings: StartedTrainings = StartedTrainings()
 
     def check(self) -> None:
-        """Check that the servers can be asked.
-
-        Raises:
-            ClosedError: the finder was closed.
-        """
+        """Raise a ClosedError, or another error if the connections cannot be used in this process and event loop."""
         if self._closed:
             raise ClosedError("it was closed; make a new client")
-        self._servers.check()
+        for server in self._servers.known:
+            server.caller.connections.check()
 
     async def aclose(self) -> None:
         """Close all connections, and end what is under way. Idempotent."""
         self._closed = True
-        await self._servers.aclose()
+        for server in self._servers.known:
+            await server.caller.connections.aclose()
         await self._single_flight.aclose()
 
     def poll(self, name: str | None = None) -> Poll:
@@ -158,7 +153,7 @@ class Discovery:
             return
         self.trainings.forget_listed(models)
         server.update(models, module_ids)
-        if self._servers.is_balanced and server.can_describe:
+        if self._servers.balancers and server.can_describe:
             self.start_describing(server)
         self._servers.rebalance()
 

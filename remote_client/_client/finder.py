@@ -188,15 +188,9 @@ class RemoteModelFinder(Handle):
         return self._servers.is_single and not (is_caikit_module(declaration.module) and described)
 
     async def trust(self, model_path: str, declaration: Declaration, *, refused: bool = False) -> Found | None:
-        """As `locate`, but by the class of the module alone; no server is asked.
+        """As `locate`, but by the class of the module alone; None if the class is not enough. No server is asked.
 
-        Args:
-            model_path: the model's name.
-            declaration: what the class declares.
-            refused: whether servers refuse to describe themselves. Over HTTP a class without a schema is enough then.
-
-        Returns:
-            None if the class is not enough, or the finder has a schema of its own.
+        Over HTTP a class without a schema is enough if servers have refused to describe themselves.
         """
         self.discovery.check()
         schema = None if self.schema is not None else await run_in_thread(self._schema_of, declaration, refused)
@@ -242,13 +236,10 @@ class RemoteModelFinder(Handle):
         return known
 
     async def balancer_for(self, name: str, first: Server) -> Balancer[ConnectionManager] | None:
-        """Return the balancer over the servers that have a model just as the first one has it, or None.
-
-        Polls and late descriptions keep it up to date.
-        """
+        """Return the balancer over the servers that have a model just as the first has it, or None. Polls update it."""
         if len(self._servers.fixed) < 2 or name not in first.models:
             return None
-        balancer = self._servers.balancer(name)
+        balancer = self._servers.balancers.setdefault(name, Balancer([]))
         asked = [server for server in self._servers.fixed if name in server.models and server.can_describe]
         until = asyncio.get_running_loop().time() + SHORT_WAIT
         await wait_until([self.discovery.start_describing(server) for server in asked], lambda: until)

@@ -11,10 +11,8 @@ from .._concurrency.threads import run_in_thread
 from .._schema.comparison import budget_for_two, compare
 from .._schema.declaration import Declaration
 from .._schema.differences import Difference
-from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
+from .._schema.rpc import ServiceDescription
 from .._schema.schema_file import read_schema
-from .._transport.balance import Balancer
-from .._transport.manager import ConnectionManager
 from .._transport.retry import NOT_HERE
 from ..errors import (
     ConfigurationError,
@@ -117,10 +115,6 @@ class FinderGroup:
                 raise errors[0]
         return found
 
-    async def balancer_for(self, name: str, first: Server) -> Balancer[ConnectionManager] | None:
-        """See `RemoteModelFinder.balancer_for`."""
-        return await self.of(first).balancer_for(name, first)
-
     async def discover(self, names: Collection[str] = ()) -> dict[str, ModelInfo]:
         """Poll as `RemoteModelFinder.discover` does; with names, wait only for the servers that may list these."""
         polls = [finder.discovery.poll() for finder in self._finders]
@@ -187,14 +181,6 @@ class FinderGroup:
     async def describe(self, server: Server) -> ServiceDescription:
         """See `Discovery.describe`."""
         return await self.discovery(server).describe(server)
-
-    async def runtime_method(self, server: Server, method: str) -> RemoteRPCDescriptor:
-        """See `Discovery.runtime_method`."""
-        return await self.discovery(server).runtime_method(server, method)
-
-    async def call(self, server: Server, method: str, **kwargs: Any) -> dict[str, Any]:
-        """See `Discovery.call`."""
-        return await self.discovery(server).call(server, method, **kwargs)
 
     async def aclose(self) -> None:
         """Close all connections, for good."""

@@ -107,11 +107,7 @@ class PollSchedule:
 
 
 class RateLimit:
-    """A rate limit with a queue, first come, first served.
-
-    Args:
-        rate: turns a second.
-    """
+    """A limit of turns per second with a queue, first come, first served."""
 
     def __init__(self, rate: float = RATE) -> None:
         self._interval = 1 / rate
@@ -179,12 +175,7 @@ _rate_limits: WeakValueDictionary[asyncio.AbstractEventLoop, _LoopRateLimit] = W
 
 
 class JobPoller:
-    """Polls a job at its scheduled times. All waits of an event loop share one rate limit.
-
-    Args:
-        job: the job, as errors show it.
-        schedule: decides when to poll.
-    """
+    """Polls a job at its scheduled times. All waits of an event loop share one rate limit."""
 
     def __init__(self, job: object, schedule: PollSchedule) -> None:
         self._job = job

@@ -20,12 +20,7 @@ from .single_flight import SingleFlight
 
 
 class LateConfig:
-    """A module's configuration. All copies of the module share it, and read the description at most once.
-
-    Args:
-        config: the configuration.
-        forget_description: called when an error suggests that the server has another interface by now.
-    """
+    """A module's configuration. All copies of the module share it, and read the description at most once."""
 
     def __init__(self, config: RemoteModuleConfig, forget_description: Callable[[], None] | None) -> None:
         self._config = config

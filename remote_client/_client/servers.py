@@ -87,6 +87,7 @@ class ServerSet:
     Attributes:
         fixed: the servers whose host names do not depend on a model.
         template: the connection whose host name does; None without one.
+        balancers: the balancers of models whose calls go to several servers.
     """
 
     def __init__(self, config: FinderConfig, make: Callable[[ConnectionInfo], Server]) -> None:
@@ -97,7 +98,7 @@ class ServerSet:
         self.template: ConnectionInfo | None = next((info for info in connections if info.is_template), None)
         self.fixed: list[Server] = [make(connection) for connection in connections if not connection.is_template]
         self._by_model: dict[str, Server] = {}
-        self._balancers: dict[str, Balancer[ConnectionManager]] = {}
+        self.balancers: dict[str, Balancer[ConnectionManager]] = {}
 
     @property
     def known(self) -> list[Server]:
@@ -108,11 +109,6 @@ class ServerSet:
     def is_single(self) -> bool:
         """Whether every model is on the same server, or on the one that its name maps to."""
         return len(self.fixed) + (self.template is not None) == 1
-
-    @property
-    def is_balanced(self) -> bool:
-        """Whether calls of some model are balanced over several servers."""
-        return bool(self._balancers)
 
     def candidates(self, name: str | None) -> list[Server]:
         """Return the candidate servers for a model: the one its name maps to, then the fixed ones."""
@@ -138,31 +134,13 @@ class ServerSet:
         if name in self._by_model:
             await self._by_model.pop(name).caller.connections.aclose()
 
-    def balancer(self, name: str) -> Balancer[ConnectionManager]:
-        """Return the balancer of a model's calls. `rebalance` keeps it up to date."""
-        return self._balancers.setdefault(name, Balancer([]))
-
     def rebalance(self) -> None:
         """Give every balancer the servers that have the model with the same module and interface as the first."""
-        for name, balancer in self._balancers.items():
+        for name, balancer in self.balancers.items():
             having = [server for server in self.fixed if name in server.models and server.description is not None]
             equal = [server for server in having if are_equivalent(having[0], server, name)]
             if equal:
                 balancer.servers = [server.caller.connections for server in equal]
-
-    def check(self) -> None:
-        """Check that the servers' connections can be used in this process and event loop.
-
-        Raises:
-            RemoteClientError: they cannot.
-        """
-        for server in self.known:
-            server.caller.connections.check()
-
-    async def aclose(self) -> None:
-        """Close all connections."""
-        for server in self.known:
-            await server.caller.connections.aclose()
 
 
 def are_equivalent(one: Server, other: Server, name: str) -> bool:

@@ -15,19 +15,15 @@ LINGER = 1.0
 
 
 class _SharedTask:
-    """A task with its waiters.
-
-    Attributes:
-        waiting: the number of waiters.
-        is_kept: whether the task goes on without waiters.
-        end: the timer that cancels it, while it has none.
-    """
+    """A task with the number of its waiters."""
 
     def __init__(self, task: asyncio.Task[Any]) -> None:
         self.task = task
         self.waiting = 0
         self.is_kept = False
+        """Whether it goes on without waiters."""
         self.end: asyncio.TimerHandle | None = None
+        """Cancels it while it has no waiters."""
 
 
 class SingleFlight:

@@ -27,11 +27,7 @@ class StartedTrainings:
 
     @contextlib.contextmanager
     def starting(self, name: str) -> Iterator[None]:
-        """Reserve a model's name while its training is started.
-
-        Raises:
-            AlreadyExistsError: another training with that name is being started.
-        """
+        """Reserve a model's name while its training is started, or raise an AlreadyExistsError."""
         if name in self._starting:
             raise _taken(f"this client is starting a training of the model {name!r}", name)
         self._starting.add(name)
@@ -75,11 +71,7 @@ class StartedTrainings:
         return name in self._started
 
     async def has_model(self, name: str) -> bool:
-        """Return whether the server of a training has its model; the probe makes it list the model.
-
-        Raises:
-            RemoteCallError: the server could not be asked.
-        """
+        """Return whether the server of a training has its model. The probe makes the server list it."""
         training = self._started.get(name)
         return training is not None and await training.probe() is None
 
