@@ -104,11 +104,11 @@ class FinderGroup:
             found = await finder.trust(model_path, declaration)
             if found is not None:
                 return found
-        found, errors = await first_answer([partial(each.locate, model_path) for each in self._finders], stagger=True)
+        found, errors = await first_answer([partial(one.locate, model_path) for one in self._finders], stagger=True)
         # If several servers refuse, the first one's error is raised: it may just be unreachable.
         failures = [*errors, *(server.error for server in self.servers if server.error is not None)] if errors else []
         if found is None and declaration is not None and any(map(is_refusal, failures)):
-            trusting = [partial(each.trust, model_path, declaration, refused=True) for each in self._finders]
+            trusting = [partial(one.trust, model_path, declaration, refused=True) for one in self._finders]
             found, _ = await first_answer(trusting, stagger=True)
         if found is None and len(errors) == len(self._finders):
             with with_class(declaration, finder.config.protocol):

@@ -169,8 +169,8 @@ async def _read_files(caller: Caller, budget: Budget) -> ServiceDescription:
         if not isinstance(refused.error, UnimplementedError):
             raise
         reader = await _reflect(caller, older, budget)
-    told = (protobuf_services.describe_files, tuple(reader.files.values()), tuple(reader.services))
-    return await _described(caller.target, told, budget)
+    source = (protobuf_services.describe_files, tuple(reader.files.values()), tuple(reader.services))
+    return await _described(caller.target, source, budget)
 
 
 async def parse_schema(schema: Schema) -> ServiceDescription:

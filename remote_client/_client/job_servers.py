@@ -93,7 +93,7 @@ def probe_methods(tasks: Iterable[tuple[str, Iterable[RemoteRPCDescriptor]]]) ->
 
 
 def can_probe(server: JobServer, name: str) -> bool:
-    """Return whether `missing_model_error` can tell."""
+    """Return whether `missing_model_error` can ask the server."""
     return server.methods.models is not None or _probe(server, name) is not None
 
 

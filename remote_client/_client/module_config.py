@@ -41,8 +41,8 @@ class RemoteModuleConfig:
         task_methods: tasks by their keys in `ServiceDescription.tasks`, with their methods. No server tells which tasks
             a module has: unless they were named, these are all tasks of the runtime.
         model_path: the model's name on the server.
-        module_id: the id of its module; empty if the server does not tell.
-        module_name: the module's name; empty if the server does not tell.
+        module_id: the id of its module; empty if the server does not send it.
+        module_name: the module's name; empty if the server does not send it.
         train_method: the training of the module, if it is known.
         trainings: all trainings of the server, as no server tells which one belongs to a module.
         declaration: of the declared class, or of caikit's; None without one.
@@ -239,13 +239,13 @@ def _unpickle(kind: type[RemoteModuleConfig], values: dict[str, Any], declared: 
 
 
 def _identity(rpc: RemoteRPCDescriptor) -> Hashable:
-    """Return a key of a method that tells servers apart which mean different things by one name."""
+    """Return a key of a method. It differs for servers that mean different things by one name."""
     key: Any = rpc
     if not isinstance(rpc, LazyRPCDescriptor):
         codec = server_codec(rpc.codec)
         if isinstance(codec, UnboundCodec):
             key = str(rpc.signature)
-        elif codec is not rpc.codec:  # every configuration binds a declaration anew, to the same codec
+        elif codec is not rpc.codec:  # configurations bind a declaration separately, to the same codec
             key = codec
     return rpc.name, rpc.path, rpc.task, rpc.module, key
 

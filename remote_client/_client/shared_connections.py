@@ -91,13 +91,13 @@ class SharedConnections(Immutable):
     @property
     def opened(self) -> int:
         """The number of connections opened so far, in all loops."""
-        return sum(each.opened for each in self._server.managers.values())
+        return sum(manager.opened for manager in self._server.managers.values())
 
     async def describe(self, caller: Caller, protocol: Protocol) -> ServiceDescription:
         """Return the server's description, read at most once for all handles with the same sources of metadata."""
         server, sources = self._server, caller.options.metadata
         self.check()
-        if not all(callable(each) and type(each).__hash__ for each in sources):
+        if not all(callable(source) and type(source).__hash__ for source in sources):
             return await introspect(caller, protocol)
         if sources not in server.descriptions:
             single_flight = server.single_flights[asyncio.get_running_loop()]

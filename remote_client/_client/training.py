@@ -60,9 +60,9 @@ def _candidates(config: RemoteModuleConfig, kwargs: dict[str, Any]) -> list[Remo
     module = kwargs.pop(given, None)
     if module is not None:
         name = module.__name__ if isinstance(module, type) else module
-        found = [each for each in trainings if name in (each.module, each.rpc_name, each.full_name)]
+        found = [rpc for rpc in trainings if name in (rpc.module, rpc.rpc_name, rpc.full_name)]
         if len(found) != 1:
-            known = ", ".join(each.full_name for each in found) or ", ".join(each.module for each in trainings)
+            known = ", ".join(rpc.full_name for rpc in found) or ", ".join(rpc.module for rpc in trainings)
             raise InputError(f"{given}: {len(found) or 'no'} trainings are of a module {name!r}; there are {known}")
         return found
     return [config.train_method] if config.train_method is not None else trainings
