@@ -46,20 +46,20 @@ D = TypeVar("D", bound="RemoteModuleBase")
 
 
 class _Job(Blocking):
-    _twin: _jobs.PredictionJob | _jobs.TrainingJob[Any]
-
     @property
     def id(self) -> str:
         """The server's id of the job."""
-        return self._twin.id
+        return str(self._twin.id)
 
     def status(self) -> JobInfo:
         """Ask for the status; see `remote_client.PredictionJob.status`."""
-        return run(self._twin.status)
+        info: JobInfo = run(self._twin.status)
+        return info
 
     def cancel(self) -> JobInfo:
         """Cancel the job; see `remote_client.PredictionJob.cancel`."""
-        return run(self._twin.cancel)
+        info: JobInfo = run(self._twin.cancel)
+        return info
 
     def wait(
         self,
@@ -70,7 +70,8 @@ class _Job(Blocking):
         progress: Progress = False,
     ) -> JobInfo:
         """Wait until the job is done; see `remote_client.PredictionJob.wait`."""
-        return run(self._twin.wait, timeout, outage, poll=poll, progress=_progress(progress))
+        info: JobInfo = run(self._twin.wait, timeout, outage, poll=poll, progress=_progress(progress))
+        return info
 
 
 @exported_from("remote_client.sync")
