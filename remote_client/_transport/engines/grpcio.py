@@ -1,9 +1,9 @@
-"""gRPC on grpc.aio, for what only it can do: bytes in and bytes out, through public names.
+"""gRPC over grpc.aio, for what only that supports, through its public names.
 
-Bytes only, because grpc.aio swallows what a serializer raises (grpc/grpc#34894, #33955). A caller's task never awaits a
-task of grpc.aio's: cancellation would pass through it and come back changed, and anyio would not know it (#43502).
-Interceptors and tracing agents wrap channels and calls, so of these nothing is taken for granted but the documented
-ways to await, iterate and write.
+It carries bytes only, as grpc.aio swallows the exceptions of serializers (grpc/grpc#34894, #33955). A caller's task
+never awaits a task of grpc.aio: that would replace a cancellation by another, which anyio does not recognize (#43502).
+Interceptors and tracing agents wrap channels and calls, so it relies only on the documented ways to await, iterate and
+write.
 """
 
 from __future__ import annotations
@@ -58,18 +58,18 @@ _UNSENT = (
     "empty address list",
     "Failed to create XdsClient",
 )
-"""How gRPC begins to tell that there was no connection to send a call on."""
+"""The beginnings of gRPC's messages about a call that had no connection."""
 _FOREIGN = re.compile(r"http2 header with status: (\d{1,3})")
 _RESET = re.compile(r"RST_STREAM with error code (\d{1,10})")
 _CUT = re.compile(r"Stream removed(?: \(.*END_STREAM flag received.*)?")
-"""How gRPC tells that a server's answer ended without a status; an older one (1.66) without the reason."""
+"""gRPC's message about a response without a status; version 1.66 omits the reason."""
 _LOST = re.compile(r"Socket closed|recvmsg|sendmsg")
-"""How gRPC tells, beside `Stream removed`, that a connection ended in the middle of a stream."""
+"""The causes, besides `Stream removed`, in gRPC's message about a connection that ended in the middle of a stream."""
 _OWN = re.compile(r"CLIENT:|Stream removed|RST_STREAM|http2 header|Internal error from Core")
-"""How gRPC tells what no server's status said."""
+"""gRPC's messages that no server sent."""
 _PROXY_ANSWER = re.compile(r"HTTP proxy returned response code (\d{3})")
 _HTTP1 = re.compile(r"Trying to connect an http1\.x server(?: \(HTTP status (\d{3})\))?|got frame type (?:79|109)\b")
-"""How gRPC tells of HTTP/1.1: by its status line, or by the fourth letter of `<!DOCTYPE` or `<html`."""
+"""gRPC's messages about HTTP/1.1: about a status line, or about the fourth letter of `<!DOCTYPE` or `<html`."""
 _CLOSED = re.compile(r"Socket closed|Connection reset by peer|before receiving SETTINGS")
 _UNCONNECTED = re.compile(r"(?i)failed to connect|all backends failing")
 _TLS_FAILURE = re.compile(
@@ -79,11 +79,14 @@ _TLS_FAILURE = re.compile(
 
 
 class GrpcioTransport(Transport):
-    """One gRPC channel, connected by gRPC at its first call. See `Transport`.
+    """One grpc.aio channel, which connects at its first call. See `Transport`.
 
     Args:
         connection: the server.
         interceptors: of grpc.aio, called around every call.
+
+    Attributes:
+        is_intercepted: whether calls pass through interceptors.
     """
 
     def __init__(self, connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -> None:
@@ -95,14 +98,14 @@ class GrpcioTransport(Transport):
         self._methods: dict[tuple[str, str], Any] = {}
         self._running: dict[Any, list[Any]] = {}
         self._winding_up: set[asyncio.Task[Any]] = set()
-        close_with_loop(self)  # last: it closes what is complete only
+        close_with_loop(self)  # last, once the transport is complete
 
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> bytes:
         if not isinstance(body, bytes):
             return await read_single(self.stream(call, body, answered), call, self.target)
         rpc = self._start("unary_unary", call, call.timeout, body)
         ending = self.own(outcome_of(rpc))
-        # gRPC's own limit does not reach an interceptor that waits.
+        # gRPC's own timeout does not end an interceptor that waits.
         limit = Idle(self.deadlines, call.timeout if self.is_intercepted else None, rpc)
         limit.start(ending)
         try:
@@ -115,7 +118,7 @@ class GrpcioTransport(Transport):
             limit.stop()
         self._forget(rpc)
         answer = self._answer(call, ending.result(), limit.expired)
-        if answered is not None:  # of the head before it nothing public tells without one more task
+        if answered is not None:  # earlier, at the headers, it would take another task
             answered()
         return answer
 
@@ -127,7 +130,7 @@ class GrpcioTransport(Transport):
                 not_single("no answer", call, self.target) if outcome is None else self.failure(call, outcome, expired)
             )
         finally:
-            del outcome  # no reference leads from an exception back to it
+            del outcome  # else the exception refers to the frame, and the frame to the exception
 
     def stream(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> ByteStream:
         once = Once(answered)
@@ -153,24 +156,24 @@ class GrpcioTransport(Transport):
 
     def end(self, rpc: Any) -> None:
         """Cancel a call if it is still running, and forget it."""
-        for each in (rpc, *self._running.get(rpc, ())):
-            cancel(each)
+        for running in (rpc, *self._running.get(rpc, ())):
+            cancel(running)
         self._forget(rpc)
 
     def _forget(self, rpc: Any) -> None:
-        # A call's tasks know their context, and that the list: with the call in it they would wait for the garbage
-        # collector, and the channel's socket with them.
+        # A call's tasks refer to their context, and that to the list. With the call in it, a reference cycle would keep
+        # the channel's socket until the garbage collector runs.
         self._running.pop(rpc, []).clear()
 
     def wind_up(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """A task that `aclose` waits for and does not cancel at once: it ends with its call."""
+        """Start a task that ends with its call; `aclose` waits for it, and cancels it later than the others."""
         task = self.own(coroutine)
         self._winding_up.add(task)
         task.add_done_callback(self._winding_up.discard)
         return task
 
     async def wound_up(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
-        """Wait for the tasks of a cancelled stream, and cancel what an interceptor keeps from ending."""
+        """Wait for the tasks of a cancelled stream, and cancel those that an interceptor keeps from ending."""
         _, left = await asyncio.wait(tasks, timeout=WIND_UP)
         for task in left:
             task.cancel()
@@ -181,12 +184,12 @@ class GrpcioTransport(Transport):
         if self.reason is not None:
             return
         self.reason = reason
-        # A call made in this very turn of the loop has not begun yet, and would end without telling anyone.
+        # A call of this turn of the loop has not begun yet, and would end unnoticed.
         await asyncio.sleep(0)
         for rpc in list(self._running):
             self.end(rpc)
         self.deadlines.close()
-        # Closing while cancelled calls still wind up leaks the socket (#42125).
+        # Closing the channel while cancelled calls are still ending leaks the socket (#42125).
         late = self.loop.time() + WIND_UP
         while self._tasks and self.loop.time() < late + WIND_UP:
             for task in self._tasks - self._winding_up if self.loop.time() < late else self._tasks:
@@ -197,12 +200,12 @@ class GrpcioTransport(Transport):
     def failure(
         self, call: Call, error: BaseException, expired: bool = False, within: bool = False, uploads: bool = False
     ) -> BaseException:
-        """Return the typed error for what a call ended with; what an interceptor raised stays as it is.
+        """Return the typed error of a failed call; exceptions of interceptors are returned unchanged.
 
         Args:
             call: the call.
-            error: what it ended with.
-            expired: whether its time was over.
+            error: the exception it ended with.
+            expired: whether its deadline had passed.
             within: whether it was in the middle of a stream.
             uploads: whether its request is a stream.
         """
@@ -225,7 +228,7 @@ def failure_of(
     within: bool = False,
     uploads: bool = False,
 ) -> RemoteCallError:
-    """Return the typed error for what gRPC reports; see `GrpcioTransport.failure`."""
+    """Return the typed error of gRPC's error; see `GrpcioTransport.failure`."""
     status, details = error.code().name, redacted(error.details() or "", call.secrets)
     broken = _broken_off(call, details, connection.target, within, uploads)
     if broken is not None:
@@ -246,7 +249,7 @@ def failure_of(
     elif status == "RESOURCE_EXHAUSTED" and "larger than max" in details:
         kind, advice = _too_large(details, connection)
         details += f"; {advice}"
-    trailers: Any = error.trailing_metadata() or ()  # older grpc.aio has keys that are pairs: no dict is made of it
+    trailers: Any = error.trailing_metadata() or ()  # `dict()` fails for older versions: their keys are pairs
     shed = status == "CANCELLED" and not trailers and not error.initial_metadata()
     if shed and not details:
         details = "the server is overloaded and dropped the call"
@@ -259,33 +262,33 @@ def failure_of(
 
 
 def _is_of_tls(details: str) -> bool:
-    """Whether gRPC tells that TLS kept it from connecting, and not a server that ended in mid-handshake."""
+    """Return whether TLS failed, and not a server that ended during the handshake."""
     unconnected = _UNCONNECTED.search(details)
-    told = details[unconnected.end() :] if unconnected else ""
-    return "SSL_ERROR_ZERO_RETURN" not in told and _TLS_FAILURE.search(told) is not None
+    cause = details[unconnected.end() :] if unconnected else ""
+    return "SSL_ERROR_ZERO_RETURN" not in cause and _TLS_FAILURE.search(cause) is not None
 
 
 def _heard(error: grpc.aio.AioRpcError) -> str:
-    """Return all that gRPC's error holds of the server's answer."""
+    """Return everything in gRPC's error that comes from the server."""
     return f"{error.initial_metadata()} {error.trailing_metadata()} {error.debug_error_string()}"
 
 
 def _too_large(details: str, connection: ConnectionInfo) -> tuple[type[RemoteCallError], str]:
-    """Return the class and the advice for a message over a limit.
+    """Return the error class and the advice for a message over a limit.
 
-    gRPC does not tell whose limit a compressed message exceeds: the client's, unless requests are compressed too.
+    gRPC does not say whose limit a compressed message exceeds: it is the client's unless requests are compressed, too.
     """
     ours = "CLIENT:" in details
     if not ours and "SERVER:" not in details and "Decompressed" in details:
         if connection.options.get("grpc.default_compression_algorithm"):
-            told = f"gRPC does not tell whether a request or an answer was too large: of an answer {RAISE_LIMIT}"
-            return ResourceExhaustedError, f"{told}; of a request {RUNTIMES_LIMIT}"
+            advice = f"gRPC does not tell whether a request or an answer was too large: of an answer {RAISE_LIMIT}"
+            return ResourceExhaustedError, f"{advice}; of a request {RUNTIMES_LIMIT}"
         ours = True
     return (ResponseTooLargeError, RAISE_LIMIT) if ours else (ResourceExhaustedError, RUNTIMES_LIMIT)
 
 
 def _unconnected(details: str, connection: ConnectionInfo) -> tuple[str, float | None]:
-    """Return the words for a connection that gRPC could not make, and whether to try again, as a pushback tells it."""
+    """Return the message and the pushback of a failed connection attempt."""
     found = _HTTP1.search(details)
     if found is not None:
         failure = speaks_http1(found[1] or "", connection)
@@ -298,16 +301,16 @@ def _unconnected(details: str, connection: ConnectionInfo) -> tuple[str, float |
 
 
 def _broken_off(call: Call, details: str, target: str, within: bool, uploads: bool) -> RemoteCallError | None:
-    """Return the error of an answer without gRPC, or of a stream that a proxy ended; None for any other.
+    """Return the error of a response that is not gRPC, or of a stream that a proxy ended; None for any other.
 
-    Whether the head of an answer came gRPC does not tell: before the first message it counts as none.
+    gRPC does not say whether response headers arrived: before the first message, they count as missing.
     """
     method, foreign, code = call.method, _FOREIGN.search(details), _RESET.search(details)
     if foreign is not None:
         answer = Answer(int(foreign[1]))
         return answer_error(answer, method=method, target=target, metadata=call.secrets, wanted="gRPC", now=0.0)
     reason = None if code is None else reset_reason(int(code[1]), started=within, within=within, uploads=uploads)
-    if _CUT.fullmatch(details):  # gRPC may tell so of a proxy's answer, too, instead of its status
+    if _CUT.fullmatch(details):  # gRPC may also report a proxy's response like this
         reason = StreamTruncatedError if within else UnavailableError, SILENCED
     if reason is None and within and "Stream removed" in details and _LOST.search(details):
         reason = StreamTruncatedError, SILENCED
@@ -315,5 +318,5 @@ def _broken_off(call: Call, details: str, target: str, within: bool, uploads: bo
 
 
 def _is_known(status: str, details: str) -> bool:
-    """Whether it is known that a call did nothing: it was not sent, or the server says so, and not this end of it."""
+    """Return whether a call was certainly not executed: it was not sent, or the server itself says so."""
     return details.startswith(_UNSENT) or (status in RUNTIMES_OWN and not _OWN.search(details))

@@ -1,4 +1,4 @@
-"""Channels of grpc.aio: their options, credentials and targets. Makes no calls."""
+"""Opens channels of grpc.aio: their targets, options and credentials."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from ..net.proxy import grpc_core_exception, proxy_for
 from ..net.tls import Versions, from_files, trusted_certificates
 
 _OPTIONS: dict[str, str | int] = {
-    # Without it channels with equal arguments share one connection, and rotation opens none (#20985).
+    # Else channels with equal arguments share one connection, and rotation opens no new one (#20985).
     "grpc.use_local_subchannel_pool": 1,
-    # One engine retries, for both protocols: no retry policy is taken from a name's service configuration. gRPC's
-    # transparent retries stay on: they send anew what the server surely did not process.
+    # This package retries, for both protocols, so retry policies of service configurations do not apply. gRPC's
+    # transparent retries stay enabled: they only resend calls that the server certainly did not process.
     "grpc.service_config_disable_resolution": 1,
-    # As over HTTP: no proxy from the environment gets to see the calls.
+    # As over HTTP, no proxy of the environment sees the calls.
     "grpc.enable_http_proxy": 0,
     "grpc.max_receive_message_length": MAX_RESPONSE_SIZE,
-    # A server that comes back is found in half a second instead of more than three. The minimum is also the time
-    # a connection may take to be made, so it must not be as short as the other two.
+    # A server that comes back is found in half a second instead of more than three. The minimum is also the timeout
+    # of a connection attempt, so it must not be as short as the other two.
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.min_reconnect_backoff_ms": 5_000,
     "grpc.max_reconnect_backoff_ms": 1_000,
-    # A name whose address moved is looked up again after a second instead of thirty.
+    # A name with a new address is resolved again after one second instead of thirty.
     "grpc.dns_min_time_between_resolutions_ms": 1_000,
-    # Finds a dead peer; a caikit runtime ends connections that ping more often ("Too many pings"). The time to wait
-    # for the answer is this option's, grpc.keepalive_timeout_ms has no effect (#39239).
+    # Detects a dead server. A caikit runtime ends connections with more frequent PINGs ("Too many pings"). This is the
+    # timeout of a PING; grpc.keepalive_timeout_ms has no effect on it (#39239).
     "grpc.keepalive_time_ms": 60_000,
     "grpc.http2.ping_timeout_ms": 10_000,
-    # It is TCP_USER_TIMEOUT, all the same: bytes that nobody acknowledges for so long end a connection.
+    # It does set TCP_USER_TIMEOUT: bytes that are not acknowledged for so long end a connection.
     "grpc.keepalive_timeout_ms": 4_000,
     "grpc.keepalive_permit_without_calls": 0,
 }
 _BOOTSTRAP = ("GRPC_XDS_BOOTSTRAP", "GRPC_XDS_BOOTSTRAP_CONFIG")
-"""The environment variables where gRPC finds the control plane: a file's path, or what is in it."""
+"""The environment variables with gRPC's xDS bootstrap: a file's path, or its content."""
 _VERSION = tuple(map(int, grpc.__version__.split(".")[:2]))
 _PROXY_AT = (1, 78)
-"""The first version that was seen to take an @ in a proxy's credentials; 1.71 does not."""
+"""The first version known to accept an @ in a proxy's credentials; 1.71 does not."""
 _used = False
 _hangs = False
 
@@ -62,7 +62,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def open_channel(connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -> grpc.aio.Channel:
-    """Return a channel that dials what the connection says: a scheme in front, so that no host name is one."""
+    """Return a channel to the connection's server."""
     if _hangs:
         raise ForkedError("gRPC was in use when this process was forked, and hangs: start workers with `spawn`")
     if connection.is_xds:
@@ -70,17 +70,17 @@ def open_channel(connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -
     global _used
     _used = True
     target = _target(connection)
-    more: dict[str, Any] = {"options": list(_options(connection).items()), "interceptors": tuple(interceptors)}
+    arguments: dict[str, Any] = {"options": list(_options(connection).items()), "interceptors": tuple(interceptors)}
     if not connection.tls.enabled:
-        return grpc.aio.insecure_channel(target, **more)
+        return grpc.aio.insecure_channel(target, **arguments)
     credentials = _credentials(connection.tls)
-    if connection.is_xds:  # the control plane's TLS, or else ours
+    if connection.is_xds:  # the control plane's TLS, else this
         credentials = grpc.xds_channel_credentials(credentials)
-    return grpc.aio.secure_channel(target, credentials, **more)
+    return grpc.aio.secure_channel(target, credentials, **arguments)
 
 
 def _target(connection: ConnectionInfo) -> str:
-    """Return the target in gRPC's name syntax, a URI: it would read an escape into the path of a socket."""
+    """Return the target as a URI of gRPC's name syntax, in which a host name cannot pass for a scheme."""
     if connection.is_xds:
         return connection.target
     if connection.is_unix:
@@ -90,13 +90,13 @@ def _target(connection: ConnectionInfo) -> str:
 
 
 def _check_bootstrap(target: str) -> None:
-    """Tell what is missing: of gRPC it would be an UNAVAILABLE, which is sent again."""
-    if not any(os.environ.get(each) for each in _BOOTSTRAP):
+    """Raise if there is no xDS bootstrap: gRPC would report UNAVAILABLE, which is retried."""
+    if not any(map(os.environ.get, _BOOTSTRAP)):
         raise ConfigurationError(f"hostname: {target}: xDS needs a bootstrap: set {' or '.join(_BOOTSTRAP)}")
 
 
 def _options(connection: ConnectionInfo) -> dict[str, str | int]:
-    # gRPC ignores what is no int and no str; of JSON and YAML a number may come as a float.
+    # gRPC ignores anything but int and str; JSON and YAML may contain a float.
     given = {key: value if isinstance(value, str) else int(value) for key, value in connection.options.items()}
     if "grpc.keepalive_timeout_ms" in given:
         given.setdefault("grpc.http2.ping_timeout_ms", given["grpc.keepalive_timeout_ms"])
@@ -104,7 +104,7 @@ def _options(connection: ConnectionInfo) -> dict[str, str | int]:
         given["grpc.service_config"] = _without_retries(config)
     policy: dict[str, str | int] = {}
     if connection.is_xds:
-        # An xDS route's retry policy would send trainings and jobs twice. Balancing is the control plane's.
+        # An xDS route's retry policy would start trainings and jobs twice. The control plane balances.
         policy = {"grpc.enable_retries": 0}
     elif may_have_several(connection.hostname):
         policy = {"grpc.lb_policy_name": "round_robin"}
@@ -114,10 +114,10 @@ def _options(connection: ConnectionInfo) -> dict[str, str | int]:
 
 
 def _proxy_options(connection: ConnectionInfo) -> dict[str, str | int]:
-    """Return the options that lead through the connection's proxy, if it has one.
+    """Return the options of the connection's proxy, if it has one.
 
     Raises:
-        ConfigurationError: gRPC cannot use the proxy, or would go past it.
+        ConfigurationError: gRPC cannot use the proxy, or would bypass it.
     """
     proxy = proxy_for(connection, "grpc")
     if proxy is None:
@@ -125,7 +125,7 @@ def _proxy_options(connection: ConnectionInfo) -> dict[str, str | int]:
     if proxy.secure:
         raise ConfigurationError(f"proxy: {proxy}: grpcio speaks to proxies without TLS only, http://")
     if proxy.credentials is not None and "@" in proxy.credentials and _VERSION < _PROXY_AT:
-        # It then finds no proxy in the URL, and connects without one.
+        # It would find no proxy in the URL, and connect without one.
         raise ConfigurationError("proxy: this grpcio takes no @ in a user or password: update it to 1.78")
     excepted = grpc_core_exception(connection.hostname)
     if excepted is not None:
@@ -134,20 +134,20 @@ def _proxy_options(connection: ConnectionInfo) -> dict[str, str | int]:
             '"asyncio" uses it'
         )
     user, _, password = (proxy.credentials or "").partition(":")
-    shown = f"{quote(user, safe='')}:{quote(password, safe='')}@" if proxy.credentials else ""
-    # Behind one address of the proxy are all of the server's.
+    authorization = f"{quote(user, safe='')}:{quote(password, safe='')}@" if proxy.credentials else ""
+    # One address of the proxy leads to all of the server's.
     policy = {"grpc.lb_policy_name": "pick_first"}
-    return {**policy, "grpc.enable_http_proxy": 1, "grpc.http_proxy": f"http://{shown}{proxy.address}"}
+    return {**policy, "grpc.enable_http_proxy": 1, "grpc.http_proxy": f"http://{authorization}{proxy.address}"}
 
 
 def _without_retries(config: str) -> str:
     """Return a service configuration without its retry policies: they would multiply with this client's own."""
     try:
-        methods = [dict(each) for each in json.loads(config)["methodConfig"]]
+        methods = [dict(method) for method in json.loads(config)["methodConfig"]]
     except (ValueError, LookupError, TypeError):
-        return config  # none, or nothing gRPC takes
-    for each in methods:
-        each.pop("retryPolicy", None)
+        return config  # there are none, or gRPC rejects it
+    for method in methods:
+        method.pop("retryPolicy", None)
     return json.dumps({**json.loads(config), "methodConfig": methods})
 
 
@@ -163,7 +163,7 @@ def _make_credentials(
     cert_file: str | None,
     versions: Versions,
 ) -> grpc.ChannelCredentials:
-    # Checked anew: of a file that has become empty gRPC aborts the whole process.
+    # Checked again, as gRPC aborts the process for a file that has become empty.
     ConnectionTlsInfo(enabled=True, ca_file=ca_file, key_file=key_file, cert_file=cert_file)
     authorities = Path(ca_file).read_bytes() if ca_file else _system_authorities()
     key, cert = (Path(file).read_bytes() if file else None for file in (key_file, cert_file))
@@ -171,7 +171,7 @@ def _make_credentials(
 
 
 def _system_authorities() -> bytes:
-    """Return whom the system trusts: by itself gRPC trusts a list of its own."""
+    """Return the authorities that the system trusts; gRPC would use a list of its own."""
     certificates = trusted_certificates()
     if not certificates:
         raise TlsError("the system trusts no authority; give ca_file, or set SSL_CERT_FILE")

@@ -1,7 +1,7 @@
-"""What the grpcio engine puts behind the interceptors of users and tracing agents: it keeps the call itself.
+"""Interceptors behind those of users and tracing agents, which keep the innermost call, so that it can be cancelled.
 
-An interceptor that waits for the end of its call, as OpenTelemetry's, ddtrace's and Sentry's do, passes no cancel on:
-grpc.aio cancels the interceptor, and the call goes on with nobody to read it.
+An interceptor that waits for the end of its call, as OpenTelemetry's, ddtrace's and Sentry's do, does not pass on its
+cancellation: grpc.aio cancels the interceptor, and the call continues without a reader.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Any
 import grpc.aio
 
 inner_calls: ContextVar[list[Any] | None] = ContextVar("inner_calls", default=None)
-"""Where the innermost calls of the call being made are kept."""
+"""Collects the innermost calls of the call being made."""
 
 
 def innermost(interceptors: Sequence[Any]) -> list[Any]:
-    """Return the interceptors to add: for each kind of call that a user's intercept, or an agent's."""
-    added = [kind for kind in _KINDS if any(isinstance(each, kind.__bases__) for each in interceptors)]
-    if _is_instrumented() and _Unary not in added:  # agents wait for the end of unary calls only
+    """Return the interceptors to add, one per kind of call that a user's or an agent's intercepts."""
+    added = [kind for kind in _KINDS if any(isinstance(user, kind.__bases__) for user in interceptors)]
+    if _is_instrumented() and _Unary not in added:  # agents only wait for the end of unary calls
         added.append(_Unary)
     return [kind() for kind in added]
 
 
 def _is_instrumented() -> bool:
-    """Whether something else than grpc.aio opens its channels: an agent, which adds its interceptors to them."""
-    openers = (grpc.aio.insecure_channel, grpc.aio.secure_channel)
-    return any(hasattr(each, "__wrapped__") or not each.__module__.startswith("grpc.") for each in openers)
+    """Return whether an agent has replaced the functions that open channels, to add its interceptors."""
+    functions = (grpc.aio.insecure_channel, grpc.aio.secure_channel)
+    return any(hasattr(opens, "__wrapped__") or not opens.__module__.startswith("grpc.") for opens in functions)
 
 
 def _kept(call: Any) -> Any:
@@ -53,4 +53,4 @@ class _StreamStream(grpc.aio.StreamStreamClientInterceptor):  # type: ignore[typ
 
 
 _KINDS: tuple[type, ...] = (_Unary, _UnaryStream, _StreamStream)
-"""One class each: grpc.aio takes an interceptor for one kind of call only."""
+"""Separate classes, as grpc.aio uses an interceptor for one kind of call only."""

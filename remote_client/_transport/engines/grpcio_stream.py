@@ -1,7 +1,4 @@
-"""A call of grpc.aio's whose input or answers are a stream: reading, writing, and how it ends. Starts none.
-
-A caller's task never awaits a task of grpc.aio's, see `grpcio`.
-"""
+"""A call of grpc.aio with a stream of messages or responses: reading, writing, and how it ends; see `grpcio`."""
 
 from __future__ import annotations
 
@@ -20,13 +17,13 @@ if TYPE_CHECKING:
     from .grpcio import GrpcioTransport
 
 WIND_UP = 1.0
-"""Seconds that what is left of a cancelled stream may take to end: an interceptor's iterator may never do so."""
+"""Seconds that a cancelled stream may take to end: an interceptor's iterator may never do so."""
 _WRITE_FAILED = "Internal error from Core"
-"""What grpc.aio tells instead of the server's status where that came before the last message was written (#36066)."""
+"""grpc.aio's message in place of the server's status, if that arrived before the last message was written (#36066)."""
 
 
 async def outcome_of(awaited: Awaitable[Any]) -> Any:
-    """Return what is awaited, or the exception it raises: raised through a task it would wait for the collector."""
+    """Return the awaited result, or its exception: raised through a task, that would make a reference cycle."""
     try:
         return await awaited
     except (Exception, asyncio.CancelledError) as error:
@@ -34,7 +31,7 @@ async def outcome_of(awaited: Awaitable[Any]) -> Any:
 
 
 class Once:
-    """Calls a function the first time it is called itself."""
+    """Calls a function the first time it is called."""
 
     __slots__ = ("_function",)
 
@@ -61,20 +58,20 @@ class Idle:
         self.expired = False
 
     def start(self, task: asyncio.Task[Any] | None = None) -> None:
-        """A wait begins, in a task that is ours."""
+        """Begin a wait, in a task of this package."""
         self._task = task
         if self._timeout is not None:
             self._key = self._deadlines.add(self._timeout, self)
 
     def stop(self) -> None:
-        """The wait is over."""
+        """End the wait."""
         if self._key is not None:
             self._deadlines.discard(self._key, self)
             self._key = None
         self._task = None
 
     def progress(self) -> None:
-        """Something moved; counts only during a wait."""
+        """Restart the time of a wait, if there is one."""
         if self._key is not None:
             task = self._task
             self.stop()
@@ -88,9 +85,9 @@ class Idle:
 
 
 class _Upload:
-    """Writes the messages of an iterator to an rpc, in a task of its own, and keeps what the iterator raised.
+    """Writes the messages of an iterator to a call, in a task of its own, and keeps the iterator's exception.
 
-    grpc.aio's own way of taking an iterator turns that into a bare CancelledError (#28613).
+    Given the iterator, grpc.aio would turn that into a bare CancelledError (#28613).
     """
 
     __slots__ = ("_answered", "_body", "_ends_itself", "_idle", "_over", "_rpc", "failure", "half_closed", "status")
@@ -102,26 +99,26 @@ class _Upload:
         self._answered = answered
         self._over = self.half_closed = False
         self._ends_itself = False
-        """Whether `run` waits for what ends with the call: a write, which would lose for good what it waits for."""
+        """Whether `run` waits for something that ends with the call, such as a write, which must not be cancelled."""
         self.failure: BaseException | None = None
         self.status: grpc.aio.AioRpcError | None = None
-        """The server's status, kept before a failing write puts its own in its place."""
+        """The server's status, kept before a failing write replaces it."""
         with contextlib.suppress(AttributeError, NotImplementedError):
             rpc.add_done_callback(self._done)
 
     def _done(self, rpc: Any) -> None:
-        told = _status(rpc)
+        status = _status(rpc)
         try:
-            told.send(None)  # of a call that is over nothing has to be waited for
+            status.send(None)  # never waits, as the call is over
         except StopIteration as done:
             if done.value.details() != _WRITE_FAILED:
                 self.status = done.value
-        except Exception:  # an interceptor's; the reader is told
+        except Exception:  # an interceptor's, which the reader gets
             return
-        told.close()
+        status.close()
 
     def cancel(self, task: asyncio.Task[None]) -> None:
-        """End `run`, which is in that task: the call was cancelled."""
+        """End `run`, which runs in that task: the call was cancelled."""
         self._over = True
         if not self._ends_itself:
             task.cancel()
@@ -136,7 +133,7 @@ class _Upload:
             await self.done()
 
     async def _write_all(self) -> bool:
-        """Write the messages; return whether these were all."""
+        """Write the messages; return whether all were written."""
         while True:
             try:
                 item = await anext(self._body)
@@ -152,16 +149,15 @@ class _Upload:
             self._idle.progress()
 
     async def done(self) -> None:
-        """Tell gRPC that no message follows; its interceptors must hear it even if the call is over."""
+        """End the input; interceptors must learn that even if the call is over."""
         self.half_closed = True
-        with contextlib.suppress(Exception):  # the call is over; its reader is told why
+        with contextlib.suppress(Exception):  # the call is over; its reader gets the reason
             await self._rpc.done_writing()
 
     def _keep(self, error: BaseException) -> bool:
-        """Keep what the iterator raised; whether that is all. Not where it is this task that is being cancelled.
+        """Keep the iterator's exception, and return whether `run` ends normally, which it does unless it is cancelled.
 
-        Nothing is raised here: this frame knows the error, and both would wait for the garbage collector, and the call
-        with them.
+        Raised here, the exception and this frame would make a reference cycle that keeps the call.
         """
         if isinstance(error, asyncio.CancelledError) and _cancelling():
             return False
@@ -170,7 +166,7 @@ class _Upload:
         return isinstance(error, (Exception, asyncio.CancelledError))
 
     async def _send(self, item: bytes) -> bool:
-        """Whether the message was taken."""
+        """Write a message, and return whether the call wants more."""
         try:
             await self._rpc.wait_for_connection()
             self._ends_itself = True
@@ -179,7 +175,7 @@ class _Upload:
             if _cancelling():
                 raise
             return False  # the rpc was cancelled, not this task
-        except Exception:  # the call is over; its reader is told why
+        except Exception:  # the call is over; its reader gets the reason
             return False
         finally:
             self._ends_itself = False
@@ -187,7 +183,7 @@ class _Upload:
 
 
 class GrpcStream(ByteStream):
-    """See `ByteStream`. No reference leads from an exception back to it, so that nothing waits for the collector."""
+    """See `ByteStream`. No exception refers back to it, so that it needs no garbage collector."""
 
     __slots__ = (
         "__weakref__",
@@ -254,9 +250,9 @@ class GrpcStream(ByteStream):
             del outcome
 
     async def _next(self) -> Any:
-        """Return the next answer, or the exception that ends the call; raise only where this task is cancelled."""
+        """Return the next response, or the exception that ends the call; raise only if this task is cancelled."""
         if self._answers is None:
-            # Iterated, not read: `read` takes no answer any more once a write has failed.
+            # grpc.aio's `read` returns no response after a failed write; iteration does.
             self._answers = aiter(self._rpc)
             return await self._apart(self._answers)
         if self._transport.is_intercepted:
@@ -273,10 +269,10 @@ class GrpcStream(ByteStream):
             return error
 
     async def _apart(self, answers: AsyncIterator[Any]) -> Any:
-        """Return the next answer, read in a task of our own.
+        """Return the next response, read in a task of this package.
 
-        The first read waits for a task of grpc.aio's, which must not see who awaits it being cancelled. An interceptor
-        may wait for anything at any item, and cancelling the call does not end that.
+        The first read waits for a task of grpc.aio, which a cancelled caller must not cancel. An interceptor may wait
+        for anything before any item, and cancelling the call does not end that.
         """
         self._reading = self._transport.own(outcome_of(anext(answers)))
         if self._transport.is_intercepted:
@@ -285,11 +281,11 @@ class GrpcStream(ByteStream):
         return self._reading.result()
 
     def _is_cut_short(self, outcome: Any) -> bool:
-        """Whether grpc.aio tells that a message could not be written, and not why."""
+        """Return whether grpc.aio reports a failed write without the reason."""
         return isinstance(outcome, grpc.aio.AioRpcError) and outcome.details() == _WRITE_FAILED
 
     async def _verdict(self, upload: _Upload | None) -> Exception:
-        """Return what the server's own status says, which is there soon if it is not yet."""
+        """Return the exception of the server's own status, which arrives soon."""
         status = (upload and upload.status) or await _status(self._rpc)
         for _ in range(100):
             if status.details() != _WRITE_FAILED:
@@ -321,7 +317,7 @@ class GrpcStream(ByteStream):
                 self._reading.cancel()
             self._ending += (self._reading, self._transport.wind_up(_drain(self._answers, self._reading)))
         if self._upload is not None and not self._upload.half_closed:
-            # Without it a task that grpc.aio makes for interceptors waits for the next message for ever.
+            # Else a task that grpc.aio makes for interceptors waits for the next message forever.
             self._ending.append(self._transport.wind_up(self._upload.done()))
 
     async def aclose(self) -> None:
@@ -332,29 +328,29 @@ class GrpcStream(ByteStream):
 
 
 async def _drain(answers: AsyncIterator[Any], reading: asyncio.Task[Any]) -> None:
-    """Take what is left: the iterator and its call refer to each other until it has come to its end."""
+    """Read the rest: the iterator and its call make a reference cycle until it ends."""
     late = reading.get_loop().time() + WIND_UP
     await asyncio.wait((reading,))
     while reading.get_loop().time() < late:
         if not isinstance(await outcome_of(anext(answers)), bytes):
             break
-        await asyncio.sleep(0)  # an interceptor's iterator may have no end, and wait for nothing
+        await asyncio.sleep(0)  # an interceptor's iterator may be endless, and never wait
 
 
 async def _status(rpc: Any) -> grpc.aio.AioRpcError:
-    """Return how a call ended, as an error even where that is none."""
+    """Return the status of a call that is over, as an error even for OK."""
     return grpc.aio.AioRpcError(
         await rpc.code(), grpc.aio.Metadata(), await rpc.trailing_metadata(), await rpc.details(), None
     )
 
 
 def _cancelling() -> int:
-    """How often the current task is being cancelled."""
+    """Return the number of pending cancellations of the current task."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
 
 
 def cancel(rpc: Any) -> None:
-    """Cancel a call. What interceptors return may have no way to, or raise: it ends when nobody refers to it."""
+    """Cancel a call. The calls that interceptors return may not support that; they end when they are dropped."""
     with contextlib.suppress(Exception):
         rpc.cancel()

@@ -1,7 +1,7 @@
-"""HTTP over a transport that a user gives: httpx's own, `httpx.MockTransport`, respx's, or what works like them.
+"""HTTP over a user's httpx transport, such as `httpx.MockTransport` or respx's.
 
-Time limits are this file's own, one for a whole call: an engine's limits count from byte to byte, and a slow drip would
-never meet them.
+Its timeouts apply to whole calls. Those of httpx count from byte to byte, so a server that sends slowly never exceeds
+them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from .httpx_library import AsyncTransport, library_of
 
 _JSON = "application/json"
 _MAX_DIGITS = 20
-"""Digits of a length; int() raises for thousands."""
+"""Digits of a content length; int() raises for thousands."""
 
 
 class HttpxTransport(Transport):
@@ -53,7 +53,7 @@ class HttpxTransport(Transport):
 
     Args:
         connection: the server.
-        engine: the httpx transport, or what has its interface.
+        engine: the httpx transport, or an object with its interface.
     """
 
     def __init__(self, connection: ConnectionInfo, engine: AsyncTransport) -> None:
@@ -66,7 +66,7 @@ class HttpxTransport(Transport):
         self._engine = engine
         self._streams: set[_HttpxStream] = set()
         self.nothing: asyncio.Future[None] = self.loop.create_future()
-        """What a stream waits for that has its head."""
+        """The future of streams whose head has arrived."""
         self.nothing.set_result(None)
 
     async def unary(self, call: Call, body: bytes | AsyncIterator[bytes], answered: Answered | None = None) -> bytes:
@@ -86,11 +86,11 @@ class HttpxTransport(Transport):
         return stream
 
     def forget(self, stream: _HttpxStream) -> None:
-        """A stream is over."""
+        """Drop a stream that is over."""
         self._streams.discard(stream)
 
     async def send(self, call: Call, body: bytes, accept: str, answered: Answered | None) -> Any:
-        """Send a request, and return the answer with its head if that is a success."""
+        """Send a request, and return the response once its headers have arrived, if it is a success."""
         if self.reason is not None:
             raise self.reason()
         try:
@@ -129,7 +129,7 @@ class HttpxTransport(Transport):
 
     async def _error_body(self, answer: Any) -> bytes:
         held = bytearray()
-        with contextlib.suppress(TimeoutError, *self.library.failures):  # what there is of it
+        with contextlib.suppress(TimeoutError, *self.library.failures):  # the part that has arrived
             async with asyncio.timeout(PATIENCE):
                 await self._hold(answer, held)
         return bytes(held)
@@ -166,19 +166,19 @@ class HttpxTransport(Transport):
             del failure
 
     def failure(self, call: Call, error: Exception) -> RemoteClientError:
-        """Return the typed error for what the engine raised, by its cause: the engine's own classes mislead."""
+        """Return the typed error of the engine's exception, by its cause: the engine's own classes are misleading."""
         if self.reason is not None:
             return self.reason()
         found = list(causes(error))
         kind: type[RemoteCallError] = UnavailableError
-        if any(isinstance(each, ssl.SSLError) for each in found):
+        if any(isinstance(cause, ssl.SSLError) for cause in found):
             kind = TlsError
         elif isinstance(error, self.library.timeouts) and len(found) == 1:
-            kind = DeadlineExceededError  # a limit of the engine's own
-        told = next((str(each) for each in found if str(each)), type(found[-1]).__name__)
-        failure = kind(redacted(told, call.secrets), method=call.method, target=self.target)
+            kind = DeadlineExceededError  # the engine's own timeout
+        details = next((str(cause) for cause in found if str(cause)), type(found[-1]).__name__)
+        failure = kind(redacted(details, call.secrets), method=call.method, target=self.target)
         failure.outcome_known = isinstance(error, self.library.unsent)
-        error.__traceback__ = None  # an engine may keep the error, which would keep these frames, and they the call
+        error.__traceback__ = None  # an engine may keep the error, and with these frames the call
         return with_cause(failure, error, call.secrets)
 
     async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
@@ -196,7 +196,7 @@ class HttpxTransport(Transport):
 
 
 class _Limit:
-    """A time limit around a part of a call, which `HttpxTransport.aclose` ends, too."""
+    """A timeout around a part of a call, which `HttpxTransport.aclose` also ends."""
 
     __slots__ = ("_call", "_late", "_timeout", "_transport")
 
@@ -221,7 +221,7 @@ class _Limit:
         transport = self._transport
         transport.limits.discard(self)
         if isinstance(raised[1], asyncio.CancelledError):
-            raised[1].__traceback__ = None  # the engine's frames hold the request
+            raised[1].__traceback__ = None  # the engine's frames refer to the request
         try:
             await self._timeout.__aexit__(*raised)
         except TimeoutError:
@@ -231,13 +231,13 @@ class _Limit:
         return self._late(self._call, self._transport.target)
 
     def end(self) -> None:
-        """Let it be over now."""
-        with contextlib.suppress(RuntimeError):  # it is just ending by itself
+        """Let it expire now."""
+        with contextlib.suppress(RuntimeError):  # it is ending anyway
             self._timeout.reschedule(self._transport.loop.time())
 
 
 class _HttpxStream(ByteStream):
-    """See `ByteStream`. The request is sent by a task, at once; everything else is done by whoever reads."""
+    """See `ByteStream`. A task sends the request at once; the reader does everything else."""
 
     __slots__ = (
         "_answer",
@@ -270,7 +270,7 @@ class _HttpxStream(ByteStream):
         self._closing: asyncio.Task[None] | None = None
         self._over = False
         self._failure: RemoteClientError | None = None
-        # A reader has an eye on the time itself; this is for a stream that nobody reads.
+        # For a stream that nobody reads: a reader observes the time limit itself.
         self._expiry = None if self._until is None else transport.loop.call_at(self._until, self._expire)
 
     def _expire(self) -> None:
@@ -296,7 +296,7 @@ class _HttpxStream(ByteStream):
         return data
 
     async def _fill(self) -> None:
-        """Read until there is an event, or no more."""
+        """Read until the next event, or the end."""
         call, transport = self._call, self._transport
         try:
             async with _Limit(transport, call, *self._until_next()) as self._waiting:
@@ -312,7 +312,7 @@ class _HttpxStream(ByteStream):
                     self._take(chunk)
         except transport.library.failures as error:
             if self._over:
-                return  # ended by somebody else, while this one waited
+                return  # ended by another task meanwhile
             if isinstance(error, RemoteClientError):
                 raise
             self._failure = self._truncated(error)
@@ -331,10 +331,10 @@ class _HttpxStream(ByteStream):
         found = self._reader.feed(chunk)
         if found:
             self._last = found[-1][1]
-            self._events.extend(each for each in found if each[0] in (b"message", b"error"))
+            self._events.extend(event for event in found if event[0] in (b"message", b"error"))
 
     def _until_next(self) -> tuple[float | None, Callable[[Call, str], DeadlineExceededError]]:
-        """Return when the wait for the next event must be over, and the error of one that is not."""
+        """Return the deadline for the next event, and the error of a missed one."""
         timeout, until = self._call.timeout, self._until
         next_one = None if timeout is None else self._transport.loop.time() + timeout
         if until is not None and (next_one is None or until < next_one):
@@ -355,7 +355,7 @@ class _HttpxStream(ByteStream):
         return _chunks(answer)
 
     def _finish(self) -> None:
-        """The body is over. Only its framing tells a whole stream from one that was cut."""
+        """Check that the body is complete, which only its framing shows."""
         assert self._answer is not None
         framed = _is_framed(headers_in(self._answer))
         if self._reader.pending:
@@ -363,9 +363,9 @@ class _HttpxStream(ByteStream):
         if not framed and not says_it_is_last(self._last):
             raise self._truncated(None, UNFRAMED)
 
-    def _truncated(self, error: Exception | None, told: str = LOST_WITHIN) -> RemoteClientError:
+    def _truncated(self, error: Exception | None, details: str = LOST_WITHIN) -> RemoteClientError:
         transport = self._transport
-        truncated = StreamTruncatedError(told, method=self._call.method, target=transport.target)
+        truncated = StreamTruncatedError(details, method=self._call.method, target=transport.target)
         if error is not None:
             failure = transport.failure(self._call, error)
             if transport.reason is not None or not isinstance(failure, UnavailableError):
@@ -401,7 +401,7 @@ class _HttpxStream(ByteStream):
 
 
 def headers_in(answer: Any) -> dict[bytes, bytes]:
-    """Return an answer's headers, by their names in lower case."""
+    """Return response headers by their names in lower case."""
     return {name.lower(): value for name, value in answer.headers.raw}
 
 

@@ -1,6 +1,6 @@
-"""The library that a user's transport belongs to: httpx, or one with httpx's names, as httpx2.
+"""The library of a user's transport: httpx, or one with httpx's names, such as httpx2.
 
-None is imported before a transport needs it: httpx 1.0 has other names, and nothing may break where it is installed.
+It is imported only for a transport: httpx 1.0 has other names, and must not break a client that does not use it.
 """
 
 from __future__ import annotations
@@ -31,21 +31,17 @@ _NAMES = (
 
 @exported_from("remote_client")
 class AsyncTransport(Interface):
-    """httpx's interface of transports for asyncio; httpx2 has it too."""
+    """The interface of transports for asyncio in httpx and httpx2."""
 
     async def handle_async_request(self, request: Any) -> Any:
-        """Send a request, and return the response with its head and a stream of its body."""
+        """Send a request, and return the response with its headers and a stream of its body."""
 
     async def aclose(self) -> None:
         """Close all connections."""
 
 
 def check_transport(transport: Any) -> None:
-    """Refuse what cannot carry calls.
-
-    Raises:
-        ConfigurationError: it has not httpx's interface of transports for asyncio.
-    """
+    """Raise a ConfigurationError if the object does not have the interface `AsyncTransport`."""
     name = f"{type(transport).__module__}.{type(transport).__qualname__}"
     if isinstance(transport, type):
         raise ConfigurationError(f"transport: {transport.__name__} is a class; give an object of it")
@@ -60,11 +56,11 @@ def check_transport(transport: Any) -> None:
 
 
 SLICE = 256 * 1024
-"""Bytes of a body that are sent at once."""
+"""Bytes of a body that are sent at once: all of a large one would block the loop."""
 
 
 class _Slices:
-    """A large body, piece by piece: written at once it would hold up the loop."""
+    """A large body, piece by piece."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -75,12 +71,12 @@ class _Slices:
 
 
 class Library:
-    """What calls use of a library.
+    """The exceptions and requests of a library.
 
     Attributes:
-        failures: what transports raise where a call did not work; UnicodeError for a host name that can be none.
-        timeouts: what they raise for time limits of their own.
-        unsent: what they raise where nothing was sent.
+        failures: the exceptions of failed calls; UnicodeError stands for an invalid host name.
+        timeouts: the exception of the transport's own timeouts.
+        unsent: the exceptions of calls that were not sent.
     """
 
     def __init__(self, module: Any) -> None:
@@ -91,7 +87,7 @@ class Library:
         self._slices = type("Slices", (_Slices, module.AsyncByteStream), {})
 
     def request(self, verb: str, url: str, headers: dict[str, str], body: bytes) -> Any:
-        """Return a request, as the library's transports take it."""
+        """Return a request of the library."""
         content: Any = body
         if len(body) > SLICE:
             headers["content-length"] = str(len(body))
@@ -100,7 +96,7 @@ class Library:
 
 
 def library_of(transport: Any) -> Library:
-    """Return the library of a transport: that of its class, or of a transport it wraps; else the one that is there.
+    """Return the library of a transport's class, or of the transport it wraps, else the one that is installed.
 
     Raises:
         ConfigurationError: none is installed.

@@ -104,7 +104,7 @@ class Channel:
             self._resolving = None if task.done() else task  # an eager task may be done
         for endpoint in self._endpoints:
             if endpoint.connection is None and endpoint.task is None and now >= endpoint.backoff.until:
-                task = self.owner.own(self._dial(endpoint))
+                task = self.owner.own(self._connect(endpoint))
                 endpoint.task = None if task.done() else task
         self._note_gaps()
         busy = self._resolving is not None or any(endpoint.task is not None for endpoint in self._endpoints)
@@ -165,11 +165,11 @@ class Channel:
     def _endpoint(self, addresses: Group | str) -> _Endpoint:
         return _Endpoint(addresses, Backoff(self.options.initial_backoff, self.options.max_backoff))
 
-    async def _dial(self, endpoint: _Endpoint) -> None:
+    async def _connect(self, endpoint: _Endpoint) -> None:
         """Connect an endpoint, and wait for the server's settings, which prove that it speaks HTTP/2."""
         connection: GrpcConnection | None = None
         failure: RemoteClientError | None = None
-        self.owner.loop.call_later(DOUBTED_AFTER, self._doubt_dial, endpoint, asyncio.current_task())
+        self.owner.loop.call_later(DOUBTED_AFTER, self._check_attempt, endpoint, asyncio.current_task())
         try:
             async with asyncio.timeout(self.options.connect_timeout):
                 connection = await self._open_connection(endpoint)
@@ -191,11 +191,11 @@ class Channel:
         self._note_gaps()
         self.owner.schedule()
 
-    def _doubt_dial(self, endpoint: _Endpoint, task: asyncio.Task[None] | None) -> None:
+    def _check_attempt(self, endpoint: _Endpoint, task: asyncio.Task[None] | None) -> None:
         """Resolve the name again while a connection attempt takes long: its address may have changed."""
         if task is not None and endpoint.task is task:
             self.doubt()
-            self.owner.loop.call_later(DOUBTED_AFTER, self._doubt_dial, endpoint, task)
+            self.owner.loop.call_later(DOUBTED_AFTER, self._check_attempt, endpoint, task)
 
     def _silent(self) -> TimeoutError:
         """Return the error of a server that accepts connections, and sends nothing."""

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection on an `asyncio.Protocol`: carries bytes between the socket, `http1` and a call."""
+"""One HTTP/1.1 connection: carries bytes between the socket, `http1` and a call."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from .pool import Pool
 
 _SLICE = 256 * 1024
-"""Bytes of a request's body that are written at once: all of a large one would hold up the loop."""
+"""Bytes of a request body that are written at once: all of a large one would block the loop."""
 
 
 class HttpConnection(Connection):
-    """One connection of a `Pool`, from its socket's connection to its end.
+    """One connection of a `Pool`.
 
     Attributes:
         used: whether it carried a call before this one.
-        heard: whether anything of the answer arrived.
-        idle_since: when its last call ended.
-        error: what ended it, where that is known.
+        heard: whether any of the response has arrived.
+        idle_since: the end of its latest call.
+        error: the reason of its end, if it is known.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -37,10 +37,10 @@ class HttpConnection(Connection):
         self._http1 = Http1()
         self._exchange: HttpExchange | None = None
         self._body = memoryview(b"")
-        """What is still to be written of a request's body."""
+        """The rest of a request body."""
         self._reading_paused = False
 
-    # -- what asyncio calls -------------------------------------------------------------------------------------------
+    # -- called by asyncio --------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         self.heard = True
@@ -49,7 +49,7 @@ class HttpConnection(Connection):
             if exchange is None:
                 if type(event) is Malformed:
                     self.error = UnaskedError(event.detail, event.start)
-                break  # the call ended, for what it was told of the answer
+                break  # the call has ended because of an earlier event
             if type(event) is bytes:
                 exchange.on_data(event)
             elif type(event) is Head:
@@ -65,7 +65,7 @@ class HttpConnection(Connection):
 
     def eof_received(self) -> bool:
         self._over(None)
-        return False  # what else the server would read nobody wants to send
+        return False  # without a response, the rest of the request is pointless
 
     def resume_writing(self) -> None:
         self._paused = False
@@ -79,7 +79,6 @@ class HttpConnection(Connection):
             self.closed.set_result(None)
 
     def on_peer(self, peer: Peer) -> None:
-        """The peer's system acknowledges nothing, or does again."""
         if peer is Peer.GONE or (peer is Peer.MISSED and not self._pool.is_named(self)):
             self.error = TimeoutError(errno.ETIMEDOUT, "nothing is acknowledged any more")
             self._over(self.error)
@@ -88,7 +87,7 @@ class HttpConnection(Connection):
             self._pool.doubt(self)
 
     def _over(self, exc: Exception | None) -> None:
-        """Nothing more arrives."""
+        """End the call: nothing more arrives."""
         exchange, self._exchange = self._exchange, None
         events = self._http1.receive_eof() if exc is None else [Cut()]
         self._pool.lost(self, exc)
@@ -103,7 +102,7 @@ class HttpConnection(Connection):
         if exc is not None:
             self._http1.receive_eof()
 
-    # -- what calls and the pool ask for ------------------------------------------------------------------------------
+    # -- called by calls and the pool ---------------------------------------------------------------------------------
 
     @property
     def is_free(self) -> bool:
@@ -112,7 +111,7 @@ class HttpConnection(Connection):
 
     @property
     def peer(self) -> Any:
-        """The address it is connected to, without what only IPv6 has."""
+        """The host and port it is connected to."""
         address = None if self.transport is None else self.transport.get_extra_info("peername")
         return None if address is None else address[:2]
 
@@ -134,7 +133,6 @@ class HttpConnection(Connection):
             self._write_body()
 
     def _write_body(self) -> None:
-        """Write as much of the body as the socket takes."""
         while self._body and not self._paused and self.transport is not None and not self.transport.is_closing():
             piece, self._body = self._body[:_SLICE], self._body[_SLICE:]
             self.transport.write(self._http1.send_body(piece))
@@ -153,7 +151,7 @@ class HttpConnection(Connection):
         exchange.on_end()
 
     def pause_reading(self) -> None:
-        """Let the server wait: nobody reads what it sends."""
+        """Make the server wait: nobody reads its response."""
         if not self._reading_paused and not self.is_closing:
             assert self.transport is not None
             self._reading_paused = True
@@ -167,7 +165,7 @@ class HttpConnection(Connection):
             self.transport.resume_reading()
 
     def release(self) -> None:
-        """A call ended before its answer did: the connection is of no use, and its end tells the server."""
+        """Close the connection of a call that ends before its response does, which cancels it on the server."""
         self._exchange = None
         self.close(abort=True)
 
@@ -175,7 +173,7 @@ class HttpConnection(Connection):
         """Close the socket. Idempotent.
 
         Args:
-            abort: at once; otherwise TLS says goodbye first, unless bytes wait that the server may never take.
+            abort: whether to do it at once; otherwise TLS is closed first, unless unsent bytes might delay that.
         """
         self._body = memoryview(b"")
         transport = self.transport

@@ -1,4 +1,4 @@
-"""The typed errors of HTTP: of answers that report one, and of calls that got none."""
+"""The typed errors of HTTP calls: of error responses, and of calls without a response."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def problem(
     headers: Mapping[bytes, bytes] = MappingProxyType({}),
     wanted: str = "JSON",
 ) -> RemoteCallError:
-    """Return the typed error of an answer that reports one. Without a status the body tells it, as in an `error` event.
+    """Return the typed error of an error response.
 
     Args:
-        status: the HTTP status; None for an `error` event.
+        status: the HTTP status; None for an `error` event, whose body contains it.
         body: the beginning of the body.
         call: the call.
         target: the server.
-        headers: those of the answer, with names in lower case.
-        wanted: what a good answer is.
+        headers: the response headers, with names in lower case.
+        wanted: the expected response.
     """
     if status is None:
         return event_error(body, method=call.method, target=target, metadata=call.secrets)
@@ -54,15 +54,15 @@ def problem(
 
 
 class UnaskedError(Exception):
-    """The server spoke before it was asked anything, so it speaks no HTTP; `start` is how it began."""
+    """The server sent something before any request, so it does not speak HTTP; `start` are its first bytes."""
 
-    def __init__(self, told: str, start: bytes = b"") -> None:
-        super().__init__(told)
+    def __init__(self, message: str, start: bytes = b"") -> None:
+        super().__init__(message)
         self.start = start
 
 
 def not_connected(error: BaseException, call: Call, target: str, route: Route) -> RemoteClientError:
-    """Return the error of a call that got no connection: nothing of it was sent."""
+    """Return the error of a call without a connection: nothing was sent."""
     if isinstance(error, ConfigurationError):
         return ConfigurationError(str(error))
     if isinstance(error, UnaskedError):
@@ -73,37 +73,37 @@ def not_connected(error: BaseException, call: Call, target: str, route: Route) -
 
 
 def lost(error: BaseException | None, call: Call, route: Route, first: bool = False) -> RemoteCallError:
-    """Return the error of a call whose connection ended: the server may have done what it was asked.
+    """Return the error of a call whose connection ended: the server may have executed it.
 
     Args:
-        error: what ended it; None where the server closed it.
+        error: the reason; None if the server closed the connection.
         call: the call.
-        route: the way to the server.
-        first: whether the server never said a word to this client: it may speak another protocol.
+        route: the route to the server.
+        first: whether the server has never sent this client anything, and may speak another protocol.
     """
     info, target = route.connection, route.connection.target
-    more = closed_early(info, "http") if first and not route.passes_on else ""
+    advice = closed_early(info, "http") if first and not route.passes_on else ""
     if error is None:
-        told = f"the server closed the connection without an answer{more}"
-        return UnavailableError(told, method=call.method, target=target)
-    told = str(error) or type(error).__name__
-    error.__traceback__ = None  # it leads to frames that know the call
+        details = f"the server closed the connection without an answer{advice}"
+        return UnavailableError(details, method=call.method, target=target)
+    reason = str(error) or type(error).__name__
+    error.__traceback__ = None  # its frames refer to the call
     kind: type[RemoteCallError] = UnavailableError
     if is_tls_failure(error):
-        kind, told, more = TlsError, tls_words(told, info, "http"), ""
-    told = f"the connection was lost: {redacted(told, call.secrets)}{more}"
-    failure = kind(told, method=call.method, target=target)
-    failure.outcome_known = kind is TlsError and refuses_client(told)
+        kind, reason, advice = TlsError, tls_words(reason, info, "http"), ""
+    details = f"the connection was lost: {redacted(reason, call.secrets)}{advice}"
+    failure = kind(details, method=call.method, target=target)
+    failure.outcome_known = kind is TlsError and refuses_client(details)
     return with_cause(failure, error, call.secrets)
 
 
 def cut(call: Call, target: str) -> UnavailableError:
-    """Return the error of an answer without framing that ended too early."""
+    """Return the error of a response without framing that ended too early."""
     return UnavailableError("the connection was cut in the middle of the answer", method=call.method, target=target)
 
 
 def no_tls(page: bytes, call: Call, route: Route) -> RemoteCallError | None:
-    """Return the error of a page that a server of TLS answers to plain text (400); None for any other."""
+    """Return the error of the page (400) that a TLS server sends in answer to plain text; None for any other."""
     found = wants_tls(page, route.connection, "http")
     if found is None:
         return None
@@ -115,18 +115,18 @@ def no_tls(page: bytes, call: Call, route: Route) -> RemoteCallError | None:
 
 
 def not_http(why: str, start: bytes, call: Call, route: Route) -> RemoteCallError:
-    """Return the error of an answer that is no HTTP/1.1, by what is wrong with it and how it begins."""
+    """Return the error of a response that is not HTTP/1.1, by its fault and its first bytes."""
     found = None if route.passes_on else wrong_peer(start, route.connection, "http")
     return unreadable(why, call, route.connection.target) if found is None else again(found, call.method)
 
 
 def unreadable(why: str, call: Call, target: str) -> InvalidResponseError:
-    """Return the error of an answer that is none."""
-    told = f"the answer cannot be read: {redacted(why, call.secrets)}"
-    return InvalidResponseError(told, method=call.method, target=target)
+    """Return the error of an invalid response."""
+    details = f"the answer cannot be read: {redacted(why, call.secrets)}"
+    return InvalidResponseError(details, method=call.method, target=target)
 
 
 def too_large(limit: int, call: Call, target: str) -> ResponseTooLargeError:
-    """Return the error of an answer above the limit, the call's own or that of the connection."""
-    told = f"the answer is larger than {limit} bytes" + ("" if limit == call.max_size else f"; {RAISE_LIMIT}")
-    return ResponseTooLargeError(told, method=call.method, target=target)
+    """Return the error of a response over the limit, the call's own or the connection's."""
+    details = f"the answer is larger than {limit} bytes" + ("" if limit == call.max_size else f"; {RAISE_LIMIT}")
+    return ResponseTooLargeError(details, method=call.method, target=target)

@@ -1,7 +1,7 @@
-"""HTTP/1.1 as a client speaks it on one connection, without I/O: bytes in, events out, and the bytes to send.
+"""HTTP/1.1 for a client's connection, without I/O: bytes in, events out, bytes to send.
 
-llhttp reads heads, chunks and lengths, with its leniencies off. The rest is here: the limits, where an answer ends, and
-whether the connection may be used again.
+llhttp, in its strict mode, parses headers and chunks. This module adds limits, finds the end of a response, and decides
+whether the connection may be reused.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import TypeAlias
 import httptools
 
 MAX_HEAD = 64 * 1024
-"""Bytes of the head of an answer, the heads of interim answers (1xx) before it included."""
+"""Bytes of the largest response head, with those of interim responses (1xx) before it."""
 MAX_FRAMING = 16 * 1024
-"""Bytes between two pieces of a body in chunks: a chunk's size, its extensions, or the trailers."""
+"""Bytes between two parts of a chunked body: a chunk's size and extensions, or the trailers."""
 
 _HEAD_END = b"\r\n\r\n"
 _VERSIONS = (b"HTTP/1.1", b"HTTP/1.0")
 _TAIL = 6
 _START = 64
-"""Bytes that are kept of what is no answer."""
+"""Bytes that are kept of an invalid response."""
 
 
 @dataclass(slots=True)
 class Head:
-    """The head of an answer.
+    """The head of a response.
 
     Attributes:
-        status: the final one.
+        status: the final status.
         headers: by their names in lower case; values of one name are joined by commas.
-        framed: whether the answer tells where its body ends. Otherwise the end of the connection does, and an answer
-            that was cut looks whole.
+        framed: whether the response says where its body ends. Otherwise the connection's end does, and a truncated
+            response looks complete.
     """
 
     status: int
@@ -41,7 +41,7 @@ class Head:
 
 
 class End(enum.Enum):
-    """An answer is whole. What comes after it on the connection is not looked at."""
+    """A response is complete. Anything that follows it on the connection is ignored."""
 
     KEEP = enum.auto()
     """The connection may carry another request."""
@@ -51,11 +51,11 @@ class End(enum.Enum):
 
 @dataclass(slots=True)
 class Malformed:
-    """What arrived is no answer. The connection must be closed.
+    """An invalid response. The connection must be closed.
 
     Attributes:
-        detail: why not.
-        start: how it began, where it does not begin as an answer does.
+        detail: the reason.
+        start: its first bytes, unless they are those of a response.
     """
 
     detail: str
@@ -64,11 +64,11 @@ class Malformed:
 
 @dataclass(slots=True)
 class Cut:
-    """The connection ended before the answer did."""
+    """The connection ended before the response did."""
 
 
 Event: TypeAlias = Head | bytes | End | Malformed | Cut
-"""What happens to an answer: its head, parts of its body, then one of the others."""
+"""The events of a response: its head, parts of its body, then one of the others."""
 
 
 class _State(enum.Enum):
@@ -81,7 +81,7 @@ class _State(enum.Enum):
 
 
 class Http1:
-    """One connection: requests and their answers, one after the other."""
+    """One connection: requests and their responses, one after the other."""
 
     __slots__ = (
         "__weakref__",
@@ -105,11 +105,11 @@ class Http1:
 
     def __init__(self) -> None:
         self.unsent = 0
-        """Bytes of the request's body that are still to be sent."""
+        """Bytes of the request body that have not been sent."""
         self._state = _State.IDLE
         self._to_head = False
         self._held = bytearray()
-        """What has come of a head that is not whole."""
+        """The beginning of an incomplete head."""
         self._interim = 0
         self._left = 0
         self._quiet = 0
@@ -128,8 +128,8 @@ class Http1:
 
         Args:
             head: see `encode_head`.
-            size: bytes of the body, which follows by `send_body`.
-            to_head: whether it is a HEAD request, whose answer has no body whatever its head says.
+            size: the size of the body, which `send_body` sends.
+            to_head: whether it is a HEAD request, whose response has no body whatever its head says.
 
         Raises:
             RuntimeError: the connection cannot carry a request now.
@@ -143,10 +143,10 @@ class Http1:
         return head
 
     def send_body(self, data: bytes | memoryview) -> bytes | memoryview:
-        """Return the bytes to send for a part of the request's body.
+        """Return the bytes to send for a part of the request body.
 
         Raises:
-            RuntimeError: it is more than was announced.
+            RuntimeError: the body exceeds its announced size.
         """
         if len(data) > self.unsent:
             raise RuntimeError("the body is longer than its announced length")
@@ -161,7 +161,7 @@ class Http1:
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes) -> list[Event]:
-        """Return what the bytes mean."""
+        """Take bytes from the server, and return the events they complete."""
         if not data:
             return []
         match self._state:
@@ -174,7 +174,7 @@ class Http1:
         return []
 
     def receive_eof(self) -> list[Event]:
-        """Return what the end of the connection means for the answer."""
+        """Return the events of the connection's end."""
         state = self._state
         self._finish()
         if state is _State.UNTIL_EOF:
@@ -187,14 +187,14 @@ class Http1:
         return [malformed]
 
     def _finish(self) -> None:
-        """Nothing is read any more. Without its parser no cycle waits for the garbage collector."""
+        """Stop reading. The parser is dropped, as a reference cycle would wait for the garbage collector."""
         self._state = _State.OVER
         self._held.clear()
         self._parts.clear()
         self._parser = None
 
     def _receive_head(self, data: bytes) -> list[Event]:
-        """Give llhttp whole heads only: it copies what it holds of one with each piece."""
+        """Give llhttp complete heads only: it copies an incomplete one with every piece."""
         searched = max(len(self._held) - len(_HEAD_END) + 1, 0)
         if self._held:
             self._held += data
@@ -227,7 +227,7 @@ class Http1:
         return self._wait_for_head(searched)
 
     def _wait_for_head(self, searched: int) -> list[Event]:
-        """Look whether what was held can become a head."""
+        """Check whether the buffered bytes can become a head."""
         held = self._held
         if len(held) + self._interim > MAX_HEAD:
             return self._malformed(f"its head is larger than {MAX_HEAD} bytes")
@@ -239,7 +239,7 @@ class Http1:
         return []
 
     def _parse(self, data: bytes) -> str | None:
-        """Give bytes to llhttp; returns what is wrong with them."""
+        """Give bytes to llhttp, and return their fault, if any."""
         assert self._parser is not None
         try:
             self._parser.feed_data(data)
@@ -250,7 +250,7 @@ class Http1:
         return None
 
     def _wrong_head(self) -> str | None:
-        """Return what is wrong with a head that llhttp took."""
+        """Return the fault of a head that llhttp accepted, if any."""
         status, headers = self._status, self._headers
         if not self._began:
             return "it is not HTTP"
@@ -267,7 +267,7 @@ class Http1:
         return None
 
     def _take_head(self, rest: bytes) -> list[Event]:
-        """The final head is here, and `rest` after it."""
+        """Return the events of the final head and the bytes after it."""
         headers, self._headers = self._headers, {}
         self._held.clear()
         length = headers.get(b"content-length")
@@ -277,7 +277,7 @@ class Http1:
             self._keep = False
             return [*events, self._end(b"")]
         if self._to_head and not self._complete:
-            self._parser = httptools.HttpResponseParser(self)  # this one waits for a body
+            self._parser = httptools.HttpResponseParser(self)  # the old one waits for a body
             self._complete = True
         if self._complete:
             return [*events, self._end(rest)]
@@ -317,7 +317,7 @@ class Http1:
         return events
 
     def _is_clean_end(self) -> bool:
-        """Whether nothing follows the last line of a body in chunks: llhttp skips empty lines before a head."""
+        """Return whether nothing follows a chunked body: llhttp ignores empty lines before a head."""
         return self._tail.endswith(_HEAD_END) and self._tail != b"\r\n" + _HEAD_END
 
     def _end(self, rest: bytes) -> End:
@@ -330,28 +330,28 @@ class Http1:
     # -- llhttp's callbacks -------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """Begin a head."""
         if self._complete and self._state is not _State.HEAD:
-            raise ValueError("another answer follows")  # ends the parsing; it is not looked at
+            raise ValueError("another answer follows")  # stops the parser; the error is not used
         self._began, self._complete, self._keep, self._status = False, False, False, 0
         self._headers = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer."""
+        """Take a header or a trailer."""
         if self._state is not _State.HEAD:
             return
         name, headers = name.lower(), self._headers
         headers[name] = headers[name] + b", " + value if name in headers else value
 
     def on_headers_complete(self) -> None:
-        """A head is whole."""
+        """Take the end of a head."""
         assert self._parser is not None
         self._began = True
         self._status = self._parser.get_status_code()
         self._keep = self._parser.should_keep_alive()
 
     def on_message_complete(self) -> None:
-        """An answer is whole."""
+        """Take the end of a response."""
         self._complete = True
 
 
@@ -359,7 +359,7 @@ def encode_head(method: str, target: str, headers: list[tuple[str, str]]) -> byt
     """Return the head of a request, without the empty line that ends it.
 
     Raises:
-        ValueError: a character would break it.
+        ValueError: it contains a line break or a NUL.
     """
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
     if any("\r" in line or "\n" in line or "\0" in line for line in lines) or " " in target:

@@ -1,4 +1,4 @@
-"""Connections to one server: idle ones, those that carry calls, calls that wait for one, and the way to new ones."""
+"""The connection pool of one server: idle and busy connections, waiting calls, and connection attempts."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from .exchange import HttpExchange
 
 MAX_CONNECTIONS = 1000
-"""Connections to one server at once; further calls wait for a free one, inside their time limit."""
+"""The largest number of connections to a server; further calls wait for a free one, within their timeout."""
 IDLE_TIME = 15.0
-"""Seconds after which a connection that nobody uses is closed."""
+"""Seconds after which an idle connection is closed."""
 _NAMES_KEPT = 10.0
-"""Seconds that a name's addresses are used without asking again, as long as all goes well."""
+"""Seconds until a name is resolved again while all goes well."""
 _RESOLVE_INTERVAL = 1.0
-"""Seconds between two resolutions of a name, at least."""
+"""The least number of seconds between two resolutions of a name."""
 _FIRST_PAUSE = 0.1
-"""Seconds until a name that could not be resolved is looked up again; doubles up to `_RESOLVE_INTERVAL`."""
+"""Seconds until a name that could not be resolved is tried again; doubles up to `_RESOLVE_INTERVAL`."""
 
 
 @dataclass(slots=True)
-class _Dial:
-    """A connection that is being made: since when, and to which addresses, once they are known."""
+class _Attempt:
+    """A connection attempt: when it began, and its addresses once they are known."""
 
     begun: float
     addresses: Sequence[Address] = ()
@@ -44,8 +44,8 @@ class _Dial:
 class Pool:
     """The connections of one transport.
 
-    Args:
-        route: the way to the server.
+    Attributes:
+        has_served: whether the server has ever sent a response.
     """
 
     def __init__(self, route: Route) -> None:
@@ -53,42 +53,41 @@ class Pool:
         self._route = route
         self._info = route.connection
         self._open: set[HttpConnection] = set()
-        """Connections that carry a call or can carry one."""
+        """Connections that carry a call, or can."""
         self._closing: set[HttpConnection] = set()
         self._idle: list[HttpConnection] = []
-        """The one used last is at the end, and is used first."""
+        """The one used last is at the end, and is used next."""
         self._waiting: deque[HttpExchange] = deque()
-        self._dials: dict[asyncio.Task[HttpConnection], _Dial] = {}
+        self._attempts: dict[asyncio.Task[HttpConnection], _Attempt] = {}
         self._given_up: set[asyncio.Task[HttpConnection]] = set()
-        """Dials that were cancelled, until they are over."""
+        """Cancelled attempts, until they have ended."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._addresses: list[Address] = []
         self._turn = 0
         self._stale = True
-        """Whether an address may have moved: a connection was lost or not made."""
+        """Whether the addresses may have changed: a connection was lost, or an attempt failed."""
         self._resolved_at = float("-inf")
         self._resolving: asyncio.Task[list[Address]] | None = None
         self._names = Backoff(_FIRST_PAUSE, _RESOLVE_INTERVAL)
         self._unresolved: BaseException = OSError("it was never looked up")
-        """Why the name has no addresses, as long as it has none."""
+        """The error of a name that has never been resolved."""
         self._slow: asyncio.TimerHandle | None = None
         self._closed = False
         self.has_served = False
-        """Whether the server ever gave an answer."""
 
     @property
     def busy(self) -> int:
-        """Connections that carry calls."""
+        """The number of connections that carry calls."""
         return len(self._open) - len(self._idle)
 
     @property
     def idle(self) -> int:
-        """Connections kept for the next calls."""
+        """The number of connections without a call."""
         return len(self._idle)
 
     @property
     def waiting(self) -> int:
-        """Calls that wait for a connection."""
+        """The number of calls that wait for a connection."""
         return len(self._waiting)
 
     # -- calls --------------------------------------------------------------------------------------------------------
@@ -98,7 +97,7 @@ class Pool:
 
         Args:
             exchange: the call.
-            fresh: whether it goes first, on a new connection: a kept one was dead.
+            fresh: whether it goes first, on a new connection, because a reused one was dead.
         """
         if fresh:
             self._waiting.appendleft(exchange)
@@ -114,17 +113,17 @@ class Pool:
                     return
             self._waiting.append(exchange)
         exchange.waiting = True
-        self._dial_more()
+        self._connect_more()
 
     def withdraw(self, exchange: HttpExchange) -> None:
-        """A call that waits is over."""
+        """Drop a waiting call that is over."""
         self._waiting.remove(exchange)
-        if len(self._dials) > len(self._waiting):
-            self._give_up(next(reversed(self._dials)))
+        if len(self._attempts) > len(self._waiting):
+            self._give_up(next(reversed(self._attempts)))
 
     def release(self, connection: HttpConnection) -> None:
-        """A connection can carry the next call."""
-        exchange = self._next_for_kept()
+        """Let a connection carry the next call, or idle."""
+        exchange = self._next_for_reused()
         if exchange is not None:
             connection.used = True
             connection.send(exchange)
@@ -134,8 +133,8 @@ class Pool:
         if self._sweeper is None:
             self._sweeper = self.loop.call_later(IDLE_TIME, self._sweep)
 
-    def _next_for_kept(self) -> HttpExchange | None:
-        """Take the first waiting call out that a kept connection may carry; one that met a dead one gets a new one."""
+    def _next_for_reused(self) -> HttpExchange | None:
+        """Remove and return the first waiting call that a reused connection may carry; it may not if one was dead."""
         for exchange in self._waiting:
             if not exchange.again:
                 self._waiting.remove(exchange)
@@ -143,69 +142,66 @@ class Pool:
         return None
 
     def lost(self, connection: HttpConnection, exc: Exception | None) -> None:
-        """A connection has ended, by the server or by us."""
+        """Drop a connection that has ended."""
         if connection in self._open:
-            self._stale = True  # not by us
+            self._stale = True  # the server ended it
         self.forget(connection)
         if connection.transport is None:
             self._closing.discard(connection)
 
     def forget(self, connection: HttpConnection) -> None:
-        """A connection is not to be used any more."""
+        """Give a connection no more calls."""
         if connection in self._open:
             self._open.discard(connection)
             self._closing.add(connection)
             if connection in self._idle:
                 self._idle.remove(connection)
-            self._dial_more()
+            self._connect_more()
 
     def _sweep(self) -> None:
-        """Close what nobody used for long."""
+        """Close the connections that have been idle for too long."""
         self._sweeper = None
         until = self.loop.time() - IDLE_TIME + 0.001
-        for connection in [each for each in self._idle if each.idle_since <= until]:
+        for connection in [connection for connection in self._idle if connection.idle_since <= until]:
             connection.close()
         if self._idle:
             self._sweeper = self.loop.call_at(self._idle[0].idle_since + IDLE_TIME, self._sweep)
 
     # -- new connections ----------------------------------------------------------------------------------------------
 
-    def _dial_more(self) -> None:
-        """Open a connection for each call that waits, as far as the limit goes."""
-        while (
-            len(self._dials) < len(self._waiting)
-            and len(self._dials) + len(self._open) < MAX_CONNECTIONS
-            and not self._closed
-        ):
-            dial = _Dial(self.loop.time())
-            task = self.loop.create_task(self._dial(dial))
-            self._dials[task] = dial
-            task.add_done_callback(self._dialled)
-        if self._slow is None and self._dials:
-            self._slow = self.loop.call_later(DOUBTED_AFTER, self._look_at_dials)
+    def _connect_more(self) -> None:
+        """Open a connection for every waiting call, up to the limit."""
+        attempts = self._attempts
+        while len(attempts) < min(len(self._waiting), MAX_CONNECTIONS - len(self._open)) and not self._closed:
+            attempt = _Attempt(self.loop.time())
+            task = self.loop.create_task(self._connect(attempt))
+            attempts[task] = attempt
+            task.add_done_callback(self._connected)
+        if self._slow is None and attempts:
+            self._slow = self.loop.call_later(DOUBTED_AFTER, self._check_attempts)
 
-    def _look_at_dials(self) -> None:
-        """Ask, while connecting takes long, whether the name has moved meanwhile."""
+    def _check_attempts(self) -> None:
+        """Resolve the name again while an attempt takes long: its address may have changed."""
         self._slow = None
-        if self._dials:
-            oldest = next(iter(self._dials.values())).begun
+        if self._attempts:
+            oldest = next(iter(self._attempts.values())).begun
             if self.loop.time() >= oldest + DOUBTED_AFTER:
                 self._stale = True
                 self._refresh()
-            self._slow = self.loop.call_later(DOUBTED_AFTER, self._look_at_dials)
+            self._slow = self.loop.call_later(DOUBTED_AFTER, self._check_attempts)
 
-    def _give_up(self, dial: asyncio.Task[HttpConnection]) -> None:
-        del self._dials[dial]
-        self._given_up.add(dial)
-        dial.cancel()
+    def _give_up(self, task: asyncio.Task[HttpConnection]) -> None:
+        del self._attempts[task]
+        self._given_up.add(task)
+        task.cancel()
 
-    async def _dial(self, dial: _Dial) -> HttpConnection:
+    async def _connect(self, attempt: _Attempt) -> HttpConnection:
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            addresses = dial.addresses = await self._resolve()
+            addresses = attempt.addresses = await self._resolve()
             return await connect(partial(HttpConnection, self), addresses, self._route)
 
-    def _dialled(self, task: asyncio.Task[HttpConnection]) -> None:
-        self._dials.pop(task, None)
+    def _connected(self, task: asyncio.Task[HttpConnection]) -> None:
+        self._attempts.pop(task, None)
         self._given_up.discard(task)
         if task.cancelled():
             return
@@ -217,14 +213,14 @@ class Pool:
         error.__traceback__ = None
         if self._waiting:
             self._waiting.popleft().on_unsent(error)
-        self._dial_more()
+        self._connect_more()
 
     def _add(self, connection: HttpConnection) -> None:
         if not connection.is_free:
             connection.close()
             if connection.transport is None:
                 self._ended_at_once(connection)
-            else:  # why it ends, as by an alert of TLS, comes with its end
+            else:  # its end comes with the reason, such as a TLS alert
                 self._closing.add(connection)
                 connection.closed.add_done_callback(lambda _: self._ended_at_once(connection))
             return
@@ -237,30 +233,30 @@ class Pool:
             self.release(connection)
 
     def _ended_at_once(self, connection: HttpConnection) -> None:
-        """A connection ended before it carried a call."""
-        if self._waiting:  # each try may end like this: without an error they would go on for ever
+        """Fail a waiting call: a connection ended before it carried a call, and all may end like that."""
+        if self._waiting:
             advice = "" if self.has_served or self._route.passes_on else closed_early(self._info, "http")
             ended = ConnectionResetError(f"the server ended the connection at once{advice}")
             self._waiting.popleft().on_unsent(connection.error or ended)
-        self._dial_more()
+        self._connect_more()
 
     async def _resolve(self) -> list[Address]:
-        """Return the addresses to connect to, each time beginning with another one."""
+        """Return the addresses to connect to, rotated by one with every call."""
         self._refresh()
         if self._resolving is not None:
-            # A name that cannot be resolved just now may still have the addresses it had.
+            # If the name cannot be resolved just now, its old addresses may still be right.
             await asyncio.wait((self._resolving,), timeout=_RESOLVE_INTERVAL if self._addresses else None)
         found = self._addresses
         if not found:
             raise copy(self._unresolved)
         if is_localhost(self._route.first[0]):
-            return found  # one machine, and another server may listen at its other address
+            return found  # another server may listen at the other address
         self._turn += 1
         turn = self._turn % len(found)
         return found[turn:] + found[:turn]
 
     def _refresh(self) -> None:
-        """Begin to resolve the name where it is time to: a name that failed has pauses, as a server has."""
+        """Begin to resolve the name when it is due; after failures there are pauses."""
         now = self.loop.time()
         if not self._addresses:
             due = self._names.until
@@ -287,39 +283,39 @@ class Pool:
         self._names.succeeded()
         self._addresses = task.result()
         self._stale = False
-        for dial, each in list(self._dials.items()):
-            if each.addresses and not set(each.addresses) & set(self._addresses):
-                self._give_up(dial)  # the name has moved
-        self._dial_more()
+        for attempt_task, attempt in list(self._attempts.items()):
+            if attempt.addresses and not set(attempt.addresses) & set(self._addresses):
+                self._give_up(attempt_task)  # the name has new addresses
+        self._connect_more()
 
     def doubt(self, connection: HttpConnection) -> None:
-        """The peer of a connection is silent: idle ones to it are no better, and the name may have moved."""
+        """Close the idle connections to a silent peer, and resolve the name again."""
         peer = connection.peer
-        for each in [each for each in self._idle if each.peer == peer]:
-            each.close(abort=True)
+        for idle in [idle for idle in self._idle if idle.peer == peer]:
+            idle.close(abort=True)
         self._stale = True
         self._refresh()
 
     def is_named(self, connection: HttpConnection) -> bool:
-        """Whether the name still means the address of a connection, as far as is known."""
-        return connection.peer in [each[4][:2] for each in self._addresses]
+        """Return whether the server's name still resolves to a connection's address, as far as is known."""
+        return connection.peer in [address[4][:2] for address in self._addresses]
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
-        """Close all connections, and wait until they are. The calls that wait are over already."""
+        """Close all connections, and wait until they are closed. No call may wait any more."""
         self._closed = True
         self._waiting.clear()
         for timer in (self._sweeper, self._slow):
             if timer is not None:
                 timer.cancel()
-        tasks = [*self._dials, *self._given_up, *([self._resolving] if self._resolving else [])]
+        tasks = [*self._attempts, *self._given_up, *([self._resolving] if self._resolving else [])]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-            await asyncio.sleep(0)  # `_dialled` sees those that were made just now
+            await asyncio.sleep(0)  # for `_connected`, which closes connections that were made just now
         for connection in list(self._open):
             connection.close()
         if self._closing:
-            await asyncio.wait([each.closed for each in self._closing])
+            await asyncio.wait([connection.closed for connection in self._closing])

@@ -1,4 +1,4 @@
-"""Requests as bytes, and what answers say about a body: headers and targets. Makes no calls."""
+"""The headers and targets of requests, and the content type and file name of responses. Pure."""
 
 from __future__ import annotations
 
@@ -22,28 +22,24 @@ from ..metadata import RawMetadata
 _JSON = "application/json"
 _IS_JSON = re.compile(rb"application/(?:[^;]+\+)?json\b", re.IGNORECASE)
 _MAX_DISPOSITION = 2_000
-"""Letters of a header that names a file; file systems take names of 255, which escaping makes at most 765."""
+"""The longest header with a file name: file systems allow 255 bytes, which escaping makes at most 765."""
 _UNQUOTED = "!$%&'()*+,;=:@/?~[]|^\\"
 
 
 def whole(body: object) -> bytes:
-    """Return a request's body, which cannot be a stream.
-
-    Raises:
-        UnsupportedError: it is one.
-    """
+    """Return a request body, or raise an UnsupportedError if it is a stream."""
     if not isinstance(body, bytes):
         raise UnsupportedError("HTTP has no streamed inputs; connect to the runtime's gRPC port")
     return body
 
 
 def content_type(body: bytes) -> str | None:
-    """Return a body's type. The runtime refuses any other form of JSON's, a charset included."""
+    """Return the content type of a body. The runtime rejects any other spelling of JSON's, even one with a charset."""
     return body.content_type if isinstance(body, Body) else _JSON if body else None
 
 
 def split_path(path: str, body: bytes) -> tuple[str, str, bytes]:
-    """Return the verb, the target and the body of a request: the arguments of other verbs than POST are the query."""
+    """Return the verb, target and body of a request. The arguments of verbs other than POST become the query."""
     verb, _, target = path.partition(" ")
     if body and verb != "POST":
         return verb, f"{target}?{body.decode('latin-1')}", b""
@@ -51,18 +47,17 @@ def split_path(path: str, body: bytes) -> tuple[str, str, bytes]:
 
 
 def quoted(target: str) -> str:
-    """Return a target as it may be sent: everything but printable ASCII is escaped, what is escaped already stays."""
+    """Return a target with everything but printable ASCII escaped; what is escaped already stays as it is."""
     return quote(target, safe=_UNQUOTED)
 
 
 def host_of(connection: ConnectionInfo) -> str:
-    """Return the Host header, without the scheme's own port: gateways compare it with a name alone."""
+    """Return the Host header, without the scheme's default port: gateways compare it with bare names."""
     port = HTTPS_PORT if connection.tls.enabled else HTTP_PORT
     return connection.authority.removesuffix(f":{port}") if connection.port == port else connection.authority
 
 
 def headers_of(metadata: RawMetadata, accept: str, kind: str | None) -> dict[str, str]:
-    """Return a request's headers."""
     headers = {"accept": accept, "accept-encoding": "identity", "user-agent": "remote-client"}
     if kind is not None:
         headers["content-type"] = kind
@@ -75,9 +70,9 @@ def as_answer(data: bytes, headers: dict[bytes, bytes], metadata: RawMetadata) -
     """Return an answer's bytes, as a `Body` where they are a file, and `UnexpectedBody` where their type is not JSON's.
 
     Args:
-        data: the answer's body.
-        headers: the answer's.
-        metadata: what the call was sent with: its secrets are not repeated.
+        data: the response body.
+        headers: the response headers.
+        metadata: the metadata of the call, whose secrets must not be repeated.
     """
     disposition, kind = headers.get(b"content-disposition"), headers.get(b"content-type")
     if disposition is None:
@@ -89,7 +84,7 @@ def as_answer(data: bytes, headers: dict[bytes, bytes], metadata: RawMetadata) -
 
 
 def _file_name(disposition: bytes) -> str | None:
-    """Return the name of a file; None for none, or one that is too long: reading it takes the square of its length."""
+    """Return a file's name, if it has a reasonable length: parsing takes quadratic time."""
     if len(disposition) > _MAX_DISPOSITION:
         return None
     header = Message()
@@ -98,24 +93,24 @@ def _file_name(disposition: bytes) -> str | None:
 
 
 def is_answer(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether an answer may be the runtime's: JSON, or a file of any type, but no page for people."""
+    """Return whether a response may be the runtime's: JSON, or a file of any type, but not HTML."""
     kind = headers.get(b"content-type")
     return kind == b"application/json" or kind is None or b"content-disposition" in headers or not is_page(kind)
 
 
 def is_event_stream(headers: dict[bytes, bytes]) -> bool:
-    """Whether an answer is a stream of events."""
+    """Return whether a response is a stream of events."""
     kind = headers.get(b"content-type", b"")
     return kind.partition(b";")[0].strip().lower() == b"text/event-stream"
 
 
 def is_compressed(headers: dict[bytes, bytes]) -> bool:
-    """Whether an answer is encoded, though nothing but identity was accepted."""
+    """Return whether a response is encoded, though only identity was accepted."""
     return headers.get(b"content-encoding", b"identity") != b"identity"
 
 
 def is_cut(body: bytes) -> bool:
-    """Whether an answer without framing ends in the middle of its JSON. What is no JSON counts as whole."""
+    """Return whether a response without framing ends in the middle of its JSON; anything else counts as whole."""
     try:
         from_json(body, cache_strings="none")
     except ValueError as error:

@@ -13,7 +13,7 @@ UNFRAMED = (
     "the answer has no framing: whether it is whole cannot be known; let the proxy answer in HTTP/1.1, with its "
     "chunked_transfer_encoding on"
 )
-"""What to tell of a stream whose end is that of its connection."""
+"""The error of a stream that ended with its connection."""
 _USUAL = b"event: message"
 _DATA = b"data: "
 _FIELD = len(_DATA)
@@ -21,13 +21,16 @@ _ENDS = (b"\n", b"\r")
 
 
 class EventReader:
-    """Splits a `text/event-stream` into events, as https://html.spec.whatwg.org/multipage/server-sent-events.html says.
+    """Splits a `text/event-stream` into events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-    Lines end at CR, LF or CRLF and nowhere else, as `bytes.splitlines` has it: U+2028 and U+0085 are part of the text,
-    though `str.splitlines` and httpx's `aiter_lines` break there. The reader of an event decides what its bytes mean.
+    Lines end at CR, LF or CRLF only, as in `bytes.splitlines`: U+2028 and U+0085 are part of the text, though
+    `str.splitlines` and httpx's `aiter_lines` break there.
 
     Args:
-        limit: bytes the data of an event may have; further lines count with their names.
+        limit: bytes of the largest event; of further lines, the field names count as well.
+
+    Attributes:
+        too_large: whether the next event exceeds the limit. The reader cannot be used any more then.
     """
 
     def __init__(self, limit: int) -> None:
@@ -39,20 +42,19 @@ class EventReader:
         self._name = b""
         self._after_cr = False
         self.too_large = False
-        """Whether the event that follows those given so far has no place in the limit. The reader is of no use then."""
 
     @property
     def pending(self) -> bool:
-        """Whether an event has begun and not ended."""
+        """Whether there is an incomplete event."""
         return bool(self._line) or self._data is not None
 
     def feed(self, chunk: bytes) -> list[tuple[bytes, bytes]]:
-        """Return the events that a part of the stream completes: their names (`message` without one) and their data."""
+        """Return the names (`message` by default) and data of the events that a part of the stream completes."""
         if self._after_cr and chunk:
             self._after_cr = False
             chunk = chunk.removeprefix(b"\n")
         if not chunk:
-            return []  # the next part may still be the second half of a CRLF
+            return []  # the next part may be the LF of a CRLF
         lines = chunk.splitlines()
         if chunk.endswith(_ENDS):
             self._after_cr = chunk.endswith(b"\r")
@@ -88,7 +90,7 @@ class EventReader:
         return events
 
     def _take(self, line: bytes, data: bytes | bytearray | None) -> bytes | bytearray | None:
-        """Return the event's data with what a line adds to it."""
+        """Return the event's data with the addition of a line."""
         field, _, value = line.partition(b":")
         if field == b"event":
             self._name = value.removeprefix(b" ")
@@ -107,15 +109,15 @@ class EventReader:
 
 
 def says_it_is_last(data: bytes) -> bool:
-    """Whether an event of caikit's text generation is its last: it says why the generation has finished."""
+    """Return whether an event of caikit's text generation is the last: it contains the reason of the end."""
     if b"finish_reason" not in data:
         return False
     try:
-        told = from_json(data, cache_strings="keys")
+        content = from_json(data, cache_strings="keys")
     except ValueError:
         return False
-    if not isinstance(told, Mapping):
+    if not isinstance(content, Mapping):
         return False
-    details = told.get("details")
-    reasons = (each.get("finish_reason") for each in (told, details) if isinstance(each, Mapping))
+    candidates = (content, content.get("details"))
+    reasons = (found.get("finish_reason") for found in candidates if isinstance(found, Mapping))
     return any(reason not in (None, 0, "NOT_FINISHED") for reason in reasons)
