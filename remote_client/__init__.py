@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from . import errors as errors
     from ._calls.stream import RemoteStream as RemoteStream
     from ._client.client import RemoteClient as RemoteClient
+    from ._client.deployment import Links as Links
     from ._client.finder import RemoteModelFinder as RemoteModelFinder
     from ._client.initializer import RemoteModelInitializer as RemoteModelInitializer
     from ._client.job_status import JobInfo as JobInfo
@@ -15,17 +16,18 @@ if TYPE_CHECKING:
     from ._client.job_status import Progress as Progress
     from ._client.jobs import PredictionJob as PredictionJob
     from ._client.jobs import TrainingJob as TrainingJob
-    from ._client.deployment import Links as Links
     from ._client.module import RemoteModuleBase as RemoteModuleBase
     from ._client.module import construct_remote_module_class as construct_remote_module_class
     from ._client.module_config import RemoteModuleConfig as RemoteModuleConfig
     from ._schema.differences import Difference as Difference
     from ._schema.openapi.file_response import FileResponse as FileResponse
+    from ._schema.rpc import JobMethods as JobMethods
     from ._schema.rpc import RemoteRPCDescriptor as RemoteRPCDescriptor
     from ._schema.rpc import ServiceDescription as ServiceDescription
     from ._schema.rpc import TaskDescription as TaskDescription
     from ._schema.runtime_info import ModelInfo as ModelInfo
     from ._schema.runtime_info import RuntimeInfo as RuntimeInfo
+    from ._schema.schema_file import Schema as Schema
     from ._transport.engines.httpx_library import AsyncTransport as AsyncTransport
     from .errors import RemoteCallError as RemoteCallError
     from .errors import RemoteClientError as RemoteClientError
@@ -45,6 +47,7 @@ __all__ = [
     "FileResponse",
     "FinderConfig",
     "JobInfo",
+    "JobMethods",
     "JobStatus",
     "Links",
     "ModelInfo",
@@ -60,6 +63,7 @@ __all__ = [
     "RemoteRPCDescriptor",
     "RemoteStream",
     "RuntimeInfo",
+    "Schema",
     "ServiceDescription",
     "TaskDescription",
     "TrainingJob",
@@ -78,6 +82,7 @@ _MODULES = {
     "FileResponse": "_schema.openapi.file_response",
     "FinderConfig": "settings",
     "JobInfo": "_client.job_status",
+    "JobMethods": "_schema.rpc",
     "JobStatus": "_client.job_status",
     "Links": "_client.deployment",
     "ModelInfo": "_schema.runtime_info",
@@ -93,6 +98,7 @@ _MODULES = {
     "RemoteRPCDescriptor": "_schema.rpc",
     "RemoteStream": "_calls.stream",
     "RuntimeInfo": "_schema.runtime_info",
+    "Schema": "_schema.schema_file",
     "ServiceDescription": "_schema.rpc",
     "TaskDescription": "_schema.rpc",
     "TrainingJob": "_client.jobs",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 
+@exported_from("remote_client")
 @dataclass(frozen=True, eq=False)
 class JobMethods(Immutable):
     """The methods that take the id of a job. The job of a prediction has a result, a training has none.
