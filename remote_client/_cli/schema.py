@@ -53,14 +53,13 @@ async def _write(source: Server | FileSource, output: Path | None) -> int:
 
 
 async def _check(source: Server | FileSource, file: str, *, as_json: bool) -> int:
-    from .._concurrency.threads import run_in_thread
-    from .._schema.comparison import compare
+    from .._schema.comparison import compare_in_thread
 
     known = await FileSource.read(file, source.protocol, "--check")
     old, new = await known.description(), await source.description()
     names = file, source.schema.name if isinstance(source, FileSource) else "the server's schema"
     with as_usage_error("--check"):  # a file's types are parsed on first use
-        found = await run_in_thread(compare, old, new, None, names)
+        found = await compare_in_thread(old, new, names)
     found.sort(key=lambda difference: not difference.breaking)
     sys.stdout.write(_json(found) if as_json else "".join(f"{difference}\n" for difference in found))
     return FAILED if any(difference.breaking for difference in found) else 0

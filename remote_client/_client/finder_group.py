@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._concurrency.threads import run_in_thread
-from .._schema.comparison import budget_for_two, compare
+from .._schema.comparison import compare_in_thread
 from .._schema.declaration import Declaration
 from .._schema.differences import Difference
 from .._schema.rpc import ServiceDescription
@@ -172,11 +172,7 @@ class FinderGroup:
         old = await parse_schema(schema)
         with asking_only():
             new = await self.first_answer(lambda server: current_description(server.caller, protocol), finder)
-        budget = budget_for_two()
-        try:
-            return await run_in_thread(compare, old, new, budget, (name_of(schema), "the server's schema"))
-        finally:
-            budget.cancel()
+        return await compare_in_thread(old, new, (name_of(schema), "the server's schema"))
 
     async def describe(self, server: Server) -> ServiceDescription:
         """See `Discovery.describe`."""

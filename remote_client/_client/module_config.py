@@ -200,7 +200,8 @@ class RemoteModuleConfig:
 
     def bind(self, declaration: Declaration, description: ServiceDescription) -> None:
         """Take methods, names and types from a class's declaration; see `declare`."""
-        from .._schema.declared.matching import SERVER, match
+        from .._schema.declared.matching import match
+        from .._schema.declared.mismatches import SERVER
 
         source = SERVER if self.schema is None else name_of(self.schema)
         self.task_methods, training = match(declaration, description, self.protocol, self.module_id, source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._concurrency.threads import run_in_thread
 from ..errors import SchemaError
 from .budget import LIMITS, Budget
 from .differences import Difference
@@ -19,18 +20,12 @@ def compare(
     Only what a caller of caikit can reach counts: tasks, jobs, trainings, the runtime's own methods, and the types of
     their requests and answers.
 
-    Args:
-        old: the callers' schema.
-        new: the server's, of the same protocol.
-        budget: what comparing may cost.
-        names: what errors call the two.
-
     Raises:
-        SchemaError: one of them cannot be used, or is too large.
+        SchemaError: one of them, by its name in `names`, cannot be used or is too large.
     """
     if old.source is None or new.source is None:
         raise SchemaError("only descriptions that came from a server or a file can be compared")
-    budget = budget or budget_for_two()
+    budget = budget or _budget_for_two()
     # Imported here, as a client seldom compares schemas and one of HTTP need not load protobuf.
     if old.protocol == "http":
         from .openapi import comparison as openapi
@@ -41,6 +36,17 @@ def compare(
     return protobuf.compare(old, new, budget, names)
 
 
-def budget_for_two() -> Budget:
+async def compare_in_thread(
+    old: ServiceDescription, new: ServiceDescription, names: tuple[str, str]
+) -> list[Difference]:
+    """Compare two schemas in a thread, which ends soon if the caller is cancelled; see `compare`."""
+    budget = _budget_for_two()
+    try:
+        return await run_in_thread(compare, old, new, budget, names)
+    finally:
+        budget.cancel()
+
+
+def _budget_for_two() -> Budget:
     """Return what two schemas may cost that are within the limits of one."""
     return Budget(limits={kind: 3 * most for kind, most in LIMITS.items()})
