@@ -16,6 +16,7 @@ from ._settings.callables import WAYS, ByName, OffLoop
 from ._settings.connection import ConnectionInfo, Engine, Protocol, check_protocol
 from ._settings.durations import Duration, Pause, limit
 from ._settings.retries import ONCE, RetryPolicy
+from ._settings.secret import Secret
 from ._settings.tls import ConnectionTlsInfo
 from .auth import Credentials, Metadata
 from .errors import ConfigurationError, PicklingError
@@ -32,6 +33,7 @@ __all__ = [
     "Output",
     "Protocol",
     "RetryPolicy",
+    "Secret",
     "SupportedModel",
 ]
 

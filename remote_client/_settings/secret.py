@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, Self
 
 from .._objects.copying import Immutable
+from .._objects.exports import exported_from
 from ..errors import PicklingError
 
 
+@exported_from("remote_client.settings")
 class Secret(Immutable):
     """Text that neither `repr` nor `str` shows, and that is never pickled."""
 

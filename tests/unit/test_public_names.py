@@ -46,7 +46,7 @@ PUBLIC = {
     "remote_client.hooks": {"AttemptFailed", "CallEnded", "Event", "Hook"},
     "remote_client.settings": {
         "CallOptions", "ConnectionInfo", "ConnectionTlsInfo", "Duration", "Engine", "FinderConfig", "MetadataSource",
-        "Output", "Protocol", "RetryPolicy", "SupportedModel",
+        "Output", "Protocol", "RetryPolicy", "Secret", "SupportedModel",
     },
 }  # fmt: skip
 DEPRECATED = {
