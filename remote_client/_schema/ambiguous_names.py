@@ -37,12 +37,6 @@ def matching_tasks(tasks: Tasks, wanted: str) -> list[str]:
 def matching_task(tasks: Tasks, wanted: str, runtime: str, model: str) -> str:
     """Return the key of the task that a name means.
 
-    Args:
-        tasks: the tasks.
-        wanted: the name.
-        runtime: the server's address.
-        model: the model's name.
-
     Raises:
         InputError: no task matches, or several do.
     """

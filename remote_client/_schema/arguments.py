@@ -36,11 +36,8 @@ class Binder:
     def __init__(self, name: str, signature: inspect.Signature, attributes: Mapping[str, str]) -> None:
         self._name = name
         self._attributes = attributes
-        named = [
-            parameter
-            for parameter in signature.parameters.values()
-            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
-        ]
+        parameters = signature.parameters.values()
+        named = [parameter for parameter in parameters if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
         self.positions = tuple(parameter.name for parameter in named)
         self.required = tuple(parameter.name for parameter in named if parameter.default is inspect.Parameter.empty)
 

@@ -46,12 +46,6 @@ class Budget:
     """Counts the cost of one description.
 
     Methods raise a SchemaError that names the limit that was reached. Only `cancel` may be called in other threads.
-
-    Args:
-        seconds: the time until the deadline.
-        limits: other limits than `LIMITS`.
-        max_depth: the deepest nesting of types and schemas.
-        clock: returns the time in seconds.
     """
 
     def __init__(

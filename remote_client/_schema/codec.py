@@ -29,15 +29,9 @@ class Codec(Protocol):
         ...
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """Return the request of a method without streamed input.
+        """Return the request of a method without streamed input. Raises InputError.
 
-        Args:
-            model: the model's name, which HTTP has in the request; of a training, the name of the model to train.
-            args: the positional arguments.
-            kwargs: the keyword arguments.
-
-        Raises:
-            InputError: the arguments do not fit the signature.
+        `model` is the model's name, which HTTP has in the request; of a training, the name of the model to train.
         """
         ...
 

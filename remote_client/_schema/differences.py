@@ -44,10 +44,7 @@ class Difference:
 
 
 class Differences:
-    """Collects differences, made safe to print: names may be the server's.
-
-    Args:
-        budget: counts their text. A small schema may have very many long paths.
+    """Collects differences, made safe to print, within the budget: a small schema may have very many long paths.
 
     Attributes:
         uses: which methods use which types.
@@ -89,11 +86,7 @@ class TypeUser(NamedTuple):
 
 
 class TypeUses:
-    """Which methods use which types, so that a difference that is listed once names all methods it concerns.
-
-    Args:
-        budget: checked while types are visited.
-    """
+    """Which methods use which types, so that a difference that is listed once names all methods it concerns."""
 
     def __init__(self, budget: Budget) -> None:
         self._inner: dict[Hashable, dict[Hashable, None]] = defaultdict(dict)
@@ -185,7 +178,7 @@ class MethodMatcher:
     """Matches the methods of two schemas by their paths on the wire, and reports which were added and removed.
 
     Args:
-        old: the caller's schema.
+        old: the callers' schema.
         new: the server's.
         served: the paths on the wire that the server has.
         found: takes the differences.

@@ -100,9 +100,7 @@ def is_exact_float32(value: Any, number: float) -> bool:
 def row_of(value: Any, known: Mapping[str, Any] | None = None) -> Mapping[Any, Any] | None:
     """Return a table's row (a named tuple, a `Series` of pandas) or a dataclass instance as a mapping; None for others.
 
-    Args:
-        value: the value.
-        known: the fields to fill. The `Index` of pandas' `itertuples` is left out unless it is among them.
+    The `Index` of pandas' `itertuples` is left out unless it is among the known fields.
     """
     row: dict[Any, Any]
     if hasattr(value, "_asdict"):

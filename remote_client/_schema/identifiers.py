@@ -86,12 +86,7 @@ class Identifiers:
 
 
 def attributes_of(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
-    """Return the names of a message's or an object's fields -> the names of their attributes and parameters.
-
-    Args:
-        names: the names of the fields.
-        taken: identifiers that mean something else there.
-    """
+    """Return the names of a message's or an object's fields -> the names of their attributes and parameters."""
     names = list(names)
     # No field gets another field's name, so that `taken` may include the fields' names.
     return Identifiers(set(taken).difference(names), reserved=_is_reserved).of_all(names)

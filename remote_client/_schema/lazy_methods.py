@@ -27,12 +27,7 @@ class LazyRPCDescriptor(RemoteRPCDescriptor):
 
     @classmethod
     def of(cls, make: Callable[[], Mapping[str, Any]], known: Mapping[str, Any]) -> RemoteRPCDescriptor:
-        """Return the descriptor of a method.
-
-        Args:
-            make: returns the attributes that depend on types.
-            known: the other attributes.
-        """
+        """Return the descriptor of a method of known attributes. `make` returns those that depend on types."""
         lazy = object.__new__(cls)
         vars(lazy).update({**_DEFAULTS, **known}, _make=make)  # instance attributes are found faster than defaults
         return lazy
@@ -123,12 +118,7 @@ class LazyMethods:
 
 
 class LazyTypes(_Types):
-    """The types of a description by name. Accessing the mapping makes all types.
-
-    Args:
-        methods: the description's methods.
-        made: returns the types that are made.
-    """
+    """The types of a description by name. Accessing the mapping makes all types."""
 
     def __init__(self, methods: LazyMethods, made: Callable[[], _Types]) -> None:
         self.methods = methods

@@ -89,11 +89,6 @@ def complete(models: Sequence[type[BaseModel]], namespace: Mapping[str, Any], bu
 
     A few small models get copies of each other's core schemas, pydantic's way, which validates fast. Otherwise a model
     refers to those that are not complete yet, which are looked up when a value is validated.
-
-    Args:
-        models: the models.
-        namespace: the types of their forward references.
-        budget: counts the fields that pydantic reads.
     """
     fields = sum(len(model.model_fields) for model in models)
     is_small = len(models) <= _MOST_MODELS and len(models) * fields <= _MOST_FIELDS

@@ -18,12 +18,7 @@ def data_stream_source(value: Any, files: Callable[[list[str]], Any], rows: Call
 
     A str or a path with a suffix is a file, a path without one a directory, a list of paths a list of files. Tables of
     pandas, polars or Arrow and other iterables are rows. Messages and mappings stay as they are
-    (`{"dirname", "extension"}`, or S3's `{"bucket", "files", ...}`).
-
-    Args:
-        value: the argument.
-        files: returns the message of a list of files.
-        rows: returns the message of rows.
+    (`{"dirname", "extension"}`, or S3's `{"bucket", "files", ...}`). `files` and `rows` make messages.
     """
     if isinstance(value, str):
         return {DATA_STREAM: {"filename": value}}

@@ -9,10 +9,9 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Groups(Generic[K]):
-    """Groups of nodes that refer to each other (strongly connected components, by Tarjan's algorithm).
+    """Groups of nodes that refer to each other: strongly connected components, by Tarjan's algorithm.
 
-    Args:
-        references: returns the nodes that a node refers to. Called once per node.
+    `references` returns the nodes that a node refers to. It is called once per node.
     """
 
     def __init__(self, references: Callable[[K], Iterable[K]]) -> None:

@@ -51,27 +51,13 @@ def unsupported_method(method: DeclaredMethod) -> RemoteRPCDescriptor:
 
 
 def _declared(method: DeclaredMethod, codec: Codec, module: str = "") -> RemoteRPCDescriptor:
+    flags = method.input_streaming, method.output_streaming
     return RemoteRPCDescriptor(
-        method.signature,
-        "",
-        "",
-        method.name,
-        method.input_streaming,
-        method.output_streaming,
-        method.task,
-        method.name,
-        module=module,
-        codec=codec,
+        method.signature, "", "", method.name, *flags, method.task, method.name, module=module, codec=codec
     )
 
 
-_ANYTHING = inspect.Signature(
-    [
-        inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),
-        inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),
-    ],
-    return_annotation=NoReturn,
-)
+_ANYTHING = inspect.signature(lambda *args, **kwargs: None).replace(return_annotation=NoReturn)
 
 
 def ambiguous_method(name: str, explanation: str) -> RemoteRPCDescriptor:

@@ -84,12 +84,7 @@ class _Place(NamedTuple):
 
 
 class _Types:
-    """Compares messages and enums, every pair once for requests and once for answers: schemas may be circular.
-
-    Args:
-        found: takes the differences.
-        budget: counts fields and values.
-    """
+    """Compares messages and enums, every pair once for requests and once for answers: schemas may be circular."""
 
     def __init__(self, found: Differences, budget: Budget) -> None:
         self._found = found

@@ -51,13 +51,7 @@ def _spend_nothing(fields: int) -> None:
 
 
 class Converters:
-    """The converters of one schema. The first request for a type's also generates those of all types it refers to.
-
-    Args:
-        model: returns the pydantic model of a message.
-        enum_type: returns the enum of an enum descriptor.
-        fields: returns the fields of a message.
-    """
+    """The converters of one schema. The first request for a type's also generates those of all types it refers to."""
 
     def __init__(
         self,

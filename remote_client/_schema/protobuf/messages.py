@@ -22,11 +22,7 @@ _METACLASS: Any = type(Empty)
 
 
 class MessageClasses:
-    """The classes of one pool's messages. They are made without recursion, unlike protobuf's, whatever the depth.
-
-    Args:
-        parts: the parts of the pool's types.
-    """
+    """The classes of one pool's messages. They are made without recursion, unlike protobuf's, whatever the depth."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts

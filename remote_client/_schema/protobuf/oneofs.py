@@ -50,13 +50,7 @@ class ChosenName(str):
 
 
 class Chooser:
-    """Sets the member of a oneof that takes a value: by the value's exact type, else by trying.
-
-    Args:
-        members: the oneof's fields.
-        setter: returns `set(message, value)` for one of them.
-        python_type: returns the Python type of one of them.
-    """
+    """Sets the member of a oneof that takes a value: by the value's exact type, else by trying."""
 
     def __init__(
         self,

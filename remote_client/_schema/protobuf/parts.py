@@ -21,12 +21,7 @@ _HEAD = ("name", "package", "syntax", "edition", "options")
 
 
 class Parts:
-    """The parts of one pool's types, each made once. A nested type belongs to the part of the type around it.
-
-    Args:
-        budget: checked before each part.
-        make: see `Recipe.make`.
-    """
+    """The parts of one pool's types, each made once. A nested type belongs to the part of the type around it."""
 
     def __init__(self, budget: Budget, make: Callable[[str, tuple[Part, ...]], type[Any]]) -> None:
         self._make = make

@@ -43,11 +43,7 @@ def check_text(file: FileDescriptorProto) -> None:
 
 
 class Pool:
-    """A descriptor pool that adds files when they are needed.
-
-    Args:
-        files: by their names. protobuf's own may be missing.
-        budget: what the files that are added may cost.
+    """A descriptor pool that adds files when they are needed, within the budget. protobuf's own files may be missing.
 
     Attributes:
         pool: protobuf's pool.
@@ -153,10 +149,6 @@ def _well_known_files() -> list[FileDescriptorProto]:
 def pool_of(files: Mapping[str, FileDescriptorProto], budget: Budget | None = None) -> DescriptorPool:
     """Return a pool of the files and of protobuf's own files that they import.
 
-    Args:
-        files: by their names.
-        budget: what they may cost.
-
     Raises:
         SchemaError: they do not fit together, have invalid names, or spend the budget.
     """
@@ -168,11 +160,7 @@ def pool_of(files: Mapping[str, FileDescriptorProto], budget: Budget | None = No
 def in_dependency_order(
     files: Mapping[str, FileDescriptorProto], names: Iterable[str] | None = None
 ) -> list[FileDescriptorProto]:
-    """Return files after their dependencies.
-
-    Args:
-        files: by their names.
-        names: the files that are needed, by default all.
+    """Return files, by default all, after their dependencies.
 
     Raises:
         SchemaError: a file depends on a missing file, or on itself.

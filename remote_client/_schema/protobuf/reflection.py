@@ -98,10 +98,6 @@ class ReflectionReader:
 
     Methods raise a SchemaError if an answer cannot be read, or the server describes more than the budget allows.
 
-    Args:
-        budget: what the description may cost.
-        skip: prefixes of the services to leave out.
-
     Attributes:
         services: the names that the server listed.
         files: its serialized files, by their names.

@@ -17,9 +17,6 @@ class SameTypes:
     """Decides whether two types are the same but for their names: the new one has all fields of the old, unchanged.
 
     Types that refer to each other are decided together, every pair once.
-
-    Args:
-        budget: counts fields and values.
     """
 
     def __init__(self, budget: Budget) -> None:

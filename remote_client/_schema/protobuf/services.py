@@ -59,9 +59,7 @@ def describe_files(files: Iterable[bytes], services: Iterable[str], budget: Budg
 def describe_set(data: bytes, budget: Budget | None = None) -> ServiceDescription:
     """Describe all services in a serialized `google.protobuf.FileDescriptorSet`. Types are made on first use.
 
-    Args:
-        data: the set.
-        budget: ignored, as no caller waits for all types. Limits hold.
+    The budget is ignored, as no caller waits for all types; the limits hold.
 
     Raises:
         SchemaError: the data is not a set. Errors in the types of a method are raised on its first use.
@@ -90,11 +88,9 @@ def _descriptor_set(data: Iterable[bytes], services: Iterable[str]) -> bytes:
     files = {file.name: file for file in map(parse_file, data)}
     listed = set(services)
     for file in files.values():
-        offered = [service for service in file.service if f"{file.package}.{service.name}".lstrip(".") in listed]
-        if len(offered) < len(file.service):
-            kept = [type(service).FromString(service.SerializeToString()) for service in offered]
-            del file.service[:]
-            file.service.extend(kept)
+        for index in reversed(range(len(file.service))):
+            if f"{file.package}.{file.service[index].name}".lstrip(".") not in listed:
+                del file.service[index]
     ordered = in_dependency_order(dict(sorted(files.items())))
     return FileDescriptorSet(file=ordered).SerializeToString(deterministic=True)
 
@@ -122,12 +118,7 @@ class _Rpc(NamedTuple):
 
 
 class _Reader:
-    """Describes the services of files.
-
-    Args:
-        files: by their names.
-        budget: what making all types at once may cost; None to make types on first use.
-    """
+    """Describes the services of files. With a budget, all types are made at once; without, on first use."""
 
     def __init__(self, files: Mapping[str, FileDescriptorProto], budget: Budget | None) -> None:
         self._files = files
