@@ -1,13 +1,17 @@
 """Settings are checked when they are made, with a message that says what is wrong, and never show a secret."""
 
+import copy
+import inspect
 import pickle
 import subprocess
-from dataclasses import FrozenInstanceError, asdict
+from dataclasses import FrozenInstanceError, asdict, fields, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from remote_client import CallOptions, ConnectionInfo, ConnectionTlsInfo, FinderConfig, RemoteClient
 from remote_client._settings.connection import parse_target
@@ -84,6 +88,58 @@ def test_settings_are_frozen() -> None:
     assert info.replace(hostname="other").hostname == "other"
     with pytest.raises(ConfigurationError):
         info.replace(port=0)
+
+
+def test_settings_are_dataclasses() -> None:
+    info = ConnectionInfo(hostname="h", tls={"ca_file": "x"}, options={"a": 1})
+    assert [field.name for field in fields(info)] == list(inspect.signature(ConnectionInfo).parameters)
+    assert replace(info, hostname="other") == info.replace(hostname="other") != info
+    assert asdict(info)["tls"]["ca_file"] == "x"
+    made = pickle.loads(pickle.dumps(info))
+    assert (made, hash(made), repr(made), made.given) == (info, hash(info), repr(info), info.given)
+    assert copy.copy(info) is copy.deepcopy(info) is info
+
+
+def test_an_implied_port_follows_tls() -> None:
+    info = pickle.loads(pickle.dumps(ConnectionInfo(hostname="h", port=None)))
+    assert (info.port, info.replace(tls={"enabled": True}).port) == (80, 443)
+    assert ConnectionInfo(hostname="h", port=80).replace(tls={"enabled": True}).port == 80
+
+
+def test_settings_do_not_share_what_they_were_made_of() -> None:
+    options, servers = {"a": 1}, [ConnectionInfo(hostname="h")]
+    info, config = ConnectionInfo(hostname="h", options=options), FinderConfig(remote_connections=servers)
+    options["b"] = 2
+    servers.clear()
+    assert (info.options, len(config.remote_connections)) == ({"a": 1}, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "held"),
+    [
+        ({"retries": "3"}, {"retries": 3}),
+        ({"max_pending": 5.0}, {"max_pending": 5}),
+        ({"tls": {"enabled": "yes"}}, {"tls": ConnectionTlsInfo(enabled=True), "port": 443}),
+        ({"options": {"a": "b", "c": 1.5}}, {"options": {"a": "b", "c": 1.5}}),
+        ({"timeout": Decimal(5)}, {"timeout": 5.0}),
+        ({"hostname": ["::1"]}, {"hostname": "::1"}),
+    ],
+)
+def test_values_are_converted(given: dict[str, Any], held: dict[str, Any]) -> None:
+    info = ConnectionInfo(**{"hostname": "h"} | given)
+    assert {name: getattr(info, name) for name in held} == held
+
+
+def test_settings_are_fields_of_pydantic_models() -> None:
+    class Theirs(BaseModel):
+        server: ConnectionInfo
+        finder: FinderConfig | None = None
+
+    made = Theirs.model_validate({"server": {"hostname": "h", "port": 1}, "finder": {"connection": {"hostname": "h"}}})
+    assert made.server == ConnectionInfo(hostname="h", port=1)
+    assert Theirs(server=made.server).server is made.server
+    with pytest.raises(ValidationError, match="unknown key 'hostnme', did you mean 'hostname'"):
+        Theirs.model_validate({"server": {"hostnme": "h"}})
 
 
 @pytest.mark.parametrize(
@@ -241,6 +297,8 @@ def test_a_keys_password_is_never_shown() -> None:
     assert "hunter2" not in str(caught.value)
     with pytest.raises(TypeError, match="never pickled"):
         pickle.dumps(info)
+    assert info == ConnectionInfo(hostname="h", tls=ConnectionTlsInfo(key_password=SecretStr("hunter2")))
+    assert info != ConnectionInfo(hostname="h", tls={"key_password": "other"})
     assert pickle.loads(pickle.dumps(ConnectionTlsInfo(ca_file="x"))) == ConnectionTlsInfo(ca_file="x")
 
 
