@@ -25,8 +25,8 @@ CLIENT = {
     "AsyncTransport", "CallOptions", "ConnectionInfo", "ConnectionTlsInfo", "Difference", "FileResponse",
     "FinderConfig", "JobInfo", "JobMethods", "JobStatus", "Links", "ModelInfo", "PredictionJob", "Progress",
     "RemoteCallError", "RemoteClient", "RemoteClientError", "RemoteModelFinder", "RemoteModelInitializer",
-    "RemoteModuleBase", "RemoteModuleConfig", "RemoteRPCDescriptor", "RemoteStream", "RuntimeInfo", "Schema", "ServiceDescription",
-    "TaskDescription", "TrainingJob", "__version__", "construct_remote_module_class", "errors",
+    "RemoteModuleBase", "RemoteModuleConfig", "RemoteRPCDescriptor", "RemoteStream", "RuntimeInfo", "Schema",
+    "ServiceDescription", "TaskDescription", "TrainingJob", "__version__", "construct_remote_module_class", "errors",
 }  # fmt: skip
 PUBLIC = {
     "remote_client": CLIENT,
