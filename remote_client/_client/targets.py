@@ -23,7 +23,7 @@ def connections_of(
         ConfigurationError: a target or setting is wrong, there is no target, or they are of several protocols.
     """
     is_one = isinstance(target, (str, bytes, ConnectionInfo)) or not isinstance(target, Iterable)
-    targets: Iterable[Any] = [target] if is_one else target
+    targets: Any = [target] if is_one else target
     given = {name: value for name, value in settings.items() if value is not None}
     if not isinstance(timeout, EllipsisType):
         given["timeout"] = timeout
