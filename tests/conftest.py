@@ -1,6 +1,7 @@
 """Fixtures for all tests: the servers that several folders share, and that no test leaves a task behind."""
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -44,6 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     odd = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if odd:
         raise pytest.UsageError("\n".join(["parametrize these without ids=str or ids=repr:", *odd]))
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what collecting made: with thousands of tests a pass takes 0.3 s else."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
