@@ -71,8 +71,7 @@ def checked(kind: type[S]) -> type[S]:
     def check_and_fill(self: S, **values: Any) -> None:
         values = self.prepare(values)
         try:
-            plain = _plain(values, types) if needed <= values.keys() <= types.keys() else None
-            values, plain = _read(kind, values) if plain is None else plain, None
+            values = _taken(kind, values, types, needed)
             fill(self, **values)
             vars(self)["_given"] = frozenset(values)
             return
@@ -85,14 +84,15 @@ def checked(kind: type[S]) -> type[S]:
     return kind
 
 
-def _plain(values: dict[str, Any], types: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return values as the fields hold them; None where one is not of its field's own type."""
-    with contextlib.suppress(TypeError, ValueError):
-        return {name: _exact(value, types[name]) for name, value in values.items()}
-    return None
+def _taken(kind: type[Settings], values: dict[str, Any], types: Mapping[str, Any], needed: set[str]) -> dict[str, Any]:
+    """Return values as the fields hold them.
 
-
-def _read(kind: type[Settings], values: dict[str, Any]) -> dict[str, Any]:
+    Raises:
+        ValueError: a key is missing or unknown, or a value is wrong.
+    """
+    if needed <= values.keys() <= types.keys():
+        with contextlib.suppress(TypeError, ValueError):
+            return {name: _exact(value, types[name]) for name, value in values.items()}
     from .reading import read
 
     return read(kind, values)
