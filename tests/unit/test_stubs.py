@@ -16,19 +16,26 @@ from remote_client._schema.declaration import declaration_of, is_declared
 from remote_client._schema.declared.schemas import schema_for
 from remote_client._schema.openapi import document as openapi
 from remote_client._schema.protobuf import services as protobuf_services
-from remote_client._schema.protobuf.oneofs import Chosen
+from remote_client._schema.protobuf.oneofs import OneofDict
 from remote_client._stubs.source import docstring_text, literal
 from remote_client._stubs.writer import render
 from tests.support.odd_schemas import SCHEMAS, Schema
 from tests.support.packages import needs
+from tests.support.slow import slow_if
 from tests.support.stubs import check_declarations, check_only_defines, imported
 
 NAMES = ["runtime.binpb", "ü 'a'.json", "\\n\u202e.binpb", f"{'x' * 100}.binpb", f"{'x' * 200}.json"]
 SOME = ["grpc trainings", "http trainings that are code"]
 
 
-@pytest.mark.parametrize("blocking", [False, True], ids=["asyncio", "blocking"])
-@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+@pytest.mark.parametrize(
+    ("schema", "blocking"),
+    [
+        pytest.param(schema, blocking, id=f"{name}-{'blocking' if blocking else 'asyncio'}", marks=slow_if(is_slow))
+        for name, schema in SCHEMAS.items()
+        for blocking, is_slow in ((False, False), (True, name not in SOME))
+    ],
+)
 def test_a_file_of_an_odd_schema(
     schema: Schema, blocking: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,7 +94,7 @@ def test_the_literal_of_a_value(value: Any, source: str) -> None:
 
 
 def test_what_has_no_literal() -> None:
-    for value in (object(), (1,), [object()], {"a": {1}}, 10**400, Path(), Chosen("a", {})):
+    for value in (object(), (1,), [object()], {"a": {1}}, 10**400, Path(), OneofDict("a", {})):
         assert literal(value) is None
 
 

@@ -85,8 +85,8 @@ WELL_KNOWN_NUMBERS = {full_name: number for number, full_name in enumerate(WELL_
 """Generated code calls `set_<number>` and `get_<number>` for a well-known type."""
 FUNCTIONS: dict[str, Any] = {
     **{name: getattr(values, name) for name in dir(values) if name.startswith("as_")},
-    **{f"set_{WELL_KNOWN_NUMBERS[full_name]}": setter for full_name, (_, setter, _) in WELL_KNOWN.items()},
-    **{f"get_{WELL_KNOWN_NUMBERS[full_name]}": getter for full_name, (_, _, getter) in WELL_KNOWN.items()},
+    **{f"set_{number}": WELL_KNOWN[full_name].set for full_name, number in WELL_KNOWN_NUMBERS.items()},
+    **{f"get_{number}": WELL_KNOWN[full_name].get for full_name, number in WELL_KNOWN_NUMBERS.items()},
     **{f"EXACT_{kind.__name__}": frozenset({kind}) for kind in (int, float, bool, str, bytes)},
     "FAILURES": FAILURES,
     "raise_at": raise_at,

@@ -34,8 +34,8 @@ from .fields import (
     python_type,
     sequence_field,
 )
-from .oneofs import Chooser, Chosen, ChosenName
-from .values import WELL_KNOWN, set_struct
+from .oneofs import OneofDict, OneofEnumName, OneofSetter
+from .values import WELL_KNOWN, get_struct
 
 Form = Literal["model", "dict", "numpy"]
 """What a decoder returns: a pydantic model, nested dicts, or nested dicts with arrays of numpy's."""
@@ -69,7 +69,7 @@ class Converters:
         self._waiting: list[tuple[str, int]] = []
         self._generating = threading.RLock()
         self._spend: Spend = _spend_nothing
-        self._space = dict(FUNCTIONS)
+        self._namespace = dict(FUNCTIONS)
 
     def encoder(self, descriptor: Descriptor, spend: Spend = _spend_nothing) -> Callable[[Any, Any], None]:
         """Return `encode(message, value)`, which sets the message's fields from a mapping, model or message.
@@ -93,7 +93,7 @@ class Converters:
             name = self._add(kind, descriptor)
             while self._waiting:  # generating a converter adds those of the types it refers to
                 self._generate(*self._waiting.pop())
-            return self._space[name]
+            return self._namespace[name]
 
     def _add(self, kind: str, descriptor: Descriptor) -> str:
         """Return the name of a converter, to be generated unless it is."""
@@ -110,11 +110,11 @@ class Converters:
             number = self._numbers[descriptor.full_name] = len(self._numbers)
             fields = self._fields_of(descriptor)
             self._fields.append(fields)
-            self._space[f"MODEL_{number}"] = self._model(descriptor)
-            names = self._space[f"NAMES_{number}"] = {field.name: field.attribute for field in fields}
-            self._space[f"TYPE_{number}"] = descriptor
-            self._space[f"GIVEN_{number}"] = set(names.values())
-            self._space[f"SAME_{number}"] = {name for name in names.values() if names.get(name, name) == name}
+            self._namespace[f"MODEL_{number}"] = self._model(descriptor)
+            names = self._namespace[f"NAMES_{number}"] = {field.name: field.attribute for field in fields}
+            self._namespace[f"TYPE_{number}"] = descriptor
+            self._namespace[f"GIVEN_{number}"] = set(names.values())
+            self._namespace[f"SAME_{number}"] = {name for name in names.values() if names.get(name, name) == name}
         return number
 
     def _generate(self, kind: str, number: int) -> None:
@@ -126,7 +126,7 @@ class Converters:
 
     def _run(self, name: str, lines: Iterable[str]) -> None:
         self._spend(0)
-        exec(compile("\n".join(lines), f"{GENERATED}{name}>", "exec"), self._space)  # noqa: S102
+        exec(compile("\n".join(lines), f"{GENERATED}{name}>", "exec"), self._namespace)  # noqa: S102
 
     def _in_parts(self, name: str, items: list[T], part: Callable[[str, list[T]], Iterable[str]]) -> list[str]:
         """Generate several functions for the fields of a large message, and return their names.
@@ -161,7 +161,7 @@ class Converters:
     def _set_sources(self, number: int, fields: list[tuple[int, Field]]) -> Iterator[str]:
         for index, field in fields:
             reference = f"FIELD_{number}_{index}"
-            self._space[reference] = field.members[0]
+            self._namespace[reference] = field.members[0]
             yield f"    x = d.get({field.attribute!r})"
             yield "    if x is not None:"
             yield "        try:"
@@ -173,7 +173,7 @@ class Converters:
     def _set_source(self, number: int, index: int, field: Field) -> Iterable[str]:
         if field.is_oneof:
             name = f"choose_{number}_{index}"
-            self._space[name] = Chooser(field.members, self._setter, self._python_type)
+            self._namespace[name] = OneofSetter(field.members, self._setter, self._python_type)
             return [f"{name}(m, x)"]
         member = field.members[0]
         if is_map(member):
@@ -249,20 +249,20 @@ class Converters:
         name = self._enums.get(descriptor.full_name)
         if name is None:
             name = self._enums[descriptor.full_name] = f"enum_{len(self._enums)}"
-            self._space[name] = self._enum_type(descriptor)
-            self._space[f"as_{name}"] = enum_checker(self._space[name])
+            self._namespace[name] = self._enum_type(descriptor)
+            self._namespace[f"as_{name}"] = enum_checker(self._namespace[name])
         return name
 
     def _setter(self, field: FieldDescriptor) -> Callable[[Any, Any], None]:
         """Return `set(message, value)` for one member of a oneof."""
         name = field.name
         if field.message_type is None:
-            convert = self._space[self._scalar(field)]
+            convert = self._namespace[self._scalar(field)]
             return lambda message, value: setattr(message, name, convert(value))
         inner = sequence_field(field.message_type)
         known = WELL_KNOWN.get(field.message_type.full_name)
-        # Choosers ask for it at the first call, as a type may have itself in a oneof.
-        fill = self._generated("encode", field.message_type) if known is None else known[1]
+        # OneofSetters ask for it at the first call, as a type may have itself in a oneof.
+        fill = self._generated("encode", field.message_type) if known is None else known.set
 
         def set_message(message: Any, value: Any) -> None:
             target = getattr(message, name)
@@ -323,7 +323,7 @@ class Converters:
         if field.is_oneof:
             name = f"{form}_oneof_{number}_{index}"
             getters = {member.name: self._getter(form, member) for member in field.members}
-            self._space[name] = _oneof_reader(field.name, getters)
+            self._namespace[name] = _oneof_reader(field.name, getters)
             return f"{name}(m)"
         member = field.members[0]
         here = _attribute(member.name)
@@ -363,17 +363,17 @@ class Converters:
             kind = self._enum_type(field.enum_type)
             if form == "model":
                 return lambda message: kind(getattr(message, name))
-            return lambda message: ChosenName(name, kind(getattr(message, name)).name)
+            return lambda message: OneofEnumName(name, kind(getattr(message, name)).name)
         if message_type.full_name in WELL_KNOWN:
-            read = WELL_KNOWN[message_type.full_name][2]
-            if WELL_KNOWN[message_type.full_name][1] is set_struct:
-                return lambda message: Chosen(name, read(getattr(message, name)))
-            return lambda message: read(getattr(message, name))
+            get = WELL_KNOWN[message_type.full_name].get
+            if get is get_struct:
+                return lambda message: OneofDict(name, get(getattr(message, name)))
+            return lambda message: get(getattr(message, name))
         # Looked up at the call, as the type may refer to itself.
-        space, convert = self._space, self._add(form, message_type)
+        namespace, convert = self._namespace, self._add(form, message_type)
         if form == "model":
-            return lambda message: space[convert](getattr(message, name))
-        return lambda message: Chosen(name, space[convert](getattr(message, name)))
+            return lambda message: namespace[convert](getattr(message, name))
+        return lambda message: OneofDict(name, namespace[convert](getattr(message, name)))
 
 
 def _attribute(name: str) -> str:

@@ -146,7 +146,7 @@ def python_type(
     if field.message_type is None:
         return SCALARS[field.type][0]
     if field.message_type.full_name in WELL_KNOWN:
-        return WELL_KNOWN[field.message_type.full_name][0]
+        return WELL_KNOWN[field.message_type.full_name].python_type
     return model(field.message_type)
 
 

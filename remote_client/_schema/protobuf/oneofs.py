@@ -22,7 +22,7 @@ from .values import WELL_KNOWN
 Setter = Callable[[Any, Any], None]
 
 
-class Chosen(dict[str, Any]):
+class OneofDict(dict[str, Any]):
     """A message in a oneof, as a dict of an answer. Passed as an argument, it sets the same member again."""
 
     __slots__ = ("member",)
@@ -35,12 +35,12 @@ class Chosen(dict[str, Any]):
         return type(self), (self.member, dict(self))
 
 
-class ChosenName(str):
-    """The name of an enum's member in a oneof, as `Chosen`."""
+class OneofEnumName(str):
+    """The name of an enum's member in a oneof, as `OneofDict`."""
 
     member: str
 
-    def __new__(cls, member: str, name: str) -> ChosenName:
+    def __new__(cls, member: str, name: str) -> OneofEnumName:
         made = super().__new__(cls, name)
         made.member = member
         return made
@@ -49,7 +49,7 @@ class ChosenName(str):
         return type(self), (self.member, str(self))
 
 
-class Chooser:
+class OneofSetter:
     """Sets the member of a oneof that takes a value: by the value's exact type, else by trying."""
 
     def __init__(
@@ -70,7 +70,7 @@ class Chooser:
         setter = setters.get(type(value))
         if setter is not None:
             setter(message, value)
-        elif isinstance(value, (Chosen, ChosenName)) and value.member in self._by_name:
+        elif isinstance(value, (OneofDict, OneofEnumName)) and value.member in self._by_name:
             self._by_name[value.member](message, value)
         else:
             self._choose(message, value if isinstance(value, enum.Enum) else native(value), setters)
@@ -124,20 +124,20 @@ class Chooser:
 
     def _candidates(self, value: Any) -> list[FieldDescriptor]:
         """Return the members to try, the likeliest first."""
+        if isinstance(value, (str, bytes)):
+            return [member for member in self._members if member.message_type is None]
+        if not isinstance(value, (Message, Mapping, BaseModel)):
+            return sorted(self._members, key=partial(_likelihood, value))
         messages = [member for member in self._members if member.message_type is not None]
         if isinstance(value, Message):
             return [member for member in messages if message_of(member).full_name == type(value).DESCRIPTOR.full_name]
-        if isinstance(value, (Mapping, BaseModel)):
-            own = [member for member in messages if message_of(member).full_name not in WELL_KNOWN]
-            given = value.keys() if isinstance(value, Mapping) else given_fields(value).keys()
-            fits = [member for member in own if self._names_in(message_of(member)).issuperset(given)]
-            if isinstance(value, Mapping) and all(sequence_field(message_of(member)) for member in fits):
-                fits.sort(key=partial(_likelihood, value.get("values")))
-            # Last, as a Struct takes any mapping.
-            return fits or [member for member in messages if message_of(member).full_name in WELL_KNOWN] or own
-        if isinstance(value, (str, bytes)):
-            return [member for member in self._members if member.message_type is None]
-        return sorted(self._members, key=partial(_likelihood, value))
+        own = [member for member in messages if message_of(member).full_name not in WELL_KNOWN]
+        given = value.keys() if isinstance(value, Mapping) else given_fields(value).keys()
+        fits = [member for member in own if self._names_in(message_of(member)).issuperset(given)]
+        if isinstance(value, Mapping) and all(sequence_field(message_of(member)) for member in fits):
+            fits.sort(key=partial(_likelihood, value.get("values")))
+        # Well-known types last, as a Struct takes any mapping.
+        return fits or [member for member in messages if message_of(member).full_name in WELL_KNOWN] or own
 
     def _names_in(self, descriptor: Descriptor) -> frozenset[str]:
         """Return the names that a mapping may have for the fields of a message."""

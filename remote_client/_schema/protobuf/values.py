@@ -11,7 +11,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf import struct_pb2
 from pydantic import BaseModel
@@ -227,24 +227,31 @@ def get_value(message: Any) -> Any:
     return None if kind in (None, "null_value") else getattr(message, kind)
 
 
-def _wrapper(convert: Callable[[Any], Any]) -> tuple[Callable[[Any, Any], None], Callable[[Any], Any]]:
+class WellKnownType(NamedTuple):
+    """The Python type of a well-known message type, and the functions that set and get a message."""
+
+    python_type: Any
+    set: Callable[[Any, Any], None]
+    get: Callable[[Any], Any]
+
+
+def _wrapper(python_type: type, convert: Callable[[Any], Any]) -> WellKnownType:
     def set_wrapped(message: Any, value: Any) -> None:
         message.value = convert(value)
 
-    return set_wrapped, operator.attrgetter("value")
+    return WellKnownType(python_type, set_wrapped, operator.attrgetter("value"))
 
 
-WELL_KNOWN: dict[str, tuple[Any, Callable[[Any, Any], None], Callable[[Any], Any]]] = {
-    # full name: Python type, setter, getter
-    "google.protobuf.Timestamp": (datetime, set_timestamp, get_timestamp),
-    "google.protobuf.Duration": (timedelta, set_duration, get_duration),
-    "google.protobuf.Struct": (dict[str, Any], set_struct, get_struct),
-    "google.protobuf.ListValue": (list[Any], set_list, get_list),
-    "google.protobuf.Value": (Any, set_value, get_value),
-    "google.protobuf.BoolValue": (bool, *_wrapper(as_bool)),
-    "google.protobuf.StringValue": (str, *_wrapper(as_str)),
-    "google.protobuf.BytesValue": (bytes, *_wrapper(as_bytes)),
-    "google.protobuf.DoubleValue": (float, *_wrapper(as_float)),
-    "google.protobuf.FloatValue": (float, *_wrapper(as_float32)),
-    **{f"google.protobuf.{kind}Value": (int, *_wrapper(as_int)) for kind in ("Int32", "Int64", "UInt32", "UInt64")},
+WELL_KNOWN = {
+    "google.protobuf.Timestamp": WellKnownType(datetime, set_timestamp, get_timestamp),
+    "google.protobuf.Duration": WellKnownType(timedelta, set_duration, get_duration),
+    "google.protobuf.Struct": WellKnownType(dict[str, Any], set_struct, get_struct),
+    "google.protobuf.ListValue": WellKnownType(list[Any], set_list, get_list),
+    "google.protobuf.Value": WellKnownType(Any, set_value, get_value),
+    "google.protobuf.BoolValue": _wrapper(bool, as_bool),
+    "google.protobuf.StringValue": _wrapper(str, as_str),
+    "google.protobuf.BytesValue": _wrapper(bytes, as_bytes),
+    "google.protobuf.DoubleValue": _wrapper(float, as_float),
+    "google.protobuf.FloatValue": _wrapper(float, as_float32),
+    **{f"google.protobuf.{kind}Value": _wrapper(int, as_int) for kind in ("Int32", "Int64", "UInt32", "UInt64")},
 }
