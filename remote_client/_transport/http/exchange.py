@@ -67,7 +67,8 @@ class HttpExchange(Exchange):
 
     def on_head(self, head: Head) -> None:
         """Take the response headers."""
-        self.answered()
+        if self._answered is not None:
+            self.answered()
         self._answer = head
         if not (200 <= head.status < 300 and self._is_wanted(head)):
             self._text = bytearray()
