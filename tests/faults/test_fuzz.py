@@ -38,6 +38,7 @@ from remote_client._transport.metadata import resolve_metadata
 from remote_client._transport.retry import pushback_ms, retry_after
 from remote_client.errors import ConfigurationError, InputError, InvalidResponseError, RemoteCallError, SchemaError
 from remote_client.settings import ConnectionInfo
+from tests.support.slow import slow_but
 from tests.support.wire_library import library_files
 from tests.unit import library
 from tests.unit.documents import COMPLETE, DANGLING
@@ -288,7 +289,7 @@ def test_any_arguments_over_http(rpc: Any, data: Any) -> None:
     bytes_or_input_error(lambda: rpc.codec.encode("m", tuple(args), kwargs))
 
 
-@pytest.mark.parametrize("rpc", WEB_METHODS, ids=lambda rpc: rpc.path)
+@pytest.mark.parametrize("rpc", slow_but(WEB_METHODS[::4], WEB_METHODS), ids=lambda rpc: rpc.path)
 def test_odd_values_in_each_argument_over_http(rpc: Any) -> None:
     required = [each for each in rpc.signature.parameters.values() if each.default is each.empty]
     for name, value in itertools.product(rpc.signature.parameters, ODD + HUGE):

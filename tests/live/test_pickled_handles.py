@@ -453,7 +453,7 @@ async def called(model: Any, name: str) -> Any:
 FORK = pytest.param("fork", marks=pytest.mark.only_engine("asyncio", "gRPC hangs after a fork"))
 
 
-@pytest.mark.parametrize("method", ["spawn", FORK, "forkserver"])
+@pytest.mark.parametrize("method", ["spawn", FORK, pytest.param("forkserver", marks=pytest.mark.slow)])
 def test_blocking_handles_work_in_pools(runtime: Runtime, protocol: Protocol, method: str) -> None:
     with blocking.RemoteClient(target_of(runtime, protocol)) as client:
         model: Any = client.model("foo")

@@ -17,6 +17,7 @@ from remote_client.errors import InternalError, OutcomeUnknownError, Unavailable
 from tests.support.faulty_proxy import FaultyProxy, reset
 from tests.support.gate import Gate
 from tests.support.runtime import SAMPLE_MODELS, Runtime
+from tests.support.slow import slow_but
 
 from .clients import call, client_of
 from .protocols import Protocol, port_of
@@ -76,7 +77,7 @@ async def start(client: Any, model: Any, kind: str, token: str) -> None:
 
 
 @pytest.mark.parametrize("seed", [1])
-@pytest.mark.parametrize("kind", ["job", "training", "deployment"])
+@pytest.mark.parametrize("kind", slow_but(["job"], ["job", "training", "deployment"]))
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 async def test_200_starts_with_connections_cut(starts: Runtime, protocol: Protocol, kind: str, seed: int) -> None:
     seen: Counter[str] = Counter()

@@ -46,11 +46,11 @@ def headers(*pairs: tuple[str, str], end: bool = False, stream: int = 1) -> byte
     """A block of headers in as many frames as it takes."""
     data = block(*pairs)
     pieces = [data[start : start + LARGEST_FRAME] for start in range(0, len(data), LARGEST_FRAME)] or [b""]
-    made = b""
+    made = []
     for number, piece in enumerate(pieces):
         flags = END_HEADERS * (piece is pieces[-1]) | END_STREAM * (end and not number)
-        made += frame(CONTINUATION if number else HEADERS, piece, flags, stream)
-    return made
+        made.append(frame(CONTINUATION if number else HEADERS, piece, flags, stream))
+    return b"".join(made)
 
 
 def head(*more: tuple[str, str]) -> bytes:

@@ -18,6 +18,7 @@ from remote_client._schema.rpc import ServiceDescription
 from remote_client.errors import InputError, InvalidResponseError, SchemaError
 from tests.support.growth import calls, exponent
 from tests.support.large_documents import INTEGER, NULL, TEXT, Schema, any_of, array, mapping, model, ref
+from tests.support.slow import slow_but
 from tests.unit.documents import COMPLETE, document
 
 
@@ -319,7 +320,7 @@ BASES: dict[str, Schema] = {
 }
 
 
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("base", slow_but(["object", "union"], BASES))
 @pytest.mark.parametrize("place", PLACES)
 def test_anything_may_stand_in_a_schema(base: str, place: str) -> None:
     for junk in JUNK:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 
+from tests.support.slow import slow_if
 from tests.support.wire import ROOT
 
 KINDS = ["grpc by asyncio", "grpc by grpcio", "http"]
@@ -207,17 +209,27 @@ def server(request: pytest.FixtureRequest) -> Server:
     return Server(request)
 
 
+def each_script(scripts: dict[str, str], few: Collection[str]) -> pytest.MarkDecorator:
+    """Run a test with each script and kind of server. All are quick on the default engine, and a few elsewhere."""
+    cases = [
+        pytest.param(kind, script, id=f"{kind}-{name}", marks=slow_if(kind != KINDS[0] and name not in few))
+        for kind in KINDS
+        for name, script in scripts.items()
+    ]
+    return pytest.mark.parametrize(("server", "script"), cases, indirect=["server"])
+
+
 def _complaints(told: str) -> list[str]:
     """The lines that are no word of asyncio's about a step that took long, as its debug mode has them."""
     return [line for line in told.splitlines() if not line.startswith("Executing <")]
 
 
-@pytest.mark.parametrize("script", DROPPED.values(), ids=DROPPED)
+@each_script(DROPPED, ["in the loop", "blocking stream"])
 async def test_nothing_is_left_of_what_is_dropped(server: Server, script: str) -> None:
     assert await server.run(script, dropped=True) == ""
 
 
-@pytest.mark.parametrize("script", DROPPED.values(), ids=DROPPED)
+@each_script(DROPPED, ["in the loop"])
 async def test_debug_mode_tells_once_of_what_is_dropped(server: Server, script: str) -> None:
     told = _complaints(await server.run(script, "-X", "dev", dropped=True))
     warnings = [line for line in told if "ResourceWarning" in line]
@@ -226,7 +238,7 @@ async def test_debug_mode_tells_once_of_what_is_dropped(server: Server, script: 
     assert len(told) == 2, told  # the warning, and the line it comes from
 
 
-@pytest.mark.parametrize("script", KEPT.values(), ids=KEPT)
+@each_script(KEPT, ["after its loop", "blocking in daemon threads"])
 async def test_nothing_is_left_of_what_lives_until_the_exit(server: Server, script: str) -> None:
     assert await server.run(script, dropped=False) == ""
 
