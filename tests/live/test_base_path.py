@@ -26,8 +26,8 @@ CONFIG = f"module_id: {SAMPLE_MODELS['foo']}\n".encode()
 async def gateway(runtime: Runtime) -> AsyncIterator[Gateway]:
     async with Gateway(runtime.http_port, PREFIX) as gateway:
         yield gateway
-        assert gateway.requests
-        assert [each.target for each in gateway.requests if not each.target.startswith(f"{PREFIX}/")] == []
+        assert gateway.received
+        assert [each.target for each in gateway.received if not each.target.startswith(f"{PREFIX}/")] == []
 
 
 async def test_calls_jobs_trainings_and_models(gateway: Gateway) -> None:

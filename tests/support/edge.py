@@ -273,18 +273,26 @@ class HttpEdge(Edge):
             try:
                 while (request := await read_head(reader)) is not None:
                     request.body = await read_body(reader, request)
-                    fault = self.arrived(request.key, request.headers)
+                    fault = self.came(request)
                     await (self._relay(request, writer) if fault is None else self._fail(writer, fault))
                     if writer.transport.is_closing():
                         return
             finally:
                 writer.transport.abort()
 
+    def came(self, request: Request) -> Fault:
+        """Count a request that has come; what is to become of it."""
+        return self.arrived(request.key, request.headers)
+
+    def route(self, target: str) -> str:
+        """The target that the runtime is asked for."""
+        return target
+
     async def _relay(self, request: Request, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(self.delay)
         there, back = await asyncio.open_connection("127.0.0.1", self.to)
         try:
-            lines = [f"{request.method} {request.target} HTTP/1.1", f"content-length: {len(request.body)}"]
+            lines = [f"{request.method} {self.route(request.target)} HTTP/1.1", f"content-length: {len(request.body)}"]
             left_out = ("connection", "content-length", "transfer-encoding")
             lines += [f"{name}: {value}" for name, value in request.headers if name.lower() not in left_out]
             back.write("\r\n".join([*lines, "connection: close", "", ""]).encode("latin-1") + request.body)

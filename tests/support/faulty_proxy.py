@@ -6,13 +6,13 @@ import asyncio
 import random
 import socket
 import struct
-from types import TracebackType
-from typing import Self
+
+from .proxy import Proxy
 
 FAULTS = ("refuse", "accept and close", "delay", "throttle", "cut", "reset", "freeze", "drop half")
 
 
-class FaultyProxy:
+class FaultyProxy(Proxy):
     """Passes bytes on to `port`; an async context manager.
 
     Attributes:
@@ -22,27 +22,11 @@ class FaultyProxy:
     """
 
     def __init__(self, port: int, fault: str | None, chance: random.Random) -> None:
-        self._to = port
+        super().__init__(port)
         self._chance = chance
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
         self.fault = fault
         self.cut_after = 0
         self.gently = False
-        self.port = 0
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -54,11 +38,11 @@ class FaultyProxy:
         there, back = await asyncio.open_connection("127.0.0.1", self._to)
         self._writers.add(back)
         for source, sink, answers in ((reader, back, False), (there, writer, True)):
-            task = asyncio.create_task(self._pass(source, sink, answers))
+            task = asyncio.create_task(self._suffering(source, sink, answers))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, answers: bool) -> None:
+    async def _suffering(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, answers: bool) -> None:
         passed = 0
         try:
             while data := await source.read(1 << 12):

@@ -46,7 +46,7 @@ async def test_every_route_is_below_the_base_path(http_wire: HttpWire, prefix: s
         model = await client.model("raw")
         assert (await model.run_echo("Grüße")).text == "Grüße"
         assert [each.text async for each in model.run_echo_stream_out("x")] == ["x"] * 3
-        assert {each.target for each in gateway.requests} == {
+        assert {each.target for each in gateway.received} == {
             f"{prefix}{route}"
             for route in (
                 "/health",
@@ -87,7 +87,7 @@ async def test_a_query_follows_the_base_path(http_wire: HttpWire) -> None:
         info = ConnectionInfo(hostname="127.0.0.1", port=gateway.port, base_path="team/", timeout=5)
         async with http_module(info) as module:
             assert await module.echo(b'"x"') == b'"x"'
-        (request,) = gateway.requests
+        (request,) = gateway.received
         assert request.target == "/team/echo"
 
 
@@ -98,7 +98,7 @@ async def test_a_transport_of_the_users_gets_the_base_path(http_wire: HttpWire, 
         model = await client.model("raw")
         assert (await model.run_echo("x")).text == "x"
         assert [each.text async for each in model.run_echo_stream_out("x")] == ["x"] * 3
-        assert {each.target.removeprefix(prefix)[:1] for each in gateway.requests} == {"/"}
+        assert {each.target.removeprefix(prefix)[:1] for each in gateway.received} == {"/"}
 
 
 async def test_the_blocking_client_and_configurations_have_base_paths(http_wire: HttpWire) -> None:
@@ -111,7 +111,7 @@ async def test_the_blocking_client_and_configurations_have_base_paths(http_wire:
                 return [client.model("raw").run_echo("x").text for client in (one, other)]
 
         assert await asyncio.to_thread(call) == ["x", "x"]
-        assert all(each.target.startswith("/team/") for each in gateway.requests)
+        assert all(each.target.startswith("/team/") for each in gateway.received)
 
 
 async def test_a_model_in_the_base_path(http_wire: HttpWire) -> None:
@@ -119,7 +119,7 @@ async def test_a_model_in_the_base_path(http_wire: HttpWire) -> None:
         async with RemoteClient(gateway.target.replace("raw", "{}")) as client:
             model = await client.model("raw")
             assert (await model.run_echo("x")).text == "x"
-        assert all(each.target.startswith("/models/raw/") for each in gateway.requests)
+        assert all(each.target.startswith("/models/raw/") for each in gateway.received)
 
 
 async def test_two_paths_of_a_gateway_are_two_servers(start_http: Callable[..., HttpWire]) -> None:
@@ -128,10 +128,10 @@ async def test_two_paths_of_a_gateway_are_two_servers(start_http: Callable[..., 
         targets = [f"HTTP://127.0.0.1:{one.port}/a/", f"http://127.0.0.1:{other.port}//b"]
         async with RemoteClient(targets) as client:
             model = await client.model("raw")
-            while not any("echo" in each.target for each in other.requests):  # it has its share once it is described
+            while not any("echo" in each.target for each in other.received):  # it has its share once it is described
                 await asyncio.gather(*(model.run_echo("x") for _ in range(20)))
-        assert {each.target for each in one.requests if "echo" in each.target} == {"/a/api/v1/task/echo"}
-        assert {each.target for each in other.requests if "echo" in each.target} == {"/b/api/v1/task/echo"}
+        assert {each.target for each in one.received if "echo" in each.target} == {"/a/api/v1/task/echo"}
+        assert {each.target for each in other.received if "echo" in each.target} == {"/b/api/v1/task/echo"}
 
 
 @pytest.mark.own_http("a transport has a proxy of its own")
@@ -141,7 +141,7 @@ async def test_a_base_path_through_a_forward_proxy(http_wire: HttpWire) -> None:
             async with RemoteClient("http://Gateway.Example/team/", proxy=proxy.url()) as client:
                 assert await client.healthy()
             assert proxy.seen("requests") == ["GET http://gateway.example/team/health HTTP/1.1"]
-        assert [each.target for each in gateway.requests] == ["/team/health"]
+        assert [each.target for each in gateway.received] == ["/team/health"]
 
 
 # -- how servers are named --------------------------------------------------------------------------------------------
