@@ -181,6 +181,7 @@ async def test_a_file_is_parsed_once_for_models_that_come_and_go(
 
     describe_set = protobuf_services.describe_set
     monkeypatch.setattr(protobuf_services, "describe_set", describe)
+    gc.collect()  # drops descriptions of earlier tests, which are shared
     async with RemoteClient("localhost:1") as client:
         for name in ("a", "b"):
             await client.model(name, declared)

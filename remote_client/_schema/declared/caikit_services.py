@@ -50,12 +50,17 @@ _lock = threading.Lock()
 
 def why_no_services(module: type) -> str:
     """Return why caikit makes no services for a module in this process; empty if it does, or has logged the reason."""
-    caikit: Any = sys.modules.get("caikit")
-    runtime = caikit and caikit.get_config().runtime
-    configured, library = runtime and runtime.library, _library_of(module)
+    runtime, library = _runtime(), _library_of(module)
+    configured = runtime and runtime.library
     if configured == library:
         return ""
     return f"caikit's runtime.library is {configured or 'not set'} here, and {module.__name__} belongs to {library}"
+
+
+def _runtime() -> Any:
+    """Return caikit's configuration of the runtime, or None if caikit was not imported."""
+    caikit: Any = sys.modules.get("caikit")
+    return caikit and caikit.get_config().runtime
 
 
 def _library_of(module: type) -> str:
@@ -67,13 +72,11 @@ def services_of(module: type) -> SchemaFile | None:
 
     caikit makes them if `runtime.library` is the module's library. The first time takes seconds: use a thread.
     """
-    caikit: Any = sys.modules.get("caikit")
-    runtime = caikit and caikit.get_config().runtime
-    library = _library_of(module)
+    runtime, library = _runtime(), _library_of(module)
     if not runtime or runtime.library != library:
         return None
     generation = runtime.service_generation
-    key = library, str(generation), _ids(caikit.core.registries.module_registry(), library)
+    key = library, str(generation), _ids(importlib.import_module("caikit.core.registries").module_registry(), library)
     with _lock:
         if key not in _made:
             _made[key] = _threads.start(_make, library, generation), monotonic()

@@ -15,7 +15,7 @@ from pydantic.errors import PydanticUserError
 from .. import caikit_names
 from ..declaration import Declaration, DeclaredMethod, members_of
 from ..openapi.document import describe_parsed
-from ..openapi.routes import STREAMING, task_of_route
+from ..openapi.operations import STREAMING, task_of_route
 from ..rpc import ServiceDescription
 from ..training_data import DATA_STREAM
 from .types import UnusableTypeError, adapter, type_text
@@ -152,5 +152,5 @@ def _closed(properties: Mapping[str, Schema]) -> Schema:
 
 def _rows(kind: Any) -> Any:
     """Return the type of a training's rows, or None for other parameters."""
-    found = [get_args(member)[0] for member in members_of(kind) if get_origin(member) in (Iterable, AsyncIterable)]
-    return found[0] if found else None
+    streams = (member for member in members_of(kind) if get_origin(member) in (Iterable, AsyncIterable))
+    return next((get_args(stream)[0] for stream in streams), None)

@@ -53,14 +53,7 @@ def match(
 
 
 class _Matcher:
-    """Finds the server's methods of one declared module, and collects problems.
-
-    Args:
-        declaration: the declaration.
-        description: the server's description.
-        protocol: the server's protocol.
-        server: the server's name in problems.
-    """
+    """Finds the server's methods of one declared module. Collects problems, which call the server's side `server`."""
 
     def __init__(
         self, declaration: Declaration, description: ServiceDescription, protocol: Protocol, server: str

@@ -19,18 +19,8 @@ from .. import caikit_names
 from ..budget import MAX_NAME, Budget
 from ..differences import Difference, Differences, Method, MethodMatcher, methods_of
 from ..rpc import ServiceDescription
-from .requests import (
-    ANY_SCHEMA,
-    FILE_SCHEMA,
-    answer_of,
-    inputs_of,
-    is_optional,
-    parameters_of,
-    properties_of,
-    request_of,
-    sections_of,
-)
-from .schemas import ANY_NODE, SchemaNode, Schemas, is_null
+from .operations import answer_of, inputs_of, operations_of, parameters_of, request_of, sections_of
+from .schemas import ANY_NODE, ANY_SCHEMA, FILE_SCHEMA, SchemaNode, Schemas, is_null, properties_of, type_name
 from .value_types import FORMATS, SCALARS
 
 _MAX_OPTIONALS = 20
@@ -60,12 +50,8 @@ class _Document:
         assert description.source is not None
         paths, schemas = sections_of(from_json(description.source[1]))
         self.schemas = Schemas(schemas, budget)
-        self.operations: dict[str, Mapping[str, Any]] = {}
-        for route, operations in paths.items():
-            budget.spend("names")
-            for verb, operation in operations.items() if isinstance(operations, dict) else ():
-                if isinstance(operation, dict):
-                    self.operations[f"{verb.upper()} {route}"] = operation
+        operations = operations_of(paths, budget)
+        self.operations = {f"{verb.upper()} {route}": operation for route, verb, operation in operations}
 
 
 class _Place(NamedTuple):
@@ -207,7 +193,7 @@ class _TypeComparison:
         if role == "inputs":
             return properties
         if role == "training":
-            return {name for name, schema in properties.items() if not is_optional(schemas, schema)}
+            return {name for name, schema in properties.items() if not schemas.is_optional(schema)}
         required = node.schema.get("required") if node.schema else None
         return {name for name in required if isinstance(name, str)} if isinstance(required, list) else ()
 
@@ -321,10 +307,7 @@ def _type_text(node: SchemaNode) -> str:
 
 
 def _name(node: SchemaNode) -> str:
-    """Return the name of an object's type. caikit's schemas have it as their title."""
-    title = node.schema.get("title") if node.schema else None
-    name = title if isinstance(title, str) else ""
-    return name if "." in name else node.name or name
+    return type_name(node.name, node.schema or {})
 
 
 def _key(schemas: Schemas, node: SchemaNode, levels: int) -> tuple[Any, ...]:

@@ -25,22 +25,20 @@ from ..lazy_methods import LazyMethods, LazyTypes
 from ..rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from ..training_data import DATA_STREAM
 from .codec import JsonCodec, QueryCodec, TaskCodec, TrainingCodec, fields_of, signature_of
-from .file_inputs import FileFinder
 from .file_response import FileResponse
-from .multipart import Multipart
-from .requests import (
-    ANY_SCHEMA,
-    FILE_SCHEMA,
+from .multipart import FileFinder, Multipart
+from .operations import (
+    Operation,
     answer_of,
+    by_prefix,
     inputs_of,
-    is_optional,
+    operations_of,
     parameters_of,
-    properties_of,
     request_of,
     sections_of,
+    task_of,
 )
-from .routes import Operation, by_prefix, is_route, task_of
-from .schemas import members_of
+from .schemas import ANY_SCHEMA, FILE_SCHEMA, members_of, properties_of, title_of
 from .types import JsonTypes
 from .value_types import ANY_JSON
 
@@ -148,7 +146,7 @@ class _DocumentReader:
         tasks: dict[str, list[Operation]] = {}
         trainings: list[tuple[str, str, Any]] = []
         management: dict[str, RemoteRPCDescriptor] = {}
-        for route, verb, operation in self._operations(paths):
+        for route, verb, operation in operations_of(paths, self._budget):
             *_, section, last = route.split("/")
             if verb == "post" and section == "task":
                 task, streaming = task_of(last, request_of(operation))
@@ -240,7 +238,7 @@ class _DocumentReader:
 
         return self._methods.add(
             make,
-            request_dm_name=clean(_text(request.get("title")), MAX_NAME),
+            request_dm_name=clean(title_of(request), MAX_NAME),
             rpc_name=rpc_name or f"{stem}Predict",
             output_streaming=streaming,
             task=task,
@@ -281,7 +279,7 @@ class _DocumentReader:
                 continue
             rpc = self._methods.add(
                 partial(self._training, operation),
-                request_dm_name=clean(_text(request_of(operation).get("title")), MAX_NAME),
+                request_dm_name=clean(title_of(request_of(operation)), MAX_NAME),
                 rpc_name=rpc_name,
                 task=found[0],
                 name="train",
@@ -301,7 +299,7 @@ class _DocumentReader:
         codec = TrainingCodec(
             "train",
             parameters=parameters if isinstance(parameters, type) else ANY_JSON,
-            optional={attributes[name] for name, schema in inner.items() if is_optional(self._types, schema)},
+            optional={attributes[name] for name, schema in inner.items() if self._types.is_optional(schema)},
             sources={
                 attributes[name]: rows
                 for name, schema in inner.items()
@@ -364,22 +362,8 @@ class _DocumentReader:
         codec.allows_unknown_fields = self._allows_unknown_fields
         return {"codec": codec, "signature": codec.signature, "response_dm_name": _full_name(answer)}
 
-    def _operations(self, paths: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-        """Yield the route, the verb and the description of every operation."""
-        for route, operations in paths.items():
-            self._budget.spend("names")
-            if isinstance(operations, dict) and is_route(route):
-                for verb, operation in operations.items():
-                    self._budget.check()
-                    if isinstance(operation, dict):
-                        yield route, verb, operation
-
 
 def _full_name(answer: Any) -> str:
     if answer is None:
         return FileResponse.__name__
     return f"{answer.__module__}.{answer.__name__}" if isinstance(answer, type) else ""
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

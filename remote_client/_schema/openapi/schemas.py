@@ -10,6 +10,10 @@ from ..._text.cleaning import clean
 from ...errors import SchemaError
 from ..budget import Budget
 
+ANY_SCHEMA: Mapping[str, Any] = {}
+"""The schema of any JSON value."""
+FILE_SCHEMA: Mapping[str, Any] = {"type": "file"}
+"""Stands for the schema of an answer that is a file."""
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 
 
@@ -101,6 +105,10 @@ class Schemas:
             self._nullable[name] = nullable
         return self._nullable[name]
 
+    def is_optional(self, schema: Any) -> bool:
+        """Return whether a training runs without a parameter. A default of None is shown as a type with null."""
+        return (isinstance(schema, Mapping) and "default" in schema) or self.allows_null(schema)
+
     def node(self, schema: Any) -> SchemaNode:
         """Resolve a schema and return its node: the same object for the same schema."""
         name, resolved = self.resolve(schema)
@@ -147,6 +155,24 @@ def members_of(schema: Mapping[str, Any] | None) -> list[Any]:
     """Return the schemas of a union's members; none if the schema is no union."""
     members = (schema.get("anyOf") or schema.get("oneOf")) if schema else None
     return members if isinstance(members, list) else []
+
+
+def properties_of(schema: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the properties of an object's schema; none if it is no object's."""
+    properties = schema.get("properties") if schema else None
+    return properties if isinstance(properties, Mapping) else {}
+
+
+def title_of(schema: Mapping[str, Any]) -> str:
+    """Return a schema's title, or an empty text."""
+    title = schema.get("title")
+    return title if isinstance(title, str) else ""
+
+
+def type_name(name: str, schema: Mapping[str, Any]) -> str:
+    """Return the name of an object's type: the title if it is caikit's full name, else the component's name."""
+    title = title_of(schema)
+    return title if "." in title else name or title
 
 
 def is_null(schema: Any) -> bool:

@@ -23,7 +23,7 @@ from ..model_references import complete
 from ..type_order import Groups
 from .messages import PLAIN, ClosedMessage, OpenMessage, union_reader
 from .parts import Parts
-from .schemas import ANY_NODE, SchemaNode, Schemas, is_null, members_of
+from .schemas import ANY_NODE, SchemaNode, Schemas, is_null, members_of, type_name
 from .value_types import ANY_JSON, BYTES, FORMATS, SCALARS, OneOf, bare, enum_of, list_of, map_of
 
 FILE_TYPE = "caikit_data_model.common.File"
@@ -222,7 +222,8 @@ class JsonTypes(Schemas):
 
     def _model_of(self, node: SchemaNode) -> _Model:
         assert node.schema is not None
-        base = self._budget.check_name(_base_name(node.name, node.schema))
+        name = type_name(node.name, node.schema) or "Object"
+        base = self._budget.check_name(clean(name, MAX_NAME + 1))
         recipe = self._parts.recipe(node.name, base, node.schema)
         if recipe.digest not in self._models:
             self._budget.spend("types")
@@ -311,12 +312,6 @@ def make(name: str, parts: tuple[Part, ...]) -> type[Any]:
     return made
 
 
-def _base_name(name: str, schema: Mapping[str, Any]) -> str:
-    """Return the name of an object's type: the title if it is caikit's full name, else the component's name."""
-    title = _text(schema.get("title"))
-    return clean(title if "." in title else name or title or "Object", MAX_NAME + 1)
-
-
 def _validators(unions: Mapping[str, bool], names: frozenset[str]) -> Any:
     """Return the validators of a model. No field has their name, as attributes have no leading underscore."""
     return {"_read_unions": model_validator(mode="before")(union_reader(unions, names))} if unions else {}
@@ -382,7 +377,3 @@ def _description(schema: Mapping[str, Any]) -> str:
     """Return a schema's description without control characters."""
     description = schema.get("description")
     return clean_lines(description, _MAX_DESCRIPTION) if description and isinstance(description, str) else ""
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -1,17 +1,64 @@
-"""The schemas of requests and answers in caikit's OpenAPI documents. Makes no types."""
+"""The operations in caikit's OpenAPI documents: the tasks of routes, the schemas of requests and answers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ...errors import SchemaError
-from .schemas import Schemas
+from .. import caikit_names
+from ..budget import MAX_NAME, Budget
+from .schemas import ANY_SCHEMA, FILE_SCHEMA, Schemas, properties_of, title_of
 
-ANY_SCHEMA: Mapping[str, Any] = {}
-"""The schema of any JSON value."""
-FILE_SCHEMA: Mapping[str, Any] = {"type": "file"}
-"""Stands for the schema of an answer that is a file."""
+STREAMING = "server-streaming-"
+"""The prefix of a route's last segment if the answers are a stream."""
+_TITLE = re.compile(r"caikit\.http\.(?P<task>\w+)\.(?P<request>\w+)HttpRequest")
+Operation = tuple[bool, str, Any]
+"""Whether it streams its answers, its route, and its description in the document."""
+
+
+def operations_of(paths: Mapping[str, Any], budget: Budget) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield the route, the HTTP verb and the description of every operation. Skips routes no runtime has."""
+    for route, operations in paths.items():
+        budget.spend("names")
+        if isinstance(operations, dict) and route.startswith("/") and len(route) <= MAX_NAME and route.isprintable():
+            for verb, operation in operations.items():
+                budget.check()
+                if isinstance(operation, dict):
+                    yield route, verb, operation
+
+
+def by_prefix(operations: Iterable[Operation]) -> list[list[Operation]]:
+    """Group a task's operations by the prefix of their routes. A second one of a kind belongs to another service."""
+    groups: dict[tuple[str, int], list[Operation]] = {}
+    count: Counter[tuple[str, bool]] = Counter()
+    for streaming, route, operation in sorted(operations, key=lambda operation: operation[:2]):
+        prefix = route.rpartition("/")[0]
+        groups.setdefault((prefix, count[prefix, streaming]), []).append((streaming, route, operation))
+        count[prefix, streaming] += 1
+    return list(groups.values())
+
+
+def task_of(route_name: str, request: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return a route's task, and whether the route streams its answers.
+
+    A task may be named `ServerStreamingTask`: only the title of the request tells its name from the prefix.
+    """
+    match = _TITLE.fullmatch(title_of(request))
+    if match is not None:
+        task = match["task"]
+        kebab = caikit_names.snake_case(task.removesuffix("Task") or task).replace("_", "-")
+        if route_name in (kebab, f"{STREAMING}{kebab}"):
+            return task, route_name != kebab
+    return task_of_route(route_name), route_name.startswith(STREAMING)
+
+
+def task_of_route(route: str) -> str:
+    """Return the class of a route's task, from the route alone."""
+    stem = route.rpartition("/")[2].removeprefix(STREAMING)
+    return "".join(word[:1].upper() + word[1:] for word in stem.split("-")) + "Task"
 
 
 def sections_of(document: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -22,12 +69,6 @@ def sections_of(document: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     components = document.get("components")
     schemas = components.get("schemas") if isinstance(components, dict) else None
     return paths, schemas if isinstance(schemas, dict) else {}
-
-
-def properties_of(schema: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Return the properties of an object's schema; none if it is no object's."""
-    properties = schema.get("properties") if schema else None
-    return properties if isinstance(properties, Mapping) else {}
 
 
 def request_of(operation: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -81,13 +122,7 @@ def parameters_of(schemas: Schemas, request: Mapping[str, Any], rpc_name: str) -
     if schema is None:
         return None
     name, resolved = schemas.without_null(schema)
-    title = request.get("title")
-    merged = not (isinstance(title, str) and title.endswith(f".{rpc_name}RequestHttpRequest"))
+    merged = not title_of(request).endswith(f".{rpc_name}RequestHttpRequest")
     if (merged or name.startswith("ServerStreaming")) and name != own:
         return ANY_SCHEMA if schemas.unknown else None
     return ANY_SCHEMA if resolved is None else schema
-
-
-def is_optional(schemas: Schemas, schema: Any) -> bool:
-    """Return whether a training runs without a parameter. The document shows a default of None as a type with null."""
-    return (isinstance(schema, Mapping) and "default" in schema) or schemas.allows_null(schema)
