@@ -1,4 +1,4 @@
-"""The attempts of one call: which server gets the next one, when, with how much time, and what hooks hear of it.
+"""The attempts of one call: which server gets the next one, when, with how much time, and the events for hooks.
 
 Pure: no I/O, no clock of its own. `caller` and `stream` report outcomes and times, and carry the decisions out.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .._transport.manager import ConnectionManager
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Attempts:
     """The attempts of one call so far, and the decision about the next one.
 

@@ -36,7 +36,7 @@ from .attempts import Attempts, is_outcome_known, probe, shortened, shortest
 from .inputs import EncodedMessages
 
 Body = bytes | AsyncIterator[bytes]
-_Make = Callable[[Transport, Call, Answered], Awaitable[bytes]]
+_MakeAttempt = Callable[[Transport, Call, Answered], Awaitable[bytes]]
 LARGE = 64 * 1024
 """Bytes of an answer that is decoded by another thread: of small nested messages they take 4 ms."""
 logger = logging.getLogger("remote_client")
@@ -65,7 +65,7 @@ class Caller:
     balancer: Balancer[ConnectionManager] | None = None
     changed: Callable[[RemoteCallError], str] | None = None
     _newest: list[Call] = field(default_factory=lambda: [_NO_CALL])
-    """The newest record of a call, of all copies: `hide` takes its metadata out of errors."""
+    """The newest record of a call, of all copies: `redact` takes its metadata out of errors."""
     _calls: dict[str, Call] = field(default_factory=dict, init=False)
     """The records of calls that never differ, by their paths."""
 
@@ -92,7 +92,7 @@ class Caller:
 
     # -- metadata -----------------------------------------------------------------------------------------------------
 
-    async def call(self, path: str, *, idempotent: bool = True) -> Call:
+    async def record(self, path: str, *, idempotent: bool = True) -> Call:
         """Return the record of a call that is to be made.
 
         Raises:
@@ -104,8 +104,8 @@ class Caller:
             changing = any(map(callable, options.metadata))
             metadata = await (within(limit, self._metadata()) if changing else self._metadata())
             if metadata is LATE:
-                told = f"no metadata within {lasting(limit)}: its function did not return"
-                raise _unsent(told, path, self.connections, self.model)
+                message = f"no metadata within {lasting(limit)}: its function did not return"
+                raise _unsent(message, path, self.connections, self.model)
             call = Call(path, metadata, options.timeout, options.total_timeout, idempotent, model_key=self.model_key)
             self._newest[0] = call
             if changing:
@@ -133,7 +133,7 @@ class Caller:
         return None if renewed is LATE else renewed
 
     async def _with_others(self, credentials: tuple[Credentials, ...], call: Call) -> Call | None:
-        fresh = await self.call(call.path, idempotent=call.idempotent)
+        fresh = await self.record(call.path, idempotent=call.idempotent)
         # Other functions may return new metadata at every call, with which the server would refuse the call again.
         own = await resolve_metadata(credentials, fetch=self._fetch)
         return None if set(own) <= set(call.metadata) else replace(fresh, max_size=call.max_size)
@@ -147,7 +147,7 @@ class Caller:
     async def send(
         self,
         path: str,
-        body: Body | _Make,
+        body: Body | _MakeAttempt,
         *,
         idempotent: bool = True,
         max_size: int | None = None,
@@ -167,7 +167,7 @@ class Caller:
         try:
             begun = monotonic()
             # Looked up here too: a coroutine costs more than that.
-            call = (self._calls.get(path) if idempotent else None) or await self.call(path, idempotent=idempotent)
+            call = (self._calls.get(path) if idempotent else None) or await self.record(path, idempotent=idempotent)
             if max_size is not None:
                 call = replace(call, max_size=max_size)
             server = self.connections if self.balancer is None else self._pick()
@@ -182,25 +182,25 @@ class Caller:
                     break
                 except RemoteCallError as error:
                     attempts = attempts or self._attempts(call, server, begun)
-                    if not await self.again(attempts, error, body, probing=attempt is not call):
+                    if not await self.next_attempt(attempts, error, body, probing=attempt is not call):
                         raise
                     call, server = attempts.call, attempts.server
             if server.health.ailing:
                 server.health.succeeded()
             if attempts is not None:
-                self.tell(attempts.ended(None, monotonic()))
+                self.notify_hooks(attempts.ended(None, monotonic()))
             if descriptor is None:
                 return data
             return self.decode(descriptor, data) if len(data) < LARGE else await self.decode_large(descriptor, data)
         except BaseException as error:
             if attempts is not None:
-                self.tell(attempts.ended(error, monotonic()))
+                self.notify_hooks(attempts.ended(error, monotonic()))
             call = attempt = _NO_CALL
             attempts, body, data = None, b"", b""
             clear_frames(error)
             raise
 
-    async def _attempt(self, call: Call, body: Body | _Make, server: ConnectionManager) -> bytes:
+    async def _attempt(self, call: Call, body: Body | _MakeAttempt, server: ConnectionManager) -> bytes:
         health, place = server.health, server.pending.enter()
         health.in_flight += 1
         try:
@@ -222,17 +222,19 @@ class Caller:
             if place is not None:
                 place.free()
 
-    async def again(self, attempts: Attempts, error: RemoteCallError, body: object, *, probing: bool = False) -> bool:
+    async def next_attempt(
+        self, attempts: Attempts, error: RemoteCallError, body: object, *, probing: bool = False
+    ) -> bool:
         """Carry out what `attempts` decides about a failure; return whether its next attempt begins now."""
         taken, fresh = getattr(body, "taken", False), None
         if attempts.should_renew(error):
             try:
                 fresh = await self._renewed(attempts.call, attempts.time_left(monotonic()), taken)
             except BaseException:
-                self.tell(attempts.failed(error, monotonic(), taken=True))
+                self.notify_hooks(attempts.failed(error, monotonic(), taken=True))
                 raise
         event = attempts.failed(error, monotonic(), taken=taken, probing=probing, fresh=fresh)
-        self.tell(event)
+        self.notify_hooks(event)
         if event.wait is None:
             self.check_interface(error)
             return False
@@ -241,7 +243,7 @@ class Caller:
         attempts.begin(monotonic())
         return True
 
-    def begin(self, call: Call, begun: float) -> Attempts:
+    def start_attempts(self, call: Call, begun: float) -> Attempts:
         """Begin the attempts of a stream."""
         server = self._pick()
         server.budget.calls += 1
@@ -253,7 +255,7 @@ class Caller:
     def _pick(self) -> ConnectionManager:
         return self.connections if self.balancer is None else self.balancer.pick(monotonic())
 
-    def tell(self, event: Event | None) -> None:
+    def notify_hooks(self, event: Event | None) -> None:
         """Call the hooks with an event, if there is one."""
         if event is not None:
             call_hooks(self.options.hooks, event)
@@ -276,9 +278,9 @@ class Caller:
             if is_outcome_known(error):
                 raise
             hint = f", for the model {model_name!r}" if model_name else ""
-            told = f"{descriptor.rpc_name} was sent once, and nobody knows whether the server did it{hint}: {error}"
+            message = f"{descriptor.rpc_name} was sent once, and nobody knows whether the server did it{hint}: {error}"
             method = descriptor.path.removeprefix("/")
-            unknown = OutcomeUnknownError(told, method=method, target=self.target, model=self.model)
+            unknown = OutcomeUnknownError(message, method=method, target=self.target, model=self.model)
             unknown.model_name = model_name
             raise unknown from error
 
@@ -326,11 +328,11 @@ class Caller:
 
     def _complete(self, error: RemoteCallError, descriptor: RemoteRPCDescriptor) -> None:
         """Add the call to an error of decoding, and take the call's metadata out of it."""
-        self.hide(error)
+        self.redact(error)
         error.method, error.target, error.model = descriptor.path.removeprefix("/"), self.target, self.model
         self.check_interface(error)
 
-    def hide(self, error: RemoteClientError) -> None:
+    def redact(self, error: RemoteClientError) -> None:
         """Take the metadata of the newest call out of an error that may repeat it."""
         secrets = self._newest[0].secrets
         error.args = tuple(redacted(list(error.args), secrets))
@@ -354,12 +356,12 @@ async def wait_for_turn(server: ConnectionManager, call: Call) -> tuple[Place, C
     begun, limit = monotonic(), shortest(call)
     place = await server.turn(limit)
     if place is None:
-        told = f"no answer within {lasting(limit)}: too many calls wait for the server (max_pending)"
-        raise _unsent(told, call.path, server)
+        message = f"no answer within {lasting(limit)}: too many calls wait for the server (max_pending)"
+        raise _unsent(message, call.path, server)
     return place, shortened(call, call, monotonic() - begun)
 
 
-def _unsent(told: str, path: str, server: ConnectionManager, model: str | None = None) -> DeadlineExceededError:
-    failure = DeadlineExceededError(told, method=path.removeprefix("/"), target=server.target, model=model)
+def _unsent(message: str, path: str, server: ConnectionManager, model: str | None = None) -> DeadlineExceededError:
+    failure = DeadlineExceededError(message, method=path.removeprefix("/"), target=server.target, model=model)
     failure.outcome_known = True
     return failure

@@ -26,9 +26,7 @@ from .caller import LARGE, Body, Caller, wait_for_turn
 
 T = TypeVar("T")
 Prepare = Callable[[], Coroutine[Any, Any, tuple[RemoteRPCDescriptor, Body]]]
-"""Makes the request, once the server told how its method is called."""
-
-
+"""Returns the method as the server describes it, and the request."""
 STREAM_CLOSED = "the stream was closed"
 """The message of a read that `aclose` interrupts."""
 
@@ -99,7 +97,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         self._body: Any = body
         """The request, as long as it may be sent."""
         self._state = State.NOT_STARTED
-        self._lost = ""
+        self._reason = ""
         """Why a stream is over that is not complete."""
         self._attempts: Attempts | None = None
         self._sent: _Sent | None = None
@@ -145,7 +143,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         if self._busy:
             raise RuntimeError("the stream is already being read by another task")
         if self._state is State.OVER:
-            raise ClosedError(self._lost) if self._lost else StopAsyncIteration
+            raise ClosedError(self._reason) if self._reason else StopAsyncIteration
 
     async def _first(self) -> bytes | None:
         """Return the first answer, or None for the end. Until then the call may be sent again."""
@@ -155,13 +153,13 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             try:
                 data = await (sent.stream.read() if timeout is None else within(timeout, sent.stream.read()))
                 if data is LATE:
-                    told = f"no answer within {lasting(self._caller.options.timeout)}"
-                    raise DeadlineExceededError(told, method=attempts.method, target=attempts.server.target)
+                    message = f"no answer within {lasting(self._caller.options.timeout)}"
+                    raise DeadlineExceededError(message, method=attempts.method, target=attempts.server.target)
             except RemoteCallError as error:
                 if error.shed:
                     sent.place.shed()
                 sent.place.free()  # for others, while this call waits for its next attempt
-                if not await self._caller.again(attempts, error, body):
+                if not await self._caller.next_attempt(attempts, error, body):
                     raise
             else:
                 self._body = None
@@ -183,15 +181,15 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         if callable(self._body):
             self._descriptor, self._body = await self._body()
         begun = monotonic()
-        call = await self._caller.call(self._descriptor.path)
+        call = await self._caller.record(self._descriptor.path)
         if self._state is State.OPEN:  # else another task closed it meanwhile
-            self._attempts = self._caller.begin(call, begun)
+            self._attempts = self._caller.start_attempts(call, begun)
             await self._open(self._attempts)
 
     async def _open(self, attempts: Attempts) -> None:
         """Send an attempt, when its turn has come."""
         call, server, timeout = attempts.call, attempts.server, self._caller.options.timeout
-        if call.timeout != timeout:  # that is what is left until the first answer; this one is between two answers
+        if call.timeout != timeout:  # the call's is left for the first answer, the options' for every other one
             call = replace(call, timeout=timeout)
         place, lease = server.pending.enter(), None
         if place is None:
@@ -216,7 +214,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         self._finalizer.atexit = False
 
     def _release(self) -> ByteStream | None:
-        """Drop the attempt that was sent, and return its stream."""
+        """Drop the attempt that was sent, if there is one, and return its stream."""
         sent, self._sent, self._take = self._sent, None, None
         if sent is None:
             return None
@@ -225,15 +223,15 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         return sent.stream
 
     async def _end(self, error: BaseException | None = None) -> None:
-        """Go to OVER: tell hooks, and wait until nothing of the call is left."""
+        """Go to OVER: release the attempt, call the hooks, and wait until nothing of the call is left."""
         if isinstance(error, RemoteCallError):
             error.model = self._caller.model
         if self._state is not State.OVER:
-            self._state, self._lost = State.OVER, "" if error is None else lost_message(error)
+            self._state, self._reason = State.OVER, "" if error is None else lost_message(error)
         stream, attempts = self._release(), self._attempts
         self._body = self._attempts = None
         if attempts is not None:
-            self._caller.tell(attempts.ended(error, monotonic()))
+            self._caller.notify_hooks(attempts.ended(error, monotonic()))
         if error is not None:
             self._busy = False
             clear_frames(error)

@@ -123,7 +123,7 @@ async def _read(caller: Caller, protocol: Protocol) -> ServiceDescription:
     try:
         return await (_read_openapi(caller, budget) if protocol == "http" else _read_files(caller, budget))
     except SchemaError as error:
-        caller.hide(error)  # the server's names may repeat what it was sent
+        caller.redact(error)  # the server's names may repeat what it was sent
         raise
     finally:
         budget.cancel()  # ends a thread that still parses files: no caller waits for it

@@ -171,9 +171,9 @@ class RemoteModuleBase(Handle):
                 if descriptor.output_streaming:
                     return RemoteStream(self._caller, descriptor, partial(self._prepared, descriptor, args, kwargs))
                 return self._request_bound(descriptor, args, kwargs)
-            if descriptor.output_streaming:
-                return RemoteStream(self._caller, descriptor, self._body(descriptor, args, kwargs))
             body = self._body(descriptor, args, kwargs)
+            if descriptor.output_streaming:
+                return RemoteStream(self._caller, descriptor, body)
             if descriptor.job is not None:
                 return self._start(descriptor, body, descriptor.job)
             return self._caller.unary(descriptor, body)
