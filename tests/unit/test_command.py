@@ -29,15 +29,6 @@ def command(module: str, *arguments: str, **options: Any) -> subprocess.Complete
     return subprocess.run(started, capture_output=True, text=True, timeout=60, check=False, **options)
 
 
-@pytest.fixture(params=[True, False], ids=["with the extra", "without"])
-def extra(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Whether the extra `cli` is there."""
-    if not request.param:
-        monkeypatch.setitem(sys.modules, "cyclopts", None)
-        monkeypatch.delitem(sys.modules, "remote_client._cli.app", raising=False)
-    return request.param
-
-
 @pytest.mark.parametrize("module", STARTS)
 def test_the_module_is_the_command(module: str) -> None:
     ended = command(module, "--version")

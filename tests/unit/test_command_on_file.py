@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -46,15 +45,6 @@ SCHEMAS = {
 @pytest.fixture(params=SCHEMAS)
 def schemas(request: pytest.FixtureRequest) -> Schemas:
     return SCHEMAS[request.param]
-
-
-@pytest.fixture(params=[True, False], ids=["with the extra", "without"])
-def extra(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Whether the extra `cli` is there."""
-    if not request.param:
-        monkeypatch.setitem(sys.modules, "cyclopts", None)
-        monkeypatch.delitem(sys.modules, "remote_client._cli.app", raising=False)
-    return request.param
 
 
 @pytest.fixture
