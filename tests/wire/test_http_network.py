@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -156,36 +155,6 @@ async def test_a_connection_the_server_has_closed_is_not_used(http_wire: Wire, h
 # -- servers ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.own_http("httpx does not say why")
-async def test_a_refused_connection_is_told_at_once(http_wire: Wire) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound, and does not listen
-        port = taken.getsockname()[1]
-        async with http_module(http_wire.info(port=port)) as module:
-            watch = Stopwatch()
-            for call in CALLS.values():
-                with pytest.raises(UnavailableError) as caught:
-                    await call(module)
-                assert (caught.value.target, caught.value.model) == (f"127.0.0.1:{port}", "raw")
-                assert "refused" in str(caught.value) or "Connect" in str(caught.value)
-            assert watch.seconds < 0.5
-        async with RemoteClient(f"http://127.0.0.1:{port}") as client:
-            assert await client.healthy() is False
-            with pytest.raises(UnavailableError):
-                await client.models()
-
-
-@pytest.mark.parametrize("hostname", ["no-such-host.invalid", "a..b", "x" * 70, "_"])
-async def test_a_name_that_does_not_exist_is_told(http_wire: Wire, hostname: str) -> None:
-    async with http_module(http_wire.info(hostname=hostname, timeout=8)) as module:
-        watch = Stopwatch()
-        for call in CALLS.values():
-            with pytest.raises(UnavailableError) as caught:
-                await call(module)
-            assert caught.value.target == f"{hostname}:{http_wire.port}"
-        assert watch.seconds < 6
-
-
 async def test_localhost(http_wire: Wire) -> None:
     async with http_module(http_wire.info(hostname="localhost")) as module:
         assert await module.echo(b"x") == b"x"
@@ -240,13 +209,6 @@ async def test_a_restarted_server_is_found_again_at_once(start_http: Callable[..
         for _ in range(5):
             assert await CALLS[route](module)
         assert (await second.stats())["started"] == {route: 5}
-
-
-async def test_a_connection_that_is_slow_to_be_made(http_wire: Wire) -> None:
-    async with Proxy(http_wire.port, delay=0.2) as proxy:
-        async with http_module(http_wire.info(port=proxy.port)) as module:
-            assert await module.echo(b"slow") == b"slow"
-        assert proxy.accepted == 1
 
 
 async def test_the_environment_sets_neither_proxies_nor_passwords(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from remote_client._client.client import RemoteClient
 from remote_client._transport.grpc_options import GrpcOptions
 from remote_client.errors import RemoteCallError, UnavailableError
 from remote_client.settings import ConnectionInfo
@@ -19,6 +20,62 @@ from tests.support.proxy import Proxy
 from tests.support.wire import WireServer, raw_module
 
 EAGER = {"grpc.keepalive_time_ms": 1000, "grpc.http2.ping_timeout_ms": 1000}
+CALLS: dict[str, list[Callable[[Any], Any]]] = {
+    "grpc": [
+        lambda module: module.echo(b""),
+        lambda module: anext(module.silent()),
+        lambda module: module.sum([]),
+        lambda module: anext(module.chat([])),
+    ],
+    "http": [lambda module: module.echo(b"{}"), lambda module: anext(module.count(n=1))],
+}
+
+
+# -- over both protocols ----------------------------------------------------------------------------------------------
+
+
+async def test_a_connection_that_is_slow_to_be_made(server: Any) -> None:
+    delay = 1.5 if server.protocol == "grpc" else 0.2
+    async with Proxy(server.port, delay=delay) as proxy:
+        async with server.plain(port=proxy.port) as module:
+            assert await module.echo(b"slow") == b"slow"
+        assert proxy.accepted == 1
+
+
+@pytest.mark.parametrize(
+    ("protocol", "seconds"),
+    [("grpc", 3), pytest.param("http", 0.5, marks=pytest.mark.own_http("httpx does not say why"))],
+)
+async def test_a_refused_connection_is_told_at_once(server: Any, protocol: str, seconds: float) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, and does not listen
+        port = taken.getsockname()[1]
+        async with server.plain(port=port) as module:
+            watch = Stopwatch()
+            for call in CALLS[protocol]:
+                with pytest.raises(UnavailableError) as caught:
+                    await call(module)
+                assert (caught.value.target, caught.value.model) == (f"127.0.0.1:{port}", "raw")
+                assert "refused" in str(caught.value) or "Connect" in str(caught.value)
+            assert watch.seconds < seconds
+        async with RemoteClient(f"{protocol}://127.0.0.1:{port}") as client:
+            with pytest.raises(UnavailableError):
+                await client.models()
+            assert await client.healthy() is False
+
+
+@pytest.mark.parametrize("hostname", ["no-such-host.invalid", "a..b", "x" * 70, "_"])
+async def test_a_name_that_does_not_exist_is_told(server: Any, protocol: str, hostname: str) -> None:
+    async with server.plain(hostname=hostname, timeout=8) as module:
+        watch = Stopwatch()
+        for call in CALLS[protocol]:
+            with pytest.raises(UnavailableError) as caught:
+                await call(module)
+            assert caught.value.target == f"{hostname}:{server.port}"
+        assert watch.seconds < 6
+
+
+# -- over gRPC --------------------------------------------------------------------------------------------------------
 
 
 async def test_a_quiet_call_outlives_keepalive(start_wire: Callable[..., WireServer]) -> None:
@@ -68,13 +125,6 @@ async def test_a_restarted_server_is_found_again_soon(start_wire: Callable[..., 
         assert watch.seconds < 1.8
 
 
-async def test_a_connection_that_is_slow_to_be_made(wire: WireServer) -> None:
-    async with Proxy(wire.port, delay=1.5) as proxy:
-        async with raw_module(wire.info(port=proxy.port)) as module:
-            assert await module.echo(b"slow") == b"slow"
-        assert proxy.accepted == 1
-
-
 async def test_a_cut_connection_fails_its_calls_and_the_next_one_works(wire: WireServer) -> None:
     async with Proxy(wire.port) as proxy, raw_module(wire.info(port=proxy.port)) as module:
         calls = [
@@ -95,26 +145,6 @@ async def test_a_cut_connection_fails_its_calls_and_the_next_one_works(wire: Wir
                     break
                 except UnavailableError:
                     await asyncio.sleep(0.02)
-
-
-async def test_a_refused_connection_is_told_at_once(wire: WireServer) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound, and does not listen
-        async with raw_module(wire.info(port=taken.getsockname()[1])) as module:
-            watch = Stopwatch()
-            for call in (module.echo(b""), anext(module.silent()), module.sum([]), anext(module.chat([]))):
-                with pytest.raises(UnavailableError) as caught:
-                    await call
-                assert caught.value.target == f"127.0.0.1:{taken.getsockname()[1]}"
-            assert watch.seconds < 3
-
-
-async def test_a_name_that_does_not_exist_is_told(wire: WireServer) -> None:
-    async with raw_module(wire.info(hostname="no-such-host.invalid", timeout=8)) as module:
-        watch = Stopwatch()
-        with pytest.raises(UnavailableError):
-            await module.echo(b"")
-        assert watch.seconds < 6
 
 
 ASKED = '{"methodConfig":[{"name":[{}],"retryPolicy":{"maxAttempts":5,"initialBackoff":"0.01s",\
