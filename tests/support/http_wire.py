@@ -56,9 +56,9 @@ class HttpWire(ServerProcess):
     module = "tests.support.http_server"
     protocol: Protocol = "http"
 
-    def plain(self, connections: ConnectionManager | None = None, *, options: Any = None, **changes: Any) -> Any:
+    def plain(self, connections: ConnectionManager | None = None, *, call_options: Any = None, **changes: Any) -> Any:
         """A module with the server's plain methods, such as WireServer's has; `changes` are to its settings."""
-        return http_module(self.info(**changes), connections, options=options)
+        return http_module(self.info(**changes), connections, options=call_options)
 
     @property
     def target(self) -> str:

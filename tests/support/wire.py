@@ -138,9 +138,9 @@ class WireServer(ServerProcess):
     module = "tests.support.wire_server"
     protocol: Protocol = "grpc"
 
-    def plain(self, connections: ConnectionManager | None = None, *, options: Any = None, **changes: Any) -> Any:
+    def plain(self, connections: ConnectionManager | None = None, *, call_options: Any = None, **changes: Any) -> Any:
         """A module with the server's plain methods, such as HttpWire's has; `changes` are to its settings."""
-        return raw_module(self.info(**changes), connections, options=options)
+        return raw_module(self.info(**changes), connections, options=call_options)
 
     @property
     def target(self) -> str:

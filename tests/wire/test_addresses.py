@@ -59,7 +59,7 @@ async def _seen(server: Any) -> int:
 async def test_all_addresses(start: Callable[..., Any], known: None, protocol: str) -> None:
     first: Any = start(host=HOSTS[0])
     second: Any = start(host=HOSTS[1], port=first.port)
-    async with first.plain(hostname=NAME, options=OPTIONS) as module:
+    async with first.plain(hostname=NAME, call_options=OPTIONS) as module:
         await _load(module, 400)
         assert min(await _seen(first), await _seen(second)) >= 100
         second.__exit__()
@@ -70,7 +70,7 @@ async def test_all_addresses(start: Callable[..., Any], known: None, protocol: s
             await _load(module, 400)
             assert await _seen(second) >= 100
     # Over HTTP connections that work are kept, and rotation makes new ones.
-    async with first.plain(hostname=NAME, options=OPTIONS) as module:
+    async with first.plain(hostname=NAME, call_options=OPTIONS) as module:
         await _load(module, 400)
         assert await _seen(second) >= 100
 

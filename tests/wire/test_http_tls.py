@@ -18,17 +18,15 @@ from typing import Any
 import pytest
 import trustme
 
-from remote_client._client.client import RemoteClient
 from remote_client._transport.net.tls import tls_context
 from remote_client.errors import RemoteCallError, RemoteClientError, TlsError, UnavailableError
 from remote_client.settings import ConnectionTlsInfo
 from tests.support.clock import Stopwatch
-from tests.support.http_wire import CLOSE, answer, http_module
 from tests.support.http_wire import HttpWire as Wire
+from tests.support.http_wire import http_module
 from tests.support.proxy import Proxy
-from tests.support.wire import open_files, settled
 
-from .test_tls import Authority
+from .test_tls import PLAIN, Authority
 
 Start = Callable[..., Wire]
 pytestmark = pytest.mark.own_http("the TLS of a transport is set by whoever makes it")
@@ -65,41 +63,6 @@ async def _fails(module: Any) -> TlsError:
     return error
 
 
-async def test_the_right_authority(start_http: Start, authority: Authority) -> None:
-    server, files = start_http(tls=authority.tls()), open_files()
-    for hostname in ("localhost", "127.0.0.1"):
-        await _works(http_module(server.info(hostname=hostname, tls=_tls(ca_file=authority.ca))))
-    async with RemoteClient(f"https://localhost:{server.port}", tls={"ca_file": authority.ca}) as client:
-        assert [each.name for each in await client.models()] == ["raw"]
-        assert (await (await client.model("raw")).run_echo("a")).text == "a"
-    assert (await server.stats())["connections"] == 3
-    assert await settled(open_files, files) <= files
-    assert (await server.until(lambda seen: not seen["open"]))["open"] == 0
-
-
-async def test_a_slow_handshake(start_http: Start, authority: Authority) -> None:
-    server = start_http(tls=authority.tls())
-    async with Proxy(server.port, delay=0.2) as proxy:
-        await _works(http_module(server.info(hostname="localhost", port=proxy.port, tls=_tls(ca_file=authority.ca))))
-
-
-async def test_a_wrong_authority(start_http: Start, authority: Authority, tmp_path: Path) -> None:
-    server = start_http(tls=authority.tls())
-    (tmp_path / "other").mkdir()
-    other = Authority(tmp_path / "other", "localhost")
-    await _fails(http_module(server.info(hostname="localhost", tls=_tls(ca_file=other.ca))))
-    await _fails(http_module(server.info(hostname="localhost", tls=_tls())))  # the system's
-    stats = await server.stats()
-    assert (stats["connections"], stats["started"]) == (6, {}), "a failed handshake is not tried again"
-
-
-async def test_a_wrong_host(start_http: Start, tmp_path: Path) -> None:
-    authority = Authority(tmp_path, "elsewhere.example")
-    server = start_http(tls=authority.tls())
-    for hostname in ("localhost", "127.0.0.1"):
-        await _fails(http_module(server.info(hostname=hostname, tls=_tls(ca_file=authority.ca))))
-
-
 @pytest.mark.parametrize("days", [(-20, -10), (10, 20)], ids=["expired", "not yet"])
 async def test_a_certificate_out_of_its_time(start_http: Start, tmp_path: Path, days: tuple[int, int]) -> None:
     authority = Authority(tmp_path, "localhost")
@@ -114,25 +77,7 @@ async def test_a_certificate_out_of_its_time(start_http: Start, tmp_path: Path, 
     await _fails(http_module(server.info(hostname="localhost", tls=_tls(ca_file=authority.ca))))
 
 
-async def test_a_tls_failure_is_told_by_discovery(start_http: Start, authority: Authority) -> None:
-    server = start_http(tls=authority.tls())
-    async with RemoteClient(f"https://localhost:{server.port}") as client:
-        for call in (client.model("raw"), client.models(), client.healthy()):
-            with pytest.raises(TlsError):
-                await call
-
-
 # -- servers without TLS ----------------------------------------------------------------------------------------------
-
-
-PLAIN = {"ACCEPT": {"steps": [*answer("TLS, what is that?", 400), CLOSE]}}
-"""What a server without TLS answers to a handshake."""
-
-
-async def test_a_server_without_tls(http_wire: Wire, authority: Authority) -> None:
-    await http_wire.faults(PLAIN)
-    await _fails(http_module(http_wire.info(tls=_tls(ca_file=authority.ca))))
-    assert (await http_wire.stats())["started"] == {}
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x01\x00\x02\x02\x28", bytes(9)])

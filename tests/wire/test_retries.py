@@ -220,7 +220,7 @@ async def test_options_of_a_call(wire: WireServer) -> None:
 async def test_1000_calls_at_total_failure(server: Any) -> None:
     await server.faults({"POST /fail": {"status": 503, "body": ""}})  # a route: a gRPC server has none
     seen: Counter[type] = Counter()
-    async with server.plain(options=options()) as module:
+    async with server.plain(call_options=options()) as module:
         begun = time.monotonic()
 
         async def work() -> None:

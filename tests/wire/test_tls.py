@@ -15,8 +15,13 @@ from remote_client.errors import TlsError
 from remote_client.settings import ConnectionTlsInfo
 from remote_client.sync._modules import wrapped
 from tests.support.clock import Stopwatch
+from tests.support.http_wire import CLOSE, answer
 from tests.support.proxy import Proxy
-from tests.support.wire import WireServer, raw_module
+from tests.support.wire import WireServer, open_files, settled
+
+SCHEMES = {"grpc": "grpcs", "http": "https"}
+PLAIN = {"ACCEPT": {"steps": [*answer("TLS, what is that?", 400), CLOSE]}}
+"""What an HTTP server without TLS answers to a handshake."""
 
 
 class Authority:
@@ -39,78 +44,112 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path, "localhost", "127.0.0.1")
 
 
-async def test_the_right_authority(start_wire: Callable[..., WireServer], authority: Authority) -> None:
-    server = start_wire(tls=authority.tls())
-    tls = ConnectionTlsInfo(enabled=True, ca_file=authority.ca)
-    for hostname in ("localhost", "127.0.0.1"):
-        info = server.info(hostname=hostname, tls=tls)
-        async with raw_module(info) as module:
-            assert await module.echo(b"private") == b"private"
-        with wrapped(raw_module(info)) as blocking:
-            assert blocking.echo(b"private") == b"private"
-    async with RemoteClient(f"grpcs://localhost:{server.port}", tls={"ca_file": authority.ca}) as client:
-        assert [each.name for each in await client.models()] == ["foo"]
+OWN_HTTP = pytest.mark.own_http("the TLS of a transport is set by whoever makes it")
+both = pytest.mark.parametrize("protocol", ["grpc", pytest.param("http", marks=OWN_HTTP)])
+"""Runs a test over both protocols; a transport's own TLS is its maker's."""
 
 
-async def test_a_slow_handshake(start_wire: Callable[..., WireServer], authority: Authority) -> None:
-    server = start_wire(tls=authority.tls())
-    async with Proxy(server.port, delay=1.5) as proxy:
-        tls = ConnectionTlsInfo(enabled=True, ca_file=authority.ca)
-        async with raw_module(server.info(hostname="localhost", port=proxy.port, tls=tls)) as module:
-            assert await module.echo(b"slow") == b"slow"
+def _tls(**more: Any) -> ConnectionTlsInfo:
+    return ConnectionTlsInfo(enabled=True, **more)
 
 
-async def _fails(module: Any) -> TlsError:
+def _calls(module: Any) -> list[Any]:
+    """A call of each kind."""
+    calls = [module.echo(b"{}"), anext(module.silent()), module.echo(bytes(1_000_000))]
+    return [*calls, module.sum([b"1"]), anext(module.chat([b"1"]))] if hasattr(module, "chat") else calls
+
+
+async def _fails(server: Any, **changes: Any) -> TlsError:
     """The error of a call of each kind: a TlsError, and soon."""
     watch = Stopwatch()
     caught: Any = None
-    async with module:
-        for call in (module.echo(b""), anext(module.silent()), module.sum([b"1"]), anext(module.chat([b"1"]))):
+    async with server.plain(**changes) as module:
+        for call in _calls(module):
             with pytest.raises(TlsError) as caught:
                 await call
-    with wrapped(raw_module(module.config.connection)) as blocking:
-        for deed in (lambda: blocking.echo(b""), lambda: next(blocking.silent())):
+            assert (caught.value.code.name, caught.value.model) == ("UNAVAILABLE", "raw")
+            assert str(caught.value).isprintable()
+    assert watch.seconds < (6 if server.protocol == "grpc" else 1)
+    with wrapped(server.plain(**changes)) as blocking:
+        for deed in (lambda: blocking.echo(b"{}"), lambda: next(blocking.silent())):
             with pytest.raises(TlsError) as caught:
                 await asyncio.to_thread(deed)
-    assert watch.seconds < 6
     error: TlsError = caught.value
     return error
 
 
-async def test_a_wrong_authority(start_wire: Callable[..., WireServer], authority: Authority, tmp_path: Path) -> None:
-    server = start_wire(tls=authority.tls())
+async def _works(module: Any) -> None:
+    body = b"private" * 100_000
+    async with module:
+        assert await module.echo(body) == body
+        assert len([item async for item in module.count(n=3, size=50_000)]) == 3
+
+
+@both
+async def test_the_right_authority(start: Callable[..., Any], authority: Authority, protocol: str) -> None:
+    server = start(tls=authority.tls())
+    before = (await server.stats())["open"]
+    named = [{"hostname": name, "tls": _tls(ca_file=authority.ca)} for name in ("localhost", "127.0.0.1")]
+    for changes in named:
+        with wrapped(server.plain(**changes)) as blocking:
+            assert blocking.echo(b"private") == b"private"
+    files = open_files()
+    for changes in named:
+        await _works(server.plain(**changes))
+    async with RemoteClient(f"{SCHEMES[protocol]}://localhost:{server.port}", tls={"ca_file": authority.ca}) as client:
+        assert [model.name for model in await client.models()] == ["foo" if protocol == "grpc" else "raw"]
+        if protocol == "http":
+            assert (await (await client.model("raw")).run_echo("a")).text == "a"
+    assert (await server.stats())["connections"] == 5
+    assert await settled(open_files, files) <= files
+    assert (await server.until(lambda seen: seen["open"] <= before))["open"] <= before
+
+
+@both
+async def test_a_slow_handshake(start: Callable[..., Any], authority: Authority) -> None:
+    server = start(tls=authority.tls())
+    async with Proxy(server.port, delay=1.5 if server.protocol == "grpc" else 0.2) as proxy:
+        await _works(server.plain(hostname="localhost", port=proxy.port, tls=_tls(ca_file=authority.ca)))
+
+
+@both
+async def test_a_wrong_authority(start: Callable[..., Any], authority: Authority, tmp_path: Path) -> None:
+    server = start(tls=authority.tls())
     (tmp_path / "other").mkdir()
     other = Authority(tmp_path / "other", "localhost")
-    tls = ConnectionTlsInfo(enabled=True, ca_file=other.ca)
-    error = await _fails(raw_module(server.info(hostname="localhost", tls=tls)))
-    assert error.code.name == "UNAVAILABLE"
+    await _fails(server, hostname="localhost", tls=_tls(ca_file=other.ca))
+    await _fails(server, hostname="localhost", tls=_tls())  # the system's
+    stats = await server.stats()
+    assert stats["started"] == {}
+    if server.protocol == "http":
+        assert stats["connections"] == 10, "a failed handshake is not tried again"
 
 
-async def test_the_systems_authorities(start_wire: Callable[..., WireServer], authority: Authority) -> None:
-    server = start_wire(tls=authority.tls())
-    await _fails(raw_module(server.info(hostname="localhost", tls=ConnectionTlsInfo(enabled=True))))
-
-
-async def test_a_wrong_host(start_wire: Callable[..., WireServer], tmp_path: Path) -> None:
+@both
+@pytest.mark.parametrize("hostname", ["localhost", "127.0.0.1"])
+async def test_a_wrong_host(start: Callable[..., Any], tmp_path: Path, hostname: str) -> None:
     authority = Authority(tmp_path, "elsewhere.example")
-    server = start_wire(tls=authority.tls())
-    tls = ConnectionTlsInfo(enabled=True, ca_file=authority.ca)
-    await _fails(raw_module(server.info(hostname="localhost", tls=tls)))
+    server = start(tls=authority.tls())
+    await _fails(server, hostname=hostname, tls=_tls(ca_file=authority.ca))
 
 
-async def test_a_server_without_tls(wire: WireServer, authority: Authority) -> None:
-    tls = ConnectionTlsInfo(enabled=True, ca_file=authority.ca)
-    await _fails(raw_module(wire.info(tls=tls)))
+@both
+async def test_a_server_without_tls(server: Any, authority: Authority) -> None:
+    await server.faults(PLAIN)
+    await _fails(server, tls=_tls(ca_file=authority.ca))
+    assert (await server.stats())["started"] == {}
 
 
-async def test_a_tls_failure_is_told_by_discovery(start_wire: Callable[..., WireServer], authority: Authority) -> None:
-    server = start_wire(tls=authority.tls())
-    async with RemoteClient(f"grpcs://localhost:{server.port}") as client:
+@both
+async def test_a_tls_failure_is_told_by_discovery(
+    start: Callable[..., Any], authority: Authority, protocol: str
+) -> None:
+    server = start(tls=authority.tls())
+    async with RemoteClient(f"{SCHEMES[protocol]}://localhost:{server.port}") as client:
         async with asyncio.timeout(4):
-            with pytest.raises(TlsError):
-                await client.model("foo")
-            with pytest.raises(TlsError):
-                await client.models()
+            for call in (client.model("foo"), client.models(), client.healthy()):
+                with pytest.raises(TlsError):
+                    await call
 
 
 async def test_no_server_talks_its_way_to_a_tls_error(wire: WireServer, module: Any) -> None:
@@ -127,9 +166,9 @@ async def test_keys_are_never_shown(
 ) -> None:
     server = start_wire()
     tls = ConnectionTlsInfo(enabled=True, ca_file=authority.ca, cert_file=authority.cert, key_file=authority.key)
-    info = server.info(hostname="localhost", tls=tls, options={"grpc.primary_user_agent": "secret-option"})
-    module = raw_module(info)
-    error = await _fails(module)
+    changes = {"hostname": "localhost", "tls": tls, "options": {"grpc.primary_user_agent": "secret-option"}}
+    info, module = server.info(**changes), server.plain(**changes)
+    error = await _fails(server, **changes)
     secret = "".join(Path(authority.key).read_text().splitlines()[1:-1])[:40]
     shown = " ".join(map(repr, (info, tls, module, module.config, module._caller.connections, error))) + str(error)
     shown += repr(error.__cause__)
