@@ -5,36 +5,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import errors as errors
-    from ._calls.stream import RemoteStream as RemoteStream
-    from ._client.client import RemoteClient as RemoteClient
-    from ._client.deployment import Links as Links
-    from ._client.finder import RemoteModelFinder as RemoteModelFinder
-    from ._client.initializer import RemoteModelInitializer as RemoteModelInitializer
-    from ._client.job_status import JobInfo as JobInfo
-    from ._client.job_status import JobStatus as JobStatus
-    from ._client.job_status import Progress as Progress
-    from ._client.jobs import PredictionJob as PredictionJob
-    from ._client.jobs import TrainingJob as TrainingJob
-    from ._client.module import RemoteModuleBase as RemoteModuleBase
-    from ._client.module import construct_remote_module_class as construct_remote_module_class
-    from ._client.module_config import RemoteModuleConfig as RemoteModuleConfig
-    from ._schema.differences import Difference as Difference
-    from ._schema.openapi.file_response import FileResponse as FileResponse
-    from ._schema.rpc import JobMethods as JobMethods
-    from ._schema.rpc import RemoteRPCDescriptor as RemoteRPCDescriptor
-    from ._schema.rpc import ServiceDescription as ServiceDescription
-    from ._schema.rpc import TaskDescription as TaskDescription
-    from ._schema.runtime_info import ModelInfo as ModelInfo
-    from ._schema.runtime_info import RuntimeInfo as RuntimeInfo
-    from ._schema.schema_file import Schema as Schema
-    from ._transport.engines.httpx_library import AsyncTransport as AsyncTransport
-    from .errors import RemoteCallError as RemoteCallError
-    from .errors import RemoteClientError as RemoteClientError
-    from .settings import CallOptions as CallOptions
-    from .settings import ConnectionInfo as ConnectionInfo
-    from .settings import ConnectionTlsInfo as ConnectionTlsInfo
-    from .settings import FinderConfig as FinderConfig
+    from . import errors
+    from ._calls.stream import RemoteStream
+    from ._client.client import RemoteClient
+    from ._client.deployment import Links
+    from ._client.finder import RemoteModelFinder
+    from ._client.initializer import RemoteModelInitializer
+    from ._client.job_status import JobInfo, JobStatus, Progress
+    from ._client.jobs import PredictionJob, TrainingJob
+    from ._client.module import RemoteModuleBase, construct_remote_module_class
+    from ._client.module_config import RemoteModuleConfig
+    from ._schema.differences import Difference
+    from ._schema.openapi.file_response import FileResponse
+    from ._schema.rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription
+    from ._schema.runtime_info import ModelInfo, RuntimeInfo
+    from ._schema.schema_file import Schema
+    from ._transport.engines.httpx_library import AsyncTransport
+    from .errors import RemoteCallError, RemoteClientError
+    from .settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, FinderConfig
 
 from ._version import __version__
 
@@ -73,37 +61,26 @@ __all__ = [
 ]
 
 # Imported on first access: importing the package loads neither grpc nor pydantic.
-_MODULES = {
-    "AsyncTransport": "_transport.engines.httpx_library",
-    "CallOptions": "settings",
-    "ConnectionInfo": "settings",
-    "ConnectionTlsInfo": "settings",
-    "Difference": "_schema.differences",
-    "FileResponse": "_schema.openapi.file_response",
-    "FinderConfig": "settings",
-    "JobInfo": "_client.job_status",
-    "JobMethods": "_schema.rpc",
-    "JobStatus": "_client.job_status",
-    "Links": "_client.deployment",
-    "ModelInfo": "_schema.runtime_info",
-    "PredictionJob": "_client.jobs",
-    "Progress": "_client.job_status",
-    "RemoteCallError": "errors",
-    "RemoteClient": "_client.client",
-    "RemoteClientError": "errors",
-    "RemoteModelFinder": "_client.finder",
-    "RemoteModelInitializer": "_client.initializer",
-    "RemoteModuleBase": "_client.module",
-    "RemoteModuleConfig": "_client.module_config",
-    "RemoteRPCDescriptor": "_schema.rpc",
-    "RemoteStream": "_calls.stream",
-    "RuntimeInfo": "_schema.runtime_info",
-    "Schema": "_schema.schema_file",
-    "ServiceDescription": "_schema.rpc",
-    "TaskDescription": "_schema.rpc",
-    "TrainingJob": "_client.jobs",
-    "construct_remote_module_class": "_client.module",
+_NAMES = {
+    "_calls.stream": ("RemoteStream",),
+    "_client.client": ("RemoteClient",),
+    "_client.deployment": ("Links",),
+    "_client.finder": ("RemoteModelFinder",),
+    "_client.initializer": ("RemoteModelInitializer",),
+    "_client.job_status": ("JobInfo", "JobStatus", "Progress"),
+    "_client.jobs": ("PredictionJob", "TrainingJob"),
+    "_client.module": ("RemoteModuleBase", "construct_remote_module_class"),
+    "_client.module_config": ("RemoteModuleConfig",),
+    "_schema.differences": ("Difference",),
+    "_schema.openapi.file_response": ("FileResponse",),
+    "_schema.rpc": ("JobMethods", "RemoteRPCDescriptor", "ServiceDescription", "TaskDescription"),
+    "_schema.runtime_info": ("ModelInfo", "RuntimeInfo"),
+    "_schema.schema_file": ("Schema",),
+    "_transport.engines.httpx_library": ("AsyncTransport",),
+    "errors": ("RemoteCallError", "RemoteClientError"),
+    "settings": ("CallOptions", "ConnectionInfo", "ConnectionTlsInfo", "FinderConfig"),
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 # Modules that moved are imported from here, with a DeprecationWarning, until 1.0.
 __path__.append(os.path.join(__path__[0], "_deprecated"))

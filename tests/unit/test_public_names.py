@@ -92,7 +92,7 @@ def test_other_modules_have_an_underscore() -> None:
 def test_the_static_and_the_lazy_names_are_the_same() -> None:
     tree = ast.parse(Path(remote_client.__file__).read_text())
     imports = {
-        name.asname: (node.module or "", name.name)
+        name.name: (node.module or "", name.name)
         for block in tree.body
         if isinstance(block, ast.If)
         for node in block.body
