@@ -18,7 +18,7 @@ from remote_client.errors import (
     ResourceExhaustedError,
     ResponseTooLargeError,
 )
-from remote_client.settings import CallOptions, ConnectionTlsInfo
+from remote_client.settings import ConnectionTlsInfo
 from tests.support.clock import longest_stall
 from tests.support.http_wire import (
     LAST_CHUNK,
@@ -252,23 +252,6 @@ async def test_a_slot_that_is_not_free(http_wire: Wire, monkeypatch: pytest.Monk
                 await call
 
 
-async def test_no_deadline(http: Any) -> None:
-    http = http.with_options(timeout=None)
-    assert await http.sleep(seconds=0.1) == b'"slept"'
-    assert len([item async for item in http.count(n=2, delay=0.1)]) == 2
-
-
-async def test_a_long_stream_outlives_the_time_between_events(http: Any) -> None:
-    assert len([item async for item in http.with_options(timeout=0.2).count(n=6, delay=0.07)]) == 6
-
-
-async def test_the_readers_own_slowness_does_not_count(http: Any) -> None:
-    async with http.with_options(timeout=0.1).count(n=3, delay=0.02) as stream:
-        await asyncio.sleep(0.15)
-        async for _ in stream:
-            await asyncio.sleep(0.15)
-
-
 @pytest.mark.parametrize("timeout", [60, None])
 @pytest.mark.parametrize(
     "steps",
@@ -280,38 +263,6 @@ async def test_the_total_time(http_wire: Wire, http: Any, steps: list[Step], tim
         async for _ in http.with_options(timeout=timeout, total_timeout=0.1).script_stream(steps=steps):
             pass
     assert (await http_wire.until(lambda seen: not seen["running"]))["running"] == {}
-
-
-async def test_the_total_time_counts_while_nobody_reads(http: Any) -> None:
-    async with http.with_options(total_timeout=0.1).count(n=1, hang=True) as stream:
-        await anext(stream)
-        await asyncio.sleep(0.2)
-        with Took(0, 0.1), pytest.raises(DeadlineExceededError):
-            await anext(stream)
-
-
-async def test_the_total_time_ends_a_stream_that_nobody_reads(http_wire: Wire, http: Any) -> None:
-    async with http.with_options(total_timeout=0.1).silent() as stream:
-        await http_wire.until_running(1)
-        assert (await http_wire.until(lambda seen: not seen["running"]))["running"] == {}
-        with Took(0, 0.1), pytest.raises(DeadlineExceededError, match=r"not over within 0\.1 seconds"):
-            await anext(stream)
-
-
-async def test_the_connections_timeout_is_the_default(http_wire: Wire) -> None:
-    async with http_module(http_wire.info(timeout=0.1)) as module:
-        with Took(0.1, 0.5), pytest.raises(DeadlineExceededError):
-            await module.sleep(seconds=3600)
-    async with http_module(http_wire.info(timeout=0.1), options=CallOptions(timeout=None)) as module:
-        assert await module.sleep(seconds=0.2) == b'"slept"'
-
-
-async def test_aclose_stops_the_clock(http: Any) -> None:
-    """A stream that was closed raises nothing later."""
-    stream = await http.with_options(timeout=0.1, total_timeout=0.1).silent().__aenter__()
-    await stream.aclose()
-    await asyncio.sleep(0.2)
-    assert await anext(stream, None) is None
 
 
 async def test_large_bodies_do_not_hold_up_the_loop(http: Any) -> None:

@@ -114,10 +114,6 @@ async def test_the_deadline_of_a_unary_call(wire: WireServer, module: Any) -> No
     assert (await wire.until(lambda seen: bool(seen["cancelled"])))["cancelled"] == {"Sleep": 1}
 
 
-async def test_no_deadline(module: Any) -> None:
-    assert await module.with_options(timeout=None).sleep(seconds=0.1) == b"slept"
-
-
 @pytest.mark.parametrize("items", [0, 2])
 async def test_the_time_between_two_items(wire: WireServer, module: Any, items: int) -> None:
     stream = module.with_options(timeout=0.3).count(n=items, hang=True)
@@ -127,16 +123,6 @@ async def test_the_time_between_two_items(wire: WireServer, module: Any, items: 
         await anext(stream)
     assert (caught.value.method, caught.value.target, caught.value.model) == ("test.Test/Count", wire.target, "raw")
     assert (await wire.until(lambda seen: bool(seen["cancelled"])))["cancelled"] == {"Count": 1}
-
-
-async def test_a_long_stream_outlives_the_time_between_items(module: Any) -> None:
-    assert len([item async for item in module.with_options(timeout=1).count(n=12, delay=0.1)]) == 12
-
-
-async def test_the_readers_own_slowness_does_not_count(module: Any) -> None:
-    stream = module.with_options(timeout=0.2).count(n=4, delay=0.05)
-    async for _ in stream:
-        await asyncio.sleep(0.4)
 
 
 async def test_the_total_time(wire: WireServer, module: Any) -> None:
@@ -177,19 +163,61 @@ async def _last(stream: Any) -> None:
         pass
 
 
-async def test_the_connections_timeout_is_the_default(wire: WireServer) -> None:
-    async with raw_module(wire.info(timeout=0.2)) as module:
-        with Took(0.2, 0.8), pytest.raises(DeadlineExceededError):
+# -- times, over both protocols ---------------------------------------------------------------------------------------
+
+SLEPT = (b"slept", b'"slept"')
+"""What `sleep` answers over gRPC and over HTTP."""
+
+
+async def test_no_deadline(plain: Any) -> None:
+    plain = plain.with_options(timeout=None)
+    assert await plain.sleep(seconds=0.1) in SLEPT
+    assert len([item async for item in plain.count(n=2, delay=0.1)]) == 2
+
+
+async def test_a_long_stream_outlives_the_time_between_items(plain: Any) -> None:
+    assert len([item async for item in plain.with_options(timeout=0.3).count(n=10, delay=0.05)]) == 10
+
+
+async def test_the_readers_own_slowness_does_not_count(plain: Any) -> None:
+    async with plain.with_options(timeout=0.2).count(n=3, delay=0.05) as stream:
+        await asyncio.sleep(0.3)
+        async for _ in stream:
+            await asyncio.sleep(0.3)
+
+
+async def test_the_total_time_counts_while_nobody_reads(plain: Any) -> None:
+    async with plain.with_options(total_timeout=0.1).count(n=1, hang=True) as stream:
+        await anext(stream)
+        await asyncio.sleep(0.2)
+        with Took(0, 0.1), pytest.raises(DeadlineExceededError):
+            await anext(stream)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "told"), [("grpc", "DEADLINE_EXCEEDED"), ("http", r"not over within 0\.1 seconds")]
+)
+async def test_the_total_time_ends_a_stream_that_nobody_reads(server: Any, plain: Any, told: str) -> None:
+    async with plain.with_options(total_timeout=0.1).silent() as stream:
+        await server.until_running(1)
+        assert (await server.until(lambda seen: not seen["running"]))["running"] == {}
+        with Took(0, 0.1), pytest.raises(DeadlineExceededError, match=told):
+            await anext(stream)
+
+
+async def test_the_connections_timeout_is_the_default(server: Any) -> None:
+    async with server.plain(timeout=0.1) as module:
+        with Took(0.1, 0.5), pytest.raises(DeadlineExceededError):
             await module.sleep(seconds=3600)
-    async with raw_module(wire.info(timeout=0.2), options=CallOptions(timeout=None)) as module:
-        assert await module.sleep(seconds=0.4) == b"slept"
+    async with server.plain(timeout=0.1, call_options=CallOptions(timeout=None)) as module:
+        assert await module.sleep(seconds=0.2) in SLEPT
 
 
-@pytest.mark.parametrize("start", ["silent", "chat"])
-async def test_aclose_stops_the_clock(module: Any, start: str) -> None:
+@pytest.mark.parametrize(("protocol", "start"), [("grpc", "silent"), ("grpc", "chat"), ("http", "silent")])
+async def test_aclose_stops_the_clock(plain: Any, start: str) -> None:
     """A stream that was closed raises nothing later, and its timer keeps nothing alive."""
-    module = module.with_options(timeout=0.1)
-    stream = await (module.silent() if start == "silent" else module.chat(endless())).__aenter__()
+    plain = plain.with_options(timeout=0.1, total_timeout=0.1)
+    stream = await (plain.silent() if start == "silent" else plain.chat(endless())).__aenter__()
     await stream.aclose()
     await asyncio.sleep(0.2)
     assert await anext(stream, None) is None
