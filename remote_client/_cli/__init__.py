@@ -1,1 +1,1 @@
-"""The `remote-client` command: one file for each group of commands. `cli.main` starts it."""
+"""The `remote-client` command, with one module per command. `main` is the entry point."""

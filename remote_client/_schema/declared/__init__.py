@@ -1,1 +1,1 @@
-"""Schemas that classes declare: of this package, and of caikit."""
+"""Types and codecs of declared modules and of caikit's own module classes."""

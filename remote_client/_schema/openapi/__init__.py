@@ -1,1 +1,1 @@
-"""Schemas of HTTP servers: OpenAPI documents, and codecs between Python values and JSON."""
+"""Types and codecs of HTTP servers, from their OpenAPI documents."""

@@ -73,14 +73,7 @@ class _Place(NamedTuple):
 
 
 class _TypeComparison:
-    """Compares schemas, every pair once for requests and once for answers: they may refer to themselves.
-
-    Args:
-        old: the caller's shared schemas.
-        new: the server's.
-        found: takes the differences.
-        budget: counts properties, members and values.
-    """
+    """Compares schemas, every pair once for requests and once for answers: they may refer to themselves."""
 
     def __init__(self, old: Schemas, new: Schemas, found: Differences, budget: Budget) -> None:
         self._old = old

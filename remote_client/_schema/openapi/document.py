@@ -296,15 +296,12 @@ class _DocumentReader:
         parameters = self._types.of(schemas["parameters"])
         inner = properties_of(self._types.without_null(schemas["parameters"])[1] or {})
         attributes = attributes_of(inner)
+        rows = {attributes[name]: self._rows_of(schema) for name, schema in inner.items()}
         codec = TrainingCodec(
             "train",
             parameters=parameters if isinstance(parameters, type) else ANY_JSON,
             optional={attributes[name] for name, schema in inner.items() if self._types.is_optional(schema)},
-            sources={
-                attributes[name]: rows
-                for name, schema in inner.items()
-                if (rows := self._rows_of(schema)) is not ANY_JSON
-            },
+            sources={name: model for name, model in rows.items() if model is not ANY_JSON},
             answer=answer,
             output_path=self._types.of(schemas.get("output_path")),
         )

@@ -36,12 +36,7 @@ Path = tuple[tuple[str, str], ...]
 
 
 class FileFinder:
-    """Finds the values of requests that can be sent as files.
-
-    Args:
-        types: the document's types.
-        budget: checked for every value.
-    """
+    """Finds the values of requests that can be sent as files."""
 
     def __init__(self, types: JsonTypes, budget: Budget) -> None:
         self._types = types

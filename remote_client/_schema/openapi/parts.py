@@ -26,13 +26,7 @@ class _Component:
 
 
 class Parts:
-    """Makes the recipes of one document's types.
-
-    Args:
-        components: the document's shared schemas.
-        budget: checked before every part.
-        make: see `Recipe.make`.
-    """
+    """Makes the recipes of one document's types. `make` is that of all recipes."""
 
     def __init__(
         self, components: Mapping[str, Any], budget: Budget, make: Callable[[str, tuple[Part, ...]], type[Any]]

@@ -38,12 +38,7 @@ ANY_NODE = SchemaNode("any")
 
 
 class Schemas:
-    """The shared schemas of one document.
-
-    Args:
-        components: the schemas by name.
-        budget: checked while schemas are resolved.
-    """
+    """The shared schemas of one document, by the names of components."""
 
     def __init__(self, components: Mapping[str, Any], budget: Budget) -> None:
         self.unknown: set[str] = set()
