@@ -378,8 +378,14 @@ from tests.support.wire import raw_module
 
 info = ConnectionInfo(hostname="127.0.0.1", port=int(sys.argv[1]), timeout=10)
 module = raw_module(info)
+stream = module.count(n=3)
+
+async def use():
+    assert await module.echo(b"x") == b"x"
+    assert [each async for each in stream] == [b"0", b"1", b"2"]
+
 child = os.fork()
-assert asyncio.run(module.echo(b"x")) == b"x"
+asyncio.run(use())
 if child:
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 os._exit(0)
