@@ -22,6 +22,7 @@ from ..errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from .call import Call
 from .metadata import RawMetadata
 from .retry import retry_after
 from .status_codes import CODES, http_error_class
@@ -154,37 +155,34 @@ def is_page(kind: bytes) -> bool:
     return kind.partition(b";")[0].strip().lower() in (b"text/html", b"application/xhtml+xml")
 
 
-def answer_error(
-    answer: Answer, *, method: str, target: str, metadata: RawMetadata, wanted: str, now: float
-) -> RemoteCallError:
+def answer_error(answer: Answer, call: Call, target: str, *, wanted: str, now: float) -> RemoteCallError:
     """Return the typed error of a response. The call's outcome is known only if the runtime itself reports it.
 
     Args:
         answer: the response.
-        method: the call's method.
+        call: the call, whose secrets the error must not repeat.
         target: the server.
-        metadata: the metadata of the call, whose secrets the error must not repeat.
         wanted: the expected response: `JSON`, `gRPC` or `a stream of events`.
         now: the Unix time.
     """
-    content, answer = redacted(_parsed(answer.body), metadata), replace(answer, kind=redacted(answer.kind, metadata))
+    content, kind = redacted(_parsed(answer.body), call.secrets), redacted(answer.kind, call.secrets)
     if isinstance(content, Mapping) and _is_runtimes(content, answer.status):
-        failure = _json_error(content, answer.status, method=method, target=target)
+        failure = _json_error(content, answer.status, call, target)
         failure.outcome_known = answer.status not in _INTERRUPTED
     else:
-        failure = _edge_error(answer, content, method, target, metadata, wanted)
+        failure = _edge_error(replace(answer, kind=kind), content, call, target, wanted)
     failure.pushback = retry_after(answer.retry_after, now)
     return failure
 
 
-def event_error(body: bytes, *, method: str, target: str, metadata: RawMetadata) -> RemoteCallError:
+def event_error(body: bytes, call: Call, target: str) -> RemoteCallError:
     """Return the typed error of an `error` event, whose body contains the status; without one it is 500."""
-    content = redacted(_parsed(body), metadata)
+    content = redacted(_parsed(body), call.secrets)
     if not isinstance(content, Mapping):
         content = {"details": content}
     code = content.get("code")
     status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    failure = _json_error(content, status, method=method, target=target)
+    failure = _json_error(content, status, call, target)
     failure.outcome_known = status not in _INTERRUPTED
     return failure
 
@@ -192,8 +190,7 @@ def event_error(body: bytes, *, method: str, target: str, metadata: RawMetadata)
 def _json_error(
     content: Mapping[str, Any],
     status: int,
-    *,
-    method: str,
+    call: Call,
     target: str,
     kind: type[RemoteCallError] | None = None,
     explanation: str = "",
@@ -202,7 +199,7 @@ def _json_error(
     error_id = content.get("id")
     return (kind or http_error_class(status))(
         NO_ROUTE if status == 404 and content == _NOT_FOUND else _message(content) or explanation,
-        method=method,
+        method=call.method,
         target=target,
         http_status=status,
         error_id=clean(error_id, 100) if isinstance(error_id, str) else None,
@@ -210,29 +207,27 @@ def _json_error(
     )
 
 
-def _edge_error(
-    answer: Answer, content: Any, method: str, target: str, metadata: RawMetadata, wanted: str
-) -> RemoteCallError:
+def _edge_error(answer: Answer, content: Any, call: Call, target: str, wanted: str) -> RemoteCallError:
     """Return the error of a response that is not the runtime's."""
-    status = answer.status
+    status, metadata = answer.status, call.secrets
     if status < 100:  # nginx's 000
-        return InvalidResponseError(_NO_HTTP, method=method, target=target, http_status=status)
+        return InvalidResponseError(_NO_HTTP, method=call.method, target=target, http_status=status)
     if 200 <= status < 300:
         found = f"{_kind(answer.kind)}{' (compressed)' * answer.is_compressed}"
         details = f"HTTP status {status}, but {found}, not {wanted}{_beginning(answer, content, metadata)}"
-        return InvalidResponseError(details, method=method, target=target, http_status=status)
+        return InvalidResponseError(details, method=call.method, target=target, http_status=status)
     kind = _CLASSES.get(status) or http_error_class(status)
     if 300 <= status < 400:
-        return kind(_redirect(answer, method, metadata), method=method, target=target, http_status=status)
+        return kind(_redirect(answer, call), method=call.method, target=target, http_status=status)
     explanation = _EXPLANATIONS.get(status, "")
     if isinstance(content, Mapping):
-        return _json_error(content, status, method=method, target=target, kind=kind, explanation=explanation)
+        return _json_error(content, status, call, target, kind, explanation)
     details = content
     if not content.strip():
         details = f"HTTP status {status}: {explanation}" if explanation else ""
     elif _is_html(answer, content):
         details = "; ".join(part for part in (_title(content, metadata), explanation) if part)
-    return kind(details, method=method, target=target, http_status=status)
+    return kind(details, method=call.method, target=target, http_status=status)
 
 
 def reset_reason(
@@ -350,7 +345,7 @@ def _text(page: str, metadata: RawMetadata) -> str:
 _BEGINNING = 4096
 
 
-def _redirect(answer: Answer, method: str, metadata: RawMetadata) -> str:
+def _redirect(answer: Answer, call: Call) -> str:
     """Return the message of a redirect, with scheme, host and path; the query and the user may be secret."""
     unknown = "a redirect, which is not followed: calls carry credentials"
     try:
@@ -360,10 +355,10 @@ def _redirect(answer: Answer, method: str, metadata: RawMetadata) -> str:
         return unknown
     host, path = parts.netloc.rpartition("@")[2], parts.path
     scheme = f"{parts.scheme}:" * bool(parts.scheme)
-    place: str = redacted(f"{scheme}//{host}{path}" if host else path, metadata)
+    place: str = redacted(f"{scheme}//{host}{path}" if host else path, call.secrets)
     if not place:
         return unknown
-    hint: str = redacted(_hint(parts, host, method), metadata)
+    hint: str = redacted(_hint(parts, host, call.method), call.secrets)
     return f"a redirect to {place[:_SHOWN]}, which is not followed: calls carry credentials{hint}"
 
 

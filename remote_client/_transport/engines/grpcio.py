@@ -308,7 +308,7 @@ def _broken_off(call: Call, details: str, target: str, within: bool, uploads: bo
     method, foreign, code = call.method, _FOREIGN.search(details), _RESET.search(details)
     if foreign is not None:
         answer = Answer(int(foreign[1]))
-        return answer_error(answer, method=method, target=target, metadata=call.secrets, wanted="gRPC", now=0.0)
+        return answer_error(answer, call, target, wanted="gRPC", now=0.0)
     reason = None if code is None else reset_reason(int(code[1]), started=within, within=within, uploads=uploads)
     if _CUT.fullmatch(details):  # gRPC may also report a proxy's response like this
         reason = StreamTruncatedError if within else UnavailableError, SILENCED

@@ -40,7 +40,7 @@ from ..http.requests import (
 )
 from ..http.sse import LOST_WITHIN, UNFRAMED, EventReader, says_it_is_last
 from ..http.transport import response_limit
-from ..http_errors import MAX_ERROR_SIZE, PATIENCE
+from ..http_errors import MAX_ERROR_SIZE, PATIENCE, event_error
 from .httpx_library import AsyncTransport, library_of
 
 _JSON = "application/json"
@@ -289,7 +289,7 @@ class _HttpxStream(ByteStream):
                 return None
             name, data = self._events.popleft()
             if name == b"error":
-                raise problem(None, data, self._call, self._transport.target)
+                raise event_error(data, self._call, self._transport.target)
         except BaseException:
             self.cancel()
             raise

@@ -264,9 +264,8 @@ class GrpcExchange(Exchange):
         return failure
 
     def _http_error(self, answer: Answer, body: bytes) -> RemoteCallError:
-        method, target, metadata = self.call.method, self.transport.target, self.call.secrets
-        answer = answer.with_body(body)
-        return answer_error(answer, method=method, target=target, metadata=metadata, wanted="gRPC", now=time.time())
+        target = self.transport.target
+        return answer_error(answer.with_body(body), self.call, target, wanted="gRPC", now=time.time())
 
     def _reset_error(self, code: int) -> RemoteCallError:
         """Return the error of a stream that was reset: the server may have executed the call."""

@@ -50,7 +50,6 @@ class Status:
     Attributes:
         code: the name of gRPC's status.
         message: the server's message.
-        details: `grpc-status-details-bin`, a serialized `google.rpc.Status`; None without one.
         pushback: the value of `grpc-retry-pushback-ms`; None without one.
         http_answer: a response that is not gRPC, whose body may follow; None for a gRPC response.
         metadata: the trailing metadata; values of keys in `-bin` are bytes.
@@ -59,16 +58,10 @@ class Status:
 
     code: str
     message: str = ""
-    details: bytes | None = None
     pushback: str | None = None
     metadata: RawMetadata = field(default=(), repr=False)
     http_answer: Answer | None = None
     bare: bool = False
-
-    @property
-    def http_status(self) -> int | None:
-        """The HTTP status of a response that is not gRPC; None for a gRPC response."""
-        return None if self.http_answer is None else self.http_answer.status
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,13 +293,11 @@ def _status(head: Head, bare: bool) -> Status:
     message = unquote_to_bytes(fields.get(b"grpc-message", b"")).decode("utf-8", "replace")
     if code == "UNKNOWN" and number != 2:
         message = f"the unknown status {value[:20].decode('latin-1')!r}; {message}"
-    details = fields.get(b"grpc-status-details-bin")
     pushback = fields.get(b"grpc-retry-pushback-ms")
     metadata = read_metadata(head)
     return Status(
         code,
         message,
-        details=None if details is None else _binary(details),
         pushback=None if pushback is None else pushback.decode("latin-1"),
         metadata=metadata,
         bare=bare and not metadata,

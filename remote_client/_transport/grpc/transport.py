@@ -58,11 +58,10 @@ class GrpcTransport(Transport):
         self.enqueue(exchange)
         try:
             await exchange.done
+            return exchange.result()
         except asyncio.CancelledError:
             exchange.cancel()
             raise
-        try:
-            return exchange.result()
         finally:
             del exchange  # else a traceback keeps it, and with it the response
 

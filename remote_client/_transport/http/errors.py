@@ -17,40 +17,22 @@ from ...errors import (
     UnavailableError,
 )
 from ..call import RAISE_LIMIT, Call
-from ..http_errors import answer_error, event_error, read_answer
+from ..http_errors import answer_error, read_answer
 from ..net.connect import connect_error
 from ..net.diagnosis import again, closed_early, is_tls_failure, refuses_client, tls_words, wants_tls, wrong_peer
 from ..net.proxy import Route
 
 
 def problem(
-    status: int | None,
+    status: int,
     body: bytes,
     call: Call,
     target: str,
     headers: Mapping[bytes, bytes] = MappingProxyType({}),
     wanted: str = "JSON",
 ) -> RemoteCallError:
-    """Return the typed error of an error response.
-
-    Args:
-        status: the HTTP status; None for an `error` event, whose body contains it.
-        body: the beginning of the body.
-        call: the call.
-        target: the server.
-        headers: the response headers, with names in lower case.
-        wanted: the expected response.
-    """
-    if status is None:
-        return event_error(body, method=call.method, target=target, metadata=call.secrets)
-    return answer_error(
-        read_answer(status, headers).with_body(body),
-        method=call.method,
-        target=target,
-        metadata=call.secrets,
-        wanted=wanted,
-        now=time.time(),
-    )
+    """Return the typed error of a response with these headers, whose names are in lower case; see `answer_error`."""
+    return answer_error(read_answer(status, headers).with_body(body), call, target, wanted=wanted, now=time.time())
 
 
 class UnaskedError(Exception):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...errors import RemoteClientError, StreamTruncatedError, UnavailableError
 from ..call import Answered, Call, total_exceeded
 from ..exchange import StreamingExchange
-from .errors import problem
+from ..http_errors import event_error
 from .exchange import HttpExchange
 from .http1 import Head
 from .requests import is_event_stream
@@ -90,7 +90,7 @@ class EventStream(StreamingExchange, HttpExchange):
         name, data = self._events.popleft()
         if name == b"error":
             self.cancel()
-            raise problem(None, data, self.call, self.transport.target)
+            raise event_error(data, self.call, self.transport.target)
         if not self._events:
             self._resume()
         return data

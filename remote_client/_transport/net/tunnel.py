@@ -48,8 +48,8 @@ async def start(
             ssl_handshake_timeout=None if tls is None else timeout,
         )
     except BaseException:
-        # asyncio closes gently what is given up just when it is made, and over TLS a deaf peer delays that by 30
-        # seconds. The transport goes first: its descriptor, closed alone, may become another connection's.
+        # asyncio closes a connection gently that is given up just when it is made, and over TLS a deaf peer delays that
+        # by 30 seconds. The transport goes before the socket, whose descriptor may become another connection's.
         for protocol in made:
             transport: asyncio.Transport | None = getattr(protocol, "transport", None)
             if transport is not None:
