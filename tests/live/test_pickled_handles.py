@@ -34,7 +34,7 @@ from remote_client import (
     RemoteModuleConfig,
 )
 from remote_client import sync as blocking
-from remote_client._client import shared_connections as _shared
+from remote_client._client import shared_connections
 from remote_client.auth import BearerToken
 from remote_client.declare import module, taskmethod
 from remote_client.errors import ClosedError, InvalidArgumentError, ModelNotFoundError, PicklingError
@@ -60,7 +60,7 @@ def travel(request: pytest.FixtureRequest) -> Travel:
 async def closed() -> AsyncIterator[None]:
     """Close what the handles of a test share, which nobody else closes before the loop ends."""
     yield
-    for server in list(_shared._servers.values()):
+    for server in list(shared_connections._servers.values()):
         await server.aclose()
 
 
@@ -274,7 +274,7 @@ def test_a_handle_is_made_where_no_loop_runs(runtime: Runtime, protocol: Protoco
         async def use() -> None:
             assert (await method(INPUT)).greeting == HELLO
             assert (await model.run_sample(INPUT)).greeting == HELLO
-            for server in list(_shared._servers.values()):
+            for server in list(shared_connections._servers.values()):
                 await server.aclose()
 
         asyncio.run(use())

@@ -8,7 +8,7 @@ from itertools import repeat
 
 import pytest
 
-from remote_client._text import closest as _closest
+from remote_client._text import closest as closest_module
 from remote_client._text.closest import closest
 
 
@@ -30,7 +30,7 @@ def test_letters_are_compared_only_so_often(monkeypatch: pytest.MonkeyPatch, wan
 
     monkeypatch.setattr(difflib, "SequenceMatcher", Counting)
     closest(wanted, [name] * 600_000)
-    assert compared <= _closest.WORK
+    assert compared <= closest_module.WORK
 
 
 def test_only_the_first_names_are_looked_at() -> None:

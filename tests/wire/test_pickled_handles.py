@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from remote_client import RemoteClient, RemoteModelInitializer
 from remote_client import sync as blocking
-from remote_client._client import shared_connections as _shared
+from remote_client._client import shared_connections
 from remote_client.errors import SchemaError
 from tests.support.http_wire import HttpWire
 from tests.support.wire import WireServer
@@ -25,10 +25,10 @@ Server = WireServer | HttpWire
 @pytest_asyncio.fixture(autouse=True)
 async def nothing_shared(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     # What other tests of this process share is theirs, and the blocking client's stays until the process ends.
-    monkeypatch.setattr(_shared, "_servers", weakref.WeakValueDictionary())
-    monkeypatch.setattr(_shared, "_kept", set())
+    monkeypatch.setattr(shared_connections, "_servers", weakref.WeakValueDictionary())
+    monkeypatch.setattr(shared_connections, "_kept", set())
     yield
-    for each in list(_shared._servers.values()):
+    for each in list(shared_connections._servers.values()):
         await each.aclose()
 
 
@@ -123,7 +123,7 @@ async def test_handles_that_are_gone_leave_nothing(server: Server) -> None:
     del connections, again_found
     gc.collect()
     assert gone() is None
-    assert not _shared._servers
+    assert not shared_connections._servers
 
 
 def test_the_blocking_clients_stay_for_the_next(server: Server) -> None:
@@ -140,7 +140,7 @@ def test_the_blocking_clients_stay_for_the_next(server: Server) -> None:
     last = pickle.loads(pickled)
     last.models()
     last.close()
-    assert not _shared._kept
+    assert not shared_connections._kept
 
 
 async def test_a_method_that_the_server_has_no_more_is_told(server: Server) -> None:
@@ -162,7 +162,7 @@ def test_a_handle_serves_one_loop_after_the_other(server: Server) -> None:
 
     async def use() -> str:
         said = await say(model)
-        for each in list(_shared._servers.values()):
+        for each in list(shared_connections._servers.values()):
             await each.aclose()
         return said
 

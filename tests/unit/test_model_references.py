@@ -8,7 +8,7 @@ from typing import Any, ForwardRef, Optional
 import pytest
 from pydantic import BaseModel, ValidationError, create_model
 
-from remote_client._schema import model_references as by_reference
+from remote_client._schema import model_references
 from remote_client._schema.budget import Budget
 from remote_client._schema.model_references import ByReference, complete
 from remote_client._schema.openapi import document as openapi
@@ -91,7 +91,7 @@ def test_many_models_that_refer_to_each_other_are_completed_one_by_one() -> None
 
 CIRCLE = circle(3)
 with pytest.MonkeyPatch.context() as patched:
-    patched.setattr(by_reference, "_MOST_MODELS", 2)
+    patched.setattr(model_references, "_MOST_MODELS", 2)
     CIRCLE += circle(3)  # these do not have copies of each other's core schemas
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from remote_client._text import redaction as _secrets
+from remote_client._text import redaction
 from remote_client._text.redaction import clear_frames, redacted, with_cause
 from remote_client.errors import InputError, UnavailableError
 
@@ -124,7 +124,7 @@ async def caught(body, error, kept, go_on):
 @pytest.fixture
 def ours() -> dict[str, Any]:
     space: dict[str, Any] = {}
-    exec(compile(SOURCE, f"{_secrets.GENERATED}test>", "exec"), space)
+    exec(compile(SOURCE, f"{redaction.GENERATED}test>", "exec"), space)
     return space
 
 
@@ -193,7 +193,7 @@ def test_a_method_that_clears_frames_is_a_coroutine_function_with_its_signature(
         """Doc."""
         return name
 
-    wrapped = _secrets.clears_frames(method)
+    wrapped = redaction.clears_frames(method)
     assert asyncio.iscoroutinefunction(wrapped) or sys.version_info >= (3, 14)
     assert (wrapped.__name__, wrapped.__doc__) == ("method", "Doc.")
     assert asyncio.run(wrapped(None, "a", more=2)) == "a"
