@@ -159,7 +159,7 @@ class LoopThread:
             ForkedError: the loop belongs to the parent process.
         """
         if self._stopped:
-            raise ClosedError("the process is at its end")
+            raise ClosedError("the process is exiting")
         if self._failure is not None:
             raise self._ended()
         if self.forked:
@@ -264,8 +264,8 @@ async def _close_all(closed: threading.Lock) -> None:
 
 
 _FORKED = (
-    "it was in use when this process was forked, and belongs to the parent; make a new client in the child, or start "
-    "workers with the `spawn` method"
+    "this client was used before the process forked, and its event loop is the parent's; make a new client in the "
+    "child, or start workers with the `spawn` method"
 )
 _lock = threading.Lock()
 _thread: LoopThread | None = None
