@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from .._calls.caller import Caller
 from .._concurrency.threads import run_in_thread
 from .._objects.copying import Handle
 from .._objects.exports import exported_from
@@ -82,7 +80,7 @@ class RemoteModelFinder(Handle):
         """The interface of all servers, which are then not asked for it."""
         self._parsed_files: WeakKeyDictionary[SchemaFile, ServiceDescription] = WeakKeyDictionary()
         """The descriptions in the schemas of classes, kept as long as the classes: models come and go."""
-        self._servers = ServerSet(self.config, self._server)
+        self._servers = ServerSet(self.config, options, self._connect())
         if self._servers.template is not None:  # check now what a rendered server would complain about later
             choose_engine(self._servers.template, self.config.protocol, self._interceptors)
         self.discovery: Discovery = Discovery(self.config, self.schema, self._servers, instance_name)
@@ -95,20 +93,12 @@ class RemoteModelFinder(Handle):
         if any(connection.proxy for connection in connections if connection):
             raise ConfigurationError("proxy: an httpx transport has its own; give that the proxy")
 
-    def _server(self, connection: ConnectionInfo) -> Server:
-        options = self._options or CallOptions(timeout=connection.timeout)
-        caller = Caller(
-            self._connections(connection),
-            model_key=self.config.model_key,
-            model=None,
-            options=replace(options, output="dict", retry=connection.retry_policy),
-        )
-        return Server(connection, caller)
-
-    def _connections(self, connection: ConnectionInfo) -> ConnectionManager:
+    def _connect(self) -> Callable[[ConnectionInfo], ConnectionManager]:
+        """Return the function that opens connections. It must not hold the finder: a cycle would keep both alive."""
+        protocol, interceptors = self.config.protocol, self._interceptors
         if self._unpickled:
-            return shared_connections(connection, self.config.protocol, self._interceptors)
-        return open_connections(connection, self.config.protocol, self._transport, self._interceptors)
+            return partial(shared_connections, protocol=protocol, interceptors=interceptors)
+        return partial(open_connections, protocol=protocol, transport=self._transport, interceptors=interceptors)
 
     @property
     def servers(self) -> list[Server]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -11,7 +12,7 @@ from .._schema.rpc import ServiceDescription
 from .._transport.balance import Balancer
 from .._transport.manager import ConnectionManager
 from ..errors import SchemaError, SchemaUnavailableError
-from ..settings import ConnectionInfo, FinderConfig
+from ..settings import CallOptions, ConnectionInfo, FinderConfig
 from .shared_connections import forget_description
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ class ServerSet:
 
     Args:
         config: names the servers. A host name with a `{}` stands for one server per model.
-        make: makes a server of a connection's settings.
+        options: the options of calls; by default the timeouts of the connections.
+        connect: opens the connections to a server.
 
     Attributes:
         fixed: the servers whose host names do not depend on a model.
@@ -90,15 +92,28 @@ class ServerSet:
         balancers: the balancers of models whose calls go to several servers.
     """
 
-    def __init__(self, config: FinderConfig, make: Callable[[ConnectionInfo], Server]) -> None:
-        self._supported: Collection[str] = config.supported_models
-        self._make = make
+    def __init__(
+        self,
+        config: FinderConfig,
+        options: CallOptions | None,
+        connect: Callable[[ConnectionInfo], ConnectionManager],
+    ) -> None:
+        self._config = config
+        self._options = options
+        self._connect = connect
         # Upstream's order: of two servers that list the same model the first is used.
         connections = [*config.remote_connections, *([config.connection] if config.connection else [])]
         self.template: ConnectionInfo | None = next((info for info in connections if info.is_template), None)
-        self.fixed: list[Server] = [make(connection) for connection in connections if not connection.is_template]
+        self.fixed: list[Server] = [self._make(info) for info in connections if not info.is_template]
         self._by_model: dict[str, Server] = {}
         self.balancers: dict[str, Balancer[ConnectionManager]] = {}
+
+    def _make(self, connection: ConnectionInfo) -> Server:
+        options = self._options or CallOptions(timeout=connection.timeout)
+        options = replace(options, output="dict", retry=connection.retry_policy)
+        return Server(
+            connection, Caller(self._connect(connection), model_key=self._config.model_key, model=None, options=options)
+        )
 
     @property
     def known(self) -> list[Server]:
@@ -119,7 +134,7 @@ class ServerSet:
         """Return the servers that list a model, or the one it is configured for if none does."""
         own = self._by_model.get(name)
         found = [server for server in (own, *self.fixed) if server is not None and name in server.models]
-        if found or name not in self._supported:
+        if found or name not in self._config.supported_models:
             return found
         # Without a template the configuration's connection is the last of the fixed ones.
         return [self._rendered(name) if self.template else self.fixed[-1]]

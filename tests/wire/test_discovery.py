@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -266,3 +268,17 @@ async def test_a_name_that_is_no_label_dials_nothing(wire: WireServer, name: str
     assert found.servers == []
     assert (await wire.stats())["connections"] == 0
     await found.aclose()
+
+
+async def test_a_dropped_client_is_freed_without_the_garbage_collector(wire: WireServer) -> None:
+    client = RemoteClient(wire.target)
+    assert await client.models()
+    parts = [weakref.ref(part) for part in (client, *client._finder._finders, *client._finder.servers)]
+    await client.aclose()
+    gc.disable()
+    try:
+        del client
+        await asyncio.sleep(0)
+        assert [part() for part in parts] == [None] * 3
+    finally:
+        gc.enable()
