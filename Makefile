@@ -36,16 +36,20 @@ QUICK += $(addprefix --ignore tests/unit/test_,schema_fuzz.py stubs.py)
 QUICK += $(addprefix tests/wire/test_,calls.py cancel.py discovery.py edge_answers.py http_calls.py light.py retries.py)
 QUICK += $(addprefix tests/wire/test_,schema_on_file.py stubs.py tls.py)
 
-.PHONY: demo test coverage test-all matrix interop check lint types quick hooks format bench bench-quick soak clean
+.PHONY: demo test environments coverage test-all matrix interop check lint types quick hooks format bench bench-quick soak clean
 
 demo: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -W error -m tests.demo
 
-test: $(CLIENT)/ready $(RUNTIME)/ready
+test: environments
 	$(PYTEST) --ignore tests/interop --durations 10
 	REMOTE_CLIENT_ENGINE=grpcio $(PYTEST) $(SAMPLE) -k "not http"
 	PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python $(PYTEST) $(filter-out %/test_schema_costs.py %/test_any_differences.py,$(PURE))
 	$(CLIENT)/bin/nox --session "tests-3.11(lowest)" -- -m "not slow" $(LOWEST)
+
+# Two at a time, as each of them keeps one core busy.
+environments:
+	$(MAKE) --jobs 2 $(CLIENT)/ready $(RUNTIME)/ready .nox/ready
 
 # On its own: the fuzzers take five times as long while lines are counted.
 coverage: $(CLIENT)/ready $(RUNTIME)/ready
@@ -108,6 +112,10 @@ $(CLIENT)/ready: tests/requirements/client.txt pyproject.toml
 
 $(CLIENT)/interop: tests/requirements/interop.txt $(CLIENT)/ready
 	$(CLIENT)/bin/python $(PIP) -r tests/requirements/interop.txt
+	touch $@
+
+.nox/ready: tests/requirements/lowest.txt $(CLIENT)/ready
+	$(CLIENT)/bin/nox --install-only --session "tests-3.11(lowest)"
 	touch $@
 
 $(RUNTIME)/ready: tests/requirements/runtime.txt
