@@ -36,7 +36,7 @@ QUICK += $(addprefix --ignore tests/unit/test_,schema_fuzz.py stubs.py)
 QUICK += $(addprefix tests/wire/test_,calls.py cancel.py discovery.py edge_answers.py http_calls.py light.py retries.py)
 QUICK += $(addprefix tests/wire/test_,schema_on_file.py stubs.py tls.py)
 
-.PHONY: demo test environments coverage test-all matrix interop check lint types quick hooks format bench bench-quick soak clean
+.PHONY: demo test environments coverage test-all matrix interop check lint types verifytypes quick hooks format bench bench-quick soak clean
 
 demo: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -W error -m tests.demo
@@ -71,7 +71,7 @@ interop: $(CLIENT)/interop $(RUNTIME)/ready
 
 # Two at a time, as each of them keeps one core busy.
 check: $(CLIENT)/ready
-	$(MAKE) --jobs 2 --output-sync lint types quick
+	$(MAKE) --jobs 2 --output-sync lint types verifytypes quick
 
 lint:
 	$(CLIENT)/bin/ruff format --check .
@@ -81,6 +81,9 @@ lint:
 types:
 	$(CLIENT)/bin/mypy
 	$(CLIENT)/bin/pyright
+
+verifytypes:
+	$(CLIENT)/bin/python tests/typing/verify_types.py
 
 quick:
 	$(PYTEST) $(QUICK) --durations 10
