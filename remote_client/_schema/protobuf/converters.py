@@ -152,9 +152,7 @@ class Converters:
             yield from self._set_sources(number, numbered)
             return
         for name in self._in_parts(
-            f"encode_{number}",
-            numbered,
-            lambda name, part: (f"def {name}(m, d):", *self._set_sources(number, part)),
+            f"encode_{number}", numbered, lambda name, part: (f"def {name}(m, d):", *self._set_sources(number, part))
         ):
             yield f"    {name}(m, d)"
 

@@ -31,16 +31,7 @@ from .wire import count_parts
 
 PATHS = tuple(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1", "v1alpha"))
 
-_MODULES = (
-    any_pb2,
-    descriptor_pb2,
-    duration_pb2,
-    empty_pb2,
-    field_mask_pb2,
-    struct_pb2,
-    timestamp_pb2,
-    wrappers_pb2,
-)
+_MODULES = (any_pb2, descriptor_pb2, duration_pb2, empty_pb2, field_mask_pb2, struct_pb2, timestamp_pb2, wrappers_pb2)
 WELL_KNOWN_FILES: dict[str, bytes] = {module.DESCRIPTOR.name: module.DESCRIPTOR.serialized_pb for module in _MODULES}
 """protobuf's own files, taken from protobuf and never from a server."""
 
@@ -87,10 +78,7 @@ def _message_classes() -> dict[str, type[Any]]:
 _CLASSES = _message_classes()
 _SMALL = 1 << 20
 """Protobuf cannot make so many objects of fewer bytes that they need counting."""
-_UNREADABLE = {
-    "Response": "sent an answer that cannot be read",
-    "File": "sent a file descriptor that cannot be read",
-}
+_UNREADABLE = {"Response": "sent an answer that cannot be read", "File": "sent a file descriptor that cannot be read"}
 
 
 class ReflectionReader:
