@@ -17,6 +17,7 @@ from remote_client import JobStatus, RemoteClient
 from remote_client.errors import DeadlineExceededError, InputError, NotFoundError, UnavailableError
 from tests.support.gate import Gate
 from tests.support.runtime import Runtime
+from tests.support.slow import slow_but
 
 from .clients import call, client_of
 from .protocols import Protocol, port_of
@@ -66,7 +67,7 @@ def handle(client: Any, work: Work, id: str) -> Any:
     return client.prediction_job("SlowTask", id) if work.kind == "job" else client.training(id, work.name)
 
 
-@pytest.mark.parametrize("deed", ["job", "training", "model"])
+@pytest.mark.parametrize("deed", slow_but(["job", "model"], ["job", "training", "model"]))
 async def test_a_wait_outlives_an_outage(gate: Gate, protocol: Protocol, kind_of_client: str, deed: str) -> None:
     work = Work("job" if deed == "job" else "training")
     async with client_of(kind_of_client, protocol, gate) as client:
@@ -131,7 +132,7 @@ async def test_many_waits_ask_fewer_than_fifty_times_a_second(gate: Gate, protoc
     assert all(later - earlier >= 1.0 for earlier, later in zip(questions, questions[50:], strict=False))
 
 
-@pytest.mark.parametrize("order", ["first", "last"])
+@pytest.mark.parametrize("order", slow_but(["last"], ["first", "last"]))
 @pytest.mark.parametrize("deed", ["status", "wait", "cancel"])
 @pytest.mark.parametrize("kind", ["job", "training"])
 async def test_a_lookup_asks_the_servers_that_live(

@@ -13,6 +13,7 @@ import pytest_asyncio
 from remote_client import RemoteClient, sync
 from remote_client.errors import AlreadyExistsError, DeadlineExceededError
 from tests.support.runtime import Runtime
+from tests.support.slow import slow_but
 
 from .protocols import Protocol, target_of
 
@@ -90,7 +91,7 @@ async def test_a_stream_without_items_runs_no_model(stream_runtime: Runtime, nam
     assert await trained(stream_runtime, "grpc", "many", name, "job", timeout=5) == ("1 x", 1)
 
 
-@pytest.mark.parametrize("way", ["job", "id"])
+@pytest.mark.parametrize("way", slow_but(["id"], ["job", "id"]))
 async def test_a_model_that_no_call_can_look_for_is_there_once_it_is_listed(
     plain_runtime: Runtime, stream_runtime: Runtime, protocol: Protocol, name: str, way: str
 ) -> None:

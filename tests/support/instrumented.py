@@ -129,13 +129,12 @@ async def in_a_loop(module: Any, hasty: Any, streams_in: bool) -> None:
         late += [lambda: hasty.sum([b"hang"])]
     async for _ in module.count(n=3, hang=True):
         break
-    for call in hanging:
-        task = asyncio.ensure_future(call())
-        await asyncio.sleep(0.1)
+    tasks = [asyncio.ensure_future(call()) for call in hanging]
+    await asyncio.sleep(0.1)
+    for task in tasks:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        assert task.cancelled()
+    await asyncio.wait(tasks)
+    assert all(task.cancelled() for task in tasks)
     for call in late:
         with contextlib.suppress(DeadlineExceededError):
             await call()
@@ -182,7 +181,7 @@ def main(agent: str, grpc_port: str, http_port: str) -> None:
 
             enable_asyncio_integration()
         async with make(info) as module:
-            await in_a_loop(module, module.with_options(timeout=0.2), streams_in)
+            await in_a_loop(module, module.with_options(timeout=0.1), streams_in)
             await asyncio.to_thread(over)
 
     for make, port, streams_in in ((raw_module, grpc_port, True), (http_module, http_port, False)):
@@ -190,7 +189,7 @@ def main(agent: str, grpc_port: str, http_port: str) -> None:
             info = ConnectionInfo(hostname="127.0.0.1", port=int(port), timeout=20, retries=0, max_session_age=age)
             asyncio.run(asynchronous(make, info, streams_in))
             with wrapped(make(info)) as module:
-                in_a_thread(module, module.with_options(timeout=0.2), streams_in)
+                in_a_thread(module, module.with_options(timeout=0.1), streams_in)
                 over()
 
 

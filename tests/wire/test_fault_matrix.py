@@ -61,7 +61,7 @@ def threads(info: ConnectionInfo, *, options: CallOptions) -> Any:
 MAKE: dict[str, Any] = {"grpc": raw_module, "http": http_module, "threads": threads}
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", slow_but([0], range(2)))
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("protocol", "kind"), CASES)
 async def test_in_time(wire: WireServer, http_wire: HttpWire, protocol: str, kind: str, fault: str, seed: int) -> None:

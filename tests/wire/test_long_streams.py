@@ -160,12 +160,12 @@ async def test_timeout_is_between_two_items_and_total_timeout_for_all(
     """The stream takes twice its `timeout`."""
     _skip_http(server, side)
     server.wire.command("reset")
-    made = _module(server, CallOptions(timeout=1.0))
+    made = _module(server, CallOptions(timeout=0.6))
     module = wrapped(made) if blocking else made
-    answer = await _all(module, side, 0.25, blocking)
+    answer = await _all(module, side, 0.15, blocking)
     assert answer == b"8" if side == "input" else len(answer) == 8
     with pytest.raises(DeadlineExceededError):
-        await _all(module.with_options(total_timeout=1.0), side, 0.25, blocking)
+        await _all(module.with_options(total_timeout=0.6), side, 0.15, blocking)
     with pytest.raises(DeadlineExceededError):
-        await _all(module.with_options(timeout=0.2), side, 0.7, blocking)
+        await _all(module.with_options(timeout=0.15), side, 0.5, blocking)
     await (asyncio.to_thread(module.close) if blocking else module.aclose())
