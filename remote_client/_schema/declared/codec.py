@@ -134,7 +134,7 @@ def as_mappings(value: Any) -> Any:
     """Convert dataclasses and pydantic models to dicts, at any depth. All codecs accept the result."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: as_mappings(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        # caikit wraps a list as a message because protobuf has no unions of lists. The list is what codecs expect.
+        # caikit wraps a list as a message because protobuf has no unions of lists. Codecs expect the list.
         return fields["values"] if list(fields) == ["values"] and is_data_object_class(type(value)) else fields
     if isinstance(value, BaseModel):
         return {name: as_mappings(item) for name, item in given_fields(value).items()}

@@ -53,7 +53,7 @@ def match(
 
 
 class _Matcher:
-    """Finds the server's methods of one declared module. Collects problems, which call the server's side `server`."""
+    """Finds the server's methods of one declared module, and collects problems, which name the server as `server`."""
 
     def __init__(
         self, declaration: Declaration, description: ServiceDescription, protocol: Protocol, server: str

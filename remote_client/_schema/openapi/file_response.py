@@ -11,10 +11,10 @@ from ..._objects.exports import exported_from
 @exported_from("remote_client")
 @dataclass(frozen=True)
 class FileResponse:
-    """An answer that is a file. Over HTTP a result type that can be written to a file comes as one.
+    """An answer that is a file. Over HTTP, caikit sends results this way if their type can be written to a file.
 
     Attributes:
-        filename: the file's name; None where the server gave none.
+        filename: the file's name; None if the server gives none.
         content_type: its media type, such as `application/zip`.
         data: its bytes.
     """
@@ -24,7 +24,7 @@ class FileResponse:
     data: bytes
 
     def _asdict(self) -> dict[str, Any]:
-        # Handed back as an argument it is caikit's `File`.
+        # As an argument, a file answer is caikit's `File`.
         return {"data": self.data, "filename": self.filename, "type": self.content_type}
 
     def __repr__(self) -> str:

@@ -26,7 +26,7 @@ class _Component:
 
 
 class Parts:
-    """Makes the recipes of one document's types. `make` is that of all recipes."""
+    """Makes the recipes of one document's types, with `make` as their function."""
 
     def __init__(
         self, components: Mapping[str, Any], budget: Budget, make: Callable[[str, tuple[Part, ...]], type[Any]]
