@@ -185,21 +185,6 @@ class _Upload:
 class GrpcStream(ByteStream):
     """See `ByteStream`. No exception refers back to it, so that it needs no garbage collector."""
 
-    __slots__ = (
-        "__weakref__",
-        "_answered",
-        "_answers",
-        "_call",
-        "_ending",
-        "_idle",
-        "_over",
-        "_reading",
-        "_rpc",
-        "_transport",
-        "_upload",
-        "_within",
-    )
-
     def __init__(
         self,
         transport: GrpcioTransport,

@@ -239,23 +239,6 @@ class _Limit:
 class _HttpxStream(ByteStream):
     """See `ByteStream`. A task sends the request at once; the reader does everything else."""
 
-    __slots__ = (
-        "_answer",
-        "_call",
-        "_chunks",
-        "_closing",
-        "_events",
-        "_expiry",
-        "_failure",
-        "_head",
-        "_last",
-        "_over",
-        "_reader",
-        "_transport",
-        "_until",
-        "_waiting",
-    )
-
     def __init__(self, transport: HttpxTransport, call: Call, body: bytes, answered: Answered | None) -> None:
         self._transport = transport
         self._call = call

@@ -83,26 +83,6 @@ class _State(enum.Enum):
 class Http1:
     """One connection: requests and their responses, one after the other."""
 
-    __slots__ = (
-        "__weakref__",
-        "_began",
-        "_complete",
-        "_headers",
-        "_held",
-        "_interim",
-        "_keep",
-        "_left",
-        "_parser",
-        "_parts",
-        "_quiet",
-        "_state",
-        "_status",
-        "_tail",
-        "_to_head",
-        "on_body",
-        "unsent",
-    )
-
     def __init__(self) -> None:
         self.unsent = 0
         """Bytes of the request body that have not been sent."""
