@@ -54,10 +54,10 @@ class Server:
             RemoteCallError: the call failed.
         """
         from .._client.client import RemoteClient
-        from .._client.schema_errors import asking_only
+        from .._client.schema_errors import without_schema_advice
 
         async with RemoteClient(self.target, proxy=self.proxy) as client:
-            with asking_only():
+            with without_schema_advice():
                 return await client.describe()
 
 

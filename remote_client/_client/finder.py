@@ -27,7 +27,7 @@ from ..settings import CallOptions, ConnectionInfo, FinderConfig
 from .discovery import Discovery, wait_for_models
 from .introspection import parse_schema
 from .module_config import RemoteModuleConfig, declaration_from
-from .schema_errors import is_refusal, with_class
+from .schema_errors import is_refusal, with_class_advice
 from .servers import Server, ServerSet
 from .shared_connections import shared_connections
 from .silent_servers import SHORT_WAIT, first_answer, wait_until
@@ -153,7 +153,7 @@ class RemoteModelFinder(Handle):
                 raise
             found = await self.trust(model_path, supported, refused=True)
             if found is None:
-                with with_class(supported, self.config.protocol):
+                with with_class_advice(supported, self.config.protocol):
                     raise
             return found
         return located and self._with_registered_class(located[0], self._config_of(model_path, *located), located[1])

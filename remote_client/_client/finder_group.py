@@ -26,7 +26,7 @@ from .discovery import Discovery, wait_for_models
 from .finder import Found, RemoteModelFinder
 from .introspection import parse_schema
 from .module_config import name_of
-from .schema_errors import asking_only, is_refusal, with_class
+from .schema_errors import is_refusal, with_class_advice, without_schema_advice
 from .servers import Server
 from .shared_connections import current_description
 from .silent_servers import Reply, first_answer, for_all, wait_until
@@ -111,7 +111,7 @@ class FinderGroup:
             trusting = [partial(one.trust, model_path, declaration, refused=True) for one in self._finders]
             found, _ = await first_answer(trusting, stagger=True)
         if found is None and len(errors) == len(self._finders):
-            with with_class(declaration, finder.config.protocol):
+            with with_class_advice(declaration, finder.config.protocol):
                 raise errors[0]
         return found
 
@@ -170,7 +170,7 @@ class FinderGroup:
         if schema is None:
             raise ConfigurationError("schema: there is none; give one to check_schema(), or to the client")
         old = await parse_schema(schema)
-        with asking_only():
+        with without_schema_advice():
             new = await self.first_answer(lambda server: current_description(server.caller, protocol), finder)
         return await compare_in_thread(old, new, (name_of(schema), "the server's schema"))
 

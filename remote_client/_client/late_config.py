@@ -14,7 +14,7 @@ from .._schema.rpc import RemoteRPCDescriptor
 from ..errors import RemoteCallError, SchemaError
 from .introspection import parse_schema
 from .module_config import RemoteModuleConfig, name_of
-from .schema_errors import outdated_schema_hint, redeployment_hint, with_class
+from .schema_errors import outdated_schema_hint, redeployment_hint, with_class_advice
 from .shared_connections import server_description
 from .single_flight import SingleFlight
 
@@ -48,7 +48,7 @@ class LateConfig:
         if config.schema is None and config.declaration is not None:
             config.schema = await run_in_thread(schema_for, config.declaration, config.protocol)
         if config.schema is None:
-            with with_class(config.declaration, config.protocol):
+            with with_class_advice(config.declaration, config.protocol):
                 description = await server_description(caller.for_model(None).replace(output="dict"), config.protocol)
         else:
             description = await parse_schema(config.schema)

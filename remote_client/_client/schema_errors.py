@@ -107,7 +107,7 @@ def is_refusal(error: Exception) -> bool:
 
 
 @contextmanager
-def asking_only() -> Iterator[None]:
+def without_schema_advice() -> Iterator[None]:
     """Let refusals say where to ask instead, for callers who want the description itself and need no schema."""
     try:
         yield
@@ -116,7 +116,7 @@ def asking_only() -> Iterator[None]:
 
 
 @contextmanager
-def with_class(declaration: Declaration | None, protocol: Protocol) -> Iterator[None]:
+def with_class_advice(declaration: Declaration | None, protocol: Protocol) -> Iterator[None]:
     """Let refusals say why the schema that a class has, or could have, is of no use."""
     try:
         yield
