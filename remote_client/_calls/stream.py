@@ -179,7 +179,8 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             return
         self._state = State.OPEN
         if callable(self._body):
-            self._descriptor, self._body = await self._body()
+            prepare: Prepare = self._body
+            self._descriptor, self._body = await prepare()
         begun = monotonic()
         call = await self._caller.record(self._descriptor.path)
         if self._state is State.OPEN:  # else another task closed it meanwhile
