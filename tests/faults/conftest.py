@@ -8,6 +8,10 @@ from tests.wire.conftest import (  # noqa: F401
     module,
     mute,
     no_gc,
+    plain,
+    protocol,
+    server,
+    start,
     start_http,
     start_wire,
 )

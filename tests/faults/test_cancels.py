@@ -17,9 +17,8 @@ import pytest
 from remote_client.errors import UnavailableError
 from remote_client.hooks import AttemptFailed
 from remote_client.settings import CallOptions, RetryPolicy
-from tests.support.http_wire import HttpWire, http_module
 from tests.support.proc import open_sockets
-from tests.support.wire import WireServer, raw_module, settled
+from tests.support.wire import settled
 from tests.wire import kinds
 from tests.wire.kinds import Deed, endless
 
@@ -110,9 +109,9 @@ def held(module: Any) -> Counter[str]:
     return +found
 
 
-async def sockets_of(server: Any, make: Any) -> int:
+async def sockets_of(server: Any) -> int:
     """How many are open when nothing runs. The first use of gRPC opens some for good."""
-    async with make(server.info()) as module:
+    async with server.plain() as module:
         await echo(module)
     await asyncio.sleep(0.1)
     return open_sockets()
@@ -122,10 +121,7 @@ async def sockets_of(server: Any, make: Any) -> int:
     ("protocol", "age", "count"),
     [(protocol, *each) for protocol in ("grpc", "http") for each in ((-1, 2000), (0.03, 2000), (0, 1000))],
 )
-async def test_nothing_is_left(
-    wire: WireServer, http_wire: HttpWire, no_gc: None, protocol: str, age: float, count: int
-) -> None:
-    server, make = (wire, raw_module) if protocol == "grpc" else (http_wire, http_module)
+async def test_nothing_is_left(server: Any, no_gc: None, protocol: str, age: float, count: int) -> None:
     seed = f"{protocol} {age}"
     chance = random.Random(seed)
     paused = 0
@@ -135,8 +131,8 @@ async def test_nothing_is_left(
         paused += isinstance(event, AttemptFailed) and event.wait is not None
 
     options = CallOptions(timeout=20, retry=RetryPolicy(retries=2), hooks=(hook,))
-    sockets, tasks = await sockets_of(server, make), len(asyncio.all_tasks())
-    async with make(server.info(max_session_age=age), options=options) as module:
+    sockets, tasks = await sockets_of(server), len(asyncio.all_tasks())
+    async with server.plain(max_session_age=age, call_options=options) as module:
         done = 0
         while done < count:
             deeds = chance.choices(DEEDS[protocol], k=AT_ONCE)

@@ -17,7 +17,7 @@ import pytest
 from remote_client._transport.grpc_options import GrpcOptions
 from remote_client.errors import UnavailableError
 from tests.support.clock import Stopwatch
-from tests.support.http_wire import HttpWire, http_module
+from tests.support.http_wire import HttpWire
 from tests.support.slow import slow_but
 from tests.support.wire import WireServer, raw_module
 from tests.wire.kinds import ONE_OF_EACH
@@ -76,12 +76,12 @@ class Load:
 @pytest.mark.parametrize("cycles", slow_but([20], [20, 50]))
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 async def test_a_server_that_comes_back_is_found_soon(protocol: str, cycles: int) -> None:
-    kind, make = (Grpc, raw_module) if protocol == "grpc" else (Http, http_module)
+    kind = Grpc if protocol == "grpc" else Http
     chance = random.Random(protocol)
     server = kind().__enter__()
     times: list[float] = []
     try:
-        async with make(server.info(timeout=5)) as module:
+        async with server.plain(timeout=5) as module:
             load = Load(module)
             await load.answer()
             for number in range(cycles):

@@ -10,8 +10,6 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from remote_client import RemoteClient
 from remote_client.hooks import CallEnded
 from tests.wire.test_servers import greet, load
@@ -32,11 +30,8 @@ async def slow_down(protocol: str, server: Any, seconds: float) -> None:
         await server.faults({"POST /api/v1/task/echo": {"delay": seconds}})
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http"])
-async def test_one_is_slow_one_is_killed_one_freezes(
-    start_wire: Callable[..., Any], start_http: Callable[..., Any], protocol: str
-) -> None:
-    start, call, name = (start_wire, greet, "foo") if protocol == "grpc" else (start_http, echo, "raw")
+async def test_one_is_slow_one_is_killed_one_freezes(start: Callable[..., Any], protocol: str) -> None:
+    call, name = (greet, "foo") if protocol == "grpc" else (echo, "raw")
     servers = [start() for _ in range(3)]
     killed, frozen, slow = servers
     failed: list[CallEnded] = []

@@ -18,10 +18,10 @@ from remote_client.sync._modules import wrapped
 from ..conftest import ENGINE
 from ..live.protocols import PROTOCOLS, Protocol, target_of
 from ..support.clock import Stopwatch
-from ..support.http_wire import HttpWire, http_module
+from ..support.http_wire import HttpWire
 from ..support.runtime import Runtime
 from ..support.script import python
-from ..support.wire import ServerProcess, WireServer, raw_module
+from ..support.wire import ServerProcess, WireServer
 
 ADA = {"name": "Ada"}
 HEAD = """
@@ -164,8 +164,7 @@ def test_a_thousand_early_breaks_from_8_threads(protocol: Protocol) -> None:
     server = WireServer() if protocol == "grpc" else HttpWire()
     with server as wire:
         wire.command("faults", faults={"lag": 0.05})
-        make = raw_module if protocol == "grpc" else http_module
-        with wrapped(make(wire.info())) as module:
+        with wrapped(wire.plain()) as module:
             list(module.count(n=1))
             tasks = loop_thread().call(number_of_tasks())
 
