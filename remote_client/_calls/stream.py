@@ -178,9 +178,8 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         if self._state is not State.NOT_STARTED:
             return
         self._state = State.OPEN
-        if callable(self._body):
-            prepare: Prepare = self._body
-            self._descriptor, self._body = await prepare()
+        if not isinstance(self._body, (bytes, AsyncIterator)):
+            self._descriptor, self._body = await self._body()
         begun = monotonic()
         call = await self._caller.record(self._descriptor.path)
         if self._state is State.OPEN:  # else another task closed it meanwhile
