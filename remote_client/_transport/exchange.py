@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import Any, Generic, TypeVar
 
-from .call import ByteStream, Call, total_exceeded
+from .call import Answered, ByteStream, Call, Transport, total_exceeded
 from .http_errors import PATIENCE
 
-if TYPE_CHECKING:
-    from .call import Answered, Transport
+T = TypeVar("T", bound=Transport)
 
 
-class Exchange:
+class Exchange(Generic[T]):
     """The state of one call from its request for a connection to its end. The protocols' classes set its attributes.
 
     Attributes:
@@ -35,7 +34,7 @@ class Exchange:
         "transport",
     )
 
-    transport: Transport
+    transport: T
     call: Call
     over: bool
     failure: BaseException | None
@@ -110,14 +109,14 @@ class _TotalTimeout:
 
     __slots__ = ("_stream",)
 
-    def __init__(self, stream: StreamingExchange) -> None:
+    def __init__(self, stream: StreamingExchange[Any]) -> None:
         self._stream = stream
 
     def expire(self) -> None:
         self._stream.expire_total()
 
 
-class StreamingExchange(Exchange, ByteStream):
+class StreamingExchange(Exchange[T], ByteStream):
     """What both protocols' streams share: waiting for the next item, and the time limits on that and on all items."""
 
     __slots__ = ()

@@ -36,7 +36,7 @@ _MAX_REFUSALS = 10
 """How often a refused call is sent again. Refusals by connections that end after other calls do not count."""
 
 
-class GrpcExchange(Exchange):
+class GrpcExchange(Exchange["GrpcTransport"]):
     """The state of one call; see `Exchange`.
 
     Attributes:
@@ -62,8 +62,6 @@ class GrpcExchange(Exchange):
         "started",
         "stream",
     )
-
-    transport: GrpcTransport
 
     def __init__(
         self, transport: GrpcTransport, call: Call, block: Block, body: bytes | None, answered: Answered | None

@@ -26,7 +26,7 @@ _FAIR = 256
 """Responses that a reader takes in a row before the event loop gets a turn."""
 
 
-class StreamExchange(StreamingExchange, GrpcExchange):
+class StreamExchange(StreamingExchange["GrpcTransport"], GrpcExchange):
     """A call with any number of responses, and with one message or a stream of them. See `ByteStream`."""
 
     __slots__ = (

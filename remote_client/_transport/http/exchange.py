@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .transport import HttpTransport
 
 
-class HttpExchange(Exchange):
+class HttpExchange(Exchange["HttpTransport"]):
     """The state of one call; see `Exchange`.
 
     Attributes:
@@ -41,7 +41,6 @@ class HttpExchange(Exchange):
         "waiting",
     )
 
-    transport: HttpTransport
     wanted: ClassVar[str]
     """The expected response, for error messages."""
 

@@ -25,7 +25,7 @@ _FAIR = 64
 """Events that are read in a row before the event loop gets a turn."""
 
 
-class EventStream(StreamingExchange, HttpExchange):
+class EventStream(StreamingExchange["HttpTransport"], HttpExchange):
     """A call whose response is a stream of events. See `ByteStream`.
 
     Events are split as they arrive. While nobody reads, at most `MAX_HELD` bytes of them do.
