@@ -75,8 +75,8 @@ async def main():
         print(time.perf_counter() - began, time.process_time() - worked)
 asyncio.run(main())
 """
-"""Prints the seconds and the processor's seconds from the import of the client to its first answer: the first call imports
-what the import of the client leaves out."""
+"""Prints the seconds, and those of the processor, from the import of the client to its first answer: the first call
+imports pydantic, which the import of the client leaves out."""
 MORE = (0, 100)
 """Tasks of a library beside those that are called."""
 
