@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from remote_client._transport import engine
+from remote_client._transport import engine as engines
 from remote_client._transport.call import Transport
 from remote_client.errors import RemoteClientError
 from remote_client.settings import ConnectionInfo
@@ -13,12 +13,12 @@ from remote_client.settings import ConnectionInfo
 
 def install() -> None:
     """Let every connection over HTTP that is given no transport have one of httpx's."""
-    made = engine._connect_http
+    made = engines._connect_http
 
     def connect(connection: ConnectionInfo, transport: Any) -> Transport:
         return _owning(connection) if transport is None else made(connection, transport)
 
-    engine._connect_http = connect
+    engines._connect_http = connect
 
 
 def _owning(connection: ConnectionInfo) -> Transport:

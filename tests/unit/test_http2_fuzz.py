@@ -56,7 +56,7 @@ def small_limits() -> Iterator[None]:
 
 
 QUICK: Any = {"derandomize": True, "deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
-SMALL = {"FIRST_WINDOW": 5000, "LAST_WINDOW": 40_000, "GROWTH_LIMIT": 60_000, "ROOM": 20_000}
+SMALL: dict[str, Any] = {"FIRST_WINDOW": 5000, "LAST_WINDOW": 40_000, "GROWTH_LIMIT": 60_000, "ROOM": 20_000}
 """Limits that a short exchange reaches."""
 
 Item = TypeVar("Item")
