@@ -76,7 +76,9 @@ class Caller:
 
     def replace(self, **changes: Any) -> Caller:
         """Return a caller with other options, on the same connections."""
-        return replace(self, options=replace(self.options, **changes))
+        options = replace(self.options, **changes)
+        # dataclasses.replace() is slower, and users may call with_options() before every call.
+        return Caller(self.connections, self.model_key, self.model, options, self.balancer, self.changed, self._newest)
 
     def for_model(self, name: str | None) -> Caller:
         """Return a caller for another model or none, on the same connections."""
