@@ -32,7 +32,7 @@ from remote_client._schema.protobuf import reflection
 from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._settings.connection import parse_target
 from remote_client._transport.call import Call
-from remote_client._transport.http.errors import problem
+from remote_client._transport.http.errors import response_error
 from remote_client._transport.http.sse import EventReader
 from remote_client._transport.metadata import resolve_metadata
 from remote_client._transport.retry import pushback_ms, retry_after
@@ -429,7 +429,7 @@ def test_answers_of_the_right_fields_and_any_values_over_http(rpc: Any, data: An
 @example(None, b'{"code": 1e300, "details": ["x"], "id": 5}')
 @example(400, b'{"additional_info": [null, {"loc": []}], "details": {"a": 1}}')
 def test_any_error_body(status: int | None, body: bytes) -> None:
-    failure = problem(status, body, Call("POST /x"), "h:1")
+    failure = response_error(status, body, Call("POST /x"), "h:1")
     assert isinstance(failure, RemoteCallError)
     assert str(failure).isprintable()
     assert len(str(failure)) < 5000

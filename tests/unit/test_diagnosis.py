@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from remote_client._transport.net.diagnosis import (
-    Speaks,
-    again,
+    PeerProtocol,
     closed_early,
+    copy_for,
     handshake_error,
+    http1_error,
     is_tls_failure,
     no_http2,
-    speaks_http1,
-    spoken,
-    tls_words,
+    peer_protocol,
+    tls_message,
     wants_tls,
     wrong_peer,
 )
@@ -46,18 +46,18 @@ def info(secure: bool = False, **more: Any) -> ConnectionInfo:
 @pytest.mark.parametrize(
     ("first", "found"),
     [
-        (SETTINGS, Speaks.HTTP2),
-        (b"\0\0\0\4\0\0\0\0\0", Speaks.HTTP2),
-        (b"\0\0\4\4\0\0\0\0\0", Speaks.HTTP2),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", Speaks.HTTP1),
-        (b"HTTP/1.0 200 OK\r\n", Speaks.HTTP1),
-        (b"<html>\r\n<head><title>400 Bad Request</title>", Speaks.HTTP1),
-        (b"<!DOCTYPE html>", Speaks.HTTP1),
-        (ALERT, Speaks.TLS),
-        (b"\x15", Speaks.TLS),
-        (b"\x16\x03\x03\x04\x00", Speaks.TLS),
-        (NGINX, Speaks.TLS),
-        (GO, Speaks.TLS),
+        (SETTINGS, PeerProtocol.HTTP2),
+        (b"\0\0\0\4\0\0\0\0\0", PeerProtocol.HTTP2),
+        (b"\0\0\4\4\0\0\0\0\0", PeerProtocol.HTTP2),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", PeerProtocol.HTTP1),
+        (b"HTTP/1.0 200 OK\r\n", PeerProtocol.HTTP1),
+        (b"<html>\r\n<head><title>400 Bad Request</title>", PeerProtocol.HTTP1),
+        (b"<!DOCTYPE html>", PeerProtocol.HTTP1),
+        (ALERT, PeerProtocol.TLS),
+        (b"\x15", PeerProtocol.TLS),
+        (b"\x16\x03\x03\x04\x00", PeerProtocol.TLS),
+        (NGINX, PeerProtocol.TLS),
+        (GO, PeerProtocol.TLS),
         (b"", None),
         (b"\0\0\x18\4\1\0\0\0\0", None),
         (b"\0\0\x18\4\0\0\0\0\1", None),
@@ -70,8 +70,8 @@ def info(secure: bool = False, **more: Any) -> ConnectionInfo:
         (b"HTTP/2 200", None),
     ],
 )
-def test_the_first_bytes_tell_what_a_server_speaks(first: bytes, found: Speaks | None) -> None:
-    assert spoken(first) is found
+def test_the_first_bytes_tell_what_a_server_speaks(first: bytes, found: PeerProtocol | None) -> None:
+    assert peer_protocol(first) is found
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_what_is_right_or_not_known_is_no_mismatch(protocol: Protocol, first: by
 def test_an_edge_without_a_server_may_have_one_soon(status: int) -> None:
     for error in (
         wrong_peer(b"HTTP/1.0 %d Away\r\n" % status, info(), "grpc"),
-        speaks_http1(str(status), info()),
+        http1_error(str(status), info()),
     ):
         assert error is not None
         assert f"HTTP/1.1, not HTTP/2 (gRPC), at least for now (HTTP status {status})" in str(error)
@@ -189,22 +189,22 @@ FAILED = (
     ],
 )
 def test_words_for_what_tls_libraries_say(told: str, words: str) -> None:
-    shown = tls_words(told, info(secure=True), "grpc")
+    shown = tls_message(told, info(secure=True), "grpc")
     assert words in shown
     assert shown.endswith(f" ({told})")
 
 
 def test_what_is_not_known_is_told_as_it_is() -> None:
-    assert tls_words("[SSL: BAD_ECPOINT] bad ecpoint", info(secure=True), "grpc") == "[SSL: BAD_ECPOINT] bad ecpoint"
+    assert tls_message("[SSL: BAD_ECPOINT] bad ecpoint", info(secure=True), "grpc") == "[SSL: BAD_ECPOINT] bad ecpoint"
 
 
 def test_the_words_name_what_was_set() -> None:
     override = info(secure=True, options={"grpc.ssl_target_name_override": "other"})
     mismatch = "Hostname mismatch, certificate is not valid for 'other'."
-    assert "not for other: connect by a name that it has, or set the option" in tls_words(mismatch, override, "grpc")
-    assert "not for host: connect by a name that it has (" in tls_words(mismatch, override, "http")
+    assert "not for other: connect by a name that it has, or set the option" in tls_message(mismatch, override, "grpc")
+    assert "not for host: connect by a name that it has (" in tls_message(mismatch, override, "http")
     assert "try https://host:8085" in no_http2(override)
-    assert "try grpcs://host:8085" in tls_words("tlsv1 alert no application protocol", info(secure=True), "http")
+    assert "try grpcs://host:8085" in tls_message("tlsv1 alert no application protocol", info(secure=True), "http")
 
 
 @pytest.mark.parametrize("kind", [ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError])
@@ -233,7 +233,7 @@ def test_what_becomes_of_a_failure_to_connect() -> None:
 def test_each_call_has_an_error_of_its_own() -> None:
     error = wrong_peer(SETTINGS, info(), "http")
     assert error is not None
-    one, two = again(error, "GET /a"), again(error, "GET /b")
+    one, two = copy_for(error, "GET /a"), copy_for(error, "GET /b")
     assert [each.method for each in (error, one, two)] == [None, "GET /a", "GET /b"]
     assert {each.pushback for each in (one, two)} == {NOT_HERE}
     copied: RemoteCallError = pickle.loads(pickle.dumps(one))
@@ -242,4 +242,4 @@ def test_each_call_has_an_error_of_its_own() -> None:
 
 def test_any_bytes_are_something_or_nothing() -> None:
     for seed in range(2000):
-        spoken(struct.pack(">LLL", seed * 2654435761 % 2**32, seed, seed * 40503 % 2**32)[: seed % 13])
+        peer_protocol(struct.pack(">LLL", seed * 2654435761 % 2**32, seed, seed * 40503 % 2**32)[: seed % 13])

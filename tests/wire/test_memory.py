@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from remote_client._transport.call import Call
-from remote_client._transport.http.errors import problem
+from remote_client._transport.http.errors import response_error
 from remote_client.errors import ClosedError, RemoteCallError
 from tests.support.http_wire import CLOSE, RESET, HttpWire, answer, chunked, events, sleep
 from tests.support.proc import resident
@@ -113,7 +113,7 @@ def test_nothing_is_kept_of_the_errors_ids() -> None:
     def errors(number: int) -> None:
         for _ in range(number):
             body = f'{{"details": "no", "code": 400, "id": "{uuid.uuid4().hex}"}}'.encode()
-            assert problem(400, body, Call("POST /x"), "localhost:1").error_id
+            assert response_error(400, body, Call("POST /x"), "localhost:1").error_id
 
     errors(10)
     before = sys.getallocatedblocks()

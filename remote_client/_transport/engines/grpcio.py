@@ -41,7 +41,7 @@ from ..call import (
 )
 from ..http_errors import RUNTIMES_OWN, SILENCED, Answer, answer_error, explained_status, reset_reason
 from ..net.connect import proxy_refusal
-from ..net.diagnosis import closed_early, closed_in_handshake, speaks_http1, tls_words
+from ..net.diagnosis import closed_early, closed_in_handshake, http1_error, tls_message
 from ..net.proxy import hint
 from ..net.sockets import close_with_loop
 from ..retry import pushback_ms
@@ -240,7 +240,7 @@ def failure_of(
     explained, details = explained_status(status, details)
     kind = explained or kind
     if status == "UNAVAILABLE" and _is_of_tls(details):
-        kind, details = TlsError, tls_words(details, connection, "grpc")
+        kind, details = TlsError, tls_message(details, connection, "grpc")
     elif refused is not None:
         kind = refusal or kind
         details += "; give the proxy's credentials in its URL, http://user:password@host:port" * (refused[1] == "407")
@@ -291,7 +291,7 @@ def _unconnected(details: str, connection: ConnectionInfo) -> tuple[str, float |
     """Return the message and the pushback of a failed connection attempt."""
     found = _HTTP1.search(details)
     if found is not None:
-        failure = speaks_http1(found[1] or "", connection)
+        failure = http1_error(found[1] or "", connection)
         return f"failed to connect: {failure.details} ({details})", failure.pushback
     if "Handshake read failed" in details:
         return f"{details}{closed_in_handshake(connection, 'grpc')}", None

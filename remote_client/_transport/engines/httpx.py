@@ -25,7 +25,7 @@ from ...errors import (
 )
 from ...settings import ConnectionInfo
 from ..call import Answered, ByteStream, Call, Transport, deadline_exceeded, total_exceeded
-from ..http.errors import cut, problem, too_large, unreadable
+from ..http.errors import cut, invalid_response, response_error, too_large
 from ..http.requests import (
     as_answer,
     content_type,
@@ -123,9 +123,9 @@ class HttpxTransport(Transport):
         wanted = call.pages or is_answer(headers) if accept == _JSON else is_event_stream(headers)
         if not (200 <= status < 300 and wanted):
             name = "JSON" if accept == _JSON else "a stream of events"
-            raise problem(status, await self._error_body(answer), call, self.target, headers, name)
+            raise response_error(status, await self._error_body(answer), call, self.target, headers, name)
         if is_compressed(headers):
-            raise unreadable("it is compressed, though nothing but identity was accepted", call, self.target)
+            raise invalid_response("it is compressed, though nothing but identity was accepted", call, self.target)
 
     async def _error_body(self, answer: Any) -> bytes:
         held = bytearray()
@@ -329,7 +329,7 @@ class _HttpxStream(ByteStream):
         head, self._head = self._head, self._transport.nothing
         call, target = self._call, self._transport.target
         if head.cancelled():
-            raise (self._transport.reason or (lambda: unreadable("it was given up", call, target)))()
+            raise (self._transport.reason or (lambda: invalid_response("it was given up", call, target)))()
         try:
             answer: Any = head.result()
             self._answer = answer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...errors import RemoteCallError, TlsError, UnavailableError
 from ..http_errors import pings_advice
 from ..net.connection import Connection
-from ..net.diagnosis import closed_early, is_tls_failure, tls_words, wrong_peer
+from ..net.diagnosis import closed_early, is_tls_failure, tls_message, wrong_peer
 from ..net.silent_peers import Peer
 from .events import (
     Broken,
@@ -101,7 +101,7 @@ class GrpcConnection(Connection):
         if self._failure is not None:
             return copy(self._failure)
         if is_tls_failure(exc):
-            return TlsError(f"TLS failed: {tls_words(str(exc), owner.info, 'grpc')}", target=owner.target)
+            return TlsError(f"TLS failed: {tls_message(str(exc), owner.info, 'grpc')}", target=owner.target)
         if not self._http2.settled and not owner.has_served:
             reason = f" before the server spoke HTTP/2{reason}{closed_early(owner.info, 'grpc')}"
         return UnavailableError(f"the connection was lost{reason}", target=owner.target)

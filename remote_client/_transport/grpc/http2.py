@@ -65,7 +65,7 @@ _BLOCK_LIMIT = 4
 
 
 class Http2(Control):
-    """The client's side of one connection; see the base classes for what it sends.
+    """The client's side of one connection. `Sending` queues its frames, `Control` handles the control frames.
 
     Args:
         clock: returns the time in seconds, for windows that grow with a stream's speed.

@@ -36,7 +36,7 @@ _FAST = 0.125
 
 
 class Sending:
-    """Frames to the server: what may be sent, and the queue of what is.
+    """Queues frames to the server, as far as streams and flow control allow.
 
     Args:
         clock: returns the time in seconds, for windows that grow with a stream's speed.

@@ -10,7 +10,7 @@ from ...errors import ConfigurationError, RemoteCallError, RemoteClientError, Re
 from ...settings import ConnectionInfo
 from ..call import Answered, ByteStream, Call, Transport, read_single
 from ..grpc_options import GrpcOptions
-from ..net.diagnosis import again
+from ..net.diagnosis import copy_for
 from ..retry import NEVER
 from .channel import Channel
 from .connection import GrpcConnection
@@ -175,7 +175,7 @@ class GrpcTransport(Transport):
     def _copy_of(self, failure: RemoteClientError, call: Call) -> RemoteClientError:
         if not isinstance(failure, RemoteCallError):
             return ConfigurationError(str(failure))
-        return _unsent(again(failure, call.method))
+        return _unsent(copy_for(failure, call.method))
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

@@ -19,11 +19,11 @@ from ...errors import (
 from ..call import RAISE_LIMIT, Call
 from ..http_errors import answer_error, read_answer
 from ..net.connect import connect_error
-from ..net.diagnosis import again, closed_early, is_tls_failure, refuses_client, tls_words, wants_tls, wrong_peer
+from ..net.diagnosis import closed_early, copy_for, is_tls_failure, refuses_client, tls_message, wants_tls, wrong_peer
 from ..net.proxy import Route
 
 
-def problem(
+def response_error(
     status: int,
     body: bytes,
     call: Call,
@@ -72,7 +72,7 @@ def lost(error: BaseException | None, call: Call, route: Route, first: bool = Fa
     error.__traceback__ = None  # its frames refer to the call
     kind: type[RemoteCallError] = UnavailableError
     if is_tls_failure(error):
-        kind, reason, advice = TlsError, tls_words(reason, info, "http"), ""
+        kind, reason, advice = TlsError, tls_message(reason, info, "http"), ""
     details = f"the connection was lost: {redacted(reason, call.secrets)}{advice}"
     failure = kind(details, method=call.method, target=target)
     failure.outcome_known = kind is TlsError and refuses_client(details)
@@ -91,7 +91,7 @@ def no_tls(page: bytes, call: Call, route: Route) -> RemoteCallError | None:
         return None
     if route.proxy is not None and route.passes_on:  # the page is the server's, or the proxy's own
         found.details += f", or https:// for the proxy at {route.proxy.address}"
-    failure = again(found, call.method)
+    failure = copy_for(found, call.method)
     failure.http_status = 400
     return failure
 
@@ -99,10 +99,10 @@ def no_tls(page: bytes, call: Call, route: Route) -> RemoteCallError | None:
 def not_http(why: str, start: bytes, call: Call, route: Route) -> RemoteCallError:
     """Return the error of a response that is not HTTP/1.1, by its fault and its first bytes."""
     found = None if route.passes_on else wrong_peer(start, route.connection, "http")
-    return unreadable(why, call, route.connection.target) if found is None else again(found, call.method)
+    return invalid_response(why, call, route.connection.target) if found is None else copy_for(found, call.method)
 
 
-def unreadable(why: str, call: Call, target: str) -> InvalidResponseError:
+def invalid_response(why: str, call: Call, target: str) -> InvalidResponseError:
     """Return the error of an invalid response."""
     details = f"the answer cannot be read: {redacted(why, call.secrets)}"
     return InvalidResponseError(details, method=call.method, target=target)

@@ -9,7 +9,7 @@ from ...errors import RemoteCallError, RemoteClientError
 from ..call import Answered, Call, deadline_exceeded
 from ..exchange import Exchange
 from ..http_errors import MAX_ERROR_SIZE
-from .errors import cut, lost, no_tls, not_connected, not_http, problem, too_large, unreadable
+from .errors import cut, invalid_response, lost, no_tls, not_connected, not_http, response_error, too_large
 from .http1 import Head, Malformed
 from .requests import as_answer, is_answer, is_compressed, is_cut
 
@@ -26,17 +26,17 @@ class HttpExchange(Exchange["HttpTransport"]):
         connection: the connection that carries it; None while it waits and after its end.
         waiting: whether it waits for a connection.
         sent: whether any of it may have been sent.
-        again: whether the reused connection that was to carry it was dead; it then gets a new one.
+        resent: whether it was sent on a reused connection that turned out to be dead; it then gets a new one.
     """
 
     __slots__ = (
         "_answer",
         "_hurries",
         "_text",
-        "again",
         "body",
         "connection",
         "head",
+        "resent",
         "sent",
         "waiting",
     )
@@ -52,7 +52,7 @@ class HttpExchange(Exchange["HttpTransport"]):
         self.head = head
         self.body = body
         self.connection: HttpConnection | None = None
-        self.waiting = self.sent = self.over = self.again = False
+        self.waiting = self.sent = self.over = self.resent = False
         self.failure = None
         self._answered = answered
         self._answer: Head | None = None
@@ -74,7 +74,7 @@ class HttpExchange(Exchange["HttpTransport"]):
             self._hurries = self._limit_error_body()
         elif is_compressed(head.headers):
             why = "it is compressed, though nothing but identity was accepted"
-            self.fail(unreadable(why, self.call, self.transport.target))
+            self.fail(invalid_response(why, self.call, self.transport.target))
         else:
             self._begin(head)
 
@@ -105,9 +105,9 @@ class HttpExchange(Exchange["HttpTransport"]):
         self.connection = None
         if self._text is not None:
             self._end_with_error()
-        elif connection.used and not connection.heard and self.call.idempotent and not self.again:
+        elif connection.used and not connection.heard and self.call.idempotent and not self.resent:
             # A server may close a reused connection just when a request is on its way.
-            self.again = True
+            self.resent = True
             self.transport.pool.submit(self, fresh=True)
         else:
             first = not (connection.used or connection.heard or self.transport.pool.has_served)
@@ -132,7 +132,9 @@ class HttpExchange(Exchange["HttpTransport"]):
         failure: RemoteClientError | None = None
         if answer.status == 400:
             failure = no_tls(body, self.call, transport.route)
-        self.fail(failure or problem(answer.status, body, self.call, transport.target, answer.headers, self.wanted))
+        self.fail(
+            failure or response_error(answer.status, body, self.call, transport.target, answer.headers, self.wanted)
+        )
 
     def _end_late(self) -> None:
         failure = deadline_exceeded(self.call, self.transport.target)

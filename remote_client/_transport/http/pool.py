@@ -136,7 +136,7 @@ class Pool:
     def _next_for_reused(self) -> HttpExchange | None:
         """Remove and return the first waiting call that a reused connection may carry; it may not if one was dead."""
         for exchange in self._waiting:
-            if not exchange.again:
+            if not exchange.resent:
                 self._waiting.remove(exchange)
                 return exchange
         return None

@@ -47,7 +47,7 @@ def split_path(path: str, body: bytes) -> tuple[str, str, bytes]:
 
 
 def quoted(target: str) -> str:
-    """Return a target with everything but printable ASCII escaped; what is escaped already stays as it is."""
+    """Return a target with everything but printable ASCII escaped; existing escapes stay."""
     return quote(target, safe=_UNQUOTED)
 
 

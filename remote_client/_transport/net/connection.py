@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
         """React to a peer that acknowledges nothing, or does again."""
 
     def _close_gently(self, transport: asyncio.Transport) -> None:
-        """Close the socket once what is written is sent and TLS has said goodbye, or a moment has passed."""
+        """Close the socket after the buffered bytes and TLS's closing alert were sent, or after a moment."""
         transport.close()
         if self.transport is not None:
             self.loop.call_later(_CLOSE_TIME, self._abort)

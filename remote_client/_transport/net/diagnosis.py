@@ -16,7 +16,7 @@ MAX_FIRST = 1024
 """Bytes at the beginning of a connection that are examined: the longest known are a page that asks for TLS."""
 
 
-class Speaks(enum.Enum):
+class PeerProtocol(enum.Enum):
     """A protocol that a server may speak."""
 
     HTTP1 = "HTTP/1.1"
@@ -24,7 +24,7 @@ class Speaks(enum.Enum):
     TLS = "TLS"
 
 
-_OURS: dict[Protocol, Speaks] = {"grpc": Speaks.HTTP2, "http": Speaks.HTTP1}
+_OURS: dict[Protocol, PeerProtocol] = {"grpc": PeerProtocol.HTTP2, "http": PeerProtocol.HTTP1}
 _SCHEMES: dict[tuple[Protocol, bool], str] = {
     ("grpc", False): "grpc",
     ("grpc", True): "grpcs",
@@ -46,13 +46,13 @@ _TRANSIENT = (b"502", b"503", b"504")
 """The statuses that a proxy sends in HTTP/1.1, whatever it received, while the server behind it is away."""
 
 
-def spoken(first: bytes) -> Speaks | None:
+def peer_protocol(first: bytes) -> PeerProtocol | None:
     """Return the protocol that a server's first bytes belong to, if it is known."""
     if _HTTP1.match(first):
-        return Speaks.TLS if _TLS_WANTED.search(first, 0, MAX_FIRST) else Speaks.HTTP1
+        return PeerProtocol.TLS if _TLS_WANTED.search(first, 0, MAX_FIRST) else PeerProtocol.HTTP1
     if _TLS_RECORD.match(first):
-        return Speaks.TLS
-    return Speaks.HTTP2 if _SETTINGS.match(first) else None
+        return PeerProtocol.TLS
+    return PeerProtocol.HTTP2 if _SETTINGS.match(first) else None
 
 
 def wrong_peer(first: bytes, info: ConnectionInfo, protocol: Protocol) -> UnavailableError | None:
@@ -60,28 +60,28 @@ def wrong_peer(first: bytes, info: ConnectionInfo, protocol: Protocol) -> Unavai
 
     It forbids retries at this server, unless the bytes come from a proxy whose server is away at the moment.
     """
-    found = spoken(first)
+    found = peer_protocol(first)
     if found is None or found is _OURS[protocol]:
         return None
     head = _HTTP1.match(first)
     return _speaks(found, info, protocol, head[1] or b"" if head else b"")
 
 
-def speaks_http1(status: str, info: ConnectionInfo) -> UnavailableError:
+def http1_error(status: str, info: ConnectionInfo) -> UnavailableError:
     """Return the error of a server that answered gRPC with a status line of HTTP/1.1."""
-    return _speaks(Speaks.HTTP1, info, "grpc", status.encode())
+    return _speaks(PeerProtocol.HTTP1, info, "grpc", status.encode())
 
 
 def wants_tls(page: bytes, info: ConnectionInfo, protocol: Protocol) -> UnavailableError | None:
     """Return the error of a page that asks for TLS; None for any other."""
-    return _speaks(Speaks.TLS, info, protocol) if _TLS_WANTED.search(page, 0, MAX_FIRST) else None
+    return _speaks(PeerProtocol.TLS, info, protocol) if _TLS_WANTED.search(page, 0, MAX_FIRST) else None
 
 
-def _speaks(found: Speaks, info: ConnectionInfo, protocol: Protocol, status: bytes = b"") -> UnavailableError:
+def _speaks(found: PeerProtocol, info: ConnectionInfo, protocol: Protocol, status: bytes = b"") -> UnavailableError:
     details = f"the server speaks {found.value}"
-    if found is not Speaks.TLS:
+    if found is not PeerProtocol.TLS:
         details += f", not {_OURS[protocol].value}"
-    transient = found is Speaks.HTTP1 and status in _TRANSIENT
+    transient = found is PeerProtocol.HTTP1 and status in _TRANSIENT
     if transient:
         details += f", at least for now (HTTP status {status.decode()})"
     if not _is_only_target(info):
@@ -92,11 +92,11 @@ def _speaks(found: Speaks, info: ConnectionInfo, protocol: Protocol, status: byt
     return failure
 
 
-def _target_to_try(found: Speaks, info: ConnectionInfo, protocol: Protocol, transient: bool) -> str:
+def _target_to_try(found: PeerProtocol, info: ConnectionInfo, protocol: Protocol, transient: bool) -> str:
     secure = info.tls.enabled
-    if found is Speaks.TLS:
+    if found is PeerProtocol.TLS:
         return _target(info, protocol, True)
-    if found is Speaks.HTTP2:
+    if found is PeerProtocol.HTTP2:
         return _target(info, "grpc", secure)
     target = _target(info, "http", secure)
     if not secure and not transient:  # nginx answers gRPC like this on a port for TLS
@@ -126,7 +126,7 @@ def closed_early(info: ConnectionInfo, protocol: Protocol) -> str:
 # -- TLS --------------------------------------------------------------------------------------------------------------
 
 
-def tls_words(message: str, info: ConnectionInfo, protocol: Protocol) -> str:
+def tls_message(message: str, info: ConnectionInfo, protocol: Protocol) -> str:
     """Return the message of a failed TLS handshake: its meaning, and in parentheses the TLS library's message."""
     explain = next((explain for pattern, explain in _EXPLANATIONS if pattern.search(message)), None)
     return message if explain is None else f"{explain(info, protocol)} ({message})"
@@ -213,7 +213,7 @@ def is_tls_failure(error: BaseException | None) -> bool:
 def handshake_error(error: OSError, info: ConnectionInfo, protocol: Protocol) -> Exception:
     """Return the error of a failed connection attempt; a TLS handshake's says what it means."""
     if is_tls_failure(error):
-        return TlsError(f"TLS handshake failed: {tls_words(str(error), info, protocol)}", target=info.target)
+        return TlsError(f"TLS handshake failed: {tls_message(str(error), info, protocol)}", target=info.target)
     if info.tls.enabled and isinstance(
         error, (ConnectionResetError, ssl.SSLError)
     ):  # asyncio turns an EOF into a reset
@@ -224,7 +224,7 @@ def handshake_error(error: OSError, info: ConnectionInfo, protocol: Protocol) ->
     return error
 
 
-def again(failure: RemoteCallError, method: str | None) -> RemoteCallError:
+def copy_for(failure: RemoteCallError, method: str | None) -> RemoteCallError:
     """Return a copy of an error for another call that it ends: every call raises its own."""
     copied = copy(failure)
     copied.method = method
