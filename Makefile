@@ -15,9 +15,9 @@ PIP := -m pip install --quiet --disable-pip-version-check
 
 # Half of the time of the tests is waiting, so two cores keep four workers busy. Each has servers of its own.
 WORKERS ?= 4
-ALL := $(CLIENT)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+ALL = $(CLIENT)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 # What only `make test-all` runs are more cases of what the others try.
-PYTEST := $(ALL) -m "not slow"
+PYTEST = $(ALL) -m "not slow"
 
 # What runs on grpcio in every `make test`; all of it does in `make test-all`.
 SAMPLE := $(addprefix tests/wire/test_,calls.py cancel.py close.py early_end.py memory.py)
