@@ -34,6 +34,7 @@ from remote_client._settings.connection import parse_target
 from remote_client._transport.call import Call
 from remote_client._transport.http.errors import response_error
 from remote_client._transport.http.sse import EventReader
+from remote_client._transport.http_errors import event_error
 from remote_client._transport.metadata import resolve_metadata
 from remote_client._transport.retry import pushback_ms, retry_after
 from remote_client.errors import ConfigurationError, InputError, InvalidResponseError, RemoteCallError, SchemaError
@@ -429,7 +430,8 @@ def test_answers_of_the_right_fields_and_any_values_over_http(rpc: Any, data: An
 @example(None, b'{"code": 1e300, "details": ["x"], "id": 5}')
 @example(400, b'{"additional_info": [null, {"loc": []}], "details": {"a": 1}}')
 def test_any_error_body(status: int | None, body: bytes) -> None:
-    failure = response_error(status, body, Call("POST /x"), "h:1")
+    call = Call("POST /x")
+    failure = event_error(body, call, "h:1") if status is None else response_error(status, body, call, "h:1")
     assert isinstance(failure, RemoteCallError)
     assert str(failure).isprintable()
     assert len(str(failure)) < 5000
