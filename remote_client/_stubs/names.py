@@ -49,9 +49,8 @@ class Names:
         self.trainings = _named(classes, trained)
         taken = {"annotations", *_METHODS, *NAMES, *self.fields, *self.classes}
         types = Identifiers(taken, fallback="Message")
-        kinds.sort(
-            key=lambda kind: kind.__name__ != _capital(kind.__name__)
-        )  # names that stay as they are come first, so that no other takes them
+        # Names that stay as they are come first, so that no other type takes them.
+        kinds.sort(key=lambda kind: kind.__name__ != _capital(kind.__name__))
         self.types = {kind: types.of(_capital(kind.__name__)) for kind in kinds}
 
     @property
