@@ -5,49 +5,25 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
 import pytest_asyncio
-from pydantic import BaseModel
 from starlette.background import BackgroundTask
 from tenacity import AsyncRetrying, retry, stop_after_attempt
 
-from remote_client import RemoteClient, RemoteModelInitializer, RemoteModuleBase, RemoteModuleConfig
-from remote_client.declare import module, taskmethod
+from remote_client import RemoteClient, RemoteModelInitializer, RemoteModuleConfig
 from remote_client.errors import InputError, InternalError
 from remote_client.settings import ConnectionInfo
 from remote_client.sync import RemoteClient as BlockingClient
+from tests.live.greeter import Greeter
 
 from ..support.runtime import Runtime
 from .protocols import Protocol, connection_of, target_of
 
 INPUT = {"name": "World"}
-
-
-class Greeting(BaseModel):
-    greeting: str
-
-
-@dataclass
-class Who:
-    name: str
-
-
-@module(name="SampleModule", task="SampleTask")
-class Greeter(RemoteModuleBase):
-    """Greets."""
-
-    @taskmethod()
-    async def greet(self, sample_input: Who) -> Greeting:
-        raise NotImplementedError
-
-    @taskmethod()
-    def greet_often(self, sample_input: Who) -> AsyncIterator[Greeting]:
-        raise NotImplementedError
 
 
 @pytest_asyncio.fixture(params=["learned", "task", "options", "declared", "loaded"])

@@ -10,7 +10,6 @@ import pickle
 import sys
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,7 +20,6 @@ import httpx
 import joblib
 import pytest
 import pytest_asyncio
-from pydantic import BaseModel
 
 from remote_client import (
     ConnectionInfo,
@@ -30,7 +28,6 @@ from remote_client import (
     RemoteClient,
     RemoteModelFinder,
     RemoteModelInitializer,
-    RemoteModuleBase,
     RemoteModuleConfig,
 )
 from remote_client import sync as blocking
@@ -38,6 +35,7 @@ from remote_client._client import shared_connections
 from remote_client.auth import BearerToken
 from remote_client.declare import module, taskmethod
 from remote_client.errors import ClosedError, InvalidArgumentError, ModelNotFoundError, PicklingError
+from tests.live.greeter import Greeter, Greeting, Who
 
 from ..support.runtime import Runtime
 from .protocols import Protocol, connection_of, target_of
@@ -62,28 +60,6 @@ async def closed() -> AsyncIterator[None]:
     yield
     for server in list(shared_connections._servers.values()):
         await server.aclose()
-
-
-class Greeting(BaseModel):
-    greeting: str
-
-
-@dataclass
-class Who:
-    name: str
-
-
-@module(name="SampleModule", task="SampleTask")
-class Greeter(RemoteModuleBase):
-    """Greets."""
-
-    @taskmethod()
-    async def greet(self, sample_input: Who) -> Greeting:
-        raise NotImplementedError
-
-    @taskmethod()
-    def greet_often(self, sample_input: Who) -> AsyncIterator[Greeting]:
-        raise NotImplementedError
 
 
 @module(name="SampleModule", task="SampleTask")
