@@ -104,15 +104,10 @@ RESETS = [each.name for each in ErrorCodes if each not in (ErrorCodes.NO_ERROR, 
 
 
 @pytest_asyncio.fixture
-async def between(request: pytest.FixtureRequest, protocol: str) -> AsyncIterator[Edge]:
+async def between(server: WireServer | HttpWire) -> AsyncIterator[Edge]:
     """An edge before a server that describes itself."""
-    async with edge(protocol, _port(request, protocol)) as made:
+    async with edge(server.protocol, server.port) as made:
         yield made
-
-
-def _port(request: pytest.FixtureRequest, protocol: str) -> int:
-    server: WireServer | HttpWire = request.getfixturevalue("wire" if protocol == "grpc" else "http_wire")
-    return server.port
 
 
 def refuse(between: Edge, protocol: str, fault: str, times: int = ALWAYS) -> None:
@@ -376,13 +371,11 @@ async def test_a_refusal_that_is_raised_is_not_logged(
 
 @pytest.mark.parametrize(("protocol", "fault"), [("grpc", "PERMISSION_DENIED"), ("http", "403")])
 async def test_a_refusal_that_is_overcome_is_one_short_line_of_no_warning(
-    request: pytest.FixtureRequest, between: Edge, protocol: str, fault: str, caplog: pytest.LogCaptureFixture
+    server: Any, between: Edge, protocol: str, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     between.faults = {QUESTION[protocol]: [fault] * ALWAYS, LIST: [fault] * ALWAYS}
-    scheme = "http://" if protocol == "http" else ""
-    other = f"{scheme}127.0.0.1:{_port(request, protocol)}"
     with caplog.at_level("INFO", "remote_client"):
-        assert await do("asyncio", [between.target, other], lambda client, _: client.models(), protocol)
+        assert await do("asyncio", [between.target, server.target], lambda client, _: client.models(), protocol)
     (record,) = caplog.records
     assert record.levelname == "INFO"
     assert len(record.message) < 120
@@ -537,15 +530,13 @@ async def test_a_connection_that_always_ends_is_opened_as_often_as_retries_allow
 @pytest.mark.parametrize(("protocol", "fault"), [("grpc", "PERMISSION_DENIED"), ("http", "403")])
 @pytest.mark.parametrize("deed", ["describe", "model", "models", "runtime_info"])
 async def test_another_server_is_asked_instead_of_one_that_refuses(
-    request: pytest.FixtureRequest, between: Edge, protocol: str, fault: str, deed: str, blocks: str
+    server: Any, between: Edge, protocol: str, fault: str, deed: str, blocks: str
 ) -> None:
     refuse(between, protocol, fault)
-    scheme = "http://" if protocol == "http" else ""
-    other = f"{scheme}127.0.0.1:{_port(request, protocol)}"
-    found = await do(blocks, [between.target, other], (DEEDS | GRPC_DEEDS)[deed], protocol)
+    found = await do(blocks, [between.target, server.target], (DEEDS | GRPC_DEEDS)[deed], protocol)
     assert found
     if deed == "model":
-        assert found.config.connection.target == other.removeprefix(scheme)
+        assert found.config.connection.target == server.target.removeprefix("http://")
     assert between.requests(QUESTION[protocol]) == 1
 
 
