@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over what collecting made: with thousands of tests a pass takes 0.3 s else."""
+    """Exclude the collected tests from garbage collections: each takes 0.3 s in a process that knows thousands."""
     gc.collect()
     gc.freeze()
 
