@@ -12,6 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BeforeValidator, ConfigDict, create_model
 
 from ...errors import ConfigurationError
+from .types import either
 
 
 class CaikitTypes:
@@ -26,7 +27,7 @@ class CaikitTypes:
             return self.of(get_args(kind)[0])
         arguments = get_args(kind)
         if get_origin(kind) in (Union, UnionType):
-            return reduce(_either, map(self.of, arguments))
+            return reduce(either, map(self.of, arguments))
         if get_origin(kind) is not None:
             # JsonDict is recursive: its values are any JSON.
             values = Any if "JsonDict" in str(kind) else self.of(arguments[-1])
@@ -45,13 +46,13 @@ class CaikitTypes:
         # caikit wraps a list as a message because protobuf has no unions of lists. Over HTTP it is the list.
         sequence = get_args(self.of(fields["values"])) if list(fields) == ["values"] else ()
         model = self._model(kind)
-        return _either(list[sequence[0]], model) if sequence else model  # type: ignore[valid-type]
+        return either(list[sequence[0]], model) if sequence else model  # type: ignore[valid-type]
 
     def _model(self, kind: Any) -> Any:
         if kind not in self._models:
             self._models[kind] = Any  # for fields of the same type
             fields: dict[str, Any] = {
-                field.name: (_either(self.of(field.type), None), None) for field in dataclasses.fields(kind)
+                field.name: (either(self.of(field.type), None), None) for field in dataclasses.fields(kind)
             }
             try:
                 self._models[kind] = create_model(
@@ -73,7 +74,3 @@ def is_data_object_class(kind: Any) -> bool:
 
 def _member(kind: Any, value: Any) -> Any:
     return kind.__members__.get(value, value) if isinstance(value, str) else value
-
-
-def _either(one: Any, other: Any) -> Any:
-    return Union[one, other]  # noqa: UP007 - Any has no |

@@ -146,7 +146,7 @@ def _for_pydantic(kind: Any, begun: tuple[Any, ...] = ()) -> Any:
     made = tuple(_for_pydantic(argument, begun) for argument in arguments)
     if all(one is other for one, other in zip(made, arguments, strict=True)):
         return kind
-    return reduce(_either, made) if is_union(kind) else get_origin(kind)[made]
+    return reduce(either, made) if is_union(kind) else get_origin(kind)[made]
 
 
 def _field(kind: Any) -> Any:
@@ -154,7 +154,8 @@ def _field(kind: Any) -> Any:
     return get_args(kind)[0] if get_origin(kind) in (Required, NotRequired) else kind
 
 
-def _either(one: Any, other: Any) -> Any:
+def either(one: Any, other: Any) -> Any:
+    """Return the union of two types."""
     return Union[one, other]  # noqa: UP007 - forward references have no |
 
 
