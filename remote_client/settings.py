@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from typing import Any, Literal, Self, get_args
 
 from ._objects.copying import Immutable
-from ._settings.base import Settings, checked
 from ._settings.callables import WAYS, ByName, OffLoop
+from ._settings.checked import Settings, checked
 from ._settings.connection import ConnectionInfo, Engine, Protocol, check_protocol
 from ._settings.durations import Duration, Pause, limit
 from ._settings.retries import ONCE, RetryPolicy

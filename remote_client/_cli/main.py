@@ -27,11 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        from .app import run
+        from .cyclopts_app import run
     except ModuleNotFoundError as error:
         if error.name != "cyclopts":
             raise
-        from .fallback_app import run
+        from .argparse_app import run
     return run(arguments)
 
 

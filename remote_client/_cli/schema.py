@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from .description_sources import FileSource, Server, as_usage_error, source_of
 from .files import check_output, write
-from .sources import FileSource, Server, as_usage_error, source_of
 from .usage import FAILED, UsageError
 
 if TYPE_CHECKING:

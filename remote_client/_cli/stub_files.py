@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .description_sources import FileSource, Server, as_usage_error, source_of
 from .files import SUFFIXES, read, schema_beside, write
-from .sources import FileSource, Server, as_usage_error, source_of
 from .usage import UsageError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .sources import Server
+from .description_sources import Server
 from .stub_files import write_stubs
 
 

@@ -22,15 +22,7 @@ from .._text.redaction import clears_frames
 from .._transport.engines.httpx_library import AsyncTransport
 from ..errors import InputError, InvalidResponseError, ModelNotFoundError, NotFoundError
 from ..hooks import Hook, check_hooks
-from ..settings import (
-    CallOptions,
-    ConnectionInfo,
-    ConnectionTlsInfo,
-    Engine,
-    FinderConfig,
-    MetadataSource,
-    Protocol,
-)
+from ..settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, Engine, FinderConfig, MetadataSource, Protocol
 from .deployment import Links, deploy, undeploy
 from .finder import RemoteModelFinder
 from .finder_group import FinderGroup

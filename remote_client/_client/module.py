@@ -27,17 +27,12 @@ from .._text.tables import table
 from .._transport.balance import Balancer
 from .._transport.engine import open_connections
 from .._transport.manager import ConnectionManager
-from ..errors import (
-    InputError,
-    NotFoundError,
-    OutcomeUnknownError,
-    UnsupportedError,
-)
+from ..errors import InputError, NotFoundError, OutcomeUnknownError, UnsupportedError
 from ..settings import CallOptions, MetadataSource, Output
 from . import jobs
+from .config_completion import ConfigCompletion
 from .job_servers import FindJobServer, JobServer, can_probe, missing_model_error, probe_methods
 from .jobs import PredictionJob, TrainingJob
-from .late_config import LateConfig
 from .module_class import call_and_answer, make_module_class
 from .module_config import RemoteModuleConfig
 from .shared_connections import forget_description
@@ -86,7 +81,7 @@ class RemoteModuleBase(Handle):
         self._config = model_config
         self._owned = connections is None
         self._trainings = trainings or StartedTrainings()
-        self._late_config = LateConfig(model_config, changed)
+        self._completion = ConfigCompletion(model_config, changed)
         # Without a description that was read, none can be stale.
         was_read = changed is not None or not model_config.bound or model_config.schema is not None
         self._caller = Caller(
@@ -96,7 +91,7 @@ class RemoteModuleBase(Handle):
             options=options
             or CallOptions(timeout=model_config.connection.timeout, retry=model_config.connection.retry_policy),
             balancer=balancer,
-            changed=self._late_config.stale_schema_hint if was_read else None,
+            changed=self._completion.stale_schema_hint if was_read else None,
         )
 
     @property
@@ -193,12 +188,12 @@ class RemoteModuleBase(Handle):
 
     @clears_frames
     async def _request_bound(self, unbound: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return await self.remote_method_request(await self._late_config.method(unbound, self._caller), *args, **kwargs)
+        return await self.remote_method_request(await self._completion.method(unbound, self._caller), *args, **kwargs)
 
     async def _prepared(
         self, unbound: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[RemoteRPCDescriptor, bytes | AsyncIterator[bytes]]:
-        rpc = await self._late_config.method(unbound, self._caller)
+        rpc = await self._completion.method(unbound, self._caller)
         return rpc, self._body(rpc, args, kwargs)
 
     @clears_frames
@@ -211,7 +206,7 @@ class RemoteModuleBase(Handle):
     async def _train(self, *args: Any, **kwargs: Any) -> TrainingJob[RemoteModuleBase]:
         args = tuple([await materialized(value) for value in args])
         kwargs = {name: await materialized(value) for name, value in kwargs.items()}
-        config = await self._late_config.complete(self._caller)
+        config = await self._completion.complete(self._caller)
         training, model_name, body = choose_training(config, args, kwargs)
         server = await _StartedOn(self, self._caller.pinned(), training)._find()
         with self._trainings.starting(model_name):
@@ -242,7 +237,7 @@ class RemoteModuleBase(Handle):
         """Return the module of a trained model, or the server's answer if it does not have the model yet."""
         if (missing := await missing_model_error(server, name)) is not None:
             return missing
-        config = await self._late_config.complete(self._caller)
+        config = await self._completion.complete(self._caller)
         config = replace(config, model_path=name, module_id="", module_name="")
         return construct_remote_module_class(config)(
             config, connections=server.caller.connections, options=self._caller.options
@@ -252,7 +247,7 @@ class RemoteModuleBase(Handle):
         """Close the connection if it is the module's own. Calls in flight raise a ClosedError. Idempotent."""
         if self._owned:
             await self._caller.connections.aclose()
-            await self._late_config.aclose()
+            await self._completion.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -318,10 +313,10 @@ class _StartedOn:
         return {self.caller.target: self._find}
 
     async def _find(self) -> JobServer:
-        late_config = self.module._late_config
-        rpc = await late_config.method(self.rpc, self.module._caller)
+        completion = self.module._completion
+        rpc = await completion.method(self.rpc, self.module._caller)
         assert rpc.job is not None
-        config = await late_config.complete(self.caller)
+        config = await completion.complete(self.caller)
         return JobServer(self.caller, rpc.job, probe_methods(config.task_methods), rpc.task)
 
 

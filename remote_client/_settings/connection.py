@@ -7,20 +7,11 @@ from typing import Annotated, Any, Literal, Self
 
 from .._objects.exports import exported_from
 from ..errors import ConfigurationError, InputError
-from .base import Bounds, Conversion, Count, Positive, Settings, checked
+from .checked import Bounds, Conversion, Count, Positive, Settings, checked
 from .durations import Limit, Seconds
 from .proxies import ProxySetting
 from .retries import RetryPolicy, retry_policy
-from .targets import (
-    NO_PATH,
-    check_host,
-    check_socket,
-    is_number,
-    is_segment,
-    normal_host,
-    normal_path,
-    read_target,
-)
+from .targets import NO_PATH, check_host, check_socket, is_number, is_segment, normal_host, normal_path, read_target
 from .tls import ConnectionTlsInfo
 
 Protocol = Literal["grpc", "http"]

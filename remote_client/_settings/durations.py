@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Annotated, Any
 
 from ..errors import ConfigurationError
-from .base import Conversion
+from .checked import Conversion
 
 Duration = float | timedelta
 """Seconds, or a `timedelta`."""

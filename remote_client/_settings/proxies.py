@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from .._objects.copying import Immutable
 from ..errors import PicklingError
-from .base import Conversion
+from .checked import Conversion
 
 _PORTS = {"http": 80, "https": 443}
 _SOCKS = ("socks", "socks4", "socks4a", "socks5", "socks5h")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from .._objects.exports import exported_from
 from .._text.closest import closest
-from .base import Bounds, Count, Settings, checked
+from .checked import Bounds, Count, Settings, checked
 from .durations import Pause, seconds
 
 # The annotations are no strings: the check of the arguments reads them.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from .._objects.exports import exported_from
-from .base import Conversion, Settings, checked
+from .checked import Conversion, Settings, checked
 from .secret import Secret
 
 # The annotations are no strings: the check of the arguments reads them.

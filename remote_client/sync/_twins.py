@@ -22,15 +22,7 @@ from .._settings.callables import off_loop
 from .._settings.durations import Duration
 from .._transport.engines.httpx_library import AsyncTransport
 from ..hooks import Hook
-from ..settings import (
-    CallOptions,
-    ConnectionInfo,
-    ConnectionTlsInfo,
-    Engine,
-    FinderConfig,
-    MetadataSource,
-    Protocol,
-)
+from ..settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, Engine, FinderConfig, MetadataSource, Protocol
 from ._facade import TWINS, Blocking, Closable
 from ._loop_thread import run
 from ._modules import RemoteModuleBase, asyncio_metadata, construct_remote_module_class, wrapped

@@ -15,11 +15,7 @@ import pytest
 
 from remote_client._client.client import RemoteClient
 from remote_client._transport.status_codes import error_class
-from remote_client.errors import (
-    DeadlineExceededError,
-    RemoteCallError,
-    UnavailableError,
-)
+from remote_client.errors import DeadlineExceededError, RemoteCallError, UnavailableError
 from remote_client.settings import CallOptions
 from tests.wire.kinds import HANGING, Deed
 

@@ -12,13 +12,7 @@ import pytest
 import pytest_asyncio
 
 from remote_client._transport.status_codes import http_error_class
-from remote_client.errors import (
-    DeadlineExceededError,
-    InternalError,
-    NotFoundError,
-    RemoteCallError,
-    UnavailableError,
-)
+from remote_client.errors import DeadlineExceededError, InternalError, NotFoundError, RemoteCallError, UnavailableError
 from remote_client.settings import CallOptions
 from tests.support.http_wire import HttpWire, http_module
 

@@ -14,10 +14,7 @@ from typing import Any
 import pytest
 
 from remote_client._transport.status_codes import error_class
-from remote_client.errors import (
-    RemoteCallError,
-    ResourceExhaustedError,
-)
+from remote_client.errors import RemoteCallError, ResourceExhaustedError
 from remote_client.settings import CallOptions
 
 from .methods import LARGE_ANSWER, LARGE_REQUEST, interop_module

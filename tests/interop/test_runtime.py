@@ -15,10 +15,7 @@ import pytest_asyncio
 
 from remote_client._client.client import RemoteClient
 from remote_client._transport.status_codes import error_class
-from remote_client.errors import (
-    DeadlineExceededError,
-    RemoteCallError,
-)
+from remote_client.errors import DeadlineExceededError, RemoteCallError
 from tests.support.runtime import Runtime
 
 from .proxies import PROXIES, Proxy

@@ -18,12 +18,12 @@ CALL = """
 import json, sys
 from unittest import mock
 from google.protobuf.internal import api_implementation
-from remote_client._schema.protobuf import pools
+from remote_client._schema.protobuf import descriptor_pools
 from remote_client.sync import RemoteClient
 
 target, schema = sys.argv[1:]
-check_types, added = pools.check_types, []
-with mock.patch.object(pools, "check_types", lambda file: (added.append(file.name), check_types(file))):
+check_types, added = descriptor_pools.check_types, []
+with mock.patch.object(descriptor_pools, "check_types", lambda file: (added.append(file.name), check_types(file))):
     with RemoteClient(target, schema=schema) as client:
         answer = client.model("foo").run_sample({"name": "World"})
         description = client.describe()

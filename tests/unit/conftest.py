@@ -13,5 +13,5 @@ def extra(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> An
     """Whether the extra `cli` is there."""
     if not request.param:
         monkeypatch.setitem(sys.modules, "cyclopts", None)
-        monkeypatch.delitem(sys.modules, "remote_client._cli.app", raising=False)
+        monkeypatch.delitem(sys.modules, "remote_client._cli.cyclopts_app", raising=False)
     return request.param

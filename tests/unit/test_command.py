@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from remote_client import __version__
-from remote_client._cli import fallback_app, schema, stubs
+from remote_client._cli import argparse_app, schema, stubs
+from remote_client._cli.description_sources import Server
 from remote_client._cli.main import main
-from remote_client._cli.sources import Server
 from tests.support.runtime import free_port
 
 STARTS = ["remote_client", "remote_client._cli.main"]
@@ -138,7 +138,7 @@ def test_options_and_the_environment_name_the_server(
 
     monkeypatch.setattr(schema, "_write", record)
     monkeypatch.setattr(stubs, "write_stubs", record)
-    monkeypatch.setattr(fallback_app, "write_stubs", record)
+    monkeypatch.setattr(argparse_app, "write_stubs", record)
     monkeypatch.delenv("REMOTE_CLIENT_TARGET", raising=False)
     if variable is not None:
         monkeypatch.setenv("REMOTE_CLIENT_TARGET", variable)
@@ -155,7 +155,7 @@ def test_stubs_takes_its_target_without_an_option(monkeypatch: pytest.MonkeyPatc
         return 0
 
     monkeypatch.setattr(stubs, "write_stubs", record)
-    monkeypatch.setattr(fallback_app, "write_stubs", record)
+    monkeypatch.setattr(argparse_app, "write_stubs", record)
     monkeypatch.setenv("REMOTE_CLIENT_TARGET", "http://a")
     assert main(["stubs", "-o", "f.py", "--proxy", "env", "b:1", "--sync"]) == 0
     assert main(["stubs", "--schema", "a.binpb", "--force", "--output", "f.py"]) == 0

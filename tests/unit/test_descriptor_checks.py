@@ -23,7 +23,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from remote_client._schema.budget import Budget
 from remote_client._schema.protobuf.descriptor_checks import check_file
-from remote_client._schema.protobuf.pools import pool_of
+from remote_client._schema.protobuf.descriptor_pools import pool_of
 from remote_client.errors import SchemaError
 
 from .library import library
@@ -141,7 +141,10 @@ WRONG: dict[str, tuple[str, Callable[[FileDescriptorProto], Any]]] = {
     "an enum without values": ("no value", lambda file: file.enum_type.add(name="E")),
     "an edition nobody knows": ("edition", lambda file: file.MergeFrom(FileDescriptorProto(syntax="editions"))),
     "a map of one field": ("not a map entry", lambda file: entry(file).field.pop()),
-    "a map of lists": ("not a map entry", lambda file: entry(file).field[1].MergeFrom(Field(label=Field.LABEL_REPEATED))),
+    "a map of lists": (
+        "not a map entry",
+        lambda file: entry(file).field[1].MergeFrom(Field(label=Field.LABEL_REPEATED)),
+    ),
     "a map by doubles": ("not a map entry", lambda file: entry(file).field[0].MergeFrom(Field(type=Field.TYPE_DOUBLE))),
     "a single entry": ("another kind", lambda file: refer(file, f"{entry(file).name}", Field.TYPE_MESSAGE)),
     "a message for an enum": ("", lambda file: refer(file, "Zoo", Field.TYPE_ENUM)),
@@ -202,8 +205,8 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.internal import api_implementation
 from google.protobuf.message_factory import GetMessageClass
 from pydantic import BaseModel
-from remote_client._schema.protobuf.converters import Converters
-from remote_client._schema.protobuf.pools import pool_of
+from remote_client._schema.protobuf.generated_converters import Converters
+from remote_client._schema.protobuf.descriptor_pools import pool_of
 from remote_client.errors import SchemaError
 
 assert api_implementation.Type() == "python"

@@ -8,9 +8,7 @@ import pytest
 
 from remote_client import errors
 from remote_client._transport.status_codes import error_class
-from remote_client.errors import (
-    RemoteCallError,
-)
+from remote_client.errors import RemoteCallError
 
 CALL_ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, RemoteCallError)]
 

@@ -10,8 +10,8 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from pydantic import BaseModel
 
-from remote_client._schema.protobuf.converters import Converters
-from remote_client._schema.protobuf.pools import pool_of
+from remote_client._schema.protobuf.descriptor_pools import pool_of
+from remote_client._schema.protobuf.generated_converters import Converters
 from remote_client._schema.protobuf.services import describe
 from tests.support.protobuf import can_be_field
 

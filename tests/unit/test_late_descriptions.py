@@ -26,7 +26,7 @@ from remote_client._client.introspection import parse_schema
 from remote_client._client.module import construct_remote_module_class
 from remote_client._schema.lazy_methods import LazyRPCDescriptor, LazyTypes
 from remote_client._schema.openapi import document as openapi
-from remote_client._schema.protobuf import pools
+from remote_client._schema.protobuf import descriptor_pools
 from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._stubs.writer import render
 from remote_client.errors import SchemaError
@@ -102,8 +102,8 @@ def added_files() -> Iterator[list[str]]:
         found.append(file.name)
         check_types(file)
 
-    check_types = pools.check_types
-    with mock.patch.object(pools, "check_types", check):
+    check_types = descriptor_pools.check_types
+    with mock.patch.object(descriptor_pools, "check_types", check):
         yield found
 
 

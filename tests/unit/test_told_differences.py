@@ -11,8 +11,8 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from remote_client._schema.protobuf.descriptor_pools import pool_of
 from remote_client._schema.protobuf.fields import INTEGERS, is_repeated
-from remote_client._schema.protobuf.pools import pool_of
 from tests.support.contracts import set_of
 
 from .library import INTEGERS as BOUNDS

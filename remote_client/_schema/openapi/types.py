@@ -22,7 +22,7 @@ from ..identifiers import attributes_of
 from ..model_references import complete
 from ..type_order import Groups
 from .messages import PLAIN, ClosedMessage, OpenMessage, union_reader
-from .parts import Parts
+from .pickled_parts import Parts
 from .schemas import ANY_NODE, SchemaNode, Schemas, is_null, members_of, type_name
 from .value_types import ANY_JSON, BYTES, FORMATS, SCALARS, OneOf, bare, enum_of, list_of, map_of
 

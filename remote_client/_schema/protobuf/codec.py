@@ -21,8 +21,8 @@ from ..foreign_values import is_row, table_rows
 from ..training_data import DATA_STREAM, data_stream_source
 from .arrays import array_fields, buffer_fields, extract_arrays, packed_parts
 from .conversion_errors import ConversionError
-from .converters import Form
 from .fields import Field, count_members, is_map, is_repeated, map_entry, message_of, sequence_field, union_of
+from .generated_converters import Form
 from .types import Types
 
 _CONSTANTS = (str, bytes, bytearray, Mapping, BaseModel)

@@ -22,9 +22,9 @@ from ...errors import SchemaError
 from ..budget import MAX_NAME, Budget
 from ..differences import Difference, Differences, Method, MethodMatcher
 from ..rpc import ServiceDescription
+from .descriptor_pools import pool_of
 from .field_changes import Member, Members, other_changes, type_change
 from .fields import Type, is_required, type_of
-from .pools import pool_of
 from .same_types import SameTypes, is_well_known
 from .services import descriptor_set
 

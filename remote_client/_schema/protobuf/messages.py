@@ -12,8 +12,8 @@ from google.protobuf.message import Message
 
 from ..budget import Budget
 from ..dynamic_types import Recipe, keep, making
-from .parts import Parts, files_of
-from .pools import pool_of
+from .descriptor_pools import pool_of
+from .pickled_parts import Parts, files_of
 from .reflection import WELL_KNOWN_FILES
 
 _classes: WeakValueDictionary[bytes, type[Message]] = WeakValueDictionary()

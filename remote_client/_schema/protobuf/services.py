@@ -25,7 +25,7 @@ from ..budget import Budget
 from ..lazy_methods import LazyMethods, LazyTypes
 from ..rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from .codec import Method, ProtobufCodec, ProtobufTrainingCodec
-from .pools import Pool, check_text, in_dependency_order, parse_file
+from .descriptor_pools import Pool, check_text, in_dependency_order, parse_file
 from .types import Types
 
 T = TypeVar("T")

@@ -27,7 +27,7 @@ from ..dynamic_types import DynamicEnum, DynamicModel, Part, as_schema_error, pu
 from ..foreign_values import enum_candidates
 from ..model_references import complete
 from ..type_order import Groups
-from .converters import Converters, Form
+from .descriptor_pools import pool_of
 from .fields import (
     Field,
     Type,
@@ -40,9 +40,9 @@ from .fields import (
     type_of,
     union_of,
 )
+from .generated_converters import Converters, Form
 from .messages import MessageClasses
-from .parts import Parts, files_of
-from .pools import pool_of
+from .pickled_parts import Parts, files_of
 from .values import WELL_KNOWN
 
 T = TypeVar("T")

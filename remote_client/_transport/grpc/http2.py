@@ -9,17 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .control import BrokenError, Control
-from .events import (
-    FIRST_WINDOW,
-    Broken,
-    DataReceived,
-    Event,
-    HeadReceived,
-    State,
-    Stream,
-    TrailersReceived,
-)
+from .control_frames import BrokenError, Control
+from .events import FIRST_WINDOW, Broken, DataReceived, Event, HeadReceived, State, Stream, TrailersReceived
 from .frames import (
     ACK,
     COMPRESSION_ERROR,

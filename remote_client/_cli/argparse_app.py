@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .._version import __version__
-from .sources import Server
+from .description_sources import Server
 from .stub_files import write_stubs
 from .usage import COMMANDS, USAGE, USAGE_ERROR, UsageError
 

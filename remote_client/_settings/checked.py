@@ -53,7 +53,7 @@ class Settings(Immutable):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        from .reading import schema_of
+        from .conversion import schema_of
 
         return schema_of(cls, handler)
 
@@ -93,7 +93,7 @@ def _taken(kind: type[Settings], values: dict[str, Any], types: Mapping[str, Any
     if needed <= values.keys() <= types.keys():
         with contextlib.suppress(TypeError, ValueError):
             return {name: _exact(value, types[name]) for name, value in values.items()}
-    from .reading import read
+    from .conversion import read
 
     return read(kind, values)
 

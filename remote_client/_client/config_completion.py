@@ -19,7 +19,7 @@ from .shared_connections import server_description
 from .single_flight import SingleFlight
 
 
-class LateConfig:
+class ConfigCompletion:
     """A module's configuration. All copies of the module share it, and read the description at most once."""
 
     def __init__(self, config: RemoteModuleConfig, forget_description: Callable[[], None] | None) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from .._version import __version__
-from .sources import Server
+from .description_sources import Server
 from .usage import COMMANDS, USAGE, USAGE_ERROR, UsageError
 
 app = App(name="remote-client", help="A client for caikit runtimes.", version=__version__, help_format="plaintext")

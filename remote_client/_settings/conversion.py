@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from .._text.closest import closest
 
 if TYPE_CHECKING:
-    from .base import Settings
+    from .checked import Settings
 
 
 def read(kind: type[Settings], values: dict[str, Any]) -> dict[str, Any]:
