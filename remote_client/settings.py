@@ -45,7 +45,7 @@ MetadataSource = Metadata | Callable[[], Metadata | Awaitable[Metadata]] | Crede
 
 
 @checked
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SupportedModel(Settings):
     """A model that is known without asking a server.
 
@@ -64,7 +64,7 @@ class SupportedModel(Settings):
 
 
 @checked
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class FinderConfig(Settings):
     """The configuration of a `RemoteModelFinder`; keys and defaults are upstream's.
 

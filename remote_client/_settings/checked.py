@@ -51,6 +51,12 @@ class Settings(Immutable):
             return cls(**value)
         raise ValueError(f"must be a mapping or {cls.__name__}, not {type(value).__name__}")
 
+    def __repr__(self) -> str:
+        # Tools that show a traceback's variables show settings that were refused, and have no values.
+        filled = vars(self)
+        shown = [f"{field.name}={filled[field.name]!r}" for field in fields(self) if field.repr and field.name in filled]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         from .conversion import schema_of

@@ -35,7 +35,7 @@ def _base_path(path: Any) -> str:
 
 @exported_from("remote_client.settings")
 @checked
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ConnectionInfo(Settings):
     """One server (or, with `{}` in the host name, one server per model) and how to talk to it.
 

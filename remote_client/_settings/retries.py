@@ -14,7 +14,7 @@ from .durations import Pause, seconds
 
 @exported_from("remote_client.settings")
 @checked
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RetryPolicy(Settings):
     """How often, when and after how long a call is sent again.
 

@@ -14,7 +14,7 @@ from .secret import Secret
 
 @exported_from("remote_client.settings")
 @checked
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ConnectionTlsInfo(Settings):
     """TLS of a connection. The files are PEM; they are read and checked at construction where `enabled` is set.
 
