@@ -408,10 +408,11 @@ FORGED = OK + b"content-length: 6\r\n\r\nforged"
     ],
     ids=["at once", "later", "cut", "cut in the head", "a byte"],
 )
-async def test_an_answer_before_it_was_asked_for(http: Any, steps: list[Step]) -> None:
+async def test_an_answer_before_it_was_asked_for(http_wire: Wire, http: Any, steps: list[Step]) -> None:
     """Two answers to one request: the second must never be taken for another request's."""
     for _ in range(3):
         assert await http.script(steps=steps) == b"first"
+        await http_wire.until(lambda seen: not seen["running"])
         await asyncio.sleep(0.05)
         assert await http.echo(b"mine") == b"mine"
 
