@@ -41,7 +41,7 @@ def task_name(rpc_name: str, input_streaming: bool, output_streaming: bool) -> s
 
 
 def keeps_task_suffix(task: str, tasks: Container[str]) -> bool:
-    """Whether a task's methods keep the suffix `Task`, as the runtime has a task of the name without it."""
+    """Return whether a task's methods keep the suffix `Task`, as the runtime has a task of the name without it."""
     return task.endswith("Task") and task.removesuffix("Task") in tasks
 
 

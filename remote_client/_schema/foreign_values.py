@@ -89,7 +89,7 @@ def exact_double(value: Any) -> float:
 
 
 def is_exact_float32(value: Any, number: float) -> bool:
-    """Whether a number survives as float32: floats may be rounded, integers and decimals must be exact."""
+    """Return whether a number survives as float32: floats may be rounded, integers and decimals must be exact."""
     exact = native(value)
     rounded: float = struct.unpack("f", struct.pack("f", number))[0]
     with suppress(TypeError):
@@ -117,12 +117,12 @@ def row_of(value: Any, known: Mapping[str, Any] | None = None) -> Mapping[Any, A
 
 
 def is_series(value: Any) -> bool:
-    """Whether a value is a row or a column of pandas, which have the same type."""
+    """Return whether a value is a row or a column of pandas, which have the same type."""
     return hasattr(value, "to_dict") and hasattr(value, "dtype") and hasattr(value, "index")
 
 
 def is_row(value: Any) -> bool:
-    """Whether a value is a row: `row_of` returns a mapping for it, and it is not a column."""
+    """Return whether a value is a row: `row_of` returns a mapping for it, and it is not a column."""
     if is_series(value):
         return all(isinstance(label, str) for label in value.index)
     return hasattr(value, "_asdict") or (dataclasses.is_dataclass(value) and not isinstance(value, type))

@@ -16,12 +16,12 @@ _OTHERS = re.compile(r"[^A-Za-z0-9_]+")
 
 
 def is_name(text: str) -> bool:
-    """Whether a text has only the letters of an identifier. Protobuf allows such names, keywords too."""
+    """Return whether a text has only the letters of an identifier. Protobuf allows such names, keywords too."""
     return _LETTERS.fullmatch(text) is not None
 
 
 def is_identifier(text: str) -> bool:
-    """Whether generated code may use a text as a name."""
+    """Return whether generated code may use a text as a name."""
     return is_name(text) and not keyword.iskeyword(text)
 
 
@@ -87,13 +87,12 @@ class Identifiers:
 
 def attributes_of(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
     """Return the names of a message's or an object's fields -> the names of their attributes and parameters."""
+    from pydantic import BaseModel  # here, because importing the client loads this module
+
+    def is_reserved(name: str) -> bool:
+        # pydantic takes a `Config` for the model's configuration.
+        return name in ("self", "Config") or hasattr(BaseModel, name)
+
     names = list(names)
     # No field gets another field's name, so that `taken` may include the fields' names.
-    return Identifiers(set(taken).difference(names), reserved=_is_reserved).of_all(names)
-
-
-def _is_reserved(name: str) -> bool:
-    """Whether a model or a method uses a name itself. pydantic takes a `Config` for the model's configuration."""
-    from pydantic import BaseModel
-
-    return name in ("self", "Config") or hasattr(BaseModel, name)
+    return Identifiers(set(taken).difference(names), reserved=is_reserved).of_all(names)

@@ -111,12 +111,12 @@ def file_of(data: bytes, name: str, option: str) -> SchemaFile:
 
 
 def _begins_like_json(data: bytes) -> bool:
-    """Whether the bytes are descriptors whose first file has 123 bytes: these begin as a JSON document may."""
+    """Return whether the bytes are descriptors whose first file has 123 bytes: these begin as a JSON document may."""
     return data.startswith(b"\n{") and is_set(data)
 
 
 def is_set(data: bytes) -> bool:
-    """Whether the bytes are a `FileDescriptorSet`: files, one after the other."""
+    """Return whether the bytes are a `FileDescriptorSet`: files, one after the other."""
     from .protobuf.wire import read_varint  # here, because it loads protobuf
 
     position = 0

@@ -200,5 +200,5 @@ class _Types:
 
 
 def _is_entry(kind: Type) -> bool:
-    """Whether a type is that of a map's entries, which is named after its field."""
+    """Return whether a type is that of a map's entries, which is named after its field."""
     return isinstance(kind, Descriptor) and kind.GetOptions().map_entry

@@ -119,7 +119,7 @@ def type_change(old: FieldDescriptor, new: FieldDescriptor, *, is_request: bool)
 
 
 def _fits(sent: tuple[str, int, int] | None, read: tuple[str, int, int] | None) -> bool:
-    """Whether the reader of a type understands all values of the type that is sent."""
+    """Return whether the reader of a type understands all values of the type that is sent."""
     return sent is not None and read is not None and sent[0] == read[0] and read[1] <= sent[1] and sent[2] <= read[2]
 
 

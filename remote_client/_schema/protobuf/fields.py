@@ -91,21 +91,21 @@ def type_of(field: FieldDescriptor) -> Type | None:
 
 
 def is_repeated(field: FieldDescriptor) -> bool:
-    """Whether a field is a list or a map. Before protobuf 6.31 only its label shows that."""
+    """Return whether a field is a list or a map. Before protobuf 6.31 only its label shows that."""
     older: Any = field
     known = getattr(older, "is_repeated", None)
     return bool(older.label == older.LABEL_REPEATED) if known is None else bool(known)
 
 
 def is_required(field: FieldDescriptor) -> bool:
-    """Whether a field is required, as in proto2. Before protobuf 6.31 only its label shows that."""
+    """Return whether a field is required, as in proto2. Before protobuf 6.31 only its label shows that."""
     older: Any = field
     known = getattr(older, "is_required", None)
     return bool(older.label == older.LABEL_REQUIRED) if known is None else bool(known)
 
 
 def is_packed(field: FieldDescriptor) -> bool:
-    """Whether a repeated field is packed. Before protobuf 6.31 only its options and its file show that."""
+    """Return whether a repeated field is packed. Before protobuf 6.31 only its options and its file show that."""
     older: Any = field
     known = getattr(older, "is_packed", None)
     if known is not None:
@@ -119,7 +119,7 @@ def is_packed(field: FieldDescriptor) -> bool:
 
 
 def is_map(field: FieldDescriptor) -> bool:
-    """Whether a repeated field is a map."""
+    """Return whether a repeated field is a map."""
     return field.message_type is not None and field.message_type.GetOptions().map_entry
 
 

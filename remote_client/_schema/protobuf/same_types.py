@@ -29,7 +29,7 @@ class SameTypes:
         self._found: dict[_Pair, bool] = {}
 
     def are_same(self, old: Type, new: Type) -> bool:
-        """Whether two types are the same."""
+        """Return whether two types are the same."""
         found = self._known(old, new)
         for group in self._groups.of(found):
             same = all(
@@ -72,7 +72,7 @@ class SameTypes:
 
 
 def _is_same(old: Member, new: Member) -> bool:
-    """Whether two fields of one number are the same, apart from their types' names."""
+    """Return whether two fields of one number are the same, apart from their types' names."""
     if old.descriptor.name != new.descriptor.name or old.descriptor.type != new.descriptor.type:
         return False
     change = type_change(old.descriptor, new.descriptor, is_request=True)
@@ -80,5 +80,5 @@ def _is_same(old: Member, new: Member) -> bool:
 
 
 def is_well_known(kind: Type) -> bool:
-    """Whether a type is protobuf's own."""
+    """Return whether a type is protobuf's own."""
     return kind.file.name in WELL_KNOWN_FILES
