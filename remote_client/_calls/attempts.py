@@ -48,7 +48,7 @@ class Attempts:
     _is_over: bool = False
 
     def should_renew(self, error: RemoteCallError) -> bool:
-        """Whether to renew the credentials before `failed` is told of the error: at the first refusal only."""
+        """Return whether to renew the credentials before `failed` decides: only at the first refusal."""
         # 407 comes from a proxy and 511 from a network: these credentials are for neither.
         is_refusal = isinstance(error, UnauthenticatedError) and error.http_status not in (407, 511)
         return is_refusal and not self._is_renewed

@@ -287,7 +287,7 @@ class Caller:
             raise unknown from error
 
     async def exchange(self, path: str, messages: Sequence[bytes], max_size: int) -> list[bytes]:
-        """Call a bidirectional method that answers each message with one; again, from the start, where that is allowed.
+        """Call a bidirectional method with one answer per message; again, from the start, where that is allowed.
 
         Returns:
             The answers, fewer than the messages where they exceed `max_size` bytes or the server ends the call early.

@@ -46,9 +46,9 @@ class State(Enum):
     - NOT_STARTED -> OPEN at `async with` or the first read. The call may still wait for metadata or for its turn.
     - OPEN -> OPEN when an attempt fails before the first answer and another one follows.
     - OPEN -> OVER after the last answer, and NOT_STARTED or OPEN -> OVER at `aclose`: reads give nothing more.
-    - OPEN -> OVER at an error, or a read that is cancelled: reads raise a ClosedError that tells why.
+    - OPEN -> OVER at an error, or a read that is cancelled: reads raise a ClosedError with the reason.
 
-    A stream that nobody holds any more is cancelled by its finalizer.
+    The finalizer of a stream that was dropped cancels its call.
     """
 
     NOT_STARTED = "not started"
@@ -72,7 +72,7 @@ class _Sent(NamedTuple):
 
 
 def _abandon(loop: asyncio.AbstractEventLoop, sent: _Sent) -> None:
-    """Drop the attempt of a stream that is garbage, which may be found in any thread."""
+    """Drop the attempt of a stream that was collected, in whatever thread the collector runs."""
     if sent.lease.manager.born != _fork.count:
         return  # what wakes a parent's loop is the parent's
     try:

@@ -85,7 +85,7 @@ class _Job:
         """Wait until the job is done. Cancelling the wait leaves the job running.
 
         The wait goes on while the server is unreachable, overloaded or slow. All waits of an event loop together send
-        fewer than 50 polls a second, so that each of hundreds polls less often.
+        fewer than 50 polls a second: hundreds of waits poll less often.
 
         Args:
             timeout: seconds (or a `timedelta`) to wait at most; None or `math.inf` for no limit.

@@ -1,9 +1,7 @@
 """RemoteModuleConfig: everything that calls of one model need."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from .._objects.exports import exported_from
@@ -27,6 +25,8 @@ from .._settings.connection import check_protocol
 from ..declare import registry
 from ..errors import ConfigurationError
 from ..settings import ConnectionInfo, Protocol
+
+# The annotations are no strings: `get_type_hints` would look for their names in `remote_client`.
 
 
 @exported_from("remote_client")
@@ -195,7 +195,7 @@ class RemoteModuleConfig:
 
     def __reduce__(self) -> Any:
         # Without the types: the other process asks the server.
-        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "declaration"}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "declaration"}
         return _unpickle, (type(self), values, self.declaration and self.declaration.module)
 
     def bind(self, declaration: Declaration, description: ServiceDescription) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import copyreg
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet, WeakValueDictionary
 
 from .._calls.caller import Caller
@@ -125,8 +125,7 @@ def shared_connections(
     """Return the connections of an unpickled handle."""
     key = (connection, protocol, *map(id, interceptors))
     server = _servers.get(key) or _servers.setdefault(key, _Server(connection, protocol, tuple(interceptors)))
-    made: Any = SharedConnections(server)
-    return made  # type: ignore[no-any-return]
+    return cast(ConnectionManager, SharedConnections(server))
 
 
 @clears_frames

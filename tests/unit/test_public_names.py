@@ -133,6 +133,10 @@ def test_help_and_sources_are_found(module: str, name: str) -> None:
             assert inspect.getsource(function)
 
 
+def test_the_type_hints_of_a_module_configuration_resolve() -> None:
+    assert get_type_hints(remote_client.RemoteModuleConfig)["connection"] is remote_client.ConnectionInfo
+
+
 @pytest.mark.parametrize("name", ["Difference", "JobInfo", "ModelInfo", "RuntimeInfo"])
 def test_values_serve_as_types_of_other_models(name: str) -> None:
     kind: Any = getattr(remote_client, name)
