@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from .description_sources import FileSource, Server, as_usage_error, source_of
 from .files import check_output, write
 from .usage import FAILED, UsageError
-
-if TYPE_CHECKING:
-    from .._schema.differences import Difference
 
 
 async def schema(
@@ -61,11 +59,8 @@ async def _check(source: Server | FileSource, file: str, *, as_json: bool) -> in
     with as_usage_error("--check"):  # a file's types are parsed on first use
         found = await compare_in_thread(old, new, names)
     found.sort(key=lambda difference: not difference.breaking)
-    sys.stdout.write(_json(found) if as_json else "".join(f"{difference}\n" for difference in found))
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(difference) for difference in found], indent=2) + "\n")
+    else:
+        sys.stdout.writelines(f"{difference}\n" for difference in found)
     return FAILED if any(difference.breaking for difference in found) else 0
-
-
-def _json(found: list[Difference]) -> str:
-    import json
-
-    return json.dumps([asdict(difference) for difference in found], indent=2) + "\n"

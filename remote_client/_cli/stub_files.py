@@ -38,7 +38,10 @@ async def write_stubs(
             f"-o {output}: the file exists and differs from what stubs writes; use --force to overwrite it, "
             f"or renew only the schema with: remote-client schema -o {beside}"
         )
-    _write(description, text, output, beside)
+    from .._schema.schema_file import schema_bytes
+
+    write(beside, schema_bytes(description))
+    write(output, text.encode())
     return 0
 
 
@@ -57,17 +60,13 @@ async def _is_unedited(output: Path, text: str) -> bool:
     content = _content(output)
     if content in (b"", text.encode()):
         return True
-    return any([content in await _renderings(schema) for schema in _schemas_beside(output)])
+    # The file may have been written over the other protocol.
+    schemas = [output.with_suffix(suffixes[0]) for suffixes in SUFFIXES.values()]
+    return any([content in await _renderings(schema) for schema in schemas if schema.exists()])
 
 
 def _content(output: Path) -> bytes:
     return read(output) if output.exists() else b""
-
-
-def _schemas_beside(output: Path) -> list[Path]:
-    """Return the schema files of a Python file. It may have been written over the other protocol."""
-    schemas = [output.with_suffix(suffixes[0]) for suffixes in SUFFIXES.values()]
-    return [schema for schema in schemas if schema.exists()]
 
 
 async def _renderings(schema: Path) -> list[bytes]:
@@ -80,10 +79,3 @@ async def _renderings(schema: Path) -> list[bytes]:
         return [_render(source, description, blocking, schema).encode() for blocking in (False, True)]
     except (ConfigurationError, UsageError):
         return []
-
-
-def _write(description: ServiceDescription, text: str, output: Path, beside: Path) -> None:
-    from .._schema.schema_file import schema_bytes
-
-    write(beside, schema_bytes(description))
-    write(output, text.encode())

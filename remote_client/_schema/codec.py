@@ -60,7 +60,7 @@ def server_codec(codec: Codec) -> Codec:
 
 
 class BaseCodec:
-    """The base of codecs without streamed input, as over HTTP. By itself it refuses every call."""
+    """The base of codecs without streamed input, as over HTTP. By itself, the codec of unsupported methods."""
 
     def __init__(self, name: str, signature: inspect.Signature) -> None:
         self._name = name

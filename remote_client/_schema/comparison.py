@@ -48,5 +48,5 @@ async def compare_in_thread(
 
 
 def _budget_for_two() -> Budget:
-    """Return what two schemas may cost that are within the limits of one."""
+    """Return a budget for comparing two schemas that are within the limits of one."""
     return Budget(limits={kind: 3 * most for kind, most in LIMITS.items()})

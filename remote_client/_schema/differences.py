@@ -122,7 +122,7 @@ class TypeUses:
 
 
 def _other_users(users: Sequence[TypeUser]) -> str:
-    """Return a text that names one method of each other task than the first user's, and counts the rest."""
+    """Return a text that names a method of every task but the first user's, and counts the rest."""
     others = [user for user in users[1:] if not user.path.endswith("().result")]  # a job's is its task's answer
     if not others:
         return ""

@@ -61,7 +61,7 @@ def _number(value: Decimal) -> Any:
 
 
 def plain_text(value: str) -> str:
-    """Return the text of a str or of an instance of a subclass, whose `__str__` may be another, as an enum's is."""
+    """Return the text of a str. A subclass, such as an enum, may have another `__str__`."""
     return str.__str__(value.value if isinstance(value, enum.Enum) else value)
 
 

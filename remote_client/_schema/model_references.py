@@ -148,7 +148,7 @@ def _dumped(cls: type[BaseModel], value: Any, info: Any) -> Any:
 
 
 class ByReference(BaseModel):
-    """The base of models whose core schemas other models' core schemas refer to."""
+    """The base of models that other models' core schemas refer to."""
 
     # Thin, as cloudpickle copies these methods with the globals they use into pickles of handles.
     @classmethod

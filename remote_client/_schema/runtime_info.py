@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .._objects.exports import exported_from
 from .._text.tables import table
 
-# The annotations are no strings: `get_type_hints` would look for their names in `remote_client`.
+# Annotations must not be strings here: `get_type_hints` would look up the names in `remote_client`.
 
 
 class _Info(BaseModel):

@@ -294,10 +294,10 @@ CASES = {
         "type changed from int64 to string",
     ),
     "an answer's field that no longer knows unset": one(
-        "optional int64 rank = 8;", "int64 rank = 8;", f"{ANSWER}.rank", TOLD, "unset and zero are one now"
+        "optional int64 rank = 8;", "int64 rank = 8;", f"{ANSWER}.rank", TOLD, "unset and zero are the same now"
     ),
     "an answer's field that knows unset": one(
-        "int64 total = 2;", "optional int64 total = 2;", f"{ANSWER}.total", TOLD, "unset and zero are told apart now"
+        "int64 total = 2;", "optional int64 total = 2;", f"{ANSWER}.total", TOLD, "unset and zero are distinct now"
     ),
     # -- unions
     "a member of a union removed": one(

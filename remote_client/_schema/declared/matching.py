@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from ..._text.cleaning import listed
 from ..._text.closest import closest
@@ -52,64 +52,62 @@ def match(
     return list(methods.items()), training
 
 
+@dataclass
 class _Matcher:
     """Finds the server's methods of one declared module, and collects problems, which name the server as `server`."""
 
-    def __init__(
-        self, declaration: Declaration, description: ServiceDescription, protocol: Protocol, server: str
-    ) -> None:
-        self.problems: list[str] = []
-        self._declaration = declaration
-        self._description = description
-        self._protocol = protocol
-        self._server = server
+    declaration: Declaration
+    description: ServiceDescription
+    protocol: Protocol
+    server: str
+    problems: list[str] = field(default_factory=list)
 
     def methods(self) -> dict[str, list[RemoteRPCDescriptor]]:
         """Return the declared methods by task, then the server's other methods of these tasks."""
         methods: dict[str, list[RemoteRPCDescriptor]] = {}
         unknown: dict[str, list[str]] = {}
-        for method in self._declaration.methods:
-            if method.input_streaming and self._protocol == "http":
+        for method in self.declaration.methods:
+            if method.input_streaming and self.protocol == "http":
                 methods.setdefault(method.task, []).append(unsupported_method(method))
             elif not (keys := self._keys(method.task)):
                 unknown.setdefault(method.task, []).append(method.name)
             elif (rpc := self._method(method, keys)) is not None:
                 methods.setdefault(method.task, []).append(rpc)
         for task, names in unknown.items():
-            self.problems.append(f"{', '.join(names)}: {self._server} has {self._no_such_task(task)}")
+            self.problems.append(f"{', '.join(names)}: {self.server} has {self._no_such_task(task)}")
         for task, rpcs in methods.items():
             rpcs.extend(self._others(task, rpcs))
         return methods
 
     def training(self) -> RemoteRPCDescriptor | None:
         """Return the declared training; None if several have its name: `train` then takes an RPC name or a route."""
-        train = self._declaration.train
+        train = self.declaration.train
         if train is None:
             return None
         found = self._trainings()
         if not found:
-            modules = ", ".join(rpc.module for rpc in self._description.trainings.values()) or "none"
-            module = self._declaration.module.__name__
-            self.problems.append(f"train: {self._server} has no training of {module}; it has {modules}")
+            modules = ", ".join(rpc.module for rpc in self.description.trainings.values()) or "none"
+            module = self.declaration.module.__name__
+            self.problems.append(f"train: {self.server} has no training of {module}; it has {modules}")
         if len(found) != 1:
             return None
         training = _declared(train, found[0])
-        self.problems += [f"train: {mismatch}" for mismatch in mismatches(train, found[0], self._server)]
+        self.problems += [f"train: {mismatch}" for mismatch in mismatches(train, found[0], self.server)]
         return training
 
     def _keys(self, task: str) -> list[str]:
         """Return the keys of the server's tasks that the name of a declared task means."""
-        tasks = self._description.tasks
+        tasks = self.description.tasks
         return [task] if task in tasks else matching_tasks(((key, tasks[key].methods) for key in tasks), task)
 
     def _method(self, method: DeclaredMethod, keys: Sequence[str]) -> RemoteRPCDescriptor | None:
         if len(keys) > 1:
             return _ambiguous(method, keys)
-        rpc = _same_streams(method, self._description.tasks[keys[0]])
+        rpc = _same_streams(method, self.description.tasks[keys[0]])
         if rpc is None:
-            self.problems.append(f"{method.name}: {self._server} has {_no_such_method(method)}")
+            self.problems.append(f"{method.name}: {self.server} has {_no_such_method(method)}")
             return None
-        found = [*mismatches(method, rpc, self._server)]
+        found = [*mismatches(method, rpc, self.server)]
         self.problems += [f"{method.name}: {mismatch}" for mismatch in found]
         if found:
             return None
@@ -125,14 +123,14 @@ class _Matcher:
         Code that does not know the declaration calls methods by the names that all modules have.
         """
         keys = self._keys(task)
-        served = self._description.tasks[keys[0]].methods if len(keys) == 1 else ()
+        served = self.description.tasks[keys[0]].methods if len(keys) == 1 else ()
         starts = [self._start(rpc, task) for rpc in served if rpc.job is not None]
-        names = {method.name for method in self._declaration.methods} | {rpc.name for rpc in (*declared, *starts)}
+        names = {method.name for method in self.declaration.methods} | {rpc.name for rpc in (*declared, *starts)}
         return [*starts, *(rpc for rpc in served if rpc.name not in names)]
 
     def _start(self, rpc: RemoteRPCDescriptor, task: str) -> RemoteRPCDescriptor:
         """Return the start of a prediction job with the types of the declared unary method."""
-        methods = [method for method in self._declaration.methods if method.task == task]
+        methods = [method for method in self.declaration.methods if method.task == task]
         unary = [method for method in methods if not (method.input_streaming or method.output_streaming)]
         if not unary or rpc.job is None or rpc.job.result is None:
             return rpc
@@ -141,7 +139,7 @@ class _Matcher:
         return replace(rpc, codec=codec, signature=codec.signature, job=replace(rpc.job, result=result))
 
     def _trainings(self) -> list[RemoteRPCDescriptor]:
-        declaration, trainings = self._declaration, self._description.trainings
+        declaration, trainings = self.declaration, self.description.trainings
         if declaration.name in trainings:
             return [trainings[declaration.name]]
         for name in (declaration.module.__name__, declaration.name):
@@ -153,7 +151,7 @@ class _Matcher:
         return []
 
     def _no_such_task(self, task: str) -> str:
-        tasks = self._description.tasks
+        tasks = self.description.tasks
         close = closest(task, tasks)
         hint = f" (did you mean {close}?)" if close else f"; it has {listed(tasks, len(tasks)) or 'none'}"
         return f"no task {task}{hint}"

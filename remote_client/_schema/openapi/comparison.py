@@ -224,8 +224,8 @@ class _TypeComparison:
 
     def _members(self, schemas: Schemas, node: SchemaNode) -> dict[Any, SchemaNode]:
         """Return the members of a union by what distinguishes them. The only member of another type is itself."""
-        schemas_of_members = [member for member in node.inner if not is_null(member)]
-        members = [_node(schemas, member) for member in schemas_of_members] if node.kind == "union" else [node]
+        inner = [member for member in node.inner if not is_null(member)]
+        members = [_node(schemas, member) for member in inner] if node.kind == "union" else [node]
         self._spend("nodes", len(members))
         for member in members:
             if member not in self._keys:

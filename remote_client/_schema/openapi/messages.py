@@ -47,7 +47,7 @@ def union_reader(unions: Mapping[str, bool], names: frozenset[str]) -> Any:
     """Return the "before" validator of a model with unions, for caikit's answers.
 
     caikit names a union's value after the member, `<union>_<type>` unless the module chooses another name, and wraps a
-    list as `{"values": [...]}`. Its schema tells neither.
+    list as `{"values": [...]}`. Its schema shows neither.
 
     Args:
         unions: the fields that are unions, and whether all members are lists.

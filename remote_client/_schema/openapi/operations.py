@@ -44,7 +44,7 @@ def by_prefix(operations: Iterable[Operation]) -> list[list[Operation]]:
 def task_of(route_name: str, request: Mapping[str, Any]) -> tuple[str, bool]:
     """Return a route's task, and whether the route streams its answers.
 
-    A task may be named `ServerStreamingTask`: only the title of the request tells its name from the prefix.
+    A task may be named `ServerStreamingTask`: only the title of the request distinguishes this name from the prefix.
     """
     match = _TITLE.fullmatch(title_of(request))
     if match is not None:

@@ -84,7 +84,7 @@ class Parts:
         return references
 
     def _canonical(self, schema: Any, cycle: Collection[str] = (), *, inside: bool = False) -> Any:
-        """Return a schema without what makes no difference to its type: descriptions, titles, spellings of bytes.
+        """Return a schema without what does not change its type: descriptions, titles, spellings of bytes.
 
         References are replaced by digests; inside a cycle of components they are names.
         """

@@ -53,7 +53,7 @@ def validated(model: type[M], values: Any) -> M:
 def to_json_types(value: Any, *, text: bool = False) -> Any:
     """Convert a value to JSON's types: models become dicts, other libraries' types Python's.
 
-    Bytes and times stay, or become text with `text`, for values whose type the schema does not tell.
+    Bytes and times stay, or become text with `text`, for values whose type the schema does not give.
     """
     if value.__class__ in _JSON:
         return value
@@ -93,7 +93,7 @@ def _text(value: Any) -> str:
 def _key(key: Any) -> str:
     key = native(key)
     if isinstance(key, int) and not isinstance(key, bool):
-        return str(key)  # JSON has only text keys, and the document does not tell their type
+        return str(key)  # JSON has only text keys, and the document does not give their type
     if isinstance(key, str):
         return plain_text(key)
     raise ValueError(f"expected str keys in JSON, not {type_name(key)}")

@@ -1,6 +1,6 @@
 """The comparison of two sets of descriptors, as callers of one meet it at a gRPC server that has the other.
 
-The measure is what protobuf and gRPC allow to change, as buf's breaking rules name it, in its category WIRE
+The rules are those of buf's category WIRE for breaking changes
 (https://buf.build/docs/breaking/rules/): RPC_NO_DELETE, RPC_SAME_REQUEST_TYPE, RPC_SAME_RESPONSE_TYPE,
 RPC_SAME_CLIENT_STREAMING, RPC_SAME_SERVER_STREAMING, FIELD_NO_DELETE, FIELD_WIRE_COMPATIBLE_TYPE,
 FIELD_WIRE_COMPATIBLE_CARDINALITY, FIELD_SAME_ONEOF, FIELD_SAME_DEFAULT, MESSAGE_SAME_REQUIRED_FIELDS,
@@ -70,10 +70,6 @@ class _Place(NamedTuple):
     path: str
     is_request: bool
     role: Literal["", "parameters", "training"] = ""
-
-    @property
-    def has_parameters(self) -> bool:
-        return self.role == "parameters"
 
     def inside(self, name: str) -> _Place:
         """Return the place of a field of the type."""
@@ -163,7 +159,7 @@ class _Types:
             self._add(here.path, f"{old.prefix}renamed to {new.descriptor.name}, with the same number")
         if change is not None:
             self._add(here.path, old.prefix + change.text)
-        for text, breaking in other_changes(old, new, is_parameter=place.has_parameters):
+        for text, breaking in other_changes(old, new, is_parameter=place.role == "parameters"):
             self._add(here.path, old.prefix + text, breaking=breaking)
         before, after = type_of(old.descriptor), type_of(new.descriptor)
         if before is not None and after is not None and old.descriptor.type == new.descriptor.type:
@@ -171,7 +167,7 @@ class _Types:
 
     def _report_added(self, member: Member, members: Members, place: _Place) -> None:
         path = place.inside(member.field.attribute).path
-        is_parameter = place.has_parameters and member.is_required_parameter
+        is_parameter = place.role == "parameters" and member.is_required_parameter
         if place.is_request and (is_required(member.descriptor) or is_parameter):
             self._add(path, "a new required parameter" if place.role else "a new required field", breaking=True)
         elif member.oneof is not None and any(option.number in members.old for option in member.field.members):

@@ -78,10 +78,6 @@ class Members(NamedTuple):
         renamed = _renamed_oneofs(before, fields)
         return cls(before, _members(fields, renamed), renamed)
 
-    def common(self) -> Iterator[tuple[Member, Member]]:
-        """Yield the fields that have the same number."""
-        return ((member, self.new[number]) for number, member in self.old.items() if number in self.new)
-
 
 def _members(fields: list[Field], renamed: dict[str, str]) -> dict[int, Member]:
     return {
@@ -134,7 +130,7 @@ def other_changes(old: Member, new: Member, *, is_parameter: bool = False) -> It
         text = "required now" if new.is_required_parameter else "optional now"
         yield Change(text, breaking=new.is_required_parameter)
     elif old.field.optional != new.field.optional and old.descriptor.message_type is None:
-        text = "unset and zero are told apart now" if new.field.optional else "unset and zero are one now"
+        text = "unset and zero are distinct now" if new.field.optional else "unset and zero are the same now"
         yield Change(text, breaking=False)
     if old.descriptor.type == new.descriptor.type and _default(old.descriptor) != _default(new.descriptor):
         yield Change("another default (FIELD_SAME_DEFAULT)", breaking=True)

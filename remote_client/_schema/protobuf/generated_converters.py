@@ -38,7 +38,7 @@ from .oneofs import OneofDict, OneofEnumName, OneofSetter
 from .values import WELL_KNOWN, get_struct
 
 Form = Literal["model", "dict", "numpy"]
-"""What a decoder returns: a pydantic model, nested dicts, or nested dicts with arrays of numpy's."""
+"""What a decoder returns: a pydantic model, nested dicts, or nested dicts with numpy arrays."""
 _FLOAT32 = FieldDescriptor.TYPE_FLOAT
 _MOST_FIELDS = 200
 """The most fields of one generated function."""

@@ -62,13 +62,14 @@ class SameTypes:
     def _compare(self, old: Descriptor, new: Descriptor, inner: list[_Pair]) -> bool:
         members = Members.of(old, new)
         self._spend("nodes", len(members.old))
-        for before, after in members.common():
-            if not _is_same(before, after):
+        for number, before in members.old.items():
+            after = members.new.get(number)
+            if after is None or not _is_same(before, after):
                 return False
             was, now = type_of(before.descriptor), type_of(after.descriptor)
             if was is not None and now is not None:
                 inner.append(self._known(was, now))
-        return members.old.keys() <= members.new.keys()
+        return True
 
 
 def _is_same(old: Member, new: Member) -> bool:
