@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from remote_client._settings.proxies import Proxy
 from remote_client._transport.net.connect import connect_error
-from remote_client._transport.net.proxy import MAX_HEAD, ConnectReply, ProxyError, connect_request
+from remote_client._transport.net.proxy import MAX_HEAD, ConnectReply, ProxyError, Route, connect_request
 from remote_client._transport.retry import may_retry
 from remote_client.errors import (
     PermissionDeniedError,
@@ -20,11 +20,12 @@ from remote_client.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from remote_client.settings import RetryPolicy
+from remote_client.settings import ConnectionInfo, RetryPolicy
 
 SECRET = "s3cret-of-the-proxy"
 URL = f"http://user:{SECRET}@proxy.example:3128"
 PLAIN = Proxy.parse("http://proxy.example:3128")
+ROUTE = Route(ConnectionInfo(hostname="runtime.example", port=8085), "grpc", PLAIN)
 
 
 def test_the_request() -> None:
@@ -87,7 +88,7 @@ ANSWERS: list[tuple[int, type[RemoteCallError]]] = [
 @pytest.mark.parametrize(("status", "kind"), ANSWERS)
 def test_statuses(status: int, kind: type[RemoteCallError]) -> None:
     error = _refused(b"HTTP/1.1 %d Said so\r\nContent-Length: 3\r\n\r\nno!" % status)
-    failure = connect_error(error, "runtime.example:8085")
+    failure = connect_error(error, ROUTE)
     assert type(failure) is kind
     assert error.status == status
     assert str(status) in failure.details
@@ -180,4 +181,4 @@ def test_a_proxy_that_closes_the_connection(data: bytes, told: str) -> None:
     assert reply.receive_data(data) is None
     error = reply.receive_eof()
     assert str(error) == f"the proxy at proxy.example:3128 closed the connection {told}"
-    assert type(connect_error(error, "h:1")) is UnavailableError
+    assert type(connect_error(error, ROUTE)) is UnavailableError

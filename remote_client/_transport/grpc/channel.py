@@ -142,7 +142,7 @@ class Channel:
             self._stale = False
         except Exception as error:
             reason = str(error) or f"resolving {self.target} took too long"
-            self._failure = connect_error(OSError(reason), self.target, route=self._route)
+            self._failure = connect_error(OSError(reason), self._route)
             self._names.failed(monotonic())
         finally:
             self._resolved_at = monotonic()
@@ -177,7 +177,7 @@ class Channel:
         except Exception as error:  # also ValueError and others, from names and addresses that cannot be used
             if connection is not None and isinstance(error, TimeoutError):
                 error = self._silent()
-            failure = _failure_of(error, self.target, self._route)
+            failure = _failure_of(error, self._route)
         except BaseException:
             if connection is not None:
                 connection.close()
@@ -225,7 +225,7 @@ class Channel:
         self._stale = True
         if not self._ready:
             self._family = None  # the other family may work
-        self._failure = None if failure is None else _failure_of(failure, self.target, self._route)
+        self._failure = None if failure is None else _failure_of(failure, self._route)
 
     def _connected(self, endpoint: _Endpoint, connection: GrpcConnection) -> None:
         if connection.leaving or connection.transport is None:
@@ -319,16 +319,14 @@ class Channel:
         self._connections.discard(connection)
 
 
-def _failure_of(error: BaseException, target: str, route: Route) -> RemoteClientError:
+def _failure_of(error: BaseException, route: Route) -> RemoteClientError:
     """Return the error of the calls that waited for a failed connection attempt."""
-    if isinstance(error, TlsError):
-        return TlsError(error.details, target=target)
-    if isinstance(error, RemoteCallError):
+    if isinstance(error, RemoteCallError) and not isinstance(error, TlsError):
         known = error.details.startswith("failed to connect")
         details = error.details if known else f"failed to connect: {error.details}"
-        failure = type(error)(details, target=target, http_status=error.http_status)
+        failure = type(error)(details, target=route.connection.target, http_status=error.http_status)
         failure.pushback = error.pushback
         return failure
     if isinstance(error, ConfigurationError):
         return error
-    return connect_error(error, target, route=route)
+    return connect_error(error, route)

@@ -43,7 +43,7 @@ class UnaskedError(Exception):
         self.start = start
 
 
-def not_connected(error: BaseException, call: Call, target: str, route: Route) -> RemoteClientError:
+def not_connected(error: BaseException, call: Call, route: Route) -> RemoteClientError:
     """Return the error of a call without a connection: nothing was sent."""
     if isinstance(error, ConfigurationError):
         return ConfigurationError(str(error))
@@ -51,7 +51,7 @@ def not_connected(error: BaseException, call: Call, target: str, route: Route) -
         failure = not_http(str(error), error.start, call, route)
         failure.outcome_known = True
         return failure
-    return with_cause(connect_error(error, target, call.method, route), error, call.secrets)
+    return with_cause(connect_error(error, route, call.method), error, call.secrets)
 
 
 def lost(error: BaseException | None, call: Call, route: Route, first: bool = False) -> RemoteCallError:

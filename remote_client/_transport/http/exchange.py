@@ -116,7 +116,7 @@ class HttpExchange(Exchange["HttpTransport"]):
     def on_unsent(self, error: BaseException) -> None:
         """Fail: no connection could be made."""
         self.waiting = False
-        failure = not_connected(error, self.call, self.transport.target, self.transport.route)
+        failure = not_connected(error, self.call, self.transport.route)
         if self.sent and isinstance(failure, RemoteCallError):
             failure.outcome_known = False  # it was sent before, on a reused connection
         self.fail(failure)

@@ -23,7 +23,7 @@ from . import sockets
 from .addresses import Address
 from .connection import Connection
 from .diagnosis import handshake_error
-from .proxy import ProxyError, Route
+from .proxy import ProxyError, Route, hint
 from .silent_peers import probe
 from .tls import ALPN, tls_context
 from .tunnel import open_tunnel, start, start_to_proxy
@@ -114,20 +114,21 @@ def _refused(error: OSError, addresses: Sequence[Address]) -> OSError:
     return OSError(error.errno, f"{os.strerror(error.errno)} ({', '.join(dict.fromkeys(hosts))})")
 
 
-def connect_error(
-    error: BaseException, target: str, method: str | None = None, route: Route | None = None
-) -> RemoteCallError:
+def connect_error(error: BaseException, route: Route, method: str | None = None) -> RemoteCallError:
     """Return the typed error of a failed connection attempt: nothing was sent on it."""
+    target = route.connection.target
     if isinstance(error, ssl.SSLError):
         failure: RemoteCallError = TlsError(f"TLS handshake failed: {error}", method=method, target=target)
     elif isinstance(error, TlsError):
         failure = TlsError(error.details, method=method, target=target)
     elif isinstance(error, ProxyError) and (kind := proxy_refusal(error.status)) is not None:
         failure = kind(f"failed to connect: {error}", method=method, target=target, http_status=error.status)
+    elif isinstance(error, ProxyError):
+        failure = UnavailableError(f"failed to connect: {error}", method=method, target=target)
     else:
         reason = str(error) or ("it took too long" if isinstance(error, TimeoutError) else type(error).__name__)
-        through, hint = ("", "") if route is None or isinstance(error, ProxyError) else (route.through, route.hint)
-        failure = UnavailableError(f"failed to connect{through}: {reason}{hint}", method=method, target=target)
+        details = f"failed to connect{route.through}: {reason}{hint(route.connection, route.protocol)}"
+        failure = UnavailableError(details, method=method, target=target)
     failure.outcome_known = True
     return failure
 

@@ -214,9 +214,8 @@ def handshake_error(error: OSError, info: ConnectionInfo, protocol: Protocol) ->
     """Return the error of a failed connection attempt; a TLS handshake's says what it means."""
     if is_tls_failure(error):
         return TlsError(f"TLS handshake failed: {tls_message(str(error), info, protocol)}", target=info.target)
-    if info.tls.enabled and isinstance(
-        error, (ConnectionResetError, ssl.SSLError)
-    ):  # asyncio turns an EOF into a reset
+    # asyncio turns an EOF into a reset.
+    if info.tls.enabled and isinstance(error, (ConnectionResetError, ssl.SSLError)):
         reason = f": {error}" if str(error) else ""
         if not isinstance(error, ssl.SSLZeroReturnError):  # the server's TLS closed it
             reason += closed_in_handshake(info, protocol)

@@ -243,11 +243,6 @@ class Route:
         """The words of an error about a server behind a proxy."""
         return "" if self.proxy is None else f" through the proxy at {self.proxy.address}"
 
-    @property
-    def hint(self) -> str:
-        """Advice for the error about an unreachable server."""
-        return hint(self.connection, self.protocol)
-
     def request(self) -> bytes:
         """Return the CONNECT request."""
         assert self.proxy is not None
