@@ -1,6 +1,6 @@
 """Frozen dataclasses that check their arguments. A value of its field's own type is taken as it is.
 
-Everything else goes through pydantic, which is imported then: it converts the value, or tells what is wrong with it.
+Pydantic, which is imported then, converts any other value, or says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Settings(Immutable):
     def __repr__(self) -> str:
         # Tools that show a traceback's variables show settings that were refused, and have no values.
         filled = vars(self)
-        shown = [f"{field.name}={filled[field.name]!r}" for field in fields(self) if field.repr and field.name in filled]
+        shown = [
+            f"{field.name}={filled[field.name]!r}" for field in fields(self) if field.repr and field.name in filled
+        ]
         return f"{type(self).__name__}({', '.join(shown)})"
 
     @classmethod
@@ -105,10 +107,10 @@ def _taken(kind: type[Settings], values: dict[str, Any], types: Mapping[str, Any
 
 
 def _exact(value: Any, kind: Any) -> Any:
-    """Return a value of a type as a field holds it.
+    """Return the value of a field of this type, if that takes no pydantic.
 
     Raises:
-        ValueError: pydantic has to convert the value, or to refuse it.
+        ValueError: pydantic must convert or refuse the value.
     """
     if kind is Any or type(value) is kind:
         return value
@@ -152,8 +154,8 @@ class Bounds:
 
     Args:
         ge: the least value.
-        le: the greatest one.
-        strict: whether text is refused that is a number.
+        le: the greatest value.
+        strict: whether numbers as text are refused.
     """
 
     def __init__(self, ge: float, le: float = math.inf, *, strict: bool = False) -> None:
@@ -163,7 +165,7 @@ class Bounds:
         return f"at least {self.ge}" + ("" if self.le == math.inf else f", at most {self.le}")
 
     def checked(self, value: Any) -> Any:
-        """Return a number that is within the bounds. Raises ValueError for any other one."""
+        """Return a number within the bounds, or raise a ValueError."""
         if not self.ge <= value <= self.le:
             raise ValueError
         return value

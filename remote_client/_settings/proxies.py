@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
-from typing import Annotated, Any, NoReturn, Self
+from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from .._objects.copying import Immutable
@@ -100,7 +100,10 @@ class Proxy(Immutable, str):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if self.credentials is not None:
-            _refuse_pickling()
+            raise PicklingError(
+                "proxy: credentials are never pickled. Give the other process the proxy in its environment, as "
+                'HTTPS_PROXY, and proxy="env" here, or make the client there'
+            )
         return type(self).parse, (str(self),)
 
 
@@ -110,15 +113,8 @@ def _is_plain(parts: SplitResult) -> bool:
     return bool(parts.hostname and _HOST.fullmatch(parts.hostname)) and not has_more
 
 
-def _refuse_pickling() -> NoReturn:
-    raise PicklingError(
-        "proxy: credentials are never pickled. Give the other process the proxy in its environment, as HTTPS_PROXY, "
-        'and proxy="env" here, or make the client there'
-    )
-
-
 def proxy_setting(value: Any) -> str | None:
-    """Return `"env"`, a proxy or None of what users give. Raises ValueError for anything else."""
+    """Return a user's setting as `"env"`, a `Proxy` or None, or raise a ValueError."""
     if value is None or value == "env" or isinstance(value, Proxy):
         return value  # type: ignore[no-any-return]
     if isinstance(value, str):

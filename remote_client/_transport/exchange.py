@@ -154,7 +154,7 @@ class StreamingExchange(Exchange[T], ByteStream):
         if self._reads_error():
             super().expire()
             return
-        # Items do not move the deadline, which would cost time for each; whether one came is checked here.
+        # Moving the deadline with every item would cost time; whether one has come is checked here.
         self._due = 0.0
         timeout = self.call.timeout
         if self.over or timeout is None or self._waiter is None:

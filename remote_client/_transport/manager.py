@@ -170,7 +170,8 @@ class ConnectionManager(Immutable):
         # The loop refers to the sockets, so dropping a client does not close its connections.
         finalizer = weakref.finalize(self, _abandon, loop, transport, self.born, self._warnings)
         finalizer.atexit = False
-        self._current = new = _Generation(transport, loop.time() + self._lifetime(), finalizer)
+        lifetime = math.inf if self._max_age < 0 else self._max_age * (1 - 0.2 * self._jitter())
+        self._current = new = _Generation(transport, loop.time() + lifetime, finalizer)
         self.opened += 1
         if old is not None:
             self._retire(old)
@@ -179,9 +180,6 @@ class ConnectionManager(Immutable):
             self._current = None
             self._retire(new, leased=True)
         return new
-
-    def _lifetime(self) -> float:
-        return math.inf if self._max_age < 0 else self._max_age * (1 - 0.2 * self._jitter())
 
     def _retire(self, generation: _Generation, leased: bool = False) -> None:
         generation.retired = True

@@ -224,7 +224,7 @@ class GrpcStream(ByteStream):
             self._answered()
             self._within = True
             return outcome
-        if self._is_cut_short(outcome):
+        if isinstance(outcome, grpc.aio.AioRpcError) and outcome.details() == _WRITE_FAILED:
             outcome = await self._verdict(self._upload)
         self.cancel()
         if isinstance(outcome, StopAsyncIteration):
@@ -264,10 +264,6 @@ class GrpcStream(ByteStream):
             self._idle.start(self._reading)
         await asyncio.wait((self._reading,))
         return self._reading.result()
-
-    def _is_cut_short(self, outcome: Any) -> bool:
-        """Return whether grpc.aio reports a failed write without the reason."""
-        return isinstance(outcome, grpc.aio.AioRpcError) and outcome.details() == _WRITE_FAILED
 
     async def _verdict(self, upload: _Upload | None) -> Exception:
         """Return the exception of the server's own status, which arrives soon."""

@@ -85,7 +85,7 @@ class HttpTransport(Transport):
                 return head + b"\r\n", b""
             if kind in (None, "application/json"):
                 if len(self._heads) >= MAX_KEPT_HEADS:
-                    self._heads.clear()  # of metadata that changes with each call
+                    self._heads.clear()  # of metadata that changes with every call
                 self._heads[key] = head
         return head + b"content-length: %d\r\n\r\n" % len(body), body
 
