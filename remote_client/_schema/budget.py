@@ -7,8 +7,7 @@ budget. It ends at a limit, at the deadline, or when the caller cancels it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Literal
 
 from ..errors import DeadlineExceededError, SchemaError
@@ -30,8 +29,6 @@ LIMITS: dict[Kind, int] = {
 - types: messages, enums and objects.
 - nodes: fields, members of enums and unions, and nested schemas.
 """
-MAX_DEPTH = 500
-"""The deepest nesting of types and schemas."""
 MAX_NAME = 1_000
 """The most letters of a name."""
 SECONDS = 60.0
@@ -53,13 +50,10 @@ class Budget:
         seconds: float = SECONDS,
         *,
         limits: dict[Kind, int] | None = None,
-        max_depth: int = MAX_DEPTH,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = LIMITS if limits is None else {**LIMITS, **limits}
         self._spent = dict.fromkeys(self._limits, 0)
-        self._max_depth = max_depth
-        self._depth = 0
         self._clock = clock
         self._seconds = seconds
         self._deadline = clock() + seconds
@@ -91,17 +85,6 @@ class Budget:
     def timeout_error(self) -> LateDescriptionError:
         """Return the error for a description that takes too long."""
         return LateDescriptionError(f"reading the description took more than {self._seconds:g} seconds")
-
-    @contextmanager
-    def level(self) -> Iterator[None]:
-        """Count the work inside the context as one level deeper."""
-        self._depth += 1
-        try:
-            if self._depth > self._max_depth:
-                raise SchemaError(f"the types are nested too deeply: more than {self._max_depth} levels")
-            yield
-        finally:
-            self._depth -= 1
 
     def check_name(self, name: str) -> str:
         """Return a name from a server. Raise an error if it is too long."""

@@ -27,14 +27,6 @@ def test_the_deadline_is_one_for_all() -> None:
         budget.spend("nodes")
 
 
-def test_levels() -> None:
-    budget = Budget(max_depth=2)
-    with budget.level(), budget.level(), pytest.raises(SchemaError, match="more than 2 levels"), budget.level():
-        pass
-    with budget.level(), budget.level():
-        pass
-
-
 def test_whoever_is_given_up_ends() -> None:
     budget = Budget()
     budget.check()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import NoneType
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -101,11 +102,7 @@ def _required_nullable(kind: Any, fields: Mapping[str, Any]) -> list[str]:
         required = set(kind.__required_keys__)
     else:
         return []  # dataclasses
-    return [name for name in fields if name in required and _allows_none(fields[name])]
-
-
-def _allows_none(kind: Any) -> bool:
-    return any(member is type(None) for member in get_args(stripped(kind)))
+    return [name for name in fields if name in required and NoneType in get_args(stripped(fields[name]))]
 
 
 def _member(kind: type[enum.Enum], value: Any) -> Any:

@@ -172,7 +172,7 @@ def enum_of(values: Sequence[Any]) -> Any:
                 if isinstance(candidate, int) and not isinstance(candidate, bool):
                     return int(candidate)
                 return plain_text(candidate) if isinstance(candidate, str) else candidate
-        hint = ": the OpenAPI document does not tell the names' numbers" if numbers and isinstance(value, str) else ""
+        hint = ": the OpenAPI document has the numbers without names" if numbers and isinstance(value, str) else ""
         raise ValueError(f"expected one of {expected}, not {short_repr(value)}{hint}")
 
     return Annotated[str if only_text else int | str if numbers else Any, BeforeValidator(check)]

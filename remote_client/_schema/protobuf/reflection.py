@@ -6,7 +6,6 @@ packages, so that one private definition serves both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf import (
@@ -91,11 +90,10 @@ class ReflectionReader:
         files: its serialized files, by their names.
     """
 
-    def __init__(self, budget: Budget | None = None, skip: Sequence[str] = ("grpc.",)) -> None:
+    def __init__(self, budget: Budget | None = None) -> None:
         self.services: list[str] = []
         self.files: dict[str, bytes] = {}
         self._budget = budget or Budget()
-        self._skip = tuple(skip)
         self._rounds = self._size = 0
         self._seen: set[bytes] = set()
         self._named: set[str] = set()
@@ -156,7 +154,7 @@ class ReflectionReader:
     def _take_service(self, name: str) -> None:
         if self._rounds > 1:
             raise SchemaError("the server's reflection lists services where it was asked for files")
-        if not name.startswith(self._skip):
+        if not name.startswith("grpc."):
             self._budget.spend("names")
             self.services.append(self._budget.check_name(name))
             self._pending.append(_CLASSES["Request"](file_containing_symbol=name).SerializeToString())
