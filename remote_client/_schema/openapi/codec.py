@@ -356,7 +356,6 @@ def signature_of(
     takes_any: bool = False,
 ) -> inspect.Signature:
     """Return a method's signature, with `**parameters` if `takes_any`: the names of optional parameters are unknown."""
-
     parameters = [inspect.Parameter(name, _POSITIONAL, annotation=bare(kind)) for name, kind in required.items()]
     parameters += [
         inspect.Parameter(name, _POSITIONAL, default=(defaults or {}).get(name), annotation=bare(kind))

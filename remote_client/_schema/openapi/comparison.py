@@ -20,7 +20,7 @@ from ..budget import MAX_NAME, Budget
 from ..differences import Difference, Differences, Method, MethodMatcher, methods_of
 from ..rpc import ServiceDescription
 from .operations import answer_of, inputs_of, operations_of, parameters_of, request_of, sections_of
-from .schemas import ANY_NODE, ANY_SCHEMA, FILE_SCHEMA, SchemaNode, Schemas, is_null, properties_of, type_name
+from .schemas import ANY_NODE, ANY_SCHEMA, FILE_SCHEMA, SchemaNode, Schemas, is_null, object_name, properties_of
 from .value_types import FORMATS, SCALARS
 
 _MAX_OPTIONALS = 20
@@ -300,7 +300,7 @@ def _type_text(node: SchemaNode) -> str:
 
 
 def _name(node: SchemaNode) -> str:
-    return type_name(node.name, node.schema or {})
+    return object_name(node.name, node.schema or {})
 
 
 def _key(schemas: Schemas, node: SchemaNode, levels: int) -> tuple[Any, ...]:

@@ -164,7 +164,7 @@ def title_of(schema: Mapping[str, Any]) -> str:
     return title if isinstance(title, str) else ""
 
 
-def type_name(name: str, schema: Mapping[str, Any]) -> str:
+def object_name(name: str, schema: Mapping[str, Any]) -> str:
     """Return the name of an object's type: the title if it is caikit's full name, else the component's name."""
     title = title_of(schema)
     return title if "." in title else name or title

@@ -23,7 +23,7 @@ from ..model_references import complete
 from ..type_order import Groups
 from .messages import PLAIN, ClosedMessage, OpenMessage, union_reader
 from .pickled_parts import Parts
-from .schemas import ANY_NODE, SchemaNode, Schemas, is_null, members_of, type_name
+from .schemas import ANY_NODE, SchemaNode, Schemas, is_null, members_of, object_name
 from .value_types import ANY_JSON, BYTES, FORMATS, SCALARS, OneOf, bare, enum_of, list_of, map_of
 
 FILE_TYPE = "caikit_data_model.common.File"
@@ -222,7 +222,7 @@ class JsonTypes(Schemas):
 
     def _model_of(self, node: SchemaNode) -> _Model:
         assert node.schema is not None
-        name = type_name(node.name, node.schema) or "Object"
+        name = object_name(node.name, node.schema) or "Object"
         base = self._budget.check_name(clean(name, MAX_NAME + 1))
         recipe = self._parts.recipe(node.name, base, node.schema)
         if recipe.digest not in self._models:
