@@ -83,7 +83,7 @@ class Attempts:
         elif self._may_repeat(error, taken, probing):
             wait = self._wait(error, now)
         number = len(self._previous) + 1
-        event = AttemptFailed(self.method, self.server.target, self.model, number, error, wait)
+        event = AttemptFailed(self.call.method, self.server.target, self.model, number, error, wait)
         if wait is None:
             error.previous = tuple(self._previous)
         else:
@@ -106,12 +106,7 @@ class Attempts:
         if self._is_over:
             return None
         self._is_over, attempts = True, len(self._previous) + 1
-        return CallEnded(self.method, self.server.target, self.model, attempts, now - self.begun, error)
-
-    @property
-    def method(self) -> str:
-        """The method's name, as errors and events have it."""
-        return self.call.path.removeprefix("/")
+        return CallEnded(self.call.method, self.server.target, self.model, attempts, now - self.begun, error)
 
     @property
     def _failures(self) -> int:

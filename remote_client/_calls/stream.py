@@ -154,7 +154,7 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
                 data = await (sent.stream.read() if timeout is None else within(timeout, sent.stream.read()))
                 if data is LATE:
                     message = f"no answer within {lasting(self._caller.options.timeout)}"
-                    raise DeadlineExceededError(message, method=attempts.method, target=attempts.server.target)
+                    raise DeadlineExceededError(message, method=attempts.call.method, target=attempts.server.target)
             except RemoteCallError as error:
                 if error.shed:
                     sent.place.shed()

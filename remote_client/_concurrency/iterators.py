@@ -71,12 +71,15 @@ def source_of(iterable: Iterable[Any] | AsyncIterable[Any]) -> Source:
 
 
 def collect(iterable: Iterable[Any]) -> list[Any]:
-    """Return the items of an iterable, and close its iterator."""
+    """Return the items of an iterable, and close its iterator. An error of that is logged."""
     iterator = iter(iterable)
     try:
         return list(iterator)
     finally:
-        close_quietly(iterator)
+        try:
+            close(iterator)
+        except Exception as error:
+            logger.warning("an input failed to close: %r", error, exc_info=error)
 
 
 def close(iterator: Any) -> None:
@@ -84,11 +87,3 @@ def close(iterator: Any) -> None:
     method = getattr(iterator, "close", None)
     if callable(method):
         method()
-
-
-def close_quietly(iterator: Any) -> None:
-    """Close an iterator that has a `close`, and log an error."""
-    try:
-        close(iterator)
-    except Exception as error:
-        logger.warning("an input failed to close: %r", error, exc_info=error)
