@@ -105,7 +105,7 @@ def held(module: Any) -> Counter[str]:
         found["leases"] += generation.leases
         pool = getattr(generation.transport, "pool", None)
         if pool is not None:
-            found["acquired"] += pool.busy + pool.waiting
+            found["acquired"] += len(pool._open) - len(pool._idle) + len(pool._waiting)
     return +found
 
 

@@ -35,7 +35,7 @@ def acquired(module: Any) -> int:
     transport = module._caller.connections._current.transport
     pool = getattr(transport, "pool", None)
     if pool is not None:
-        return int(pool.busy + pool.waiting)
+        return len(pool._open) - len(pool._idle) + len(pool._waiting)
     return len(transport.limits) + len(transport._streams) if hasattr(transport, "limits") else 0
 
 

@@ -39,7 +39,7 @@ async def _quiet(module: Any) -> None:
     left = [transport._tasks, *(getattr(transport, name, ()) for name in ("_running", "_streams", "limits"))]
     assert await settled(lambda: sum(map(len, left)), 0, 1) == 0
     pool = getattr(transport, "pool", None)
-    assert pool is None or await settled(lambda: pool.busy + pool.waiting, 0, 1) == 0
+    assert pool is None or await settled(lambda: len(pool._open) - len(pool._idle) + len(pool._waiting), 0, 1) == 0
     assert await settled(lambda: generation.leases, 0, 1) == 0
 
 
@@ -87,7 +87,7 @@ def _census() -> Counter[str]:
 def _kept(module: Any) -> int:
     """Connections for the next calls: of five tasks over HTTP that is one to five, as their last calls went."""
     pool = getattr(_transport(module), "pool", None)
-    return pool.idle if pool else 0
+    return len(pool._idle) if pool else 0
 
 
 @pytest.mark.parametrize(

@@ -75,21 +75,6 @@ class Pool:
         self._closed = False
         self.has_served = False
 
-    @property
-    def busy(self) -> int:
-        """The number of connections that carry calls."""
-        return len(self._open) - len(self._idle)
-
-    @property
-    def idle(self) -> int:
-        """The number of connections without a call."""
-        return len(self._idle)
-
-    @property
-    def waiting(self) -> int:
-        """The number of calls that wait for a connection."""
-        return len(self._waiting)
-
     # -- calls --------------------------------------------------------------------------------------------------------
 
     def submit(self, exchange: HttpExchange, *, fresh: bool = False) -> None:
