@@ -1,7 +1,5 @@
 """Descriptions of servers, of either protocol: tasks, their methods, their types."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Mapping
@@ -18,6 +16,8 @@ from .codec import Codec, UnpickledCodec
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+# Annotations must not be strings here: `get_type_hints` would look up the names in `remote_client`.
+
 
 @exported_from("remote_client")
 @dataclass(frozen=True, eq=False)
@@ -30,10 +30,10 @@ class JobMethods(Immutable):
     """
 
     key: str
-    status: RemoteRPCDescriptor
-    cancel: RemoteRPCDescriptor
-    result: RemoteRPCDescriptor | None = None
-    models: RemoteRPCDescriptor | None = None
+    status: "RemoteRPCDescriptor"
+    cancel: "RemoteRPCDescriptor"
+    result: "RemoteRPCDescriptor | None" = None
+    models: "RemoteRPCDescriptor | None" = None
 
 
 @exported_from("remote_client")
@@ -175,7 +175,7 @@ class ServiceDescription(Immutable):
     source: tuple[Any, ...] | None = field(default=None, repr=False)
     protocol: Protocol | None = field(default=None, repr=False)
 
-    def type(self, name: str) -> type[BaseModel]:
+    def type(self, name: str) -> "type[BaseModel]":
         """Return the pydantic model of a type, by its full name or, if that is unique, its last part.
 
         Raises:

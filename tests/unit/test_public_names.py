@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import pickle
@@ -135,6 +136,12 @@ def test_help_and_sources_are_found(module: str, name: str) -> None:
 
 def test_the_type_hints_of_a_module_configuration_resolve() -> None:
     assert get_type_hints(remote_client.RemoteModuleConfig)["connection"] is remote_client.ConnectionInfo
+
+
+@pytest.mark.parametrize("name", ["RemoteRPCDescriptor", "TaskDescription", "ServiceDescription"])
+def test_the_type_hints_of_descriptions_resolve(name: str) -> None:
+    kind: Any = getattr(remote_client, name)
+    assert get_type_hints(kind).keys() == {field.name for field in dataclasses.fields(kind)}
 
 
 @pytest.mark.parametrize("name", ["Difference", "JobInfo", "ModelInfo", "RuntimeInfo"])
