@@ -29,6 +29,7 @@ from ..errors import (
     OutcomeUnknownError,
     RemoteCallError,
     RemoteClientError,
+    SchemaUnavailableError,
 )
 from ..hooks import Event, call_hooks
 from ..settings import CallOptions
@@ -340,6 +341,8 @@ class Caller:
         error.args = tuple(redacted(list(error.args), secrets))
         if isinstance(error, RemoteCallError):
             error.details = redacted(error.details, secrets)
+        if isinstance(error, SchemaUnavailableError):
+            error.reason = redacted(error.reason, secrets)
         if error.__cause__ is not None:
             with_cause(error, error.__cause__, secrets)
 
