@@ -87,7 +87,7 @@ async def test_megabytes_of_empty_messages(wire: WireServer) -> None:
     assert peak() - before < 150 * MIB
 
 
-async def test_megabytes_of_files_do_not_hold_up_the_loop(wire: WireServer) -> None:
+async def test_megabytes_of_files_do_not_hold_up_the_loop(wire: WireServer, no_gc: None) -> None:
     large = FileDescriptorProto(name="odd.proto")
     for number in range(100_000):
         large.message_type.add(name=f"Message{number}")
@@ -265,7 +265,7 @@ async def crowded(request: pytest.FixtureRequest, wire: WireServer, http_wire: H
     return wire.target if request.param == "grpc" else http_wire.target
 
 
-async def test_many_models_and_a_wrong_name_do_not_hold_up_the_loop(crowded: str) -> None:
+async def test_many_models_and_a_wrong_name_do_not_hold_up_the_loop(crowded: str, no_gc: None) -> None:
     async with RemoteClient(crowded) as client:
         await client.describe()
         for ask in (partial(_miss, client, "model-000042-wrung"), client.models, partial(client.model, MANY[-1])):
