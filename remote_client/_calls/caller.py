@@ -275,13 +275,13 @@ class Caller:
             data = await self.send(descriptor.path, body, idempotent=False)
             answer = self.replace(output="dict").decode(descriptor, data)
             if not isinstance(answer, dict):
-                raise InvalidResponseError(f"the answer is no object, but a {type_name(answer)}")
+                raise InvalidResponseError(f"the answer is not an object but a {type_name(answer)}")
             return answer
         except (RemoteCallError, ClosedError) as error:
             if is_outcome_known(error):
                 raise
             hint = f", for the model {model_name!r}" if model_name else ""
-            message = f"{descriptor.rpc_name} was sent once, and nobody knows whether the server did it{hint}: {error}"
+            message = f"{descriptor.rpc_name} was sent once, and whether the server did it is unknown{hint}: {error}"
             method = descriptor.path.removeprefix("/")
             unknown = OutcomeUnknownError(message, method=method, target=self.target, model=self.model)
             unknown.model_name = model_name

@@ -113,7 +113,7 @@ class ConnectionManager(Immutable):
         self.opened_with = opened_with
         self.proxy: str | None = None if opened_with is None else opened_with[0].proxy
         self._warnings = [f"the client of {target} was dropped with connections open: use `async with` or `aclose()`"]
-        """The warning of debug mode about a client that nobody closed, until it was given."""
+        """The ResourceWarning of debug mode for a client dropped with connections open; empty once issued."""
         self.opened: int = 0
         self.born: int = _fork.count
 

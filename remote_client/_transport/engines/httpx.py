@@ -253,7 +253,7 @@ class _HttpxStream(ByteStream):
         self._closing: asyncio.Task[None] | None = None
         self._over = False
         self._failure: RemoteClientError | None = None
-        # For a stream that nobody reads: a reader observes the time limit itself.
+        # For a stream without a reader: a reader observes the time limit itself.
         self._expiry = None if self._until is None else transport.loop.call_at(self._until, self._expire)
 
     def _expire(self) -> None:

@@ -122,7 +122,7 @@ class MessageReader:
         encoding: the compression of messages.
         error: the reason why the next message cannot be read, if any.
         ready: whether `take` returns a message.
-        held: the number of bytes that nobody has taken.
+        held: the number of bytes of messages that were not read yet.
     """
 
     __slots__ = ("_buffer", "_length", "_limit", "_packed", "_parts", "_position", "encoding", "error", "held", "ready")

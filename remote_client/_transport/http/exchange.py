@@ -156,7 +156,7 @@ class HttpExchange(Exchange["HttpTransport"]):
             self.transport.pool.withdraw(self)
 
     def give_up(self, failure: RemoteClientError | None) -> None:
-        """End the call with an error; responses that nobody has read are dropped."""
+        """End the call with an error; unread responses are dropped."""
         assert failure is not None
         self.fail(failure)
 

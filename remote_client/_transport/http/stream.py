@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .transport import HttpTransport
 
 MAX_HELD = 256 * 1024
-"""Bytes of a stream that are buffered while nobody reads; then the server has to wait."""
+"""The most unread bytes of a stream; beyond them the server has to wait."""
 _FAIR = 64
 """Events that are read in a row before the event loop gets a turn."""
 
@@ -47,7 +47,7 @@ class EventStream(StreamingExchange["HttpTransport"], HttpExchange):
         super().__init__(transport, call, head, body, answered)
         self._reader = EventReader(transport.limit)
         self._events: deque[tuple[bytes, bytes]] = deque()
-        """The names and data of the events that nobody has read."""
+        """The names and data of unread events."""
         self._waiter = None
         self._ended_by_us: HttpConnection | None = None
         """The connection, if the stream was ended before the response was."""

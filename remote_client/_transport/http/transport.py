@@ -68,7 +68,7 @@ class HttpTransport(Transport):
         self.pool.submit(exchange)
 
     def forget(self, exchange: HttpExchange) -> None:
-        """Drop a call whose result nobody waits for."""
+        """Drop a call whose caller left."""
         self._running.discard(exchange)
 
     def _request(self, call: Call, body: bytes, accept: str) -> tuple[bytes, bytes]:
