@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
@@ -269,21 +269,32 @@ class Caller:
         """Make a call that must not be sent twice, such as the start of a job, and return the answer as a dict.
 
         Raises:
-            OutcomeUnknownError: it was lost on the way, and may have been done.
+            OutcomeUnknownError: it was lost on the way, or its answer cannot be read, and it may have been done.
         """
-        try:
+        with self._outcome(descriptor.rpc_name, descriptor.path, model_name):
             data = await self.send(descriptor.path, body, idempotent=False)
             answer = self.replace(output="dict").decode(descriptor, data)
             if not isinstance(answer, dict):
                 raise InvalidResponseError(f"the answer is not an object but a {type_name(answer)}")
             return answer
+
+    async def send_bytes_once(self, name: str, path: str, body: bytes, model_name: str | None = None) -> bytes:
+        """As `send_once`, with the method's name and path, and the answer as it came."""
+        with self._outcome(name, path, model_name):
+            data: bytes = await self.send(path, body, idempotent=False)
+            return data
+
+    @contextmanager
+    def _outcome(self, name: str, path: str, model_name: str | None) -> Iterator[None]:
+        """Raise an OutcomeUnknownError instead of errors after which a call may have been executed."""
+        try:
+            yield
         except (RemoteCallError, ClosedError) as error:
             if is_outcome_known(error):
                 raise
             hint = f", for the model {model_name!r}" if model_name else ""
-            message = f"{descriptor.rpc_name} was sent once, and whether the server did it is unknown{hint}: {error}"
-            method = descriptor.path.removeprefix("/")
-            unknown = OutcomeUnknownError(message, method=method, target=self.target, model=self.model)
+            message = f"{name} was sent once, and whether the server did it is unknown{hint}: {error}"
+            unknown = OutcomeUnknownError(message, method=path.removeprefix("/"), target=self.target, model=self.model)
             unknown.model_name = model_name
             raise unknown from error
 

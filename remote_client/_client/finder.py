@@ -26,6 +26,7 @@ from ..errors import ConfigurationError, PicklingError
 from ..settings import CallOptions, ConnectionInfo, FinderConfig
 from .discovery import Discovery, wait_for_models
 from .introspection import parse_schema
+from .job_servers import load_model, probe_methods
 from .module_config import RemoteModuleConfig, declaration_from
 from .schema_errors import is_refusal, with_class_advice
 from .servers import Server, ServerSet
@@ -117,6 +118,34 @@ class RemoteModelFinder(Handle):
         """
         found = await self.locate(model_path)
         return found[1] if found else None
+
+    async def find_module(self, model_path: str) -> tuple[ConnectionInfo, str] | None:
+        """Return a model's server and the id of its module, or None if no server has it.
+
+        As `find_model`, for callers that know the modules: the server's description is not needed. A model that its
+        server has not loaded yet is loaded, as only then its module is known.
+
+        Raises:
+            RemoteCallError: no server could be asked, and the model is not known.
+        """
+        self.discovery.check()
+        if not self._servers.listing(model_path):
+            if not self.config.discover_models or self.discovery.was_polled(model_path):
+                return None
+            await self.discover(model_path)
+        listing = self._servers.listing(model_path)
+        if listing and model_path not in self.config.supported_models and not listing[0].models[model_path].module_id:
+            tasks = (await self.discovery.describe(listing[0])).tasks.values()
+            methods = probe_methods((task.name, task.methods) for task in tasks)
+            await load_model(listing[0].caller, methods, model_path)
+            self.discovery.invalidate_polls()
+            await self.discover(model_path)
+            listing = self._servers.listing(model_path)
+        if not listing:
+            await self._servers.drop(model_path)
+            return None
+        server, supported = listing[0], self.config.supported_models.get(model_path)
+        return server.connection, server.models[model_path].module_id if supported is None else supported.module_id
 
     async def discover(self, name: str | None = None) -> dict[str, ModelInfo]:
         """Poll the servers, and return all known models: listed now or earlier, or configured.

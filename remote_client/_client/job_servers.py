@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -94,7 +94,15 @@ def probe_methods(tasks: Iterable[tuple[str, Iterable[RemoteRPCDescriptor]]]) ->
 
 def can_probe(server: JobServer, name: str) -> bool:
     """Return whether `missing_model_error` can ask the server."""
-    return server.methods.models is not None or _probe(server, name) is not None
+    return server.methods.models is not None or _probe(server.model_methods, server.task, name) is not None
+
+
+async def load_model(caller: Caller, methods: Sequence[RemoteRPCDescriptor], name: str) -> None:
+    """Have a server load a model that it lists, by a call that lacks an input; see `missing_model_error`."""
+    probe = _probe(methods, "", name)
+    if probe is not None:
+        with suppress(NotFoundError):
+            await _is_loaded(caller.for_model(name), *probe)
 
 
 async def missing_model_error(server: JobServer, name: str) -> NotFoundError | None:
@@ -104,7 +112,7 @@ async def missing_model_error(server: JobServer, name: str) -> NotFoundError | N
     Its list of models would be late, as it looks for new models now and then. The list decides only where no call is
     certain not to run the model.
     """
-    probe = _probe(server, name)
+    probe = _probe(server.model_methods, server.task, name)
     try:
         if probe is not None and await _is_loaded(server.caller.for_model(name), *probe):
             return None
@@ -116,7 +124,7 @@ async def missing_model_error(server: JobServer, name: str) -> NotFoundError | N
     return None
 
 
-def _probe(server: JobServer, name: str) -> _Probe | None:
+def _probe(methods: Sequence[RemoteRPCDescriptor], task: str, name: str) -> _Probe | None:
     """Return a request that the server refuses after it has loaded a model and before the model runs.
 
     If the model lacks the request's task, the runtime calls the method of the model's own task with the same streaming,
@@ -124,8 +132,8 @@ def _probe(server: JobServer, name: str) -> _Probe | None:
     input, and if every method of the model's task with the same streaming misses one then. A streamed input without
     items runs nothing.
     """
-    own = [rpc for rpc in server.model_methods if rpc.task == server.task or not server.task]
-    for rpc in sorted([*own, *server.model_methods], key=_streaming):
+    own = [rpc for rpc in methods if rpc.task == task or not task]
+    for rpc in sorted([*own, *methods], key=_streaming):
         if rpc.input_streaming:
             return rpc, b""
         request = rpc.codec.incomplete(name)

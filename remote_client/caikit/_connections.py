@@ -1,0 +1,175 @@
+"""Connections to the servers of modules: caikit's settings as this client's, and calls whose messages are bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
+from inspect import Signature
+from typing import Any
+from weakref import WeakValueDictionary, ref
+
+from caikit.interfaces.common.data_model import ConnectionInfo as CaikitConnectionInfo
+
+from .._calls.caller import Caller
+from .._calls.inputs import request_messages
+from .._calls.stream import RemoteStream as AsyncStream
+from .._schema.codec import BaseCodec
+from .._schema.rpc import RemoteRPCDescriptor
+from .._settings.connection import check_protocol
+from .._transport.engine import open_connections
+from .._transport.manager import ConnectionManager
+from ..settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, Output, Protocol, RetryPolicy
+from ..sync import RemoteStream
+from ..sync._inputs import threaded
+from ..sync._loop_thread import closers, run
+from ._server_calls import ServerCall
+
+_NAMES = ("hostname", "port", "timeout", "options", "retries", "retry_options", "max_session_age")
+_TLS_NAMES = ("enabled", "insecure_verify", "ca_file", "cert_file", "key_file")
+
+_RETRIED = frozenset(["INTERNAL", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "UNKNOWN"])
+_RETRIED_HTTP = frozenset([413, 429, 500, 502, 503, 504])
+
+
+def settings_of(connection: CaikitConnectionInfo | ConnectionInfo) -> ConnectionInfo:
+    """Return caikit's settings of a connection as this client's.
+
+    caikit's client takes a timeout of 0 for none.
+
+    Raises:
+        ConfigurationError: a setting is invalid.
+    """
+    if isinstance(connection, ConnectionInfo):
+        return connection
+    values = {name: getattr(connection, name) for name in _NAMES}
+    tls = connection.tls and ConnectionTlsInfo(**{name: getattr(connection.tls, name) for name in _TLS_NAMES})
+    return ConnectionInfo(**values | {"timeout": values["timeout"] or None, "tls": tls})
+
+
+def caikit_settings_of(connection: ConnectionInfo) -> CaikitConnectionInfo | ConnectionInfo:
+    """Return this client's settings as caikit's; as they are if caikit's have no name for one of them."""
+    tls = {name: getattr(connection.tls, name) for name in _TLS_NAMES}
+    values = {name: getattr(connection, name) for name in _NAMES}
+    try:
+        found = CaikitConnectionInfo(**values | {"options": dict(values["options"]), "tls": tls})
+    except TypeError:  # a timeout of part of a second
+        return connection
+    return found if settings_of(found) == connection else connection
+
+
+class RemoteModel:
+    """Calls a model on a server. All models with equal settings share the connections.
+
+    Args:
+        connection: the server.
+        protocol: `grpc` or `http`.
+        model_key: the metadata key that names the model.
+        model: the model's name there; None for calls that name none.
+
+    Raises:
+        ConfigurationError: a setting is invalid, or the protocol does not support it.
+    """
+
+    def __init__(
+        self, connection: CaikitConnectionInfo | ConnectionInfo, protocol: Protocol, model_key: str, model: str | None
+    ) -> None:
+        self.model = model
+        settings = settings_of(connection)
+        check_protocol(settings, protocol)
+        options = CallOptions(timeout=settings.timeout, retry=_retries(settings.retry_policy))
+        self._caller = Caller(_connections(settings, protocol), model_key, model, options)
+
+    def call(self, path: str, body: bytes | Iterable[bytes], inbound: ServerCall | None = None) -> bytes:
+        """Call a method with one answer, and return it."""
+        limited = self._limited(inbound)
+        answer: bytes = run(self._send, limited, path, body if isinstance(body, bytes) else _messages(body), inbound)
+        return answer
+
+    async def _send(self, caller: Caller, path: str, body: Any, inbound: ServerCall | None) -> bytes:
+        task = asyncio.current_task()
+        if inbound is not None and task is not None:
+            inbound.on_end(partial(_cancel_task, asyncio.get_running_loop(), task))
+        answer: bytes = await caller.send(path, body)
+        return answer
+
+    def start(self, name: str, path: str, body: bytes, model_name: str | None = None) -> bytes:
+        """Call a method that must not be called twice, such as the start of a job.
+
+        Raises:
+            OutcomeUnknownError: the call was lost on the way, and may have been executed.
+        """
+        return run(self._caller.send_bytes_once, name, path, body, model_name)
+
+    def stream(
+        self, path: str, body: bytes | Iterable[bytes], inbound: ServerCall | None = None
+    ) -> RemoteStream[bytes]:
+        """Return the answers of a method, which is called when the first one is read."""
+        method = _method(path)
+        twin: Any = AsyncStream(self._limited(inbound), method, body if isinstance(body, bytes) else _messages(body))
+        stream: RemoteStream[bytes] = RemoteStream._of(twin)
+        if inbound is not None:
+            inbound.on_end(partial(_cancel_stream, ref(stream)))
+        return stream
+
+    def _limited(self, inbound: ServerCall | None) -> Caller:
+        """Return the caller with what is left of the time of the call that this one serves."""
+        seconds = None if inbound is None else inbound.seconds_left()
+        if seconds is None:
+            return self._caller
+        limit = self._caller.options.timeout
+        return self._caller.replace(timeout=seconds if limit is None else min(limit, seconds), total_timeout=seconds)
+
+
+def _retries(policy: RetryPolicy) -> RetryPolicy:
+    """Return a policy that retries the statuses of caikit's client if it was asked for more than one retry."""
+    if policy.retries < 2:
+        return policy
+    codes = _RETRIED if policy.codes is None else policy.codes
+    statuses = _RETRIED_HTTP if policy.http_statuses is None else policy.http_statuses
+    return policy.replace(codes=codes, http_statuses=statuses)
+
+
+_shared: WeakValueDictionary[tuple[ConnectionInfo, Protocol], ConnectionManager] = WeakValueDictionary()
+
+
+def _connections(settings: ConnectionInfo, protocol: Protocol) -> ConnectionManager:
+    found = _shared.get((settings, protocol))
+    if found is None:
+        # Of two threads that come here at once, both get the same manager; the other one has opened nothing yet.
+        found = _shared.setdefault((settings, protocol), open_connections(settings, protocol))
+        closers.add(found)
+    return found
+
+
+class _BytesCodec(BaseCodec):
+    """Leaves messages as they are: the caller's thread encodes and decodes them."""
+
+    def frame(self, constants: bytes, items: dict[str, Any], index: int) -> bytes:
+        message: bytes = items["messages"]
+        return message
+
+    def decode(self, data: bytes, output: Output) -> bytes:
+        return data
+
+
+_CODEC = _BytesCodec("", Signature())
+
+
+def _method(path: str) -> RemoteRPCDescriptor:
+    return RemoteRPCDescriptor(Signature(), "", "", path, True, True, path=path, codec=_CODEC)
+
+
+def _messages(messages: Iterable[bytes]) -> Any:
+    return request_messages(_method(""), b"", {"messages": threaded(messages)})
+
+
+def _cancel_task(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+    with suppress(RuntimeError):  # the loop was closed at exit
+        loop.call_soon_threadsafe(task.cancel)
+
+
+def _cancel_stream(stream: ref[RemoteStream[bytes]]) -> None:
+    if (found := stream()) is not None:
+        found.cancel()

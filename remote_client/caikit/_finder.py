@@ -1,0 +1,68 @@
+"""Finds remote models, for caikit's `model_management`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from caikit.core.model_management import ModelFinderBase, model_finder_factory
+
+from .._objects.exports import exported_from
+from ..errors import RemoteCallError
+from ..sync import RemoteModelFinder as BlockingFinder
+from ..sync._loop_thread import run
+from ._config import RemoteModuleConfig
+from ._connections import caikit_settings_of
+
+logger = logging.getLogger("remote_client")
+
+
+@exported_from("remote_client.caikit")
+class RemoteModelFinder(ModelFinderBase):
+    """Finds models on one or several servers, as in `caikit.runtime.client`.
+
+    model_management:
+        finders:
+            default:
+                type: REMOTE_CLIENT
+                import_class: remote_client.caikit.RemoteModelFinder
+                config:
+                    connection: {hostname: models.example.com, port: 8085}
+
+    The keys of `config` are those of caikit's finder, and what this client adds; see `FinderConfig`. No server is asked
+    before the first model is looked for.
+
+    Raises:
+        ConfigurationError: a ValueError; the configuration is wrong.
+    """
+
+    name = "REMOTE_CLIENT"
+
+    def __init__(self, config: Any, instance_name: str) -> None:
+        settings = {key: value for key, value in dict(config).items() if value is not None}
+        self._finder = BlockingFinder(settings, instance_name)
+
+    def find_model(self, model_path: str, **kwargs: Any) -> RemoteModuleConfig | None:
+        """Return the configuration of a model; None if no server that can be reached has it.
+
+        For an unknown model the servers are polled, at most every `min_poll_time` seconds. A model that its server has
+        not loaded yet is loaded.
+
+        Raises:
+            KeyError: the module of the model is not imported here.
+        """
+        config = self._finder.config
+        try:
+            found = run(self._finder._twin.find_module, model_path)
+        except RemoteCallError as error:
+            logger.warning("finder %s: %s was not found: %s", self._finder.instance_name, model_path, error)
+            return None
+        if found is None:
+            return None
+        connection, module_id = found
+        return RemoteModuleConfig.load_from_module(
+            module_id, caikit_settings_of(connection), config.protocol, config.model_key, model_path
+        )
+
+
+model_finder_factory.register(RemoteModelFinder)

@@ -1,0 +1,199 @@
+"""Remote models as caikit's modules: their methods call the server, with caikit's data objects and streams."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Callable, Iterator
+from inspect import Signature
+from typing import Any
+
+from caikit.core import ModuleBase, TaskBase, module
+from caikit.core.data_model import DataStream
+from caikit.core.registries import module_registry
+from caikit.interfaces.common.data_model import ConnectionInfo as CaikitConnectionInfo
+from caikit.runtime.names import ServiceType
+
+from .._objects.exports import exported_from
+from ..errors import RemoteClientError
+from ..settings import ConnectionInfo, Protocol
+from ..sync import RemoteStream
+from ._config import RemoteModuleConfig, RemoteRPCDescriptor
+from ._connections import RemoteModel
+from ._errors import as_runtime_exceptions, runtime_exception
+from ._requests import RemoteMethod, remote_method
+from ._server_calls import ServerCall
+from ._trainings import training_parameters
+
+_CONTEXT = "remote_client_context"
+"""The parameter of remote methods by which caikit's servers give the call that they serve."""
+_ONCE = (ServiceType.TRAINING, ServiceType.JOB_INFERENCE)
+
+
+@exported_from("remote_client.caikit")
+class RemoteModuleBase(ModuleBase):
+    """A model on a server, as in `caikit.runtime.client`. `construct_remote_module_class` makes subclasses.
+
+    Methods take what the local module's take, and answer with data objects; answers in parts are a `DataStream`, which
+    calls the server when it is iterated, each time anew. A call that fails raises a `CaikitRuntimeException` with the
+    server's status and message. Methods may be called from any number of threads.
+
+    Args:
+        connection_info: the server. All models with equal settings share its connections.
+        protocol: `grpc` or `http`.
+        model_key: the metadata key that names the model.
+        model_name: the model's name on the server.
+
+    Raises:
+        ConfigurationError: a ValueError; a setting is invalid, or the protocol does not support it.
+    """
+
+    def __init__(
+        self,
+        connection_info: CaikitConnectionInfo | ConnectionInfo,
+        protocol: Protocol,
+        model_key: str,
+        model_name: str,
+    ) -> None:
+        super().__init__()
+        self._connection = connection_info
+        self._protocol = protocol
+        self._model_key = model_key
+        self._model_name = model_name
+        self._remote = RemoteModel(connection_info, protocol, model_key, model_name)
+
+    @property
+    def model_name(self) -> str:
+        """The model's name on the server."""
+        return self._model_name
+
+    @classmethod
+    def generate_train_function(cls, method: RemoteRPCDescriptor) -> Callable[..., Any]:
+        """Return the function that starts a training, and returns a module for the model that it makes.
+
+        It takes the arguments of the local module's `train`, and `_model_name` and `_output_path`.
+        """
+
+        def train(self: RemoteModuleBase, /, *args: Any, **kwargs: Any) -> Any:
+            name = kwargs.pop("_model_name", None) or f"{self._model_name}-{uuid.uuid4()}"
+            path = kwargs.pop("_output_path", None)
+            with as_runtime_exceptions():
+                parameters = training_parameters(method, args, kwargs)
+            job = self.remote_method_request(
+                method, ServiceType.TRAINING, model_name=name, output_path=path, parameters=parameters
+            )
+            return type(self)(self._connection, self._protocol, self._model_key, job.model_name)
+
+        return _named(train, method, cls)
+
+    @classmethod
+    def generate_inference_function(cls, task: type[TaskBase], method: RemoteRPCDescriptor) -> Callable[..., Any]:
+        """Return the function that calls a method of a task."""
+
+        def infer(self: RemoteModuleBase, /, *args: Any, **kwargs: Any) -> Any:
+            return self.remote_method_request(method, ServiceType.INFERENCE, *args, **kwargs)
+
+        context = method.signature.context_arg or _CONTEXT
+        decorated = task.taskmethod(method.input_streaming, method.output_streaming, context)
+        return decorated(_named(infer, method, cls))
+
+    def remote_method_request(
+        self, method: RemoteRPCDescriptor, service_type: ServiceType, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Call a remote method. All methods of the class call this.
+
+        Args:
+            method: the method.
+            service_type: the service that has it.
+            args, kwargs: of a task's method its arguments, else the fields of the request.
+
+        Returns:
+            The answer's data object, or a `DataStream` of them.
+
+        Raises:
+            CaikitRuntimeException: the call failed.
+            InputError: the arguments do not fit the method's signature. Nothing was sent.
+        """
+        inbound = ServerCall.of(kwargs.pop(method.signature.context_arg or _CONTEXT, None))
+        with as_runtime_exceptions():
+            remote = remote_method(method, service_type, self._protocol)
+            if method.output_streaming:
+                return DataStream(_answers, self._remote, remote, args, kwargs, inbound)
+            body = remote.encode(self._model_name, args, kwargs)
+            if service_type in _ONCE and isinstance(body, bytes):
+                name = kwargs.get("model_name")
+                return remote.decode(self._remote.start(method.rpc_name, remote.path, body, name))
+            return remote.decode(self._remote.call(remote.path, body, inbound))
+
+
+class _Answers(Iterator[Any]):
+    """The answers of one call, as data objects. Dropping it cancels the call."""
+
+    def __init__(self, stream: RemoteStream[bytes], decode: Callable[[bytes], Any]) -> None:
+        self._stream = stream
+        self._decode = decode
+
+    def __next__(self) -> Any:
+        try:
+            return self._decode(next(self._stream))
+        except RemoteClientError as error:
+            raise runtime_exception(error) from error
+
+    def close(self) -> None:
+        """Cancel the call if it still runs."""
+        self._stream.close()
+
+
+def _answers(
+    remote: RemoteModel, method: RemoteMethod, args: tuple[Any, ...], kwargs: dict[str, Any], inbound: ServerCall | None
+) -> Iterator[Any]:
+    with as_runtime_exceptions():
+        body = method.encode(remote.model, args, kwargs)
+        return _Answers(remote.stream(method.path, body, inbound), method.decode)
+
+
+def _named(function: Any, method: RemoteRPCDescriptor, cls: type) -> Callable[..., Any]:
+    """Give a function the name and the signature of the local module's, with types in place of their names."""
+    signature = method.signature
+    kinds = signature.parameters or {}
+    parameters = [
+        parameter.replace(annotation=kinds.get(parameter.name, parameter.annotation))
+        for parameter in signature.method_signature.parameters.values()
+    ]
+    returned = Signature.empty if signature.return_type is None else signature.return_type
+    function.__name__, function.__qualname__ = signature.method_name, f"{cls.__qualname__}.{signature.method_name}"
+    function.__module__ = cls.__module__  # caikit finds the methods of a class by these names
+    function.__signature__ = signature.method_signature.replace(parameters=parameters, return_annotation=returned)
+    function.__doc__ = f"Calls {method.rpc_name}."
+    return function
+
+
+@exported_from("remote_client.caikit")
+def construct_remote_module_class(
+    model_config: RemoteModuleConfig, model_class: type[RemoteModuleBase] = RemoteModuleBase
+) -> type[ModuleBase]:
+    """Return a class with the methods of the model's tasks and its training, registered as a module of caikit.
+
+    Args:
+        model_config: the model.
+        model_class: the base of the class.
+    """
+    name = f"RemoteModelClass{next(_numbers)}"
+    members = {"__module__": model_class.__module__, "__qualname__": name}
+    made: Any = type(name, (model_class,), members)
+    if model_config.train_method is not None:
+        train = made.generate_train_function(model_config.train_method)
+        setattr(made, model_config.train_method.signature.method_name, train)
+    for task, methods in model_config.task_methods:
+        for method in methods:
+            setattr(made, method.signature.method_name, made.generate_inference_function(task, method))
+    id = model_config.module_id
+    # Another class may have the id, one of caikit's own client, say; only one is in caikit's registry under it.
+    registered = id if id not in module_registry() else f"{id}-{name}"
+    tasks = [task for task, _ in model_config.task_methods]
+    made = module(id=registered, name=model_config.module_name, version="0.0.0", tasks=tasks)(made)
+    made.MODULE_ID = id
+    return made
+
+
+_numbers = itertools.count()

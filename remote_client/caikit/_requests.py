@@ -1,0 +1,183 @@
+"""The requests and answers of a remote method, as data objects and as bytes of either protocol. Sends nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from inspect import Parameter, Signature
+from itertools import zip_longest
+from typing import Any, get_origin
+
+from caikit.core.data_model import DataBase, DataStream
+from caikit.interfaces.runtime.data_model import PredictionJob, TrainingJob
+from caikit.runtime.names import (
+    MODEL_ID,
+    OPTIONAL_INPUTS_KEY,
+    REQUIRED_INPUTS_KEY,
+    ServiceType,
+    get_grpc_route_name,
+    get_http_prediction_job_route_name,
+    get_http_route_name,
+    get_task_predict_rpc_name,
+)
+
+from ..errors import InputError, UnsupportedError
+from ..settings import Protocol
+from ._config import RemoteRPCDescriptor, answer_type
+from ._data_objects import as_json, data_object, from_http, from_proto
+
+_ENDED = object()
+_JOBS = {ServiceType.TRAINING: TrainingJob, ServiceType.JOB_INFERENCE: PredictionJob}
+_INFERENCE = (ServiceType.INFERENCE, ServiceType.JOB_INFERENCE)
+
+
+@dataclass(frozen=True)
+class RemoteMethod:
+    """How a remote method is called.
+
+    Attributes:
+        path: the path of a call; see `Call`.
+        encode: returns the request: bytes, or an iterable of messages, of a model, and arguments.
+        decode: returns the data object of an answer.
+    """
+
+    path: str
+    encode: Callable[[str, tuple[Any, ...], dict[str, Any]], bytes | Iterable[bytes]]
+    decode: Callable[[bytes], Any]
+
+
+def remote_method(method: RemoteRPCDescriptor, service: ServiceType, protocol: Protocol) -> RemoteMethod:
+    """Return how a method is called. Made once; a descriptor whose fields were replaced has another.
+
+    Raises:
+        ConfigurationError: caikit has no data objects for it.
+        UnsupportedError: the protocol has no such method.
+    """
+    known: dict[Any, RemoteMethod] = vars(method).setdefault("_remote_methods", {})
+    key = (
+        service,
+        protocol,
+        method.request_dm_name,
+        method.response_dm_name,
+        method.rpc_name,
+        method.input_streaming,
+        method.output_streaming,
+    )
+    return known.get(key) or known.setdefault(key, _make(method, service, protocol))
+
+
+def _make(method: RemoteRPCDescriptor, service: ServiceType, protocol: Protocol) -> RemoteMethod:
+    answer = _answer(method, service)
+    if protocol == "http":
+        if method.input_streaming:
+            raise UnsupportedError(
+                f"{method.signature.method_name}(): HTTP has no streamed inputs; connect to the runtime's gRPC port"
+            )
+        encode = _HttpRequests(method).encode if service in _INFERENCE else _http_training
+        return RemoteMethod(f"POST {_route(method, service)}", encode, lambda data: from_http(answer, data))
+    encode_grpc = _GrpcRequests(method, service).encode
+    path = get_grpc_route_name(service, method.rpc_name)
+    return RemoteMethod(path, encode_grpc, lambda data: from_proto(answer, data))
+
+
+def _route(method: RemoteRPCDescriptor, service: ServiceType) -> str:
+    if service is ServiceType.JOB_INFERENCE:
+        return str(get_http_prediction_job_route_name(method.rpc_name))
+    return str(get_http_route_name(method.rpc_name))
+
+
+def _answer(method: RemoteRPCDescriptor, service: ServiceType) -> Any:
+    """Return the data object of an answer: the signature's own, as another library may have one of the same name."""
+    if service in _JOBS:  # the signature has the result of the job
+        return _JOBS[service]
+    declared = answer_type(method.signature, method.output_streaming) if service is ServiceType.INFERENCE else None
+    is_own = isinstance(declared, type) and issubclass(declared, DataBase)
+    if is_own and declared.__name__ == method.response_dm_name:
+        return declared
+    return data_object(method.response_dm_name, service)
+
+
+class Arguments:
+    """Binds the arguments of a module's method to its parameters."""
+
+    def __init__(self, method: RemoteRPCDescriptor) -> None:
+        signature, self._name = method.signature, method.signature.method_name
+        given = signature.method_signature.parameters.values()
+        hidden = {"self", "cls", signature.context_arg}
+        self._signature = Signature([parameter for parameter in given if parameter.name not in hidden])
+        self._extra = [parameter.name for parameter in given if parameter.kind is Parameter.VAR_KEYWORD]
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the given arguments by name. Raises an InputError."""
+        try:
+            values = self._signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise InputError(f"{self._name}(): {error}") from None
+        for name in self._extra:
+            values |= values.pop(name, {})
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class _GrpcRequests:
+    def __init__(self, method: RemoteRPCDescriptor, service: ServiceType) -> None:
+        self._method = method
+        self._kind = data_object(method.request_dm_name, service)
+        self._arguments = Arguments(method) if service in _INFERENCE else None
+        kinds = method.signature.parameters or {}
+        self._streamed = {name for name, kind in kinds.items() if get_origin(kind) in (DataStream, Iterable)}
+
+    def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | Iterable[bytes]:
+        if self._arguments is None:
+            return self._bytes(*args, **kwargs)
+        values = self._arguments.bind(args, kwargs)
+        if not self._method.input_streaming:
+            return self._bytes(**values)
+        streams = {name: values.pop(name) for name in list(values) if self._is_stream(name, values[name])}
+        return self._messages(streams, self._bytes(**values))
+
+    def _is_stream(self, name: str, value: Any) -> bool:
+        return isinstance(value, (DataStream, Iterator)) or (name in self._streamed and isinstance(value, Iterable))
+
+    def _messages(self, streams: Mapping[str, Iterable[Any]], constants: bytes) -> Iterator[bytes]:
+        """Yield a message for the items of every step. Messages that are joined are merged: each has all constants."""
+        for items in zip_longest(*streams.values(), fillvalue=_ENDED):
+            ended = [name for name, item in zip(streams, items, strict=True) if item is _ENDED]
+            if ended:
+                name = self._method.signature.method_name
+                raise InputError(f"{name}(): streams must be of equal length: {', '.join(ended)} ended first")
+            yield self._bytes(**dict(zip(streams, items, strict=True))) + constants
+
+    def _bytes(self, *args: Any, **kwargs: Any) -> bytes:
+        data: bytes = self._kind(*args, **kwargs).to_proto().SerializeToString()
+        return data
+
+
+class _HttpRequests:
+    def __init__(self, method: RemoteRPCDescriptor) -> None:
+        self._arguments = Arguments(method)
+        self._required = _required(method)
+
+    def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        values = {name: as_json(value) for name, value in self._arguments.bind(args, kwargs).items()}
+        inputs = {name: values.pop(name) for name in self._required if name in values}
+        request: dict[str, Any] = {MODEL_ID: model}
+        if inputs:
+            request[REQUIRED_INPUTS_KEY] = inputs if len(self._required) > 1 else next(iter(inputs.values()))
+        if values:
+            request[OPTIONAL_INPUTS_KEY] = values
+        return json.dumps(request).encode()
+
+
+def _required(method: RemoteRPCDescriptor) -> list[str]:
+    """Return the required inputs of a method's task, which caikit's HTTP server takes apart from the others."""
+    signature = method.signature
+    for task in getattr(signature.module, "tasks", ()):
+        if get_task_predict_rpc_name(task, method.input_streaming, method.output_streaming) == method.rpc_name:
+            return [*task.get_required_parameters(method.input_streaming)]
+    hidden = {signature.context_arg, *signature.default_parameters}
+    return [name for name in signature.parameters or {} if name not in hidden]
+
+
+def _http_training(model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    return json.dumps({name: as_json(value) for name, value in kwargs.items() if value is not None}).encode()

@@ -1,0 +1,47 @@
+"""The request of a training, made of the arguments of the local module's `train`. Sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args, get_origin
+
+from caikit.core import ModuleBase
+from caikit.core.data_model import DataStream
+from caikit.interfaces.runtime.data_model import ModelPointer
+from caikit.runtime.names import ServiceType
+from caikit.runtime.service_generation.data_stream_source import DataStreamSourceBase, make_data_stream_source
+
+from ._config import RemoteRPCDescriptor
+from ._data_objects import data_object
+from ._requests import Arguments
+
+
+def training_parameters(method: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the data object of a training's parameters.
+
+    Rows may be any iterable, as for the local module, or one of caikit's sources of rows. A model must be remote.
+
+    Raises:
+        InputError: the arguments do not fit the signature of `train`.
+    """
+    values = Arguments(method).bind(args, kwargs)
+    kinds = method.signature.parameters or {}
+    parameters = data_object(f"{method.request_dm_name.removesuffix('Request')}Parameters", ServiceType.TRAINING)
+    return parameters(**{name: _parameter(kinds.get(name), value) for name, value in values.items()})
+
+
+def _parameter(kind: Any, value: Any) -> Any:
+    if isinstance(value, ModuleBase):
+        return ModelPointer(model_id=getattr(value, "model_name", None))
+    rows = next(_rows(kind), None)
+    if rows is None or isinstance(value, DataStreamSourceBase) or not isinstance(value, Iterable):
+        return value
+    source: Any = make_data_stream_source(rows)
+    return source(data_stream=source.JsonData(data=list(value)))
+
+
+def _rows(kind: Any) -> Iterator[Any]:
+    """Yield the types of rows that a parameter takes."""
+    for member in (kind, *get_args(kind)):
+        if get_origin(member) is DataStream:
+            yield get_args(member)[0]
