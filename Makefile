@@ -16,6 +16,8 @@ PIP := -m pip install --quiet --disable-pip-version-check
 # Half of the time of the tests is waiting, so two cores keep four workers busy. Each has servers of its own.
 WORKERS ?= 4
 ALL = $(CLIENT)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+# Tests with caikit in their own process: the client inside caikit.
+CAIKIT = $(RUNTIME)/bin/python -m pytest --numprocesses 2 --dist loadfile tests/caikit
 # What only `make test-all` runs are more cases of what the others try.
 PYTEST = $(ALL) -m "not slow"
 
@@ -44,6 +46,7 @@ demo: $(CLIENT)/ready $(RUNTIME)/ready
 
 test: environments
 	$(PYTEST) --ignore tests/interop --durations 10
+	$(CAIKIT) -m "not slow"
 	REMOTE_CLIENT_ENGINE=grpcio $(PYTEST) $(SAMPLE) -k "not http"
 	PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python $(PYTEST) $(filter-out %/test_schema_costs.py %/test_any_differences.py,$(PURE))
 	$(CLIENT)/bin/nox --session "tests-3.11(lowest)" -- -m "not slow" $(LOWEST)
@@ -57,11 +60,14 @@ COVERED := tests/unit tests/wire tests/sync tests/faults $(addprefix --ignore te
 COVERED += $(addprefix --ignore tests/unit/test_,hostile_documents.py regular_expressions.py schema_costs.py schema_fuzz.py)
 COVERED += --ignore tests/wire/test_instrumented.py --deselect tests/wire/test_http_schema.py::test_large_documents
 coverage: $(CLIENT)/ready $(RUNTIME)/ready
-	$(PYTEST) $(COVERED) --timeout 240 --cov --cov-report=term
+	$(PYTEST) $(COVERED) --timeout 240 --cov --cov-report=
+	$(CAIKIT) --cov --cov-append --cov-report=term
 
 # Both engines, HTTP over httpx as well, all Pythons, and all peers.
 test-all: test matrix interop
 	$(ALL) -m slow tests
+	$(CAIKIT) -m slow
+	REMOTE_CLIENT_ENGINE=grpcio $(CAIKIT)
 	PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python $(ALL) $(addprefix tests/unit/test_,schema_costs.py any_differences.py)
 	REMOTE_CLIENT_ENGINE=grpcio $(ALL) tests/wire tests/faults tests/live -k "not http"
 	REMOTE_CLIENT_TEST_HTTP=httpx $(ALL) tests/wire tests/faults tests/live -k http

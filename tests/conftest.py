@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import importlib.util
 import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -17,6 +18,8 @@ from .support.clock import Stopwatch
 from .support.runtime import Runtime
 from .support.wire import WireServer
 
+collect_ignore = [] if importlib.util.find_spec("caikit") else ["caikit"]
+"""tests/caikit needs caikit in its own process, and runs in the runtime's environment."""
 ENGINE = os.environ.get("REMOTE_CLIENT_ENGINE") or "asyncio"
 """The engine of all clients in this run."""
 HTTP = os.environ.get("REMOTE_CLIENT_TEST_HTTP") or "asyncio"

@@ -172,4 +172,4 @@ def _cancel_task(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> No
 
 def _cancel_stream(stream: ref[RemoteStream[bytes]]) -> None:
     if (found := stream()) is not None:
-        found.cancel()
+        found._cancel()

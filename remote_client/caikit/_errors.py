@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from caikit.runtime.types.caikit_runtime_exception import CaikitRuntimeException
 
-from ..errors import ClosedError, ForkedError, RemoteCallError, RemoteClientError
+from ..errors import ClosedError, RemoteCallError, RemoteClientError, UnsupportedError
 
 
 def runtime_exception(error: RemoteClientError) -> CaikitRuntimeException:
@@ -23,8 +23,9 @@ def runtime_exception(error: RemoteClientError) -> CaikitRuntimeException:
         return CaikitRuntimeException(error.code, error.details or str(error), known)
     if isinstance(error, ClosedError):
         return CaikitRuntimeException(grpc.StatusCode.CANCELLED, str(error))
-    status = grpc.StatusCode.FAILED_PRECONDITION if isinstance(error, ForkedError) else grpc.StatusCode.INTERNAL
-    return CaikitRuntimeException(status, str(error))
+    if isinstance(error, UnsupportedError):
+        return CaikitRuntimeException(grpc.StatusCode.UNIMPLEMENTED, str(error))
+    return CaikitRuntimeException(grpc.StatusCode.INTERNAL, str(error))
 
 
 @contextmanager

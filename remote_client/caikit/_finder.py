@@ -39,7 +39,8 @@ class RemoteModelFinder(ModelFinderBase):
     name = "REMOTE_CLIENT"
 
     def __init__(self, config: Any, instance_name: str) -> None:
-        settings = {key: value for key, value in dict(config).items() if value is not None}
+        # caikit merges its local finder's `load_path` into the configuration of a finder called `default`.
+        settings = {key: value for key, value in dict(config).items() if value is not None and key != "load_path"}
         self._finder = BlockingFinder(settings, instance_name)
 
     def find_model(self, model_path: str, **kwargs: Any) -> RemoteModuleConfig | None:

@@ -27,7 +27,6 @@ from ._requests import remote_method
 from ._trainings import training_parameters
 
 logger = logging.getLogger("remote_client")
-_KEYS = frozenset(["connection", "protocol", "model_key"])
 _STATUS = {
     "NOT_FOUND": CaikitCoreStatusCode.NOT_FOUND,
     "INVALID_ARGUMENT": CaikitCoreStatusCode.INVALID_ARGUMENT,
@@ -61,10 +60,9 @@ class RemoteModelTrainer(ModelTrainerBase):
 
     def __init__(self, config: Any, instance_name: str) -> None:
         self._instance_name = instance_name
-        unknown = sorted(set(config) - _KEYS)
-        if unknown or not config.get("connection"):
-            problem = f"{', '.join(unknown)}: no such setting" if unknown else "connection is needed"
-            raise ConfigurationError(f"trainer {instance_name}: {problem}; there are {', '.join(sorted(_KEYS))}")
+        # Other keys are ignored: caikit merges its local trainer's into a trainer called `default`.
+        if not config.get("connection"):
+            raise ConfigurationError(f"trainer {instance_name}: connection is needed")
         self._connection = ConnectionInfo.of(config["connection"])
         self._protocol: Protocol = config.get("protocol") or "grpc"
         self._model_key: str = config.get("model_key") or MODEL_MESH_MODEL_ID_KEY

@@ -10,7 +10,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, NoReturn, TypeVar
 
 from .._calls.stream import STREAM_CLOSED, lost_message
@@ -18,7 +18,7 @@ from .._calls.stream import RemoteStream as _RemoteStream
 from .._objects.exports import exported_from
 from ..errors import ClosedError, ForkedError
 from ._facade import TWINS, Blocking
-from ._loop_thread import END_TIME, LoopThread, loop_thread, run
+from ._loop_thread import END_TIME, PAUSE, LoopThread, loop_thread, run
 
 T = TypeVar("T")
 
@@ -97,13 +97,21 @@ class _Pump:
 
     def take(self) -> tuple[Any, BaseException | None]:
         """Return the next answer and None, or `_END` and the error that ended the stream, if any."""
-        item: tuple[Any, BaseException | None] = self.items.get()
+        item = self._next()
         if item[0] is _END:
             self.items.put((_END, _for_other_threads(item[1])))
         if self.paused and self.items.qsize() <= _LOW_WATER:
             self.paused = False
             self.thread.post(self._resume)
         return item
+
+    def _next(self) -> tuple[Any, BaseException | None]:
+        while True:
+            try:
+                item: tuple[Any, BaseException | None] = self.items.get(timeout=PAUSE)
+                return item
+            except Empty:
+                pass
 
     def _resume(self) -> None:
         if self._room is not None and not self._room.done():
@@ -236,6 +244,14 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
             failure = None  # its traceback holds this frame
 
     close = aclose
+
+    def _cancel(self) -> None:
+        """Cancel the call without waiting, from any thread: one that waits for an answer gets a ClosedError."""
+        with _lock:
+            pump = self._pump
+            self._over = self._over or pump is None
+        if pump is not None:
+            pump.cancel()
 
     def __enter__(self) -> RemoteStream[T]:
         if self._pump is None and not self._over:

@@ -2,7 +2,8 @@
 
 Usage: python serve.py SPEC, where SPEC is a JSON object: `library`, `models` (a folder name -> module id mapping),
 `grpc_port`, `http_port`, optional `grpc_options`, `http_config`, `max_concurrent`, `unix_socket`,
-`tls` (`server: {key, cert}`, `client: {cert}`), `retention` (how long jobs that ended are known, such as `1s`), `workdir`.
+`tls` (`server: {key, cert}`, `client: {cert}`), `retention` (how long jobs that ended are known, such as `1s`),
+`model_management`, `workdir`.
 Standard input is a pipe from the parent: when the parent ends, however it ends, the runtime does too.
 """
 
@@ -35,7 +36,8 @@ def main() -> None:
             "model_management": {
                 kind: {"default": {"config": {"retention_duration": spec.get("retention", "1d")}}}
                 for kind in ("trainers", "job_predictors")
-            },
+            }
+            | spec.get("model_management", {}),
             "runtime": {
                 "library": spec["library"],
                 "local_models_dir": str(models),

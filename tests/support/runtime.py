@@ -56,7 +56,8 @@ class Runtime:
         start_timeout: seconds to wait until it serves.
         ca_file: with TLS, the authority by which the runtime's own certificate is checked when it starts.
         client_files: with mutual TLS, the key and the certificate it is asked with when it starts.
-        spec: more of `tests/runtime/serve.py`'s keys, such as `unix_socket`, `tls`, `grpc_options` and `http_config`.
+        spec: more of `tests/runtime/serve.py`'s keys, such as `unix_socket`, `tls`, `grpc_options`,
+            `http_config` and `model_management`.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Runtime:
         **spec: Any,
     ) -> None:
         self.library = library
-        self.models = dict(models or (SAMPLE_MODELS if library == "sample_lib" else OTHER_MODELS))
+        self.models = dict((SAMPLE_MODELS if library == "sample_lib" else OTHER_MODELS) if models is None else models)
         self.marker = f"identity-{uuid.uuid4().hex[:12]}"
         self.port = 0
         self.http_port = 0
@@ -130,7 +131,8 @@ class Runtime:
         python = os.environ.get("RUNTIME_PYTHON")
         if not python or not Path(python).exists():
             raise RuntimeError("RUNTIME_PYTHON must name the Python of the runtime's environment; `make test` sets it")
-        models = {**self.models, self.marker: next(iter(self.models.values()))}
+        of_marker = (SAMPLE_MODELS if self.library == "sample_lib" else OTHER_MODELS)["foo"]
+        models = {**self.models, self.marker: of_marker}
         spec = {
             "library": self.library,
             "models": models,
@@ -145,7 +147,7 @@ class Runtime:
                 stdin=subprocess.PIPE,  # when this end closes, however this process ends, the runtime ends
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": str(HERE / "runtime"), "PYTHONDONTWRITEBYTECODE": "1"},
+                env={**os.environ, "PYTHONPATH": f"{HERE / 'runtime'}:{HERE.parent}", "PYTHONDONTWRITEBYTECODE": "1"},
                 start_new_session=True,
             )
 
