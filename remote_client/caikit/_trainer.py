@@ -49,8 +49,9 @@ class RemoteModelTrainer(ModelTrainerBase):
                 config:
                     connection: {hostname: models.example.com, port: 8085}
 
-    `protocol` and `model_key` are as for the finder. Ids hold the other runtime's, so that trainings are found again
-    after a restart of this process. The other runtime chooses where it saves a model, unless `save_path` is an `S3Path`.
+    `protocol` and `model_key` are as for the finder. A training's id holds the other runtime's, so that it is found
+    again after a restart of this process. The other runtime chooses where it saves the model, unless `save_path` is an
+    `S3Path`.
 
     Raises:
         ConfigurationError: a ValueError; the configuration is wrong.

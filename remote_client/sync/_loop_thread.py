@@ -26,8 +26,8 @@ logger = logging.getLogger("remote_client")
 END_TIME = 0.3
 """Seconds to wait for the server's end of a call that Ctrl-C or another exception interrupted."""
 PAUSE = 0.2
-"""Seconds that a thread waits at a time. An exception that another thread raises in it (`PyThreadState_SetAsyncExc`), as
-caikit does to abort a call, arrives only between two waits."""
+"""Seconds that a thread waits at a time. An exception that another thread raises in it (`PyThreadState_SetAsyncExc`),
+as caikit does to abort a call, arrives only between two waits."""
 _EXIT_TIME = 1.0
 """Seconds that closing the remaining clients may take at exit."""
 
