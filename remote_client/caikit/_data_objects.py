@@ -77,7 +77,7 @@ def as_json(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, Mapping):
         return {str(key): as_json(item) for key, item in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if _is_object(value):
         fields = {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
         if [*fields] == ["values"]:  # caikit's sequences: protobuf has no unions of lists
             return fields["values"] or []
@@ -85,6 +85,10 @@ def as_json(value: Any) -> Any:
     if hasattr(value, "tolist"):  # numpy's arrays and numbers
         return as_json(value.tolist())
     return [as_json(item) for item in value]
+
+
+def _is_object(value: Any) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
 def from_proto(kind: Any, data: bytes) -> Any:

@@ -57,7 +57,7 @@ class RemoteModuleBase(ModuleBase):
     ) -> None:
         super().__init__()
         self._connection = connection_info
-        self._protocol = protocol
+        self._protocol: Protocol = protocol
         self._model_key = model_key
         self._model_name = model_name
         self._remote = RemoteModel(connection_info, protocol, model_key, model_name)
@@ -118,7 +118,7 @@ class RemoteModuleBase(ModuleBase):
         with as_runtime_exceptions():
             remote = remote_method(method, service_type, self._protocol)
             if method.output_streaming:
-                return DataStream(_answers, self._remote, remote, args, kwargs, inbound)
+                return DataStream(_answers, self._remote, remote, self._model_name, args, kwargs, inbound)
             body = remote.encode(self._model_name, args, kwargs)
             if service_type in _ONCE and isinstance(body, bytes):
                 name = kwargs.get("model_name")
@@ -145,10 +145,15 @@ class _Answers(Iterator[Any]):
 
 
 def _answers(
-    remote: RemoteModel, method: RemoteMethod, args: tuple[Any, ...], kwargs: dict[str, Any], inbound: ServerCall | None
+    remote: RemoteModel,
+    method: RemoteMethod,
+    model: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    inbound: ServerCall | None,
 ) -> Iterator[Any]:
     with as_runtime_exceptions():
-        body = method.encode(remote.model, args, kwargs)
+        body = method.encode(model, args, kwargs)
         return _Answers(remote.stream(method.path, body, inbound), method.decode)
 
 
@@ -165,7 +170,8 @@ def _named(function: Any, method: RemoteRPCDescriptor, cls: type) -> Callable[..
     function.__module__ = cls.__module__  # caikit finds the methods of a class by these names
     function.__signature__ = signature.method_signature.replace(parameters=parameters, return_annotation=returned)
     function.__doc__ = f"Calls {method.rpc_name}."
-    return function
+    named: Callable[..., Any] = function
+    return named
 
 
 @exported_from("remote_client.caikit")
@@ -191,9 +197,11 @@ def construct_remote_module_class(
     # Another class may have the id, one of caikit's own client, say; only one is in caikit's registry under it.
     registered = id if id not in module_registry() else f"{id}-{name}"
     tasks = [task for task, _ in model_config.task_methods]
-    made = module(id=registered, name=model_config.module_name, version="0.0.0", tasks=tasks)(made)
-    made.MODULE_ID = id
-    return made
+    finished: type[ModuleBase] = module(id=registered, name=model_config.module_name, version="0.0.0", tasks=tasks)(
+        made
+    )
+    finished.MODULE_ID = id
+    return finished
 
 
 _numbers = itertools.count()

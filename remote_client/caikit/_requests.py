@@ -92,8 +92,7 @@ def _answer(method: RemoteRPCDescriptor, service: ServiceType) -> Any:
     if service in _JOBS:  # the signature has the result of the job
         return _JOBS[service]
     declared = answer_type(method.signature, method.output_streaming) if service is ServiceType.INFERENCE else None
-    is_own = isinstance(declared, type) and issubclass(declared, DataBase)
-    if is_own and declared.__name__ == method.response_dm_name:
+    if isinstance(declared, type) and issubclass(declared, DataBase) and declared.__name__ == method.response_dm_name:
         return declared
     return data_object(method.response_dm_name, service)
 

@@ -1,0 +1,3 @@
+from .modules import ModuleBase
+
+def module_registry() -> dict[str, type[ModuleBase]]: ...
