@@ -33,6 +33,7 @@ FILES = (
     "rotation",
     "caikit",
     "caikit_http",
+    "caikit_module",
     "start",
     "memory",
 )

@@ -7,11 +7,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from .answers import packed, table
+from .answers import Answer, packed, table
 
 HERE = Path(__file__).parent
 SOURCES = sorted(str(each) for each in (HERE / "server").glob("*.c"))
@@ -83,6 +84,13 @@ def _certificates(folder: str) -> list[str]:
 class Backend:
     """A running server with so many models, and so many tasks beside those that are called; a context manager.
 
+    Args:
+        program: the server.
+        core: the core that it is kept on.
+        model_count: the models that it lists.
+        more_tasks: the tasks beside those that are called.
+        answers: more of its fixed answers.
+
     Attributes:
         grpc: where gRPC is spoken.
         http: the URL of HTTP/1.1.
@@ -90,10 +98,17 @@ class Backend:
         ca: the file of the authority to trust there.
     """
 
-    def __init__(self, program: Program, core: int | None, model_count: int = 1, more_tasks: int = 0) -> None:
+    def __init__(
+        self,
+        program: Program,
+        core: int | None,
+        model_count: int = 1,
+        more_tasks: int = 0,
+        answers: Sequence[Answer] = (),
+    ) -> None:
         self._program = program
         self._core = core
-        self._table = packed(table(model_count, more_tasks))
+        self._table = packed([*answers, *table(model_count, more_tasks)])
         self.in_c, self.ca = program.in_c, program.ca
 
     def __enter__(self) -> Self:

@@ -11,9 +11,10 @@ import contextlib
 import importlib
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
+from .answers import Answer
 from .backend import Backend, Program, cores, pin
 from .harness import Case, Effort, Harness, LeftOut
 
@@ -24,7 +25,7 @@ class Bench:
 
     Attributes:
         backend: a server with one model.
-        start: starts another one, with so many models, and so many tasks beside those that are called.
+        start: starts another one; its arguments are those of `Backend`, from `model_count` on.
         server_core: the core of the servers; None where they have none of their own.
     """
 
@@ -39,8 +40,8 @@ def work(file: str, only: str, effort: Effort, program: Program) -> None:
     client, server = cores()
     with contextlib.ExitStack() as stack:
 
-        def start(models: int, more_tasks: int = 0) -> Backend:
-            return stack.enter_context(Backend(program, server, models, more_tasks))
+        def start(models: int, more_tasks: int = 0, answers: Sequence[Answer] = ()) -> Backend:
+            return stack.enter_context(Backend(program, server, models, more_tasks, answers))
 
         bench = Bench(start(1), start, server)
         pin(0, client)

@@ -31,7 +31,7 @@ async def cases(bench: Bench) -> AsyncIterator[Case]:
     with RemoteClient(bench.backend.http) as client, ThreadPoolExecutor(max(THREADS)) as pool:
         model = client.model(library.MODEL)
         calls = {
-            "http.client, bytes": _plain(bench.backend.http_port, path, json.dumps(BODY).encode()),
+            "http.client, bytes": plain(bench.backend.http_port, path, json.dumps(BODY).encode()),
             "client": lambda: model.run_tiny("World"),
             "caikit's client": lambda: module.run(sample_input=kind(**TEXT)),
         }
@@ -40,7 +40,7 @@ async def cases(bench: Bench) -> AsyncIterator[Case]:
             yield Case(f"caikit over HTTP, threads: {threads}", runs, step=threads)
 
 
-def _plain(port: int, path: str, body: bytes) -> Callable[[], bytes]:
+def plain(port: int, path: str, body: bytes) -> Callable[[], bytes]:
     """A call on a kept connection, of which each thread has one."""
     threads = threading.local()
 

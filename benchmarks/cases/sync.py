@@ -47,7 +47,7 @@ async def cases(bench: Bench) -> AsyncIterator[Case]:
                 "client": _caller(getattr(model, f"run_{task.lower()}_stream_out")),
             }
             for threads in THREADS if task == "Tiny" else THREADS[:1]:
-                runs = {name: _items_in_threads(pool, threads, opened) for name, opened in streams.items()}
+                runs = {name: items_in_threads(pool, threads, opened) for name, opened in streams.items()}
                 step = threads * library.ITEMS
                 yield Case(f"sync stream {task.lower()}, threads: {threads}", runs, unit="item", step=step)
 
@@ -91,7 +91,7 @@ def in_threads(pool: ThreadPoolExecutor, count: int, call: Callable[[], Any]) ->
     return run
 
 
-def _items_in_threads(pool: ThreadPoolExecutor, count: int, stream: Callable[[], Any]) -> Callable[[int], None]:
+def items_in_threads(pool: ThreadPoolExecutor, count: int, stream: Callable[[], Any]) -> Callable[[int], None]:
     """A run in which so many threads read streams at once."""
     read = items(stream)
 
