@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+STUBS = ROOT / "tests" / "typing" / "stubs"  # of caikit
 
 
 def main() -> int:
@@ -26,7 +27,7 @@ def main() -> int:
         packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(environment)}))
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
             wheel.extractall(packages)
-        (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+        (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n{STUBS}\n")
         path = f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"
         command = [sys.executable, "-m", "pyright", "--verifytypes", "remote_client", "--ignoreexternal"]
         return subprocess.run(command, cwd=environment, env={**os.environ, "PATH": path}).returncode
