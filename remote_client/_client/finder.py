@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from .._concurrency.threads import run_in_thread
@@ -36,7 +36,10 @@ from .silent_servers import SHORT_WAIT, first_answer, wait_until
 if TYPE_CHECKING:
     from .._schema.runtime_info import ModelInfo
 
+T = TypeVar("T")
 _Located = tuple[Server, ServiceDescription]
+_Module = tuple[Server, str]
+"""A server, and the id of a model's module there."""
 Found = tuple[Server, RemoteModuleConfig, ServiceDescription]
 
 
@@ -129,23 +132,18 @@ class RemoteModelFinder(Handle):
             RemoteCallError: no server could be asked, and the model is not known.
         """
         self.discovery.check()
-        if not self._servers.listing(model_path):
-            if not self.config.discover_models or self.discovery.was_polled(model_path):
-                return None
-            await self.discover(model_path)
-        listing = self._servers.listing(model_path)
-        if listing and model_path not in self.config.supported_models and not listing[0].models[model_path].module_id:
-            tasks = (await self.discovery.describe(listing[0])).tasks.values()
-            methods = probe_methods((task.name, task.methods) for task in tasks)
-            await load_model(listing[0].caller, methods, model_path)
-            self.discovery.invalidate_polls()
-            await self.discover(model_path)
-            listing = self._servers.listing(model_path)
-        if not listing:
-            await self._servers.drop(model_path)
+        listing, supported = self._servers.listing(model_path), self.config.supported_models.get(model_path)
+        if supported is not None:
+            return listing[0].connection, supported.module_id
+        if listing:
+            found: _Module | None = await _module_on(model_path, listing[0])
+        elif self.config.discover_models and not self.discovery.was_polled(model_path):
+            found = await self._poll_for(model_path, partial(_module_on, model_path))
+        else:
             return None
-        server, supported = listing[0], self.config.supported_models.get(model_path)
-        return server.connection, server.models[model_path].module_id if supported is None else supported.module_id
+        if found is not None and not found[1]:
+            found = await self._load(found[0], model_path)
+        return (found[0].connection, found[1]) if found is not None and found[1] else None
 
     async def discover(self, name: str | None = None) -> dict[str, ModelInfo]:
         """Poll the servers, and return all known models: listed now or earlier, or configured.
@@ -286,9 +284,9 @@ class RemoteModelFinder(Handle):
 
     async def _discovered(self, name: str) -> _Located | None:
         if not self.discovery.trainings.has_started(name):
-            return None if self.discovery.was_polled(name) else await self._poll_for(name)
+            return None if self.discovery.was_polled(name) else await self._poll_for(name, self._polled)
         # Staggered: a runtime also lists models that it tries to load in vain.
-        searches = [partial(self._trained, name), partial(self._poll_for, name)]
+        searches = [partial(self._trained, name), partial(self._poll_for, name, self._polled)]
         found, errors = await first_answer(searches, stagger=True)
         if found is None and errors:
             raise errors[-1]
@@ -299,19 +297,16 @@ class RemoteModelFinder(Handle):
         if not await self.discovery.trainings.has_model(name):
             return None
         self.discovery.invalidate_polls()
-        return await self._poll_for(name)
+        return await self._poll_for(name, self._polled)
 
-    async def _poll_for(self, name: str) -> _Located | None:
+    async def _poll_for(self, name: str, answer: Callable[[Server], Coroutine[Any, Any, T]]) -> T | None:
+        """Poll the servers for a model, and return the answer of the first one that lists it."""
         poll = self.discovery.poll(name)
 
-        async def look(server: Server) -> _Located | None:
+        async def look(server: Server) -> T | None:
             await asyncio.wait((poll.tasks[server],))
             self.discovery.check()
-            if name not in server.models:
-                return None
-            if server.refusal is not None:  # of this poll
-                raise server.refusal
-            return await self._described(server)
+            return await answer(server) if name in server.models else None
 
         found = await self._first_of(poll.tasks, look)
         self.discovery.record(poll)
@@ -321,15 +316,27 @@ class RemoteModelFinder(Handle):
                 raise error
         return found
 
+    async def _load(self, server: Server, name: str) -> _Module | None:
+        """Have a server load a model, and return the model's server and module then."""
+        tasks = (await self.discovery.describe(server)).tasks.values()
+        await load_model(server.caller, probe_methods((task.name, task.methods) for task in tasks), name)
+        self.discovery.invalidate_polls()
+        return await self._poll_for(name, partial(_module_on, name))
+
     async def _first_of(
-        self, servers: Iterable[Server], look: Callable[[Server], Coroutine[Any, Any, _Located | None]]
-    ) -> _Located | None:
+        self, servers: Iterable[Server], look: Callable[[Server], Coroutine[Any, Any, T | None]]
+    ) -> T | None:
         asked = list(servers)
         unhealthy = [server.is_unhealthy for server in asked]
         found, errors = await first_answer([partial(look, server) for server in asked], unhealthy=unhealthy)
         if found is None and errors:
             raise errors[0]
         return found
+
+    async def _polled(self, server: Server) -> _Located:
+        if server.refusal is not None:  # of this poll
+            raise server.refusal
+        return await self._described(server)
 
     async def _described(self, server: Server) -> _Located:
         return server, await self.discovery.describe(server)
@@ -374,6 +381,11 @@ def _unpickle(
     finder._unpickled = True
     RemoteModelFinder.__init__(finder, config, name, options=options, interceptors=interceptors)
     return finder
+
+
+async def _module_on(name: str, server: Server) -> _Module:
+    """Return the server and the id of the module that it lists for a model, which is "" until the model is loaded."""
+    return server, server.models[name].module_id
 
 
 def _training_of(server: Server, info: ModelInfo, description: ServiceDescription) -> RemoteRPCDescriptor | None:

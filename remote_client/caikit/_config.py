@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from caikit.core import ModuleBase, TaskBase
+from caikit.core.data_model import DataBase
 from caikit.core.modules import ModuleConfig
 from caikit.core.registries import module_registry
 from caikit.core.signature_parsing import CaikitMethodSignature
@@ -21,8 +22,8 @@ from .._objects.exports import exported_from
 from ..errors import InputError
 from ..settings import ConnectionInfo, Protocol
 
-REMOTE = "-remote"
-"""What ends the module ids of remote modules, as in `caikit.runtime.client`."""
+REMOTE, REMOTE_NAME = "-remote", " Remote"
+"""What ends the ids and the names of remote modules, as in `caikit.runtime.client`."""
 
 
 @exported_from("remote_client.caikit")
@@ -107,7 +108,7 @@ class RemoteModuleConfig(ModuleConfig):
                 "train_method": _training_of(module),
                 "model_path": model_path,
                 "module_id": f"{module.MODULE_ID}{REMOTE}",
-                "module_name": f"{module.MODULE_NAME} Remote",
+                "module_name": f"{module.MODULE_NAME}{REMOTE_NAME}",
             }
         )
 
@@ -122,7 +123,8 @@ def _module_of(reference: Any) -> Any:
             f"module_reference: expected the class, an instance or the id of a module, not {type(reference).__name__}"
         )
     known, id = module_registry(), reference
-    while id not in known and id.endswith(REMOTE):  # the server's own model is remote
+    # The model of a gateway is remote: its module here is the local one, and no class of caikit's own client for it.
+    while id.endswith(REMOTE) and (id not in known or known[id].MODULE_NAME.endswith(REMOTE_NAME)):
         id = id.removesuffix(REMOTE)
     if id not in known:
         raise KeyError(f"Unknown module reference {reference}: import the library that has the module")
@@ -144,11 +146,18 @@ def _methods_of(module: Any, task: type[TaskBase]) -> list[RemoteRPCDescriptor]:
 
 
 def answer_type(signature: CaikitMethodSignature, output_streaming: bool) -> Any:
-    """Return the type of an answer; of a stream, of its items."""
+    """Return the type of an answer: of a stream, its items', of a union its first data object, as caikit's servers."""
     returned = signature.return_type
+    if get_origin(returned) is Union:
+        return next((kind for kind in get_args(returned) if is_data_object(kind)), Union)
     if output_streaming and get_args(returned):
         return get_args(returned)[0]
     return returned if hasattr(returned, "__name__") else get_origin(returned)
+
+
+def is_data_object(kind: Any) -> bool:
+    """Return whether a type is one of caikit's data objects."""
+    return isinstance(kind, type) and issubclass(kind, DataBase)
 
 
 def _training_of(module: Any) -> RemoteRPCDescriptor | None:

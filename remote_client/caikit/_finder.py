@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from caikit.core.model_management import ModelFinderBase, model_finder_factory
 
 from .._objects.exports import exported_from
-from ..errors import RemoteCallError
+from ..errors import RemoteClientError
+from ..settings import FinderConfig
 from ..sync import RemoteModelFinder as BlockingFinder
 from ..sync._loop_thread import run
 from ._config import RemoteModuleConfig
@@ -29,8 +32,8 @@ class RemoteModelFinder(ModelFinderBase):
                 config:
                     connection: {hostname: models.example.com, port: 8085}
 
-    The keys of `config` are those of caikit's finder, and what this client adds; see `FinderConfig`. No server is asked
-    before the first model is looked for.
+    The keys of `config` are those of caikit's finder, and what this client adds; see `FinderConfig`. Others are
+    ignored, with a warning. No server is asked before the first model is looked for.
 
     Raises:
         ConfigurationError: a ValueError; the configuration is wrong.
@@ -39,9 +42,7 @@ class RemoteModelFinder(ModelFinderBase):
     name = "REMOTE_CLIENT"
 
     def __init__(self, config: Any, instance_name: str) -> None:
-        # caikit merges its local finder's `load_path` into the configuration of a finder called `default`.
-        settings = {key: value for key, value in dict(config).items() if value is not None and key != "load_path"}
-        self._finder = BlockingFinder(settings, instance_name)
+        self._finder = BlockingFinder(_settings(config, instance_name), instance_name)
 
     def find_model(self, model_path: str, **kwargs: Any) -> RemoteModuleConfig | None:
         """Return the configuration of a model; None if no server that can be reached has it.
@@ -55,7 +56,7 @@ class RemoteModelFinder(ModelFinderBase):
         config = self._finder.config
         try:
             found = run(self._finder._twin.find_module, model_path)
-        except RemoteCallError as error:
+        except RemoteClientError as error:
             logger.warning("finder %s: %s was not found: %s", self._finder.instance_name, model_path, error)
             return None
         if found is None:
@@ -64,6 +65,30 @@ class RemoteModelFinder(ModelFinderBase):
         return RemoteModuleConfig.load_from_module(
             module_id, caikit_settings_of(connection), config.protocol, config.model_key, model_path
         )
+
+
+_KEYS = frozenset(field.name for field in fields(FinderConfig))
+
+
+def _settings(config: Mapping[str, Any], instance_name: str) -> dict[str, Any]:
+    """Return the settings in caikit's configuration of a finder."""
+    given = {key: value for key, value in config.items() if value is not None and value != {}}
+    given.pop("load_path", None)  # caikit merges its local finder's into the configuration of a finder called `default`
+    if unknown := sorted(given.keys() - _KEYS):
+        logger.warning("finder %s: these keys mean nothing, and are ignored: %s", instance_name, ", ".join(unknown))
+    settings = {key: value for key, value in given.items() if key in _KEYS}
+    if "connection" in settings:
+        settings["connection"] = _connection(settings["connection"])
+    if "remote_connections" in settings:
+        settings["remote_connections"] = [_connection(connection) for connection in settings["remote_connections"]]
+    return settings
+
+
+def _connection(given: Any) -> Any:
+    """Return a connection in which None stands for the default port and for no timeout, for which caikit takes 0."""
+    if not isinstance(given, Mapping):
+        return given
+    return {key: None if key in ("port", "timeout") and value == 0 else value for key, value in given.items()}
 
 
 model_finder_factory.register(RemoteModelFinder)

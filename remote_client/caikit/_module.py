@@ -10,7 +10,6 @@ from typing import Any
 
 from caikit.core import ModuleBase, TaskBase, module
 from caikit.core.data_model import DataStream
-from caikit.core.registries import module_registry
 from caikit.interfaces.common.data_model import ConnectionInfo as CaikitConnectionInfo
 from caikit.runtime.names import ServiceType
 
@@ -180,6 +179,8 @@ def construct_remote_module_class(
 ) -> type[ModuleBase]:
     """Return a class with the methods of the model's tasks and its training, registered as a module of caikit.
 
+    caikit's registry keeps the class (30 kB) for good: make one for all models of a module, as the initializer does.
+
     Args:
         model_config: the model.
         model_class: the base of the class.
@@ -193,14 +194,13 @@ def construct_remote_module_class(
     for task, methods in model_config.task_methods:
         for method in methods:
             setattr(made, method.signature.method_name, made.generate_inference_function(task, method))
-    id = model_config.module_id
-    # Another class may have the id, one of caikit's own client, say; only one is in caikit's registry under it.
-    registered = id if id not in module_registry() else f"{id}-{name}"
+    # caikit's registry takes an id once: this one is left to a class of caikit's own client in the same process.
+    registered = f"{model_config.module_id}-{name}"
     tasks = [task for task, _ in model_config.task_methods]
     finished: type[ModuleBase] = module(id=registered, name=model_config.module_name, version="0.0.0", tasks=tasks)(
         made
     )
-    finished.MODULE_ID = id
+    finished.MODULE_ID = model_config.module_id
     return finished
 
 
