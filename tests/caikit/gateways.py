@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
+
+from remote_client import ServiceDescription
+from remote_client.sync import RemoteClient
 
 from ..support.runtime import Runtime
 
 Protocol = Literal["grpc", "http"]
+PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http")
+WATCHED_MODELS = {"watch": "11110203-0405-0607-0809-0a0b02dd0e0f"}
+"""Of `watched_lib`, whose model writes down its work."""
 
 
 def port_of(runtime: Runtime, protocol: Protocol) -> int:
@@ -45,4 +53,20 @@ class Gateway(Runtime):
     ) -> None:
         finder = spec.pop("finder", {"min_poll_time": 1})
         connection = connection or connection_of(behind, protocol)
-        super().__init__(models={}, model_management=management(connection, protocol, **finder), **spec)
+        parts = management(connection, protocol, **finder)
+        super().__init__(behind.library, {}, model_management=parts, **spec)
+
+
+_schemas: dict[tuple[str, Protocol], ServiceDescription] = {}
+
+
+@contextmanager
+def client_of(server: Runtime, protocol: Protocol) -> Iterator[RemoteClient]:
+    """A client that trusts the names of models: a gateway lists a remote model only after its first call."""
+    target = server.target if protocol == "grpc" else server.http_target
+    key = (server.library, protocol)
+    if key not in _schemas:
+        with RemoteClient(target) as client:
+            _schemas[key] = client.describe()
+    with RemoteClient(target, schema=_schemas[key]) as client:
+        yield client
