@@ -8,19 +8,31 @@ import enum
 import json
 import re
 import threading
-from collections.abc import Mapping
-from datetime import date, datetime
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import cache
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 from caikit.core.data_model import DataBase
+from caikit.interfaces.common.data_model import Sequence, Vector1D
 from caikit.runtime.names import ServiceType, get_service_package_name
 from caikit.runtime.service_factory import ServicePackageFactory
+from google.protobuf.descriptor import FieldDescriptor
 
-from ..errors import ConfigurationError, InvalidResponseError
+from .._schema.protobuf.fields import is_repeated
+from ..errors import ConfigurationError, InputError, InvalidResponseError
 
 _CONSTANT = re.compile(rb"NaN|Infinity")
+_SCALARS = {
+    FieldDescriptor.TYPE_BOOL: "bool",
+    FieldDescriptor.TYPE_BYTES: "bytes",
+    FieldDescriptor.TYPE_DOUBLE: "float",
+    FieldDescriptor.TYPE_FLOAT: "float",
+    FieldDescriptor.TYPE_STRING: "str",
+}
+_PYTHON_TYPES = {"google.protobuf.Struct": "dict", "google.protobuf.Timestamp": "datetime"}
 _lock = threading.Lock()
 
 
@@ -61,11 +73,113 @@ def _make_services() -> None:
         ServicePackageFactory.get_service_package(service)
 
 
+def checked(method: str, kind: Any, values: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the data object with these values, and its protobuf message.
+
+    Args:
+        method: the name of the method, for errors.
+        kind: the type of the data object.
+        values: field -> value.
+
+    Raises:
+        InputError: a value does not fit its field.
+    """
+    values = {name: _plain_list(kind, name, value) for name, value in values.items()}
+    try:
+        made = kind(**values)
+        message = made.to_proto()
+    except Exception as error:  # whatever protobuf, and the data objects' own checks, raise
+        raise InputError(f"{method}(): {_misfit(kind, values) or error}") from error
+    set_present(method, made, message)
+    return made, message
+
+
+def set_present(method: str, made: Any, message: Any) -> None:
+    """Set the fields of a data object that caikit has left unset in its message though they have a value.
+
+    These are data objects without a value, and unions, whose values caikit drops if no member takes them.
+
+    Raises:
+        InputError: no member of a union takes the value.
+    """
+    for field in dataclasses.fields(made):
+        value = getattr(made, field.name)
+        if value is not None:
+            _set_present(method, made, message, field.name, value)
+
+
+def _set_present(method: str, made: Any, message: Any, name: str, value: Any) -> None:
+    union = message.DESCRIPTOR.oneofs_by_name.get(name)
+    member = name if union is None else made.which_oneof(name)
+    if isinstance(value, DataBase) and member is not None:
+        getattr(message, member).SetInParent()
+    elif union is not None and message.WhichOneof(name) is None:
+        expected = " or ".join(field.name.removeprefix(f"{name}_") for field in union.fields)
+        raise InputError(f"{method}(): {name}: expected {expected}, got {_shown(value)}")
+
+
+def _plain_list(kind: Any, name: str, value: Any) -> Any:
+    """Return the value of a union as a list of Python's own values if it has several: caikit loses other ones."""
+    if name not in kind.get_proto_class().DESCRIPTOR.oneofs_by_name:
+        return value
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [item.tolist() if isinstance(item, np.generic) else item for item in value]
+    return value
+
+
+def _misfit(kind: Any, values: Mapping[str, Any]) -> str | None:
+    """Return the path of the first value that does not fit, and why; None if no single one is wrong."""
+    names = {*kind.get_proto_class().DESCRIPTOR.fields_by_name, *kind.get_proto_class().DESCRIPTOR.oneofs_by_name}
+    for name, value in values.items():
+        if name not in names:
+            return f"{name}: there is no such parameter"
+        try:
+            kind(**{name: value}).to_proto()
+        except Exception as error:
+            for path, item in _data_objects_in(value):
+                if inner := _misfit(type(item), item.to_kwargs()):
+                    return f"{name}{path}.{inner}"
+            expected = _expected(kind, name) if isinstance(error, (AttributeError, TypeError)) else None
+            return f"{name}: {expected or str(error)}, got {_shown(value)}"
+    return None
+
+
+def _expected(kind: Any, name: str) -> str | None:
+    """Return what a field takes; None for a union."""
+    field = kind.get_proto_class().DESCRIPTOR.fields_by_name.get(name)
+    if field is None:
+        return None
+    named = field.message_type or field.enum_type
+    if named is None:
+        type_name = _SCALARS.get(field.type, "int")
+    elif field.message_type is not None and named.GetOptions().map_entry:
+        return "expected dict"
+    else:
+        type_name = _PYTHON_TYPES.get(named.full_name, named.name)
+    return f"expected a list of {type_name}" if is_repeated(field) else f"expected {type_name}"
+
+
+def _data_objects_in(value: Any) -> Iterator[tuple[str, DataBase]]:
+    if isinstance(value, DataBase):
+        yield "", value
+    elif isinstance(value, (list, tuple)):
+        yield from ((f"[{index}]", item) for index, item in enumerate(value) if isinstance(item, DataBase))
+    elif isinstance(value, Mapping):
+        yield from ((f"[{key!r}]", item) for key, item in value.items() if isinstance(item, DataBase))
+
+
+def _shown(value: Any) -> str:
+    text = type(value).__name__
+    return f"{text} ({value!r:.80})" if isinstance(value, (str, int, float)) else text
+
+
 def as_json(value: Any) -> Any:
     """Return a value as the JSON that caikit's HTTP server reads.
 
     A union is named after the field and not after its member, a list of a union is a plain list, an enum its number and
-    bytes are base64. Fields without a value are left out.
+    bytes are base64. A time without a zone is a local one, as in a `Timestamp`. Fields without a value are left out.
     """
     if isinstance(value, enum.Enum):
         return value.value
@@ -73,22 +187,18 @@ def as_json(value: Any) -> Any:
         return value
     if isinstance(value, (bytes, bytearray)):
         return base64.b64encode(value).decode()
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.astimezone()).isoformat()
     if isinstance(value, Mapping):
         return {str(key): as_json(item) for key, item in value.items()}
-    if _is_object(value):
+    if isinstance(value, Sequence):  # protobuf has no unions of lists
+        return as_json(value.values or [])
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        if [*fields] == ["values"]:  # caikit's sequences: protobuf has no unions of lists
-            return fields["values"] or []
         return {name: item for name, item in fields.items() if item is not None}
-    if hasattr(value, "tolist"):  # numpy's arrays and numbers
+    if isinstance(value, (np.ndarray, np.generic)):
         return as_json(value.tolist())
     return [as_json(item) for item in value]
-
-
-def _is_object(value: Any) -> bool:
-    return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
 def from_proto(kind: Any, data: bytes) -> Any:
@@ -104,16 +214,60 @@ def from_proto(kind: Any, data: bytes) -> Any:
 
 
 def from_http(kind: Any, data: bytes) -> Any:
-    """Return the data object of an answer over HTTP: a file if the type can be written to one, else JSON.
+    """Return the data object of a single answer over HTTP: a file if the type can be written to one, else JSON.
+
+    Raises:
+        InvalidResponseError: the answer is not of this type.
+    """
+    if not kind.supports_file_operations:
+        return from_json(kind, data)
+    try:
+        return kind.from_file(BytesIO(data))
+    except Exception as error:
+        raise InvalidResponseError(f"the answer is not a valid {kind.__name__}: {error}") from error
+
+
+def from_json(kind: Any, data: bytes) -> Any:
+    """Return the data object of an answer over HTTP that is always JSON, such as an item of a stream.
 
     Raises:
         InvalidResponseError: the answer is not of this type.
     """
     try:
-        if kind.supports_file_operations:
-            return kind.from_file(BytesIO(data))
-        if _CONSTANT.search(data):  # caikit writes them bare, and reads them quoted
-            return kind.from_json(json.loads(data, parse_constant=str))
-        return kind.from_json(data.decode())
+        renamed = _has_vectors(kind) and kind.from_json.__func__ is _inherited.__func__
+        if not renamed and not _CONSTANT.search(data):
+            return kind.from_json(data.decode())
+        values = json.loads(data, parse_constant=str)  # caikit writes NaN bare, and reads it quoted
+        return kind.from_json(_named_vectors(values, kind.get_proto_class().DESCRIPTOR) if renamed else values)
     except Exception as error:
         raise InvalidResponseError(f"the answer is not a valid {kind.__name__}: {error}") from error
+
+
+_VECTOR: str = Vector1D.get_proto_class().DESCRIPTOR.full_name
+_inherited: Any = DataBase.from_json
+"""Reads any data object's JSON but a vector's, for which `Vector1D` and `ListOfVector1D` override it."""
+
+
+@cache
+def _has_vectors(kind: Any) -> bool:
+    seen, left = set(), [kind.get_proto_class().DESCRIPTOR]
+    while left:
+        message = left.pop()
+        if message.full_name not in seen:
+            seen.add(message.full_name)
+            left += [field.message_type for field in message.fields if field.message_type is not None]
+    return _VECTOR in seen
+
+
+def _named_vectors(value: Any, message: Any) -> Any:
+    """Name the data of vectors as protobuf does: caikit writes them without their type, and cannot read that."""
+    if isinstance(value, list):
+        return [_named_vectors(item, message) for item in value]
+    if not isinstance(value, dict) or message is None:
+        return value
+    if message.full_name == _VECTOR:
+        return {"data_pyfloatsequence": value["data"]}
+    if message.GetOptions().map_entry:
+        return {key: _named_vectors(item, message.fields_by_name["value"].message_type) for key, item in value.items()}
+    kinds = {name: field.message_type for name, field in message.fields_by_name.items()}
+    return {key: _named_vectors(item, kinds.get(key)) for key, item in value.items()}

@@ -97,7 +97,7 @@ class RemoteModuleBase(ModuleBase):
         return decorated(_named(infer, method, cls))
 
     def remote_method_request(
-        self, method: RemoteRPCDescriptor, service_type: ServiceType, *args: Any, **kwargs: Any
+        self, method: RemoteRPCDescriptor, service_type: ServiceType, /, *args: Any, **kwargs: Any
     ) -> Any:
         """Call a remote method. All methods of the class call this.
 

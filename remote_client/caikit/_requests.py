@@ -25,7 +25,7 @@ from caikit.runtime.names import (
 from ..errors import InputError, UnsupportedError
 from ..settings import Protocol
 from ._config import RemoteRPCDescriptor, answer_type
-from ._data_objects import as_json, data_object, from_http, from_proto
+from ._data_objects import as_json, checked, data_object, from_http, from_json, from_proto, set_present
 
 _ENDED = object()
 _JOBS = {ServiceType.TRAINING: TrainingJob, ServiceType.JOB_INFERENCE: PredictionJob}
@@ -74,8 +74,9 @@ def _make(method: RemoteRPCDescriptor, service: ServiceType, protocol: Protocol)
             raise UnsupportedError(
                 f"{method.signature.method_name}(): HTTP has no streamed inputs; connect to the runtime's gRPC port"
             )
-        encode = _HttpRequests(method).encode if service in _INFERENCE else _http_training
-        return RemoteMethod(f"POST {_route(method, service)}", encode, lambda data: from_http(answer, data))
+        requests = _HttpRequests(method, service)
+        read = from_json if method.output_streaming else from_http
+        return RemoteMethod(f"POST {_route(method, service)}", requests.encode, lambda data: read(answer, data))
     encode_grpc = _GrpcRequests(method, service).encode
     path = get_grpc_route_name(service, method.rpc_name)
     return RemoteMethod(path, encode_grpc, lambda data: from_proto(answer, data))
@@ -103,7 +104,7 @@ class Arguments:
     def __init__(self, method: RemoteRPCDescriptor) -> None:
         signature, self._name = method.signature, method.signature.method_name
         given = signature.method_signature.parameters.values()
-        hidden = {"self", "cls", signature.context_arg}
+        hidden = {"self", signature.context_arg}
         self._signature = Signature([parameter for parameter in given if parameter.name not in hidden])
         self._extra = [parameter.name for parameter in given if parameter.kind is Parameter.VAR_KEYWORD]
 
@@ -118,22 +119,37 @@ class Arguments:
         return {name: value for name, value in values.items() if value is not None}
 
 
-class _GrpcRequests:
+class _Requests:
     def __init__(self, method: RemoteRPCDescriptor, service: ServiceType) -> None:
         self._method = method
+        self._name = method.signature.method_name
         self._kind = data_object(method.request_dm_name, service)
         self._arguments = Arguments(method) if service in _INFERENCE else None
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if self._arguments is not None:
+            return self._arguments.bind(args, kwargs)
+        return {name: value for name, value in kwargs.items() if value is not None}
+
+    def _message(self, values: dict[str, Any]) -> Any:
+        made, message = checked(self._name, self._kind, values)
+        if self._arguments is None and made.parameters is not None:
+            set_present(self._name, made.parameters, message.parameters)
+        return message
+
+
+class _GrpcRequests(_Requests):
+    def __init__(self, method: RemoteRPCDescriptor, service: ServiceType) -> None:
+        super().__init__(method, service)
         kinds = method.signature.parameters or {}
         self._streamed = {name for name, kind in kinds.items() if get_origin(kind) in (DataStream, Iterable)}
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | Iterable[bytes]:
-        if self._arguments is None:
-            return self._bytes(*args, **kwargs)
-        values = self._arguments.bind(args, kwargs)
+        values = self._bind(args, kwargs)
         if not self._method.input_streaming:
-            return self._bytes(**values)
+            return self._bytes(values)
         streams = {name: values.pop(name) for name in list(values) if self._is_stream(name, values[name])}
-        return self._messages(streams, self._bytes(**values))
+        return self._messages(streams, self._bytes(values))
 
     def _is_stream(self, name: str, value: Any) -> bool:
         return isinstance(value, (DataStream, Iterator)) or (name in self._streamed and isinstance(value, Iterable))
@@ -143,22 +159,25 @@ class _GrpcRequests:
         for items in zip_longest(*streams.values(), fillvalue=_ENDED):
             ended = [name for name, item in zip(streams, items, strict=True) if item is _ENDED]
             if ended:
-                name = self._method.signature.method_name
-                raise InputError(f"{name}(): streams must be of equal length: {', '.join(ended)} ended first")
-            yield self._bytes(**dict(zip(streams, items, strict=True))) + constants
+                raise InputError(f"{self._name}(): streams must be of equal length: {', '.join(ended)} ended first")
+            yield self._bytes(dict(zip(streams, items, strict=True))) + constants
 
-    def _bytes(self, *args: Any, **kwargs: Any) -> bytes:
-        data: bytes = self._kind(*args, **kwargs).to_proto().SerializeToString()
+    def _bytes(self, values: dict[str, Any]) -> bytes:
+        data: bytes = self._message(values).SerializeToString()
         return data
 
 
-class _HttpRequests:
-    def __init__(self, method: RemoteRPCDescriptor) -> None:
-        self._arguments = Arguments(method)
-        self._required = _required(method)
+class _HttpRequests(_Requests):
+    def __init__(self, method: RemoteRPCDescriptor, service: ServiceType) -> None:
+        super().__init__(method, service)
+        self._required = _required(method) if service in _INFERENCE else None
 
     def encode(self, model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        values = {name: as_json(value) for name, value in self._arguments.bind(args, kwargs).items()}
+        arguments = self._bind(args, kwargs)
+        self._message(arguments)  # what does not fit fails here, as over gRPC
+        values = {name: as_json(value) for name, value in arguments.items()}
+        if self._required is None:
+            return json.dumps(values).encode()
         inputs = {name: values.pop(name) for name in self._required if name in values}
         request: dict[str, Any] = {MODEL_ID: model}
         if inputs:
@@ -176,7 +195,3 @@ def _required(method: RemoteRPCDescriptor) -> list[str]:
             return [*task.get_required_parameters(method.input_streaming)]
     hidden = {signature.context_arg, *signature.default_parameters}
     return [name for name in signature.parameters or {} if name not in hidden]
-
-
-def _http_training(model: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-    return json.dumps({name: as_json(value) for name, value in kwargs.items() if value is not None}).encode()

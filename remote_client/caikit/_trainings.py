@@ -11,8 +11,9 @@ from caikit.interfaces.runtime.data_model import ModelPointer
 from caikit.runtime.names import ServiceType
 from caikit.runtime.service_generation.data_stream_source import DataStreamSourceBase, make_data_stream_source
 
+from ..errors import InputError
 from ._config import RemoteRPCDescriptor
-from ._data_objects import data_object
+from ._data_objects import checked, data_object
 from ._requests import Arguments
 
 
@@ -27,16 +28,25 @@ def training_parameters(method: RemoteRPCDescriptor, args: tuple[Any, ...], kwar
     values = Arguments(method).bind(args, kwargs)
     kinds = method.signature.parameters or {}
     parameters = data_object(f"{method.request_dm_name.removesuffix('Request')}Parameters", ServiceType.TRAINING)
-    return parameters(**{name: _parameter(kinds.get(name), value) for name, value in values.items()})
+    name = method.signature.method_name
+    given = {key: _parameter(f"{name}(): {key}", kinds.get(key), value) for key, value in values.items()}
+    made, _ = checked(name, parameters, given)
+    return made
 
 
-def _parameter(kind: Any, value: Any) -> Any:
+def _parameter(place: str, kind: Any, value: Any) -> Any:
     if isinstance(value, ModuleBase):
-        return ModelPointer(model_id=getattr(value, "model_name", None))
+        model = getattr(value, "model_name", None)
+        if not isinstance(model, str):
+            raise InputError(f"{place}: expected a remote model, got a local {type(value).__name__}")
+        return ModelPointer(model_id=model)
     rows = next(_rows(kind), None)
-    if rows is None or isinstance(value, DataStreamSourceBase) or not isinstance(value, Iterable):
+    if rows is None or not isinstance(value, Iterable):
         return value
     source: Any = make_data_stream_source(rows)
+    if isinstance(value, DataStreamSourceBase):  # caikit's servers wrap it into a class that is no data object
+        given: Any = value
+        return source.from_proto(given.to_proto())
     return source(data_stream=source.JsonData(data=list(value)))
 
 

@@ -47,6 +47,8 @@ async def test_healthy(client: RemoteClient, runtime: Runtime, protocol: Protoco
 TASKS = [
     "BidiStreamingTask",
     "BundleTask",
+    "BundlesTask",
+    "EmbeddingTask",
     "FailingTask",
     "FileTask",
     "GeoSpatialTask",
@@ -70,7 +72,7 @@ async def test_describe(grpc_client: RemoteClient) -> None:
     names = [[method.name for method in task.methods] for task in description.tasks.values()]
     assert names[0] == ["run_bidi_streaming", "run_bidi_streaming_bidi_stream", "start_bidi_streaming_job"]
     runs = ["run_sample", "run_sample_stream_out", "run_sample_stream_in", "run_sample_bidi_stream"]
-    assert names[9] == [*runs, "start_sample_job"]
+    assert names[11] == [*runs, "start_sample_job"]
     rpc = description.tasks["SampleTask"].methods[1]
     assert (rpc.rpc_name, rpc.input_streaming, rpc.output_streaming) == (
         "ServerStreamingSampleTaskPredict",
@@ -91,7 +93,7 @@ async def test_describe_over_http(http_client: RemoteClient) -> None:
     assert list(description.tasks) == [task for task in TASKS if task != "GeoSpatialTask"]  # which streams its inputs
     names = [[method.name for method in task.methods] for task in description.tasks.values()]
     assert sorted(names[0]) == ["run_bidi_streaming", "start_bidi_streaming_job"]
-    assert sorted(names[8]) == ["run_sample", "run_sample_stream_out", "start_sample_job"]
+    assert sorted(names[10]) == ["run_sample", "run_sample_stream_out", "start_sample_job"]
     (rpc,) = [each for each in description.tasks["SampleTask"].methods if each.output_streaming]
     assert (rpc.rpc_name, rpc.input_streaming, rpc.output_streaming) == (
         "ServerStreamingSampleTaskPredict",

@@ -15,7 +15,9 @@ from caikit.core.exceptions.caikit_core_exception import (
     CaikitCoreStatusCode,
 )
 from caikit.core.modules import ModuleSaver
-from caikit.interfaces.common.data_model import File
+from caikit.core.data_model import ProducerId
+from caikit.interfaces.common.data_model import File, Vector1D
+from caikit.interfaces.nlp.data_model import EmbeddingResult
 from caikit.runtime.names import EXTRA_OPENAPI_KEY
 
 from .data_model import (
@@ -107,6 +109,16 @@ class FileTask(TaskBase):
 @task(unary_parameters={"name": str}, unary_output_type=Bundle)
 class BundleTask(TaskBase):
     """Answers with a file of its own."""
+
+
+@task(unary_parameters={"name": str}, streaming_output_type=Iterable[Bundle])
+class BundlesTask(TaskBase):
+    """Streams what HTTP otherwise answers with as a file."""
+
+
+@task(unary_parameters={"vector": Vector1D}, unary_output_type=EmbeddingResult)
+class EmbeddingTask(TaskBase):
+    """Takes and gives data objects of caikit's own libraries."""
 
 
 @task(
@@ -477,7 +489,9 @@ class FileModule(ModuleBase):
         return FileReport(file=document, size=len(document.data))
 
 
-@module(id="00110203-0405-0607-0809-0a0b02dd0e18", name="BundleModule", version="0.1.0", task=BundleTask)
+@module(
+    id="00110203-0405-0607-0809-0a0b02dd0e18", name="BundleModule", version="0.1.0", tasks=[BundleTask, BundlesTask]
+)
 class BundleModule(ModuleBase):
     """Makes files."""
 
@@ -489,6 +503,11 @@ class BundleModule(ModuleBase):
     def run(self, name: str, size: int = 1024) -> Bundle:
         """So many bytes, counting from 0 to 255 again and again."""
         return Bundle(name=name, data=(bytes(range(256)) * (size // 256 + 1))[:size])
+
+    @BundlesTask.taskmethod(output_streaming=True)
+    def run_stream_out(self, name: str, count: int = 2) -> DataStream[Bundle]:
+        """Bundles of one byte."""
+        return DataStream(lambda: (Bundle(name=name, data=bytes([number])) for number in range(count)))
 
 
 def _report(**got) -> Report:
@@ -578,3 +597,25 @@ class RerankModule(ModuleBase):
     def run(self, documents: List[JsonDict], query: str, top_n: Optional[int] = None) -> Report:
         """Reports what it got, as JSON text."""
         return _report(documents=documents, query=query, top_n=top_n)
+
+
+@module(id="00110203-0405-0607-0809-0a0b02dd0e1e", name="EmbeddingModule", version="0.1.0", task=EmbeddingTask)
+class EmbeddingModule(ModuleBase):
+    """Changes nothing. Its parameters have names that clients use themselves."""
+
+    @classmethod
+    def load(cls, model_path, **_):
+        return cls()
+
+    @EmbeddingTask.taskmethod()
+    def run(
+        self,
+        vector: Vector1D,
+        method: str = "mean",
+        model: str = "small",
+        cls: str = "first",
+        service_type: str = "any",
+        **kwargs,
+    ) -> EmbeddingResult:
+        """The vector, and the other parameters as its producer."""
+        return EmbeddingResult(result=vector, producer_id=ProducerId(f"{method} {model}", f"{cls} {service_type}"))

@@ -2,6 +2,12 @@ from typing import Any
 
 from ....core.data_model import DataBase
 
+class Sequence(DataBase):
+    values: list[Any]
+
+class Vector1D(DataBase):
+    data: Any
+
 class ConnectionTlsInfo(DataBase):
     enabled: bool
     insecure_verify: bool
