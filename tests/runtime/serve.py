@@ -3,7 +3,7 @@
 Usage: python serve.py SPEC, where SPEC is a JSON object: `library`, `models` (a folder name -> module id mapping),
 `grpc_port`, `http_port`, optional `grpc_options`, `http_config`, `max_concurrent`, `unix_socket`,
 `tls` (`server: {key, cert}`, `client: {cert}`), `retention` (how long jobs that ended are known, such as `1s`),
-`model_management`, `workdir`.
+`model_management`, `workdir`, `wait_for_loads` (false: it lists models that it has not loaded).
 Standard input is a pipe from the parent: when the parent ends, however it ends, the runtime does too.
 """
 
@@ -42,7 +42,7 @@ def main() -> None:
                 "library": spec["library"],
                 "local_models_dir": str(models),
                 "lazy_load_local_models": True,
-                "wait_for_initial_model_loads": True,
+                "wait_for_initial_model_loads": spec.get("wait_for_loads", True),
                 "grpc": {
                     "maximum_concurrent_rpcs": spec.get("max_concurrent"),
                     "port": spec["grpc_port"],
