@@ -26,6 +26,11 @@ def test_caikit_is_not_here() -> None:
     assert importlib.util.find_spec("caikit") is None
 
 
+def test_the_client_inside_caikit_names_its_extra() -> None:
+    with pytest.raises(ImportError, match=r"^remote_client\.caikit needs caikit: pip install remote-client\[caikit\]$"):
+        importlib.import_module("remote_client.caikit")
+
+
 def test_public_names() -> None:
     assert set(remote_client.__all__) == set(dir(remote_client))
     for name in remote_client.__all__:

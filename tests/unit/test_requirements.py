@@ -18,7 +18,8 @@ from tests.support.packages import main_only
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = [each for extra in PROJECT["optional-dependencies"].values() for each in extra]
+EXTRAS = [each for name, extra in PROJECT["optional-dependencies"].items() if name != "caikit" for each in extra]
+"""caikit has an environment of its own, the runtime's."""
 PROMISED = [Requirement(each) for each in (*PROJECT["dependencies"], *EXTRAS)]
 PYTHONS = re.findall(r"^Programming Language :: Python :: (3\.\d+)$", "\n".join(PROJECT["classifiers"]), re.MULTILINE)
 """The Pythons that the classifiers name."""
@@ -46,6 +47,17 @@ def test_the_lowest_python_gets_the_floors() -> None:
     pins = pinned("lowest.txt", PYTHONS[0])
     promised = {canonicalize_name(each.name): floor(each) for each in PROMISED}
     assert {name: pins.get(name) for name in promised} == promised
+
+
+def test_the_runtime_is_the_lowest_caikit() -> None:
+    """tests/caikit run in its environment."""
+    (caikit,) = map(Requirement, PROJECT["optional-dependencies"]["caikit"])
+    pins = pinned("runtime.txt", PYTHONS[0])
+    assert caikit.name == "caikit"
+    assert pins["caikit"].release[:2] == floor(caikit).release
+    assert pins["caikit"] in caikit.specifier
+    wrong = [name for each in PROJECT["dependencies"] if (name := Requirement(each).name.lower()) not in pins]
+    assert wrong == []
 
 
 def test_later_pythons_get_what_pyproject_allows() -> None:

@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .data_model import DataBase
+
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 class TaskBase:
@@ -10,3 +12,13 @@ class TaskBase:
     ) -> Callable[[_Method], _Method]: ...
     @classmethod
     def get_required_parameters(cls, input_streaming: bool) -> dict[str, Any]: ...
+
+def task(
+    unary_parameters: dict[str, Any] | None = None,
+    streaming_parameters: dict[str, Any] | None = None,
+    unary_output_type: type[DataBase] | None = None,
+    streaming_output_type: Any = None,
+    visible: bool = True,
+    metadata: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> Callable[[type[TaskBase]], type[TaskBase]]: ...

@@ -6,6 +6,7 @@ from typing import Any, Generic, Self, TypeVar
 from google.protobuf.message import Message
 
 _Item = TypeVar("_Item")
+_Object = TypeVar("_Object", bound=DataObjectBase)
 
 class DataBase:
     fields: tuple[str, ...]
@@ -26,6 +27,10 @@ class DataBase:
     def to_proto(self) -> Message: ...
     @staticmethod
     def get_class_for_name(class_name: str) -> type[DataBase]: ...
+
+class DataObjectBase(DataBase): ...
+
+def dataobject(*args: Any, **kwargs: Any) -> Callable[[type[_Object]], type[_Object]]: ...
 
 class DataStream(Generic[_Item]):
     def __init__(self, generator_func: Callable[..., Iterable[_Item]], *args: Any, **kwargs: Any) -> None: ...

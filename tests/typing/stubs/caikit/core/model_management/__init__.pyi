@@ -1,12 +1,10 @@
 import abc
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from ...interfaces.common.data_model.stream_sources import S3Path
-from ..data_model import JobStatus
 from ..modules import ModuleBase, ModuleConfig
 from ..toolkit.factory import FactoryConstructible, ImportableFactory
+from .job_base import JobBase, JobFutureBase, JobInfo
 
 model_finder_factory: ImportableFactory
 model_initializer_factory: ImportableFactory
@@ -20,29 +18,7 @@ class ModelInitializerBase(FactoryConstructible):
     @abc.abstractmethod
     def init(self, model_config: ModuleConfig, **kwargs: Any) -> ModuleBase | None: ...
 
-@dataclass
-class JobInfo:
-    status: JobStatus
-    errors: list[Exception] | None = None
-    submission_time: datetime | None = None
-    completion_time: datetime | None = None
-
 class TrainingInfo(JobInfo): ...
-
-class JobFutureBase(abc.ABC):
-    ID_DELIMITER: str
-
-    def __init__(self, future_name: str, future_id: str, use_reversible_hash: bool = True, **kwargs: Any) -> None: ...
-    @property
-    def id(self) -> str: ...
-    @abc.abstractmethod
-    def get_info(self) -> JobInfo: ...
-    @abc.abstractmethod
-    def cancel(self) -> None: ...
-    @abc.abstractmethod
-    def wait(self) -> None: ...
-    @abc.abstractmethod
-    def result(self) -> Any: ...
 
 class ModelTrainerFutureBase(JobFutureBase):
     # It hands its arguments on to JobFutureBase, under these names or as trainer_name and training_id.
@@ -52,10 +28,6 @@ class ModelTrainerFutureBase(JobFutureBase):
     @abc.abstractmethod
     def load(self) -> ModuleBase: ...
     def result(self) -> ModuleBase: ...
-
-class JobBase(FactoryConstructible):
-    @abc.abstractmethod
-    def get_future(self, job_id: str) -> JobFutureBase: ...
 
 class ModelTrainerBase(JobBase):
     @abc.abstractmethod

@@ -5,7 +5,6 @@ from aconfig import Config
 from ...core.data_model import DataBase, DataStream
 
 class DataStreamPluginFactory: ...
-
 class DataStreamSourceBase(DataStream[Any]): ...
 
 def make_data_stream_source(

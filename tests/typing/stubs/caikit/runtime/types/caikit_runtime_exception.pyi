@@ -8,6 +8,4 @@ class CaikitRuntimeException(Exception):
     metadata: dict[Any, Any]
     id: str
 
-    def __init__(
-        self, status_code: grpc.StatusCode, message: str, metadata: dict[Any, Any] | None = None
-    ) -> None: ...
+    def __init__(self, status_code: grpc.StatusCode, message: str, metadata: dict[Any, Any] | None = None) -> None: ...
