@@ -193,12 +193,16 @@ def as_json(value: Any) -> Any:
         return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, Sequence):  # protobuf has no unions of lists
         return as_json(value.values or [])
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if _is_object(value):
         fields = {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return {name: item for name, item in fields.items() if item is not None}
     if isinstance(value, (np.ndarray, np.generic)):
         return as_json(value.tolist())
     return [as_json(item) for item in value]
+
+
+def _is_object(value: Any) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
 def from_proto(kind: Any, data: bytes) -> Any:
