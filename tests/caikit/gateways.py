@@ -6,15 +6,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import pytest
+
 from remote_client import ServiceDescription
 from remote_client.sync import RemoteClient
 
 from ..support.runtime import Runtime
+from ..support.slow import slow_if
 
 Protocol = Literal["grpc", "http"]
 PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http")
 WATCHED_MODELS = {"watch": "11110203-0405-0607-0809-0a0b02dd0e0f"}
 """Of `watched_lib`, whose model writes down its work."""
+
+Route = tuple[Protocol, Protocol]
+_QUICK: tuple[Route, ...] = (("grpc", "http"), ("http", "grpc"))
+ROUTES = [
+    pytest.param(
+        (behind, before), id=f"{behind} behind, {before} before", marks=slow_if((behind, before) not in _QUICK)
+    )
+    for behind in PROTOCOLS
+    for before in PROTOCOLS
+]
+"""The protocols of a gateway: to the runtime behind it, and to its callers. What each of them does, two pairs show."""
 
 
 def port_of(runtime: Runtime, protocol: Protocol) -> int:

@@ -18,7 +18,7 @@ from remote_client.errors import DeadlineExceededError, JobCancelledError, Remot
 from remote_client.sync import RemoteClient
 
 from ..support.runtime import Runtime
-from .gateways import PROTOCOLS, WATCHED_MODELS, Gateway, Protocol, client_of, connection_of
+from .gateways import PROTOCOLS, ROUTES, WATCHED_MODELS, Gateway, Protocol, Route, client_of, connection_of
 
 LONG = 30.0
 """Seconds that work takes unless it is stopped."""
@@ -36,19 +36,25 @@ def gateways(watched: Runtime) -> Iterator[dict[Protocol, Gateway]]:
         yield {"grpc": over_grpc, "http": over_http}
 
 
-@pytest.fixture(params=PROTOCOLS, ids="{} behind".format)
-def behind(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
-@pytest.fixture(params=PROTOCOLS, ids="{} before".format)
-def before(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture(params=ROUTES)
+def route(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
 @pytest.fixture
-def client(gateways: dict[Protocol, Gateway], behind: Protocol, before: Protocol) -> Iterator[RemoteClient]:
-    with client_of(gateways[behind], before) as client:
+def gateway(gateways: dict[Protocol, Gateway], route: Route) -> Gateway:
+    return gateways[route[0]]
+
+
+@pytest.fixture
+def before(route: Route) -> Protocol:
+    """The protocol between the caller and the gateway."""
+    return route[1]
+
+
+@pytest.fixture
+def client(gateway: Gateway, before: Protocol) -> Iterator[RemoteClient]:
+    with client_of(gateway, before) as client:
         yield client
 
 
@@ -201,9 +207,9 @@ def test_a_caller_that_leaves_while_it_streams(gateways: dict[Protocol, Gateway]
 
 
 def test_the_gateway_serves_on_after_many_have_left(
-    gateways: dict[Protocol, Gateway], behind: Protocol, before: Protocol, ticks: Ticks, tmp_path: Path
+    gateway: Gateway, before: Protocol, ticks: Ticks, tmp_path: Path
 ) -> None:
-    with client_of(gateways[behind], before) as client:
+    with client_of(gateway, before) as client:
         watch = client.model("watch", task="WatchTask")
         streams = [watch.run_stream_out(ticks.work(0.05), count=600) for _ in range(20)]
         for stream in streams:
@@ -225,12 +231,21 @@ def test_a_cancelled_job_stops_the_work(watch: Any, ticks: Ticks) -> None:
     ticks.assert_stopped()
 
 
+def test_a_cancelled_training_stops_the_work(watch: Any, ticks: Ticks) -> None:
+    training = watch.train(work=ticks.work(), module="WatchModule")
+    ticks.wait()
+    training.cancel()
+    with pytest.raises(JobCancelledError):
+        training.wait(timeout=20)
+    ticks.assert_stopped()
+
+
 def test_a_job_works_on_when_the_caller_that_started_it_has_left(
-    gateways: dict[Protocol, Gateway], behind: Protocol, before: Protocol, ticks: Ticks
+    gateway: Gateway, before: Protocol, ticks: Ticks
 ) -> None:
-    with client_of(gateways[behind], before) as client:
+    with client_of(gateway, before) as client:
         id = client.model("watch", task="WatchTask").with_options(timeout=0.5).start_job(ticks.work(1.0)).id
-    with client_of(gateways[behind], before) as client:
+    with client_of(gateway, before) as client:
         job = client.prediction_job("WatchTask", id)
         job.wait(timeout=20)
         assert job.result().number == 0
