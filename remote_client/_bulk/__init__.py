@@ -1,0 +1,1 @@
+"""Many rows through one method; see `remote_client.bulk`."""

@@ -1,0 +1,133 @@
+"""How many calls of a map run at a time: hill climbing on the rows per second. Fed with answers and times; no I/O.
+
+A server has a plateau: more calls than it works on only wait. The climb stays at the low end of the plateau. Steps up
+must gain, steps down must not lose, both against the best rate of the last seconds.
+"""
+
+from __future__ import annotations
+
+START, LEAST, MOST = 64, 4, 256
+STEP = 1.3
+"""The factor between two limits that are compared."""
+WINDOW = 0.25
+"""The least seconds over which a rate is measured."""
+ANSWERS = 24
+"""The least answers over which a rate is measured: of fewer the rate is noise."""
+GAIN, LOSS = 1.05, 0.95
+"""The factor that a step up must gain at least, and the one that a step down may lose."""
+OTHER_SPEED = 1.4
+"""The factor by which a rate differs if the server has another speed now."""
+REST = 6
+"""Windows to stay at a limit both of whose neighbours are worse."""
+FORGET = 0.99
+"""The factor by which the best rate fades with every window."""
+
+
+class FixedLimit:
+    """A number of calls that never changes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def answered(self, now: float, seconds: float) -> None:
+        """Note an answer."""
+
+    def refused(self, now: float) -> None:
+        """Note that the server refused a call for overload."""
+
+
+class AdaptiveLimit:
+    """The number of calls with which a server is fastest, as far as its answers tell.
+
+    Attributes:
+        limit: the calls that may run now.
+    """
+
+    def __init__(self) -> None:
+        self.limit = START
+        self._base = float(START)
+        """The best limit so far; `limit` is this one, or a neighbour that is tried."""
+        self._rate: float | None = None
+        """The rate at the base."""
+        self._best = 0.0
+        self._latency: float | None = None
+        self._ceiling = float(MOST)
+        """The limit at which the server refused calls; it rises again with every rest."""
+        self._cut_at = float("-inf")
+        self._rest = 0
+        self._climbs = False
+        """Whether the last step up gained, so that the next one is tried first."""
+        self._falls = False
+        self._trial = 0
+        """1 while a step up is tried, -1 while a step down is, 0 at the base."""
+        self._begun: float | None = None
+        self._count = 0
+
+    def answered(self, now: float, seconds: float) -> None:
+        """Note an answer, and how long the call took."""
+        self._latency = seconds if self._latency is None else 0.9 * self._latency + 0.1 * seconds
+        if self._begun is None:
+            self._begun = now + self._latency  # until then answers are of calls under the limit before
+            return
+        if now < self._begun:
+            return
+        self._count += 1
+        passed = now - self._begun
+        if passed >= WINDOW and self._count >= max(ANSWERS, self.limit / 2):
+            self._measured(self._count / passed)
+
+    def refused(self, now: float) -> None:
+        """Note that the server refused a call for overload: half as many, once a round trip."""
+        if now - self._cut_at < (self._latency or 0.1):
+            return
+        self._cut_at = now
+        self._ceiling = max(self.limit * 0.9, 1.0)
+        self._base, self._rate, self._rest = max(self.limit / 2, 1.0), None, REST
+        self._try(0)
+
+    def _measured(self, rate: float) -> None:
+        self._best = max(self._best * FORGET, rate)
+        trial = self._trial
+        if trial == 0:
+            known, self._rate = self._rate, rate
+            if known is not None and not known / OTHER_SPEED < rate < known * OTHER_SPEED:
+                self._best, self._rest = rate, 0
+            if self._rest:
+                self._rest -= 1
+                self._try(0)
+                return
+            self._ceiling = min(self._ceiling * STEP, MOST)
+            self._try(-1 if self._falls else 1)
+            return
+        assert self._rate is not None
+        if rate > self._rate * OTHER_SPEED or rate < self._rate / OTHER_SPEED / STEP:
+            self._best = rate  # no step explains this: the server has another speed
+            self._rate = None
+            self._try(0)
+            return
+        if trial == 1 and rate >= self._rate * GAIN:
+            self._accept(rate, 1)
+        elif trial == -1 and rate >= max(self._rate, self._best) * LOSS:
+            self._accept(rate, -1)
+        elif trial == 1 and not self._climbs:
+            self._try(-1)
+        else:
+            self._climbs = self._falls = False
+            self._rest = REST
+            self._try(0)
+
+    def _accept(self, rate: float, trial: int) -> None:
+        self._base, self._rate = self._neighbour(trial), rate
+        self._climbs, self._falls = trial == 1, trial == -1
+        self._try(trial)
+
+    def _neighbour(self, trial: int) -> float:
+        return min(max(self._base * STEP**trial, min(LEAST, self._ceiling)), self._ceiling)
+
+    def _try(self, trial: int) -> None:
+        limit = self._neighbour(trial)
+        if trial and round(limit) == round(self._base):  # at the end of the range
+            self._climbs = self._falls = False
+            trial, self._rest = 0, max(self._rest, REST)
+        self._trial, self.limit = trial, max(round(limit), 1)
+        self._begun, self._count = None, 0

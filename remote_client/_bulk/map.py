@@ -1,0 +1,349 @@
+"""The map itself: one task starts a call for each row, within the limit and while the gate is open."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Literal
+
+from .._concurrency.iterators import END
+from .._objects.exports import exported_from
+from ..errors import ClosedError
+from .concurrency import AdaptiveLimit, FixedLimit
+from .failures import Failure, failure_of
+from .gate import Gate
+from .rows import LATER, Rows
+
+OnError = Literal["raise", "return", "skip"]
+TIMES = 8
+"""How often a row is put back although others were answered meanwhile: then the failure is its own."""
+_PAUSE = 0.05
+"""Seconds before a row that was refused for overload is sent again; it doubles each time."""
+
+
+@exported_from("remote_client.bulk")
+@dataclass(slots=True)
+class Done:
+    """A finished row.
+
+    Attributes:
+        index: the row's number, from 0.
+        value: its answer, or its `Failed`.
+    """
+
+    index: int
+    value: Any
+
+
+@exported_from("remote_client.bulk")
+@dataclass(frozen=True)
+class Failed:
+    """A row that failed, in the place of its answer.
+
+    Attributes:
+        index: the row's number, from 0.
+        row: the row.
+        error: why it failed.
+    """
+
+    index: int
+    row: Any
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The answer of a row that was finished by an earlier map, and not called now."""
+
+    value: Any
+
+
+@dataclass(order=True)
+class Item:
+    """A row on its way. Of those that wait the first one goes first."""
+
+    index: int
+    row: Any = field(compare=False)
+    returned: int = field(default=0, compare=False)
+    """How often it was put back although others were answered meanwhile."""
+    answered: int = field(default=0, compare=False)
+    """How many rows were answered when it was put back last."""
+    not_before: float = field(default=0.0, compare=False)
+
+
+class Run:
+    """A running map. Its iterator holds it, and cancels it when it is dropped; not the other way round.
+
+    Args:
+        call: answers a row, by its index and itself.
+        rows: the rows.
+        limit: how many calls run at a time.
+        gate: whether the server may be called.
+        ordered: whether answers are given in the order of the rows.
+        on_error: what becomes of a failed row.
+        size: the size of batches, if rows are batches; 0 if they are not.
+
+    Attributes:
+        failed: rows that failed, so far.
+        skipped: rows that failed and are not given, so far.
+        answered: rows that were answered, so far.
+        in_flight: calls that run.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[int, Any], Awaitable[Any]],
+        rows: Rows,
+        limit: FixedLimit | AdaptiveLimit,
+        gate: Gate,
+        *,
+        ordered: bool = True,
+        on_error: OnError = "raise",
+        size: int = 0,
+    ) -> None:
+        self._size = size
+        self._call = call
+        self._rows = rows
+        self._limit = limit
+        self._gate = gate
+        self._ordered = ordered
+        self._on_error = on_error
+        self.failed = self.skipped = self.answered = 0
+        self._answered_at = monotonic()
+        self._taken = self._given = 0
+        self._exhausted = self._closed = False
+        self._again: list[Item] = []
+        self._calls: set[asyncio.Task[None]] = set()
+        self._reading: asyncio.Task[Any] | None = None
+        self._driver: asyncio.Task[None] | None = None
+        self._wake: asyncio.Future[None] | None = None
+        """What the driver waits for."""
+        self._ready: asyncio.Future[None] | None = None
+        """What the iterator waits for."""
+        self._finished: dict[int, Done | None] = {}
+        self._failure: tuple[int, BaseException] | None = None
+        """The error that ends the map, and the row before which it is raised; -1 for at once."""
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._calls)
+
+    # -- the iterator's side ------------------------------------------------------------------------------------------
+
+    async def next(self) -> Done | None:
+        """Return the next finished row; None after the last one."""
+        while True:
+            if (done := self.take()) is not None:
+                return done
+            if self._failure is not None and self._failure[0] in (-1, self._given):
+                error = self._failure[1]
+                await self.aclose()
+                raise error
+            if self._exhausted and self._given == self._taken:
+                await self.aclose()
+                return None
+            if self._closed:
+                raise ClosedError("the map was closed")
+            if self._driver is None:
+                self._driver = asyncio.get_running_loop().create_task(self._drive())
+            self._ready = asyncio.get_running_loop().create_future()
+            await self._ready
+
+    def take(self) -> Done | None:
+        """Return a finished row that may be given now; None if there is none."""
+        finished = self._finished
+        while finished:
+            index = self._given if self._ordered else next(iter(finished))
+            if index not in finished:
+                return None
+            done = finished.pop(index)
+            self._given += 1
+            _set(self._wake)  # there is room for another row
+            if done is not None:
+                return done
+        return None
+
+    async def aclose(self) -> None:
+        """Cancel the calls, and close the rows. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        tasks = self.cancel()
+        _set(self._ready)
+        if tasks:
+            await asyncio.wait(tasks)
+        await self._rows.aclose()
+
+    def cancel(self) -> list[asyncio.Task[Any]]:
+        """Cancel all tasks, and return them."""
+        tasks = [task for task in (self._driver, self._reading, *self._calls) if task is not None and not task.done()]
+        for task in tasks:
+            task.cancel()
+        return tasks
+
+    # -- the driver ---------------------------------------------------------------------------------------------------
+
+    async def _drive(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while not self._is_over:
+                now = monotonic()
+                item, wait = self._next_item(now)
+                if item is not None:
+                    self._start(item)
+                    continue
+                self._wake = loop.create_future()
+                timer = None if wait is None else loop.call_later(wait, _set, self._wake)
+                await self._wake
+                if timer is not None:
+                    timer.cancel()
+        except Exception as error:  # of the rows
+            self._fail(self._taken if self._ordered else -1, error)
+        _set(self._ready)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether no call runs or is to be made. A failed row ends the map, but those before it are answered first."""
+        if self._failure is None:
+            return self._exhausted and not self._again and not self._calls
+        return self._failure[0] == -1 or not (self._calls or self._waits)
+
+    @property
+    def _waits(self) -> bool:
+        """Whether a row waits to be sent again that comes before the one that ends the map."""
+        return bool(self._again) and (self._failure is None or self._again[0].index < self._failure[0])
+
+    def _next_item(self, now: float) -> tuple[Item | None, float | None]:
+        """Return the row to start now; else None, and the seconds after which to look again, if any."""
+        if len(self._calls) >= self._limit.limit:
+            return None, None
+        wait = self._gate.wait(now)
+        if wait is None or wait > 0:
+            return None, wait
+        if self._waits:
+            item = self._again[0]
+            if item.not_before <= now:
+                return heapq.heappop(self._again), None
+            wait = item.not_before - now
+        has_room = self._taken - self._given < 2 * self._limit.limit + 8
+        if has_room and not self._exhausted and self._failure is None:
+            row = self._read()
+            if row is END:
+                self._exhausted = True
+                return None, 0.0
+            if row is not LATER:
+                self._taken += 1
+                return Item(self._taken - 1, row), None
+        return None, wait if self._waits else None
+
+    def _read(self) -> Any:
+        """Return the next row, `END`, or `LATER`: the task that reads it wakes the driver."""
+        if self._reading is not None:
+            if not self._reading.done():
+                return LATER
+            row, self._reading = self._reading.result(), None
+            return row
+        row = self._rows.take()
+        if row is LATER:
+            self._reading = asyncio.get_running_loop().create_task(self._rows.read())
+            self._reading.add_done_callback(self._woken)
+        return row
+
+    def _woken(self, _: object) -> None:
+        _set(self._wake)
+
+    def _start(self, item: Item) -> None:
+        probes = not self._gate.is_open
+        if probes:
+            self._gate.probe()
+        task = asyncio.get_running_loop().create_task(self._answer(item, probes))
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        task.add_done_callback(self._woken)
+
+    async def _answer(self, item: Item, probes: bool) -> None:
+        begun = monotonic()
+        try:
+            value = await self._call(item.index, item.row)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self._failed(item, error, probes)
+            return
+        now = monotonic()
+        self.answered += self._count(item)
+        if isinstance(value, Kept):  # it tells nothing about the server
+            self._gate.skipped(probed=probes)
+            self._finish(Done(item.index, value.value))
+            return
+        self._gate.answered(probed=probes)
+        self._limit.answered(now, now - begun)
+        self._answered_at = now
+        self._finish(Done(item.index, value))
+
+    def _failed(self, item: Item, error: Exception, probes: bool) -> None:
+        now, kind = monotonic(), failure_of(error)
+        if kind is Failure.OUTAGE:
+            gives_up = self._gate.failed(now, probed=probes)
+            if gives_up:
+                self._fail(-1, self._at_row(error, item))
+                return
+        else:
+            self._gate.answered(probed=probes)
+        if kind is Failure.OVERLOAD:
+            self._limit.refused(now)
+            if self._gate.outage is not None and now - self._answered_at >= self._gate.outage:
+                self._fail(-1, self._at_row(error, item))
+                return
+        if kind is Failure.ROW or not self._put_back(item, now, kind):
+            self._refuse(item, error)
+
+    def _put_back(self, item: Item, now: float, kind: Failure) -> bool:
+        """Put a row back, unless others were answered every time."""
+        if self.answered > item.answered:
+            item.answered, item.returned = self.answered, item.returned + 1
+        if item.returned > TIMES:
+            return False
+        pause = _PAUSE * 2 ** min(item.returned, 5) if kind is Failure.OVERLOAD else 0.0
+        item.not_before = now + pause
+        heapq.heappush(self._again, item)
+        return True
+
+    def _refuse(self, item: Item, error: Exception) -> None:
+        self.failed += self._count(item)
+        if self._on_error == "raise":
+            self._fail(item.index if self._ordered else -1, self._at_row(error, item))
+        elif self._on_error == "return":
+            self._finish(Done(item.index, Failed(item.index, item.row, error)))
+        else:
+            self.skipped += self._count(item)
+            self._finished[item.index] = None
+            _set(self._ready)
+
+    def _count(self, item: Item) -> int:
+        return len(item.row) if self._size else 1
+
+    def _at_row(self, error: Exception, item: Item) -> Exception:
+        first = item.index * self._size
+        error.add_note(f"rows {first} to {first + len(item.row) - 1}" if self._size else f"row {item.index}")
+        return error
+
+    def _finish(self, done: Done) -> None:
+        self._finished[done.index] = done
+        if not self._ordered or done.index == self._given:
+            _set(self._ready)
+
+    def _fail(self, index: int, error: BaseException) -> None:
+        """End the map with an error: of several that of the first row."""
+        if self._failure is None or index < self._failure[0]:
+            self._failure = index, error
+        _set(self._wake)
+        _set(self._ready)
+
+
+def _set(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)

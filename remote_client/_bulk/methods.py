@@ -1,0 +1,104 @@
+"""The method of a map: rows as requests, and answers as bytes that a checkpoint can keep."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from hashlib import blake2b
+from typing import Any
+
+from .._calls.caller import LARGE
+from .._calls.stream import RemoteStream
+from .._client.module import RemoteModuleBase
+from .._objects.content import Body
+from .._schema.codec import UnboundCodec, server_codec
+from .._schema.rpc import RemoteRPCDescriptor
+from .rows import arguments_of
+
+_FILE = "file_base64"
+
+
+class RowMethod:
+    """A unary method of a model, called row by row.
+
+    Attributes:
+        rpc: the method, as the server describes it once `prepare` was awaited.
+    """
+
+    def __init__(self, module: RemoteModuleBase, rpc: RemoteRPCDescriptor) -> None:
+        self._module = module
+        self._caller = module._caller
+        self._model = module.config.model_path
+        self._is_http = module.config.protocol == "http"
+        self.rpc = rpc
+
+    async def prepare(self) -> None:
+        """Bind a declared or unpickled method to the server's description."""
+        if isinstance(self.rpc.codec, UnboundCodec):
+            self.rpc = await self._module._completion.method(self.rpc, self._caller)
+
+    async def call(self, row: Any) -> Any:
+        """Return the answer of a row."""
+        args, kwargs = arguments_of(row)
+        return await self._module.remote_method_request(self.rpc, *args, **kwargs)
+
+    def encode(self, row: Any) -> bytes:
+        """Return the request of a row. Raises an InputError."""
+        args, kwargs = arguments_of(row)
+        return self.rpc.codec.encode(self._model, args, kwargs)
+
+    def frame(self, row: Any, index: int) -> bytes:
+        """Return the message of a row on a stream. Raises an InputError."""
+        args, kwargs = arguments_of(row)
+        codec = self.rpc.codec
+        constants, streams = codec.split(tuple([value] for value in args), {name: [kwargs[name]] for name in kwargs})
+        return codec.frame(constants, {name: items[0] for name, items in streams.items()}, index)
+
+    def stream(self, messages: AsyncIterator[bytes]) -> RemoteStream[Any]:
+        """Return the answers of a method that streams both ways."""
+        return RemoteStream(self._caller, self.rpc, messages)
+
+    def digest(self, body: bytes) -> int:
+        """Return 64 bits that tell requests apart, and methods and models too."""
+        key = f"{self.rpc.path}\0{self._model}\0".encode()
+        return int.from_bytes(blake2b(key + body, digest_size=8).digest(), "big")
+
+    async def send(self, body: bytes) -> bytes:
+        """Return the answer of a request as it came."""
+        data: bytes = await self._caller.send(self.rpc.path, body)
+        return data
+
+    async def decode(self, data: bytes) -> Any:
+        """Return an answer in the form that the module's options ask for."""
+        if len(data) < LARGE:
+            return self._caller.decode(self.rpc, data)
+        return await self._caller.decode_large(self.rpc, data)
+
+    def as_json(self, data: bytes) -> Any:
+        """Return an answer as JSON, from which `from_json` makes the same bytes, or such as mean the same."""
+        if self._is_http:
+            return _file_as_json(data) if isinstance(data, Body) else json.loads(data)
+        from google.protobuf.json_format import MessageToDict  # here, because it loads protobuf
+
+        message = server_codec(self.rpc.codec).decode(data, "proto")
+        return MessageToDict(message, preserving_proto_field_name=True)
+
+    def from_json(self, answer: Any) -> bytes:
+        """Return the bytes of an answer that a checkpoint kept."""
+        if self._is_http:
+            is_file = isinstance(answer, dict) and answer.keys() == {_FILE, "content_type", "filename"}
+            return _file_from_json(answer) if is_file else json.dumps(answer).encode()
+        from google.protobuf.json_format import ParseDict
+
+        message: Any = type(server_codec(self.rpc.codec).decode(b"", "proto"))()
+        data: bytes = ParseDict(answer, message).SerializeToString()
+        return data
+
+
+def _file_as_json(body: Body) -> dict[str, Any]:
+    return {_FILE: base64.b64encode(body).decode(), "content_type": body.content_type, "filename": body.filename}
+
+
+def _file_from_json(answer: dict[str, Any]) -> Body:
+    return Body(base64.b64decode(answer[_FILE]), answer["content_type"], answer["filename"])

@@ -1,0 +1,160 @@
+"""The rows of a map: how they are read, and how they become arguments."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+from typing import Any
+
+from .._concurrency.iterators import END, close, source_of
+from ..errors import InputError
+
+AHEAD = 256
+"""Rows that the thread of a blocking iterable reads ahead."""
+LATER = object()
+_IN_MEMORY = (list, tuple, range)
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def arguments_of(row: Any) -> Arguments:
+    """Return the arguments of a row: a mapping's by name, a tuple's by position, or the row as the only one."""
+    if isinstance(row, Mapping):
+        return (), dict(row)
+    # A named tuple is a message to the codecs, and a value here too.
+    return (row if type(row) is tuple else (row,)), {}
+
+
+class Rows(ABC):
+    """Reads rows one by one, in order. `END` follows the last one."""
+
+    def take(self) -> Any:
+        """Return the next row if it is here already, `END`, or `LATER`: then `read` waits for it."""
+        return LATER
+
+    @abstractmethod
+    async def read(self) -> Any:
+        """Return the next row, or `END`. Only after `take` returned `LATER`; one caller at a time."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close the iterator."""
+
+
+def rows_of(iterable: Any) -> Rows:
+    """Return the reader of an iterable; a thread reads one that may block.
+
+    Raises:
+        InputError: it is not an iterable of rows.
+    """
+    if isinstance(iterable, AsyncIterable):
+        return _AsyncRows(iterable)
+    if isinstance(iterable, _IN_MEMORY):
+        return _RowsInMemory(iterable)
+    if not isinstance(iterable, Iterable) or isinstance(iterable, (str, bytes, Mapping)):
+        raise InputError(f"rows: expected an iterable or async iterable of rows, not {type(iterable).__name__}")
+    return _ThreadedRows(iterable)
+
+
+class _RowsInMemory(Rows):
+    def __init__(self, rows: Iterable[Any]) -> None:
+        self._rows = iter(rows)
+
+    def take(self) -> Any:
+        return next(self._rows, END)
+
+    async def read(self) -> Any:
+        return self.take()
+
+    async def aclose(self) -> None:
+        self._rows = iter(())
+
+
+class _AsyncRows(Rows):
+    def __init__(self, iterable: AsyncIterable[Any]) -> None:
+        self._source = source_of(iterable)
+
+    async def read(self) -> Any:
+        return await self._source.advance()
+
+    async def aclose(self) -> None:
+        await self._source.aclose()
+
+
+class _ThreadedRows(Rows):
+    """Rows that a thread reads ahead into a bounded queue.
+
+    A thread that is blocked in the iterable's `next` cannot be stopped: it ends when `next` returns.
+    """
+
+    def __init__(self, iterable: Iterable[Any]) -> None:
+        self._iterable = iterable
+        self._queue: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(AHEAD)
+        self._closed = threading.Event()
+        self._wanted: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def take(self) -> Any:
+        try:
+            row, error = self._queue.get_nowait()
+        except queue.Empty:
+            return LATER
+        if error is not None:
+            raise error
+        return row
+
+    async def read(self) -> Any:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            threading.Thread(target=self._read_all, name="remote-client rows", daemon=True).start()
+        while True:
+            self._wanted = self._loop.create_future()  # before the look: what comes after it sets this one
+            row = self.take()
+            if row is not LATER:
+                self._wanted = None
+                return row
+            await self._wanted
+
+    async def aclose(self) -> None:
+        self._closed.set()
+        with contextlib.suppress(queue.Empty):  # the thread may wait for room
+            while True:
+                self._queue.get_nowait()
+
+    def _read_all(self) -> None:
+        iterator: Iterator[Any] | None = None
+        last: tuple[Any, BaseException | None] = (END, None)
+        try:
+            iterator = iter(self._iterable)
+            for row in iterator:
+                if not self._put((row, None)):
+                    break
+        except BaseException as error:
+            last = (END, error if isinstance(error, Exception) else RuntimeError(f"rows raised {error!r}"))
+        finally:
+            with contextlib.suppress(Exception):
+                close(iterator)
+        self._put(last)
+
+    def _put(self, item: tuple[Any, BaseException | None]) -> bool:
+        """Add an item, and wake the reader; return False if nobody reads any more."""
+        while not self._closed.is_set():
+            try:
+                self._queue.put(item, timeout=1.0)
+            except queue.Full:
+                continue
+            wanted = self._wanted
+            if wanted is not None and self._loop is not None:
+                with contextlib.suppress(RuntimeError):  # the loop was closed
+                    self._loop.call_soon_threadsafe(_wake, wanted)
+            return True
+        return False
+
+
+def _wake(wanted: asyncio.Future[None]) -> None:
+    if not wanted.done():
+        wanted.set_result(None)

@@ -1,0 +1,100 @@
+"""Many rows through one method, blocking; see `remote_client.bulk`."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from typing import Any, Literal, Self
+
+from .._bulk.batches import Split
+from .._bulk.iterator import MapRows as _MapRows
+from .._bulk.iterator import make_map, row_method
+from .._bulk.map import Done, Failed, OnError
+from .._bulk.progress import Progress, Report
+from .._objects.exports import exported_from
+from .._settings.durations import Duration
+from ..errors import InputError
+from ._facade import Blocking
+from ._loop_thread import run
+from ._modules import RemoteModuleBase
+
+__all__ = ["Done", "Failed", "MapRows", "Progress", "map_rows"]
+
+_MANY = 64
+"""The most rows that one visit of the loop brings."""
+
+
+@exported_from("remote_client.sync.bulk")
+class MapRows(Blocking, Iterator[Done]):
+    """The answers of `map_rows`: an iterator and a context manager; see `remote_client.bulk.MapRows`."""
+
+    _twin: _MapRows
+
+    def __init__(self, twin: _MapRows) -> None:
+        self._twin = twin
+        self._here: deque[Done] = deque()
+
+    @property
+    def failed(self) -> int:
+        """The rows that failed so far."""
+        return self._twin.failed
+
+    @property
+    def skipped(self) -> int:
+        """The rows that failed so far and are not given, with `on_error="skip"`."""
+        return self._twin.skipped
+
+    def __next__(self) -> Done:
+        if not self._here:
+            self._here.extend(run(self._twin.next_ones, _MANY))
+        if not self._here:
+            raise StopIteration
+        return self._here.popleft()
+
+    def aclose(self) -> None:
+        """Cancel the calls that run. Idempotent."""
+        run(self._twin.aclose)
+
+    close = aclose
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.aclose()
+
+
+@exported_from("remote_client.sync.bulk")
+def map_rows(
+    method: Callable[..., Any],
+    rows: Iterable[Any] | AsyncIterable[Any],
+    *,
+    concurrency: int | Literal["auto"] = "auto",
+    ordered: bool = True,
+    on_error: OnError = "raise",
+    batch_size: int | None = None,
+    split: Split | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool | Report = False,
+    total: int | None = None,
+    outage: Duration | None = 300.0,
+) -> MapRows:
+    """Call a method for every row, and give the answers; see `remote_client.bulk.map_rows`."""
+    module, rpc = getattr(method, "__self__", None), getattr(method, "rpc", None)
+    if not isinstance(module, RemoteModuleBase):
+        raise InputError(f"method: expected a method of a model of remote_client.sync, not {method!r}")
+    map = make_map(
+        row_method(module._twin, rpc),
+        rows,
+        concurrency=concurrency,
+        ordered=ordered,
+        on_error=on_error,
+        batch_size=batch_size,
+        split=split,
+        checkpoint=checkpoint,
+        progress=progress,
+        total=total,
+        outage=outage,
+    )
+    return MapRows(_MapRows(map))
