@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from .._objects.exports import exported_from
 from ..errors import ConfigurationError, InputError
@@ -210,7 +210,9 @@ def parse_target(target: str, protocol: Protocol | None = None) -> tuple[Connect
 
 
 def check_protocol(connection: ConnectionInfo, protocol: Protocol) -> None:
-    """Raise a ConfigurationError if the protocol does not support the settings of a connection."""
+    """Raise a ConfigurationError if the protocol is unknown, or does not support the settings of a connection."""
+    if protocol not in get_args(Protocol):
+        raise ConfigurationError(f"protocol: expected 'grpc' or 'http', not {protocol!r}")
     if protocol == "grpc" and connection.tls.enabled and connection.tls.insecure_verify:
         raise ConfigurationError(
             "tls.insecure_verify: gRPC cannot skip the verification of the server; give its certificate as ca_file"
