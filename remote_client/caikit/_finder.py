@@ -16,6 +16,7 @@ from ..sync import RemoteModelFinder as BlockingFinder
 from ..sync._loop_thread import run
 from ._config import RemoteModuleConfig
 from ._connections import caikit_settings_of
+from ._trainings import trained_models
 
 logger = logging.getLogger("remote_client")
 
@@ -48,7 +49,7 @@ class RemoteModelFinder(ModelFinderBase):
         """Return the configuration of a model; None if no server that can be reached has it.
 
         For an unknown model the servers are polled, at most every `min_poll_time` seconds. A model that its server has
-        not loaded yet is loaded.
+        not loaded yet is loaded. The models of this process's trainings are known before their server lists them.
 
         Raises:
             KeyError: the module of the model is not imported here.
@@ -60,7 +61,8 @@ class RemoteModelFinder(ModelFinderBase):
             logger.warning("finder %s: %s was not found: %s", self._finder.instance_name, model_path, error)
             return None
         if found is None:
-            return None
+            trained = trained_models.get(model_path)
+            return None if trained is None else trained()
         connection, module_id = found
         return RemoteModuleConfig.load_from_module(
             module_id, caikit_settings_of(connection), config.protocol, config.model_key, model_path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, get_args, get_origin
 
 from caikit.core import ModuleBase
@@ -12,9 +12,13 @@ from caikit.runtime.names import ServiceType
 from caikit.runtime.service_generation.data_stream_source import DataStreamSourceBase, make_data_stream_source
 
 from ..errors import InputError
-from ._config import RemoteRPCDescriptor
+from ._config import RemoteModuleConfig, RemoteRPCDescriptor
 from ._data_objects import checked, data_object
 from ._requests import Arguments
+
+trained_models: dict[str, Callable[[], RemoteModuleConfig]] = {}
+"""Returns the configurations of the models that trainings of this process make. A runtime serves a trained model at
+once, and lists it only after a while, or after its first call."""
 
 
 def training_parameters(method: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
