@@ -122,7 +122,8 @@ class AdaptiveLimit:
         self._try(trial)
 
     def _neighbour(self, trial: int) -> float:
-        return min(max(self._base * STEP**trial, min(LEAST, self._ceiling)), self._ceiling)
+        """Return the limit one step up (1) or down (-1), or the base itself (0)."""
+        return min(max(self._base * STEP**trial, min(LEAST, self._base)), self._ceiling)
 
     def _try(self, trial: int) -> None:
         limit = self._neighbour(trial)
