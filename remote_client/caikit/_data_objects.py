@@ -131,43 +131,59 @@ def _plain_list(kind: Any, name: str, value: Any) -> Any:
 
 def _misfit(kind: Any, values: Mapping[str, Any]) -> str | None:
     """Return the path of the first value that does not fit, and why; None if no single one is wrong."""
-    names = {*kind.get_proto_class().DESCRIPTOR.fields_by_name, *kind.get_proto_class().DESCRIPTOR.oneofs_by_name}
+    message = kind.get_proto_class().DESCRIPTOR
     for name, value in values.items():
-        if name not in names:
+        if name not in message.fields_by_name and name not in message.oneofs_by_name:
             return f"{name}: there is no such parameter"
-        try:
-            kind(**{name: value}).to_proto()
-        except Exception as error:
-            for path, item in _data_objects_in(value):
-                if inner := _misfit(type(item), item.to_kwargs()):
-                    return f"{name}{path}.{inner}"
-            expected = _expected(kind, name) if isinstance(error, (AttributeError, TypeError)) else None
-            return f"{name}: {expected or str(error)}, got {_shown(value)}"
+        failure = _failure(kind, name, value)
+        if failure is None:
+            continue
+        for place, item, alone in _items(kind, name, value):
+            why = _failure(kind, name, alone)
+            if why is None:
+                continue
+            if isinstance(item, DataBase) and (inner := _misfit(type(item), item.to_kwargs())):
+                return f"{name}{place}.{inner}"
+            if alone is not item:
+                return f"{name}{place}: {_reason(kind, name, why, of_item=True)}, got {_shown(item)}"
+        return f"{name}: {_reason(kind, name, failure)}, got {_shown(value)}"
     return None
 
 
-def _expected(kind: Any, name: str) -> str | None:
-    """Return what a field takes; None for a union."""
-    field = kind.get_proto_class().DESCRIPTOR.fields_by_name.get(name)
-    if field is None:
-        return None
-    named = field.message_type or field.enum_type
-    if named is None:
-        type_name = _SCALARS.get(field.type, "int")
-    elif field.message_type is not None and named.GetOptions().map_entry:
-        return "expected dict"
-    else:
-        type_name = _PYTHON_TYPES.get(named.full_name, named.name)
-    return f"expected a list of {type_name}" if is_repeated(field) else f"expected {type_name}"
+def _failure(kind: Any, name: str, value: Any) -> Exception | None:
+    try:
+        kind(**{name: value}).to_proto()
+    except Exception as error:
+        return error
+    return None
 
 
-def _data_objects_in(value: Any) -> Iterator[tuple[str, DataBase]]:
+def _items(kind: Any, name: str, value: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the place of every item of a field's value, the item, and a value with this item only."""
     if isinstance(value, DataBase):
-        yield "", value
-    elif isinstance(value, (list, tuple)):
-        yield from ((f"[{index}]", item) for index, item in enumerate(value) if isinstance(item, DataBase))
-    elif isinstance(value, Mapping):
-        yield from ((f"[{key!r}]", item) for key, item in value.items() if isinstance(item, DataBase))
+        yield "", value, value
+    elif isinstance(value, Mapping) and _failure(kind, name, {}) is None:
+        yield from ((f"[{key!r}]", item, {key: item}) for key, item in value.items())
+    elif isinstance(value, (list, tuple)) and _failure(kind, name, []) is None:
+        yield from ((f"[{index}]", item, [item]) for index, item in enumerate(value))
+
+
+def _reason(kind: Any, name: str, error: Exception, *, of_item: bool = False) -> str:
+    """Return what a field, or an item of it, takes; if it takes the value's type, why it does not take the value."""
+    field = kind.get_proto_class().DESCRIPTOR.fields_by_name.get(name)
+    if field is None or not isinstance(error, (AttributeError, TypeError)):
+        return str(error)
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return f"expected {_type_name(field.message_type.fields_by_name['value'])}" if of_item else "expected dict"
+    if is_repeated(field):
+        type_name = _type_name(field) if field.enum_type is None else f"{field.enum_type.name}'s number"
+        return f"expected {type_name}" if of_item else f"expected a list of {type_name}"
+    return f"expected {_type_name(field)}"
+
+
+def _type_name(field: FieldDescriptor) -> str:
+    named = field.message_type or field.enum_type
+    return _SCALARS.get(field.type, "int") if named is None else _PYTHON_TYPES.get(named.full_name, named.name)
 
 
 def _shown(value: Any) -> str:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from inspect import Signature
 from typing import Any
+from weakref import ref
 
 from caikit.core import ModuleBase, TaskBase, module
 from caikit.core.data_model import DataStream
@@ -14,7 +15,7 @@ from caikit.interfaces.common.data_model import ConnectionInfo as CaikitConnecti
 from caikit.runtime.names import ServiceType
 
 from .._objects.exports import exported_from
-from ..errors import RemoteClientError
+from ..errors import InputError, RemoteClientError
 from ..settings import ConnectionInfo, Protocol
 from ..sync import RemoteStream
 from ._config import RemoteModuleConfig, RemoteRPCDescriptor
@@ -117,12 +118,30 @@ class RemoteModuleBase(ModuleBase):
         with as_runtime_exceptions():
             remote = remote_method(method, service_type, self._protocol)
             if method.output_streaming:
-                return DataStream(_answers, self._remote, remote, self._model_name, args, kwargs, inbound)
+                return _AnswerStream(_answers, self._remote, remote, self._model_name, args, kwargs, inbound)
             body = remote.encode(self._model_name, args, kwargs)
             if service_type in _ONCE and isinstance(body, bytes):
                 name = kwargs.get("model_name")
                 return remote.decode(self._remote.start(method.rpc_name, remote.path, body, name))
             return remote.decode(self._remote.call(remote.path, body, inbound))
+
+
+class _AnswerStream(DataStream[Any]):
+    """Calls the server when it is iterated, and when its length is asked for."""
+
+    _last: Callable[[], Iterator[Any] | None] = staticmethod(lambda: None)
+
+    def __iter__(self) -> Iterator[Any]:
+        answers = super().__iter__()
+        self._last = ref(answers)
+        return answers
+
+    def __len__(self) -> int:
+        # `list` asks for the length of what it is about to iterate: counting would make its call a second time.
+        last = self._last()
+        if isinstance(last, _Answers) and last.is_unread:
+            raise TypeError("the length of a stream is unknown before it is read")
+        return super().__len__()
 
 
 class _Answers(Iterator[Any]):
@@ -131,10 +150,14 @@ class _Answers(Iterator[Any]):
     def __init__(self, stream: RemoteStream[bytes], decode: Callable[[bytes], Any]) -> None:
         self._stream = stream
         self._decode = decode
+        self.is_unread = True
 
     def __next__(self) -> Any:
+        self.is_unread = False
         try:
             return self._decode(next(self._stream))
+        except InputError:  # of a streamed input; see `as_runtime_exceptions`
+            raise
         except RemoteClientError as error:
             raise runtime_exception(error) from error
 

@@ -612,10 +612,9 @@ class EmbeddingModule(ModuleBase):
         self,
         vector: Vector1D,
         method: str = "mean",
-        model: str = "small",
         cls: str = "first",
         service_type: str = "any",
         **kwargs,
     ) -> EmbeddingResult:
         """The vector, and the other parameters as its producer."""
-        return EmbeddingResult(result=vector, producer_id=ProducerId(f"{method} {model}", f"{cls} {service_type}"))
+        return EmbeddingResult(result=vector, producer_id=ProducerId(method, f"{cls} {service_type}"))
