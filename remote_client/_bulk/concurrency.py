@@ -18,7 +18,13 @@ GAIN, LOSS = 1.05, 0.95
 OTHER_SPEED = 1.4
 """The factor by which a rate differs if the server has another speed now."""
 REST = 6
-"""Windows to stay at a limit both of whose neighbours are worse."""
+"""Windows to stay at a limit both of whose neighbours are worse, or above which calls were refused."""
+BELOW = 0.9
+"""The factor between a limit at which calls were refused and the next one that is used for some time."""
+LONGEST_REST = 24
+"""Windows to stay below a limit at which calls were refused again and again."""
+REMEMBER = 30.0
+"""Seconds for which a refusal makes the next one more likely to be of the same cause."""
 FORGET = 0.99
 """The factor by which the best rate fades with every window."""
 
@@ -52,7 +58,10 @@ class AdaptiveLimit:
         self._best = 0.0
         self._latency: float | None = None
         self._ceiling = float(MOST)
-        """The limit at which the server refused calls; it rises again with every rest."""
+        """The limit for now, below the one at which the server refused calls. It rises after a rest."""
+        self._refused_at = float(MOST)
+        self._at_ceiling = False
+        self._patience = REST
         self._cut_at = float("-inf")
         self._rest = 0
         self._climbs = False
@@ -80,9 +89,13 @@ class AdaptiveLimit:
         """Note that the server refused a call for overload: half as many, once a round trip."""
         if now - self._cut_at < (self._latency or 0.1):
             return
+        is_again = now - self._cut_at < REMEMBER
+        self._patience = min(self._patience * 2, LONGEST_REST) if is_again else REST
         self._cut_at = now
-        self._ceiling = max(self.limit * 0.9, 1.0)
-        self._base, self._rate, self._rest = max(self.limit / 2, 1.0), None, REST
+        self._refused_at = self.limit
+        self._ceiling = max(self.limit * BELOW, 1.0)
+        self._base, self._rate, self._rest = max(self.limit / 2, 1.0), None, 0
+        self._climbs, self._falls, self._at_ceiling = True, False, False
         self._try(0)
 
     def _measured(self, rate: float) -> None:
@@ -96,11 +109,13 @@ class AdaptiveLimit:
                 self._rest -= 1
                 self._try(0)
                 return
-            self._ceiling = min(self._ceiling * STEP, MOST)
+            if self._at_ceiling:
+                self._ceiling, self._at_ceiling = _step_up(self._ceiling), False
             self._try(-1 if self._falls else 1)
             return
         assert self._rate is not None
-        if rate > self._rate * OTHER_SPEED or rate < self._rate / OTHER_SPEED / STEP:
+        explained = self._rate * self.limit / self._base
+        if rate > max(explained, self._rate) * OTHER_SPEED or rate < min(explained, self._rate) / OTHER_SPEED:
             self._best = rate  # no step explains this: the server has another speed
             self._rate = None
             self._try(0)
@@ -118,17 +133,27 @@ class AdaptiveLimit:
 
     def _accept(self, rate: float, trial: int) -> None:
         self._base, self._rate = self._neighbour(trial), rate
+        if self._base > self._refused_at * BELOW:  # what was refused there is taken now
+            self._ceiling, self._patience = min(self._base * 2, MOST), REST
+            self._refused_at = self._ceiling
         self._climbs, self._falls = trial == 1, trial == -1
         self._try(trial)
 
     def _neighbour(self, trial: int) -> float:
         """Return the limit one step up (1) or down (-1), or the base itself (0)."""
-        return min(max(self._base * STEP**trial, min(LEAST, self._base)), self._ceiling)
+        if trial == 1:
+            return min(_step_up(self._base), max(self._ceiling, self._base))
+        return max(self._base / STEP, min(LEAST, self._base)) if trial == -1 else self._base
 
     def _try(self, trial: int) -> None:
         limit = self._neighbour(trial)
         if trial and round(limit) == round(self._base):  # at the end of the range
             self._climbs = self._falls = False
-            trial, self._rest = 0, max(self._rest, REST)
+            self._at_ceiling = trial == 1
+            trial, self._rest = 0, self._patience if self._at_ceiling else REST
         self._trial, self.limit = trial, max(round(limit), 1)
         self._begun, self._count = None, 0
+
+
+def _step_up(limit: float) -> float:
+    return min(max(limit * STEP, limit + 1), MOST)

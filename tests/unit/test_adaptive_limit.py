@@ -66,15 +66,17 @@ MODEL_OF_50_MS = Server(100, 0.05)
 SLOW = Server(4, 0.02)
 ONE_BY_ONE = Server(1, 0.1)
 OVERLOADED = Server(30, 0.03, sheds=50)
+SHEDS_EARLY = Server(100, 0.05, sheds=50)
 WIDE = Server(1000, 0.05)
-SERVERS = [FAST, TINY, MODEL_OF_50_MS, SLOW, ONE_BY_ONE, OVERLOADED, WIDE]
+SERVERS = [FAST, TINY, MODEL_OF_50_MS, SLOW, ONE_BY_ONE, OVERLOADED, SHEDS_EARLY, WIDE]
+NAMES = ["fast", "tiny", "50ms", "slow", "one", "overloaded", "sheds early", "wide"]
 
 
-@pytest.mark.parametrize("server", SERVERS, ids=["fast", "tiny", "50ms", "slow", "one", "overloaded", "wide"])
+@pytest.mark.parametrize("server", SERVERS, ids=NAMES)
 def test_the_rate_is_within_a_tenth_of_the_best_fixed_limit(server: Server) -> None:
     limits = [limit for limit in (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256) if limit <= (server.sheds or MOST)]
     best = max(average(rates(Server(**vars(server)), FixedLimit(limit), 8)[1:]) for limit in limits)
-    reached = average(rates(Server(**vars(server)), AdaptiveLimit(), 20)[5:])
+    reached = average(rates(Server(**vars(server)), AdaptiveLimit(), 30)[10:])
     assert reached >= 0.9 * best
 
 
