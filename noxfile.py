@@ -1,5 +1,7 @@
 """The unit and wire tests on every Python of this machine, with the lowest and the newest dependencies: `make matrix`.
 
+It also runs the tests of the client inside caikit on the lowest caikit that pyproject.toml allows.
+
 Arguments after `--` replace the tests that run: `nox --session "tests-3.12(lowest)" -- tests/unit -k deadlines`.
 """
 
@@ -15,8 +17,9 @@ nox.options.error_on_external_run = True
 nox.options.download_python = "never"
 
 REQUIREMENTS = Path("tests", "requirements")
+PROJECT = nox.project.load_toml("pyproject.toml")
 # The classifiers name the Pythons that are promised. The next one runs where it is, to hear early of what it breaks.
-PYTHONS = [*nox.project.python_versions(nox.project.load_toml("pyproject.toml")), "3.14"]
+PYTHONS = [*nox.project.python_versions(PROJECT), "3.14"]
 
 
 def find(version: str) -> str | None:
@@ -52,6 +55,19 @@ def tests(session: nox.Session, dependencies: str) -> None:
     chosen = session.posargs or ("tests/unit", "tests/wire")
     pytest = ("python", "-m", "pytest", "--numprocesses", "4", "--dist", "worksteal")
     session.run(*pytest, *chosen, env={"REMOTE_CLIENT_TEST_MATRIX": dependencies})
+
+
+@nox.session(python=PYTHONS[0])
+def inside_caikit(session: nox.Session) -> None:
+    """Run the tests of the client inside caikit, in an environment as the runtime's but for caikit."""
+    (extra,) = PROJECT["project"]["optional-dependencies"]["caikit"]
+    lowest = extra.removeprefix("caikit>=").partition(",")[0]
+    lines = (REQUIREMENTS / "runtime.txt").read_text().splitlines()
+    rest = [line for line in lines if not line.startswith(("#", "caikit=="))]
+    session.install(*rest, f"caikit=={lowest}")
+    chosen = session.posargs or ("-m", "not slow", "tests/caikit")
+    pytest = ("python", "-m", "pytest", "--numprocesses", "2", "--dist", "loadfile")
+    session.run(*pytest, *chosen, env={"RUNTIME_PYTHON": str(Path(session.bin, "python").absolute())})
 
 
 def missing(session: nox.Session) -> None:
