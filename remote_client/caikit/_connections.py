@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from inspect import Signature
-from typing import Any
+from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary, ref
 
 from caikit.interfaces.common.data_model import ConnectionInfo as CaikitConnectionInfo
@@ -25,6 +26,8 @@ from ..sync import RemoteStream
 from ..sync._inputs import threaded
 from ..sync._loop_thread import closers, run
 from ._server_calls import ServerCall
+
+T = TypeVar("T")
 
 _NAMES = ("hostname", "port", "timeout", "options", "retries", "retry_options", "max_session_age")
 _TLS_NAMES = ("enabled", "insecure_verify", "ca_file", "cert_file", "key_file")
@@ -48,6 +51,13 @@ def settings_of(connection: CaikitConnectionInfo | ConnectionInfo) -> Connection
     return ConnectionInfo(**values | {"timeout": values["timeout"] or None, "tls": tls})
 
 
+def configured(connection: Any) -> Any:
+    """Return a connection's configuration with None for the default port and for no timeout, where caikit takes 0."""
+    if not isinstance(connection, Mapping):
+        return connection
+    return {key: None if key in ("port", "timeout") and value == 0 else value for key, value in connection.items()}
+
+
 def caikit_settings_of(connection: ConnectionInfo) -> CaikitConnectionInfo | ConnectionInfo:
     """Return this client's settings as caikit's; as they are if caikit's have no name for one of them."""
     tls = {name: getattr(connection.tls, name) for name in _TLS_NAMES}
@@ -57,6 +67,24 @@ def caikit_settings_of(connection: ConnectionInfo) -> CaikitConnectionInfo | Con
     except TypeError:  # a timeout of part of a second
         return connection
     return found if settings_of(found) == connection else connection
+
+
+class OfProcess(Generic[T]):
+    """An object with connections, which belong to the process that made them: a forked process makes one of its own.
+
+    Args:
+        make: makes the object.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made, self._process = make(), os.getpid()
+
+    def get(self) -> T:
+        """Return the object of this process."""
+        if self._process != os.getpid():
+            self._made, self._process = self._make(), os.getpid()
+        return self._made
 
 
 class RemoteModel:
@@ -75,11 +103,15 @@ class RemoteModel:
     def __init__(
         self, connection: CaikitConnectionInfo | ConnectionInfo, protocol: Protocol, model_key: str, model: str | None
     ) -> None:
-        self.model = model
         settings = settings_of(connection)
         check_protocol(settings, protocol)
         options = CallOptions(timeout=settings.timeout, retry=_retries(settings.retry_policy))
-        self._caller = Caller(_connections(settings, protocol), model_key, model, options)
+        self._caller = OfProcess(lambda: Caller(_connections(settings, protocol), model_key, model, options))
+
+    @property
+    def caller(self) -> Caller:
+        """Makes the calls, in the loop's thread."""
+        return self._caller.get()
 
     def call(self, path: str, body: bytes | Iterable[bytes], inbound: ServerCall | None = None) -> bytes:
         """Call a method with one answer, and return it."""
@@ -97,10 +129,16 @@ class RemoteModel:
     def start(self, name: str, path: str, body: bytes, model_name: str | None = None) -> bytes:
         """Call a method that must not be called twice, such as the start of a job.
 
+        Args:
+            name: the method, for errors.
+            path: its path.
+            body: the request.
+            model_name: the model that a training makes.
+
         Raises:
             OutcomeUnknownError: the call was lost on the way, and may have been executed.
         """
-        return run(self._caller.send_bytes_once, name, path, body, model_name)
+        return run(self.caller.send_bytes_once, name, path, body, model_name)
 
     def stream(
         self, path: str, body: bytes | Iterable[bytes], inbound: ServerCall | None = None
@@ -117,9 +155,9 @@ class RemoteModel:
         """Return the caller with what is left of the time of the call that this one serves."""
         seconds = None if inbound is None else inbound.seconds_left()
         if seconds is None:
-            return self._caller
-        limit = self._caller.options.timeout
-        return self._caller.replace(timeout=seconds if limit is None else min(limit, seconds), total_timeout=seconds)
+            return self.caller
+        limit = self.caller.options.timeout
+        return self.caller.replace(timeout=seconds if limit is None else min(limit, seconds), total_timeout=seconds)
 
 
 def _retries(policy: RetryPolicy) -> RetryPolicy:
@@ -131,14 +169,16 @@ def _retries(policy: RetryPolicy) -> RetryPolicy:
     return policy.replace(codes=codes, http_statuses=statuses)
 
 
-_shared: WeakValueDictionary[tuple[ConnectionInfo, Protocol], ConnectionManager] = WeakValueDictionary()
+_shared: WeakValueDictionary[tuple[ConnectionInfo, Protocol, int], ConnectionManager] = WeakValueDictionary()
+"""By settings, protocol and process."""
 
 
 def _connections(settings: ConnectionInfo, protocol: Protocol) -> ConnectionManager:
-    found = _shared.get((settings, protocol))
+    key = (settings, protocol, os.getpid())
+    found = _shared.get(key)
     if found is None:
         # Of two threads that come here at once, both get the same manager; the other one has opened nothing yet.
-        found = _shared.setdefault((settings, protocol), open_connections(settings, protocol))
+        found = _shared.setdefault(key, open_connections(settings, protocol))
         closers.add(found)
     return found
 

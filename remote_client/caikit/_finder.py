@@ -15,7 +15,7 @@ from ..settings import FinderConfig
 from ..sync import RemoteModelFinder as BlockingFinder
 from ..sync._loop_thread import run
 from ._config import RemoteModuleConfig
-from ._connections import caikit_settings_of
+from ._connections import OfProcess, caikit_settings_of
 from ._trainings import trained_models
 
 logger = logging.getLogger("remote_client")
@@ -43,7 +43,8 @@ class RemoteModelFinder(ModelFinderBase):
     name = "REMOTE_CLIENT"
 
     def __init__(self, config: Any, instance_name: str) -> None:
-        self._finder = BlockingFinder(_settings(config, instance_name), instance_name)
+        settings = _settings(config, instance_name)
+        self._finder = OfProcess(lambda: BlockingFinder(settings, instance_name))
 
     def find_model(self, model_path: str, **kwargs: Any) -> RemoteModuleConfig | None:
         """Return the configuration of a model; None if no server that can be reached has it.
@@ -54,11 +55,12 @@ class RemoteModelFinder(ModelFinderBase):
         Raises:
             KeyError: the module of the model is not imported here.
         """
-        config = self._finder.config
+        finder = self._finder.get()
+        config = finder.config
         try:
-            found = run(self._finder._twin.find_module, model_path)
+            found = run(finder._twin.find_module, model_path)
         except RemoteClientError as error:
-            logger.warning("finder %s: %s was not found: %s", self._finder.instance_name, model_path, error)
+            logger.warning("finder %s: %s was not found: %s", finder.instance_name, model_path, error)
             return None
         if found is None:
             trained = trained_models.get(model_path)
