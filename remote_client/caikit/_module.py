@@ -209,7 +209,8 @@ def construct_remote_module_class(
         model_class: the base of the class.
     """
     name = f"RemoteModelClass{next(_numbers)}"
-    members = {"__module__": model_class.__module__, "__qualname__": name}
+    # Not the base's module: caikit would serve a training of its own for a class that is in the served library.
+    members = {"__module__": RemoteModuleBase.__module__, "__qualname__": name}
     made: Any = type(name, (model_class,), members)
     if model_config.train_method is not None:
         train = made.generate_train_function(model_config.train_method)
