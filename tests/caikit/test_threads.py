@@ -21,11 +21,12 @@ from remote_client.caikit import RemoteModelFinder
 from ..support.clock import Stopwatch
 from ..support.runtime import SAMPLE_MODELS, Runtime
 from ..support.script import python
+from ..support.slow import slow_but
 from .gateways import PROTOCOLS, WATCHED_MODELS, Protocol, connection_of, port_of
 from .modules import greeting_of_a_new_process, module_of
 
 THREADS = 128
-SLOW = 1.5
+SLOW = 1.0
 """Seconds of calls beside which others are made."""
 WITHIN = 20.0
 
@@ -277,42 +278,40 @@ class Aborter(ActionAborter):
     def set_context(self, context): self.context = context
     def unset_context(self): pass
 
-interrupter, aborter = ThreadInterrupter(), Aborter()
+interrupter = ThreadInterrupter()
 interrupter.start()
 
-def raised(deed):
-    try:
-        return deed()
-    except BaseException as error:
-        return type(error).__name__
+class Interrupted(threading.Thread):
+    # As a thread of caikit's servers, whose caller leaves.
+    def __init__(self, deed):
+        super().__init__()
+        self.deed, self.aborter, self.raised = deed, Aborter(), None
 
-def by_interrupter(deed):
-    # As the threads of caikit's servers, whose caller leaves. The work goes on in a thread of a pool.
-    result = []
-    def work():
+    def run(self):
         try:
-            with AbortableContext(aborter, interrupter):
-                deed()
-        except AbortedException:
-            result.append("aborted")
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread, lambda: aborter.context.abort(), lambda: result
+            with AbortableContext(self.aborter, interrupter):
+                self.deed()
+        except BaseException as error:
+            self.raised = type(error)
 
-def by_destroying(deed):
-    # As the threads of caikit's jobs, which are cancelled.
-    thread = DestroyableThread(deed)
-    thread.start()
-    def result():
-        name = raised(thread.get_or_throw)
-        return ["aborted" if name == "ThreadDestroyedException" else name]
-    return thread, thread.destroy, result
+    def abort(self):
+        self.aborter.context.abort()
 
-def works(module, path):
-    work = Work(path=path, seconds=30)
+    def was_aborted(self):
+        return self.raised is AbortedException
+
+class Destroyed(DestroyableThread):
+    # As a thread of caikit's jobs, which is cancelled.
+    def abort(self):
+        self.destroy()
+
+    def was_aborted(self):
+        return isinstance(self.error, ThreadDestroyedException)
+
+def deeds(protocol, module, work):
     yield "unary", lambda: module.run(work)
     yield "stream", lambda: list(module.run_stream_out(work, count=1))
-    if grpc_port == module._connection.port:
+    if protocol == "grpc":
         yield "inputs", lambda: module.run_stream_in(iter([work]))
         yield "both", lambda: list(module.run_bidi_stream(iter([work])))
 
@@ -322,23 +321,37 @@ def until(wanted):
         time.sleep(0.01)
     return watch.seconds
 
+class Case:
+    def __init__(self, protocol, module, kind, number):
+        self.ticks = Path(folder, f"{protocol}-{kind.__name__}-{number}")
+        self.ticks.write_bytes(b"")
+        name, deed = [*deeds(protocol, module, Work(path=str(self.ticks), seconds=30))][number]
+        self.name, self.thread = f"{protocol} {kind.__name__} {name}", kind(deed)
+        self.thread.start()
+
+    def works(self):
+        return self.ticks.stat().st_size > 1
+
+    def stopped(self):
+        size = self.ticks.stat().st_size
+        time.sleep(0.1)
+        return self.ticks.stat().st_size == size
+
+cases = []
 for protocol, port in (("grpc", grpc_port), ("http", http_port)):
     module = module_of(port, protocol, "watch", module_id)
-    for how in (by_interrupter, by_destroying):
-        ticks = Path(folder, f"{protocol}-{how.__name__}")
-        for name, deed in works(module, str(ticks)):
-            ticks.write_bytes(b"")
-            thread, abort, result = how(deed)
-            until(lambda: ticks.stat().st_size > 1)
-            abort()
-            took = until(lambda: not thread.is_alive())
-            def stopped():
-                size = ticks.stat().st_size
-                time.sleep(0.1)
-                return ticks.stat().st_size == size
-            stopped_after = until(stopped)
-            told = "in time" if took < 1 and stopped_after < 2 else f"late: {took:.1f} s, {stopped_after:.1f} s"
-            print(protocol, how.__name__, name, *result(), told)
+    for kind in (Interrupted, Destroyed):
+        cases += [Case(protocol, module, kind, number) for number in range(4 if protocol == "grpc" else 2)]
+for case in cases:
+    until(case.works)
+for case in cases:
+    case.thread.abort()
+took = until(lambda: not any(case.thread.is_alive() for case in cases))
+for case in cases:
+    on_the_server = until(case.stopped)
+    told = "aborted" if case.thread.was_aborted() else "not aborted"
+    late = f"late: {took:.1f} s, {on_the_server:.1f} s"
+    print(case.name, told, "in time" if took < 1 and on_the_server < 1 else late)
 interrupter.stop()
 """
 
@@ -358,7 +371,7 @@ def test_an_aborted_thread_stops_its_call(watched: Runtime, tmp_path: Path) -> N
     assert told.splitlines() == [
         f"{protocol} {how} {kind} aborted in time"
         for protocol in PROTOCOLS
-        for how in ("by_interrupter", "by_destroying")
+        for how in ("Interrupted", "Destroyed")
         for kind in kinds[protocol]
     ]
 
@@ -415,6 +428,7 @@ print(os.waitpid(process, 0)[1], len(list(begun)), module.run(world).greeting)
 """
 
 
+@pytest.mark.parametrize("protocol", slow_but(["grpc"], PROTOCOLS))
 def test_modules_work_in_a_forked_process(port: int, protocol: Protocol) -> None:
     """Those of the parent too, and its finders; only a call that the parent has begun is the parent's."""
     *works, begun, parent = python(FORKED, str(port), protocol).splitlines()
@@ -423,6 +437,7 @@ def test_modules_work_in_a_forked_process(port: int, protocol: Protocol) -> None
     assert parent == "0 99 Hello World"
 
 
+@pytest.mark.parametrize("protocol", slow_but(["grpc"], PROTOCOLS))
 def test_modules_work_in_a_spawned_process(port: int, protocol: Protocol) -> None:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
         assert processes.submit(greeting_of_a_new_process, port, protocol).result(WITHIN) == "Hello child"
