@@ -55,12 +55,13 @@ test: environments
 environments:
 	$(MAKE) --jobs 2 $(CLIENT)/ready $(RUNTIME)/ready .nox/ready
 
-# Fuzzers and what measures growth take five times as long while lines are counted, and reach no more of them.
+# Fuzzers and what measures growth take five times as long while lines are counted, and reach no more of them. The tests
+# with caikit in their process complete the figures of those without.
 COVERED := tests/unit tests/wire tests/sync tests/faults $(addprefix --ignore tests/unit/test_,any_differences.py http2_fuzz.py)
 COVERED += $(addprefix --ignore tests/unit/test_,hostile_documents.py regular_expressions.py schema_costs.py schema_fuzz.py)
 COVERED += --ignore tests/wire/test_instrumented.py --deselect tests/wire/test_http_schema.py::test_large_documents
 coverage: $(CLIENT)/ready $(RUNTIME)/ready
-	$(PYTEST) $(COVERED) --timeout 240 --cov --cov-report=
+	$(PYTEST) $(COVERED) --timeout 240 --cov --cov-report= --cov-fail-under=0
 	$(CAIKIT) --cov --cov-append --cov-report=term
 
 # Both engines, HTTP over httpx as well, all Pythons, and all peers.
