@@ -7,22 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import caikit.config
-import pytest
-
-from ..support.runtime import Runtime
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "runtime"))
 os.environ.setdefault("RUNTIME_PYTHON", sys.executable)
 caikit.config.configure(
     config_dict={"merge_strategy": "merge", "log": {"level": "warning"}, "runtime": {"library": "sample_lib"}}
 )
-
-
-@pytest.fixture(scope="session")
-def gateway(runtime: Runtime) -> Iterator[Runtime]:
-    """A runtime whose models are all on the sample library's runtime: over gRPC those it lists, `http-` over HTTP."""
-    raise NotImplementedError
