@@ -60,12 +60,17 @@ def configured(connection: Any) -> Any:
 
 def caikit_settings_of(connection: ConnectionInfo) -> CaikitConnectionInfo | ConnectionInfo:
     """Return this client's settings as caikit's; as they are if caikit's have no name for one of them."""
-    tls = {name: getattr(connection.tls, name) for name in _TLS_NAMES}
     values = {name: getattr(connection, name) for name in _NAMES}
-    try:
-        found = CaikitConnectionInfo(**values | {"options": dict(values["options"]), "tls": tls})
-    except TypeError:  # a timeout of part of a second
+    timeout = connection.timeout or 0
+    values["timeout"] = int(timeout) if timeout == int(timeout) else timeout
+    scalars = [*connection.options.values(), *connection.retry_options.values()]
+    # What its checks refuse, caikit logs as errors.
+    if not all(isinstance(values[name], int) for name in ("timeout", "retries")):
         return connection
+    if not all(isinstance(value, (str, int, float)) for value in scalars):
+        return connection
+    tls = {name: getattr(connection.tls, name) for name in _TLS_NAMES}
+    found = CaikitConnectionInfo(**values | {"options": dict(connection.options), "tls": tls})
     return found if settings_of(found) == connection else connection
 
 

@@ -145,6 +145,32 @@ def test_settings_of_this_client_serve_as_well(runtime: Runtime, protocol: Proto
     assert raised.value.status_code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [{"timeout": 0.5}, {"retries": None}, {"retry_options": {"status_forcelist": [500]}}, {"max_pending": 3}],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_settings_that_caikits_lack_are_no_error(setting: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """caikit logs an error for whatever its checks refuse."""
+    connection = {"hostname": "localhost", **setting}
+    supported = {"foo": SampleModule.MODULE_ID}
+    config = RemoteModelFinder(Config({"connection": connection, "supported_models": supported}), "x").find_model("foo")
+    assert config is not None
+    assert config.connection == remote_client.ConnectionInfo(**connection)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    "setting", [{"timeout": None}, {"timeout": 5}, {"max_session_age": 0.5}, {"port": None}], ids=str
+)
+def test_settings_that_caikits_have_are_given_as_caikits(setting: dict[str, Any]) -> None:
+    connection = {"hostname": "localhost", **setting}
+    supported = {"foo": SampleModule.MODULE_ID}
+    config = RemoteModelFinder(Config({"connection": connection, "supported_models": supported}), "x").find_model("foo")
+    assert config is not None
+    assert isinstance(config.connection, ConnectionInfo)
+
+
 def test_a_finder_gives_settings_that_caikits_lack(runtime: Runtime, protocol: Protocol) -> None:
     connection = connection_of(runtime, protocol, timeout=0.3, max_pending=3)
     config = RemoteModelFinder(Config({"connection": connection, "protocol": protocol}), "x").find_model("slow")
