@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Union, get_args, get_origin
 
 from caikit.core import ModuleBase, TaskBase
@@ -46,6 +46,10 @@ class RemoteRPCDescriptor:
     rpc_name: str
     input_streaming: bool = False
     output_streaming: bool = False
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RemoteRPCDescriptor:
+        # A configuration copies its values, and not every default of a signature can be copied: no `dataclasses.field`.
+        return replace(self)
 
 
 @exported_from("remote_client.caikit")

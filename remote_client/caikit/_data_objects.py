@@ -23,6 +23,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from .._schema.protobuf.fields import is_repeated
 from ..errors import ConfigurationError, InputError, InvalidResponseError
+from ._decoding import decoder
 
 _CONSTANT = re.compile(rb"NaN|Infinity")
 _SCALARS = {
@@ -33,6 +34,9 @@ _SCALARS = {
     FieldDescriptor.TYPE_STRING: "str",
 }
 _PYTHON_TYPES = {"google.protobuf.Struct": "dict", "google.protobuf.Timestamp": "datetime"}
+_own_from_file: Any = DataBase.from_file
+_own_from_json: Any = DataBase.from_json
+"""Those that types of data objects may override."""
 _lock = threading.Lock()
 
 
@@ -228,9 +232,14 @@ def from_proto(kind: Any, data: bytes) -> Any:
         InvalidResponseError: the answer is not of this type.
     """
     try:
-        return kind.from_proto(kind.get_proto_class().FromString(data))
+        return decoder(kind)(kind.get_proto_class().FromString(data))
     except Exception as error:  # protobuf's DecodeError, and whatever a data object's own checks raise
         raise InvalidResponseError(f"the answer is not a valid {kind.__name__}: {error}") from error
+
+
+def is_unreadable_file(kind: Any) -> bool:
+    """Return whether a data object can be written to a file but not read from one."""
+    return bool(kind.supports_file_operations) and kind.from_file.__func__ is _own_from_file.__func__
 
 
 def from_http(kind: Any, data: bytes) -> Any:
@@ -254,7 +263,8 @@ def from_json(kind: Any, data: bytes) -> Any:
         InvalidResponseError: the answer is not of this type.
     """
     try:
-        renamed = _has_vectors(kind) and kind.from_json.__func__ is _inherited.__func__
+        # `Vector1D` and `ListOfVector1D` have a `from_json` of their own.
+        renamed = _has_vectors(kind) and kind.from_json.__func__ is _own_from_json.__func__
         if not renamed and not _CONSTANT.search(data):
             return kind.from_json(data.decode())
         values = json.loads(data, parse_constant=str)  # caikit writes NaN bare, and reads it quoted
@@ -264,8 +274,6 @@ def from_json(kind: Any, data: bytes) -> Any:
 
 
 _VECTOR: str = Vector1D.get_proto_class().DESCRIPTOR.full_name
-_inherited: Any = DataBase.from_json
-"""Reads any data object's JSON but a vector's, for which `Vector1D` and `ListOfVector1D` override it."""
 
 
 @cache

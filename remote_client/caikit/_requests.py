@@ -25,7 +25,16 @@ from caikit.runtime.names import (
 from ..errors import InputError, UnsupportedError
 from ..settings import Protocol
 from ._config import RemoteRPCDescriptor, answer_type
-from ._data_objects import as_json, checked, data_object, from_http, from_json, from_proto, set_present
+from ._data_objects import (
+    as_json,
+    checked,
+    data_object,
+    from_http,
+    from_json,
+    from_proto,
+    is_unreadable_file,
+    set_present,
+)
 
 _ENDED = object()
 _JOBS = {ServiceType.TRAINING: TrainingJob, ServiceType.JOB_INFERENCE: PredictionJob}
@@ -73,6 +82,11 @@ def _make(method: RemoteRPCDescriptor, service: ServiceType, protocol: Protocol)
         if method.input_streaming:
             raise UnsupportedError(
                 f"{method.signature.method_name}(): HTTP has no streamed inputs; connect to the runtime's gRPC port"
+            )
+        if not method.output_streaming and is_unreadable_file(answer):
+            raise UnsupportedError(
+                f"{method.signature.method_name}(): HTTP answers with {answer.__name__} as a file, and its from_file "
+                "is not implemented; connect to the runtime's gRPC port"
             )
         requests = _HttpRequests(method, service)
         read = from_json if method.output_streaming else from_http

@@ -50,7 +50,10 @@ def _parameter(place: str, kind: Any, value: Any) -> Any:
     source: Any = make_data_stream_source(rows)
     if isinstance(value, DataStreamSourceBase):  # caikit's servers wrap it into a class that is no data object
         given: Any = value
-        return source.from_proto(given.to_proto())
+        try:
+            return source.from_proto(given.to_proto())
+        except Exception as error:  # whatever protobuf raises
+            raise InputError(f"{place}: {error}") from error
     return source(data_stream=source.JsonData(data=list(value)))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from caikit.core.data_model import DataStream
 from caikit.core.data_model.data_backends import DictBackend
+from caikit.core.data_model.dataobject import make_dataobject
 from caikit.interfaces.common.data_model import (
     ConnectionInfo,
     File,
@@ -354,6 +355,22 @@ def test_an_answer_with_file_operations_is_read_from_its_file(runtime: Runtime, 
     assert isinstance(answer, Bundle)
     assert answer.data == modules.BundleModule().run("a.zip", size=1000).data
     assert answer.name == ("a.zip" if protocol == "grpc" else "")  # a file object has no name
+
+
+make_dataobject(
+    name="WriteOnly",
+    package="caikit_data_model.test_types",
+    annotations={"data": bytes},
+    attrs={"to_file": lambda self, file: file.write(self.data)},
+)
+"""HTTP answers with its file, and nothing reads it."""
+
+
+def test_a_file_that_its_type_does_not_read_is_not_asked_for(runtime: Runtime) -> None:
+    module = remote_module(runtime, "http", "foo", modules.SampleModule, response_dm_name="WriteOnly")
+    with pytest.raises(CaikitRuntimeException, match="connect to the runtime's gRPC port") as caught:
+        module.run(SampleInputType("a"))
+    assert caught.value.status_code is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_a_list_of_answers_makes_one_call(runtime: Runtime, protocol: Protocol) -> None:

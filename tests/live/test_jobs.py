@@ -305,7 +305,8 @@ async def test_which_training(client: RemoteClient) -> None:
     """Two modules are called `SampleModule`, so no name decides: the arguments do, or `module=`."""
     model = await client.model("foo")
     assert model.config.train_method is None
-    assert {each.module for each in model.config.trainings} == {"SampleModule", "SamplePrimitiveModule"}
+    modules = {"SampleModule", "SamplePrimitiveModule", "EmbeddingModule"}
+    assert {each.module for each in model.config.trainings} == modules
     assert (await (await model.train(sample_input={"name": "x"}, steps=2)).wait()).state is JobStatus.COMPLETED
     for arguments in ({}, {"training_data": ROWS, "union_list": ["x"], "steps": 1}):
         with pytest.raises(InputError, match=r"no server tells .*SampleModule: .*SamplePrimitiveModule: "):

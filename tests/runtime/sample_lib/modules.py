@@ -3,6 +3,7 @@
 import json
 import time
 import traceback
+from dataclasses import field
 from datetime import datetime
 from typing import Dict, Iterable, List, Optional, Union
 
@@ -618,3 +619,22 @@ class EmbeddingModule(ModuleBase):
     ) -> EmbeddingResult:
         """The vector, and the other parameters as its producer."""
         return EmbeddingResult(result=vector, producer_id=ProducerId(method, f"{cls} {service_type}"))
+
+    def save(self, model_path):
+        with ModuleSaver(self, model_path=model_path) as saver:
+            saver.update_config({"trained": self.trained})
+
+    @classmethod
+    def train(
+        cls,
+        base: SampleModule,
+        rows: DataStream[int],
+        names: Optional[Union[List[str], List[int]]] = None,
+        rate: float = 0.5,
+        counts: Dict[str, int] = field(default_factory=dict),  # noqa: B008
+    ) -> "EmbeddingModule":
+        """Remembers what it was trained with: another model, and rows that are no data objects."""
+        made = cls()
+        names = getattr(names, "values", names)
+        made.trained = {"base": type(base).__name__, "rows": list(rows), "names": names, "rate": rate, "counts": counts}
+        return made
