@@ -3,6 +3,7 @@ from enum import Enum
 from io import IOBase
 from typing import Any, Generic, Self, TypeVar
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 _Item = TypeVar("_Item")
@@ -27,6 +28,8 @@ class DataBase:
     def to_proto(self) -> Message: ...
     @staticmethod
     def get_class_for_name(class_name: str) -> type[DataBase]: ...
+    @staticmethod
+    def get_class_for_proto(proto: Descriptor) -> type[DataBase]: ...
 
 class DataObjectBase(DataBase): ...
 
