@@ -71,6 +71,8 @@ class Item:
     """How often it was put back although others were answered meanwhile."""
     answered: int = field(default=0, compare=False)
     """How many rows were answered when it was put back last."""
+    tries: int = field(default=0, compare=False)
+    """How often it was put back at all."""
     not_before: float = field(default=0.0, compare=False)
 
 
@@ -114,7 +116,7 @@ class Run:
         self.failed = self.skipped = self.answered = 0
         self._answered_at = monotonic()
         self._taken = self._given = 0
-        self._exhausted = self._closed = False
+        self._exhausted = self._closed = self._over = False
         self._again: list[Item] = []
         self._calls: set[asyncio.Task[None]] = set()
         self._reading: asyncio.Task[Any] | None = None
@@ -135,7 +137,7 @@ class Run:
 
     async def next(self) -> Done | None:
         """Return the next finished row; None after the last one."""
-        while True:
+        while not self._closed:
             if (done := self.take()) is not None:
                 return done
             if self._failure is not None and self._failure[0] in (-1, self._given):
@@ -143,14 +145,16 @@ class Run:
                 await self.aclose()
                 raise error
             if self._exhausted and self._given == self._taken:
+                self._over = True
                 await self.aclose()
-                return None
-            if self._closed:
-                raise ClosedError("the map was closed")
+                break
             if self._driver is None:
                 self._driver = asyncio.get_running_loop().create_task(self._drive())
             self._ready = asyncio.get_running_loop().create_future()
             await self._ready
+        if self._over:
+            return None
+        raise ClosedError("the map was closed, or an earlier read of it failed")
 
     def take(self) -> Done | None:
         """Return a finished row that may be given now; None if there is none."""
@@ -223,12 +227,14 @@ class Run:
         wait = self._gate.wait(now)
         if wait is None or wait > 0:
             return None, wait
-        if self._waits:
-            item = self._again[0]
-            if item.not_before <= now:
+        head = self._again[0] if self._waits else None
+        # A row that fails again and again is told from a server that is away, or overloaded, by other rows.
+        yields = head is not None and not self._gate.is_open and head.tries % 2 == 1
+        if head is not None and not yields:
+            if head.not_before <= now:
                 return heapq.heappop(self._again), None
-            wait = item.not_before - now
-        has_room = self._taken - self._given < 2 * self._limit.limit + 8
+            wait = head.not_before - now
+        has_room = self._taken - self._given < 2 * self._limit.limit + 8 + (min(head.tries, 4 * TIMES) if head else 0)
         if has_room and not self._exhausted and self._failure is None:
             row = self._read()
             if row is END:
@@ -237,7 +243,9 @@ class Run:
             if row is not LATER:
                 self._taken += 1
                 return Item(self._taken - 1, row), None
-        return None, wait if self._waits else None
+        if yields:
+            return heapq.heappop(self._again), None
+        return None, wait if head is not None else None
 
     def _read(self) -> Any:
         """Return the next row, `END`, or `LATER`: the task that reads it wakes the driver."""
@@ -305,9 +313,10 @@ class Run:
         """Put a row back, unless others were answered every time."""
         if self.answered > item.answered:
             item.answered, item.returned = self.answered, item.returned + 1
+        item.tries += 1
         if item.returned > TIMES:
             return False
-        pause = _PAUSE * 2 ** min(item.returned, 5) if kind is Failure.OVERLOAD else 0.0
+        pause = _PAUSE * 2 ** min(item.tries - 1, 5) if kind is Failure.OVERLOAD else 0.0
         item.not_before = now + pause
         heapq.heappush(self._again, item)
         return True
