@@ -316,7 +316,7 @@ STREAMED: list[tuple[str, Any, str, tuple[Any, ...], dict[str, Any]]] = [
     ("pair", modules.PairModule, "run_stream_out", ("a", Place("b", 1.0, 2.0, ["c"])), {"count": 1}),
     ("tagged", modules.TaggedModule, "run_stream_out", ("a",), {"label": ""}),
     ("text", modules.TextModule, "run_stream_out", ("a",), {"pieces": ["", "data: b\n\n", "\r", "é"]}),
-    ("bundle", modules.BundleModule, "run_stream_out", ("a",), {"count": 2}),
+    ("bundles", modules.BundlesModule, "run_stream_out", ("a",), {"count": 2}),
 ]
 
 

@@ -102,6 +102,8 @@ BOTH = [
     Deed("failing", "run_failing_stream_out", ("ValueError",), {"after": 1}),
     Deed("file", "run_file", ({"filename": "a.bin", "data": bytes(range(256))},)),
     Deed("bundle", "run_bundle", ("all.zip",), {"size": 5}),
+    Deed("bundles", "run_bundles_stream_out", ("a",), {"count": 2}),
+    Deed("embedding", "run_embedding", ({"data": {"values": [0.5, 1.5]}},), {"method": "a"}),
     Deed("pair", "run_pair", ("a", PARIS), {"note": "b"}),
     Deed("pair", "run_pair_stream_out", ("a", PARIS), {"count": 2}),
     Deed("tagged", "run_tagged", ("a",), {"note": "b"}),

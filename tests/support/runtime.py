@@ -44,6 +44,7 @@ SAMPLE_MODELS = {
     "numbers": f"{_ID}1c",
     "rerank": f"{_ID}1d",
     "embedding": f"{_ID}1e",
+    "bundles": f"{_ID}1f",
 }
 OTHER_MODELS = {"foo": "11110203-0405-0607-0809-0a0b02dd0e0f"}
 

@@ -490,9 +490,7 @@ class FileModule(ModuleBase):
         return FileReport(file=document, size=len(document.data))
 
 
-@module(
-    id="00110203-0405-0607-0809-0a0b02dd0e18", name="BundleModule", version="0.1.0", tasks=[BundleTask, BundlesTask]
-)
+@module(id="00110203-0405-0607-0809-0a0b02dd0e18", name="BundleModule", version="0.1.0", task=BundleTask)
 class BundleModule(ModuleBase):
     """Makes files."""
 
@@ -504,11 +502,6 @@ class BundleModule(ModuleBase):
     def run(self, name: str, size: int = 1024) -> Bundle:
         """So many bytes, counting from 0 to 255 again and again."""
         return Bundle(name=name, data=(bytes(range(256)) * (size // 256 + 1))[:size])
-
-    @BundlesTask.taskmethod(output_streaming=True)
-    def run_stream_out(self, name: str, count: int = 2) -> DataStream[Bundle]:
-        """Bundles of one byte."""
-        return DataStream(lambda: (Bundle(name=name, data=bytes([number])) for number in range(count)))
 
 
 def _report(**got) -> Report:
@@ -638,3 +631,17 @@ class EmbeddingModule(ModuleBase):
         names = getattr(names, "values", names)
         made.trained = {"base": type(base).__name__, "rows": list(rows), "names": names, "rate": rate, "counts": counts}
         return made
+
+
+@module(id="00110203-0405-0607-0809-0a0b02dd0e1f", name="BundlesModule", version="0.1.0", task=BundlesTask)
+class BundlesModule(ModuleBase):
+    """Streams files."""
+
+    @classmethod
+    def load(cls, model_path, **_):
+        return cls()
+
+    @BundlesTask.taskmethod(output_streaming=True)
+    def run_stream_out(self, name: str, count: int = 2) -> DataStream[Bundle]:
+        """Bundles of one byte."""
+        return DataStream(lambda: (Bundle(name=name, data=bytes([number])) for number in range(count)))
