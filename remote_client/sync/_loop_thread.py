@@ -70,6 +70,7 @@ class _Call:
             self.result = await self._work
         except BaseException as error:  # SystemExit of a user's callback would end the loop of all threads
             self.error = error
+        self._thread.waiting.discard(self)
         if not self._thread.ending:
             # At exit only daemon threads still wait: woken up, they would print tracebacks.
             self.done.release()
@@ -77,6 +78,7 @@ class _Call:
     def cancel(self) -> None:
         self._cancelled = True
         if self._task is None:  # Ctrl-C came before `start` was posted
+            self._thread.waiting.discard(self)
             self._work.close()
         elif self._started:  # a task that is cancelled before its first step never runs `_run`, nor releases `done`
             self._task.cancel()
@@ -208,23 +210,16 @@ class LoopThread:
 
     def call(self, work: Coroutine[Any, Any, R]) -> R:
         """Run a coroutine in the loop and return its result. An exception while waiting cancels it."""
-        call = _Call(self, work)
-        self.waiting.add(call)
+        call = None
         try:
+            call = _Call(self, work)
+            self.waiting.add(call)
             self.post(call.start)
-            while not call.done.acquire(timeout=PAUSE):
+            while not call.done.acquire(True, PAUSE):
                 pass
-        except (ClosedError, ForkedError):  # raised by `post`
-            work.close()
-            self.park_daemon()
+        except BaseException as error:
+            self._give_up(call, work, error)
             raise
-        except BaseException:
-            with contextlib.suppress(ClosedError):
-                self.post(call.cancel)
-                call.done.acquire(timeout=END_TIME)
-            raise
-        finally:
-            self.waiting.discard(call)
         if call.error is None:
             result: R = call.result
             return result
@@ -232,6 +227,19 @@ class LoopThread:
             raise call.error
         finally:
             call.error = None  # a cycle otherwise: the traceback holds this frame, the frame holds the call
+
+    def _give_up(self, call: _Call | None, work: Coroutine[Any, Any, Any], error: BaseException) -> None:
+        """End the work that a thread no longer waits for."""
+        if call is None:  # an exception came before anything was posted
+            work.close()
+        elif isinstance(error, (ClosedError, ForkedError)):  # raised by `post`
+            self.waiting.discard(call)
+            work.close()
+            self.park_daemon()
+        else:
+            with contextlib.suppress(ClosedError, ForkedError):
+                self.post(call.cancel)
+                call.done.acquire(True, END_TIME)
 
     def end(self) -> None:
         """Close what is still open, and end the thread."""

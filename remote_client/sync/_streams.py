@@ -108,10 +108,12 @@ class _Pump:
     def _next(self) -> tuple[Any, BaseException | None]:
         while True:
             try:
-                item: tuple[Any, BaseException | None] = self.items.get(timeout=PAUSE)
+                item: tuple[Any, BaseException | None] = self.items.get(True, PAUSE)
                 return item
             except Empty:
-                pass
+                # A thread that an exception met between taking the end and passing it on left none for the others.
+                if self._ended.is_set() and self.items.empty() and not self.thread.ending:
+                    return _END, asyncio.CancelledError()
 
     def _resume(self) -> None:
         if self._room is not None and not self._room.done():
@@ -126,13 +128,21 @@ class _Pump:
 
     def _cancel(self) -> None:
         self._cancelled = True
+        if self._task is None:  # an exception came before `start` had posted it
+            self.thread.waiting.discard(self)
+            self._ended.set()
         # A task that is cancelled before it reads never runs, and one that is cancelled later would not close.
         if self._task is not None and self._reading:
             self._task.cancel()
 
-    def wait(self, timeout: float | None = None) -> None:
+    def wait(self) -> None:
         """Wait until the stream is closed."""
-        self._ended.wait(timeout)
+        while not self._ended.wait(PAUSE):
+            pass
+
+    def wait_briefly(self) -> None:
+        """Wait until the stream is closed, or for `END_TIME`."""
+        self._ended.wait(END_TIME)
 
 
 def _for_other_threads(error: BaseException | None) -> BaseException | None:
@@ -187,7 +197,7 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
         except BaseException as interrupt:
             pump.thread.park_daemon()
             pump.cancel()
-            pump.wait(END_TIME)
+            pump.wait_briefly()
             self._lost, self._over = lost_message(interrupt), True
             raise
         if item is not _END:
@@ -216,11 +226,18 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
             raise
 
     def _begin(self, pump: _Pump) -> _Pump:
-        pump.start()
-        self._finalizer = weakref.finalize(self, pump.cancel)
-        self._finalizer.atexit = False
-        self._pump = pump  # last, as other threads take from it without the lock
-        return pump
+        try:
+            pump.start()
+            self._finalizer = weakref.finalize(self, pump.cancel)
+            self._finalizer.atexit = False
+            self._pump = pump  # last, as other threads take from it without the lock
+            return pump
+        except (ClosedError, ForkedError):  # raised by `start`
+            raise
+        except BaseException as interrupt:  # nobody would read, nor cancel, what has begun
+            pump.cancel()
+            self._lost, self._over = lost_message(interrupt), True
+            raise
 
     def _raise_over(self) -> NoReturn:
         raise ClosedError(self._lost) if self._lost else StopIteration

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, Self
 
 from .._bulk.batches import Split
+from .._bulk.frames import Frame, frame_method, map_table
 from .._bulk.iterator import MapRows as _MapRows
 from .._bulk.iterator import make_map, row_method
 from .._bulk.map import Done, Failed, OnError
@@ -19,7 +20,7 @@ from ._facade import Blocking
 from ._loop_thread import run
 from ._modules import RemoteModuleBase
 
-__all__ = ["Done", "Failed", "MapRows", "Progress", "map_rows"]
+__all__ = ["Done", "Failed", "MapRows", "Progress", "map_frame", "map_rows"]
 
 _MANY = 64
 """The most rows that one visit of the loop brings."""
@@ -81,11 +82,8 @@ def map_rows(
     outage: Duration | None = 300.0,
 ) -> MapRows:
     """Call a method for every row, and give the answers; see `remote_client.bulk.map_rows`."""
-    module, rpc = getattr(method, "__self__", None), getattr(method, "rpc", None)
-    if not isinstance(module, RemoteModuleBase):
-        raise InputError(f"method: expected a method of a model of remote_client.sync, not {method!r}")
     map = make_map(
-        row_method(module._twin, rpc),
+        row_method(*_twin_of(method)),
         rows,
         concurrency=concurrency,
         ordered=ordered,
@@ -98,3 +96,35 @@ def map_rows(
         outage=outage,
     )
     return MapRows(_MapRows(map))
+
+
+@exported_from("remote_client.sync.bulk")
+def map_frame(
+    method: Callable[..., Any],
+    frame: Frame,
+    *,
+    input: str | Mapping[str, str],
+    output: str | Mapping[str, str],
+    on_error: OnError = "raise",
+    error_column: str | None = None,
+    concurrency: int | Literal["auto"] = "auto",
+    batch_size: int | None = None,
+    split: Split | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool | Report = False,
+    outage: Duration | None = 300.0,
+) -> Frame:
+    """Return a table with a method's answers as columns, and block; see `remote_client.bulk.map_frame`."""
+    options: dict[str, Any] = {"concurrency": concurrency, "batch_size": batch_size, "split": split}
+    options |= {"checkpoint": checkpoint, "progress": progress, "outage": outage}
+    bound = frame_method(*_twin_of(method))
+    result: Frame = run(map_table, bound, frame, input, output, on_error, error_column, options)
+    return result
+
+
+def _twin_of(method: Any) -> tuple[Any, Any]:
+    """Return the asyncio module and the description of a method of the blocking client."""
+    module, rpc = getattr(method, "__self__", None), getattr(method, "rpc", None)
+    if not isinstance(module, RemoteModuleBase):
+        raise InputError(f"method: expected a method of a model of remote_client.sync, not {method!r}")
+    return module._twin, rpc
