@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from inspect import Parameter, Signature
 from itertools import zip_longest
 from typing import Any, get_origin
 
 from caikit.core.data_model import DataBase, DataStream
+from caikit.core.signature_parsing import CaikitMethodSignature
 from caikit.interfaces.runtime.data_model import PredictionJob, TrainingJob
 from caikit.runtime.names import (
     MODEL_ID,
@@ -24,20 +26,13 @@ from caikit.runtime.names import (
 
 from ..errors import InputError, UnsupportedError
 from ..settings import Protocol
+from ._checks import checked, set_present
 from ._config import RemoteRPCDescriptor, answer_type
-from ._data_objects import (
-    as_json,
-    checked,
-    data_object,
-    from_http,
-    from_json,
-    from_proto,
-    is_unreadable_file,
-    set_present,
-)
+from ._data_objects import as_json, data_object, from_http, from_json, from_proto, is_unreadable_file
 
 _ENDED = object()
 _JOBS = {ServiceType.TRAINING: TrainingJob, ServiceType.JOB_INFERENCE: PredictionJob}
+_NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 _INFERENCE = (ServiceType.INFERENCE, ServiceType.JOB_INFERENCE)
 
 
@@ -115,15 +110,21 @@ def _answer(method: RemoteRPCDescriptor, service: ServiceType) -> Any:
 class Arguments:
     """Binds the arguments of a module's method to its parameters."""
 
-    def __init__(self, method: RemoteRPCDescriptor) -> None:
-        signature, self._name = method.signature, method.signature.method_name
+    def __init__(self, signature: CaikitMethodSignature) -> None:
+        self._name = signature.method_name
         given = signature.method_signature.parameters.values()
         hidden = {"self", signature.context_arg}
         self._signature = Signature([parameter for parameter in given if parameter.name not in hidden])
         self._extra = [parameter.name for parameter in given if parameter.kind is Parameter.VAR_KEYWORD]
+        parameters = self._signature.parameters.values()
+        plain = all(parameter.kind is Parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
+        self._known = {parameter.name for parameter in parameters} if plain else set()
+        self._needed = {parameter.name for parameter in parameters if parameter.default is Parameter.empty}
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the given arguments by name. Raises an InputError."""
+        if not args and self._needed <= kwargs.keys() <= self._known:  # as caikit's servers call: no need to bind
+            return {name: value for name, value in kwargs.items() if value is not None}
         try:
             values = self._signature.bind(*args, **kwargs).arguments
         except TypeError as error:
@@ -133,12 +134,15 @@ class Arguments:
         return {name: value for name, value in values.items() if value is not None}
 
 
+arguments_of = cache(Arguments)
+
+
 class _Requests:
     def __init__(self, method: RemoteRPCDescriptor, service: ServiceType) -> None:
         self._method = method
         self._name = method.signature.method_name
         self._kind = data_object(method.request_dm_name, service)
-        self._arguments = Arguments(method) if service in _INFERENCE else None
+        self._arguments = arguments_of(method.signature) if service in _INFERENCE else None
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         if self._arguments is not None:
@@ -146,7 +150,13 @@ class _Requests:
         return {name: value for name, value in kwargs.items() if value is not None}
 
     def _message(self, values: dict[str, Any]) -> Any:
-        made, message = checked(self._name, self._kind, values)
+        try:
+            made, message = checked(self._name, self._kind, values)
+        except InputError:
+            parameters = values.get("parameters")
+            if self._arguments is None and isinstance(parameters, DataBase):  # tell the argument of `train`
+                checked(self._name, type(parameters), parameters.to_kwargs())
+            raise
         if self._arguments is None and made.parameters is not None:
             set_present(self._name, made.parameters, message.parameters)
         return message

@@ -12,9 +12,11 @@ from caikit.runtime.names import ServiceType
 from caikit.runtime.service_generation.data_stream_source import DataStreamSourceBase, make_data_stream_source
 
 from ..errors import InputError
+from ._checks import unchecked
+from ._checks import unchecked
 from ._config import RemoteModuleConfig, RemoteRPCDescriptor
-from ._data_objects import checked, data_object
-from ._requests import Arguments
+from ._data_objects import data_object
+from ._requests import arguments_of
 
 trained_models: dict[str, Callable[[], RemoteModuleConfig]] = {}
 """Returns the configurations of the models that trainings of this process make. A runtime serves a trained model at
@@ -29,13 +31,12 @@ def training_parameters(method: RemoteRPCDescriptor, args: tuple[Any, ...], kwar
     Raises:
         InputError: the arguments do not fit the signature of `train`.
     """
-    values = Arguments(method).bind(args, kwargs)
+    values = arguments_of(method.signature).bind(args, kwargs)
     kinds = method.signature.parameters or {}
     parameters = data_object(f"{method.request_dm_name.removesuffix('Request')}Parameters", ServiceType.TRAINING)
     name = method.signature.method_name
     given = {key: _parameter(f"{name}(): {key}", kinds.get(key), value) for key, value in values.items()}
-    made, _ = checked(name, parameters, given)
-    return made
+    return unchecked(name, parameters, given)
 
 
 def _parameter(place: str, kind: Any, value: Any) -> Any:
@@ -48,6 +49,8 @@ def _parameter(place: str, kind: Any, value: Any) -> Any:
     if rows is None or not isinstance(value, Iterable):
         return value
     source: Any = make_data_stream_source(rows)
+    if type(value) is source:
+        return value
     if isinstance(value, DataStreamSourceBase):  # caikit's servers wrap it into a class that is no data object
         given: Any = value
         try:

@@ -108,7 +108,7 @@ def test_rows_may_be_a_source(trainings: Trainings, files: Path, kind: str) -> N
 def test_a_source_that_does_not_fit_is_named(trainings: Trainings) -> None:
     source: Any = make_data_stream_source(SampleInputType)
     given = source(data_stream=S3Files(files=5, bucket="b"))
-    with pytest.raises(InputError, match=r"^train\(\): training_data: "):
+    with pytest.raises(InputError, match=r"^train\(\): training_data\.data_stream\.files: expected a list of str"):
         trainings.of(modules.SampleModule, given, ["a"])
 
 
