@@ -13,7 +13,6 @@ from caikit.runtime.service_generation.data_stream_source import DataStreamSourc
 
 from ..errors import InputError
 from ._checks import unchecked
-from ._checks import unchecked
 from ._config import RemoteModuleConfig, RemoteRPCDescriptor
 from ._data_objects import data_object
 from ._requests import arguments_of
