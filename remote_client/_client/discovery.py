@@ -56,6 +56,9 @@ class Discovery:
         schema: the interface of all servers, which are then not asked for it.
         servers: the servers.
         name: the finder's name in logs.
+
+    Attributes:
+        known_methods: methods of the runtime by name for which no server is asked to describe itself.
     """
 
     def __init__(self, config: FinderConfig, schema: Schema | None, servers: ServerSet, name: str) -> None:
@@ -67,6 +70,7 @@ class Discovery:
         self._polled_at: dict[str | None, float] = {}
         self._changes = 0
         self._closed = False
+        self.known_methods: dict[str, RemoteRPCDescriptor] = {}
         self.trainings: StartedTrainings = StartedTrainings()
 
     def check(self) -> None:
@@ -242,6 +246,8 @@ class Discovery:
         Raises:
             UnsupportedError: the server does not have it.
         """
+        if method in self.known_methods:
+            return self.known_methods[method]
         await load_codecs(self._config.protocol)
         well_known = well_known_method(self._config.protocol, method)
         description = await (self.describe(server) if well_known is None else self._describe_soon(server))

@@ -5,13 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
 from caikit.core.model_management import ModelFinderBase, model_finder_factory
+from caikit.runtime.names import ServiceType
+from caikit.runtime.service_factory import ServicePackageFactory
+from google.protobuf.descriptor import FileDescriptor
 
 from .._objects.exports import exported_from
+from .._schema.openapi.document import default_method
+from .._schema.protobuf.services import describe_files
+from .._schema.rpc import RemoteRPCDescriptor
 from ..errors import RemoteClientError
-from ..settings import FinderConfig
+from ..settings import FinderConfig, Protocol
 from ..sync import RemoteModelFinder as BlockingFinder
 from ..sync._loop_thread import run
 from ._config import RemoteModuleConfig
@@ -44,7 +51,7 @@ class RemoteModelFinder(ModelFinderBase):
 
     def __init__(self, config: Any, instance_name: str) -> None:
         settings = _settings(config, instance_name)
-        self._finder = OfProcess(lambda: BlockingFinder(settings, instance_name))
+        self._finder = OfProcess(lambda: _make(settings, instance_name))
 
     def find_model(self, model_path: str, **kwargs: Any) -> RemoteModuleConfig | None:
         """Return the configuration of a model; None if no server that can be reached has it.
@@ -71,6 +78,30 @@ class RemoteModelFinder(ModelFinderBase):
         )
 
 
+def _make(settings: dict[str, Any], instance_name: str) -> BlockingFinder:
+    """Return a finder that asks no server to describe itself: caikit knows the method that lists models."""
+    finder = BlockingFinder(settings, instance_name)
+    finder._twin.discovery.known_methods[_LIST] = _list_method(finder.config.protocol)
+    return finder
+
+
+@cache
+def _list_method(protocol: Protocol) -> RemoteRPCDescriptor:
+    if protocol == "http":
+        method = default_method(_LIST)
+        assert method is not None
+        return method
+    service = ServicePackageFactory.get_service_package(ServiceType.INFO).descriptor
+    return describe_files(_files(service.file).values(), [service.full_name]).management[_LIST]
+
+
+def _files(file: FileDescriptor) -> dict[str, bytes]:
+    """Return a protobuf file and all that it imports, by name."""
+    imported = [_files(each) for each in file.dependencies]
+    return {name: data for files in imported for name, data in files.items()} | {file.name: file.serialized_pb}
+
+
+_LIST = "GetModelsInfo"
 _KEYS = frozenset(field.name for field in fields(FinderConfig))
 
 

@@ -8,8 +8,12 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.request import urlopen
 
+import grpc
 import pytest
 from aconfig import Config, ImmutableConfig
 from caikit.core.model_management import ModelFinderBase
@@ -110,6 +114,56 @@ def test_no_server_is_asked_before_the_first_question() -> None:
     with Relay() as relay:
         finder_of({"hostname": "127.0.0.1", "port": relay.port})
         assert relay.accepted == 0
+
+
+@contextmanager
+def recorded(runtime: Runtime, protocol: Protocol) -> Iterator[tuple[int, list[str]]]:
+    """A server that passes unary calls on to a runtime; yields its port, and what it was asked."""
+    asked: list[str] = []
+    if protocol == "grpc":
+        with grpc.insecure_channel(runtime.target) as channel:
+
+            class Handler(grpc.GenericRpcHandler):
+                def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+                    asked.append(details.method)
+                    call = channel.unary_unary(details.method)
+                    return grpc.unary_unary_rpc_method_handler(lambda request, _: call(request))
+
+            server = grpc.server(ThreadPoolExecutor(4), [Handler()])
+            port = server.add_insecure_port("127.0.0.1:0")
+            server.start()
+            yield port, asked
+            server.stop(None).wait()
+        return
+
+    class Requests(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            with urlopen(runtime.http_target + self.path) as answer:
+                body = answer.read()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Requests) as web:
+        thread = threading.Thread(target=web.serve_forever)
+        thread.start()
+        yield web.server_port, asked
+        web.shutdown()
+        thread.join()
+
+
+def test_no_server_is_asked_to_describe_itself(runtime: Runtime, protocol: Protocol) -> None:
+    """caikit knows what its servers have, as for caikit's finder."""
+    with recorded(runtime, protocol) as (port, asked):
+        finder = finder_of({"hostname": "127.0.0.1", "port": port}, protocol)
+        assert found_by(finder, "foo").module_id == f"{GREETS}-remote"
+    assert asked == ["/caikit.runtime.info.InfoService/GetModelsInfo" if protocol == "grpc" else "/info/models"]
 
 
 # Configured models.

@@ -16,6 +16,8 @@ from caikit.core.data_model import JobStatus
 from caikit.core.exceptions.caikit_core_exception import CaikitCoreException, CaikitCoreStatusCode
 from caikit.core.model_management.job_base import JobInfo
 from caikit.interfaces.common.data_model import ConnectionInfo, ConnectionTlsInfo, IntSequence, Sequence
+from caikit.runtime.names import ServiceType
+from caikit.runtime.service_factory import ServicePackage, ServicePackageFactory
 from caikit.runtime.types.caikit_runtime_exception import CaikitRuntimeException
 from sample_lib.modules import SampleModule
 
@@ -28,6 +30,7 @@ INSTANCES: dict[Any, Any] = {
     JobInfo: JobInfo(JobStatus.QUEUED),
     ModuleBase: SampleModule,
     Sequence: IntSequence([1]),
+    ServicePackage: ServicePackageFactory.get_service_package(ServiceType.INFO),
 }
 """What has the variables of a class: an instance, and of modules a class, which the decorator gave its names."""
 

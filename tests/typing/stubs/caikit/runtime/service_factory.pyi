@@ -1,6 +1,9 @@
+from google.protobuf.descriptor import ServiceDescriptor
+
 from .names import ServiceType
 
-class ServicePackage: ...
+class ServicePackage:
+    descriptor: ServiceDescriptor
 
 class ServicePackageFactory:
     @classmethod
