@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -69,6 +70,12 @@ class Gateway(Runtime):
         connection = connection or connection_of(behind, protocol)
         parts = management(connection, protocol, **finder)
         super().__init__(behind.library, {}, model_management=parts, **spec)
+
+    @property
+    def threads(self) -> int:
+        """The number of its threads."""
+        assert self._process is not None
+        return len(list(Path(f"/proc/{self._process.pid}/task").iterdir()))
 
 
 _schemas: dict[tuple[str, Protocol], ServiceDescription] = {}

@@ -224,6 +224,23 @@ def test_the_gateway_serves_on_after_many_have_left(
         assert watch.run(other.work(0.0)).number == 0
 
 
+def test_callers_that_leave_streams_over_http_take_no_thread_along(
+    gateways: dict[Protocol, Gateway], ticks: Ticks
+) -> None:
+    """A caikit runtime itself keeps a thread of its pool for each of them, as it waits to hand over an item."""
+    with client_of(gateways["grpc"], "http") as client:
+        watch = client.model("watch", task="WatchTask")
+        before = gateways["grpc"].threads
+        for _ in range(20):
+            stream = watch.run_stream_out(ticks.work(0.1), count=300)
+            next(stream)
+            stream.close()
+        end = time.monotonic() + 10
+        while gateways["grpc"].threads > before + 10 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert gateways["grpc"].threads <= before + 10
+
+
 def test_a_cancelled_job_stops_the_work(watch: Any, ticks: Ticks) -> None:
     job = watch.start_job(ticks.work())
     ticks.wait()
