@@ -21,6 +21,7 @@ _SCALARS = {
     FieldDescriptor.TYPE_FLOAT: "float",
     FieldDescriptor.TYPE_STRING: "str",
 }
+_own_fill_proto: Any = DataBase.fill_proto
 _PYTHON_TYPES = {"google.protobuf.Struct": "dict", "google.protobuf.Timestamp": "datetime"}
 
 
@@ -41,7 +42,7 @@ def checked(method: str, kind: Any, values: Mapping[str, Any]) -> tuple[Any, Any
         message = made.to_proto()
     except Exception as error:  # whatever protobuf, and the data objects' own checks, raise
         raise InputError(f"{method}(): {_misfit(kind, values) or error}") from error
-    set_present(method, made, message)
+    set_present(f"{method}(): ", made, message)
     return made, message
 
 
@@ -58,10 +59,15 @@ def unchecked(method: str, kind: Any, values: Mapping[str, Any]) -> Any:
         raise InputError(f"{method}(): {_misfit(kind, values) or error}") from error
 
 
-def set_present(method: str, made: Any, message: Any) -> None:
+def set_present(place: str, made: Any, message: Any) -> None:
     """Set the fields of a data object that caikit has left unset in its message though they have a value.
 
     These are data objects without a value, and unions, whose values caikit drops if no member takes them.
+
+    Args:
+        place: what errors begin with: the method, and the path of the data object.
+        made: the data object.
+        message: its message.
 
     Raises:
         InputError: no member of a union takes the value.
@@ -69,26 +75,41 @@ def set_present(method: str, made: Any, message: Any) -> None:
     kind: Any = type(made)
     for name in _unset_by_caikit(kind):
         value = getattr(made, name)
-        if value is not None:
-            _set_present(method, made, message, name, value)
+        if isinstance(value, DataBase):
+            member = name if name in message.DESCRIPTOR.fields_by_name else made.which_oneof(name)
+            if member is None:
+                raise InputError(f"{place}{name}: {_expected(message, name)}, got {_shown(value)}")
+            inner = getattr(message, member)
+            inner.SetInParent()
+            if value.backend is None:  # which may read its values anew each time
+                set_present(f"{place}{name}.", value, inner)
+        elif isinstance(value, list) and name in message.DESCRIPTOR.fields_by_name:
+            for index, (item, inner) in enumerate(zip(value, getattr(message, name), strict=False)):
+                item_kind: Any = type(item)
+                if isinstance(item, DataBase) and item.backend is None and _unset_by_caikit(item_kind):
+                    set_present(f"{place}{name}[{index}].", item, inner)
+        elif value is not None and name in message.DESCRIPTOR.oneofs_by_name and message.WhichOneof(name) is None:
+            raise InputError(f"{place}{name}: {_expected(message, name)}, got {_shown(value)}")
 
 
 @cache
 def _unset_by_caikit(kind: Any) -> list[str]:
-    """Return the fields of a type that are a message or a union."""
-    message = kind.get_proto_class().DESCRIPTOR
+    """Return the fields of a type that are messages or unions; none for a type that writes its message itself."""
+    if not hasattr(kind, "__dataclass_fields__") or kind.fill_proto is not _own_fill_proto:
+        return []
+    known = kind.get_proto_class().DESCRIPTOR.fields_by_name
     names = [field.name for field in dataclasses.fields(kind)]
-    return [name for name in names if name not in (known := message.fields_by_name) or known[name].message_type]
+    return [name for name in names if name not in known or known[name].message_type]
 
 
-def _set_present(method: str, made: Any, message: Any, name: str, value: Any) -> None:
-    union = message.DESCRIPTOR.oneofs_by_name.get(name)
-    member = name if union is None else made.which_oneof(name)
-    if isinstance(value, DataBase) and member is not None:
-        getattr(message, member).SetInParent()
-    elif union is not None and message.WhichOneof(name) is None:
-        expected = " or ".join(field.name.removeprefix(f"{name}_") for field in union.fields)
-        raise InputError(f"{method}(): {name}: expected {expected}, got {_shown(value)}")
+def _expected(message: Any, union: str) -> str:
+    return "expected " + " or ".join(map(_member_name, message.DESCRIPTOR.oneofs_by_name[union].fields))
+
+
+def _member_name(field: FieldDescriptor) -> str:
+    kind: Any = field.message_type
+    is_list = kind is not None and kind.full_name.endswith("Sequence") and "values" in kind.fields_by_name
+    return f"a list of {_type_name(kind.fields_by_name['values'])}" if is_list else _type_name(field)
 
 
 def _plain_list(kind: Any, name: str, value: Any) -> Any:

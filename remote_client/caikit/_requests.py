@@ -26,7 +26,7 @@ from caikit.runtime.names import (
 
 from ..errors import InputError, UnsupportedError
 from ..settings import Protocol
-from ._checks import checked, set_present
+from ._checks import checked
 from ._config import RemoteRPCDescriptor, answer_type
 from ._data_objects import as_json, data_object, from_http, from_json, from_proto, is_unreadable_file
 
@@ -151,14 +151,12 @@ class _Requests:
 
     def _message(self, values: dict[str, Any]) -> Any:
         try:
-            made, message = checked(self._name, self._kind, values)
+            _, message = checked(self._name, self._kind, values)
         except InputError:
             parameters = values.get("parameters")
             if self._arguments is None and isinstance(parameters, DataBase):  # tell the argument of `train`
                 checked(self._name, type(parameters), parameters.to_kwargs())
             raise
-        if self._arguments is None and made.parameters is not None:
-            set_present(self._name, made.parameters, message.parameters)
         return message
 
 

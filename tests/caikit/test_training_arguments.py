@@ -161,7 +161,7 @@ def test_a_local_model_is_refused(trainings: Trainings) -> None:
     [
         ((), {}, "train(): missing a required argument: 'training_data'"),
         (([*ROWS, 5], ["a"]), {}, "train(): training_data.data_stream.data[3]: expected SampleInputType, got int (5)"),
-        ((ROWS, [1, "a"]), {}, "train(): union_list: expected str_sequence or int_sequence, got list"),
+        ((ROWS, [1, "a"]), {}, "train(): union_list: expected a list of str or a list of int, got list"),
         ((ROWS, ["a"]), {"batch_size": "a"}, "train(): batch_size: expected int, got str ('a')"),
         ((ROWS, ["a"]), {"other": 5}, "train(): got an unexpected keyword argument 'other'"),
         ((FileReference(filename="a"), ["a"]), {}, "train(): training_data: expected DataStreamSourceSampleInputType"),

@@ -459,8 +459,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "item of data objects": ({"places": [Place(), "a"]}, "run(): places[1]: expected Place, got str ('a')"),
     "time": ({"when": "now"}, "run(): when: expected datetime, got str ('now')"),
     "settings": ({"settings": {"a": object()}}, "run(): settings['a']: Unsupported value type: <class 'object'>, "),
-    "union": ({"choice": 1.5}, "run(): choice: expected str or int or place, got float (1.5)"),
-    "union of lists": ({"values": [1, "a"]}, "run(): values: expected str_sequence or int_sequence or float_sequence"),
+    "union": ({"choice": 1.5}, "run(): choice: expected str or int or Place, got float (1.5)"),
+    "union of lists": ({"values": [1, "a"]}, "run(): values: expected a list of str or a list of int or a list of fl"),
     "unknown": ({"other": 5}, "run(): got an unexpected keyword argument 'other'"),
 }
 
@@ -476,6 +476,33 @@ def test_a_wrong_argument_is_named_before_anything_is_sent(protocol: Protocol, n
     assert str(caught.value).startswith(message)
     assert isinstance(caught.value, TypeError)
     assert isinstance(caught.value, ValueError)
+
+
+NESTED: dict[str, tuple[Any, str]] = {
+    "union": (Zoo(scalar_union=Place()), "zoo.scalar_union: expected bool or int or float or str, got Place"),
+    "union of messages": (Zoo(message_union=5), "zoo.message_union: expected Place or SampleInputType, got int (5)"),
+    "list of a union": (
+        Zoo(sequence_union=np.array([0.5])),
+        "zoo.sequence_union: expected a list of str or a list of int or a list of float, got ndarray",
+    ),
+    "map": (Zoo(places_by_name={"a": Place(lat="b")}), "zoo.places_by_name['a'].lat: expected float, got str ('b')"),
+    "enum": (Zoo(colors=[Color.RED]), "zoo.colors[0]: expected Color's number, got Color"),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_a_wrong_field_is_named(remote: Remote, name: str) -> None:
+    zoo, message = NESTED[name]
+    with pytest.raises(InputError) as caught:
+        remote("zoo", modules.ZooModule).run(zoo)
+    assert str(caught.value) == f"run(): {message}"
+
+
+def test_a_field_with_a_data_object_without_values_arrives(remote: Remote) -> None:
+    answer = remote("zoo", modules.ZooModule).run(Zoo(place=Place(), places=[Place()], attachment=File()))
+    assert isinstance(answer.place, Place)
+    assert isinstance(answer.attachment, File)
+    assert len(answer.places) == 1
 
 
 def test_a_missing_argument_is_named(remote: Remote) -> None:
