@@ -48,7 +48,7 @@ def tests(session: nox.Session, dependencies: str) -> None:
     # A floor that has no wheel is none: nothing is built from its source.
     wheels = ("--only-binary", ":all:", "--requirement", str(REQUIREMENTS / f"{dependencies}.txt"))
     if dependencies == "newest":
-        session.install("--upgrade", *wheels, ".[cli,numpy,progress,proto]")
+        session.install("--upgrade", *wheels, ".[cli,frames,numpy,progress,proto]")
     else:
         session.install(*wheels)
     session.install("--no-deps", "--editable", ".")

@@ -6,8 +6,9 @@ stopped.
 
 from __future__ import annotations
 
+from ._bulk.frames import map_frame
 from ._bulk.iterator import MapRows, map_rows
 from ._bulk.map import Done, Failed
 from ._bulk.progress import Progress
 
-__all__ = ["Done", "Failed", "MapRows", "Progress", "map_rows"]
+__all__ = ["Done", "Failed", "MapRows", "Progress", "map_frame", "map_rows"]

@@ -51,7 +51,7 @@ class ObjectColumn:
         if kind is None and values:
             return series(values).array
         try:
-            return series(values, dtype=self._dtype(kind, None in values)).array
+            return series(values, dtype=self._dtype(kind, any(value is None for value in values))).array
         except OverflowError:  # integers beyond 64 bits with a sign
             return series(values).array
 

@@ -72,8 +72,8 @@ async def map_frame(
         ConfigurationError: narwhals is not installed; else as for `map_rows`.
     """
     bound = frame_method(getattr(method, "__self__", None), getattr(method, "rpc", None))
-    options = dict(concurrency=concurrency, batch_size=batch_size, split=split, checkpoint=checkpoint)
-    options |= dict(progress=progress, outage=outage)
+    options: dict[str, Any] = {"concurrency": concurrency, "batch_size": batch_size, "split": split}
+    options |= {"checkpoint": checkpoint, "progress": progress, "outage": outage}
     result: Frame = await map_table(bound, frame, input, output, on_error, error_column, options)
     return result
 

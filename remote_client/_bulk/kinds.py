@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import inspect
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +14,6 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
-from pydantic_core import to_json
 
 from .._schema.declared.types import core, fields_of, is_union
 from ..errors import InputError
@@ -57,7 +58,7 @@ def kind_of(annotation: Any, outer: tuple[Any, ...] = ()) -> Kind:
     """Return the kind of a type; of a message inside of itself, JSON."""
     kind = core(annotation)
     if is_union(kind):
-        return _union([kind_of(member, outer).name for member in get_args(kind) if member is not NoneType])
+        return _union([kind_of(member, outer) for member in get_args(kind) if member is not NoneType])
     origin = get_origin(kind)
     if origin is list:
         return Kind("list", (kind_of(get_args(kind)[0], outer),))
@@ -78,11 +79,14 @@ def kind_of(annotation: Any, outer: tuple[Any, ...] = ()) -> Kind:
     return next((Kind(name) for scalar, name in _SCALARS if issubclass(kind, scalar)), JSON)
 
 
-def _union(names: list[str]) -> Kind:
-    """Return the kind of a union. Over HTTP an enum is an integer or a text."""
-    if sorted(names) == ["integer", "text"]:
+def _union(members: list[Kind]) -> Kind:
+    """Return the kind of a union: that of its members if they are alike, as caikit's sequences of floats are."""
+    if all(member == members[0] for member in members):
+        return members[0]
+    names = sorted(member.name for member in members)
+    if names == ["integer", "text"]:  # over HTTP, an enum
         return Kind("text")
-    return Kind("float") if sorted(names) == ["float", "integer"] else JSON
+    return Kind("float") if names == ["float", "integer"] else JSON
 
 
 def _aliases(kind: type[Any]) -> dict[str, str]:
@@ -182,13 +186,19 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _json(value: Any) -> str:
-    data = to_json(plain(value), bytes_mode="base64", inf_nan_mode="constants", fallback=lambda each: each.tolist())
-    return data.decode()
+def json_text(value: Any) -> str:
+    """Return an answer as JSON on one line: bytes are base64, times ISO 8601, an enum's member its name."""
+    return json.dumps(plain(value), default=_jsonable, ensure_ascii=False, separators=(",", ":"))
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()  # pydantic's own is the alphabet of URLs, which caikit does not read
+    return value.tolist() if hasattr(value, "tolist") else value.isoformat()
 
 
 def _same(value: Any) -> Any:
     return value
 
 
-_SIMPLE: dict[str, Cell] = {"text": _text, "json": _json, "float": float}
+_SIMPLE: dict[str, Cell] = {"text": _text, "json": json_text, "float": float}
