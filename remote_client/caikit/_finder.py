@@ -22,7 +22,7 @@ from ..settings import FinderConfig, Protocol
 from ..sync import RemoteModelFinder as BlockingFinder
 from ..sync._loop_thread import run
 from ._config import RemoteModuleConfig
-from ._connections import OfProcess, caikit_settings_of
+from ._connections import OfProcess, caikit_settings_of, configured
 from ._trainings import trained_models
 
 logger = logging.getLogger("remote_client")
@@ -113,17 +113,10 @@ def _settings(config: Mapping[str, Any], instance_name: str) -> dict[str, Any]:
         logger.warning("finder %s: these keys mean nothing, and are ignored: %s", instance_name, ", ".join(unknown))
     settings = {key: value for key, value in given.items() if key in _KEYS}
     if "connection" in settings:
-        settings["connection"] = _connection(settings["connection"])
+        settings["connection"] = configured(settings["connection"])
     if "remote_connections" in settings:
-        settings["remote_connections"] = [_connection(connection) for connection in settings["remote_connections"]]
+        settings["remote_connections"] = [configured(connection) for connection in settings["remote_connections"]]
     return settings
-
-
-def _connection(given: Any) -> Any:
-    """Return a connection in which None stands for the default port and for no timeout, for which caikit takes 0."""
-    if not isinstance(given, Mapping):
-        return given
-    return {key: None if key in ("port", "timeout") and value == 0 else value for key, value in given.items()}
 
 
 model_finder_factory.register(RemoteModelFinder)

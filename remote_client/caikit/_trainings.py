@@ -20,6 +20,16 @@ from ._requests import arguments_of
 trained_models: dict[str, Callable[[], RemoteModuleConfig]] = {}
 """Returns the configurations of the models that trainings of this process make. A runtime serves a trained model at
 once, and lists it only after a while, or after its first call."""
+_MOST = 1000
+"""Models that are remembered; long before that many more are trained, the runtime lists a model itself."""
+
+
+def remember(name: str, make: Callable[[], RemoteModuleConfig]) -> None:
+    """Add a model to `trained_models`, in place of the oldest one if these are many."""
+    trained_models.pop(name, None)
+    trained_models[name] = make
+    while len(trained_models) > _MOST:
+        trained_models.pop(next(iter(trained_models)), None)
 
 
 def training_parameters(method: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
