@@ -290,7 +290,10 @@ def row_method(module: Any, rpc: Any) -> RowMethod:
         InputError: it is not a method of a model, or not one with one request and one answer.
     """
     if not isinstance(module, RemoteModuleBase) or not isinstance(rpc, RemoteRPCDescriptor):
-        raise InputError("method: expected a method of a model, such as model.run")
+        raise InputError(
+            "method: expected a method of a model, such as model.run; for models of the blocking client there is "
+            "remote_client.sync.bulk"
+        )
     if rpc.job is not None or rpc.input_streaming is not rpc.output_streaming:
         raise InputError(f"method: {rpc.name} has not one answer for each request")
     return RowMethod(module, rpc)

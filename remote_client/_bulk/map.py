@@ -21,7 +21,7 @@ OnError = Literal["raise", "return", "skip"]
 TIMES = 8
 """How often a row is put back although others were answered meanwhile: then the failure is its own."""
 _PAUSE = 0.05
-"""Seconds before a row that was refused for overload is sent again; it doubles each time."""
+"""Seconds before a row that was refused for overload is sent again; they double three times."""
 
 
 @exported_from("remote_client.bulk")
@@ -316,7 +316,7 @@ class Run:
         item.tries += 1
         if item.returned > TIMES:
             return False
-        pause = _PAUSE * 2 ** min(item.tries - 1, 5) if kind is Failure.OVERLOAD else 0.0
+        pause = _PAUSE * 2 ** min(item.tries - 1, 3) if kind is Failure.OVERLOAD else 0.0
         item.not_before = now + pause
         heapq.heappush(self._again, item)
         return True

@@ -48,6 +48,7 @@ class StreamRun:
         self._finished: deque[Done] = deque()
         self._reading: asyncio.Task[Any] | None = None
         self._rows_error: Exception | None = None
+        self._failure: Exception | None = None
         self._stream: Any = None
         self._has_room = asyncio.Event()
 
@@ -67,14 +68,17 @@ class StreamRun:
         while not self._closed:
             if self._finished:
                 return self._finished.popleft()
+            if self._failure is not None:
+                raise self._failure
             if self._is_over:
                 return None
             if self._stream is None:
                 await self._open()
             try:
                 answer = await anext(self._stream, END)
-            except asyncio.CancelledError:
-                await self.aclose()
+            except asyncio.CancelledError:  # the next read goes on with another stream
+                await self._end_stream()
+                self._put_back()
                 raise
             except Exception as error:
                 await self._broken(error)
@@ -127,11 +131,11 @@ class StreamRun:
             self._refuse(self._sent.popleft(), error)
 
     def _refuse(self, sent: _Sent, error: Exception) -> None:
+        self.failed += 1
         if self._on_error == "raise":
             error.add_note(f"row {sent.index}")
-            raise error
-        self.failed += 1
-        if self._on_error == "return":
+            self._failure = self._failure or error  # raised after the rows before it were given
+        elif self._on_error == "return":
             self._finished.append(Done(sent.index, Failed(sent.index, sent.row, error)))
         else:
             self.skipped += 1
@@ -150,6 +154,9 @@ class StreamRun:
         elif kind is Failure.ROW or self._gate.failed(monotonic(), probed=True):
             error.add_note(f"row {self._sent[0].index if self._sent else self._taken}")
             raise error
+        self._put_back()
+
+    def _put_back(self) -> None:
         self._again.extendleft(reversed(self._sent))
         self._sent.clear()
 
