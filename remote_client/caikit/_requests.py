@@ -31,6 +31,7 @@ from ._config import RemoteRPCDescriptor, answer_type
 from ._data_objects import as_json, data_object, from_http, from_json, from_proto, is_unreadable_file
 
 _ENDED = object()
+_PREDICT = "Predict"
 _JOBS = {ServiceType.TRAINING: TrainingJob, ServiceType.JOB_INFERENCE: PredictionJob}
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 _INFERENCE = (ServiceType.INFERENCE, ServiceType.JOB_INFERENCE)
@@ -72,7 +73,12 @@ def remote_method(method: RemoteRPCDescriptor, service: ServiceType, protocol: P
 
 
 def _make(method: RemoteRPCDescriptor, service: ServiceType, protocol: Protocol) -> RemoteMethod:
-    answer = _answer(method, service)
+    answer, name = _answer(method, service), method.rpc_name
+    if service is ServiceType.JOB_INFERENCE:
+        if method.input_streaming or method.output_streaming:
+            raise UnsupportedError(f"{method.signature.method_name}(): a server has no jobs of methods with streams")
+        if name.endswith(_PREDICT):
+            name = f"{name.removesuffix(_PREDICT)}StartPredictionJob"
     if protocol == "http":
         if method.input_streaming:
             raise UnsupportedError(
@@ -87,7 +93,7 @@ def _make(method: RemoteRPCDescriptor, service: ServiceType, protocol: Protocol)
         read = from_json if method.output_streaming else from_http
         return RemoteMethod(f"POST {_route(method, service)}", requests.encode, lambda data: read(answer, data))
     encode_grpc = _GrpcRequests(method, service).encode
-    path = get_grpc_route_name(service, method.rpc_name)
+    path = get_grpc_route_name(service, name)
     return RemoteMethod(path, encode_grpc, lambda data: from_proto(answer, data))
 
 
