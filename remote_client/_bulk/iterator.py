@@ -58,7 +58,7 @@ class Map:
         if not self._given:
             try:
                 done = await self.run.next()
-            except BaseException:
+            except Exception:  # a read that is cancelled may be followed by another one
                 await self.aclose()
                 raise
             if done is None:
