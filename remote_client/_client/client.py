@@ -130,9 +130,10 @@ class RemoteClient(Handle):
     def from_config(
         cls, config: str | PathLike[str] | Mapping[str, Any], *, metadata: MetadataSource | None = None
     ) -> Self:
-        """Return a client of the finders of the type REMOTE in caikit's configuration (`model_management.finders`).
+        """Return a client of the remote finders in caikit's configuration (`model_management.finders`).
 
-        Of two finders that find the same model the first is used. Environment variables override their settings, such
+        Remote finders are of the type `REMOTE`, or of `remote_client.caikit`'s, `REMOTE_CLIENT`. Of two that find the
+        same model the first is used. Environment variables override their settings, such
         as `MODEL_MANAGEMENT_FINDERS_<NAME>_CONFIG_CONNECTION_HOSTNAME`.
 
         Args:

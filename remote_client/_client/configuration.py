@@ -16,8 +16,8 @@ from .._text.closest import closest
 from ..errors import ConfigurationError
 from ..settings import ConnectionInfo, ConnectionTlsInfo, FinderConfig
 
-REMOTE = "REMOTE"
-"""The type of a finder or initializer for models on other servers (caikit's `RemoteModelFinder.name`)."""
+REMOTE = ("REMOTE", "REMOTE_CLIENT")
+"""The types of finders for models on other servers: caikit's own, and `remote_client.caikit`'s."""
 
 _KINDS = (FinderConfig, ConnectionInfo, ConnectionTlsInfo)
 _SCALARS = (str, int, float, bool)
@@ -49,8 +49,8 @@ def remote_finders(
         where = f"model_management.finders.{name}"
         if not isinstance(finder, Mapping) or "type" not in finder:
             raise ConfigurationError(f"{where}: must be a mapping with type and config")
-        _refuse_unknown(where, finder, ("type", "config", "name"))
-        if finder["type"] != REMOTE:
+        _refuse_unknown(where, finder, ("type", "config", "name", "import_class"))
+        if finder["type"] not in REMOTE:
             continue  # for models that caikit runs in its own process
         given = finder.get("config") or {}
         if not isinstance(given, Mapping):
@@ -64,7 +64,9 @@ def remote_finders(
             raise ConfigurationError(f"{where}.config: {error}") from None
     if not found:
         types = ", ".join(sorted({str(finder["type"]) for finder in finders.values()})) or "none"
-        raise ConfigurationError(f"model_management.finders: none is of the type {REMOTE}; there are {types}")
+        raise ConfigurationError(
+            f"model_management.finders: none is of the type {' or '.join(REMOTE)}; there are {types}"
+        )
     return found
 
 

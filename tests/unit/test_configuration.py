@@ -64,6 +64,19 @@ def test_caikits_own_file(tmp_path: Path) -> None:
     assert repr(client) == "<RemoteClient of other:1, web:8080: 0 connections opened>"
 
 
+def test_a_finder_of_the_client_inside_caikit_is_one_of_this_client() -> None:
+    """A deployment that was switched to `remote_client.caikit` needs no second configuration."""
+    finder = {
+        "type": "REMOTE_CLIENT",
+        "import_class": "remote_client.caikit.RemoteModelFinder",
+        "config": {"connection": {"hostname": "h"}},
+    }
+    found = remote_finders({"finders": {"local": {"type": "LOCAL"}, "default": finder}}, {})
+    assert {name: config.connection and config.connection.hostname for name, config in found.items()} == {
+        "default": "h"
+    }
+
+
 def test_the_environment_goes_over_it() -> None:
     prefix = "MODEL_MANAGEMENT_FINDERS_MY_FINDER_CONFIG_"
     found = finders(
@@ -101,7 +114,7 @@ def test_the_environment_is_the_processs(monkeypatch: pytest.MonkeyPatch) -> Non
         ({"model_management": {}}, "finders is missing"),
         ({"model_management": {"finder": {}}}, "is 'finder' a misspelling?"),
         ({"finders": {"a": []}}, "finders.a: must be a mapping"),
-        ({"finders": {"a": {"type": "LOCAL"}}}, "none is of the type REMOTE; there are LOCAL"),
+        ({"finders": {"a": {"type": "LOCAL"}}}, "none is of the type REMOTE or REMOTE_CLIENT; there are LOCAL"),
         ({"finders": {"a": {"type": "REMOTE", "confg": {}}}}, "unknown key 'confg', did you mean 'config'"),
         ({"finders": {"a": {"type": "REMOTE", "config": []}}}, "connection or remote_connections is needed"),
         ({"finders": {"a": {"type": "REMOTE", "config": 5}}}, "config: must be a mapping"),
