@@ -236,8 +236,13 @@ caikit.config.configure(config_dict={{"merge_strategy": "merge", "runtime": {{"l
         "config": {{"connection": {connection_of(runtime, "grpc")}}}}}}}}}}})
 import sample_lib
 from caikit.core import MODEL_MANAGER
+rows = [sample_lib.data_model.SampleInputType("x")]
 model = MODEL_MANAGER.get_model_future({future.id!r}).load()
-print(model.model_name, model.run(sample_lib.data_model.SampleInputType("x")).greeting)
+print(model.model_name, model.run(rows[0]).greeting)
+own = MODEL_MANAGER.train(
+    sample_lib.modules.SampleModule, training_data=rows, union_list=["x"], trainer="elsewhere", wait=True
+)
+print(MODEL_MANAGER.get_model_future(own.id).get_info().status.name)
 """
     folder = Path(__file__).parent.parent
     done = subprocess.run(
@@ -247,7 +252,7 @@ print(model.model_name, model.run(sample_lib.data_model.SampleInputType("x")).gr
         text=True,
         check=False,
     )
-    assert done.stdout.strip() == f"{name} Hello x", done.stderr
+    assert done.stdout.splitlines() == [f"{name} Hello x", "COMPLETED"], done.stderr
 
 
 @pytest.mark.parametrize("id", ["unknown", "a:b", "a:b:c", "a:!:é:d", "", f"a:QQ:QQ:{UNKNOWN}"])
