@@ -6,7 +6,8 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import partial
+from copy import deepcopy
+from functools import lru_cache, partial
 from inspect import Signature
 from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary, ref
@@ -44,11 +45,21 @@ def settings_of(connection: CaikitConnectionInfo | ConnectionInfo) -> Connection
     Raises:
         ConfigurationError: a setting is invalid.
     """
+    global _last
     if isinstance(connection, ConnectionInfo):
         return connection
+    known, settings = _last
+    if settings is not None and connection == known:
+        return settings
     values = {name: getattr(connection, name) for name in _NAMES}
     tls = connection.tls and ConnectionTlsInfo(**{name: getattr(connection.tls, name) for name in _TLS_NAMES})
-    return ConnectionInfo(**values | {"timeout": values["timeout"] or None, "tls": tls})
+    settings = ConnectionInfo(**values | {"timeout": values["timeout"] or None, "tls": tls})
+    _last = deepcopy(connection), settings  # a copy, as caikit's can be changed
+    return settings
+
+
+_last: tuple[CaikitConnectionInfo | None, ConnectionInfo | None] = (None, None)
+"""The settings that were converted last: each training makes a module with those of the one before."""
 
 
 def configured(connection: Any) -> Any:
@@ -110,7 +121,7 @@ class RemoteModel:
     ) -> None:
         settings = settings_of(connection)
         check_protocol(settings, protocol)
-        options = CallOptions(timeout=settings.timeout, retry=_retries(settings.retry_policy))
+        options = _options(settings)
         self._caller = OfProcess(lambda: Caller(_connections(settings, protocol), model_key, model, options))
 
     @property
@@ -163,6 +174,11 @@ class RemoteModel:
             return self.caller
         limit = self.caller.options.timeout
         return self.caller.replace(timeout=seconds if limit is None else min(limit, seconds), total_timeout=seconds)
+
+
+@lru_cache
+def _options(settings: ConnectionInfo) -> CallOptions:
+    return CallOptions(timeout=settings.timeout, retry=_retries(settings.retry_policy))
 
 
 def _retries(policy: RetryPolicy) -> RetryPolicy:

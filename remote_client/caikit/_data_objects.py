@@ -30,6 +30,7 @@ _own_from_json: Any = DataBase.from_json
 _lock = threading.Lock()
 
 
+@cache
 def data_object(name: str, service: ServiceType) -> Any:
     """Return the data object of a name.
 
