@@ -27,6 +27,7 @@ FILES = (
     "tls",
     "envoy",
     "http",
+    "large",
     "bulk",
     "growth",
     "discovery",

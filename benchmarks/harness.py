@@ -41,6 +41,7 @@ class Case:
         measure: what is told of a unit: `us` (microseconds) or `KB`.
         limit: the most units of a run, where more would measure something else, or take too long.
         rounds: the most rounds.
+        exactly: the number of units of a run, however long they take, except in a quick one.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Case:
     measure: str = "us"
     limit: int | None = None
     rounds: int | None = None
+    exactly: int | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,8 @@ class Harness:
         units = case.step
         if not self._effort.seconds or case.limit == 1:
             return units
+        if case.exactly:
+            return case.exactly
         while True:
             started = time.perf_counter()
             self._once(run, units)

@@ -1,112 +1,88 @@
-"""Large values: a million doubles and 16 MB of bytes, out and in; whole calls, and the conversion alone."""
+"""Many rows: time and memory of `map_rows`, beside grpc.aio with a semaphore, and beside `gather`."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 
-from remote_client import RemoteClient
+from tests.support.runtime import SAMPLE_MODELS, Runtime
 
-from .. import library
-from ..floors import METADATA, TIMEOUT, aio_channel, unary
-from ..harness import Case, Run, in_flight
+from ..harness import Case, LeftOut, Run, Sample
+from ..many_rows import WAYS
 from ..worker import Bench
 
-MOST = 20
-"""Calls of a run: a call takes long enough."""
+ROWS = 100_000
+AT_RUNTIME = 10_000
+"""A caikit runtime in Python answers two thousand a second."""
+GROWTH = (10_000, 100_000, 1_000_000)
+QUICK = 200
+"""Rows with `--quick`."""
+BY_HAND = [name for name in WAYS if "semaphore" in name]
+MAPS = [name for name in WAYS if name.startswith("map_rows")]
+MAPS_OF_ASYNCIO = [name for name in MAPS if "blocking" not in name]
 
 
-async def cases(bench: Bench) -> AsyncIterator[Case]:
-    """Each beside the same bytes over grpc.aio; conversions beside a copy of the bytes."""
+async def cases(bench: Bench) -> AsyncIterator[Case | LeftOut]:
+    """Each in a process of its own; the first is the floor."""
     target = bench.backend.grpc
-    async with RemoteClient(target) as client, aio_channel(target) as channel:
-        model = await client.model(library.MODEL)
-        data, doubles = bytes(library.BYTES), library.numbers()
-        blob = library.message("BytesOutTaskRequest")(data=data).SerializeToString()
-        packed = library.message("NumbersOutTaskRequest")(values=doubles).SerializeToString()
-        arrays = {"client, list": doubles, **_numpy(doubles)}
-
-        numbers = {name: _sender(model.run_numbers_out, each) for name, each in arrays.items()}
-        if "client, numpy" in arrays:
-            numbers["as tritonclient does"] = _tensor_out(channel, arrays["client, numpy"])
-        yield _calls("numbers out", unary(channel, library.rpc("NumbersOut"), packed), numbers)
-        ask = library.text_request("NumbersIn")
-        readers = _reader(model.run_numbers_in)
-        if _numpy([]):
-            (readers["client, numpy"],) = _reader(model.with_options(output="numpy").run_numbers_in).values()
-            readers["as tritonclient does"] = _tensor_in(channel, ask)
-        yield _calls("numbers in", unary(channel, library.rpc("NumbersIn"), ask), readers)
-        yield _calls(
-            "bytes out", unary(channel, library.rpc("BytesOut"), blob), {"client": _sender(model.run_bytes_out, data)}
-        )
-        ask = library.text_request("BytesIn")
-        yield _calls("bytes in", unary(channel, library.rpc("BytesIn"), ask), _reader(model.run_bytes_in))
-
-        encode, decode = model.run_numbers_out.rpc.codec.encode, model.run_numbers_in.rpc.codec.decode
-        copy = {"a copy of the bytes": repeat(lambda: bytearray(packed))}
-        encoders = {name: repeat(encoder(encode, each)) for name, each in arrays.items()}
-        yield Case("bulk numbers out, no call", copy | encoders, limit=MOST)
-        decoders: dict[str, Run] = {"client": repeat(lambda: decode(packed, "pydantic"))}
-        if _numpy([]):
-            decoders["client, numpy"] = repeat(lambda: decode(packed, "numpy"))
-        yield Case("bulk numbers in, no call", copy | decoders, limit=MOST)
+    everything = [*BY_HAND, "grpc.aio, gather", "client, gather", *MAPS]
+    yield _case("bulk rows", everything, "bench", target, ROWS, _seconds)
+    yield _case("bulk memory", everything, "bench", target, ROWS, _peak)
+    for rows in GROWTH:
+        yield _case(f"bulk memory, rows: {rows:,}", MAPS_OF_ASYNCIO, "bench", target, rows, _peak, rounds=1)
+    if not os.environ.get("RUNTIME_PYTHON"):
+        yield LeftOut("bulk rows at a caikit runtime", "RUNTIME_PYTHON names no environment with caikit")
+        return
+    with _runtime(bench.server_core) as where:
+        yield _case("bulk rows at a caikit runtime", [*BY_HAND, *MAPS], "sample", where, AT_RUNTIME, _seconds)
 
 
-def _tensor_out(channel: Any, array: Any) -> Callable[[], Awaitable[Any]]:
-    """A tensor as bytes in a message, and that as bytes: the shape of Triton's client."""
-    method, kind = channel.unary_unary(library.rpc("BytesOut")), library.message("BytesOutTaskRequest")
-
-    async def call() -> Any:
-        request = kind(data=array.tobytes())
-        return await method(request.SerializeToString(), metadata=METADATA, timeout=TIMEOUT)
-
-    return call
-
-
-def _tensor_in(channel: Any, request: bytes) -> Callable[[], Awaitable[Any]]:
-    call, kind = unary(channel, library.rpc("NumbersIn"), request), library.message("Blob")
-    numpy: Any = importlib.import_module("numpy")
-
-    async def read() -> Any:
-        # A field of packed numbers is on the wire as one of bytes.
-        return numpy.frombuffer(kind.FromString(await call()).data, "float64")
-
-    return read
-
-
-def _numpy(doubles: list[float]) -> dict[str, Any]:
-    """The values as an array of numpy's, where that is there."""
+@contextlib.contextmanager
+def _runtime(core: int | None) -> Iterator[str]:
+    """A real runtime on the servers' core; it takes the core from the process that starts it."""
+    before = os.sched_getaffinity(0) if core is not None else None
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     try:
-        numpy: Any = importlib.import_module("numpy")
-    except ImportError:
-        return {}
-    return {"client, numpy": numpy.array(doubles)}
+        runtime = Runtime(models={"foo": SAMPLE_MODELS["foo"]}).__enter__()
+    finally:
+        if before is not None:
+            os.sched_setaffinity(0, before)
+    try:
+        yield runtime.target
+    finally:
+        runtime.__exit__()
 
 
-def _calls(name: str, floor: Callable[[], Awaitable[Any]], ours: dict[str, Callable[[], Awaitable[Any]]]) -> Case:
-    runs = {each: in_flight(1, call) for each, call in {"grpc.aio, bytes": floor, **ours}.items()}
-    return Case(f"bulk {name}", runs, limit=MOST)
+def _case(
+    name: str,
+    ways: list[str],
+    library: str,
+    target: str,
+    rows: int,
+    told: Callable[[dict[str, float], int], Sample],
+    rounds: int = 3,
+) -> Case:
+    runs = {way: _measured(way, library, target, told) for way in ways}
+    measure, unit = ("KB", "map") if told is _peak else ("us", "row")
+    return Case(name, runs, unit=unit, measure=measure, step=QUICK, exactly=rows, rounds=rounds)
 
 
-def _sender(method: Callable[..., Awaitable[Any]], value: Any) -> Callable[[], Awaitable[Any]]:
-    return lambda: method(value)
-
-
-def _reader(method: Callable[..., Awaitable[Any]]) -> dict[str, Callable[[], Awaitable[Any]]]:
-    return {"client": lambda: method(sample_input=library.TEXT)}
-
-
-def encoder(encode: Callable[..., bytes], value: Any) -> Callable[[], bytes]:
-    """What makes a request of its only argument."""
-    return lambda: encode(library.MODEL, (value,), {})
-
-
-def repeat(deed: Callable[[], Any]) -> Run:
-    """A run of something that is not awaited."""
-
-    def run(times: int) -> None:
-        for _ in range(times):
-            deed()
+def _measured(way: str, library: str, target: str, told: Callable[[dict[str, float], int], Sample]) -> Run:
+    def run(rows: int) -> Sample:
+        command = [sys.executable, "-m", "benchmarks.many_rows", way, library, target, str(rows)]
+        return told(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout), rows)
 
     return run
+
+
+def _seconds(figures: dict[str, float], rows: int) -> Sample:
+    return Sample(figures["seconds"] / rows, figures["cpu"] / rows)
+
+
+def _peak(figures: dict[str, float], rows: int) -> Sample:
+    return Sample(max(figures["peak"], 1) / 1024)

@@ -11,7 +11,7 @@ from remote_client import RemoteClient
 from .. import floors, library
 from ..harness import Case
 from ..worker import Bench
-from .bulk import encoder, repeat
+from .large import encoder, repeat
 
 
 async def cases(bench: Bench) -> AsyncIterator[Case]:
