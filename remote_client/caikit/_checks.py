@@ -86,7 +86,7 @@ def set_present(place: str, made: Any, message: Any) -> None:
         elif isinstance(value, list) and name in message.DESCRIPTOR.fields_by_name:
             for index, (item, inner) in enumerate(zip(value, getattr(message, name), strict=False)):
                 item_kind: Any = type(item)
-                if isinstance(item, DataBase) and item.backend is None and _unset_by_caikit(item_kind):
+                if isinstance(item, DataBase) and _unset_by_caikit(item_kind) and item.backend is None:
                     set_present(f"{place}{name}[{index}].", item, inner)
         elif value is not None and name in message.DESCRIPTOR.oneofs_by_name and message.WhichOneof(name) is None:
             raise InputError(f"{place}{name}: {_expected(message, name)}, got {_shown(value)}")
