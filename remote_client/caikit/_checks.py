@@ -107,9 +107,10 @@ def _expected(message: Any, union: str) -> str:
 
 
 def _member_name(field: FieldDescriptor) -> str:
-    kind: Any = field.message_type
-    is_list = kind is not None and kind.full_name.endswith("Sequence") and "values" in kind.fields_by_name
-    return f"a list of {_type_name(kind.fields_by_name['values'])}" if is_list else _type_name(field)
+    kind = field.message_type
+    if kind is not None and kind.full_name.endswith("Sequence") and "values" in kind.fields_by_name:
+        return f"a list of {_type_name(kind.fields_by_name['values'])}"
+    return _type_name(field)
 
 
 def _plain_list(kind: Any, name: str, value: Any) -> Any:
