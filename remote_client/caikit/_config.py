@@ -117,7 +117,7 @@ class RemoteModuleConfig(ModuleConfig):
         )
 
 
-def _module_of(reference: Any) -> Any:
+def _module_of(reference: object) -> type[ModuleBase]:
     if isinstance(reference, ModuleBase):
         return type(reference)
     if isinstance(reference, type) and issubclass(reference, ModuleBase):
@@ -135,7 +135,7 @@ def _module_of(reference: Any) -> Any:
     return known[id]
 
 
-def _methods_of(module: Any, task: type[TaskBase]) -> list[RemoteRPCDescriptor]:
+def _methods_of(module: type[ModuleBase], task: type[TaskBase]) -> list[RemoteRPCDescriptor]:
     return [
         RemoteRPCDescriptor(
             signature=signature,
@@ -164,7 +164,7 @@ def is_data_object(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, DataBase)
 
 
-def _training_of(module: Any) -> RemoteRPCDescriptor | None:
+def _training_of(module: type[ModuleBase]) -> RemoteRPCDescriptor | None:
     signature = module.TRAIN_SIGNATURE
     if signature is None or signature.return_type is None or signature.parameters is None:
         return None

@@ -49,7 +49,7 @@ class RemoteModelFinder(ModelFinderBase):
 
     name = "REMOTE_CLIENT"
 
-    def __init__(self, config: Any, instance_name: str) -> None:
+    def __init__(self, config: Mapping[str, Any], instance_name: str) -> None:
         settings = _settings(config, instance_name)
         self._finder = OfProcess(lambda: _make(settings, instance_name))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from caikit.core import ModuleBase
@@ -26,7 +27,7 @@ class RemoteModelInitializer(ModelInitializerBase):
 
     name = "REMOTE_CLIENT"
 
-    def __init__(self, config: Any, instance_name: str) -> None:
+    def __init__(self, config: Mapping[str, Any], instance_name: str) -> None:
         self._classes: dict[str, type[ModuleBase]] = {}
 
     def init(self, model_config: ModuleConfig, **kwargs: Any) -> ModuleBase | None:

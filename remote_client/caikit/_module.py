@@ -199,7 +199,7 @@ def _named(function: Any, method: RemoteRPCDescriptor, cls: type) -> Callable[..
 @exported_from("remote_client.caikit")
 def construct_remote_module_class(
     model_config: RemoteModuleConfig, model_class: type[RemoteModuleBase] = RemoteModuleBase
-) -> type[ModuleBase]:
+) -> type[RemoteModuleBase]:
     """Return a class with the methods of the model's tasks and its training, registered as a module of caikit.
 
     caikit's registry keeps the class (30 kB) for good: make one for all models of a module, as the initializer does.
@@ -221,9 +221,9 @@ def construct_remote_module_class(
     # caikit's registry takes an id once: this one is left to a class of caikit's own client in the same process.
     registered = f"{model_config.module_id}-{name}"
     tasks = [task for task, _ in model_config.task_methods]
-    finished: type[ModuleBase] = module(id=registered, name=model_config.module_name, version="0.0.0", tasks=tasks)(
-        made
-    )
+    finished: type[RemoteModuleBase] = module(
+        id=registered, name=model_config.module_name, version="0.0.0", tasks=tasks
+    )(made)
     finished.MODULE_ID = model_config.module_id
     return finished
 

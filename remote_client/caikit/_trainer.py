@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import Signature
@@ -83,7 +83,7 @@ class RemoteModelTrainer(ModelTrainerBase):
 
     name = "REMOTE_CLIENT"
 
-    def __init__(self, config: Any, instance_name: str) -> None:
+    def __init__(self, config: Mapping[str, Any], instance_name: str) -> None:
         self._instance_name = instance_name
         self._server = _TrainingServer(_settings(config, instance_name))
 
@@ -128,7 +128,7 @@ class RemoteModelTrainer(ModelTrainerBase):
         return future
 
 
-def _settings(config: Any, instance_name: str) -> FinderConfig:
+def _settings(config: Mapping[str, Any], instance_name: str) -> FinderConfig:
     given = {key: value for key, value in dict(config).items() if value is not None and key not in _LOCAL_KEYS}
     if unknown := sorted(given.keys() - _KEYS):
         logger.warning("trainer %s: these keys mean nothing, and are ignored: %s", instance_name, ", ".join(unknown))
@@ -299,7 +299,7 @@ class RemoteModelFuture(ModelTrainerFutureBase):
             raise CaikitCoreException(CaikitCoreStatusCode.NOT_FOUND, str(error.args[0])) from error
 
 
-def _as_caikit(info: Any) -> TrainingInfo:
+def _as_caikit(info: JobInfo) -> TrainingInfo:
     submitted, completed = info.submission_timestamp, info.completion_timestamp
     return TrainingInfo(
         status=JobStatus[info.state.name],
