@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -18,8 +19,10 @@ from tests.support.packages import main_only
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = [each for name, extra in PROJECT["optional-dependencies"].items() if name != "caikit" for each in extra]
-"""caikit has environments of its own: the runtime's, and one of noxfile.py's."""
+ENGINES = ("ray", "dask", "spark")
+OWN = ("caikit", *ENGINES)
+"""They have environments of their own: caikit the runtime's, and one of noxfile.py's."""
+EXTRAS = [each for name, extra in PROJECT["optional-dependencies"].items() if name not in OWN for each in extra]
 PROMISED = [Requirement(each) for each in (*PROJECT["dependencies"], *EXTRAS)]
 PYTHONS = re.findall(r"^Programming Language :: Python :: (3\.\d+)$", "\n".join(PROJECT["classifiers"]), re.MULTILINE)
 """The Pythons that the classifiers name."""
@@ -53,6 +56,15 @@ def test_the_runtime_has_what_the_client_inside_caikit_needs() -> None:
     pins = pinned("runtime.txt", PYTHONS[0])
     needed = map(Requirement, [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["caikit"]])
     assert [str(each) for each in needed if pins[canonicalize_name(each.name)] not in each.specifier] == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_engines_floors_are_what_is_tested(engine: str) -> None:
+    pins = pinned("engines.txt", PYTHONS[0])
+    promised = {
+        canonicalize_name(each.name): floor(each) for each in map(Requirement, PROJECT["optional-dependencies"][engine])
+    }
+    assert {name: pins.get(name) for name in promised} == promised
 
 
 def test_later_pythons_get_what_pyproject_allows() -> None:
