@@ -4,10 +4,12 @@
 # make test: all tests on the default engines, samples on grpcio and on the lowest dependencies, and those of schemas on
 # protobuf's implementation in Python, in ten minutes.
 # make matrix: the unit and wire tests on every Python here, with the lowest and the newest dependencies.
+# make engines: a model inside Ray, Dask and Spark, which have an environment of their own.
 # make test-all: everything.
 PYTHON ?= python3
 CLIENT := .venv
 RUNTIME := .venv-runtime
+ENGINES := .venv-engines
 export RUNTIME_PYTHON := $(CURDIR)/$(RUNTIME)/bin/python
 # The workers and the servers of the tests share compiled modules, even where the environment says that nobody may.
 unexport PYTHONDONTWRITEBYTECODE
@@ -39,7 +41,7 @@ QUICK += --ignore tests/unit/test_stubs.py
 QUICK += $(addprefix tests/wire/test_,calls.py cancel.py discovery.py http_calls.py light.py retries.py schema_on_file.py)
 QUICK += $(addprefix tests/wire/test_,stubs.py tls.py)
 
-.PHONY: demo test environments coverage test-all matrix interop check lint types verifytypes quick hooks format bench bench-quick soak clean
+.PHONY: demo test environments coverage test-all matrix interop engines check lint types verifytypes quick hooks format bench bench-quick soak clean
 
 demo: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -W error -m tests.demo
@@ -80,6 +82,10 @@ matrix: $(CLIENT)/ready
 interop: $(CLIENT)/interop $(RUNTIME)/ready
 	$(CLIENT)/bin/python -m pytest tests/interop
 
+# Spark needs Java, which is Debian's package: apt-get install default-jre-headless. The engines warn of their own code.
+engines: $(ENGINES)/ready $(RUNTIME)/ready
+	$(ENGINES)/bin/python -m pytest tests/engines -W default --disable-warnings --show-capture no --durations 5
+
 # Two at a time, as each of them keeps one core busy.
 check: $(CLIENT)/ready
 	$(MAKE) --jobs 2 --output-sync lint types verifytypes quick
@@ -117,7 +123,7 @@ soak: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -W error -m tests.soak --minutes 30
 
 clean:
-	rm -rf $(CLIENT) $(RUNTIME) .nox
+	rm -rf $(CLIENT) $(RUNTIME) $(ENGINES) .nox
 
 $(CLIENT)/ready: tests/requirements/client.txt pyproject.toml
 	$(PYTHON) -m venv $(CLIENT)
@@ -136,4 +142,10 @@ $(CLIENT)/interop: tests/requirements/interop.txt $(CLIENT)/ready
 $(RUNTIME)/ready: tests/requirements/runtime.txt
 	$(PYTHON) -m venv $(RUNTIME)
 	$(RUNTIME)/bin/python $(PIP) -r tests/requirements/runtime.txt
+	touch $@
+
+$(ENGINES)/ready: tests/requirements/engines.txt pyproject.toml
+	$(PYTHON) -m venv $(ENGINES)
+	$(ENGINES)/bin/python $(PIP) -r tests/requirements/engines.txt
+	$(ENGINES)/bin/python $(PIP) --no-deps --no-build-isolation --editable .
 	touch $@

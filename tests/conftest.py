@@ -20,6 +20,8 @@ from .support.wire import WireServer
 
 collect_ignore = [] if importlib.util.find_spec("caikit") else ["caikit"]
 """tests/caikit needs caikit in its own process, and runs in the runtime's environment."""
+collect_ignore += [] if importlib.util.find_spec("pyspark") else ["engines"]
+"""tests/engines runs in an environment of its own; see `make engines`."""
 ENGINE = os.environ.get("REMOTE_CLIENT_ENGINE") or "asyncio"
 """The engine of all clients in this run."""
 HTTP = os.environ.get("REMOTE_CLIENT_TEST_HTTP") or "asyncio"
