@@ -1,4 +1,4 @@
-"""The map itself: one task starts a call for each row, within the limit and while the gate is open."""
+"""The map itself: one task starts calls within the limit and while the gate is open, and they go on row by row."""
 
 from __future__ import annotations
 
@@ -74,6 +74,8 @@ class Item:
     tries: int = field(default=0, compare=False)
     """How often it was put back at all."""
     not_before: float = field(default=0.0, compare=False)
+    probes: bool = field(default=False, compare=False)
+    """Whether its call is to show that the server is back."""
 
 
 class Run:
@@ -118,7 +120,8 @@ class Run:
         self._taken = self._given = 0
         self._exhausted = self._closed = self._over = False
         self._again: list[Item] = []
-        self._calls: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.in_flight = 0
         self._reading: asyncio.Task[Any] | None = None
         self._driver: asyncio.Task[None] | None = None
         self._wake: asyncio.Future[None] | None = None
@@ -128,10 +131,6 @@ class Run:
         self._finished: dict[int, Done | None] = {}
         self._failure: tuple[int, BaseException] | None = None
         """The error that ends the map, and the row before which it is raised; -1 for at once."""
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._calls)
 
     # -- the iterator's side ------------------------------------------------------------------------------------------
 
@@ -183,7 +182,7 @@ class Run:
 
     def cancel(self) -> list[asyncio.Task[Any]]:
         """Cancel all tasks, and return them."""
-        tasks = [task for task in (self._driver, self._reading, *self._calls) if task is not None and not task.done()]
+        tasks = [task for task in (self._driver, self._reading, *self._tasks) if task is not None and not task.done()]
         for task in tasks:
             task.cancel()
         return tasks
@@ -192,28 +191,27 @@ class Run:
 
     async def _drive(self) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            while not self._is_over:
-                now = monotonic()
-                item, wait = self._next_item(now)
-                if item is not None:
-                    self._start(item)
-                    continue
-                self._wake = loop.create_future()
-                timer = None if wait is None else loop.call_later(wait, _set, self._wake)
-                await self._wake
-                if timer is not None:
-                    timer.cancel()
-        except Exception as error:  # of the rows
-            self._fail(self._taken if self._ordered else -1, error)
+        while not self._is_over:
+            item, wait = self._next_item(monotonic())
+            if item is not None:
+                self._begin(item)
+                task = loop.create_task(self._answer_rows(item))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                continue
+            self._wake = loop.create_future()
+            timer = None if wait is None else loop.call_later(wait, _set, self._wake)
+            await self._wake
+            if timer is not None:
+                timer.cancel()
         _set(self._ready)
 
     @property
     def _is_over(self) -> bool:
         """Whether no call runs or is to be made. A failed row ends the map, but those before it are answered first."""
         if self._failure is None:
-            return self._exhausted and not self._again and not self._calls
-        return self._failure[0] == -1 or not (self._calls or self._waits)
+            return self._exhausted and not self._again and not self.in_flight
+        return self._failure[0] == -1 or not (self.in_flight or self._waits)
 
     @property
     def _waits(self) -> bool:
@@ -222,7 +220,7 @@ class Run:
 
     def _next_item(self, now: float) -> tuple[Item | None, float | None]:
         """Return the row to start now; else None, and the seconds after which to look again, if any."""
-        if len(self._calls) >= self._limit.limit:
+        if self.in_flight >= self._limit.limit:
             return None, None
         wait = self._gate.wait(now)
         if wait is None or wait > 0:
@@ -236,7 +234,11 @@ class Run:
             wait = head.not_before - now
         has_room = self._taken - self._given < 2 * self._limit.limit + 8 + (min(head.tries, 4 * TIMES) if head else 0)
         if has_room and not self._exhausted and self._failure is None:
-            row = self._read()
+            try:
+                row = self._read()
+            except Exception as error:
+                self._fail(self._taken if self._ordered else -1, error)
+                return None, 0.0
             if row is END:
                 self._exhausted = True
                 return None, 0.0
@@ -257,20 +259,27 @@ class Run:
         row = self._rows.take()
         if row is LATER:
             self._reading = asyncio.get_running_loop().create_task(self._rows.read())
-            self._reading.add_done_callback(self._woken)
+            self._reading.add_done_callback(lambda _: _set(self._wake))
         return row
 
-    def _woken(self, _: object) -> None:
-        _set(self._wake)
+    # -- calls --------------------------------------------------------------------------------------------------------
 
-    def _start(self, item: Item) -> None:
-        probes = not self._gate.is_open
-        if probes:
+    def _begin(self, item: Item) -> None:
+        self.in_flight += 1
+        item.probes = not self._gate.is_open
+        if item.probes:
             self._gate.probe()
-        task = asyncio.get_running_loop().create_task(self._answer(item, probes))
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
-        task.add_done_callback(self._woken)
+
+    async def _answer_rows(self, item: Item | None) -> None:
+        """Answer a row, and then others while this many calls may run: a task for each row costs a sixth more."""
+        while item is not None:
+            await self._answer(item, item.probes)
+            self.in_flight -= 1
+            item, _ = self._next_item(monotonic())
+            if item is not None:
+                self._begin(item)
+            if self.in_flight < self._limit.limit:
+                _set(self._wake)
 
     async def _answer(self, item: Item, probes: bool) -> None:
         begun = monotonic()
@@ -294,6 +303,9 @@ class Run:
 
     def _failed(self, item: Item, error: Exception, probes: bool) -> None:
         now, kind = monotonic(), failure_of(error)
+        if kind is Failure.CHECKPOINT:
+            self._fail(-1, self._at_row(error, item))
+            return
         if kind is Failure.OUTAGE:
             gives_up = self._gate.failed(now, probed=probes)
             if gives_up:

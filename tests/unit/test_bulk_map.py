@@ -12,7 +12,8 @@ import pytest
 from remote_client._bulk.concurrency import AdaptiveLimit, FixedLimit
 from remote_client._bulk.gate import Gate
 from remote_client._bulk.map import Done, Failed, Kept, Run
-from remote_client._bulk.rows import rows_of
+from remote_client._bulk.rows import Rows, rows_of
+from remote_client._concurrency.iterators import END
 from remote_client.errors import ClosedError, InputError, NotFoundError, ResourceExhaustedError, UnavailableError
 
 
@@ -144,6 +145,47 @@ async def test_the_first_of_several_failed_rows_is_raised() -> None:
 
     with pytest.raises(NotFoundError, match="no 0"):
         await all_of(run(all_fail, range(10)))
+
+
+@pytest.mark.parametrize("kind", ["in memory", "async", "thread"])
+async def test_a_row_that_waits_is_answered_after_the_rows_broke(kind: str) -> None:
+    refused = []
+
+    async def call(index: int, row: int) -> int:
+        await asyncio.sleep(0.01)
+        if row == 1 and not refused:
+            refused.append(row)
+            raise ResourceExhaustedError("later")
+        return row
+
+    def broken() -> Iterator[int]:
+        yield from range(3)
+        raise OSError("torn")
+
+    async def later() -> AsyncIterator[int]:
+        for row in broken():
+            yield row
+
+    class InMemory(Rows):
+        def __init__(self) -> None:
+            self._rows = broken()
+
+        def take(self) -> Any:
+            return next(self._rows, END)
+
+        async def read(self) -> Any:
+            return self.take()
+
+        async def aclose(self) -> None:
+            pass
+
+    rows: Any = {"in memory": InMemory, "async": lambda: rows_of(later()), "thread": lambda: rows_of(broken())}[kind]()
+    map, found = Run(call, rows, FixedLimit(4), Gate(300)), []
+    with pytest.raises(OSError, match="torn"):
+        async with asyncio.timeout(5):
+            while (done := await map.next()) is not None:
+                found.append(done.value)
+    assert found == [0, 1, 2]
 
 
 async def test_an_unordered_map_raises_at_once() -> None:
