@@ -31,6 +31,7 @@ CASES = [
     "memory: client, TLS",
     "start: first answer",
     "start: schema",
+    "caikit_module",
 ]
 
 
