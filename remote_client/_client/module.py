@@ -27,6 +27,7 @@ from .._text.tables import table
 from .._transport.balance import Balancer
 from .._transport.engine import open_connections
 from .._transport.manager import ConnectionManager
+from .._transport.metadata import name_problem
 from ..errors import InputError, NotFoundError, OutcomeUnknownError, UnsupportedError
 from ..settings import CallOptions, MetadataSource, Output
 from . import jobs
@@ -73,11 +74,8 @@ class RemoteModuleBase(Handle):
     ) -> None:
         check_protocol(model_config.connection, model_config.protocol)
         name = model_config.model_path
-        # Servers and proxies strip blanks around metadata: "foo " would arrive as "foo", another model.
-        if not name or not name.isascii() or not name.isprintable() or name != name.strip():
-            raise InputError(
-                f"model: {name!r} cannot be sent: metadata takes printable ASCII names without blanks around them"
-            )
+        if (problem := name_problem(name)) is not None:
+            raise InputError(f"model: {problem}")
         self._config = model_config
         self._owned = connections is None
         self._trainings = trainings or StartedTrainings()

@@ -83,6 +83,14 @@ async def _call_source(source: Callable[[], Any]) -> Any:
         raise InputError(f"metadata: {name_of(source)} raised CancelledError") from None
 
 
+def name_problem(name: str) -> str | None:
+    """Return why a model's name cannot be sent as metadata; None if it can."""
+    # Servers and proxies strip blanks around metadata: "foo " would arrive as "foo", another model.
+    if name and name.isascii() and name.isprintable() and name == name.strip():
+        return None
+    return f"{name!r} cannot be sent: metadata takes printable ASCII names without blanks around them"
+
+
 def _problem(name: object, key: str, value: object, reserved: str | None) -> str | None:
     if not _KEY.fullmatch(key) or key.startswith("grpc-") or key in _RESERVED or key == reserved:
         return f"the key {name!r} cannot be used"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Union, get_args, get_origin
 
 from caikit.core import ModuleBase, TaskBase
@@ -50,6 +50,10 @@ class RemoteRPCDescriptor:
     def __deepcopy__(self, memo: dict[int, Any]) -> RemoteRPCDescriptor:
         # A configuration copies its values, and not every default of a signature can be copied: no `dataclasses.field`.
         return replace(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what `remote_method` keeps here: functions, and types of requests, which no process can import.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @exported_from("remote_client.caikit")

@@ -22,6 +22,8 @@ from .._schema.rpc import RemoteRPCDescriptor
 from .._settings.connection import check_protocol
 from .._transport.engine import open_connections
 from .._transport.manager import ConnectionManager
+from .._transport.metadata import name_problem
+from ..errors import InputError
 from ..settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, Output, Protocol, RetryPolicy
 from ..sync import RemoteStream
 from ..sync._inputs import threaded
@@ -114,6 +116,7 @@ class RemoteModel:
 
     Raises:
         ConfigurationError: a setting is invalid, or the protocol does not support it.
+        InputError: gRPC cannot send the model's name.
     """
 
     def __init__(
@@ -121,6 +124,10 @@ class RemoteModel:
     ) -> None:
         settings = settings_of(connection)
         check_protocol(settings, protocol)
+        if model is not None and (problem := name_problem(model)) is not None:
+            if protocol == "grpc":
+                raise InputError(f"model: {problem}")
+            model = None  # the request's body names it
         options = _options(settings)
         self._caller = OfProcess(lambda: Caller(_connections(settings, protocol), model_key, model, options))
 

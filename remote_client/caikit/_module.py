@@ -46,6 +46,7 @@ class RemoteModuleBase(ModuleBase):
 
     Raises:
         ConfigurationError: a ValueError; a setting is invalid, or the protocol does not support it.
+        InputError: gRPC takes only names of printable ASCII.
     """
 
     def __init__(

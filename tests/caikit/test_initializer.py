@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from caikit.core.model_management import ModelInitializerBase
 from caikit.core.modules import ModuleConfig
 from caikit.interfaces.common.data_model import ConnectionInfo
 from caikit.runtime.names import ServiceType
+from caikit.runtime.types.caikit_runtime_exception import CaikitRuntimeException
 from sample_lib.data_model import SampleInputType, SampleOutputType
 from sample_lib.modules import GeoModule, PrefixModule, SampleModule, SamplePrimitiveModule, SampleTask
 
@@ -27,6 +29,7 @@ from remote_client.caikit import (
     RemoteRPCDescriptor,
     construct_remote_module_class,
 )
+from remote_client.errors import InputError
 
 from ..support.runtime import SAMPLE_MODELS, Runtime
 from .gateways import PROTOCOLS, Protocol, connection_of
@@ -176,6 +179,31 @@ def test_a_replaced_configuration_counts(runtime: Runtime, initializer: RemoteMo
     model: Any = initializer.init(config)
     assert model.MODULE_ID == "own id"
     assert model.run(X).greeting == "Hello x"
+
+
+NAMES = ["mödel 日本", " blank "]
+"""Names that metadata cannot carry."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_http_names_any_model(runtime: Runtime, initializer: RemoteModelInitializer, name: str) -> None:
+    model: Any = initializer.init(reachable(runtime, "http", name))
+    with pytest.raises(CaikitRuntimeException, match=f"Model {name} not found"):
+        model.run(X)
+
+
+@pytest.mark.parametrize("name", ["", "two\nlines", *NAMES])
+def test_grpc_refuses_names_that_would_arrive_changed(initializer: RemoteModelInitializer, name: str) -> None:
+    with pytest.raises(InputError, match="cannot be sent: metadata takes printable ASCII names"):
+        initializer.init(config_of(model=name))
+
+
+def test_a_configuration_is_pickled_after_calls(runtime: Runtime, initializer: RemoteModelInitializer) -> None:
+    config = reachable(runtime)
+    before: Any = initializer.init(config)
+    assert before.run(X).greeting == "Hello x"
+    after: Any = initializer.init(pickle.loads(pickle.dumps(config)))
+    assert after.run(X).greeting == "Hello x"
 
 
 def test_a_class_can_be_made_again() -> None:
