@@ -44,6 +44,9 @@ class Batches(Rows):
         batch, self._batch = self._batch, []
         return batch or END
 
+    def cancel(self) -> None:
+        self._rows.cancel()
+
     async def aclose(self) -> None:
         await self._rows.aclose()
 

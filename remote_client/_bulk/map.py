@@ -181,7 +181,8 @@ class Run:
         await self._rows.aclose()
 
     def cancel(self) -> list[asyncio.Task[Any]]:
-        """Cancel all tasks, and return them."""
+        """Cancel all tasks, return them, and read no more rows."""
+        self._rows.cancel()
         tasks = [task for task in (self._driver, self._reading, *self._tasks) if task is not None and not task.done()]
         for task in tasks:
             task.cancel()

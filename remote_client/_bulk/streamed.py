@@ -105,6 +105,7 @@ class StreamRun:
     def cancel(self) -> None:
         """Drop the stream, which cancels its call."""
         self._closed, self._stream = True, None
+        self._rows.cancel()
         if self._reading is not None:
             self._reading.cancel()
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
+from remote_client._bulk.batches import Batches
 from remote_client._bulk.concurrency import AdaptiveLimit, FixedLimit
 from remote_client._bulk.gate import Gate
 from remote_client._bulk.map import Done, Failed, Kept, Run
@@ -103,6 +105,22 @@ async def test_a_slow_row_holds_up_no_more_rows_than_fit() -> None:
     release.set()
     assert await waiting == Done(0, 0)
     await map.aclose()
+
+
+@pytest.mark.parametrize("batched", [False, True], ids=["rows", "batches"])
+async def test_a_dropped_map_ends_the_thread_of_its_rows(batched: bool) -> None:
+    before = set(threading.enumerate())
+    rows = rows_of(iter(range(10_000_000)))
+
+    async def call(index: int, row: Any) -> Any:
+        return row
+
+    map = Run(call, Batches(rows, 5) if batched else rows, FixedLimit(4), Gate(300))
+    await map.next()
+    (thread,) = set(threading.enumerate()) - before
+    map.cancel()
+    await asyncio.to_thread(thread.join, 5)
+    assert not thread.is_alive()
 
 
 async def test_nothing_is_read_before_the_first_answer_is_asked_for() -> None:
