@@ -31,12 +31,12 @@ class RowCalls:
             return self._cut(await method.call(arguments), row)
         body = method.encode(arguments)
         digest = method.digest(body)
-        record = checkpoint.find(index, digest)
-        if record is not None:
-            return Kept(self._cut(await method.decode(method.from_json(record["answer"])), row))
+        kept = checkpoint.find(index, digest)
+        if kept is not None:
+            return Kept(self._cut(await method.decode(kept), row))
         data = await method.send(body)
-        answer = self._cut(await method.decode(data), row)
-        checkpoint.add(index, digest, method.as_json(data))
+        answer = self._cut(await method.decode(data), row)  # what cannot be read is not finished
+        checkpoint.add(index, digest, data)
         return answer
 
     def _cut(self, answer: Any, row: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the failure of a row means: for the row, for the pace, or for the server. Pure."""
+"""What the failure of a row means: for the row, for the pace, for the server, or for the map. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ from ..errors import (
 _AWAY = (502, 503, 504)
 
 
+class CheckpointError(OSError):
+    """The file of a checkpoint cannot be written or read, as on a full disk. It ends the map."""
+
+
 class Failure(Enum):
     """What a failure is about."""
 
     ROW = "the row"
     OVERLOAD = "the pace"
     OUTAGE = "the server"
+    CHECKPOINT = "the checkpoint"
 
 
 def failure_of(error: Exception) -> Failure:
@@ -29,6 +34,8 @@ def failure_of(error: Exception) -> Failure:
     gRPC says RESOURCE_EXHAUSTED of a message that is too large, too; HTTP has a status of its own for that. A CANCELLED
     that the client did not cause is how an overloaded runtime drops calls.
     """
+    if isinstance(error, CheckpointError):
+        return Failure.CHECKPOINT
     if isinstance(error, UnavailableError) or (isinstance(error, RemoteCallError) and error.http_status in _AWAY):
         return Failure.OUTAGE
     if isinstance(error, ResponseTooLargeError) or not isinstance(error, (ResourceExhaustedError, CallCancelledError)):

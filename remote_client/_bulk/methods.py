@@ -1,8 +1,7 @@
-"""The method of a map: rows as requests, and answers as bytes that a checkpoint can keep."""
+"""The method of a map: rows as requests, their digests, and answers as bytes that a checkpoint can keep."""
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import AsyncIterator
 from hashlib import blake2b
@@ -12,11 +11,9 @@ from .._calls.caller import LARGE
 from .._calls.stream import RemoteStream
 from .._client.module import RemoteModuleBase
 from .._objects.content import Body
-from .._schema.codec import UnboundCodec, server_codec
+from .._schema.codec import UnboundCodec
 from .._schema.rpc import RemoteRPCDescriptor
 from .rows import arguments_of
-
-_FILE = "file_base64"
 
 
 class RowMethod:
@@ -60,9 +57,11 @@ class RowMethod:
         return RemoteStream(self._caller, self.rpc, messages)
 
     def digest(self, body: bytes) -> int:
-        """Return 64 bits that tell requests apart, and methods and models too."""
+        """Return 64 bits that tell requests apart, and methods and models too: the same ones in every process."""
         key = f"{self.rpc.path}\0{self._model}\0".encode()
-        return int.from_bytes(blake2b(key + body, digest_size=8).digest(), "big")
+        return int.from_bytes(
+            blake2b(key + (_canonical(body) if self._is_http else body), digest_size=8).digest(), "big"
+        )
 
     async def send(self, body: bytes) -> bytes:
         """Return the answer of a request as it came."""
@@ -75,30 +74,13 @@ class RowMethod:
             return self._caller.decode(self.rpc, data)
         return await self._caller.decode_large(self.rpc, data)
 
-    def as_json(self, data: bytes) -> Any:
-        """Return an answer as JSON, from which `from_json` makes the same bytes, or such as mean the same."""
-        if self._is_http:
-            return _file_as_json(data) if isinstance(data, Body) else json.loads(data)
-        from google.protobuf.json_format import MessageToDict  # here, because it loads protobuf
 
-        message = server_codec(self.rpc.codec).decode(data, "proto")
-        return MessageToDict(message, preserving_proto_field_name=True)
-
-    def from_json(self, answer: Any) -> bytes:
-        """Return the bytes of an answer that a checkpoint kept."""
-        if self._is_http:
-            is_file = isinstance(answer, dict) and answer.keys() == {_FILE, "content_type", "filename"}
-            return _file_from_json(answer) if is_file else json.dumps(answer).encode()
-        from google.protobuf.json_format import ParseDict
-
-        message: Any = type(server_codec(self.rpc.codec).decode(b"", "proto"))()
-        data: bytes = ParseDict(answer, message).SerializeToString()
-        return data
-
-
-def _file_as_json(body: Body) -> dict[str, Any]:
-    return {_FILE: base64.b64encode(body).decode(), "content_type": body.content_type, "filename": body.filename}
-
-
-def _file_from_json(answer: dict[str, Any]) -> Body:
-    return Body(base64.b64decode(answer[_FILE]), answer["content_type"], answer["filename"])
+def _canonical(body: bytes) -> bytes:
+    """Return the body of an HTTP request without what differs between equal requests."""
+    if isinstance(body, Body):
+        _, _, boundary = body.content_type.partition("boundary=")
+        return body.replace(boundary.encode(), b"") if boundary else body
+    try:
+        return json.dumps(json.loads(body), sort_keys=True).encode()
+    except (ValueError, RecursionError):  # a query
+        return body
