@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import logging
 import os
 import weakref
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from time import monotonic
 from typing import Any, Literal, Self
 
 from .._client.module import RemoteModuleBase
@@ -22,13 +23,21 @@ from .concurrency import AdaptiveLimit, FixedLimit
 from .gate import Gate
 from .map import Done, Failed, OnError, Run
 from .methods import RowMethod
-from .progress import EVERY, Line, Progress, Report
+from .progress import Report, Reporter
 from .rows import rows_of
 from .streamed import WINDOW, StreamRun
 
+logger = logging.getLogger("remote_client")
+
 
 class Map:
-    """A run with what is around it: the method that is bound first, batches, the checkpoint, the progress."""
+    """A run with what is around it: the method that is bound first, batches, the checkpoint, the progress.
+
+    Attributes:
+        run: the run.
+        reporter: shows its progress; None if nothing does.
+        tells: whether the map calls the function of the progress, in the event loop.
+    """
 
     def __init__(
         self,
@@ -37,36 +46,42 @@ class Map:
         *,
         size: int,
         checkpoint: Checkpoint | None,
-        report: Report | None,
-        total: int | None,
+        reporter: Reporter | None,
     ) -> None:
         self.run = run
         self._method = method
         self._size = size
         self._checkpoint = checkpoint
-        self._report = report
-        self._total = total
-        self._begun: float | None = None
-        self._reported = 0.0
+        self.reporter = reporter
+        self.tells = True
+        self._begun = False
         self._given: deque[Done] = deque()
 
     async def next(self) -> Done | None:
         """Return the next finished row; None after the last one."""
-        if self._begun is None:
-            self._begun = monotonic()
-            await self._method.prepare()
-        if not self._given:
-            try:
+        try:
+            if not self._begun:
+                await self._begin()
+            if not self._given:
                 done = await self.run.next()
-            except Exception:  # a read that is cancelled may be followed by another one
-                await self.aclose()
-                raise
-            if done is None:
-                await self.aclose()
-                return None
-            self._given.extend(self._rows_of(done))
-        self.tell()
+                if done is None:
+                    await self.aclose()
+                    return None
+                self._given.extend(self._rows_of(done))
+            if self.reporter is not None and self.tells:
+                await awaited(self.reporter.tell())
+        except Exception:  # a read that is cancelled may be followed by another one
+            await self._abort()
+            raise
         return self._given.popleft()
+
+    async def _begin(self) -> None:
+        await self._method.prepare()
+        if self._checkpoint is not None:
+            await self._checkpoint.open()
+        if self.reporter is not None:
+            self.reporter.begin(self.run)
+        self._begun = True
 
     async def next_ones(self, most: int) -> list[Done]:
         """Return the next finished rows, as many as are there; none after the last one."""
@@ -92,29 +107,34 @@ class Map:
             return [Done(index, Failed(index, row, value.error)) for index, row in rows]
         return [Done(index, answer) for index, answer in enumerate(value, first)]
 
-    def tell(self, *, last: bool = False) -> None:
-        """Report the progress, if that is due."""
-        now = monotonic()
-        if self._report is None or self._begun is None or (now - self._reported < EVERY and not last):
-            return
-        self._reported = now
-        run = self.run
-        done = run.answered + run.failed
-        self._report(Progress(done, run.failed, run.in_flight, now - self._begun, self._total))
-
     async def aclose(self) -> None:
         """Cancel the calls that run, and close the checkpoint and the rows. Idempotent."""
-        await self.run.aclose()
-        self.tell(last=True)
-        self.close_files()
+        try:
+            await self.run.aclose()
+            if self.reporter is not None and self.tells:
+                await awaited(self.reporter.end())
+        finally:
+            self.close_files()
+
+    async def _abort(self) -> None:
+        """Close it after an error, which is the one to tell."""
+        try:
+            await self.aclose()
+        except Exception:
+            logger.debug("the function of the progress failed too", exc_info=True)
 
     def close_files(self) -> None:
         """Close the checkpoint and the line of progress. From any thread."""
-        report, self._report = self._report, None
-        if isinstance(report, Line):
-            report.close()
+        if self.reporter is not None:
+            self.reporter.close()
         if self._checkpoint is not None:
             self._checkpoint.close()
+
+
+async def awaited(result: Any) -> None:
+    """Await what a function returned, if it is an async one."""
+    if inspect.isawaitable(result):
+        await result
 
 
 @exported_from("remote_client.bulk")
@@ -204,14 +224,20 @@ def map_rows(
         batch_size: rows of one call, for a method that takes lists: an argument is the list of the rows' values.
         split: the answer's list with a value per row of a batch, by its name (with dots), or a function that returns
             it. Needed with `batch_size`.
-        checkpoint: a file for the finished rows. Started again with it, a map calls only the rows that are missing.
-        progress: True for a line with the rows per second and the time left; a function gets a `Progress`.
+        checkpoint: a file for the finished rows: their indexes, digests of their requests, and the answers. Started
+            again with it, a map calls only the rows that are missing or have changed; with batches, the batches. The
+            file survives the end of the process at any time; a power failure may take its last seconds.
+        progress: True for a line with the rows per second and the time left, on standard error (needs `rich` or
+            `tqdm`; a line every ten seconds where it is no terminal); or a function, sync or async, that gets a
+            `Progress` as answers are taken, at most every 0.2 seconds, and at the end. Its error ends the map.
         total: the number of rows, for the time left; by default `len(rows)`, if there is one.
         outage: the seconds (or a `timedelta`) for which the server may be away, or refuse all calls; None for no limit.
 
     Raises:
         InputError: an argument is wrong.
-        ConfigurationError: the checkpoint is no file of a map, or is in use; or `progress` needs rich or tqdm.
+        ConfigurationError: `progress` needs rich or tqdm. Raised by the first read: the checkpoint is no file of a map,
+            cannot be opened, or is used by another map.
+        OSError: raised by a read: the checkpoint cannot be written, as on a full disk.
     """
     return MapRows(
         make_map(
@@ -252,9 +278,7 @@ def make_map(
         raise InputError(f'on_error: expected "raise", "return" or "skip", not {on_error!r}')
     pace = AdaptiveLimit() if concurrency == "auto" else FixedLimit(_positive("concurrency", concurrency))
     reader = rows_of(rows)
-    report = Line() if progress is True else progress or None
-    if total is None and hasattr(rows, "__len__"):
-        total = len(rows)
+    reporter = make_reporter(progress, rows, total)
     gate = Gate(limit(outage, "outage"))
     if method.rpc.input_streaming:
         if size or checkpoint is not None or not ordered:
@@ -263,7 +287,7 @@ def make_map(
             )
         window = WINDOW if concurrency == "auto" else concurrency
         streamed = StreamRun(method, reader, window, gate, on_error)
-        return Map(streamed, method, size=0, checkpoint=None, report=report, total=total)
+        return Map(streamed, method, size=0, checkpoint=None, reporter=reporter)
     kept = None if checkpoint is None else Checkpoint(checkpoint)
     run = Run(
         RowCalls(method, split, kept),
@@ -274,7 +298,15 @@ def make_map(
         on_error=on_error,
         size=size,
     )
-    return Map(run, method, size=size, checkpoint=kept, report=report, total=total)
+    return Map(run, method, size=size, checkpoint=kept, reporter=reporter)
+
+
+def make_reporter(progress: bool | Report, rows: Any, total: int | None) -> Reporter | None:
+    """Return what shows the progress of a map; None if nothing does. Raises as `Reporter` does."""
+    if total is None and hasattr(rows, "__len__"):
+        total = len(rows)
+    reporter = Reporter(progress, total)
+    return None if progress is False else reporter
 
 
 def _positive(name: str, value: Any) -> int:

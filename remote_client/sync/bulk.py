@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
@@ -10,10 +11,11 @@ from typing import Any, Literal, Self
 from .._bulk.batches import Split
 from .._bulk.frames import Frame, frame_method, map_table
 from .._bulk.iterator import MapRows as _MapRows
-from .._bulk.iterator import make_map, row_method
+from .._bulk.iterator import awaited, make_map, row_method
 from .._bulk.map import Done, Failed, OnError
 from .._bulk.progress import Progress, Report
 from .._objects.exports import exported_from
+from .._settings.callables import off_loop
 from .._settings.durations import Duration
 from ..errors import InputError
 from ._facade import Blocking
@@ -35,6 +37,8 @@ class MapRows(Blocking, Iterator[Done]):
     def __init__(self, twin: _MapRows) -> None:
         self._twin = twin
         self._here: deque[Done] = deque()
+        self._reporter = twin._map.reporter
+        twin._map.tells = False  # the function may block, so it is called in this thread
 
     @property
     def failed(self) -> int:
@@ -48,14 +52,32 @@ class MapRows(Blocking, Iterator[Done]):
 
     def __next__(self) -> Done:
         if not self._here:
-            self._here.extend(run(self._twin.next_ones, _MANY))
+            try:
+                self._here.extend(run(self._twin.next_ones, _MANY))
+            except Exception:
+                with contextlib.suppress(Exception):  # the first error is the one to tell
+                    self._tell_end()
+                raise
         if not self._here:
+            self._tell_end()
             raise StopIteration
+        if self._reporter is not None:
+            try:
+                _wait(self._reporter.tell())
+            except Exception:
+                run(self._twin.aclose)
+                raise
         return self._here.popleft()
+
+    def _tell_end(self) -> None:
+        if self._reporter is not None:
+            _wait(self._reporter.end())
 
     def aclose(self) -> None:
         """Cancel the calls that run. Idempotent."""
         run(self._twin.aclose)
+        self._here.clear()
+        self._tell_end()
 
     close = aclose
 
@@ -81,7 +103,10 @@ def map_rows(
     total: int | None = None,
     outage: Duration | None = 300.0,
 ) -> MapRows:
-    """Call a method for every row, and give the answers; see `remote_client.bulk.map_rows`."""
+    """Call a method for every row, and give the answers; see `remote_client.bulk.map_rows`.
+
+    A function that gets the progress may block: it is called in the thread that takes the answers.
+    """
     map = make_map(
         row_method(*_twin_of(method)),
         rows,
@@ -116,10 +141,16 @@ def map_frame(
 ) -> Frame:
     """Return a table with a method's answers as columns, and block; see `remote_client.bulk.map_frame`."""
     options: dict[str, Any] = {"concurrency": concurrency, "batch_size": batch_size, "split": split}
-    options |= {"checkpoint": checkpoint, "progress": progress, "outage": outage}
+    told = off_loop(progress) if callable(progress) else progress
+    options |= {"checkpoint": checkpoint, "progress": told, "outage": outage}
     bound = frame_method(*_twin_of(method))
     result: Frame = run(map_table, bound, frame, input, output, on_error, error_column, options)
     return result
+
+
+def _wait(result: Any) -> None:
+    if result is not None:
+        run(awaited, result)
 
 
 def _twin_of(method: Any) -> tuple[Any, Any]:
