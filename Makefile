@@ -18,8 +18,9 @@ PIP := -m pip install --quiet --disable-pip-version-check
 # Half of the time of the tests is waiting, so two cores keep four workers busy. Each has servers of its own.
 WORKERS ?= 4
 ALL = $(CLIENT)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal
-# Tests with caikit in their own process: the client inside caikit.
-CAIKIT = $(RUNTIME)/bin/python -m pytest --numprocesses 2 --dist loadfile tests/caikit
+# Tests with caikit in their own process: the client inside caikit. The tests of a file share its runtimes, which
+# `worksteal` would start in several workers.
+CAIKIT = $(RUNTIME)/bin/python -m pytest --numprocesses 4 --dist loadfile tests/caikit
 # What only `make test-all` runs are more cases of what the others try.
 PYTEST = $(ALL) -m "not slow"
 
