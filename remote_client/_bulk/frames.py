@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 from .._concurrency.threads import run_in_thread
 from .._objects.exports import exported_from
 from .._schema.codec import server_codec
+from .._schema.rpc import RemoteRPCDescriptor
 from .._settings.durations import Duration
 from ..errors import InputError, InvalidResponseError
 from .batches import Split
@@ -101,7 +102,7 @@ async def map_table(
     if error_column is not None and on_error != "return":
         raise InputError('error_column: rows without an answer are kept with on_error="return" only')
     await method.prepare()
-    columns = _Output(table, output, error_column, _kind(method, options["split"]))
+    columns = Output(table, output, error_column, row_kind(method.rpc, options["split"]))
     map = make_map(method, rows, ordered=True, on_error=on_error, total=len(table), **options)
     kept: list[int] = []
     try:
@@ -127,9 +128,9 @@ def _table(frame: Any) -> Any:
     return table
 
 
-def _kind(method: RowMethod, split: Split | None) -> Kind | None:
+def row_kind(rpc: RemoteRPCDescriptor, split: Split | None) -> Kind | None:
     """Return the kind of a row's answer; None if a function cuts it out of that of a batch."""
-    kind = answer_kind(server_codec(method.rpc.codec).signature)
+    kind = answer_kind(server_codec(rpc.codec).signature)
     if split is None:
         return kind
     if callable(split):
@@ -173,7 +174,7 @@ def _is_missing(value: Any) -> bool:
     return isinstance(value, float) and value != value
 
 
-class _Output:
+class Output:
     """The columns that are added to a frame."""
 
     def __init__(

@@ -110,7 +110,7 @@ def kind_at(kind: Kind, path: str) -> Kind:
         found = [each for wire, (attribute, each) in kind.fields.items() if name in (wire, attribute)]
         if not found:
             known = f"its fields are {', '.join(kind.fields)}" if kind.fields else f"it is a {kind.name}"
-            raise InputError(f"output: {path}: the answer has no field {name!r}; {known}")
+            raise InputError(f"{path}: the answer has no field {name!r}; {known}")
         kind = found[0]
     return kind
 

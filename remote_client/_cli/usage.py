@@ -4,6 +4,7 @@ from __future__ import annotations
 
 FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 COMMANDS = {
+    "map": "Call a model for every row of a file, and write the answers.",
     "schema": "Write a runtime's schema to a file, or check a file against a runtime.",
     "stubs": "Write typed Python classes for a runtime's tasks.",
 }

@@ -165,7 +165,9 @@ def test_stubs_takes_its_target_without_an_option(monkeypatch: pytest.MonkeyPatc
     ]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["schema", "--help"], ["stubs", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["map", "--help"], ["schema", "--help"], ["stubs", "--help"]]
+)
 def test_help_is_quick(arguments: list[str]) -> None:
     run = f"from remote_client._cli.main import main; main({arguments})"
     script = f"import sys; {run}; print(*sys.modules, file=sys.stderr)"

@@ -1,0 +1,110 @@
+"""`remote-client map`: calls a model for every row of a file, and writes the answers to another."""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import closing
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from .description_sources import Server
+from .usage import UsageError
+
+
+async def map(
+    model: str,
+    task: str,
+    /,
+    *,
+    input: Annotated[str, Parameter(["--input", "-i"], allow_leading_hyphen=True)] = "-",
+    output: Annotated[str, Parameter(["--output", "-o"], allow_leading_hyphen=True)] = "-",
+    column: Annotated[list[str] | None, Parameter(negative="")] = None,
+    on_error: Literal["raise", "return", "skip"] = "raise",
+    concurrency: int | Literal["auto"] = "auto",
+    unordered: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    batch_size: int | None = None,
+    split: str | None = None,
+    checkpoint: str | None = None,
+    outage: float = 300.0,
+    schema: str | None = None,
+    server: Annotated[Server, Parameter(parse=False)],
+) -> int:
+    """Call a model for every row of a file, and write the answers.
+
+    A row's columns are the arguments. In JSON Lines and CSV bytes are base64 and times ISO 8601; a cell of CSV that is
+    not for a text is JSON, and an empty one is left out. Answers have the index of their row, and an answer or an
+    error. The exit code is 1 if a row failed.
+
+    Args:
+        model: The model's name.
+        task: The task's class, such as SampleTask, or the method's name, such as run_sample.
+        input: The rows: a .jsonl, .csv or .parquet file, or - for JSON Lines from standard input.
+        output: The answers: a .jsonl or .parquet file, or - for JSON Lines to standard output.
+        column: ARGUMENT=COLUMN, or COLUMN for the only argument; ARGUMENT may be a field of one: input.name=who.
+        on_error: What a failed row does: end the map, or take the place of its answer, or be left out.
+        concurrency: The calls that run at a time; auto finds the number at which the server is fastest.
+        unordered: Write answers as they come.
+        batch_size: The rows of one call, for a method that takes lists.
+        split: With --batch-size, the answer's list with a value per row.
+        checkpoint: A file for the finished rows. The same command goes on where it was stopped.
+        outage: The seconds for which the server may be away.
+        schema: A schema file to read instead of asking the runtime.
+        server: The runtime.
+    """
+    from .._bulk.frames import row_kind
+    from .._bulk.iterator import map_rows
+    from .._client.client import RemoteClient
+    from ..errors import InputError
+    from .answer_writing import Writing
+    from .arguments import Arguments
+    from .row_files import check_answers, open_answers, open_rows
+
+    if input == output != "-":
+        raise UsageError(f"--output {output}: it is the input")
+    check_answers(output)  # before the server is asked
+    with closing(open_rows(input)) as rows:
+        async with RemoteClient(server.target, proxy=server.proxy, schema=schema) as client:
+            method = await _method(client, model, task)
+            arguments = Arguments(method.rpc.signature, column or [], batched=batch_size is not None)
+            try:
+                kind = row_kind(method.rpc, split)
+                answered = map_rows(
+                    method,
+                    rows.read(arguments),
+                    concurrency=concurrency,
+                    ordered=not unordered,
+                    on_error="return",  # so that the row's line can be told, too
+                    batch_size=batch_size,
+                    split=split,
+                    checkpoint=checkpoint,
+                    progress=_shows_progress(output),
+                    total=rows.total,
+                    outage=outage,
+                )
+            except InputError as error:
+                raise UsageError(str(error)) from None
+            async with answered:
+                writing = Writing(answered, partial(open_answers, output, kind), on_error, checkpoint, output)
+                return await writing.run()
+
+
+async def _method(client: Any, model: str, task: str) -> Any:
+    """Return the method of a task, or of its name. Raises a UsageError."""
+    from ..errors import InputError, UnsupportedError
+
+    by_name = re.fullmatch(r"run(_\w+)?", task) is not None
+    try:
+        module = await client.model(model, task=None if by_name else task)
+        names = [task] if by_name else [name for name in ("run", "run_bidi_stream") if hasattr(module, name)]
+        if not names:
+            raise UsageError(f"{task} has no method with one answer for each row")
+        return getattr(module, names[0])
+    except (InputError, UnsupportedError, AttributeError) as error:
+        raise UsageError(str(error)) from None
+
+
+def _shows_progress(output: str) -> bool:
+    return sys.stderr.isatty() and not (output == "-" and sys.stdout.isatty())
