@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from contextlib import closing
@@ -62,8 +63,7 @@ async def map(
     from .arguments import Arguments
     from .row_files import check_answers, open_answers, open_rows
 
-    if input == output != "-":
-        raise UsageError(f"--output {output}: it is the input")
+    _check_names(input, output, checkpoint)
     check_answers(output)  # before the server is asked
     with closing(open_rows(input)) as rows:
         async with RemoteClient(server.target, proxy=server.proxy, schema=schema) as client:
@@ -89,6 +89,13 @@ async def map(
             async with answered:
                 writing = Writing(answered, partial(open_answers, output, kind), on_error, checkpoint, output)
                 return await writing.run()
+
+
+def _check_names(*names: str | None) -> None:
+    """Raise a UsageError if two options name the same file, which one of them would overwrite."""
+    files = [os.path.realpath(name) for name in names if name not in (None, "-")]
+    if len(set(files)) < len(files):
+        raise UsageError("--input, --output and --checkpoint name the same file: give different ones")
 
 
 async def _method(client: Any, model: str, task: str) -> Any:

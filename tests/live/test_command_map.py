@@ -349,14 +349,15 @@ def test_a_server_that_is_away(protocol: Protocol, tmp_path: Path, capfd: Any) -
         ("text run_text -o answers.csv", 2, "--output answers.csv: name a .jsonl or .parquet file"),
         ("text run_text -o nowhere/answers.jsonl", 2, "--output nowhere/answers.jsonl: No such file or directory"),
         ("text run_text -o nowhere/answers.parquet", 2, "--output nowhere/answers.parquet: "),
-        ("text run_text -o rows.jsonl", 2, "--output rows.jsonl: it is the input"),
+        ("text run_text -o ./rows.jsonl", 2, "--input, --output and --checkpoint name the same file"),
+        ("text run_text -o a.jsonl --checkpoint a.jsonl", 2, "--input, --output and --checkpoint name the same file"),
         ("text run_text --batch-size 2", 2, "batch_size and split: give both"),
         ("numbers run_numbers --batch-size 2 --split nothing", 2, "the answer has no field 'nothing'"),
         ("text run_text --concurrency 0", 2, "concurrency: expected a positive integer"),
         ("text run_text --concurrency many", 2, "--concurrency"),
         ("text run_text --column nothing=a", 2, "--column nothing=a: the method has no argument 'nothing'; it has "),
         ("text run_text --on-error stop", 2, "--on-error"),
-        ("text run_text --checkpoint rows.jsonl", 2, "checkpoint: rows.jsonl has "),
+        ("text run_text --checkpoint other.jsonl", 2, "checkpoint: other.jsonl has "),
         ("text", 2, "TASK"),
     ],
 )
@@ -365,6 +366,7 @@ def test_wrong_use(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("rows.jsonl").write_text('"a"\n')
+    Path("other.jsonl").write_text('"a"\n')
     given = arguments if " -i " in arguments or arguments == "text" else f"{arguments} -i rows.jsonl"
     assert main(["map", "-t", runtime.target, *given.split()]) == code
     out, err = capfd.readouterr()
