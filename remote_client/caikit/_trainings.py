@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, get_args, get_origin
 
@@ -17,7 +18,7 @@ from ._config import RemoteModuleConfig, RemoteRPCDescriptor
 from ._data_objects import data_object
 from ._requests import arguments_of
 
-trained_models: dict[str, Callable[[], RemoteModuleConfig]] = {}
+trained_models: OrderedDict[str, Callable[[], RemoteModuleConfig]] = OrderedDict()
 """Returns the configurations of the models that trainings of this process make. A runtime serves a trained model at
 once, and lists it only after a while, or after its first call."""
 _MOST = 1000
@@ -29,7 +30,7 @@ def remember(name: str, make: Callable[[], RemoteModuleConfig]) -> None:
     trained_models.pop(name, None)
     trained_models[name] = make
     while len(trained_models) > _MOST:
-        trained_models.pop(next(iter(trained_models)), None)
+        trained_models.popitem(last=False)  # atomic: other threads may add models meanwhile
 
 
 def training_parameters(method: RemoteRPCDescriptor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

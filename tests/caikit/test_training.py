@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -290,14 +291,37 @@ def test_all_trainings_of_a_trainer_and_its_models_share_a_connection(runtime: R
     assert asyncio.run(count()) == 1
 
 
-def test_what_a_process_remembers_of_its_trainings_is_limited() -> None:
+@pytest.fixture
+def remembered() -> Iterator[Any]:
+    """The models that this process remembers, for a test that adds thousands."""
     before = dict(_trainings.trained_models)
-    for number in range(3 * _trainings._MOST):
-        _trainings.remember(f"remembered-{number}", lambda: None)
-    assert len(_trainings.trained_models) == _trainings._MOST
-    assert next(reversed(_trainings.trained_models)) == f"remembered-{3 * _trainings._MOST - 1}"
+    yield _trainings.trained_models
     _trainings.trained_models.clear()
     _trainings.trained_models.update(before)
+
+
+def test_what_a_process_remembers_of_its_trainings_is_limited(remembered: Any) -> None:
+    for number in range(3 * _trainings._MOST):
+        _trainings.remember(f"remembered-{number}", lambda: None)
+    assert len(remembered) == _trainings._MOST
+    assert next(reversed(remembered)) == f"remembered-{3 * _trainings._MOST - 1}"
+
+
+def test_threads_remember_models_at_once(remembered: Any) -> None:
+    """Beyond the limit, where a thread drops the oldest model while others add theirs."""
+
+    def remember(thread: int) -> None:
+        for number in range(10_000):
+            _trainings.remember(f"{thread}-{number}", lambda: None)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(remember, range(8)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert _trainings._MOST - 8 <= len(remembered) <= _trainings._MOST  # two may drop a model for the same one
 
 
 def test_models_of_one_module_are_of_one_class(trainer: Any) -> None:
