@@ -25,8 +25,8 @@ _own_fill_proto: Any = DataBase.fill_proto
 _PYTHON_TYPES = {"google.protobuf.Struct": "dict", "google.protobuf.Timestamp": "datetime"}
 
 
-def checked(method: str, kind: Any, values: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return the data object with these values, and its protobuf message.
+def checked(method: str, kind: Any, values: Mapping[str, Any]) -> Any:
+    """Return the protobuf message of the data object with these values.
 
     Args:
         method: the name of the method, for errors.
@@ -43,7 +43,7 @@ def checked(method: str, kind: Any, values: Mapping[str, Any]) -> tuple[Any, Any
     except Exception as error:  # whatever protobuf, and the data objects' own checks, raise
         raise InputError(f"{method}(): {_misfit(kind, values) or error}") from error
     set_present(f"{method}(): ", made, message)
-    return made, message
+    return message
 
 
 def unchecked(method: str, kind: Any, values: Mapping[str, Any]) -> Any:

@@ -1,13 +1,12 @@
-"""Connections to the servers of modules: caikit's settings as this client's, and calls whose messages are bytes."""
+"""Calls of the servers of modules, whose messages are bytes."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from copy import deepcopy
-from functools import lru_cache, partial
+from functools import partial
 from inspect import Signature
 from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary, ref
@@ -24,67 +23,14 @@ from .._transport.engine import open_connections
 from .._transport.manager import ConnectionManager
 from .._transport.metadata import name_problem
 from ..errors import InputError
-from ..settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, Output, Protocol, RetryPolicy
+from ..settings import ConnectionInfo, Output, Protocol
 from ..sync import RemoteStream
 from ..sync._inputs import threaded
 from ..sync._loop_thread import closers, run
 from ._server_calls import ServerCall
+from ._settings import call_options, settings_of
 
 T = TypeVar("T")
-
-_NAMES = ("hostname", "port", "timeout", "options", "retries", "retry_options", "max_session_age")
-_TLS_NAMES = ("enabled", "insecure_verify", "ca_file", "cert_file", "key_file")
-
-_RETRIED = frozenset(["INTERNAL", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "UNKNOWN"])
-_RETRIED_HTTP = frozenset([413, 429, 500, 502, 503, 504])
-
-
-def settings_of(connection: CaikitConnectionInfo | ConnectionInfo) -> ConnectionInfo:
-    """Return caikit's settings of a connection as this client's.
-
-    caikit's client takes a timeout of 0 for none.
-
-    Raises:
-        ConfigurationError: a setting is invalid.
-    """
-    global _last
-    if isinstance(connection, ConnectionInfo):
-        return connection
-    known, settings = _last
-    if settings is not None and connection == known:
-        return settings
-    values = {name: getattr(connection, name) for name in _NAMES}
-    tls = connection.tls and ConnectionTlsInfo(**{name: getattr(connection.tls, name) for name in _TLS_NAMES})
-    settings = ConnectionInfo(**values | {"timeout": values["timeout"] or None, "tls": tls})
-    _last = deepcopy(connection), settings  # a copy, as caikit's can be changed
-    return settings
-
-
-_last: tuple[CaikitConnectionInfo | None, ConnectionInfo | None] = (None, None)
-"""The settings that were converted last: each training makes a module with those of the one before."""
-
-
-def configured(connection: Any) -> Any:
-    """Return a connection's configuration with None for the default port and for no timeout, where caikit takes 0."""
-    if not isinstance(connection, Mapping):
-        return connection
-    return {key: None if key in ("port", "timeout") and value == 0 else value for key, value in connection.items()}
-
-
-def caikit_settings_of(connection: ConnectionInfo) -> CaikitConnectionInfo | ConnectionInfo:
-    """Return this client's settings as caikit's; as they are if caikit's have no name for one of them."""
-    values = {name: getattr(connection, name) for name in _NAMES}
-    timeout = connection.timeout or 0
-    values["timeout"] = int(timeout) if timeout == int(timeout) else timeout
-    scalars = [*connection.options.values(), *connection.retry_options.values()]
-    # What its checks refuse, caikit logs as errors.
-    if not all(isinstance(values[name], int) for name in ("timeout", "retries")):
-        return connection
-    if not all(isinstance(value, (str, int, float)) for value in scalars):
-        return connection
-    tls = {name: getattr(connection.tls, name) for name in _TLS_NAMES}
-    found = CaikitConnectionInfo(**values | {"options": dict(connection.options), "tls": tls})
-    return found if settings_of(found) == connection else connection
 
 
 class OfProcess(Generic[T]):
@@ -128,7 +74,7 @@ class RemoteModel:
             if protocol == "grpc":
                 raise InputError(f"model: {problem}")
             model = None  # the request's body names it
-        options = _options(settings)
+        options = call_options(settings)
         self._caller = OfProcess(lambda: Caller(_connections(settings, protocol), model_key, model, options))
 
     @property
@@ -183,20 +129,6 @@ class RemoteModel:
         return self.caller.replace(timeout=seconds if limit is None else min(limit, seconds), total_timeout=seconds)
 
 
-@lru_cache
-def _options(settings: ConnectionInfo) -> CallOptions:
-    return CallOptions(timeout=settings.timeout, retry=_retries(settings.retry_policy))
-
-
-def _retries(policy: RetryPolicy) -> RetryPolicy:
-    """Return a policy that retries the statuses of caikit's client if it was asked for more than one retry."""
-    if policy.retries < 2:
-        return policy
-    codes = _RETRIED if policy.codes is None else policy.codes
-    statuses = _RETRIED_HTTP if policy.http_statuses is None else policy.http_statuses
-    return policy.replace(codes=codes, http_statuses=statuses)
-
-
 _shared: WeakValueDictionary[tuple[ConnectionInfo, Protocol, int], ConnectionManager] = WeakValueDictionary()
 """By settings, protocol and process."""
 
@@ -205,7 +137,7 @@ def _connections(settings: ConnectionInfo, protocol: Protocol) -> ConnectionMana
     key = (settings, protocol, os.getpid())
     found = _shared.get(key)
     if found is None:
-        # Of two threads that come here at once, both get the same manager; the other one has opened nothing yet.
+        # Threads that come here at once may get a manager each, and open a connection more: no lock is worth that.
         found = _shared.setdefault(key, open_connections(settings, protocol))
         closers.add(found)
     return found

@@ -22,10 +22,13 @@ from ..settings import FinderConfig, Protocol
 from ..sync import RemoteModelFinder as BlockingFinder
 from ..sync._loop_thread import run
 from ._config import RemoteModuleConfig
-from ._connections import OfProcess, caikit_settings_of, configured
+from ._connections import OfProcess
+from ._settings import caikit_settings_of, part_settings
 from ._trainings import trained_models
 
 logger = logging.getLogger("remote_client")
+_KEYS = frozenset(field.name for field in fields(FinderConfig))
+_LIST = "GetModelsInfo"
 
 
 @exported_from("remote_client.caikit")
@@ -50,7 +53,7 @@ class RemoteModelFinder(ModelFinderBase):
     name = "REMOTE_CLIENT"
 
     def __init__(self, config: Mapping[str, Any], instance_name: str) -> None:
-        settings = _settings(config, instance_name)
+        settings = part_settings(f"finder {instance_name}", config, _KEYS, ["load_path"])
         self._finder = OfProcess(lambda: _make(settings, instance_name))
 
     def find_model(self, model_path: str, **kwargs: Any) -> RemoteModuleConfig | None:
@@ -99,24 +102,6 @@ def _files(file: FileDescriptor) -> dict[str, bytes]:
     """Return a protobuf file and all that it imports, by name."""
     imported = [_files(each) for each in file.dependencies]
     return {name: data for files in imported for name, data in files.items()} | {file.name: file.serialized_pb}
-
-
-_LIST = "GetModelsInfo"
-_KEYS = frozenset(field.name for field in fields(FinderConfig))
-
-
-def _settings(config: Mapping[str, Any], instance_name: str) -> dict[str, Any]:
-    """Return the settings in caikit's configuration of a finder."""
-    given = {key: value for key, value in config.items() if value is not None and value != {}}
-    given.pop("load_path", None)  # caikit merges its local finder's into the configuration of a finder called `default`
-    if unknown := sorted(given.keys() - _KEYS):
-        logger.warning("finder %s: these keys mean nothing, and are ignored: %s", instance_name, ", ".join(unknown))
-    settings = {key: value for key, value in given.items() if key in _KEYS}
-    if "connection" in settings:
-        settings["connection"] = configured(settings["connection"])
-    if "remote_connections" in settings:
-        settings["remote_connections"] = [configured(connection) for connection in settings["remote_connections"]]
-    return settings
 
 
 model_finder_factory.register(RemoteModelFinder)

@@ -157,13 +157,12 @@ class _Requests:
 
     def _message(self, values: dict[str, Any]) -> Any:
         try:
-            _, message = checked(self._name, self._kind, values)
+            return checked(self._name, self._kind, values)
         except InputError:
             parameters = values.get("parameters")
             if self._arguments is None and isinstance(parameters, DataBase):  # tell the argument of `train`
                 checked(self._name, type(parameters), parameters.to_kwargs())
             raise
-        return message
 
 
 class _GrpcRequests(_Requests):

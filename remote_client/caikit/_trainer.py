@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import logging
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -38,17 +37,16 @@ from ..errors import (
 from ..settings import FinderConfig, Output, Protocol
 from ..sync._loop_thread import run
 from ._config import RemoteModuleConfig
-from ._connections import RemoteModel, caikit_settings_of, configured
+from ._connections import RemoteModel
 from ._data_objects import from_json, from_proto
 from ._errors import as_runtime_exceptions
 from ._initializer import RemoteModelInitializer
 from ._requests import remote_method
+from ._settings import caikit_settings_of, part_settings
 from ._trainings import remember, training_parameters
 
-logger = logging.getLogger("remote_client")
 _KEYS = frozenset(["connection", "protocol", "model_key"])
 _LOCAL_KEYS = frozenset(["retention_duration", "use_subprocess", "subprocess_start_method"])
-"""Keys of caikit's local trainer, which caikit merges into the configuration of a trainer called `default`."""
 _SERVICE = "caikit.runtime.training.TrainingManagement"
 _STATES = {state.value: state for state in JobStatus}
 _STATUS = {
@@ -129,13 +127,10 @@ class RemoteModelTrainer(ModelTrainerBase):
 
 
 def _settings(config: Mapping[str, Any], instance_name: str) -> FinderConfig:
-    given = {key: value for key, value in dict(config).items() if value is not None and key not in _LOCAL_KEYS}
-    if unknown := sorted(given.keys() - _KEYS):
-        logger.warning("trainer %s: these keys mean nothing, and are ignored: %s", instance_name, ", ".join(unknown))
-    if not given.get("connection"):
+    given = part_settings(f"trainer {instance_name}", config, _KEYS, _LOCAL_KEYS)
+    if "connection" not in given:
         raise ConfigurationError(f"trainer {instance_name}: connection is needed")
-    known = {key: given[key] for key in _KEYS & given.keys()}
-    settings = FinderConfig(**known | {"connection": configured(given["connection"])})
+    settings = FinderConfig(**given)
     if settings.connection is not None and settings.connection.is_template:
         raise ConfigurationError(f"trainer {instance_name}: connection must name one server, without {{}}")
     return settings
