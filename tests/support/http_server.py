@@ -8,8 +8,8 @@ Options: `identity`, `host`, `port`, `tls` (`key`, `cert`, and `ca` to ask clien
 
 Faults: "METHOD /path" -> what happens instead of the route's own deed, or a list of such, one for each request, after
 which the route is itself again (None in a list is the route itself). "ACCEPT" is done before a connection's first
-request. "only" is a list: all requests but those to /token are refused with 401 if their `authorization` is not in it,
-which is repeated to them. A fault is an object of
+request. "pace": see `Pace`. "only" is a list: all requests but those to /token are refused with 401 if their
+`authorization` is not in it, which is repeated to them. A fault is an object of
     steps: a script, see `run_script`; without "keep" at its end the connection is closed.
     status, body, headers: a plain answer. A body that is no string is sent as JSON.
     delay: seconds before anything else; alone, the route's own deed follows.
@@ -38,6 +38,7 @@ from http.client import responses
 from typing import Any, Literal
 
 from .obey import obey
+from .pace import Pace
 
 FOREVER = 3600
 BODY_SHOWN = 100_000
@@ -502,6 +503,7 @@ class State:
     def reset(self) -> None:
         self.counts = Counts()
         self.faults: dict[str, Any] = dict(self._first_faults)
+        self.pace = Pace()
 
     def stats(self) -> dict[str, Any]:
         counts = self.counts
@@ -530,6 +532,9 @@ class State:
         if request.key != "POST /token" and sent not in self.faults.get("only", [sent]):
             self.counts.refused[request.key] += 1
             await out.answer(as_json({"details": f"nobody knows {sent}"}), 401)
+        elif (pace := self.faults.get("pace", {}).get(request.key)) and not await self.pace.take(pace):
+            self.counts.refused[request.key] += 1
+            await out.answer(b"", 429)
         elif "steps" in fault:
             await run_script(fault["steps"], out)
         elif "status" in fault or "body" in fault:

@@ -50,6 +50,21 @@ class ServerProcess(ABC):
         self.host: str = wish.get("host", "127.0.0.1")
 
     def __enter__(self) -> Self:
+        self._start()
+        try:
+            answer = self._ask_identity()
+            assert answer in (None, self.identity.encode()), "somebody else serves on this port"
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def restart(self) -> None:
+        """Kill it, and start another one on its port. Clients are calling: what they do counts at once."""
+        self.__exit__()
+        self._start()
+
+    def _start(self) -> None:
         self.identity = uuid.uuid4().hex
         command = [*self.prefix, sys.executable, "-m", self.module]
         wish = {**self._wish, "port": self.port, "identity": self.identity}
@@ -70,13 +85,6 @@ class ServerProcess(ABC):
             raise RuntimeError(f"{self.module} did not start")
         told = json.loads(line)
         self.port = told["port"]
-        try:
-            answer = self._ask_identity()
-            assert answer in (None, self.identity.encode()), "somebody else serves on this port"
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
 
     @abstractmethod
     def _ask_identity(self) -> bytes | None:

@@ -19,6 +19,7 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2
 
 from .obey import obey
+from .pace import Pace
 from .proc import open_sockets
 from .wire_reflection import reflect
 from .wire_runtime import GetModelsInfo, GetRuntimeInfo, sample_handlers
@@ -42,6 +43,7 @@ class State:
         self.refused: Counter[str] = Counter()
         self.peers: set[str] = set()
         self.faults: dict[str, Any] = {}
+        self.pace = Pace()
 
     def stats(self) -> dict[str, Any]:
         return {
@@ -56,8 +58,8 @@ class State:
     def track(self, name: str, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """Count the calls of a handler, and those that the client cancelled.
 
-        The fault `refuse` (method -> statuses) fails the method's next calls, one for each status; the fault `only`
-        refuses all whose `authorization` is not in it, and repeats it to them.
+        The fault `refuse` (method -> statuses) fails the method's next calls, one for each status that is not None; the
+        fault `only` refuses all whose `authorization` is not in it, and repeats it to them; `pace`: see `Pace`.
         """
 
         async def run(request: Any, context: Context) -> Any:
@@ -69,8 +71,11 @@ class State:
                 if "only" in self.faults and sent not in self.faults["only"]:
                     self.refused[name] += 1
                     await context.abort(grpc.StatusCode.UNAUTHENTICATED, f"nobody knows {sent}")
-                if refused := self.faults.get("refuse", {}).get(name):
-                    await context.abort(grpc.StatusCode[refused.pop(0)])
+                if (refused := self.faults.get("refuse", {}).get(name)) and (status := refused.pop(0)):
+                    await context.abort(grpc.StatusCode[status])
+                if name in self.faults.get("pace", {}) and not await self.pace.take(self.faults["pace"][name]):
+                    self.refused[name] += 1
+                    await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED)
                 answer = await handler(request, context)
                 # A cancel ends a streamed request like an ordinary end of it, and comes a moment later: whoever counts
                 # cancels sets `lag`.
