@@ -22,7 +22,7 @@ from .progress import Report
 
 Frame = TypeVar("Frame")
 _MANY = 512
-"""The most answers that are taken at a time."""
+"""Answers that become cells at a time, and rows that are read."""
 _TEXT = Kind("text")
 
 
@@ -105,11 +105,16 @@ async def map_table(
     columns = Output(table, output, error_column, row_kind(method.rpc, options["split"]))
     map = make_map(method, rows, ordered=True, on_error=on_error, total=len(table), **options)
     kept: list[int] = []
+    waiting: list[Done] = []
     try:
         while done := await map.next_ones(_MANY):
-            await run_in_thread(columns.extend, done)
+            waiting += done
             if on_error == "skip":
                 kept += [each.index for each in done]
+            if len(waiting) >= _MANY:  # not for each few: a thread costs as much as a row
+                await run_in_thread(columns.extend, waiting)
+                waiting = []
+        await run_in_thread(columns.extend, waiting)
     finally:
         await map.aclose()
     native = table[kept].to_native() if on_error == "skip" else frame

@@ -46,6 +46,7 @@ class Kind:
 
 
 JSON = Kind("json")
+_PLAIN = frozenset({bool, int, float, str, bytes, datetime, NoneType})
 
 
 def answer_kind(signature: inspect.Signature) -> Kind:
@@ -139,7 +140,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {_text(key) if isinstance(key, Enum) else key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        is_plain = _PLAIN.issuperset(map(type, value))  # an embedding: item by item is slower than its call
+        return list(value) if is_plain else [plain(item) for item in value]
     if isinstance(value, Enum):
         return _text(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -151,6 +151,7 @@ def test_plain_answers_are_dicts_and_scalars() -> None:
     }
     assert plain(Pair(1, Tone.LOUD)) == {"left": 1, "right": "loud"}
     assert plain([b"x", NOW, None]) == [b"x", NOW, None]
+    assert plain((1.5, Color.BLUE, [Pair(1, Tone.LOUD)])) == [1.5, "BLUE", [{"left": 1, "right": "loud"}]]
     array = numpy.zeros(2)
     assert plain({"array": array})["array"] is array
 
