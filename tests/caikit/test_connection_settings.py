@@ -16,7 +16,7 @@ from sample_lib.modules import BundleModule, FailingModule, SampleModule, SlowMo
 
 import remote_client
 from remote_client.caikit import RemoteModelFinder, RemoteModelInitializer, RemoteModuleBase, RemoteModuleConfig
-from remote_client.errors import RemoteCallError
+from remote_client.errors import ConfigurationError, RemoteCallError
 
 from ..support.clock import Stopwatch
 from ..support.runtime import Runtime
@@ -68,6 +68,12 @@ def test_options_are_grpcs(runtime: Runtime, protocol: Protocol) -> None:
     with pytest.raises(CaikitRuntimeException) as raised:
         model.run("large", size=5000)
     assert raised.value.status_code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_an_option_that_is_no_number_is_named(runtime: Runtime, protocol: Protocol) -> None:
+    connection = connection_of(runtime, protocol, options={"grpc.max_receive_message_length": "much"})
+    with pytest.raises(ConfigurationError, match=r"options: grpc\.max_receive_message_length: expected an integer"):
+        model_of(BundleModule, connection, protocol).run("small", size=100)
 
 
 @pytest.mark.parametrize("retries", [0, 3])

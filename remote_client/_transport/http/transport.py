@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from ...errors import RemoteClientError
+from ...errors import ConfigurationError, RemoteClientError
 from ...settings import ConnectionInfo
 from ..call import MAX_RESPONSE_SIZE, Answered, ByteStream, Call, Transport
 from ..metadata import RawMetadata
@@ -104,6 +104,15 @@ class HttpTransport(Transport):
 
 
 def response_limit(connection: ConnectionInfo) -> int:
-    """Return the largest response in bytes that is accepted, which gRPC's option sets; -1 stands for any size."""
-    limit = int(connection.options.get("grpc.max_receive_message_length", MAX_RESPONSE_SIZE))
+    """Return the largest response in bytes that is accepted, which gRPC's option sets; -1 stands for any size.
+
+    Raises:
+        ConfigurationError: the option is no number.
+    """
+    name = "grpc.max_receive_message_length"
+    value = connection.options.get(name, MAX_RESPONSE_SIZE)
+    try:
+        limit = int(value)
+    except ValueError:
+        raise ConfigurationError(f"options: {name}: expected an integer from -1, got {value!r}") from None
     return limit if limit >= 0 else sys.maxsize
