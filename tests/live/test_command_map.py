@@ -21,6 +21,7 @@ import pytest
 from remote_client._cli.main import main
 
 from ..support.runtime import Runtime, free_port
+from ..support.slow import slow_but
 from .protocols import Protocol, named, nobody, target_of
 
 COMMAND = [sys.executable, "-W", "error", "-m", "remote_client", "map"]
@@ -62,7 +63,7 @@ def wait_for_lines(file: Path, count: int) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("task", ["TextTask", "run_text"])
+@pytest.mark.parametrize("task", slow_but({"TextTask"}, ["TextTask", "run_text"]))
 def test_a_pipe_goes_through(target: str, text: str, task: str) -> None:
     with started("-t", target, "text", task, "--input", "-", "--output", "-") as process:
         out, err = process.communicate(lines({text: "a"}, {text: "ä\n"}, "c").encode(), timeout=30)
@@ -86,8 +87,9 @@ def test_answers_leave_before_the_input_ends(target: str) -> None:
         assert process.wait(30) == 0
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".ndjson", ".csv", ".parquet"])
-@pytest.mark.parametrize("kind", [".jsonl", ".parquet"])
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [(".jsonl", ".jsonl"), (".csv", ".parquet"), (".parquet", ".ndjson"), (".parquet", ".parquet")]
+)
 def test_files(target: str, text: str, suffix: str, kind: str, tmp_path: Path) -> None:
     rows, out = tmp_path / f"rows{suffix}", tmp_path / f"answers{kind}"
     if suffix == ".parquet":
@@ -95,7 +97,7 @@ def test_files(target: str, text: str, suffix: str, kind: str, tmp_path: Path) -
     else:
         rows.write_text(f'{text}\na\n"b,""\n"\n' if suffix == ".csv" else lines({text: "a"}, {text: 'b,"\n'}))
     assert main(["map", "text", "run_text", "-t", target, "-i", str(rows), "-o", str(out)]) == 0
-    found = answers(out) if kind == ".jsonl" else pyarrow.parquet.read_table(out).to_pylist()
+    found = answers(out) if kind != ".parquet" else pyarrow.parquet.read_table(out).to_pylist()
     assert [(row["index"], row["answer"]["greeting"]) for row in found] == [(0, "a"), (1, 'b,"\n')]
 
 
@@ -376,8 +378,9 @@ def test_wrong_use(
     assert Path("rows.jsonl").read_text() == '"a"\n'
 
 
-@pytest.mark.parametrize("option", ["--input=rows.parquet", "--output=answers.parquet"])
-@pytest.mark.parametrize("missing", ["pyarrow.parquet", "narwhals"])
+@pytest.mark.parametrize(
+    ("option", "missing"), [("--input=rows.parquet", "pyarrow.parquet"), ("--output=answers.parquet", "narwhals")]
+)
 def test_parquet_needs_pyarrow(runtime: Runtime, option: str, missing: str, monkeypatch: Any, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     Path("rows.jsonl").write_text('"a"\n')
