@@ -21,6 +21,7 @@ Needs the extra `ray`: `pip install 'remote-client[ray]'`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -41,9 +42,8 @@ class Predictor:
     A failed row has no output, and its error's text in the error column; the others are answered. A server that is
     away loses no rows: they wait for it. When Ray starts an actor again, it gives the actor's batches to it once more.
 
-    An actor has one client, made by its first call. Ray gives it up to four batches at a time
-    (`max_concurrent_batches` of Ray), so actors * 4 * `concurrency` calls run at most. A server is seldom faster with
-    more than 64: with four actors `concurrency=16` keeps others' calls from waiting behind this data set.
+    An actor has one client, made by its first call, and answers one batch after another though Ray gives it several:
+    actors * `concurrency` calls run at most.
 
     Args:
         model: a model of either client. It is pickled, so its client may not have static metadata.
@@ -52,7 +52,7 @@ class Predictor:
         output: the column for the answers, or for each of several columns the part of the answer.
         error_column: the column for the errors' texts, with no value for other rows; None to end the data set with the
             first failed row.
-        concurrency: the calls of a batch that run at a time; `"auto"` begins with 64 and finds the best number.
+        concurrency: the calls of an actor that run at a time; `"auto"` begins with 64 and finds the best number.
         batch_size: rows of one call, for a method that takes lists; it is not `map_batches`' own `batch_size`.
         split: the answer's list with a value per row; with `batch_size`.
         outage: the seconds for which the server may be away; then the data set ends with the error.
@@ -78,6 +78,7 @@ class Predictor:
         for library in ("narwhals", "pyarrow"):
             needed(library, "ray")
         self._method = _method_of(model, method)
+        self._turn = asyncio.Lock()
         self._options: Any = {
             "input": input,
             "output": output,
@@ -94,7 +95,8 @@ class Predictor:
 
         Ray calls this in its actor's loop, where the model's client connects: `__init__` runs outside of it.
         """
-        return await map_frame(self._method, _table(batch), **self._options)
+        async with self._turn:  # four batches at a time would be four times as many calls
+            return await map_frame(self._method, _table(batch), **self._options)
 
 
 def _table(batch: Any) -> Any:

@@ -20,6 +20,7 @@ from remote_client.errors import ConfigurationError, InputError, InternalError, 
 from remote_client.ray import Predictor
 from remote_client.spark import predictor
 
+from ..support.clock import Stopwatch
 from ..support.runtime import Runtime
 from .protocols import Protocol, target_of
 
@@ -68,6 +69,14 @@ def test_batches_without_errors_have_the_same_types(model: Any) -> None:
     )
     assert whole == failed
     assert whole.field("error").type in (pyarrow.string(), pyarrow.large_string())
+
+
+async def test_batches_wait_for_their_turn(client: RemoteClient) -> None:
+    predict = Predictor(await client.model("slow"), "run_slow", input="seconds", concurrency=1)
+    batch = pyarrow.table({"seconds": [0.2]})
+    watch = Stopwatch()
+    await asyncio.gather(predict(batch), predict(batch))
+    assert watch.wall >= 0.4
 
 
 async def test_a_failed_row_is_raised_without_an_error_column(client: RemoteClient) -> None:
