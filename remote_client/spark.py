@@ -50,8 +50,8 @@ def predictor(
     Args:
         model: a model of either client. It is pickled, so its client may not have static metadata.
         method: the name of a unary method, such as `"run_embedding"`.
-        schema: the columns of the result: a `StructType`, or its DDL, such as `"text string, vector array<float>"`.
-            Answers are converted to its types. `mapInArrow` needs it a second time.
+        schema: the columns of the result: a `StructType`, or its DDL, such as `"text string, vector array<float>"`, for
+            which there must be a session. Answers are converted to its types. `mapInArrow` needs it a second time.
         input: the column of the method's first argument, or the columns of arguments by their names.
         output: the column for the answers, or for each of several columns the part of the answer.
         error_column: the column for the errors' texts, with no value for other rows; None to fail the task with the
@@ -111,11 +111,10 @@ def _method_of(model: Any, name: str) -> Any:
 
 def _struct(schema: Any) -> Any:
     types = needed("pyspark.sql.types", "spark")
-    if isinstance(schema, str):
-        return types.StructType.fromDDL(schema)
-    if isinstance(schema, types.StructType):
-        return schema
-    raise InputError(f"schema: expected a StructType or its DDL, not {schema!r}")
+    struct = types.StructType.fromDDL(schema) if isinstance(schema, str) else schema
+    if not isinstance(struct, types.StructType):  # the DDL of one type is another type
+        raise InputError(f"schema: expected a StructType or its DDL, not {schema!r}")
+    return struct
 
 
 def _arrow_schema(struct: Any) -> Any:
