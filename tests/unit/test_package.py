@@ -22,6 +22,13 @@ def test_google_protobuf_is_not_loaded_by_settings() -> None:
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "False\n"
 
 
+def test_maps_load_no_library_of_tables_or_engines() -> None:
+    script = "import sys, remote_client.bulk, remote_client.ray, remote_client.spark; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert "remote_client.sync.bulk" in loaded
+    assert not {"narwhals", "pandas", "polars", "pyarrow", "ray", "dask", "pyspark", "rich", "tqdm"} & set(loaded)
+
+
 def test_caikit_is_not_here() -> None:
     assert importlib.util.find_spec("caikit") is None
 
