@@ -60,7 +60,8 @@ class RemoteModelFinder(ModelFinderBase):
         """Return the configuration of a model; None if no server that can be reached has it.
 
         For an unknown model the servers are polled, at most every `min_poll_time` seconds. A model that its server has
-        not loaded yet is loaded. The models of this process's trainings are known before their server lists them.
+        not loaded yet is loaded. Models that a `RemoteModelTrainer` of this process trains are known before they are
+        listed.
 
         Raises:
             KeyError: the module of the model is not imported here.

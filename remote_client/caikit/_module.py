@@ -28,6 +28,7 @@ from ._trainings import training_parameters
 _CONTEXT = "remote_client_context"
 """The parameter of remote methods by which caikit's servers give the call that they serve."""
 _ONCE = (ServiceType.TRAINING, ServiceType.JOB_INFERENCE)
+"""Services whose calls are never repeated: each starts a job."""
 
 
 @exported_from("remote_client.caikit")

@@ -27,7 +27,7 @@ from caikit.runtime.names import (
 from ..errors import InputError, UnsupportedError
 from ..settings import Protocol
 from ._checks import checked
-from ._config import RemoteRPCDescriptor, answer_type
+from ._config import RemoteRPCDescriptor, answer_type, is_data_object
 from ._data_objects import as_json, data_object, from_http, from_json, from_proto, is_unreadable_file
 
 _ENDED = object()
@@ -73,28 +73,34 @@ def remote_method(method: RemoteRPCDescriptor, service: ServiceType, protocol: P
 
 
 def _make(method: RemoteRPCDescriptor, service: ServiceType, protocol: Protocol) -> RemoteMethod:
-    answer, name = _answer(method, service), method.rpc_name
-    if service is ServiceType.JOB_INFERENCE:
-        if method.input_streaming or method.output_streaming:
-            raise UnsupportedError(f"{method.signature.method_name}(): a server has no jobs of methods with streams")
-        if name.endswith(_PREDICT):
-            name = f"{name.removesuffix(_PREDICT)}StartPredictionJob"
-    if protocol == "http":
-        if method.input_streaming:
-            raise UnsupportedError(
-                f"{method.signature.method_name}(): HTTP has no streamed inputs; connect to the runtime's gRPC port"
-            )
-        if not method.output_streaming and is_unreadable_file(answer):
-            raise UnsupportedError(
-                f"{method.signature.method_name}(): HTTP answers with {answer.__name__} as a file, and its from_file "
-                "is not implemented; connect to the runtime's gRPC port"
-            )
-        requests = _HttpRequests(method, service)
-        read = from_json if method.output_streaming else from_http
-        return RemoteMethod(f"POST {_route(method, service)}", requests.encode, lambda data: read(answer, data))
-    encode_grpc = _GrpcRequests(method, service).encode
-    path = get_grpc_route_name(service, name)
-    return RemoteMethod(path, encode_grpc, lambda data: from_proto(answer, data))
+    answer = _answer(method, service)
+    if service is ServiceType.JOB_INFERENCE and (method.input_streaming or method.output_streaming):
+        raise _unsupported(method, "a server has no jobs of methods with streams")
+    if protocol == "grpc":
+        encode = _GrpcRequests(method, service).encode
+        return RemoteMethod(_path(method, service), encode, lambda data: from_proto(answer, data))
+    if method.input_streaming:
+        raise _unsupported(method, "HTTP has no streamed inputs; connect to the runtime's gRPC port")
+    if not method.output_streaming and is_unreadable_file(answer):
+        raise _unsupported(
+            method,
+            f"HTTP answers with {answer.__name__} as a file, and its from_file is not implemented; connect to the "
+            "runtime's gRPC port",
+        )
+    read = from_json if method.output_streaming else from_http
+    encode_json = _HttpRequests(method, service).encode
+    return RemoteMethod(f"POST {_route(method, service)}", encode_json, lambda data: read(answer, data))
+
+
+def _unsupported(method: RemoteRPCDescriptor, reason: str) -> UnsupportedError:
+    return UnsupportedError(f"{method.signature.method_name}(): {reason}")
+
+
+def _path(method: RemoteRPCDescriptor, service: ServiceType) -> str:
+    name = method.rpc_name
+    if service is ServiceType.JOB_INFERENCE and name.endswith(_PREDICT):
+        name = f"{name.removesuffix(_PREDICT)}StartPredictionJob"
+    return str(get_grpc_route_name(service, name))
 
 
 def _route(method: RemoteRPCDescriptor, service: ServiceType) -> str:
@@ -107,8 +113,9 @@ def _answer(method: RemoteRPCDescriptor, service: ServiceType) -> Any:
     """Return the data object of an answer: the signature's own, as another library may have one of the same name."""
     if service in _JOBS:  # the signature has the result of the job
         return _JOBS[service]
-    declared = answer_type(method.signature, method.output_streaming) if service is ServiceType.INFERENCE else None
-    if isinstance(declared, type) and issubclass(declared, DataBase) and declared.__name__ == method.response_dm_name:
+    is_call = service is ServiceType.INFERENCE
+    declared: Any = answer_type(method.signature, method.output_streaming) if is_call else None
+    if is_data_object(declared) and declared.__name__ == method.response_dm_name:
         return declared
     return data_object(method.response_dm_name, service)
 
