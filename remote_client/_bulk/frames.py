@@ -153,7 +153,9 @@ class _Input:
         self._columns = [input] if isinstance(input, str) else list(input.values())
         missing = [column for column in self._columns if column not in table.columns]
         if missing:
-            raise InputError(f"input: the frame has no column {missing[0]!r}; it has {', '.join(table.columns)}")
+            raise InputError(
+                f"input: the frame has no column {missing[0]!r}; it has {', '.join(map(str, table.columns))}"
+            )
         self._is_null = _is_missing if table.implementation.is_pandas_like() else _is_none
 
     def __iter__(self) -> Iterator[Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ import polars
 import pyarrow
 import pytest
 
-from remote_client import RemoteClient, sync
+from remote_client import RemoteClient, RemoteModuleBase, sync
 from remote_client.bulk import Progress, map_frame
+from remote_client.declare import module, taskmethod
 from remote_client.errors import InputError, InternalError, InvalidResponseError
 from remote_client.sync import bulk as sync_bulk
 
@@ -24,7 +27,23 @@ from .protocols import Protocol, named, target_of
 LIBRARIES = {"pandas": pandas.DataFrame, "polars": polars.DataFrame, "Arrow": pyarrow.table}
 TYPES = {"pandas": pandas.DataFrame, "polars": polars.DataFrame, "Arrow": pyarrow.Table}
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
-NUMBERS = ["double", "float32", "int32", "int64", "uint32", "uint64"]
+
+
+@dataclass
+class Who:
+    name: str
+
+
+@dataclass
+class Greeting:
+    greeting: str
+
+
+@module(task="SampleTask")
+class Greeter(RemoteModuleBase):
+    @taskmethod()
+    async def run_sample(self, sample_input: Who) -> Greeting:
+        raise NotImplementedError
 
 
 @pytest.fixture(params=LIBRARIES)
@@ -325,6 +344,42 @@ async def test_wrong_arguments(grpc_client: RemoteClient, library: str) -> None:
     await refused("method: expected a method of a model", method=print)
     await refused("frame: ", frame={"text": ["a"]})
     await refused("batch_size and split: give both", batch_size=2)
+
+
+async def test_labels_of_pandas_need_not_be_text(grpc_client: RemoteClient) -> None:
+    model: Any = await grpc_client.model("text")
+    with pytest.raises(InputError, match="no column 'text'; it has 0, 1"):
+        await map_frame(model.run_text, pandas.DataFrame([["a", "b"]]), input="text", output="answer")
+
+
+async def test_columns_of_one_name_are_refused(grpc_client: RemoteClient) -> None:
+    model: Any = await grpc_client.model("text")
+    twice = pandas.DataFrame([["a", "b"]], columns=["text", "text"])
+    with pytest.raises(InputError, match=r"frame: .*unique column names"):
+        await map_frame(model.run_text, twice, input="text", output="answer")
+
+
+@pytest.mark.parametrize("dtype", ["string", "category", "string[pyarrow]", object])
+async def test_types_of_pandas_columns(grpc_client: RemoteClient, dtype: Any) -> None:
+    model: Any = await grpc_client.model("tagged")
+    frame = pandas.DataFrame({"text": ["a", "b"], "note": pandas.Series(["x", None], dtype=dtype)})
+    columns = {"text": "text", "note": "note"}
+    answered = await map_frame(model.run_tagged, frame, input=columns, output={"got": "received"})
+    assert [row["got"] for row in rows_of(answered)] == ['{"text": "a", "note": "x"}', '{"text": "b", "note": null}']
+
+
+@pytest.mark.parametrize("way", ["declared", "unpickled"])
+async def test_modules_of_other_origin(runtime: Runtime, protocol: Protocol, library: str, way: str) -> None:
+    frame = LIBRARIES[library]({"who": [{"name": "a"}]})
+    async with RemoteClient(target_of(runtime, protocol)) as client:
+        model: Any = await client.model("foo", *([Greeter] if way == "declared" else []))
+        if way == "unpickled":
+            model = pickle.loads(pickle.dumps(model))
+        try:
+            answered = await map_frame(model.run_sample, frame, input="who", output={"said": "greeting"})
+        finally:
+            await model.aclose()
+    assert [row["said"] for row in rows_of(answered)] == ["Hello a"]
 
 
 async def test_a_lazy_frame_is_refused(grpc_client: RemoteClient) -> None:
