@@ -191,7 +191,7 @@ def _rows_in(file: BufferedReader, path: Path) -> tuple[_Rows, int]:
             except (MemoryError, OverflowError):  # no map has so many rows
                 raise _foreign(path, place) from None
             place += len(line)
-        elif _TORN.fullmatch(line):  # the last one: it matches no line break
+        elif _TORN.fullmatch(line.rstrip(b"\0")):  # the last one; after a power failure, zeros may follow it
             break
         else:
             raise _foreign(path, place)

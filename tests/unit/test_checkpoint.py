@@ -130,6 +130,15 @@ async def test_a_last_line_that_is_torn_at_any_byte_is_dropped(path: Path, befor
         assert await found(path, *rows) == [b"a"] * before + [b"again"]
 
 
+@pytest.mark.parametrize("length", [0, 20, 50])
+async def test_zeros_after_a_power_failure_are_dropped(path: Path, length: int) -> None:
+    await written(path, (3, 255, b"hello"), (4, 1, b"other"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(LINE) + length] + bytes(5000))
+    assert await found(path, (3, 255), (4, 1)) == [b"hello", None]
+    assert path.read_bytes() == LINE
+
+
 async def test_an_answer_that_is_damaged_is_called_again(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     await written(path, (0, 1, b"hello"), (1, 1, b"other"))
     path.write_bytes(path.read_bytes().replace(b"aGVsbG8=", b"aGVs\x00G8="))
