@@ -20,7 +20,7 @@ import pytest
 
 from remote_client._cli.main import main
 
-from ..support.runtime import Runtime, free_port
+from ..support.runtime import SAMPLE_MODELS, Runtime, free_port
 from ..support.slow import slow_but
 from .protocols import Protocol, named, nobody, target_of
 
@@ -159,6 +159,35 @@ def test_many_rows_make_row_groups(runtime: Runtime, tmp_path: Path) -> None:
     found = file.read()
     assert found["index"].to_pylist() == list(range(2500))
     assert found["answer"].to_pylist()[-1] == {"greeting": "text 2499"}
+
+
+def test_a_stream_both_ways(runtime: Runtime, tmp_path: Path) -> None:
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "answers.jsonl"
+    rows.write_text(lines(*({"who": f"{number}"} for number in range(300))))
+    asked = ["map", "foo", "run_sample_bidi_stream", "-t", runtime.target, "-i", str(rows), "-o", str(out)]
+    assert main([*asked, "--column", "sample_inputs.name=who"]) == 0
+    assert [row["answer"]["greeting"] for row in answers(out)] == [f"Hello {number}" for number in range(300)]
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_on_the_way(protocol: Protocol, tmp_path: Path) -> None:
+    rows, out, done = tmp_path / "rows.jsonl", tmp_path / "answers.jsonl", tmp_path / "done.jsonl"
+    rows.write_text(lines(*([0.02] * 200)))
+    with Runtime(models={"slow": SAMPLE_MODELS["slow"]}) as dying:
+        target = target_of(dying, protocol)
+        asked = ["-t", target, "slow", "run_slow", "-i", str(rows), "-o", str(out), "--checkpoint", str(done)]
+        with started(*asked, "--concurrency", "2", "--outage", "0.3") as process:
+            wait_for_lines(done, 10)
+            dying.kill()
+            _, err = process.communicate(timeout=30)
+        told = err.decode().splitlines()
+        assert process.returncode == 1
+        assert told[0].startswith("remote-client: stopped: rows written: ")
+        assert told[1].startswith("remote-client: the same command goes on from here")
+        assert told[2].startswith("remote-client: UNAVAILABLE")
+        dying.restart()
+        assert main(["map", *asked]) == 0
+    assert [row["index"] for row in answers(out)] == list(range(200))
 
 
 BAD = b'{"no": 1}\n\n"a"\nnope\n{"%s": 3}\n"\xff"\n'
