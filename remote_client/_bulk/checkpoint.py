@@ -50,7 +50,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._rows = _Rows()
         self._warned = self._closed = False
         self._file: FileIO | None = None

@@ -50,7 +50,7 @@ class AdaptiveLimit:
     """
 
     def __init__(self) -> None:
-        self.limit = START
+        self.limit: int = START
         self._base = float(START)
         """The best limit so far; `limit` is this one, or a neighbour that is tried."""
         self._rate: float | None = None

@@ -15,9 +15,9 @@ class Gate:
 
     def __init__(self, outage: float | None) -> None:
         self.outage = outage
-        self.probing = False
+        self.probing: bool = False
         """Whether a probe is under way."""
-        self.opened = 0
+        self.opened: int = 0
         """How often it opened again."""
         self._closed_at: float | None = None
         self._probe_at = 0.0

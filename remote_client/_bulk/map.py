@@ -115,13 +115,15 @@ class Run:
         self._gate = gate
         self._ordered = ordered
         self._on_error = on_error
-        self.failed = self.skipped = self.answered = 0
+        self.failed: int = 0
+        self.skipped: int = 0
+        self.answered: int = 0
         self._answered_at = monotonic()
         self._taken = self._given = 0
         self._exhausted = self._closed = self._over = False
         self._again: list[Item] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self.in_flight = 0
+        self.in_flight: int = 0
         self._reading: asyncio.Task[Any] | None = None
         self._driver: asyncio.Task[None] | None = None
         self._wake: asyncio.Future[None] | None = None

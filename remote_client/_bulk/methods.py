@@ -28,7 +28,7 @@ class RowMethod:
         self._caller = module._caller
         self._model = module.config.model_path
         self._is_http = module.config.protocol == "http"
-        self.rpc = rpc
+        self.rpc: RemoteRPCDescriptor = rpc
 
     async def prepare(self) -> None:
         """Bind a declared or unpickled method to the server's description."""

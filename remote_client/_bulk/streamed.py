@@ -39,7 +39,9 @@ class StreamRun:
         self._window = window
         self._gate = gate
         self._on_error = on_error
-        self.failed = self.skipped = self.answered = 0
+        self.failed: int = 0
+        self.skipped: int = 0
+        self.answered: int = 0
         self._taken = 0
         self._exhausted = self._closed = False
         self._again: deque[_Sent] = deque()

@@ -8,6 +8,7 @@ from typing import Any, assert_type
 
 from remote_client.declare import module, taskmethod
 from remote_client.sync import Difference, JobInfo, ModelInfo, RemoteClient, RemoteModuleBase, RemoteStream, TrainingJob
+from remote_client.sync.bulk import Done, MapRows, map_frame, map_rows
 
 
 @dataclass
@@ -88,3 +89,17 @@ def wrong(client: RemoteClient, who: Who) -> None:
     client.model("foo", "some-id", task="SampleTask")  # type: ignore[call-overload]  # pyright: ignore
     client.model(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     RemoteClient("h:1", protocol="smtp")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def many_rows(client: RemoteClient, rows: Iterable[Who], table: dict[str, int]) -> None:
+    """Rows are of any type: what a method takes is checked when they are sent."""
+    model = client.model("foo", SampleModule)
+    with map_rows(model.run, rows, concurrency="auto", on_error="skip", total=5) as answers:
+        assert_type(answers, MapRows)
+        for done in answers:
+            assert_type(done, Done)
+    answers.close()
+    assert_type(map_frame(model.run, table, input="who", output="greeting", error_column="error"), dict[str, int])
+    map_rows(model.run, rows, on_error="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    map_rows(model.run, rows, size=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    map_rows("run", rows)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

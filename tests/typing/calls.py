@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NewType, TypedDict, assert_type
 
 from remote_client import Difference, JobInfo, RemoteClient, RemoteModuleBase, RemoteStream, TrainingJob
+from remote_client.bulk import Done, MapRows, map_frame, map_rows
 from remote_client.declare import module, taskmethod
 
 
@@ -112,3 +113,25 @@ async def wrong(client: RemoteClient, who: Who) -> None:
     await client.model("foo", "some-id", task="SampleTask")  # type: ignore[call-overload]  # pyright: ignore
     await client.model(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     RemoteClient("h:1", protocol="smtp")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def many_rows(
+    client: RemoteClient, rows: Iterable[Who], later: AsyncIterable[Who], table: dict[str, int]
+) -> None:
+    """Rows are of any type: what a method takes is checked when they are sent."""
+    model = await client.model("foo", SampleModule)
+    answers = map_rows(model.run, rows, concurrency=16, ordered=False, on_error="return", checkpoint="done.jsonl")
+    assert_type(answers, MapRows)
+    async with answers:
+        async for done in answers:
+            assert_type(done, Done)
+    assert_type((answers.failed, answers.skipped), tuple[int, int])
+    map_rows(model.run, later, concurrency="auto", batch_size=5, split="items", outage=None, progress=print)
+    map_rows((await client.model("bar")).run_bar, [("a", 1)])
+    assert_type(await map_frame(model.run, table, input="who", output={"greeting": "greeting"}), dict[str, int])
+    map_rows(model.run, 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    map_rows(model.run, rows, on_error="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    map_rows(model.run, rows, concurrency="many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    map_rows(model.run, rows, size=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    for _ in map_rows(model.run, rows):  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        pass
