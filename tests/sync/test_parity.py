@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import remote_client
-from remote_client import sync
+from remote_client import bulk, sync
+from remote_client.sync import bulk as blocking_bulk
 from remote_client.sync._facade import Blocking
 
 TWINS = [name for name in remote_client.__all__ if isinstance(getattr(sync, name), type)]
@@ -63,3 +64,12 @@ def test_every_twin_is_made_alike(name: str) -> None:
     made_by_users = issubclass(twin, Blocking) and "__init__" in vars(twin)
     if made_by_users or name == "RemoteModelInitializer":
         assert parameters(twin.__init__) == parameters(own.__init__)
+
+
+def test_the_blocking_maps_are_twins() -> None:
+    assert set(blocking_bulk.__all__) == set(bulk.__all__)
+    for name in ("map_rows", "map_frame"):
+        assert parameters(getattr(blocking_bulk, name)) == parameters(getattr(bulk, name))
+    assert public(blocking_bulk.MapRows) == public(bulk.MapRows) - {"next_ones"} | {"close"}
+    for name in ("Done", "Failed", "Progress"):
+        assert getattr(blocking_bulk, name) is getattr(bulk, name)
