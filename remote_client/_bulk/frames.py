@@ -10,7 +10,7 @@ from .._concurrency.threads import run_in_thread
 from .._objects.exports import exported_from
 from .._schema.codec import server_codec
 from .._schema.rpc import RemoteRPCDescriptor
-from .._settings.durations import Duration
+from .._settings.durations import Duration, limit
 from ..errors import InputError, InvalidResponseError
 from .batches import Split
 from .columns import Column, ObjectColumn, TypedColumn, narwhals
@@ -101,7 +101,7 @@ async def map_table(
     rows = _Input(table, input)
     if error_column is not None and on_error != "return":
         raise InputError('error_column: rows without an answer are kept with on_error="return" only')
-    await method.prepare()
+    await method.prepare(limit(options["outage"], "outage"))
     columns = Output(table, output, error_column, row_kind(method.rpc, options["split"]))
     map = make_map(method, rows, ordered=True, on_error=on_error, total=len(table), **options)
     kept: list[int] = []

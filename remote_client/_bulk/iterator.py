@@ -47,6 +47,7 @@ class Map:
         size: int,
         checkpoint: Checkpoint | None,
         reporter: Reporter | None,
+        outage: float | None,
     ) -> None:
         self.run = run
         self._method = method
@@ -54,6 +55,7 @@ class Map:
         self._checkpoint = checkpoint
         self.reporter = reporter
         self.tells = True
+        self._outage = outage
         self._begun = False
         self._given: deque[Done] = deque()
 
@@ -76,7 +78,7 @@ class Map:
         return self._given.popleft()
 
     async def _begin(self) -> None:
-        await self._method.prepare()
+        await self._method.prepare(self._outage)
         if self._checkpoint is not None:
             await self._checkpoint.open()
         if self.reporter is not None:
@@ -287,7 +289,7 @@ def make_map(
             )
         window = WINDOW if concurrency == "auto" else concurrency
         streamed = StreamRun(method, reader, window, gate, on_error)
-        return Map(streamed, method, size=0, checkpoint=None, reporter=reporter)
+        return Map(streamed, method, size=0, checkpoint=None, reporter=reporter, outage=gate.outage)
     kept = None if checkpoint is None else Checkpoint(checkpoint)
     run = Run(
         RowCalls(method, split, kept),
@@ -298,7 +300,7 @@ def make_map(
         on_error=on_error,
         size=size,
     )
-    return Map(run, method, size=size, checkpoint=kept, reporter=reporter)
+    return Map(run, method, size=size, checkpoint=kept, reporter=reporter, outage=gate.outage)
 
 
 def make_reporter(progress: bool | Report, rows: Any, total: int | None) -> Reporter | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from hashlib import blake2b
+from time import monotonic
 from typing import Any
 
 from .._calls.caller import LARGE
@@ -13,6 +15,9 @@ from .._client.module import RemoteModuleBase
 from .._objects.content import Body
 from .._schema.codec import UnboundCodec
 from .._schema.rpc import RemoteRPCDescriptor
+from ..errors import RemoteClientError
+from .failures import Failure, failure_of
+from .gate import Gate
 from .rows import arguments_of
 
 
@@ -30,10 +35,17 @@ class RowMethod:
         self._is_http = module.config.protocol == "http"
         self.rpc: RemoteRPCDescriptor = rpc
 
-    async def prepare(self) -> None:
-        """Bind a declared or unpickled method to the server's description."""
-        if isinstance(self.rpc.codec, UnboundCodec):
-            self.rpc = await self._module._completion.method(self.rpc, self._caller)
+    async def prepare(self, outage: float | None) -> None:
+        """Bind a declared or unpickled method to the server's description, which may be away for `outage` seconds."""
+        gate = Gate(outage)
+        while isinstance(self.rpc.codec, UnboundCodec):
+            try:
+                self.rpc = await self._module._completion.method(self.rpc, self._caller)
+                return
+            except RemoteClientError as error:
+                if failure_of(error) is not Failure.OUTAGE or gate.failed(monotonic(), probed=True):
+                    raise
+            await asyncio.sleep(gate.wait(monotonic()) or 0.0)
 
     async def call(self, row: Any) -> Any:
         """Return the answer of a row."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import pickle
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -174,6 +175,46 @@ async def test_a_server_that_stays_away_ends_the_map(protocol: Protocol) -> None
                         begun = time.monotonic()
             assert 1.0 <= time.monotonic() - begun < 8
             assert caught.value.__notes__[0].startswith("row ")
+
+
+@pytest.mark.parametrize("blocking", [False, pytest.param(True, marks=pytest.mark.slow)])
+async def test_a_server_that_is_away_when_the_map_begins(protocol: Protocol, blocking: bool) -> None:
+    with Runtime(models={"foo": SAMPLE_MODELS["foo"]}) as runtime:
+        library = remote_client.sync if blocking else remote_client
+        kind, target = library.RemoteClient, target_of(runtime, protocol)
+
+        def maps_blocking() -> list[Done]:
+            with kind(target) as client:
+                pickled = pickle.dumps(client.model("foo", task="SampleTask"))
+            runtime.kill()
+            back = threading.Timer(1.0, runtime.restart)
+            back.start()
+            with pickle.loads(pickled) as model:  # it asks the server before its first call
+                found = list(remote_client.sync.bulk.map_rows(model.run, hello(protocol, 5)))
+                back.join()
+            runtime.kill()
+            with pickle.loads(pickled) as model:
+                with pytest.raises(UnavailableError):
+                    list(remote_client.sync.bulk.map_rows(model.run, hello(protocol, 1), outage=0.5))
+            return found
+
+        async def maps() -> list[Done]:
+            async with kind(target) as client:
+                pickled = pickle.dumps(await client.model("foo", task="SampleTask"))
+            runtime.kill()
+            back = threading.Timer(1.0, runtime.restart)
+            back.start()
+            async with pickle.loads(pickled) as model:
+                found = [done async for done in map_rows(model.run, hello(protocol, 5))]
+                back.join()
+            runtime.kill()
+            async with pickle.loads(pickled) as model:
+                with pytest.raises(UnavailableError):
+                    await anext(map_rows(model.run, hello(protocol, 1), outage=0.5))
+            return found
+
+        found = await (asyncio.to_thread(maps_blocking) if blocking else maps())
+    assert [done.value.greeting for done in found] == [greeting(number) for number in range(5)]
 
 
 # -- leaving ----------------------------------------------------------------------------------------------------------
