@@ -345,7 +345,7 @@ asyncio.run(main(target, path, json.loads(rows), turn == "backwards"))
 """
 
 
-@pytest.mark.parametrize("turn", ["", "backwards"])
+@pytest.mark.parametrize("turn", [pytest.param("", marks=pytest.mark.slow), "backwards"])
 async def test_another_process_knows_the_rows(runtime: Runtime, protocol: Protocol, path: Path, turn: str) -> None:
     many = {f"key {number}": number for number in range(20)}
     values = [
@@ -406,7 +406,8 @@ async def test_a_process_that_is_killed_loses_no_row(wire: WireServer, path: Pat
     assert calls > count, "no kill came while rows were under way"
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [20])
 async def test_a_process_that_is_killed_on_the_real_runtime(
     runtime: Runtime, protocol: Protocol, path: Path, kills: int
 ) -> None:
