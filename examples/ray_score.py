@@ -29,6 +29,7 @@ def score(target: str, model: str, source: str, result: str, actors: int) -> Non
         compute=ActorPoolStrategy(size=actors),
         batch_size=256,
         batch_format="pyarrow",
+        num_cpus=0.25,  # actors mostly wait; if they take all CPUs, Ray has none to read with, and waits for ever
     )
     scored.write_parquet(result)
 

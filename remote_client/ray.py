@@ -7,8 +7,12 @@ scored = ds.map_batches(
     compute=ActorPoolStrategy(size=4),
     batch_size=256,
     batch_format="pyarrow",
+    num_cpus=0.25,
 )
 ```
+
+Actors mostly wait for answers, so a part of a CPU is enough. If they take all CPUs, by default one each, none is left
+to read the data set, and Ray waits for one for ever.
 
 Ray gives batches as they are finished: rows lose their order, unless
 `ray.data.DataContext.get_current().execution_options.preserve_order = True` is set before the data set is made.

@@ -25,7 +25,7 @@ from .scoring import FEW, ROWS, SLOW, check_texts, check_waits, killing, run_exa
 @pytest.fixture(scope="module", autouse=True)
 def address() -> Iterator[str]:
     """Ray on this machine."""
-    context = ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
+    context = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     DataContext.get_current().enable_progress_bars = False
     yield context.address_info["address"]
     ray.shutdown()
@@ -46,6 +46,7 @@ def scored(rows: Any, model: Any, method: str, column: str, output: str, **optio
         compute=ActorPoolStrategy(size=2),
         batch_size=256,
         batch_format=format,
+        num_cpus=0.25,
     )
 
 
@@ -104,7 +105,7 @@ def test_a_function_holds_a_model(client: RemoteClient) -> None:
 
 def test_the_example(runtime: Runtime, address: str, tmp_path: Path) -> None:
     parquet.write_table(texts(), tmp_path / "rows.parquet")
-    arguments = (runtime.target, "text", tmp_path / "rows.parquet", tmp_path / "scored", "--actors=2")
+    arguments = (runtime.target, "text", tmp_path / "rows.parquet", tmp_path / "scored", "--actors=4")
     run_example("ray_score.py", *arguments, env={"RAY_ADDRESS": address})
     assert len(os.listdir(tmp_path / "scored"))
     check_texts(parquet.read_table(tmp_path / "scored").to_pylist())
