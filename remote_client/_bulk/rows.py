@@ -19,6 +19,8 @@ LATER = object()
 _IN_MEMORY = (list, tuple, range)
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+_Item = tuple[Any, Exception | None]
+"""A row, or `END` and the error of the rows, if any."""
 
 
 def arguments_of(row: Any) -> Arguments:
@@ -38,7 +40,10 @@ class Rows(ABC):
 
     @abstractmethod
     async def read(self) -> Any:
-        """Return the next row, or `END`. Only after `take` returned `LATER`; one caller at a time."""
+        """Return the next row, or `END`. Only after `take` returned `LATER`; one caller at a time.
+
+        A read that is cancelled loses no row.
+        """
 
     def cancel(self) -> None:
         """Read no more. Without waiting: of a map that was dropped nobody is there to await it."""
@@ -79,14 +84,62 @@ class _RowsInMemory(Rows):
 
 
 class _AsyncRows(Rows):
+    """Rows that one task reads, one row ahead, and closes.
+
+    A generator must leave a timeout or a task group in the task that entered it, and sees only that task's contextvars.
+    """
+
     def __init__(self, iterable: AsyncIterable[Any]) -> None:
         self._source = source_of(iterable)
+        self._ahead: list[_Item] = []
+        self._is_here, self._has_room = asyncio.Event(), asyncio.Event()
+        self._closed = False
+        self._task: asyncio.Task[None] | None = None
+
+    def take(self) -> Any:
+        if not self._ahead:
+            return LATER
+        row, error = self._ahead.pop()
+        self._is_here.clear()
+        self._has_room.set()
+        if error is not None:
+            raise error
+        return row
 
     async def read(self) -> Any:
-        return await self._source.advance()
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._read_all())
+        await self._is_here.wait()
+        return self.take()
+
+    def cancel(self) -> None:
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
 
     async def aclose(self) -> None:
-        await self._source.aclose()
+        self.cancel()
+        if self._task is None:
+            await self._source.aclose()
+        else:
+            await asyncio.wait((self._task,))
+
+    async def _read_all(self) -> None:
+        last: _Item = (END, None)
+        try:
+            while not self._closed and (row := await self._source.advance()) is not END:
+                self._has_room.clear()
+                self._put((row, None))
+                await self._has_room.wait()
+        except BaseException as error:
+            last = (END, _raisable(error))
+        finally:
+            await self._source.aclose()
+        self._put(last)
+
+    def _put(self, item: _Item) -> None:
+        self._ahead.append(item)
+        self._is_here.set()
 
 
 class _ThreadedRows(Rows):
@@ -97,7 +150,7 @@ class _ThreadedRows(Rows):
 
     def __init__(self, iterable: Iterable[Any]) -> None:
         self._iterable = iterable
-        self._ahead: deque[tuple[Any, BaseException | None]] = deque()
+        self._ahead: deque[_Item] = deque()
         self._has_room = threading.Event()
         self._closed = False
         self._wanted: asyncio.Future[None] | None = None
@@ -135,20 +188,20 @@ class _ThreadedRows(Rows):
 
     def _read_all(self) -> None:
         iterator: Iterator[Any] | None = None
-        last: tuple[Any, BaseException | None] = (END, None)
+        last: _Item = (END, None)
         try:
             iterator = iter(self._iterable)
             for row in iterator:
                 if not self._put((row, None)):
                     break
         except BaseException as error:
-            last = (END, error if isinstance(error, Exception) else RuntimeError(f"rows raised {error!r}"))
+            last = (END, _raisable(error))
         finally:
             with contextlib.suppress(Exception):
                 close(iterator)
         self._put(last)
 
-    def _put(self, item: tuple[Any, BaseException | None]) -> bool:
+    def _put(self, item: _Item) -> bool:
         """Add an item, and wake the reader; return False if nobody reads any more."""
         while len(self._ahead) >= AHEAD and not self._closed:
             self._has_room.clear()
@@ -162,6 +215,11 @@ class _ThreadedRows(Rows):
             with contextlib.suppress(RuntimeError):  # the loop was closed
                 self._loop.call_soon_threadsafe(_wake, wanted)
         return True
+
+
+def _raisable(error: BaseException) -> Exception:
+    """Return an error of the rows as one that the reader may raise: a CancelledError would seem to be its own."""
+    return error if isinstance(error, Exception) else RuntimeError(f"rows raised {error!r}")
 
 
 def _wake(wanted: asyncio.Future[None]) -> None:

@@ -43,12 +43,11 @@ class StreamRun:
         self.skipped: int = 0
         self.answered: int = 0
         self._taken = 0
-        self._exhausted = self._closed = False
+        self._exhausted = self._closed = self._over = False
         self._again: deque[_Sent] = deque()
         """Rows that a broken stream left without an answer."""
         self._sent: deque[_Sent] = deque()
         self._finished: deque[Done] = deque()
-        self._reading: asyncio.Task[Any] | None = None
         self._rows_error: Exception | None = None
         self._failure: Exception | None = None
         self._stream: Any = None
@@ -73,7 +72,11 @@ class StreamRun:
             if self._failure is not None:
                 raise self._failure
             if self._is_over:
-                return None
+                if self._rows_error is not None:
+                    raise self._rows_error
+                self._over = True
+                await self.aclose()
+                break
             if self._stream is None:
                 await self._open()
             try:
@@ -83,7 +86,8 @@ class StreamRun:
                 self._put_back()
                 raise
             except Exception as error:
-                await self._broken(error)
+                if not self._closed:
+                    await self._broken(error)
                 continue
             if answer is not END:
                 self._answer(answer)
@@ -91,7 +95,9 @@ class StreamRun:
             self._give_unsent()
             if not self._is_over:
                 await self._broken(InvalidResponseError("the server ended the stream before it had answered all rows"))
-        raise ClosedError("the map was closed")
+        if self._over:
+            return None
+        raise ClosedError("the map was closed, or an earlier read of it failed")
 
     async def aclose(self) -> None:
         """Cancel the stream, and close the rows. Idempotent."""
@@ -99,17 +105,12 @@ class StreamRun:
             return
         self._closed = True
         await self._end_stream()
-        if self._reading is not None and not self._reading.done():
-            self._reading.cancel()
-            await asyncio.wait((self._reading,))
         await self._rows.aclose()
 
     def cancel(self) -> None:
         """Drop the stream, which cancels its call."""
         self._closed, self._stream = True, None
         self._rows.cancel()
-        if self._reading is not None:
-            self._reading.cancel()
 
     @property
     def _is_over(self) -> bool:
@@ -146,15 +147,13 @@ class StreamRun:
     async def _broken(self, error: Exception) -> None:
         """Close a broken stream. An error that is not about the server is that of the first row without an answer."""
         await self._end_stream()
-        if self._rows_error is not None:
-            raise self._rows_error
         self._give_unsent()
         if self._is_over:  # no row waits for an answer: a stream without items is an error to some models
             return
         kind = failure_of(error)
         if kind is Failure.ROW and self._sent:
             self._refuse(self._sent.popleft(), error)
-        elif kind is Failure.ROW or self._gate.failed(monotonic(), probed=True):
+        elif kind in (Failure.ROW, Failure.MAP) or self._gate.failed(monotonic(), probed=True):
             error.add_note(f"row {self._sent[0].index if self._sent else self._taken}")
             raise error
         self._put_back()
@@ -197,26 +196,16 @@ class StreamRun:
                 yield message
 
     async def _next_row(self) -> _Sent | None:
+        if self._exhausted:
+            return None
         try:
-            row = await self._read()
-        except Exception as error:
-            self._rows_error = error
-            raise
+            row = self._rows.take()
+            if row is LATER:
+                row = await self._rows.read()
+        except Exception as error:  # the rows before it are answered first
+            row, self._rows_error = END, error
         if row is END:
             self._exhausted = True
             return None
         self._taken += 1
         return _Sent(self._taken - 1, row)
-
-    async def _read(self) -> Any:
-        """Return the next row, or `END`. A stream that breaks meanwhile does not lose it."""
-        if self._exhausted:
-            return END
-        if self._reading is None:
-            row = self._rows.take()
-            if row is not LATER:
-                return row
-            self._reading = asyncio.get_running_loop().create_task(self._rows.read())
-        row = await asyncio.shield(self._reading)
-        self._reading = None
-        return row
