@@ -1,4 +1,4 @@
-"""What the failure of a row means: for the row, for the pace, for the server, or for the map. Pure."""
+"""What the failure of a row is about: the row, the pace, the server, or the map. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from enum import Enum
 
 from ..errors import (
     CallCancelledError,
+    ClosedError,
+    ForkedError,
     RemoteCallError,
     ResourceExhaustedError,
     ResponseTooLargeError,
     UnavailableError,
+    WrongLoopError,
 )
 
 _AWAY = (502, 503, 504)
@@ -25,7 +28,7 @@ class Failure(Enum):
     ROW = "the row"
     OVERLOAD = "the pace"
     OUTAGE = "the server"
-    CHECKPOINT = "the checkpoint"
+    MAP = "the map"
 
 
 def failure_of(error: Exception) -> Failure:
@@ -34,8 +37,8 @@ def failure_of(error: Exception) -> Failure:
     gRPC says RESOURCE_EXHAUSTED of a message that is too large, too; HTTP has a status of its own for that. A CANCELLED
     that the client did not cause is how an overloaded runtime drops calls.
     """
-    if isinstance(error, CheckpointError):
-        return Failure.CHECKPOINT
+    if isinstance(error, (CheckpointError, ClosedError, ForkedError, WrongLoopError)):
+        return Failure.MAP  # the client was closed, for one: all other rows would fail, too
     if isinstance(error, UnavailableError) or (isinstance(error, RemoteCallError) and error.http_status in _AWAY):
         return Failure.OUTAGE
     if isinstance(error, ResponseTooLargeError) or not isinstance(error, (ResourceExhaustedError, CallCancelledError)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Literal
@@ -150,7 +150,7 @@ class Run:
                 await self.aclose()
                 break
             if self._driver is None:
-                self._driver = asyncio.get_running_loop().create_task(self._drive())
+                self._driver = self._start(self._drive())
             self._ready = asyncio.get_running_loop().create_future()
             await self._ready
         if self._over:
@@ -185,12 +185,28 @@ class Run:
     def cancel(self) -> list[asyncio.Task[Any]]:
         """Cancel all tasks, return them, and read no more rows."""
         self._rows.cancel()
-        tasks = [task for task in (self._driver, self._reading, *self._tasks) if task is not None and not task.done()]
+        tasks: list[asyncio.Task[Any]] = [*self._tasks]
+        if self._reading is not None and not self._reading.done():
+            tasks.append(self._reading)
         for task in tasks:
             task.cancel()
         return tasks
 
     # -- the driver ---------------------------------------------------------------------------------------------------
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Forget a task. One that was cancelled or raised ends the map: its row would never be answered."""
+        self._tasks.discard(task)
+        if task.cancelled():
+            self._fail(-1, ClosedError("a task of the map was cancelled"))
+        elif (error := task.exception()) is not None:
+            self._fail(-1, error)
 
     async def _drive(self) -> None:
         loop = asyncio.get_running_loop()
@@ -198,9 +214,7 @@ class Run:
             item, wait = self._next_item(monotonic())
             if item is not None:
                 self._begin(item)
-                task = loop.create_task(self._answer_rows(item))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._start(self._answer_rows(item))
                 continue
             self._wake = loop.create_future()
             timer = None if wait is None else loop.call_later(wait, _set, self._wake)
@@ -288,8 +302,6 @@ class Run:
         begun = monotonic()
         try:
             value = await self._call(item.index, item.row)
-        except asyncio.CancelledError:
-            raise
         except Exception as error:
             self._failed(item, error, probes)
             return
@@ -306,7 +318,7 @@ class Run:
 
     def _failed(self, item: Item, error: Exception, probes: bool) -> None:
         now, kind = monotonic(), failure_of(error)
-        if kind is Failure.CHECKPOINT:
+        if kind is Failure.MAP:
             self._fail(-1, self._at_row(error, item))
             return
         if kind is Failure.OUTAGE:
