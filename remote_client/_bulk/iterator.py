@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import os
@@ -12,10 +13,11 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from typing import Any, Literal, Self
 
 from .._client.module import RemoteModuleBase
+from .._concurrency import fork as _fork
 from .._objects.exports import exported_from
 from .._schema.rpc import RemoteRPCDescriptor
 from .._settings.durations import Duration, limit
-from ..errors import InputError
+from ..errors import ForkedError, InputError, WrongLoopError
 from .batches import Batches, Split
 from .calls import RowCalls
 from .checkpoint import Checkpoint
@@ -143,13 +145,16 @@ async def awaited(result: Any) -> None:
 class MapRows(AsyncIterator[Done]):
     """The answers of `map_rows`: an async iterator, and an async context manager.
 
-    Nothing is read or sent before the first answer is asked for. `aclose()`, the end of `async with`, and dropping the
-    iterator, as after a `break`, cancel the calls that run.
+    Nothing is read or sent before the first answer is asked for. Several tasks may read from it: an answer goes to one
+    of them. `aclose()`, the end of `async with`, and dropping the iterator, as after a `break`, cancel the calls that
+    run.
     """
 
     def __init__(self, map: Map) -> None:
         self._map = map
-        self._finalizer: Any = None
+        self._turn = asyncio.Lock()
+        self._born = _fork.count
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def failed(self) -> int:
@@ -161,25 +166,34 @@ class MapRows(AsyncIterator[Done]):
         """The rows that failed so far and are not given, with `on_error="skip"`."""
         return self._map.run.skipped
 
-    def _watch(self) -> None:
-        if self._finalizer is None:
-            self._finalizer = weakref.finalize(self, _drop, self._map, asyncio.get_running_loop())
-            self._finalizer.atexit = False
+    def _check(self) -> None:
+        """Raise unless this is the event loop of the first read, whose tasks the map has."""
+        loop = asyncio.get_running_loop()
+        if self._born != _fork.count:
+            raise ForkedError("the map was made before the process forked; make a new one in the child")
+        if self._loop is None:
+            self._loop = loop
+            weakref.finalize(self, _drop, self._map, loop, self._born).atexit = False
+        elif self._loop is not loop:
+            raise WrongLoopError("the map was begun in another event loop; read it there")
 
     async def __anext__(self) -> Done:
-        self._watch()
-        done = await self._map.next()
+        self._check()
+        async with self._turn:
+            done = await self._map.next()
         if done is None:
             raise StopAsyncIteration
         return done
 
     async def next_ones(self, most: int) -> list[Done]:
         """Return the next answers, as many as are there, up to a number; none after the last one."""
-        self._watch()
-        return await self._map.next_ones(most)
+        self._check()
+        async with self._turn:
+            return await self._map.next_ones(most)
 
     async def aclose(self) -> None:
-        """Cancel the calls that run. Idempotent."""
+        """Cancel the calls that run. Idempotent. From another task, it makes a read raise a ClosedError."""
+        self._check()
         await self._map.aclose()
 
     async def __aenter__(self) -> Self:
@@ -189,9 +203,11 @@ class MapRows(AsyncIterator[Done]):
         await self.aclose()
 
 
-def _drop(map: Map, loop: asyncio.AbstractEventLoop) -> None:
+def _drop(map: Map, loop: asyncio.AbstractEventLoop, born: int) -> None:
+    if born != _fork.count:
+        return  # the tasks and the files are the parent's
     map.close_files()  # at once: the next map may use the same checkpoint
-    if not loop.is_closed():
+    with contextlib.suppress(RuntimeError):  # the loop is closed
         loop.call_soon_threadsafe(map.run.cancel)
 
 

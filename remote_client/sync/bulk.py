@@ -51,23 +51,35 @@ class MapRows(Blocking, Iterator[Done]):
         return self._twin.skipped
 
     def __next__(self) -> Done:
-        if not self._here:
-            try:
-                self._here.extend(run(self._twin.next_ones, _MANY))
-            except Exception:
-                with contextlib.suppress(Exception):  # the first error is the one to tell
-                    self._tell_end()
-                raise
-        if not self._here:
-            self._tell_end()
-            raise StopIteration
+        while True:
+            if not self._here and not self._read():
+                self._tell_end()
+                raise StopIteration
+            self._tell()
+            with contextlib.suppress(IndexError):  # another thread took it
+                return self._here.popleft()
+
+    def _read(self) -> bool:
+        """Read the next answers; return whether there are any."""
+        try:
+            return run(self._bring)
+        except Exception:
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                self._tell_end()
+            raise
+
+    async def _bring(self) -> bool:
+        rows = await self._twin.next_ones(_MANY)
+        self._here.extend(rows)  # here: an exception in the waiting thread, as of Ctrl-C, would lose what it is given
+        return bool(rows)
+
+    def _tell(self) -> None:
         if self._reporter is not None:
             try:
                 _wait(self._reporter.tell())
             except Exception:
                 run(self._twin.aclose)
                 raise
-        return self._here.popleft()
 
     def _tell_end(self) -> None:
         if self._reporter is not None:
