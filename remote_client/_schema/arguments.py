@@ -71,5 +71,7 @@ class Binder:
             kwargs = {self._attributes.get(name, name): value for name, value in kwargs.items()}
             missing = [name for name in self.required if kwargs.get(name) is None]
             if missing:
-                raise InputError(f"{self._name}(): missing required argument: {listed(missing, len(missing))}")
+                unknown = [str(name) for name in kwargs if name not in self.positions]
+                also = f"; there is no argument {listed(unknown, len(unknown))}" if unknown else ""
+                raise InputError(f"{self._name}(): missing required argument: {listed(missing, len(missing))}{also}")
         return kwargs

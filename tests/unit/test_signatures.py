@@ -77,6 +77,7 @@ def test_ways_to_give_the_same(args: Any, kwargs: Any) -> None:
         ((), {}, "missing required argument: zoo, count"),
         (({},), {}, "missing required argument: count"),
         (({}, None), {}, "missing required argument: count"),
+        ((), {"zo": {}, "count": 1}, "missing required argument: zoo; there is no argument zo"),
         (({}, 1, "n", [], 5), {}, "takes 4 arguments, not 5"),
         (({}, 1), {"count": 2, "zoo": {}}, "count, zoo: given twice"),
         (({}, 1), {"nothing": 5}, "nothing: EchoTaskRequest has no such field; it has zoo, note, tags, count"),
