@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from .._concurrency.iterators import END
+from .._text.cleaning import type_name
 from ..errors import InputError, InvalidResponseError
 from .rows import LATER, Rows
 
@@ -78,7 +79,7 @@ def cut(answer: Any, split: Split, count: int) -> list[Any]:
         count: the number of rows.
 
     Raises:
-        InvalidResponseError: the answer has another number of values.
+        InvalidResponseError: the answer has no such list, or one with another number of values.
     """
     found: Any = split(answer) if callable(split) else answer
     for name in () if callable(split) else split.split("."):
@@ -86,6 +87,10 @@ def cut(answer: Any, split: Split, count: int) -> list[Any]:
             found = found[name] if isinstance(found, Mapping) else getattr(found, name)
         except (KeyError, AttributeError):
             raise InvalidResponseError(f"split: the answer has no {name!r}") from None
+    # A message is iterable as well: by its fields.
+    if isinstance(found, (str, bytes, Mapping)) or not isinstance(found, (Collection, Iterator)):
+        part = "split" if callable(split) else f"split: {split}"
+        raise InvalidResponseError(f"{part}: expected a list with a value per row, not {type_name(found)}")
     values = list(found)
     if len(values) != count:
         raise InvalidResponseError(f"split: the answer has {len(values)} values for {count} rows")

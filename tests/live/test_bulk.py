@@ -310,6 +310,8 @@ async def test_a_wrong_count_is_an_error_of_its_batch(runtime: Runtime, protocol
         assert caught.value.__notes__ == ["rows 2 to 3"]
         with pytest.raises(InvalidResponseError, match="the answer has no 'values'"):
             _ = [done async for done in map_rows(model.run, rows, batch_size=2, split="values")]
+        with pytest.raises(InvalidResponseError, match="split: total: expected a list with a value per row, not float"):
+            _ = [done async for done in map_rows(model.run, rows, batch_size=2, split="total")]
 
 
 async def test_rows_of_a_batch_with_different_arguments(runtime: Runtime, protocol: Protocol) -> None:
