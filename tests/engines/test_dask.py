@@ -75,7 +75,7 @@ def test_a_worker_has_one_connection_and_closes_it(
     report("dask", ROWS, time.monotonic() - begun, "with two workers of two threads")
     check_texts(records(found))
     assert list(callers(runtime.port).values()) == [1, 1]
-    workers.shutdown()
+    workers.cluster.close()
     watch = Stopwatch()
     while callers(runtime.port):
         assert watch.seconds < 10
