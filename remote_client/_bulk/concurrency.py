@@ -25,6 +25,8 @@ LONGEST_REST = 24
 """Windows to stay below a limit at which calls were refused again and again."""
 REMEMBER = 30.0
 """Seconds for which a refusal makes the next one more likely to be of the same cause."""
+CROWDED = 0.25
+"""The share of a call's timeout that answers take at least if calls which expire have waited for others."""
 FORGET = 0.99
 """The factor by which the best rate fades with every window."""
 
@@ -40,6 +42,10 @@ class FixedLimit:
 
     def refused(self, now: float) -> None:
         """Note that the server refused a call for overload."""
+
+    def is_crowded(self, seconds: float) -> bool:
+        """Return whether a call that expired after some seconds waited for others. The caller chose their number."""
+        return False
 
 
 class AdaptiveLimit:
@@ -97,6 +103,10 @@ class AdaptiveLimit:
         self._base, self._rate, self._rest = max(self.limit / 2, 1.0), None, 0
         self._climbs, self._falls, self._at_ceiling = True, False, False
         self._try(0)
+
+    def is_crowded(self, seconds: float) -> bool:
+        """Return whether a call that expired after some seconds waited for others: then answers take long, too."""
+        return self.limit > 1 and (self._latency is None or self._latency > seconds * CROWDED)
 
     def _measured(self, rate: float) -> None:
         self._best = max(self._best * FORGET, rate)

@@ -17,8 +17,6 @@ class Gate:
         self.outage = outage
         self.probing: bool = False
         """Whether a probe is under way."""
-        self.opened: int = 0
-        """How often it opened again."""
         self._closed_at: float | None = None
         self._probe_at = 0.0
         self._pause = FIRST_PAUSE
@@ -52,10 +50,7 @@ class Gate:
     def answered(self, *, probed: bool) -> None:
         """Note that the server answered, with an error or not."""
         if probed:
-            self.probing = False
-        if self._closed_at is not None and probed:
-            self._closed_at = None
-            self.opened += 1
+            self.probing, self._closed_at = False, None
 
     def skipped(self, *, probed: bool) -> None:
         """Note that a row which was to probe the server needed no call."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from .._concurrency.iterators import END
 from .._objects.exports import exported_from
-from ..errors import ClosedError
+from ..errors import ClosedError, DeadlineExceededError
 from .concurrency import AdaptiveLimit, FixedLimit
 from .failures import Failure, failure_of
 from .gate import Gate
@@ -20,6 +20,8 @@ from .rows import LATER, Rows
 OnError = Literal["raise", "return", "skip"]
 TIMES = 8
 """How often a row is put back although others were answered meanwhile: then the failure is its own."""
+LATE_TIMES = 3
+"""How often a row is put back whose call expired while many ran."""
 _PAUSE = 0.05
 """Seconds before a row that was refused for overload is sent again; they double three times."""
 
@@ -118,7 +120,8 @@ class Run:
         self.failed: int = 0
         self.skipped: int = 0
         self.answered: int = 0
-        self._answered_at = monotonic()
+        self._refused_since: float | None = None
+        """When the server began to refuse all calls for overload."""
         self._taken = self._given = 0
         self._exhausted = self._closed = self._over = False
         self._again: list[Item] = []
@@ -303,7 +306,7 @@ class Run:
         try:
             value = await self._call(item.index, item.row)
         except Exception as error:
-            self._failed(item, error, probes)
+            self._failed(item, error, probes, monotonic() - begun)
             return
         now = monotonic()
         self.answered += self._count(item)
@@ -313,11 +316,15 @@ class Run:
             return
         self._gate.answered(probed=probes)
         self._limit.answered(now, now - begun)
-        self._answered_at = now
+        self._refused_since = None
         self._finish(Done(item.index, value))
 
-    def _failed(self, item: Item, error: Exception, probes: bool) -> None:
+    def _failed(self, item: Item, error: Exception, probes: bool, seconds: float) -> None:
         now, kind = monotonic(), failure_of(error)
+        is_late = kind is Failure.ROW and isinstance(error, DeadlineExceededError)
+        # Of 64 calls at a model that takes two seconds, one by one, half would expire, whatever their rows are.
+        if is_late and item.tries < LATE_TIMES and self._limit.is_crowded(seconds):
+            kind = Failure.OVERLOAD
         if kind is Failure.MAP:
             self._fail(-1, self._at_row(error, item))
             return
@@ -330,7 +337,9 @@ class Run:
             self._gate.answered(probed=probes)
         if kind is Failure.OVERLOAD:
             self._limit.refused(now)
-            if self._gate.outage is not None and now - self._answered_at >= self._gate.outage:
+            if self._refused_since is None:
+                self._refused_since = now
+            if self._gate.outage is not None and now - self._refused_since >= self._gate.outage:
                 self._fail(-1, self._at_row(error, item))
                 return
         if kind is Failure.ROW or not self._put_back(item, now, kind):

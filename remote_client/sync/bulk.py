@@ -10,8 +10,8 @@ from typing import Any, Literal, Self
 
 from .._bulk.batches import Split
 from .._bulk.frames import Frame, frame_method, map_table
+from .._bulk.iterator import Map, awaited, make_map, row_method
 from .._bulk.iterator import MapRows as _MapRows
-from .._bulk.iterator import awaited, make_map, row_method
 from .._bulk.map import Done, Failed, OnError
 from .._bulk.progress import Progress, Report
 from .._objects.exports import exported_from
@@ -34,11 +34,11 @@ class MapRows(Blocking, Iterator[Done]):
 
     _twin: _MapRows
 
-    def __init__(self, twin: _MapRows) -> None:
-        self._twin = twin
+    def __init__(self, map: Map) -> None:
+        map.tells = False  # the function may block, so it is called in this thread
+        self._twin = _MapRows(map)
         self._here: deque[Done] = deque()
-        self._reporter = twin._map.reporter
-        twin._map.tells = False  # the function may block, so it is called in this thread
+        self._reporter = map.reporter
 
     @property
     def failed(self) -> int:
@@ -132,7 +132,7 @@ def map_rows(
         total=total,
         outage=outage,
     )
-    return MapRows(_MapRows(map))
+    return MapRows(map)
 
 
 @exported_from("remote_client.sync.bulk")

@@ -113,7 +113,7 @@ def test_no_limit() -> None:
         (NotFoundError("x"), Failure.ROW),
         (InternalError("x"), Failure.ROW),
         (InputError("x"), Failure.ROW),
-        (ClosedError("x"), Failure.ROW),
+        (ClosedError("x"), Failure.MAP),
         (KeyError("x"), Failure.ROW),
     ],
     ids=lambda value: str(value).partition(" ")[0] if isinstance(value, Failure) else type(value).__name__,

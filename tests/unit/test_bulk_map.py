@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -16,7 +17,14 @@ from remote_client._bulk.gate import Gate
 from remote_client._bulk.map import Done, Failed, Kept, Run
 from remote_client._bulk.rows import Rows, rows_of
 from remote_client._concurrency.iterators import END
-from remote_client.errors import ClosedError, InputError, NotFoundError, ResourceExhaustedError, UnavailableError
+from remote_client.errors import (
+    ClosedError,
+    DeadlineExceededError,
+    InputError,
+    NotFoundError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
 
 
 class Source:
@@ -167,7 +175,7 @@ async def test_the_first_of_several_failed_rows_is_raised() -> None:
 
 @pytest.mark.parametrize("kind", ["in memory", "async", "thread"])
 async def test_a_row_that_waits_is_answered_after_the_rows_broke(kind: str) -> None:
-    refused = []
+    refused: list[int] = []
 
     async def call(index: int, row: int) -> int:
         await asyncio.sleep(0.01)
@@ -197,8 +205,12 @@ async def test_a_row_that_waits_is_answered_after_the_rows_broke(kind: str) -> N
         async def aclose(self) -> None:
             pass
 
-    rows: Any = {"in memory": InMemory, "async": lambda: rows_of(later()), "thread": lambda: rows_of(broken())}[kind]()
-    map, found = Run(call, rows, FixedLimit(4), Gate(300)), []
+    kinds: dict[str, Any] = {
+        "in memory": InMemory,
+        "async": lambda: rows_of(later()),
+        "thread": lambda: rows_of(broken()),
+    }
+    map, found = Run(call, kinds[kind](), FixedLimit(4), Gate(300)), []
     with pytest.raises(OSError, match="torn"):
         async with asyncio.timeout(5):
             while (done := await map.next()) is not None:
@@ -259,7 +271,7 @@ async def test_a_row_that_is_refused_for_ever_fails_while_others_are_answered() 
             raise ResourceExhaustedError("busy")
         return row
 
-    map = run(call, range(3000), on_error="return")
+    map = run(call, range(1500), on_error="return")
     found = await all_of(map)
     assert isinstance(found[3].value, Failed)
     assert map.failed == 1
@@ -271,6 +283,65 @@ async def test_a_server_that_refuses_everything_ends_the_map_after_its_time() ->
 
     with pytest.raises(ResourceExhaustedError):
         await all_of(run(call, range(10), outage=0.5, on_error="skip"))
+
+
+async def test_a_map_that_waited_for_its_reader_waits_for_the_server_too() -> None:
+    refused: list[int] = []
+
+    async def call(index: int, row: int) -> int:
+        if not refused:
+            refused.append(row)
+            raise ResourceExhaustedError("busy")
+        return row
+
+    map = run(call, range(10), outage=0.2)
+    await asyncio.sleep(0.3)
+    assert len(await all_of(map)) == 10
+
+
+@dataclass
+class OneByOne:
+    """A server that works on one row at a time; calls expire as a client's do."""
+
+    seconds: float
+    timeout: float
+    slow: int = -1
+    """A row that never ends, which is worked on beside the others."""
+    calls: int = 0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def __call__(self, index: int, row: int) -> int:
+        self.calls += 1
+        try:
+            async with asyncio.timeout(self.timeout):
+                if row == self.slow:
+                    await asyncio.Event().wait()
+                async with self.turn:
+                    await asyncio.sleep(self.seconds)
+        except TimeoutError:
+            raise DeadlineExceededError("late") from None
+        return row
+
+
+async def test_rows_that_expire_as_they_wait_for_others_are_sent_again() -> None:
+    server = OneByOne(seconds=0.005, timeout=0.1)
+    map = Run(server, rows_of(range(300)), AdaptiveLimit(), Gate(300), on_error="return")
+    assert [done.value for done in await all_of(map)] == list(range(300))
+
+
+async def test_a_row_that_expires_beside_fast_ones_fails_at_once() -> None:
+    server = OneByOne(seconds=0, timeout=0.3, slow=50)
+    map = Run(server, rows_of(range(300)), AdaptiveLimit(), Gate(300), on_error="skip")
+    assert len(await all_of(map)) == 299
+    assert server.calls == 300
+
+
+async def test_a_row_that_expires_is_not_sent_again_at_a_fixed_number_of_calls() -> None:
+    server = OneByOne(seconds=0.01, timeout=0.035)
+    map = run(server, range(20), 20, on_error="skip")
+    await all_of(map)
+    assert map.failed > 10
+    assert server.calls == 20
 
 
 class Outage:
