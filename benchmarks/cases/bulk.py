@@ -85,4 +85,4 @@ def _seconds(figures: dict[str, float], rows: int) -> Sample:
 
 
 def _peak(figures: dict[str, float], rows: int) -> Sample:
-    return Sample(max(figures["peak"], 1) / 1024)
+    return Sample(max(figures["peak"], 0.0) / 1024)
