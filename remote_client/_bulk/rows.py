@@ -46,7 +46,7 @@ class Rows(ABC):
         """
 
     def cancel(self) -> None:
-        """Read no more. Without waiting: of a map that was dropped nobody is there to await it."""
+        """Stop reading, without waiting: nobody awaits a map that was dropped."""
         return
 
     @abstractmethod
@@ -64,6 +64,11 @@ def rows_of(iterable: Any) -> Rows:
         return _AsyncRows(iterable)
     if isinstance(iterable, _IN_MEMORY):
         return _RowsInMemory(iterable)
+    if hasattr(iterable, "columns") and len(getattr(iterable, "shape", ())) == 2:
+        raise InputError(  # its iterator yields columns, or their names
+            f"rows: expected an iterable of rows, not a table ({type(iterable).__name__}): use map_frame, or its rows "
+            'as mappings, such as to_dict("records")'
+        )
     if not isinstance(iterable, Iterable) or isinstance(iterable, (str, bytes, Mapping)):
         raise InputError(f"rows: expected an iterable or async iterable of rows, not {type(iterable).__name__}")
     return _ThreadedRows(iterable)

@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pandas
+import polars
+import pyarrow
 import pytest
 
 from remote_client._bulk.batches import Batches
@@ -519,6 +522,14 @@ async def test_an_error_of_blocking_rows() -> None:
 def test_what_is_no_iterable_of_rows(rows: Any) -> None:
     with pytest.raises(InputError, match="rows: expected an iterable"):
         rows_of(rows)
+
+
+@pytest.mark.parametrize(
+    "table", [pandas.DataFrame, polars.DataFrame, pyarrow.table], ids=["pandas", "polars", "Arrow"]
+)
+def test_a_table_is_no_rows(table: Callable[[dict[str, list[str]]], Any]) -> None:
+    with pytest.raises(InputError, match="not a table"):
+        rows_of(table({"text": ["a"]}))
 
 
 async def test_nothing_is_left_when_a_map_ends() -> None:
