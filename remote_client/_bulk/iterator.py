@@ -33,12 +33,12 @@ logger = logging.getLogger("remote_client")
 
 
 class Map:
-    """A run with what is around it: the method that is bound first, batches, the checkpoint, the progress.
+    """Binds the method and opens the checkpoint, runs the calls, cuts batches into rows, and reports the progress.
 
     Attributes:
-        run: the run.
-        reporter: shows its progress; None if nothing does.
-        tells: whether the map calls the function of the progress, in the event loop.
+        run: the calls.
+        reporter: reports the progress; None without `progress`.
+        tells: whether this map calls the progress function, in the event loop. The blocking map calls it itself.
     """
 
     def __init__(
@@ -294,7 +294,7 @@ def make_map(
     size = 0 if batch_size is None else _positive("batch_size", batch_size)
     if on_error not in ("raise", "return", "skip"):
         raise InputError(f'on_error: expected "raise", "return" or "skip", not {on_error!r}')
-    pace = AdaptiveLimit() if concurrency == "auto" else FixedLimit(_positive("concurrency", concurrency))
+    pace = AdaptiveLimit() if concurrency == "auto" else FixedLimit(_positive("concurrency", concurrency, '"auto" or '))
     reader = rows_of(rows)
     reporter = make_reporter(progress, rows, total)
     gate = Gate(limit(outage, "outage"))
@@ -320,16 +320,16 @@ def make_map(
 
 
 def make_reporter(progress: bool | Report, rows: Any, total: int | None) -> Reporter | None:
-    """Return what shows the progress of a map; None if nothing does. Raises as `Reporter` does."""
+    """Return the reporter of a map's progress; None without `progress`. Raises the errors of `Reporter`."""
     if total is None and hasattr(rows, "__len__"):
         total = len(rows)
     reporter = Reporter(progress, total)
     return None if progress is False else reporter
 
 
-def _positive(name: str, value: Any) -> int:
+def _positive(name: str, value: Any, others: str = "") -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{name}: expected a positive integer, not {value!r}")
+        raise InputError(f"{name}: expected {others}a positive integer, not {value!r}")
     return value
 
 
@@ -345,5 +345,5 @@ def row_method(module: Any, rpc: Any) -> RowMethod:
             "remote_client.sync.bulk"
         )
     if rpc.job is not None or rpc.input_streaming is not rpc.output_streaming:
-        raise InputError(f"method: {rpc.name} has not one answer for each request")
+        raise InputError(f"method: expected a method with one answer per request, not {rpc.name}")
     return RowMethod(module, rpc)

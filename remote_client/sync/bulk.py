@@ -169,5 +169,8 @@ def _twin_of(method: Any) -> tuple[Any, Any]:
     """Return the asyncio module and the description of a method of the blocking client."""
     module, rpc = getattr(method, "__self__", None), getattr(method, "rpc", None)
     if not isinstance(module, RemoteModuleBase):
-        raise InputError(f"method: expected a method of a model of remote_client.sync, not {method!r}")
+        raise InputError(
+            "method: expected a method of a model of remote_client.sync, such as model.run; for models of the asyncio "
+            "client there is remote_client.bulk"
+        )
     return module._twin, rpc
