@@ -1,4 +1,4 @@
-"""The map itself: one task starts calls within the limit and while the gate is open, and they go on row by row."""
+"""The calls of a map: one task starts them, within the limit and while the gate is open, and they go on row by row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .rows import LATER, Rows
 
 OnError = Literal["raise", "return", "skip"]
 TIMES = 8
-"""How often a row is put back although others were answered meanwhile: then the failure is its own."""
+"""How often a row is put back while others are answered. After that the failure is the row's own."""
 LATE_TIMES = 3
 """How often a row is put back whose call expired while many ran."""
 _PAUSE = 0.05
@@ -58,38 +58,38 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The answer of a row that was finished by an earlier map, and not called now."""
+    """An answer from the checkpoint: the row was not called."""
 
     value: Any
 
 
 @dataclass(order=True)
 class Item:
-    """A row on its way. Of those that wait the first one goes first."""
+    """A row that runs or waits. Items are ordered by index, so that the first waiting row is sent first."""
 
     index: int
     row: Any = field(compare=False)
     returned: int = field(default=0, compare=False)
-    """How often it was put back although others were answered meanwhile."""
+    """How often it was put back after others had been answered."""
     answered: int = field(default=0, compare=False)
     """How many rows were answered when it was put back last."""
     tries: int = field(default=0, compare=False)
     """How often it was put back at all."""
     not_before: float = field(default=0.0, compare=False)
     probes: bool = field(default=False, compare=False)
-    """Whether its call is to show that the server is back."""
+    """Whether its call probes a server that was away."""
 
 
 class Run:
-    """A running map. Its iterator holds it, and cancels it when it is dropped; not the other way round.
+    """The calls of a map. It has no reference to its iterator, which cancels it when it is dropped.
 
     Args:
-        call: answers a row, by its index and itself.
+        call: called with a row's index and the row; returns its answer.
         rows: the rows.
         limit: how many calls run at a time.
         gate: whether the server may be called.
         ordered: whether answers are given in the order of the rows.
-        on_error: what becomes of a failed row.
+        on_error: what a failed row does; see `map_rows`.
         size: the size of batches, if rows are batches; 0 if they are not.
 
     Attributes:
@@ -346,7 +346,7 @@ class Run:
             self._refuse(item, error)
 
     def _put_back(self, item: Item, now: float, kind: Failure) -> bool:
-        """Put a row back, unless others were answered every time."""
+        """Put a row back, unless it failed too often while others were answered; return whether it was put back."""
         if self.answered > item.answered:
             item.answered, item.returned = self.answered, item.returned + 1
         item.tries += 1

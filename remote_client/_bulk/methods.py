@@ -69,7 +69,7 @@ class RowMethod:
         return RemoteStream(self._caller, self.rpc, messages)
 
     def digest(self, body: bytes) -> int:
-        """Return 64 bits that tell requests apart, and methods and models too: the same ones in every process."""
+        """Return a 64-bit digest of a request, its method and its model. Every process computes the same one."""
         key = f"{self.rpc.path}\0{self._model}\0".encode()
         return int.from_bytes(
             blake2b(key + (_canonical(body) if self._is_http else body), digest_size=8).digest(), "big"
@@ -88,7 +88,7 @@ class RowMethod:
 
 
 def _canonical(body: bytes) -> bytes:
-    """Return the body of an HTTP request without what differs between equal requests."""
+    """Return the body of an HTTP request as all equal requests have it: keys in order, no random boundary."""
     if isinstance(body, Body):
         _, _, boundary = body.content_type.partition("boundary=")
         return body.replace(boundary.encode(), b"") if boundary else body

@@ -18,7 +18,7 @@ from .methods import RowMethod
 from .rows import LATER, Rows
 
 WINDOW = 256
-"""Rows without an answer, at most, if the map chooses."""
+"""The most rows without an answer, with `concurrency="auto"`."""
 
 
 @dataclass
@@ -122,7 +122,9 @@ class StreamRun:
     def _answer(self, answer: Any) -> None:
         self._give_unsent()
         if not self._sent:
-            raise InvalidResponseError("the server sent more answers than rows: this method has not one for each")
+            raise InvalidResponseError(
+                "the server sent more answers than rows: map_rows needs a method with one answer per row"
+            )
         self.answered += 1
         self._gate.answered(probed=not self._gate.is_open)
         self._finished.append(Done(self._sent.popleft().index, answer))
@@ -130,7 +132,7 @@ class StreamRun:
         self._has_room.set()
 
     def _give_unsent(self) -> None:
-        """Give the rows that could not be sent and whose turn it is."""
+        """Refuse the first rows without an answer, as far as they could not be sent."""
         while self._sent and (error := self._sent[0].error) is not None:
             self._refuse(self._sent.popleft(), error)
 
