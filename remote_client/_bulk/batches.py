@@ -21,29 +21,37 @@ class Batches(Rows):
         self._size = size
         self._batch: list[Any] = []
         self._ended = False
+        self._error: Exception | None = None
+        """The error of the rows, which is raised after the batch of those before it."""
 
     def take(self) -> Any:
         while not self._ended and len(self._batch) < self._size:
-            row = self._rows.take()
+            try:
+                row = self._rows.take()
+            except Exception as error:
+                row, self._error = END, error
             if row is LATER:
                 return LATER
             self._add(row)
-        return self._full()
+        batch, self._batch = self._batch, []
+        if not batch and self._error is not None:
+            raise self._error
+        return batch or END
 
     async def read(self) -> Any:
-        while not self._ended and len(self._batch) < self._size:
-            self._add(await self._rows.read())
-        return self._full()
+        while (batch := self.take()) is LATER:
+            try:
+                row = await self._rows.read()
+            except Exception as error:
+                row, self._error = END, error
+            self._add(row)
+        return batch
 
     def _add(self, row: Any) -> None:
         if row is END:
             self._ended = True
         else:
             self._batch.append(row)
-
-    def _full(self) -> Any:
-        batch, self._batch = self._batch, []
-        return batch or END
 
     def cancel(self) -> None:
         self._rows.cancel()

@@ -413,6 +413,27 @@ async def test_an_error_of_the_rows_comes_after_their_answers() -> None:
     assert found == [0, 2]
 
 
+@pytest.mark.parametrize("kind", ["async", "thread"])
+async def test_the_rows_of_a_batch_that_was_broken_off_are_answered(kind: str) -> None:
+    def broken() -> Iterator[int]:
+        yield from range(5)
+        raise ValueError("the file ends here")
+
+    async def later() -> AsyncIterator[int]:
+        for row in broken():
+            yield row
+
+    async def call(index: int, row: list[int]) -> list[int]:
+        return row
+
+    rows = Batches(rows_of(broken() if kind == "thread" else later()), 3)
+    map, found = Run(call, rows, FixedLimit(4), Gate(300), size=3), []
+    with pytest.raises(ValueError, match="the file ends here"):
+        while (done := await map.next()) is not None:
+            found.append(done.value)
+    assert found == [[0, 1, 2], [3, 4]]
+
+
 async def test_closing_cancels_the_calls_and_closes_the_rows() -> None:
     cancelled, closed = [], []
 
