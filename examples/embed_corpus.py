@@ -35,7 +35,7 @@ def embed(target: str, model: str, corpus: str, result: str, method: str, field:
     vector_of = attrgetter(part)
     with RemoteClient(target) as client:
         call = getattr(client.model(model), method)
-        texts = ({field: line[field]} for line in lines(corpus))
+        texts = ((line[field],) for line in lines(corpus))  # by position: over HTTP arguments have other names
         answers = map_rows(call, texts, checkpoint=checkpoint, progress=True)
         rows = (line | {"vector": vector_of(done.value)} for line, done in zip(lines(corpus), answers, strict=True))
         write(rows, unfinished)
@@ -61,6 +61,6 @@ if __name__ == "__main__":
     parser.add_argument("corpus", help="JSON Lines")
     parser.add_argument("result", help="a Parquet file")
     parser.add_argument("--method", default="run_embedding")
-    parser.add_argument("--field", default="text", help="the field to embed, which is the method's argument, too")
+    parser.add_argument("--field", default="text", help="the field to embed, the method's first argument")
     parser.add_argument("--part", default="result.data.values", help="the part of the answer that is the vector")
     embed(**vars(parser.parse_args()))
