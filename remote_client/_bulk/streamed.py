@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+from .._calls.stream import RemoteStream
 from .._concurrency.iterators import END
 from ..errors import ClosedError, InvalidResponseError
 from .failures import Failure, failure_of
@@ -50,7 +51,7 @@ class StreamRun:
         self._finished: deque[Done] = deque()
         self._rows_error: Exception | None = None
         self._failure: Exception | None = None
-        self._stream: Any = None
+        self._stream: RemoteStream[Any] | None = None
         self._has_room = asyncio.Event()
 
     @property
@@ -77,10 +78,9 @@ class StreamRun:
                 self._over = True
                 await self.aclose()
                 break
-            if self._stream is None:
-                await self._open()
+            stream = self._stream or await self._open()
             try:
-                answer = await anext(self._stream, END)
+                answer = await anext(stream, END)
             except asyncio.CancelledError:  # the next read goes on with another stream
                 await self._end_stream()
                 self._put_back()
@@ -171,13 +171,14 @@ class StreamRun:
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 
-    async def _open(self) -> None:
-        """Begin a stream, once the gate lets it."""
+    async def _open(self) -> RemoteStream[Any]:
+        """Begin a stream, once the gate lets it, and return it."""
         if wait := self._gate.wait(monotonic()):
             await asyncio.sleep(wait)
         if not self._gate.is_open:
             self._gate.probe()
-        self._stream = self._method.stream(self._messages())
+        stream = self._stream = self._method.stream(self._messages())
+        return stream
 
     async def _messages(self) -> AsyncIterator[bytes]:
         """Yield the messages of rows: of those that go out again, then of new ones, as far as the window lets."""
