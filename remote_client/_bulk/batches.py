@@ -94,7 +94,8 @@ def cut(answer: Any, split: Split, count: int) -> list[Any]:
         try:
             found = found[name] if isinstance(found, Mapping) else getattr(found, name)
         except (KeyError, AttributeError):
-            raise InvalidResponseError(f"split: the answer has no {name!r}") from None
+            has = ", ".join(found if isinstance(found, Mapping) else getattr(type(found), "model_fields", ()))
+            raise InvalidResponseError(f"split: the answer has no {name!r}{has and f'; it has {has}'}") from None
     # A message is iterable as well: by its fields.
     if isinstance(found, (str, bytes, Mapping)) or not isinstance(found, (Collection, Iterator)):
         part = "split" if callable(split) else f"split: {split}"

@@ -51,7 +51,7 @@ async def map(
         batch_size: The rows of one call, for a method that takes lists.
         split: With --batch-size, the answer's list with a value per row.
         checkpoint: A file for the finished rows. The same command goes on where it was stopped.
-        outage: The seconds for which the server may be away.
+        outage: The seconds for which the server may be away; inf for no limit.
         schema: A schema file to read instead of asking the runtime.
         server: The runtime.
     """

@@ -308,7 +308,7 @@ async def test_a_wrong_count_is_an_error_of_its_batch(runtime: Runtime, protocol
         with pytest.raises(InvalidResponseError, match="1 values for 2 rows") as caught:
             _ = [done async for done in map_rows(model.run, rows, batch_size=2, split=short)]
         assert caught.value.__notes__ == ["rows 2 to 3"]
-        with pytest.raises(InvalidResponseError, match="the answer has no 'values'"):
+        with pytest.raises(InvalidResponseError, match="the answer has no 'values'; it has numbers, total"):
             _ = [done async for done in map_rows(model.run, rows, batch_size=2, split="values")]
         with pytest.raises(InvalidResponseError, match="split: total: expected a list with a value per row, not float"):
             _ = [done async for done in map_rows(model.run, rows, batch_size=2, split="total")]
