@@ -133,8 +133,7 @@ class Runtime:
         python = os.environ.get("RUNTIME_PYTHON")
         if not python or not Path(python).exists():
             raise RuntimeError("RUNTIME_PYTHON must name the Python of the runtime's environment; `make test` sets it")
-        of_marker = (SAMPLE_MODELS if self.library == "sample_lib" else OTHER_MODELS)["foo"]
-        models = {**self.models, self.marker: of_marker}
+        models = {**self.models, self.marker: next(iter(self.models.values()), SAMPLE_MODELS["foo"])}
         spec = {
             "library": self.library,
             "models": models,
