@@ -217,6 +217,10 @@ async def test_a_server_that_is_away_when_the_map_begins(protocol: Protocol, blo
     assert [done.value.greeting for done in found] == [greeting(number) for number in range(5)]
 
 
+SLEEP = 8.0
+"""Seconds that a left call keeps a thread of the runtime: `time.sleep` cannot be interrupted."""
+
+
 # -- leaving ----------------------------------------------------------------------------------------------------------
 
 
@@ -224,10 +228,10 @@ async def test_a_server_that_is_away_when_the_map_begins(protocol: Protocol, blo
 async def test_leaving_cancels_what_runs(runtime: Runtime, protocol: Protocol, leave: str) -> None:
     async with RemoteClient(target_of(runtime, protocol)) as client:
         model = await client.model("slow", task="SlowTask")
-        rows = [(0.01,), *[(30.0,)] * 20]
+        rows = [(0.01,), *[(SLEEP,)] * 6]
 
         async def reads() -> None:
-            answers = map_rows(model.run, rows, concurrency=8)
+            answers = map_rows(model.run, rows, concurrency=4)
             if leave == "async with":
                 async with answers:
                     await anext(answers)
@@ -263,7 +267,7 @@ def test_leaving_the_blocking_map(runtime: Runtime, protocol: Protocol) -> None:
     with remote_client.sync.RemoteClient(target_of(runtime, protocol)) as client:
         model = client.model("slow", task="SlowTask")
         begun = time.monotonic()
-        for _ in remote_client.sync.bulk.map_rows(model.run, [(0.01,), *[(30.0,)] * 20]):
+        for _ in remote_client.sync.bulk.map_rows(model.run, [(0.01,), *[(SLEEP,)] * 6]):
             break
     assert time.monotonic() - begun < 5
 
