@@ -133,7 +133,8 @@ class Runtime:
         python = os.environ.get("RUNTIME_PYTHON")
         if not python or not Path(python).exists():
             raise RuntimeError("RUNTIME_PYTHON must name the Python of the runtime's environment; `make test` sets it")
-        models = {**self.models, self.marker: next(iter(self.models.values()), SAMPLE_MODELS["foo"])}
+        known = self.models or (SAMPLE_MODELS if self.library == "sample_lib" else OTHER_MODELS)
+        models = {**self.models, self.marker: next(iter(known.values()))}
         spec = {
             "library": self.library,
             "models": models,
