@@ -141,12 +141,13 @@ async def test_a_row_that_does_not_fit_is_a_failed_row(runtime: Runtime, protoco
 # -- a server that goes away ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("protocol", ["grpc", pytest.param("http", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("ordered", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["ordered", "unordered"])
 async def test_a_runtime_that_is_killed_loses_no_row(protocol: Protocol, ordered: bool) -> None:
     with Runtime(models={"foo": SAMPLE_MODELS["foo"]}) as runtime:
         async with RemoteClient(target_of(runtime, protocol)) as client:
             model = await client.model("foo", task="SampleTask")
-            rows = (({"name": str(number)},) for number in range(4000))
+            rows = (({"name": str(number)},) for number in range(2000))
             answers, found, back = map_rows(model.run, rows, ordered=ordered), [], None
             async for done in answers:
                 found.append((done.index, done.value.greeting))
@@ -156,11 +157,12 @@ async def test_a_runtime_that_is_killed_loses_no_row(protocol: Protocol, ordered
                     back.start()
             assert back is not None
             back.join()
-    assert sorted(found) == [(number, greeting(number)) for number in range(4000)]
+    assert sorted(found) == [(number, greeting(number)) for number in range(2000)]
     assert not ordered or found == sorted(found)
     assert answers.failed == 0
 
 
+@pytest.mark.parametrize("protocol", ["grpc", pytest.param("http", marks=pytest.mark.slow)])
 async def test_a_server_that_stays_away_ends_the_map(protocol: Protocol) -> None:
     with Runtime(models={"foo": SAMPLE_MODELS["foo"]}) as runtime:
         async with RemoteClient(target_of(runtime, protocol)) as client:
@@ -177,6 +179,7 @@ async def test_a_server_that_stays_away_ends_the_map(protocol: Protocol) -> None
             assert caught.value.__notes__[0].startswith("row ")
 
 
+@pytest.mark.parametrize("protocol", ["grpc", pytest.param("http", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("blocking", [False, pytest.param(True, marks=pytest.mark.slow)])
 async def test_a_server_that_is_away_when_the_map_begins(protocol: Protocol, blocking: bool) -> None:
     with Runtime(models={"foo": SAMPLE_MODELS["foo"]}) as runtime:
