@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import OLD_GRPC
 from tests.support.http_wire import answer, chunked, sleep
+from tests.support.slow import slow_if
 
 Deed = Callable[[Any], Awaitable[Any]]
 HANG = sleep(3600)
@@ -117,8 +119,9 @@ ONE_OF_EACH: dict[str, dict[str, Deed]] = {
 
 def every_place(deeds: dict[str, dict[str, Deed]] = HANGING) -> pytest.MarkDecorator:
     """Run a test for each protocol and place where a call hangs."""
+    # Once in some runs the old grpc.aio server never noticed that a stream which it was writing to had been cancelled.
     cases = [
-        pytest.param(protocol, deed, id=f"{protocol}-{name}")
+        pytest.param(protocol, deed, id=f"{protocol}-{name}", marks=slow_if(OLD_GRPC and deed is bidi_writing))
         for protocol, named in deeds.items()
         for name, deed in named.items()
     ]
