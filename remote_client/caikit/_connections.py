@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -16,6 +15,7 @@ from caikit.interfaces.common.data_model import ConnectionInfo as CaikitConnecti
 from .._calls.caller import Caller
 from .._calls.inputs import request_messages
 from .._calls.stream import RemoteStream as AsyncStream
+from .._concurrency import fork as _fork
 from .._schema.codec import BaseCodec
 from .._schema.rpc import RemoteRPCDescriptor
 from .._settings.connection import check_protocol
@@ -42,12 +42,12 @@ class OfProcess(Generic[T]):
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
-        self._made, self._process = make(), os.getpid()
+        self._made, self._born = make(), _fork.count
 
     def get(self) -> T:
         """Return the object of this process."""
-        if self._process != os.getpid():
-            self._made, self._process = self._make(), os.getpid()
+        if self._born != _fork.count:
+            self._made, self._born = self._make(), _fork.count
         return self._made
 
 
@@ -84,8 +84,7 @@ class RemoteModel:
 
     def call(self, path: str, body: bytes | Iterable[bytes], inbound: ServerCall | None = None) -> bytes:
         """Call a method with one answer, and return it."""
-        limited = self._limited(inbound)
-        answer: bytes = run(self._send, limited, path, body if isinstance(body, bytes) else _messages(body), inbound)
+        answer: bytes = run(self._send, self._limited(inbound), path, _request(body), inbound)
         return answer
 
     async def _send(self, caller: Caller, path: str, body: Any, inbound: ServerCall | None) -> bytes:
@@ -113,8 +112,7 @@ class RemoteModel:
         self, path: str, body: bytes | Iterable[bytes], inbound: ServerCall | None = None
     ) -> RemoteStream[bytes]:
         """Return the answers of a method, which is called when the first one is read."""
-        method = _method(path)
-        twin: Any = AsyncStream(self._limited(inbound), method, body if isinstance(body, bytes) else _messages(body))
+        twin: Any = AsyncStream(self._limited(inbound), _method(path), _request(body))
         stream: RemoteStream[bytes] = RemoteStream._of(twin)
         if inbound is not None:
             inbound.on_end(partial(_cancel_stream, ref(stream)))
@@ -130,11 +128,11 @@ class RemoteModel:
 
 
 _shared: WeakValueDictionary[tuple[ConnectionInfo, Protocol, int], ConnectionManager] = WeakValueDictionary()
-"""By settings, protocol and process."""
+"""By settings, protocol, and the process as the number of forks before it."""
 
 
 def _connections(settings: ConnectionInfo, protocol: Protocol) -> ConnectionManager:
-    key = (settings, protocol, os.getpid())
+    key = (settings, protocol, _fork.count)
     found = _shared.get(key)
     if found is None:
         # Threads that come here at once may get a manager each, and open a connection more: no lock is worth that.
@@ -161,8 +159,11 @@ def _method(path: str) -> RemoteRPCDescriptor:
     return RemoteRPCDescriptor(Signature(), "", "", path, True, True, path=path, codec=_CODEC)
 
 
-def _messages(messages: Iterable[bytes]) -> Any:
-    return request_messages(_method(""), b"", {"messages": threaded(messages)})
+def _request(body: bytes | Iterable[bytes]) -> Any:
+    """Return a request as calls take it: a thread reads the messages of a streamed input."""
+    if isinstance(body, bytes):
+        return body
+    return request_messages(_method(""), b"", {"messages": threaded(body)})
 
 
 def _cancel_task(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
