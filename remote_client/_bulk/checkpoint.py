@@ -16,6 +16,7 @@ from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any
 
+from .._concurrency import fork as _fork
 from .._concurrency.threads import run_in_thread
 from .._objects.content import Body
 from ..errors import ClosedError, ConfigurationError
@@ -57,7 +58,7 @@ class Checkpoint:
         self._reader: BufferedReader | None = None
         # The map may be dropped, and its file closed, in any thread and at any time.
         self._guard = threading.RLock()
-        self._process = os.getpid()
+        self._born = _fork.count
 
     async def open(self) -> None:
         """Lock the file, and find its rows.
@@ -133,7 +134,7 @@ class Checkpoint:
 
     def close(self) -> None:
         """Close the file, and let other maps use it. From any thread; idempotent."""
-        if os.getpid() != self._process:  # in a forked child, whose copy of `_guard` may be locked for ever
+        if self._born != _fork.count:  # in a forked child, whose copy of `_guard` may be locked for ever
             return
         with self._guard:
             self._closed = True
