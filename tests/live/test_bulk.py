@@ -220,11 +220,10 @@ async def test_a_server_that_is_away_when_the_map_begins(protocol: Protocol, blo
     assert [done.value.greeting for done in found] == [greeting(number) for number in range(5)]
 
 
+# -- leaving ----------------------------------------------------------------------------------------------------------
+
 SLEEP = 8.0
 """Seconds that a left call keeps a thread of the runtime: `time.sleep` cannot be interrupted."""
-
-
-# -- leaving ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("leave", ["break", "aclose", "async with", "cancel"])
@@ -256,13 +255,12 @@ async def test_leaving_cancels_what_runs(runtime: Runtime, protocol: Protocol, l
             await reading
         gc.collect()
         begun = time.monotonic()
-        while client_calls(client):
+        while calls_in_flight():
             assert time.monotonic() - begun < 5
             await asyncio.sleep(0.02)
 
 
-def client_calls(client: RemoteClient) -> int:
-    """The calls that are in flight."""
+def calls_in_flight() -> int:
     return len([task for task in asyncio.all_tasks() if "RowCalls" in repr(task) or "Run." in repr(task)])
 
 
