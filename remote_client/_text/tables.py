@@ -1,21 +1,112 @@
-"""HTML tables for notebooks, returned by every `_repr_html_` of this package.
+"""Tables: text for terminals, and HTML for notebooks, which every `_repr_html_` of this package returns.
 
-Servers choose the contents: everything is escaped, and long values are cut.
+Servers choose the contents: control characters are replaced, HTML is escaped, and long values are cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from enum import Enum
 from html import escape
-from itertools import islice
-from typing import Any
+from itertools import islice, zip_longest
+from typing import Any, TypeGuard
+
+from .cleaning import clean
 
 TEXT, ROWS, ITEMS, DEPTH = 500, 100, 10, 3
 """Limits: characters of a text, rows of a table, items of a nested value, nested tables."""
 LINES = 4000
 """Characters of a text with several lines, such as a traceback."""
 _LEFT = 'style="text-align: left; vertical-align: top; white-space: pre-wrap"'
+_GAP = "  "
+_NARROWEST = 8
+"""Characters that a column keeps, however narrow the terminal is."""
+
+
+# -- text -------------------------------------------------------------------------------------------------------------
+
+
+def text_table(rows: Iterable[Sequence[object]], header: Sequence[str] = (), *, width: int | None = None) -> str:
+    """Return an aligned table, a line a row. Numbers are aligned to the right, None is an empty cell.
+
+    Args:
+        rows: the cells; missing ones at a row's end are empty.
+        header: the columns' names; without it the table has none.
+        width: characters of a line, by default the terminal's: the widest columns are cut to it. Without a terminal,
+            only values of more than 500 characters are cut.
+    """
+    columns = list(zip_longest(*([header] if header else ()), *rows))
+    texts = [list(map(_cell, column)) for column in columns]
+    widths = _fitted([max(map(columns_of, column)) for column in texts], width or terminal_width())
+    right = [all(map(_is_number, column[bool(header) :])) for column in columns]
+    lines = zip(*map(_aligned, texts, widths, right), strict=True)
+    return "\n".join(_GAP.join(line).rstrip() for line in lines)
+
+
+def terminal_width() -> int | None:
+    """Return the characters of a line of standard output: `COLUMNS`, or the terminal's; None if it is no terminal."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or None  # type: ignore[union-attr]
+    except (AttributeError, ValueError, OSError):  # no standard output, a closed one, or a file
+        return None
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes: Chinese, Japanese and Korean characters take two."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width  # here, because few tables need it
+
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.isoformat(" ", "seconds")
+    text = value.name if isinstance(value, Enum) else ", ".join(map(str, value)) if _is_list(value) else str(value)
+    return clean(text, TEXT)
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, (list, tuple))
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, (bool, Enum)))
+
+
+def _fitted(widths: list[int], limit: int | None) -> list[int]:
+    """Return the columns' widths, the widest of them reduced until they and their gaps fit a line."""
+    room = None if limit is None else limit - len(_GAP) * (len(widths) - 1)
+    while room is not None and sum(widths) > room and (widest := max(widths)) > _NARROWEST:
+        widths[widths.index(widest)] -= 1
+    return widths
+
+
+def _aligned(texts: list[str], width: int, right: bool) -> list[str]:
+    cut = [text if columns_of(text) <= width else f"{_start(text, width - 3)}..." for text in texts]
+    spaces = (" " * (width - columns_of(text)) for text in cut)
+    return [space + text if right else text + space for text, space in zip(cut, spaces, strict=True)]
+
+
+def _start(text: str, width: int) -> str:
+    start = text[:width]
+    while columns_of(start) > width:
+        start = start[:-1]
+    return start
+
+
+# -- HTML -------------------------------------------------------------------------------------------------------------
 
 
 def table(title: str, rows: Iterable[tuple[object, Any]], *, depth: int = 1) -> str:
