@@ -1,0 +1,1 @@
+"""Runtimes for the tests of code that uses this client."""
