@@ -80,8 +80,8 @@ def checked(kind: type[S]) -> type[S]:
         values = self.prepare(values)
         try:
             values = _taken(kind, values, types, needed)
-            fill(self, **values)
             vars(self)["_given"] = frozenset(values)
+            fill(self, **values)
             return
         except ValueError as error:
             problem = str(error)

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self, get_args
 
 from .._objects.exports import exported_from
+from .._version import __version__
 from ..errors import ConfigurationError, InputError
 from .checked import Bounds, Conversion, Count, Positive, Settings, checked
 from .durations import Limit, Seconds
+from .numbers import size
 from .proxies import ProxySetting
 from .retries import RetryPolicy, retry_policy
 from .targets import NO_PATH, check_host, check_socket, is_number, is_segment, normal_host, normal_path, read_target
@@ -17,10 +19,18 @@ from .tls import ConnectionTlsInfo
 Protocol = Literal["grpc", "http"]
 Engine = Literal["asyncio", "grpcio"]
 """The implementation of gRPC: this package's own, on `asyncio.Protocol`, or grpc.aio."""
+Compression = Literal["gzip"]
+USER_AGENT = f"remote-client/{__version__}"
+"""The default user agent."""
+MAX_RESPONSE_SIZE = 64 * 1024 * 1024
+"""The default limit of an answer in bytes, after decompression."""
 
 _NO_TLS = ConnectionTlsInfo()
+_NULLABLE = ("timeout", "retries", "max_response_size")
+"""Settings of which null is a value."""
 _PORT, _TLS_PORT = 80, 443
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_RESPONSE_LIMIT = "grpc.max_receive_message_length"
 _XDS = re.compile(r"xds://[A-Za-z0-9_.-]*/[A-Za-z0-9_.~:/%-]+")
 
 
@@ -28,6 +38,12 @@ def _base_path(path: Any) -> str:
     if not isinstance(path, str):
         raise ValueError(f"must be text, not {type(path).__name__}")
     return normal_path(path)
+
+
+def _user_agent(text: Any) -> str:
+    if not (isinstance(text, str) and text.isascii() and text.isprintable() and text and text == text.strip()):
+        raise ValueError(f"must be printable ASCII text without blanks around it, not {text!r:.80}")
+    return text
 
 
 # The annotations are no strings: the check of the arguments reads them.
@@ -49,8 +65,7 @@ class ConnectionInfo(Settings):
         tls: TLS settings; off by default.
         timeout: seconds (or a `timedelta`) for a call, and between two items of a stream; None or `math.inf` for no
             limit. Default 60.
-        options: gRPC channel arguments, which override this client's own. `grpc.max_receive_message_length`, the limit
-            of an answer in bytes (64 MiB), holds for HTTP too.
+        options: gRPC channel arguments, which override this client's own, but no other setting.
         retries: attempts after the first, of calls that may be repeated. Default 1, as upstream.
         retry_options: options of gRPC's retry policy (`maxAttempts`, `initialBackoff`, `maxBackoff`,
             `backoffMultiplier`, `retryableStatusCodes`) or of urllib3's `Retry` (`total`, `backoff_factor`,
@@ -63,6 +78,11 @@ class ConnectionInfo(Settings):
             environment names, if any; None, the default, for no proxy. Its credentials are never shown.
         max_session_age: seconds until a connection is replaced. `0` opens a connection per call; a negative value (the
             default) disables rotation.
+        compression: `"gzip"` compresses requests that it makes smaller (gRPC only); None, the default, compresses
+            none. Compressed answers are read in any case.
+        user_agent: the user agent that servers see. Default `remote-client/VERSION`. grpcio appends its own.
+        max_response_size: bytes of the largest answer, after decompression; of a stream, of the largest item. None for
+            no limit. Default 64 MiB, or the option `grpc.max_receive_message_length`, over HTTP too.
     """
 
     hostname: str
@@ -77,11 +97,14 @@ class ConnectionInfo(Settings):
     max_pending: Positive = 256
     proxy: ProxySetting = None
     max_session_age: Seconds = -1
+    compression: Compression | None = None
+    user_agent: Annotated[str, Conversion(_user_agent)] = USER_AGENT
+    max_response_size: Positive | None = MAX_RESPONSE_SIZE
 
     @classmethod
     def prepare(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Drop nulls, which upstream allows in configuration files, and normalise the host name."""
-        filled = {name: value for name, value in values.items() if name in ("timeout", "retries") or value is not None}
+        filled = {name: value for name, value in values.items() if name in _NULLABLE or value is not None}
         match filled.get("hostname"):
             case str(hostname):
                 filled["hostname"] = normal_host(hostname)
@@ -97,6 +120,8 @@ class ConnectionInfo(Settings):
     def __post_init__(self) -> None:
         retry_policy(self.retries, self.retry_options)
         self._check_host()
+        if "max_response_size" not in self._given and _RESPONSE_LIMIT in self.options:
+            object.__setattr__(self, "max_response_size", _limit_in(self.options))
 
     def _check_host(self) -> None:
         if self.is_unix or self.is_xds:
@@ -174,6 +199,13 @@ class ConnectionInfo(Settings):
         return self.replace(hostname=hostname, base_path=self.base_path.replace("{}", name))
 
 
+def _limit_in(options: Mapping[str, str | int | float]) -> int | None:
+    try:
+        return size(options[_RESPONSE_LIMIT])
+    except ValueError as error:
+        raise ValueError(f"options: {_RESPONSE_LIMIT}: {error}") from None
+
+
 def _joined(host: str, port: int | None) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -219,6 +251,8 @@ def check_protocol(connection: ConnectionInfo, protocol: Protocol) -> None:
         )
     if protocol == "grpc" and connection.base_path:
         raise ConfigurationError(f"base_path: {NO_PATH}")
+    if protocol == "http" and connection.compression is not None:
+        raise ConfigurationError("compression: it is for gRPC only: a runtime decompresses no HTTP requests")
     if protocol == "http" and connection.is_unix:
         raise ConfigurationError("hostname: a unix socket is for gRPC only")
     if protocol == "http" and connection.is_xds:

@@ -16,10 +16,9 @@ from ..errors import DeadlineExceededError, InvalidResponseError, RemoteClientEr
 from .deadlines import Deadlines
 from .metadata import RawMetadata
 
-MAX_RESPONSE_SIZE = 64 * 1024 * 1024
-"""The largest response in bytes, after decompression. The option `grpc.max_receive_message_length` overrides it, over
-HTTP too."""
-RAISE_LIMIT = "this is the client's limit: raise the option grpc.max_receive_message_length of its ConnectionInfo"
+RAISE_LIMIT = (
+    "this is the client's limit: raise max_response_size, which overrides the option grpc.max_receive_message_length"
+)
 """Advice for a response over the limit."""
 RUNTIMES_LIMIT = "this is the runtime's limit: raise grpc.max_receive_message_length in its runtime.grpc.options"
 """Advice for a request over the runtime's limit."""

@@ -53,7 +53,7 @@ def _server_of(url: str, ca_file: str | None, proxy: str | None) -> tuple[Connec
         hostname=normal_host(parts.hostname, is_url=True),
         port=parts.port,
         tls=ConnectionTlsInfo(enabled=secure, ca_file=ca_file if secure else None),
-        options={"grpc.max_receive_message_length": 1024 * 1024},
+        max_response_size=1024 * 1024,
     )
     if proxy is not None and not is_excluded(connection.hostname, connection.port or 0, ""):
         connection = connection.replace(proxy=proxy)  # this machine needs none

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self, get_args
 
+from .._settings.connection import MAX_RESPONSE_SIZE, Compression
+from .._settings.numbers import Value, integer, size
 from ..errors import ConfigurationError
 from ..settings import ConnectionInfo
-from .call import MAX_RESPONSE_SIZE
 
 Policy = Literal["round_robin", "pick_first"]
-Value = str | int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +62,22 @@ class GrpcOptions:
     policy: Policy | None = None
     resolve_interval: float = 1.0
     idle_timeout: float | None = 1800.0
-    compression: Literal["gzip"] | None = None
+    compression: Compression | None = None
 
     @classmethod
     def of(cls, connection: ConnectionInfo) -> Self:
         """Return a connection's options without those that only grpcio supports; see `unknown_options`.
+
+        The connection's own settings override options of the same meaning.
 
         Raises:
             ConfigurationError: a value has the wrong type or is out of range.
         """
         given = {OPTIONS[key].field: value for key, value in _read(connection.options) if value is not _UNKNOWN}
         given.pop(_UNUSED, None)
+        given["max_receive_size"] = connection.max_response_size
+        if connection.compression is not None:
+            given["compression"] = connection.compression
         return cls(**given)
 
 
@@ -82,32 +87,21 @@ _INT_MAX = 2**31 - 1
 """The number of milliseconds that means "never" to gRPC."""
 
 
-def _integer(value: Value, least: int = 0) -> int:
-    if isinstance(value, str) or value != int(value) or value < least:
-        raise ValueError(f"expected an integer from {least}, got {value!r}")
-    return int(value)
-
-
-def _size(value: Value) -> int | None:
-    size = _integer(value, -1)
-    return None if size == -1 else size
-
-
 def _seconds(value: Value) -> float:
-    return _integer(value) / 1000
+    return integer(value) / 1000
 
 
 def _seconds_or_never(value: Value) -> float | None:
-    milliseconds = _integer(value)
+    milliseconds = integer(value)
     return None if milliseconds >= _INT_MAX else milliseconds / 1000
 
 
 def _count(value: Value) -> int | None:
-    return _integer(value) or None
+    return integer(value) or None
 
 
 def _flag(value: Value) -> bool:
-    return bool(_integer(value))
+    return bool(integer(value))
 
 
 def _text(value: Value) -> str:
@@ -129,7 +123,7 @@ def _local_pool(value: Value) -> Any:
 
 
 def _compression(value: Value) -> Any:
-    return {0: None, 2: "gzip"}.get(_integer(value), _UNKNOWN)
+    return {0: None, 2: "gzip"}.get(integer(value), _UNKNOWN)
 
 
 class Option(NamedTuple):
@@ -144,8 +138,8 @@ _UNUSED = ""
 """The field of an option that has no effect here."""
 
 OPTIONS: dict[str, Option] = {
-    "grpc.max_receive_message_length": Option("max_receive_size", _size, "bytes of the largest answer, -1: any"),
-    "grpc.max_send_message_length": Option("max_send_size", _size, "bytes of the largest request, -1: any"),
+    "grpc.max_receive_message_length": Option("max_receive_size", size, "bytes of the largest answer, -1: any"),
+    "grpc.max_send_message_length": Option("max_send_size", size, "bytes of the largest request, -1: any"),
     "grpc.keepalive_time_ms": Option("keepalive_time", _seconds_or_never, "silence before a PING"),
     # The later one wins where both are given: grpcio heeds only that (#39239).
     "grpc.keepalive_timeout_ms": Option("ping_timeout", _seconds, "wait for a PING's answer"),
@@ -166,10 +160,10 @@ OPTIONS: dict[str, Option] = {
     "grpc.default_authority": Option("authority", _text, "the `:authority` of calls"),
     "grpc.ssl_target_name_override": Option("tls_name", _text, "the name the server's certificate must hold"),
     "grpc.max_metadata_size": Option(
-        "max_metadata_size", _integer, "bytes of the largest header list accepted from the server"
+        "max_metadata_size", integer, "bytes of the largest header list accepted from the server"
     ),
     "grpc.absolute_max_metadata_size": Option(
-        "max_metadata_size", _integer, "the same; goes before `grpc.max_metadata_size`"
+        "max_metadata_size", integer, "the same; goes before `grpc.max_metadata_size`"
     ),
     "grpc.use_local_subchannel_pool": Option(
         _UNUSED, _local_pool, "1, the default: connections are never shared (0: grpcio)"
@@ -199,7 +193,7 @@ def _read(options: Mapping[str, Value]) -> Iterator[tuple[str, Any]]:
             continue
         try:
             yield key, option.read(options[key])
-        except (ValueError, OverflowError) as error:
+        except ValueError as error:
             raise ConfigurationError(f"options: {key}: {error}") from None
 
 

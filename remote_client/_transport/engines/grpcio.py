@@ -280,7 +280,7 @@ def _too_large(details: str, connection: ConnectionInfo) -> tuple[type[RemoteCal
     """
     ours = "CLIENT:" in details
     if not ours and "SERVER:" not in details and "Decompressed" in details:
-        if connection.options.get("grpc.default_compression_algorithm"):
+        if connection.compression or connection.options.get("grpc.default_compression_algorithm"):
             advice = f"gRPC does not tell whether a request or an answer was too large: of an answer {RAISE_LIMIT}"
             return ResourceExhaustedError, f"{advice}; of a request {RUNTIMES_LIMIT}"
         ours = True

@@ -15,7 +15,6 @@ import grpc.aio
 
 from ...errors import ConfigurationError, ForkedError, TlsError
 from ...settings import ConnectionInfo, ConnectionTlsInfo
-from ..call import MAX_RESPONSE_SIZE
 from ..net.addresses import may_have_several
 from ..net.proxy import grpc_core_exception, proxy_for
 from ..net.tls import Versions, from_files, trusted_certificates
@@ -28,7 +27,6 @@ _OPTIONS: dict[str, str | int] = {
     "grpc.service_config_disable_resolution": 1,
     # As over HTTP, no proxy of the environment sees the calls.
     "grpc.enable_http_proxy": 0,
-    "grpc.max_receive_message_length": MAX_RESPONSE_SIZE,
     # A server that comes back is found in half a second instead of more than three. The minimum is also the timeout
     # of a connection attempt, so it must not be as short as the other two.
     "grpc.initial_reconnect_backoff_ms": 100,
@@ -44,6 +42,7 @@ _OPTIONS: dict[str, str | int] = {
     "grpc.keepalive_timeout_ms": 4_000,
     "grpc.keepalive_permit_without_calls": 0,
 }
+_GZIP = int(grpc.Compression.Gzip)
 _BOOTSTRAP = ("GRPC_XDS_BOOTSTRAP", "GRPC_XDS_BOOTSTRAP_CONFIG")
 """The environment variables with gRPC's xDS bootstrap: a file's path, or its content."""
 _VERSION = tuple(map(int, grpc.__version__.split(".")[:2]))
@@ -110,7 +109,17 @@ def _options(connection: ConnectionInfo) -> dict[str, str | int]:
         policy = {"grpc.lb_policy_name": "round_robin"}
     if not connection.is_unix and connection.authority != connection.target:
         policy["grpc.default_authority"] = connection.authority
-    return {**_OPTIONS, **policy, **given, **_proxy_options(connection)}
+    return {**_OPTIONS, **policy, **given, **_settings(connection), **_proxy_options(connection)}
+
+
+def _settings(connection: ConnectionInfo) -> dict[str, str | int]:
+    """Return the options that stand for the connection's own settings."""
+    limit, prefix = connection.max_response_size, connection.options.get("grpc.primary_user_agent")
+    return {
+        "grpc.max_receive_message_length": -1 if limit is None else limit,
+        "grpc.primary_user_agent": f"{prefix} {connection.user_agent}" if prefix else connection.user_agent,
+        **({"grpc.default_compression_algorithm": _GZIP} if connection.compression == "gzip" else {}),
+    }
 
 
 def _proxy_options(connection: ConnectionInfo) -> dict[str, str | int]:

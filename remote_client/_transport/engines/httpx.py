@@ -63,6 +63,7 @@ class HttpxTransport(Transport):
         self.limits: set[_Limit] = set()
         self._base = f"http{'s' if connection.tls.enabled else ''}://{connection.target}"
         self._host = host_of(connection)
+        self._user_agent = connection.user_agent
         self._engine = engine
         self._streams: set[_HttpxStream] = set()
         self.nothing: asyncio.Future[None] = self.loop.create_future()
@@ -113,7 +114,7 @@ class HttpxTransport(Transport):
 
     async def _exchange(self, call: Call, body: bytes, accept: str) -> Any:
         verb, target, content = split_path(call.path, body)
-        headers = {"host": self._host, **headers_of(call.metadata, accept, content_type(content))}
+        headers = {"host": self._host, **headers_of(call.metadata, accept, content_type(content), self._user_agent)}
         return await self._engine.handle_async_request(
             self.library.request(verb, self._base + target, headers, content)
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ..._version import __version__
 from ...settings import ConnectionInfo
 from ..call import Call
 from ..grpc_options import GrpcOptions
@@ -24,7 +23,7 @@ class RequestHeads:
     def __init__(self, connection: ConnectionInfo, options: GrpcOptions) -> None:
         self._scheme = "https" if connection.tls.enabled else "http"
         self._authority = options.authority or connection.authority
-        agent = (options.primary_user_agent, f"remote-client/{__version__}", options.secondary_user_agent)
+        agent = (options.primary_user_agent, connection.user_agent, options.secondary_user_agent)
         fixed = [
             (b"content-type", b"application/grpc"),
             (b"te", b"trailers"),

@@ -57,8 +57,8 @@ def host_of(connection: ConnectionInfo) -> str:
     return connection.authority.removesuffix(f":{port}") if connection.port == port else connection.authority
 
 
-def headers_of(metadata: RawMetadata, accept: str, kind: str | None) -> dict[str, str]:
-    headers = {"accept": accept, "accept-encoding": "identity", "user-agent": "remote-client"}
+def headers_of(metadata: RawMetadata, accept: str, kind: str | None, user_agent: str) -> dict[str, str]:
+    headers = {"accept": accept, "accept-encoding": "identity", "user-agent": user_agent}
     if kind is not None:
         headers["content-type"] = kind
     for name, value in metadata:

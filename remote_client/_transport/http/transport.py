@@ -7,9 +7,9 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from ...errors import ConfigurationError, RemoteClientError
+from ...errors import RemoteClientError
 from ...settings import ConnectionInfo
-from ..call import MAX_RESPONSE_SIZE, Answered, ByteStream, Call, Transport
+from ..call import Answered, ByteStream, Call, Transport
 from ..metadata import RawMetadata
 from ..net.proxy import Route
 from .exchange import HttpExchange, UnaryExchange
@@ -31,6 +31,7 @@ class HttpTransport(Transport):
         self.route = Route.to(connection, "http")
         self.pool = Pool(self.route)
         self._host = host_of(connection)
+        self._user_agent = connection.user_agent
         # A proxy that forwards requests expects the whole URL, and its credentials in every request.
         proxy = None if self.route.is_tunnel else self.route.proxy
         self._prefix = ("" if proxy is None else f"http://{self._host}") + connection.base_path
@@ -90,7 +91,7 @@ class HttpTransport(Transport):
         return head + b"content-length: %d\r\n\r\n" % len(body), body
 
     def _make_head(self, verb: str, target: str, metadata: RawMetadata, accept: str, kind: str | None) -> bytes:
-        headers = [("host", self._host), *headers_of(metadata, accept, kind).items()]
+        headers = [("host", self._host), *headers_of(metadata, accept, kind, self._user_agent).items()]
         return encode_head(verb, self._prefix + quoted(target), headers)
 
     async def aclose(self, reason: Callable[[], RemoteClientError]) -> None:
@@ -104,15 +105,5 @@ class HttpTransport(Transport):
 
 
 def response_limit(connection: ConnectionInfo) -> int:
-    """Return the largest response in bytes that is accepted, which gRPC's option sets; -1 stands for any size.
-
-    Raises:
-        ConfigurationError: the option is no number.
-    """
-    name = "grpc.max_receive_message_length"
-    value = connection.options.get(name, MAX_RESPONSE_SIZE)
-    try:
-        limit = int(value)
-    except ValueError:
-        raise ConfigurationError(f"options: {name}: expected an integer from -1, got {value!r}") from None
-    return limit if limit >= 0 else sys.maxsize
+    """Return the largest response in bytes that is accepted."""
+    return sys.maxsize if connection.max_response_size is None else connection.max_response_size
