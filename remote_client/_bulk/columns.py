@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from .._schema.plain_values import plain
 from ..errors import ConfigurationError, InvalidResponseError
-from .kinds import Kind, cell_of, plain
+from .kinds import Kind, cell_of
 
 CHUNK = 1024
 """Answers that are Python objects before they become an array."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import dataclasses
 import inspect
-import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,9 +10,8 @@ from enum import Enum
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
-
 from .._schema.declared.types import core, fields_of, is_union
+from .._schema.plain_values import aliases_of, json_text, text_of
 from ..errors import InputError
 
 Name = Literal["boolean", "integer", "float", "text", "bytes", "time", "list", "map", "message", "json"]
@@ -46,7 +42,6 @@ class Kind:
 
 
 JSON = Kind("json")
-_PLAIN = frozenset({bool, int, float, str, bytes, datetime, NoneType})
 
 
 def answer_kind(signature: inspect.Signature) -> Kind:
@@ -72,7 +67,7 @@ def kind_of(annotation: Any, outer: tuple[Any, ...] = ()) -> Kind:
         return Kind("text")
     fields = fields_of(kind)
     if fields:
-        aliases = _aliases(kind)
+        aliases = aliases_of(kind)
         return Kind(
             "message",
             fields={aliases.get(name, name): (name, kind_of(each, (*outer, kind))) for name, each in fields.items()},
@@ -88,12 +83,6 @@ def _union(members: list[Kind]) -> Kind:
     if names == ["integer", "text"]:  # over HTTP, an enum
         return Kind("text")
     return Kind("float") if names == ["float", "integer"] else JSON
-
-
-def _aliases(kind: type[Any]) -> dict[str, str]:
-    if not issubclass(kind, BaseModel):
-        return {}
-    return {name: each.alias for name, each in kind.model_fields.items() if each.alias is not None}
 
 
 # -- parts of answers -------------------------------------------------------------------------------------------------
@@ -124,29 +113,12 @@ def value_at(value: Any, path: str) -> Any:
         if isinstance(value, Mapping):
             value = value.get(name)
         else:
-            attributes = {wire: attribute for attribute, wire in _aliases(type(value)).items()}
+            attributes = {wire: attribute for attribute, wire in aliases_of(type(value)).items()}
             value = getattr(value, attributes.get(name, name), None)
     return value
 
 
 # -- cells ------------------------------------------------------------------------------------------------------------
-
-
-def plain(value: Any) -> Any:
-    """Return an answer as dicts, lists and scalars; an enum's member as its name. Arrays stay what they are."""
-    if isinstance(value, BaseModel):
-        aliases = _aliases(type(value))
-        return {aliases.get(name, name): plain(item) for name, item in vars(value).items()}
-    if isinstance(value, Mapping):
-        return {_text(key) if isinstance(key, Enum) else key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        is_plain = _PLAIN.issuperset(map(type, value))  # an embedding: item by item is slower than its call
-        return list(value) if is_plain else [plain(item) for item in value]
-    if isinstance(value, Enum):
-        return _text(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
-    return value
 
 
 def cell_of(kind: Kind) -> Cell:
@@ -182,25 +154,8 @@ def _message(fields: list[tuple[str, str, Cell]]) -> Cell:
     return make
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, Enum):
-        return value.value if isinstance(value.value, str) else value.name
-    return str(value)
-
-
-def json_text(value: Any) -> str:
-    """Return an answer as JSON on one line: bytes are base64, times ISO 8601, an enum's member its name."""
-    return json.dumps(plain(value), default=_jsonable, ensure_ascii=False, separators=(",", ":"))
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()  # pydantic's own is the alphabet of URLs, which caikit does not read
-    return value.tolist() if hasattr(value, "tolist") else value.isoformat()
-
-
 def _same(value: Any) -> Any:
     return value
 
 
-_SIMPLE: dict[str, Cell] = {"text": _text, "json": json_text, "float": float}
+_SIMPLE: dict[str, Cell] = {"text": text_of, "json": json_text, "float": float}

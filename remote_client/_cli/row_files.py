@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NoReturn, Protocol
 
-from .._bulk.kinds import Kind, json_text
+from .._bulk.kinds import Kind
 from .._bulk.map import Done, Failed
+from .._schema.plain_values import json_text
 from ..errors import InputError
 from .arguments import Arguments
 from .usage import UsageError

@@ -20,7 +20,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from remote_client._bulk.columns import CHUNK, ObjectColumn, TypedColumn, dtype_of
-from remote_client._bulk.kinds import JSON, Kind, answer_kind, cell_of, kind_at, kind_of, plain, value_at
+from remote_client._bulk.kinds import JSON, Kind, answer_kind, cell_of, kind_at, kind_of, value_at
+from remote_client._schema.plain_values import plain
 from remote_client.errors import InputError, InvalidResponseError
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
