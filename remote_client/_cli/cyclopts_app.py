@@ -8,49 +8,77 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import Field
+from functools import partial
+from inspect import Parameter as Argument
+from inspect import Signature
+from types import GenericAlias
+from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter
 
 from .._version import __version__
-from .description_sources import Server
-from .usage import COMMANDS, USAGE, USAGE_ERROR, UsageError
+from .options import KINDS, OPTIONS, Options, flags, takes_several, variable
+from .usage import COMMANDS, USAGE, USAGE_ERROR, Parsed, UsageError
 
-app = App(name="remote-client", help="A client for caikit runtimes.", version=__version__, help_format="plaintext")
-for _name, _help in COMMANDS.items():
-    app.command(f"{__package__}.{_name}:{_name}", name=_name, help=_help)
+app = App(
+    name="remote-client",
+    help="A client for caikit runtimes.",
+    version=__version__,
+    help_format="plaintext",
+    default_parameter=Parameter(negative=""),
+)
+for _name, _command in COMMANDS.items():
+    app.command(f"{__package__}.{_command.module}:{_name}", name=_name, help=_command.help)
+_OPTIONS = "options"
+"""The parameter of commands that takes the options of all commands."""
+_GROUP = Group("Options of all commands, and their variables", sort_key=1)
+_Token = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run a command and return its exit code."""
+def parse(arguments: Sequence[str]) -> Parsed:
+    """Return the command that the arguments name. Raises a UsageError."""
     try:
-        code = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        found = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         raise UsageError(str(error)) from None
-    return int(code or 0)  # `--help` returns None
+    return found if isinstance(found, Parsed) else Parsed(lambda: 0)  # `--help` has run
 
 
-@app.meta.default
-def _launch(
-    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    target: Annotated[str | None, Parameter(["--target", "-t"])] = None,
-    proxy: str | None = None,
-) -> int:
-    """Parse the options of all commands, and run the command in `tokens`.
-
-    Args:
-        tokens: The command and its own options.
-        target: The runtime (host:port, http://host:port, ...); default: $REMOTE_CLIENT_TARGET or localhost:8085.
-        proxy: A proxy's URL, or "env" for the proxy that the environment variables name.
-    """
+def _launch(*tokens: _Token, **given: Any) -> Parsed:
+    """Parse the options of all commands, and find the command in `tokens`."""
     if not tokens:
-        sys.stderr.write(USAGE)
-        return USAGE_ERROR
+        return Parsed(_print_usage)
     command, bound, ignored = app.parse_args(tokens, exit_on_error=False, print_error=False)
-    if "server" not in ignored:  # --help, --version
-        command(*bound.args, **bound.kwargs)
-        return 0
-    import asyncio  # here, so that `--help` stays quick
+    options = Options.of(given)
+    if _OPTIONS in ignored:
+        bound.arguments[_OPTIONS] = options
+    return Parsed(partial(command, *bound.args, **bound.kwargs), options.verbose)
 
-    code: int = asyncio.run(command(*bound.args, **bound.kwargs, server=Server.of(target, proxy)))
-    return code
+
+def _print_usage() -> int:
+    sys.stderr.write(USAGE)
+    return USAGE_ERROR
+
+
+def _signature() -> Signature:
+    """Return the parameters of `_launch`: the tokens, and every option."""
+    options = [
+        Argument(each.name, Argument.KEYWORD_ONLY, default=None, annotation=_annotation(each)) for each in OPTIONS
+    ]
+    return Signature([Argument("tokens", Argument.VAR_POSITIONAL, annotation=_Token), *options])
+
+
+def _annotation(option: Field[Any]) -> Any:
+    kind = KINDS[option.name]
+    told = Parameter(
+        flags(option),
+        help=f"{option.metadata['help']} [{variable(option.name)}]",
+        show_default=False,
+        group=_GROUP,
+    )
+    return Annotated[(GenericAlias(list, kind) if takes_several(option) else kind) | None, told]
+
+
+_launch.__signature__ = _signature()  # type: ignore[attr-defined]
+app.meta.default(_launch)

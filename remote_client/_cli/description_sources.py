@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .usage import UsageError
@@ -14,49 +13,31 @@ if TYPE_CHECKING:
     from .._schema.rpc import ServiceDescription
     from .._schema.schema_file import SchemaFile
     from ..settings import Protocol
-
-_DEFAULT_TARGET, _VARIABLE = "localhost:8085", "REMOTE_CLIENT_TARGET"
+    from .options import Options
 
 
 @dataclass(frozen=True)
-class Server:
-    """A server.
+class ServerSource:
+    """The server of the options."""
 
-    Attributes:
-        target: the target, as `RemoteClient` takes it.
-        proxy: the proxy, as `RemoteClient` takes it.
-        is_explicit: whether an option names the target or the proxy.
-    """
-
-    target: str
-    proxy: str | None = None
-    is_explicit: bool = field(default=True, compare=False)
-
-    @classmethod
-    def of(cls, target: str | None, proxy: str | None) -> Server:
-        """Return the server of the options `--target` and `--proxy`, or else of the environment."""
-        is_explicit = target is not None or proxy is not None
-        return cls(os.environ.get(_VARIABLE) or _DEFAULT_TARGET if target is None else target, proxy, is_explicit)
+    options: Options
 
     @property
     def protocol(self) -> Protocol:
-        """The protocol of the target. Raises a ConfigurationError for an invalid target."""
-        from .._settings.connection import parse_target
-
-        return parse_target(self.target)[1]
+        """The protocol of the server."""
+        return self.options.protocol
 
     async def description(self) -> ServiceDescription:
         """Ask the server for its description.
 
         Raises:
-            ConfigurationError: the target or the proxy is invalid.
+            ConfigurationError: an option is invalid.
             SchemaUnavailableError: the server refuses to describe itself; the message says where else to ask.
             RemoteCallError: the call failed.
         """
-        from .._client.client import RemoteClient
         from .._client.schema_errors import without_schema_advice
 
-        async with RemoteClient(self.target, proxy=self.proxy) as client:
+        async with replace(self.options, schema=None).client() as client:
             with without_schema_advice():
                 return await client.describe()
 
@@ -100,18 +81,18 @@ class FileSource:
             return await parse_schema(self.schema)
 
 
-async def source_of(server: Server, schema: str | None) -> Server | FileSource:
-    """Return the file of `--schema`, or the server if there is none.
+async def source_of(options: Options) -> ServerSource | FileSource:
+    """Return the file of `--schema`, or else the server, which a variable's schema does not replace.
 
     Raises:
         UsageError: the options name both.
         ConfigurationError: the file is no schema.
     """
-    if schema is None:
-        return server
-    if server.is_explicit:
-        raise UsageError("--schema asks no server: omit the target and --proxy")
-    return await FileSource.read(schema, None, "--schema")
+    if options.schema is None or "schema" not in options.given:
+        return ServerSource(options)
+    if options.is_explicit:
+        raise UsageError("--schema asks no server: omit the target and the options for reaching it")
+    return await FileSource.read(options.schema, None, "--schema")
 
 
 @contextmanager

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 
-from .usage import FAILED, INTERRUPTED, USAGE_ERROR, UsageError
+from .failures import report
+from .usage import FAILED, INTERRUPTED, Parsed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
+    verbose = False
     try:
-        code = _run(sys.argv[1:] if arguments is None else arguments)
+        command = _parsed(sys.argv[1:] if arguments is None else arguments)
+        verbose = command.verbose
+        code = _exit_code(command)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -21,29 +25,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
-        return _report(error)
+        return report(error, verbose=verbose)
     return code
 
 
-def _run(arguments: Sequence[str]) -> int:
+def _parsed(arguments: Sequence[str]) -> Parsed:
     try:
-        from .cyclopts_app import run
+        from .cyclopts_app import parse
     except ModuleNotFoundError as error:
         if error.name != "cyclopts":
             raise
-        from .argparse_app import run
-    return run(arguments)
+        from .argparse_app import parse
+    return parse(arguments)
 
 
-def _report(error: Exception) -> int:
-    """Print an expected error on one line and return its exit code. Re-raise any other."""
-    from .._text.cleaning import clean  # here, so that `--help` stays quick
-    from ..errors import ConfigurationError, RemoteClientError
+def _exit_code(command: Parsed) -> int:
+    code = command.run()
+    if isinstance(code, Coroutine):
+        import asyncio  # here, so that `--help` stays quick
 
-    if not isinstance(error, (UsageError, RemoteClientError, OSError)):
-        raise error
-    sys.stderr.write(f"remote-client: {clean(str(error))}\n")
-    return USAGE_ERROR if isinstance(error, (UsageError, ConfigurationError)) else FAILED
+        code = asyncio.run(code)
+    return code or 0
 
 
 if __name__ == "__main__":

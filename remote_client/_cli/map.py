@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from .description_sources import Server
+from .parameters import AllOptions, Flag
 from .usage import UsageError
 
 
@@ -22,16 +22,15 @@ async def map(
     *,
     input: Annotated[str, Parameter(["--input", "-i"], allow_leading_hyphen=True)] = "-",
     output: Annotated[str, Parameter(["--output", "-o"], allow_leading_hyphen=True)] = "-",
-    column: Annotated[list[str] | None, Parameter(negative="")] = None,
+    column: list[str] | None = None,
     on_error: Literal["raise", "return", "skip"] = "raise",
     concurrency: int | Literal["auto"] = "auto",
-    unordered: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    unordered: Flag = False,
     batch_size: int | None = None,
     split: str | None = None,
     checkpoint: str | None = None,
     outage: float = 300.0,
-    schema: str | None = None,
-    server: Annotated[Server, Parameter(parse=False)],
+    options: AllOptions,
 ) -> int:
     """Call a model for every row of a file, and write the answers.
 
@@ -52,12 +51,10 @@ async def map(
         split: With --batch-size, the answer's list with a value per row.
         checkpoint: A file for the finished rows. The same command goes on where it was stopped.
         outage: The seconds for which the server may be away; inf for no limit.
-        schema: A schema file to read instead of asking the runtime.
-        server: The runtime.
+        options: Name the runtime.
     """
     from .._bulk.frames import row_kind
     from .._bulk.iterator import map_rows
-    from .._client.client import RemoteClient
     from ..errors import InputError
     from .answer_writing import Writing
     from .arguments import Arguments
@@ -66,7 +63,7 @@ async def map(
     _check_names(input, output, checkpoint)
     check_answers(output)  # before the server is asked
     with closing(open_rows(input)) as rows:
-        async with RemoteClient(server.target, proxy=server.proxy, schema=schema) as client:
+        async with options.client() as client:
             method = await _method(client, model, task)
             arguments = Arguments(method.rpc.signature, column or [], batched=batch_size is not None)
             try:

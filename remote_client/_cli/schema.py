@@ -6,23 +6,14 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from .description_sources import FileSource, Server, as_usage_error, source_of
+from .description_sources import FileSource, ServerSource, as_usage_error, source_of
 from .files import check_output, write
+from .parameters import AllOptions, Output
 from .usage import FAILED, UsageError
 
 
-async def schema(
-    *,
-    output: Annotated[Path | None, Parameter(["--output", "-o"])] = None,
-    check: str | None = None,
-    schema: str | None = None,
-    as_json: Annotated[bool, Parameter("--json", negative="", show_default=False)] = False,
-    server: Annotated[Server, Parameter(parse=False)],
-) -> int:
+async def schema(*, output: Output = None, check: str | None = None, options: AllOptions) -> int:
     """Write a runtime's schema to a file, or check a file against a runtime.
 
     Over gRPC the schema is a FileDescriptorSet (.binpb), over HTTP the OpenAPI document (.json).
@@ -30,19 +21,18 @@ async def schema(
     Args:
         output: The file to write. The default is standard output.
         check: A schema file to compare with the runtime. The exit code is 1 if the runtime would break its callers.
-        schema: A schema file to read instead of asking the runtime; .proto files, too.
-        as_json: Print the differences that --check finds as JSON.
-        server: The runtime.
+        options: Name the runtime, or with --schema a file to read instead; .proto files, too. With --json differences
+            are JSON.
     """
     if check is not None and output is not None:
         raise UsageError("--check compares, -o writes: give one of them")
-    if as_json and check is None:
+    if "json" in options.given and check is None:
         raise UsageError("--json goes with --check")
-    source = await source_of(server, schema)
-    return await (_write(source, output) if check is None else _check(source, check, as_json=as_json))
+    source = await source_of(options)
+    return await (_write(source, output) if check is None else _check(source, check, as_json=options.json))
 
 
-async def _write(source: Server | FileSource, output: Path | None) -> int:
+async def _write(source: ServerSource | FileSource, output: Path | None) -> int:
     from .._schema.schema_file import schema_bytes
 
     check_output(output, source.protocol)
@@ -50,7 +40,7 @@ async def _write(source: Server | FileSource, output: Path | None) -> int:
     return 0
 
 
-async def _check(source: Server | FileSource, file: str, *, as_json: bool) -> int:
+async def _check(source: ServerSource | FileSource, file: str, *, as_json: bool) -> int:
     from .._schema.comparison import compare_in_thread
 
     known = await FileSource.read(file, source.protocol, "--check")

@@ -6,27 +6,25 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .description_sources import FileSource, Server, as_usage_error, source_of
+from .description_sources import FileSource, ServerSource, as_usage_error, source_of
 from .files import SUFFIXES, read, schema_beside, write
 from .usage import UsageError
 
 if TYPE_CHECKING:
     from .._schema.rpc import ServiceDescription
+    from .options import Options
 
 
-async def write_stubs(
-    server: Server, output: Path | None, *, blocking: bool, schema: str | None = None, force: bool = False
-) -> int:
+async def write_stubs(options: Options, output: Path | None, *, blocking: bool, force: bool = False) -> int:
     """Write declared modules for a server's tasks and return the exit code.
 
     Args:
-        server: the server.
+        options: name the server, or the schema file to read instead of asking it.
         output: the Python file; the schema goes beside it. None writes to standard output, without the schema.
         blocking: whether the modules are for the blocking client.
-        schema: a schema file to read instead of asking the server.
         force: whether files may be overwritten that this command did not write.
     """
-    source = await source_of(server, schema)
+    source = await source_of(options)
     beside = None if output is None else schema_beside(output, source.protocol, force=force)
     description = await source.description()
     text = _render(source, description, blocking, beside)
@@ -45,11 +43,13 @@ async def write_stubs(
     return 0
 
 
-def _render(source: Server | FileSource, description: ServiceDescription, blocking: bool, beside: Path | None) -> str:
+def _render(
+    source: ServerSource | FileSource, description: ServiceDescription, blocking: bool, beside: Path | None
+) -> str:
     from .._stubs.writer import render
 
     schema = None if beside is None else beside.name
-    if isinstance(source, Server):
+    if isinstance(source, ServerSource):
         return render(description, "a caikit runtime", blocking=blocking, schema=schema)
     with as_usage_error(source.option):  # a file's types are parsed on first use
         return render(description, "a caikit runtime", blocking=blocking, schema=schema)

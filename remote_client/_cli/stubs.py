@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from .description_sources import Server
+from .parameters import AllOptions, Flag, Output
 from .stub_files import write_stubs
 
 
@@ -16,22 +12,20 @@ async def stubs(
     target: str | None = None,
     /,
     *,
-    output: Annotated[Path | None, Parameter(["--output", "-o"])] = None,
-    schema: str | None = None,
-    sync: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    server: Annotated[Server, Parameter(parse=False)],
+    output: Output = None,
+    sync: Flag = False,
+    force: Flag = False,
+    options: AllOptions,
 ) -> int:
     """Write typed Python classes for a runtime's tasks.
 
     Args:
         target: The runtime, as with -t.
         output: The Python file; the runtime's schema goes beside it. The default is standard output, without schema.
-        schema: A schema file to read instead of asking the runtime.
         sync: Write classes for the blocking client, remote_client.sync.
         force: Overwrite files that were edited.
-        server: The runtime if TARGET is not given.
+        options: Name the runtime if TARGET is not given, or the schema file.
     """
     if target is not None:
-        server = replace(server, target=target, is_explicit=True)
-    return await write_stubs(server, output, blocking=sync, schema=schema, force=force)
+        options = replace(options, target=target, given=options.given | {"target"})
+    return await write_stubs(options, output, blocking=sync, force=force)

@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
 FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+
+
+class Command(NamedTuple):
+    """A command: a function or a cyclopts App of its own name in a module of this package.
+
+    Attributes:
+        module: the module's name.
+        help: what the command does, in a line.
+    """
+
+    module: str
+    help: str
+
+
+class Parsed(NamedTuple):
+    """A command with its arguments.
+
+    Attributes:
+        run: runs it; returns the exit code, a coroutine of it, or None for 0.
+        verbose: whether an error's traceback is printed.
+    """
+
+    run: Callable[[], int | Coroutine[Any, Any, int] | None]
+    verbose: bool = False
+
+
 COMMANDS = {
-    "map": "Call a model for every row of a file, and write the answers.",
-    "schema": "Write a runtime's schema to a file, or check a file against a runtime.",
-    "stubs": "Write typed Python classes for a runtime's tasks.",
+    "map": Command("map", "Call a model for every row of a file, and write the answers."),
+    "schema": Command("schema", "Write a runtime's schema to a file, or check a file against a runtime."),
+    "stubs": Command("stubs", "Write typed Python classes for a runtime's tasks."),
 }
-"""Each command is a function in the module of its name."""
+"""The commands by name, in the order of `--help`."""
 USAGE = "usage: remote-client [-t TARGET] COMMAND [OPTIONS]; remote-client --help lists the commands\n"
 
 

@@ -184,7 +184,7 @@ def test_a_server_that_dies_on_the_way(protocol: Protocol, tmp_path: Path) -> No
         assert process.returncode == 1
         assert told[0].startswith("remote-client: stopped: rows written: ")
         assert told[1].startswith("remote-client: the same command goes on from here")
-        assert told[2].startswith("remote-client: UNAVAILABLE")
+        assert told[2].startswith("remote-client: UnavailableError: UNAVAILABLE")
         dying.restart()
         assert main(["map", *asked]) == 0
     assert [row["index"] for row in answers(out)] == list(range(200))
@@ -363,7 +363,7 @@ def test_a_server_that_is_away(protocol: Protocol, tmp_path: Path, capfd: Any) -
     target = nobody(free_port(), protocol)
     assert main(["map", "text", "run_text", "-t", target, "-i", str(rows), "-o", str(out)]) == 1
     assert out.read_text() == "kept"
-    assert capfd.readouterr().err.startswith("remote-client: UNAVAILABLE")
+    assert capfd.readouterr().err.startswith("remote-client: UnavailableError: UNAVAILABLE")
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ import pytest
 
 from remote_client import __version__
 from remote_client._cli import argparse_app, schema, stubs
-from remote_client._cli.description_sources import Server
 from remote_client._cli.main import main
+from remote_client._cli.options import Options
 from tests.support.runtime import free_port
 
 STARTS = ["remote_client", "remote_client._cli.main"]
@@ -65,7 +65,7 @@ def test_without_the_extra_there_is_stubs() -> None:
     )
     code, out, err = call("stubs", f"http://127.0.0.1:{free_port()}")
     assert (code, out) == (1, "")
-    assert err.startswith("remote-client: UNAVAILABLE")
+    assert err.startswith("remote-client: UnavailableError: UNAVAILABLE")
 
 
 @pytest.mark.usefixtures("extra")
@@ -115,25 +115,25 @@ def test_wrong_use_of_schema(arguments: str, told: str, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    ("arguments", "variable", "server"),
+    ("arguments", "variable", "options"),
     [
-        ("{}", None, Server("localhost:8085")),
-        ("{}", "", Server("localhost:8085")),
-        ("{}", "http://a", Server("http://a")),
-        ("-t b:1 {}", "http://a", Server("b:1")),
-        ("{} -t b:1", "http://a", Server("b:1")),
-        ("{} --target=b:1 --proxy env", None, Server("b:1", "env")),
-        ("--proxy http://c:1 {}", None, Server("localhost:8085", "http://c:1")),
+        ("{}", None, Options()),
+        ("{}", "", Options(target="localhost:8085")),
+        ("{}", "http://a", Options(target="http://a")),
+        ("-t b:1 {}", "http://a", Options(target="b:1")),
+        ("{} -t b:1", "http://a", Options(target="b:1")),
+        ("{} --target=b:1 --proxy env", None, Options(target="b:1", proxy="env")),
+        ("--proxy http://c:1 {}", None, Options(proxy="http://c:1")),
     ],
 )
 @pytest.mark.parametrize("asked", ["schema", "stubs"])
 def test_options_and_the_environment_name_the_server(
-    asked: str, extra: bool, arguments: str, variable: str | None, server: Server, monkeypatch: pytest.MonkeyPatch
+    asked: str, extra: bool, arguments: str, variable: str | None, options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Server] = []
+    seen: list[Options] = []
 
-    async def record(server: Server, *_: object, **__: object) -> int:
-        seen.append(server)
+    async def record(given: Any, *_: object, **__: object) -> int:
+        seen.append(getattr(given, "options", given))
         return 0
 
     monkeypatch.setattr(schema, "_write", record)
@@ -143,7 +143,7 @@ def test_options_and_the_environment_name_the_server(
     if variable is not None:
         monkeypatch.setenv("REMOTE_CLIENT_TARGET", variable)
     done = main(arguments.format(asked).split()), seen
-    assert done == ((0, [server]) if extra or asked == "stubs" else (2, []))
+    assert done == ((0, [options]) if extra or asked == "stubs" else (2, []))
 
 
 @pytest.mark.usefixtures("extra")
@@ -160,8 +160,8 @@ def test_stubs_takes_its_target_without_an_option(monkeypatch: pytest.MonkeyPatc
     assert main(["stubs", "-o", "f.py", "--proxy", "env", "b:1", "--sync"]) == 0
     assert main(["stubs", "--schema", "a.binpb", "--force", "--output", "f.py"]) == 0
     assert seen == [
-        (Server("b:1", "env"), Path("f.py"), {"blocking": True, "schema": None, "force": False}),
-        (Server("http://a"), Path("f.py"), {"blocking": False, "schema": "a.binpb", "force": True}),
+        (Options(target="b:1", proxy="env"), Path("f.py"), {"blocking": True, "force": False}),
+        (Options(target="http://a", schema="a.binpb"), Path("f.py"), {"blocking": False, "force": True}),
     ]
 
 

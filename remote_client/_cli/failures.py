@@ -1,0 +1,47 @@
+"""Errors as the command tells them: a line with the class, the message and what to do, and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from traceback import print_exception
+from typing import TYPE_CHECKING
+
+from .usage import FAILED, USAGE_ERROR, UsageError
+
+if TYPE_CHECKING:
+    from ..errors import RemoteClientError
+
+_ADVICE = {
+    "UnauthenticatedError": "give credentials with --token-file or --header",
+    "TlsError": "--ca-file names the authority to trust; an http:// target and plain gRPC go without TLS",
+    "DeadlineExceededError": "--timeout sets another limit",
+    "UnavailableError": "-t or REMOTE_CLIENT_TARGET names the runtime",
+    "ModelNotFoundError": "`remote-client models` lists them",
+}
+"""What to do about errors of a class, which need no subclass: the messages of others say it."""
+
+
+def report(error: Exception, *, verbose: bool) -> int:
+    """Print an expected error on standard error and return its exit code. Raise any other again.
+
+    Args:
+        error: the error.
+        verbose: whether its traceback comes before the line.
+    """
+    from .._text.cleaning import clean  # here, so that `--help` stays quick
+    from ..errors import ConfigurationError, InputError, RemoteClientError, UnsupportedError
+
+    if not isinstance(error, (UsageError, RemoteClientError, OSError)):
+        raise error
+    if verbose:
+        print_exception(error)
+    told = _told(error) if isinstance(error, RemoteClientError) else str(error)
+    sys.stderr.write(f"remote-client: {clean(told)}\n")
+    wrong_use = (UsageError, ConfigurationError, InputError, UnsupportedError)
+    return USAGE_ERROR if isinstance(error, wrong_use) else FAILED
+
+
+def _told(error: RemoteClientError) -> str:
+    name = type(error).__name__
+    advice = f"; {_ADVICE[name]}" if name in _ADVICE else ""
+    return f"{name}: {error}{advice}"
