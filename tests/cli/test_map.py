@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +18,16 @@ import pytest
 
 from remote_client._cli.main import main
 
+from ..live.protocols import Protocol, named, nobody, target_of
 from ..support.runtime import SAMPLE_MODELS, Runtime, free_port
 from ..support.slow import slow_but
-from .protocols import Protocol, named, nobody, target_of
-
-COMMAND = [sys.executable, "-W", "error", "-m", "remote_client", "map"]
-
-
-@pytest.fixture
-def target(runtime: Runtime, protocol: Protocol) -> str:
-    return target_of(runtime, protocol)
+from .commands import started
 
 
 @pytest.fixture
 def text(protocol: Protocol) -> str:
     """The argument of `run_text`."""
     return named(protocol, "text")
-
-
-@contextmanager
-def started(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    with subprocess.Popen([*COMMAND, *arguments], **pipes) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def lines(*rows: Any) -> str:
@@ -65,7 +47,7 @@ def wait_for_lines(file: Path, count: int) -> None:
 
 @pytest.mark.parametrize("task", slow_but({"TextTask"}, ["TextTask", "run_text"]))
 def test_a_pipe_goes_through(target: str, text: str, task: str) -> None:
-    with started("-t", target, "text", task, "--input", "-", "--output", "-") as process:
+    with started("map", "-t", target, "text", task, "--input", "-", "--output", "-") as process:
         out, err = process.communicate(lines({text: "a"}, {text: "ä\n"}, "c").encode(), timeout=30)
     assert process.returncode == 0
     assert [json.loads(line) for line in out.splitlines()] == [
@@ -76,7 +58,7 @@ def test_a_pipe_goes_through(target: str, text: str, task: str) -> None:
 
 
 def test_answers_leave_before_the_input_ends(target: str) -> None:
-    with started("text", "run_text", "-t", target) as process:
+    with started("map", "text", "run_text", "-t", target) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         for number in range(3):
@@ -176,7 +158,7 @@ def test_a_server_that_dies_on_the_way(protocol: Protocol, tmp_path: Path) -> No
     with Runtime(models={"slow": SAMPLE_MODELS["slow"]}) as dying:
         target = target_of(dying, protocol)
         asked = ["-t", target, "slow", "run_slow", "-i", str(rows), "-o", str(out), "--checkpoint", str(done)]
-        with started(*asked, "--concurrency", "2", "--outage", "0.3") as process:
+        with started("map", *asked, "--concurrency", "2", "--outage", "0.3") as process:
             wait_for_lines(done, 10)
             dying.kill()
             _, err = process.communicate(timeout=30)
@@ -264,7 +246,7 @@ def test_an_interrupted_map_goes_on(target: str, tmp_path: Path) -> None:
     rows, out, done = tmp_path / "rows.jsonl", tmp_path / "answers.jsonl", tmp_path / "done.jsonl"
     rows.write_text(lines(*([0.05] * 100)))
     asked = ["-t", target, "slow", "run_slow", "-i", str(rows), "-o", str(out), "--checkpoint", str(done)]
-    with started(*asked, "--concurrency", "4") as process:
+    with started("map", *asked, "--concurrency", "4") as process:
         wait_for_lines(done, 10)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
@@ -288,7 +270,7 @@ def test_an_interrupted_parquet_file_is_whole(runtime: Runtime, tmp_path: Path) 
     rows, out, done = tmp_path / "rows.jsonl", tmp_path / "answers.parquet", tmp_path / "done.jsonl"
     rows.write_text(lines(*([0.05] * 100)))
     asked = ["-t", runtime.target, "slow", "run_slow", "-i", str(rows), "-o", str(out), "--checkpoint", str(done)]
-    with started(*asked, "--concurrency", "4") as process:
+    with started("map", *asked, "--concurrency", "4") as process:
         wait_for_lines(done, 10)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
@@ -300,7 +282,7 @@ def test_an_interrupted_parquet_file_is_whole(runtime: Runtime, tmp_path: Path) 
 @pytest.mark.parametrize("blocked", ["input", "output"])
 def test_an_interrupt_ends_a_map_that_waits_for_a_pipe(target: str, blocked: str) -> None:
     row = json.dumps("x" * 3000).encode() + b"\n"  # short enough to be written whole or not at all
-    with started("-t", target, "text", "run_text") as process:
+    with started("map", "-t", target, "text", "run_text") as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(row)
@@ -327,7 +309,7 @@ def test_an_interrupt_ends_a_map_that_waits_for_a_pipe(target: str, blocked: str
 def test_a_reader_that_leaves_ends_the_map_quietly(target: str, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text(lines(*(["x" * 2000] * 2000)))
-    with started("-t", target, "text", "run_text", "-i", str(rows)) as process:
+    with started("map", "-t", target, "text", "run_text", "-i", str(rows)) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline()
@@ -341,7 +323,7 @@ def test_progress_is_a_line_on_a_terminal(runtime: Runtime, tmp_path: Path) -> N
     rows.write_text(lines(*([0.05] * 40)))
     terminal, end = pty.openpty()
     asked = ["-t", runtime.target, "slow", "run_slow", "-i", str(rows), "-o", str(out), "--concurrency", "2"]
-    with started(*asked, stderr=end, env=os.environ | {"TERM": "xterm"}) as process:
+    with started("map", *asked, stderr=end, env=os.environ | {"TERM": "xterm"}) as process:
         os.close(end)
         told = b""
         try:

@@ -13,16 +13,11 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from remote_client import RemoteClient
 from remote_client._cli.main import main
 
+from ..live.protocols import Protocol
 from ..support.runtime import Runtime
 from ..support.stubs import imported
-from .protocols import Protocol, target_of
 
 SUFFIXES: dict[Protocol, str] = {"grpc": ".binpb", "http": ".json"}
-
-
-@pytest.fixture
-def target(runtime: Runtime, protocol: Protocol) -> str:
-    return target_of(runtime, protocol)
 
 
 @pytest.fixture

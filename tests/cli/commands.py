@@ -1,0 +1,91 @@
+"""`remote-client` as a program: run to its end, started, and on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+PROGRAM = [sys.executable, "-W", "error", "-m", "remote_client"]
+LIMIT = 60
+"""Seconds."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A program that ended: its exit code, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The output, one JSON document."""
+        return json.loads(self.out)
+
+    @property
+    def items(self) -> list[Any]:
+        """The output, JSON Lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+def run(*arguments: str, input: str | None = None, env: dict[str, str] | None = None, **options: Any) -> Ended:
+    """Run a command to its end, with pipes.
+
+    Args:
+        arguments: the command line.
+        input: standard input; empty without it.
+        env: more environment variables.
+        options: of `subprocess.run`.
+    """
+    ended = subprocess.run(
+        [*PROGRAM, *arguments],
+        input=input or "",
+        env=os.environ | (env or {}),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+        **options,
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+@contextmanager
+def started(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a command with pipes, and kill it in the end."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    with subprocess.Popen([*PROGRAM, *arguments], **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def on_terminal(*arguments: str, env: dict[str, str] | None = None) -> Ended:
+    """Run a command whose standard output is a terminal of 100 columns; standard error is a pipe."""
+    terminal, end = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"} | (env or {})
+    with started(*arguments, stdin=subprocess.DEVNULL, stdout=end, env=environment) as process:
+        os.close(end)
+        out = b"".join(_pieces(terminal))
+        assert process.stderr is not None
+        err = process.stderr.read().decode()
+        code = process.wait(LIMIT)
+    os.close(terminal)
+    return Ended(code, out.decode().replace("\r\n", "\n"), err)
+
+
+def _pieces(terminal: int) -> Iterator[bytes]:
+    try:
+        while piece := os.read(terminal, 4096):
+            yield piece
+    except OSError:  # Linux says so that the other end is closed
+        pass
