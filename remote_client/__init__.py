@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from ._client.deployment import Links
     from ._client.finder import RemoteModelFinder
     from ._client.initializer import RemoteModelInitializer
+    from ._client.health import HealthState, HealthStatus
+    from ._client.health_watch import HealthWatch
     from ._client.job_status import JobInfo, JobStatus, Progress
     from ._client.jobs import PredictionJob, TrainingJob
     from ._client.module import RemoteModuleBase, construct_remote_module_class
@@ -35,6 +37,9 @@ __all__ = [
     "FileResponse",
     "FinderConfig",
     "JobInfo",
+    "HealthState",
+    "HealthStatus",
+    "HealthWatch",
     "JobMethods",
     "JobStatus",
     "Links",
@@ -69,6 +74,8 @@ _NAMES = {
     "_client.initializer": ("RemoteModelInitializer",),
     "_client.job_status": ("JobInfo", "JobStatus", "Progress"),
     "_client.jobs": ("PredictionJob", "TrainingJob"),
+    "_client.health": ("HealthState", "HealthStatus"),
+    "_client.health_watch": ("HealthWatch",),
     "_client.module": ("RemoteModuleBase", "construct_remote_module_class"),
     "_client.module_config": ("RemoteModuleConfig",),
     "_schema.differences": ("Difference",),

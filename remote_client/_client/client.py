@@ -28,11 +28,13 @@ from .finder import RemoteModelFinder
 from .finder_group import FinderGroup
 from .initializer import RemoteModelInitializer
 from .job_servers import JobServer, PredictionJobServers, TrainingJobServers, missing_model_error
+from .health_watch import HealthWatch
 from .jobs import PredictionJob, TrainingJob
 from .module import RemoteModuleBase
 from .module_config import declaration_from, module_of
 from .servers import Server
 from .targets import connections_of
+from .readiness import wait_until_ready
 
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
@@ -383,6 +385,44 @@ class RemoteClient(Handle):
     def __repr__(self) -> str:
         if "_finder" not in vars(self):  # in a traceback of `__init__`
             return "<RemoteClient, not made>"
+    async def wait_until_ready(self, timeout: Duration | None = 60, models: Iterable[str] = ()) -> None:
+        """Wait until every server is healthy, then until the models are listed. See docs/readiness.md.
+
+        The servers are asked again and again, with pauses that grow from 0.25 to 2 seconds. What waiting does not mend
+        is raised at once.
+
+        Args:
+            timeout: seconds (or a `timedelta`) to wait at most; None or `math.inf` for no limit.
+            models: the models' names, or one name. Each must be listed by a server; it may not be loaded yet.
+
+        Raises:
+            DeadlineExceededError: not all is there in time. The message says what is missing, and why.
+            TlsError: the certificate of a server, or of the client, is refused.
+            RemoteCallError: a server refuses the question, as with wrong credentials (`UnauthenticatedError`), or is no
+                runtime (`UnimplementedError`, `NotFoundError`).
+            SchemaError: over gRPC, the servers do not describe themselves, and so cannot list models.
+            UnsupportedError: the schema that was given has no list of models; or the host name depends on a model's
+                name, and none is given.
+            ConfigurationError: the timeout is no duration.
+        """
+        await wait_until_ready(self._finder, timeout, models)
+
+    def watch_health(self, *, poll: Duration = 5) -> HealthWatch:
+        """Return an iterator over the health of all servers: first of each, then of one that changes.
+
+        Over gRPC a server tells changes itself (`grpc.health.v1.Health/Watch`); over HTTP, and where it does not, it is
+        polled. A server that is away is `UNREACHABLE`, and asked again until the watch or the client is closed.
+
+        Args:
+            poll: seconds (or a `timedelta`) between two polls, at least 0.1, and the longest pause between two attempts
+                to reach a server that is away.
+
+        Raises:
+            UnsupportedError: the host name depends on a model's name, and no model was asked for yet.
+            ConfigurationError: `poll` is no duration.
+        """
+        return self._finder.watch_health(poll)
+
         servers = self._finder.servers
         opened = sum(server.caller.connections.opened for server in servers)
         targets = ", ".join(server.connection.target for server in servers)

@@ -99,6 +99,10 @@ class Discovery:
             self._config.supported_models,
         )
 
+    def candidates(self, name: str) -> list[Server]:
+        """Return the servers that a model may be on: the one its name maps to, and all fixed ones."""
+        return self._servers.candidates(name)
+
     def running_poll(self, server: Server) -> asyncio.Task[None] | None:
         """Return the task that asks a server for its models, if one does."""
         return self._single_flight.find((server, "models"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +13,7 @@ from .._schema.declaration import Declaration
 from .._schema.differences import Difference
 from .._schema.rpc import ServiceDescription
 from .._schema.schema_file import read_schema
+from .._settings.durations import Duration, seconds
 from .._transport.retry import NOT_HERE
 from ..errors import (
     ConfigurationError,
@@ -22,9 +23,12 @@ from ..errors import (
     UnsupportedError,
 )
 from ..settings import Protocol
-from .discovery import Discovery, wait_for_models
+from .discovery import Discovery, Poll, wait_for_models
 from .finder import Found, RemoteModelFinder
+from .health import HealthState, ask_health
+from .health_watch import HealthWatch
 from .introspection import parse_schema
+from .job_polling import LEAST_PAUSE
 from .module_config import name_of
 from .schema_errors import is_refusal, with_class_advice, without_schema_advice
 from .servers import Server
@@ -35,11 +39,6 @@ if TYPE_CHECKING:
     from .._schema.runtime_info import ModelInfo
 
 T = TypeVar("T")
-_HEALTH: dict[Protocol, tuple[str, bytes]] = {
-    # the method, and the answer of a healthy server
-    "grpc": ("/grpc.health.v1.Health/Check", b"\x08\x01"),  # HealthCheckResponse{status: SERVING}
-    "http": ("GET /health", b"OK"),
-}
 
 
 class FinderGroup:
@@ -47,6 +46,11 @@ class FinderGroup:
 
     def __init__(self, finders: Sequence[RemoteModelFinder]) -> None:
         self._finders = finders
+        self._watches: set[Any] = set()
+        """What follows the health of the servers."""
+
+    def __reduce__(self) -> Any:
+        return FinderGroup, (self._finders,)
 
     @property
     def servers(self) -> list[Server]:
@@ -69,6 +73,26 @@ class FinderGroup:
     def discovery(self, server: Server) -> Discovery:
         """Return the discovery that a server belongs to."""
         return self.of(server).discovery
+
+    def protocol_of(self, server: Server) -> Protocol:
+        """Return the protocol of a server."""
+        return self.of(server).config.protocol
+
+    def candidates(self, names: Iterable[str]) -> list[Server]:
+        """Return the servers that models may be on: those that their names map to, and all with fixed host names.
+
+        Raises:
+            UnsupportedError: all host names depend on a model's name, and there is none.
+            InputError: a host name depends on a model's name, which is no DNS label.
+        """
+        for name in names:
+            for finder in self._finders:
+                finder.discovery.candidates(name)
+        return self.known
+
+    def polls(self, names: Iterable[str]) -> list[Poll]:
+        """Begin to ask all servers that models may be on for their models."""
+        return [finder.discovery.poll(name) for finder in self._finders for name in names]
 
     async def first_answer(self, ask: Callable[[Server], Awaitable[T]], finder: RemoteModelFinder | None = None) -> T:
         """Return the first server's answer, or the next one's if the first is unreachable, silent or unhealthy.
@@ -146,15 +170,14 @@ class FinderGroup:
 
     async def _serves(self, server: Server) -> bool | Exception:
         """Return whether a server serves, or its error: a raised one would cancel the other tasks of the group."""
-        method, serving = _HEALTH[self.of(server).config.protocol]
         try:
-            answer: bytes = await server.caller.send(method, b"")
+            state = await ask_health(server.caller, self.protocol_of(server))
         except (UnavailableError, DeadlineExceededError) as error:
             # NOT_HERE: a server that speaks another protocol, or does not know the method, is not down.
             return error if error.pushback == NOT_HERE else False
         except Exception as error:
             return error
-        return answer == serving
+        return state is HealthState.SERVING
 
     async def description(self) -> ServiceDescription:
         """Return the description in the schema on file, or of the first server that answers."""
@@ -178,8 +201,16 @@ class FinderGroup:
         """See `Discovery.describe`."""
         return await self.discovery(server).describe(server)
 
+    def watch_health(self, poll: Duration) -> HealthWatch:
+        """See `RemoteClient.watch_health`."""
+        pause = max(seconds(poll, "poll"), LEAST_PAUSE)
+        servers = {server.caller: self.protocol_of(server) for server in self.known}
+        return HealthWatch(servers, pause, self._watches)
+
     async def aclose(self) -> None:
-        """Close all connections, for good."""
+        """Close all connections, for good, and end what uses them."""
+        for watch in list(self._watches):
+            await watch.aclose()
         for finder in self._finders:
             await finder.aclose()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._modules import RemoteModuleBase, construct_remote_module_class
 from ._streams import RemoteStream
-from ._twins import PredictionJob, RemoteClient, RemoteModelFinder, RemoteModelInitializer, TrainingJob
+from ._twins import HealthWatch, PredictionJob, RemoteClient, RemoteModelFinder, RemoteModelInitializer, TrainingJob
 
 if TYPE_CHECKING:
     from .. import (
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         Difference,
         FileResponse,
         FinderConfig,
+        HealthState,
+        HealthStatus,
         JobInfo,
         JobMethods,
         JobStatus,
@@ -52,6 +54,9 @@ __all__ = [
     "FileResponse",
     "FinderConfig",
     "JobInfo",
+    "HealthState",
+    "HealthStatus",
+    "HealthWatch",
     "JobMethods",
     "JobStatus",
     "Links",

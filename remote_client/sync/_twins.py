@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from .._client import client as _client
 from .._client import finder as _finder
+from .._client import health_watch as _health_watch
 from .._client import initializer as _initializer
 from .._client import jobs as _jobs
 from .._client.deployment import Links
+from .._client.health import HealthStatus
 from .._client.job_polling import OUTAGE
 from .._client.module_config import RemoteModuleConfig
 from .._objects.exports import exported_from
@@ -25,6 +27,7 @@ from ..hooks import Hook
 from ..settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, Engine, FinderConfig, MetadataSource, Protocol
 from ._facade import TWINS, Blocking, Closable
 from ._loop_thread import run
+from ._inputs import collected
 from ._modules import RemoteModuleBase, asyncio_metadata, construct_remote_module_class, wrapped
 
 if TYPE_CHECKING:
@@ -163,6 +166,26 @@ class RemoteModelInitializer:
 
 
 @exported_from("remote_client.sync")
+@exported_from("remote_client.sync")
+class HealthWatch(Closable, Iterator[HealthStatus]):
+    """The health of a client's servers as it changes: an iterator; see `remote_client.HealthWatch`."""
+
+    _twin: _health_watch.HealthWatch
+
+    def __next__(self) -> HealthStatus:
+        try:
+            return run(self._twin.__anext__)
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def __enter__(self) -> Self:
+        run(self._twin.__aenter__)
+        return self
+
+    def __reduce__(self) -> Any:
+        return self._twin.__reduce__()  # raises
+
+
 class RemoteClient(Closable):
     """A blocking client of caikit runtimes; see `remote_client.RemoteClient` for the arguments.
 
@@ -271,6 +294,14 @@ class RemoteClient(Closable):
     def prediction_job(self, task: str, prediction_id: str) -> PredictionJob:
         """Return the handle of a prediction job; see `remote_client.RemoteClient.prediction_job`."""
         job: PredictionJob = wrapped(self._twin.prediction_job(task, prediction_id))
+    def wait_until_ready(self, timeout: Duration | None = 60, models: Iterable[str] = ()) -> None:
+        """Wait until servers are healthy and list models; see `remote_client.RemoteClient.wait_until_ready`."""
+        run(self._twin.wait_until_ready, timeout, collected(models))
+
+    def watch_health(self, *, poll: Duration = 5) -> HealthWatch:
+        """Return an iterator over the health of all servers; see `remote_client.RemoteClient.watch_health`."""
+        return HealthWatch._of(self._twin.watch_health(poll=poll))
+
         return job
 
     def training(self, training_id: str, model_name: str | None = None) -> TrainingJob[RemoteModuleBase]:

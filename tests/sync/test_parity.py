@@ -29,7 +29,7 @@ def public(kind: type) -> set[str]:
 
 def test_every_name_is_there() -> None:
     assert set(sync.__all__) == set(remote_client.__all__)
-    assert len(TWINS) == 7
+    assert len(TWINS) == 8
     for name in remote_client.__all__:
         if name not in TWINS and name != "construct_remote_module_class":
             assert getattr(sync, name) is getattr(remote_client, name)

@@ -27,7 +27,8 @@ from remote_client import sync
 
 CLIENT = {
     "AsyncTransport", "CallOptions", "ConnectionInfo", "ConnectionTlsInfo", "Difference", "FileResponse",
-    "FinderConfig", "JobInfo", "JobMethods", "JobStatus", "Links", "ModelInfo", "PredictionJob", "Progress",
+    "FinderConfig", "HealthState", "HealthStatus", "HealthWatch",
+    "JobInfo", "JobMethods", "JobStatus", "Links", "ModelInfo", "PredictionJob", "Progress",
     "RemoteCallError", "RemoteClient", "RemoteClientError", "RemoteModelFinder", "RemoteModelInitializer",
     "RemoteModuleBase", "RemoteModuleConfig", "RemoteRPCDescriptor", "RemoteStream", "RuntimeInfo", "Schema",
     "ServiceDescription", "TaskDescription", "TrainingJob", "__version__", "construct_remote_module_class", "errors",
