@@ -18,6 +18,8 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from .._version import __version__
+from .completers import files
+from .completion_scripts import QUESTION
 from .options import KINDS, OPTIONS, Options, flags, takes_several, variable
 from .usage import COMMANDS, USAGE, USAGE_ERROR, Parsed, UsageError
 
@@ -38,6 +40,10 @@ _Token = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
 
 def parse(arguments: Sequence[str]) -> Parsed:
     """Return the command that the arguments name. Raises a UsageError."""
+    if arguments[:1] == [QUESTION]:
+        from .completion import answer
+
+        return Parsed(partial(answer, app, *arguments[1:]))
     try:
         found = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -76,6 +82,7 @@ def _annotation(option: Field[Any]) -> Any:
         help=f"{option.metadata['help']} [{variable(option.name)}]",
         show_default=False,
         group=_GROUP,
+        completer=files if option.metadata["is_file"] else None,
     )
     return Annotated[(GenericAlias(list, kind) if takes_several(option) else kind) | None, told]
 

@@ -18,8 +18,8 @@ _SERVER = ("target", "tls", "ca_file", "cert_file", "key_file", "insecure", "tok
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
-def _option(help: str, *, short: str | None = None, default: Any = None) -> Any:
-    return field(default=default, metadata={"help": help, "short": short})
+def _option(help: str, *, short: str | None = None, default: Any = None, is_file: bool = False) -> Any:
+    return field(default=default, metadata={"help": help, "short": short, "is_file": is_file})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +38,16 @@ class Options:
         default="localhost:8085",
     )
     tls: bool = _option("Use TLS; the options of its files imply it.", default=False)
-    ca_file: str | None = _option("Certificates of the authorities to trust (PEM); without it the system's.")
-    cert_file: str | None = _option("The client's certificate (PEM), with --key-file.")
-    key_file: str | None = _option("The key of the client's certificate (PEM).")
+    ca_file: str | None = _option(
+        "Certificates of the authorities to trust (PEM); without it the system's.", is_file=True
+    )
+    cert_file: str | None = _option("The client's certificate (PEM), with --key-file.", is_file=True)
+    key_file: str | None = _option("The key of the client's certificate (PEM).", is_file=True)
     insecure: bool = _option("Do not verify the server's certificate (HTTP only).", default=False)
-    token_file: str | None = _option("A file with a bearer token, which is read again when it changes.")
+    token_file: str | None = _option("A file with a bearer token, which is read again when it changes.", is_file=True)
     header: tuple[str, ...] = _option("NAME:VALUE, sent with every call; may be repeated.", default=())
     timeout: float | None = _option("Seconds for a call and between a stream's items, or inf; without it 60.")
-    schema: str | None = _option("A schema file to read instead of asking the runtime.")
+    schema: str | None = _option("A schema file to read instead of asking the runtime.", is_file=True)
     proxy: str | None = _option('A proxy\'s URL, or "env" for the proxy that the environment variables name.')
     json: bool = _option("Print JSON instead of tables, as when the output is no terminal.", default=False)
     verbose: bool = _option("Print the whole traceback of an error.", short="-v", default=False)

@@ -33,9 +33,13 @@ class Parsed(NamedTuple):
 
 
 COMMANDS = {
+    "jobs": Command("jobs", "Start a prediction job, or ask about jobs and trainings."),
+    "deploy": Command("deploy", "Send a model's folder to a runtime."),
+    "undeploy": Command("undeploy", "Remove a model from a runtime."),
     "map": Command("map", "Call a model for every row of a file, and write the answers."),
     "schema": Command("schema", "Write a runtime's schema to a file, or check a file against a runtime."),
     "stubs": Command("stubs", "Write typed Python classes for a runtime's tasks."),
+    "completion": Command("completion", "Print the script with which a shell completes this command."),
 }
 """The commands by name, in the order of `--help`."""
 USAGE = "usage: remote-client [-t TARGET] COMMAND [OPTIONS]; remote-client --help lists the commands\n"

@@ -1,0 +1,29 @@
+"""`remote-client deploy`: sends a model's folder to a runtime."""
+
+from __future__ import annotations
+
+from .output import write_json, write_line
+from .parameters import AllOptions, Flag
+from .progress import status_line
+
+
+async def deploy(name: str, folder: str, /, *, follow_links: Flag = False, options: AllOptions) -> int:
+    """Deploy a model's folder on a runtime, which loads it at its first call. Prints the model's name.
+
+    The whole folder is sent, with hidden files. It is sent once: if the connection breaks, `models` tells whether the
+    runtime has the model.
+
+    Args:
+        name: The model's name on the runtime.
+        folder: The folder with its config.yml.
+        follow_links: Send what links that lead out of the folder lead to, as in a Hugging Face cache.
+        options: Name the runtime. With --json all that it says about the model is printed.
+    """
+    async with options.client() as client:
+        with status_line(f"deploying {name}"):
+            info = await client.deploy_model(name, folder, links="follow" if follow_links else None)
+    if options.json:
+        write_json(info)
+    else:
+        write_line(name)
+    return 0

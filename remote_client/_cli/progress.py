@@ -1,0 +1,26 @@
+"""A line on a terminal that shows how far a command is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def status_line(text: str) -> Iterator[Callable[[str], None]]:
+    """Show a line on standard error, if that is a terminal, and give the function that replaces its text."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+    from rich.status import Status
+    from rich.text import Text
+
+    with Status(Text(text), console=Console(stderr=True)) as line:
+        yield lambda text: line.update(Text(text))  # `Text`, because the server's words are no markup
+
+
+def note(text: str) -> None:
+    """Tell something on standard error, whether that is a terminal or not."""
+    sys.stderr.write(f"remote-client: {text}\n")

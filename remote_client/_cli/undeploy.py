@@ -1,0 +1,24 @@
+"""`remote-client undeploy`: removes a model from a runtime."""
+
+from __future__ import annotations
+
+from .output import write_json, write_line
+from .parameters import AllOptions
+from .progress import status_line
+
+
+async def undeploy(name: str, /, *, options: AllOptions) -> int:
+    """Remove a model from a runtime. Prints the model's name.
+
+    Args:
+        name: The model's name.
+        options: Name the runtime.
+    """
+    async with options.client() as client:
+        with status_line(f"removing {name}"):
+            await client.undeploy_model(name)
+    if options.json:
+        write_json({"name": name})
+    else:
+        write_line(name)
+    return 0
