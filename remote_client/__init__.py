@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors
+    from ._calls.response import Response
     from ._calls.stream import RemoteStream
     from ._client.client import RemoteClient
     from ._client.deployment import Links
     from ._client.finder import RemoteModelFinder
-    from ._client.initializer import RemoteModelInitializer
     from ._client.health import HealthState, HealthStatus
     from ._client.health_watch import HealthWatch
+    from ._client.initializer import RemoteModelInitializer
     from ._client.job_status import JobInfo, JobStatus, Progress
     from ._client.jobs import PredictionJob, TrainingJob
     from ._client.module import RemoteModuleBase, construct_remote_module_class
@@ -36,10 +37,10 @@ __all__ = [
     "Difference",
     "FileResponse",
     "FinderConfig",
-    "JobInfo",
     "HealthState",
     "HealthStatus",
     "HealthWatch",
+    "JobInfo",
     "JobMethods",
     "JobStatus",
     "Links",
@@ -55,6 +56,7 @@ __all__ = [
     "RemoteModuleConfig",
     "RemoteRPCDescriptor",
     "RemoteStream",
+    "Response",
     "RuntimeInfo",
     "Schema",
     "ServiceDescription",
@@ -67,15 +69,16 @@ __all__ = [
 
 # Imported on first access: importing the package loads neither grpc nor pydantic.
 _NAMES = {
+    "_calls.response": ("Response",),
     "_calls.stream": ("RemoteStream",),
     "_client.client": ("RemoteClient",),
     "_client.deployment": ("Links",),
     "_client.finder": ("RemoteModelFinder",),
+    "_client.health": ("HealthState", "HealthStatus"),
+    "_client.health_watch": ("HealthWatch",),
     "_client.initializer": ("RemoteModelInitializer",),
     "_client.job_status": ("JobInfo", "JobStatus", "Progress"),
     "_client.jobs": ("PredictionJob", "TrainingJob"),
-    "_client.health": ("HealthState", "HealthStatus"),
-    "_client.health_watch": ("HealthWatch",),
     "_client.module": ("RemoteModuleBase", "construct_remote_module_class"),
     "_client.module_config": ("RemoteModuleConfig",),
     "_schema.differences": ("Difference",),

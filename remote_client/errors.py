@@ -8,7 +8,8 @@ anything is sent.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from ._text.cleaning import clean, clean_lines, type_name
@@ -210,6 +211,11 @@ class RemoteCallError(RemoteClientError):
         shed: whether an overloaded server dropped the call (a CANCELLED without details that the client did not cause).
         reset: whether the server, or a proxy before it, reset the stream of the call (RST_STREAM).
         previous: the errors of the earlier attempts, in order.
+        metadata: the answer's initial metadata, or its headers, without secrets of the call; empty without an answer.
+        trailing_metadata: the answer's trailing metadata, which HTTP does not have.
+        request_id: the call's id, which all attempts sent as `x-request-id`; None if nothing was to be sent.
+        attempts: the number of attempts; 0 if nothing was to be sent.
+        seconds: the duration of the call, with all attempts and pauses; None if nothing was to be sent.
     """
 
     status: ClassVar[str] = "UNKNOWN"
@@ -218,6 +224,11 @@ class RemoteCallError(RemoteClientError):
     shed: bool = False
     reset: bool = False
     previous: tuple[RemoteCallError, ...] = ()
+    metadata: Mapping[str, str | bytes] = MappingProxyType({})
+    trailing_metadata: Mapping[str, str | bytes] = MappingProxyType({})
+    request_id: str | None = None
+    attempts: int = 0
+    seconds: float | None = None
 
     def __init__(
         self,

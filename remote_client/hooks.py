@@ -1,19 +1,45 @@
-"""Hooks and the events they get, for logs, metrics and traces. Calls without hooks pay nothing."""
+"""Hooks and the events they get, for logs, metrics and traces. Calls without hooks pay nothing.
+
+All events of one call come in one context of `contextvars`: a hook may set a variable at the start, and must reset it
+at the end."""
 
 from __future__ import annotations
 
 import inspect
 import logging
 from asyncio import CancelledError
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from .errors import ConfigurationError, RemoteClientError
+from .errors import ConfigurationError, RemoteCallError, RemoteClientError
 
-__all__ = ["AttemptFailed", "CallEnded", "Event", "Hook"]
+__all__ = ["AttemptFailed", "CallEnded", "CallStarted", "Event", "Hook"]
 
 _logger = logging.getLogger("remote_client")
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class CallStarted:
+    """A call starts: its arguments are encoded and its metadata is known; nothing was sent yet.
+
+    Attributes:
+        method: `package.Service/Method`, or over HTTP the verb and the route.
+        target: the server of the first attempt.
+        model: the model's name; None for calls that belong to no model.
+        task: the task's class, such as `SampleTask`; None for calls that belong to no task.
+        protocol: `grpc` or `http`.
+        streams: whether it has a stream of answers.
+        request_id: the id that all attempts send as `x-request-id`.
+    """
+
+    method: str
+    target: str
+    model: str | None
+    task: str | None
+    protocol: Literal["grpc", "http"]
+    streams: bool
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +53,8 @@ class AttemptFailed:
         attempt: the number of the attempt, from 1.
         error: the reason.
         wait: seconds until the next attempt; None after the last one.
+        request_id: the call's id.
+        call: the event of the call's start; the same object in all events of a call.
     """
 
     method: str
@@ -35,6 +63,8 @@ class AttemptFailed:
     attempt: int
     error: RemoteClientError
     wait: float | None
+    request_id: str = ""
+    call: CallStarted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +76,10 @@ class CallEnded:
         attempts: the number of attempts.
         seconds: the duration, with all attempts and pauses.
         error: the error it ended with, or None. `asyncio.CancelledError` for a cancelled call.
+        status: the name of the gRPC status, on both protocols: `OK`, that of a `RemoteCallError`, `CANCELLED` for a
+            cancelled call, `UNKNOWN` for any other error.
+        requests, responses: the numbers of messages sent and received.
+        request_id, call: as in `AttemptFailed`.
     """
 
     method: str
@@ -54,11 +88,26 @@ class CallEnded:
     attempts: int
     seconds: float
     error: BaseException | None
+    requests: int = 1
+    responses: int = 0
+    request_id: str = ""
+    call: CallStarted | None = None
+
+    @property
+    def status(self) -> str:
+        """See the class."""
+        if isinstance(self.error, RemoteCallError):
+            return self.error.status
+        return "OK" if self.error is None else "CANCELLED" if isinstance(self.error, CancelledError) else "UNKNOWN"
 
 
-Event = AttemptFailed | CallEnded
+Event = CallStarted | AttemptFailed | CallEnded
 Hook = Callable[[Event], None]
-"""A function of one event. It runs in the event loop, so it must not block. Its exceptions are logged."""
+"""A callable of one event. It runs in the event loop, so it must not block. Its exceptions are logged.
+
+An object may have a method `metadata(call: CallStarted) -> Mapping[str, str | bytes]` as well: called once a call,
+after the event of its start, it returns metadata to send in addition, which overrides equal keys.
+"""
 
 
 _NEVER_RUN = {
@@ -111,6 +160,20 @@ def accepts(function: Callable[..., Any], *arguments: Any) -> bool:
 def name_of(value: Any) -> str:
     """Return a function's name for error messages, or the start of another object's `repr`."""
     return str(getattr(value, "__qualname__", None) or f"{value!r:.80}")
+
+
+def hook_metadata(hooks: tuple[Hook, ...], call: CallStarted) -> dict[str, str | bytes]:
+    """Return what the hooks add to a call's metadata; their exceptions are logged."""
+    added: dict[str, str | bytes] = {}
+    for hook in hooks:
+        metadata: Callable[[CallStarted], Mapping[str, str | bytes]] | None = getattr(hook, "metadata", None)
+        if metadata is None:
+            continue
+        try:
+            added |= metadata(call)
+        except (Exception, CancelledError):
+            _logger.exception("the hook %r failed", hook)
+    return added
 
 
 def call_hooks(hooks: tuple[Hook, ...], event: Event) -> None:

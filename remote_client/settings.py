@@ -21,6 +21,7 @@ from ._settings.tls import ConnectionTlsInfo
 from .auth import Credentials, Metadata
 from .errors import ConfigurationError, PicklingError
 from .hooks import Hook, accepts, check_hooks, name_of
+from .middleware import Middleware, check_middleware
 
 __all__ = [
     "CallOptions",
@@ -145,7 +146,7 @@ def check_metadata(source: Any) -> None:
 
 
 class _Checked(tuple[Any, ...]):
-    """Hooks or metadata sources that are checked already: some users call `with_options` for every call."""
+    """Hooks, middleware or metadata sources that are checked already: some users call `with_options` for every call."""
 
     __slots__ = ()
 
@@ -163,6 +164,7 @@ class CallOptions(Immutable):
             (over gRPC), or caikit's data objects (of a module that was made of a caikit class).
         retry: the policy of retries.
         hooks: functions that get the events of `remote_client.hooks`.
+        middleware: functions around every attempt, the outermost first; see `remote_client.middleware`.
     """
 
     timeout: float | None = 60
@@ -171,8 +173,11 @@ class CallOptions(Immutable):
     output: Output = "pydantic"
     retry: RetryPolicy = ONCE
     hooks: tuple[Hook, ...] = field(default=(), repr=False)
+    middleware: tuple[Middleware, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.middleware, _Checked):
+            object.__setattr__(self, "middleware", _Checked(check_middleware(self.middleware)))
         if not isinstance(self.hooks, _Checked):
             object.__setattr__(self, "hooks", _Checked(check_hooks(self.hooks)))
         if not isinstance(self.metadata, _Checked):

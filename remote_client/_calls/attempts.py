@@ -5,12 +5,14 @@ Pure: no I/O, no clock of its own. `caller` and `stream` report outcomes and tim
 
 from __future__ import annotations
 
+from contextvars import Context
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._transport.retry import NOT_HERE, may_retry, pause
 from ..errors import DeadlineExceededError, RemoteCallError, TlsError, UnauthenticatedError, UnavailableError
-from ..hooks import AttemptFailed, CallEnded
+from ..hooks import AttemptFailed, CallEnded, CallStarted
+from ..middleware import OutgoingCall
 from ..settings import CallOptions
 
 if TYPE_CHECKING:
@@ -33,6 +35,10 @@ class Attempts:
         begun: when the call began.
         model: the model's name, for errors and events.
         balancer: chooses among several servers.
+        started: the event of the call's start; None if nobody observes the call.
+        context: the context of all hooks of a stream; None for that of the call's task.
+        input: the messages of a streamed input.
+        responses: the number of answers that were received, if somebody observes the call.
     """
 
     call: Call
@@ -41,6 +47,10 @@ class Attempts:
     begun: float
     model: str | None = None
     balancer: Balancer[ConnectionManager] | None = None
+    started: CallStarted | None = None
+    context: Context | None = None
+    input: Any = None
+    responses: int = 0
     _following: ConnectionManager | None = None
     _previous: list[RemoteCallError] = field(default_factory=list)
     _tried: list[ConnectionManager] = field(default_factory=list)
@@ -82,10 +92,18 @@ class Attempts:
             self.call, self._is_renewed, wait = fresh, True, 0.0
         elif self._may_repeat(error, taken, probing):
             wait = self._wait(error, now)
-        number = len(self._previous) + 1
-        event = AttemptFailed(self.call.method, self.server.target, self.model, number, error, wait)
+        event = AttemptFailed(
+            self.call.method,
+            self.server.target,
+            self.model,
+            self.number,
+            error,
+            wait,
+            self.call.request_id,
+            self.started,
+        )
         if wait is None:
-            error.previous = tuple(self._previous)
+            self.complete(error, now)
         else:
             self._previous.append(error.with_traceback(None))
             self._tried.append(self.server)
@@ -105,8 +123,52 @@ class Attempts:
         """Return the event of the call's end; None if it was returned before."""
         if self._is_over:
             return None
-        self._is_over, attempts = True, len(self._previous) + 1
-        return CallEnded(self.call.method, self.server.target, self.model, attempts, now - self.begun, error)
+        self._is_over = True
+        if isinstance(error, RemoteCallError) and error.request_id is None:
+            self.complete(error, now)
+        return CallEnded(
+            self.call.method,
+            self.server.target,
+            self.model,
+            self.number,
+            now - self.begun,
+            error,
+            getattr(self.input, "sent", 1),
+            self.responses,
+            self.call.request_id,
+            self.started,
+        )
+
+    def complete(self, error: RemoteCallError, now: float) -> None:
+        """Add what is known of the call to the error that ends it."""
+        error.previous, error.attempts = tuple(self._previous), self.number
+        error.request_id, error.seconds = self.call.request_id, now - self.begun
+
+    @property
+    def number(self) -> int:
+        """The number of the newest attempt, from 1."""
+        return len(self._previous) + 1
+
+    def start(self, task: str, streams: bool) -> CallStarted:
+        """Return the event of the call's start."""
+        call = self.call
+        self.started = CallStarted(
+            call.method, self.server.target, self.model, task or None, call.protocol, streams, call.request_id
+        )
+        return self.started
+
+    def outgoing(self, call: Call, metadata: dict[str, str | bytes]) -> OutgoingCall:
+        """Return the newest attempt as middleware sees it."""
+        return OutgoingCall(
+            call.method,
+            self.server.target,
+            self.model,
+            call.protocol,
+            self.number,
+            call.request_id,
+            call.timeout,
+            metadata,
+        )
 
     @property
     def _failures(self) -> int:

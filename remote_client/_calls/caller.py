@@ -6,7 +6,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -16,25 +18,29 @@ from .._settings.durations import lasting
 from .._text.cleaning import type_name
 from .._text.redaction import clear_frames, redacted, with_cause
 from .._transport.balance import Balancer
-from .._transport.call import Answered, Call, Transport
+from .._transport.call import Answer, Answered, Call, Transport
 from .._transport.fetch import fetch
 from .._transport.manager import ConnectionManager
-from .._transport.metadata import RawMetadata, resolve_metadata
+from .._transport.metadata import REQUEST_ID, RawMetadata, merged, resolve_metadata
 from .._transport.pending import Place
 from ..auth import Credentials
 from ..errors import (
     ClosedError,
     DeadlineExceededError,
+    InputError,
     InvalidResponseError,
     OutcomeUnknownError,
     RemoteCallError,
     RemoteClientError,
     SchemaUnavailableError,
 )
-from ..hooks import Event, call_hooks
+from ..hooks import CallStarted, Event, call_hooks, hook_metadata
 from ..settings import CallOptions
 from .attempts import Attempts, is_outcome_known, probe, shortened, shortest
 from .inputs import EncodedMessages
+from .logs import log
+from .middleware import through
+from .response import Response, ResponseMaker
 
 Body = bytes | AsyncIterator[bytes]
 _MakeAttempt = Callable[[Transport, Call, Answered], Awaitable[bytes]]
@@ -57,6 +63,7 @@ class Caller:
         balancer: chooses the server of a call among several.
         changed: called with the error of a call; returns a hint to add to it if the error suggests that the server's
             interface has changed, else an empty string.
+        responds: whether a call of one answer returns a `Response`.
     """
 
     connections: ConnectionManager
@@ -65,6 +72,7 @@ class Caller:
     options: CallOptions
     balancer: Balancer[ConnectionManager] | None = None
     changed: Callable[[RemoteCallError], str] | None = None
+    responds: bool = False
     _newest: list[Call] = field(default_factory=lambda: [_NO_CALL])
     """The newest record of a call, of all copies: `redact` takes its metadata out of errors."""
     _calls: dict[str, Call] = field(default_factory=dict, init=False)
@@ -79,7 +87,16 @@ class Caller:
         """Return a caller with other options, on the same connections."""
         options = replace(self.options, **changes)
         # dataclasses.replace() is slower, and users may call with_options() before every call.
-        return Caller(self.connections, self.model_key, self.model, options, self.balancer, self.changed, self._newest)
+        return Caller(
+            self.connections,
+            self.model_key,
+            self.model,
+            options,
+            self.balancer,
+            self.changed,
+            self.responds,
+            self._newest,
+        )
 
     def for_model(self, name: str | None) -> Caller:
         """Return a caller for another model or none, on the same connections."""
@@ -109,7 +126,16 @@ class Caller:
             if metadata is LATE:
                 message = f"no metadata within {lasting(limit)}: its function did not return"
                 raise _unsent(message, path, self.connections, self.model)
-            call = Call(path, metadata, options.timeout, options.total_timeout, idempotent, model_key=self.model_key)
+            given = next((str(value) for key, value in metadata if key == REQUEST_ID), "")
+            call = Call(
+                path,
+                metadata,
+                options.timeout,
+                options.total_timeout,
+                idempotent,
+                model_key=self.model_key,
+                request_id=given,
+            )
             self._newest[0] = call
             if changing:
                 return shortened(call, call, monotonic() - begun)
@@ -125,27 +151,47 @@ class Caller:
         """Send a request of credentials, through the proxy of the calls."""
         return await fetch(url, body, proxy=self.connections.proxy, **more)
 
-    async def _renewed(self, call: Call, seconds: float | None, taken: bool) -> Call | None:
+    async def _renewed(self, attempts: Attempts, seconds: float | None, taken: bool) -> Call | None:
         """Return the call with other credentials than the refused ones; None if there are none, or nothing to send."""
+        call = attempts.call
         credentials = tuple(source for source in self.options.metadata if isinstance(source, Credentials))
         for source in credentials:
             source.refused(dict(call.metadata))
         if taken or not credentials:
             return None
         renewed = await within(seconds, self._with_others(credentials, call))
-        return None if renewed is LATE else renewed
+        return None if renewed is LATE or renewed is None else self._with_hooks(renewed, attempts.started)
+
+    def _with_hooks(self, call: Call, started: CallStarted | None) -> Call:
+        """Return the call with the metadata that the hooks add."""
+        added = {} if started is None else hook_metadata(self.options.hooks, started)
+        if not added:
+            return call
+        try:
+            metadata = merged(call.metadata, added, self.model_key)
+        except InputError as error:
+            logger.warning("a hook's metadata was not sent: %s", error)
+            return call
+        self._newest[0] = call = replace(call, metadata=metadata)
+        return call
 
     async def _with_others(self, credentials: tuple[Credentials, ...], call: Call) -> Call | None:
         fresh = await self.record(call.path, idempotent=call.idempotent)
         # Other functions may return new metadata at every call, with which the server would refuse the call again.
         own = await resolve_metadata(credentials, fetch=self._fetch)
-        return None if set(own) <= set(call.metadata) else replace(fresh, max_size=call.max_size)
+        return None if set(own) <= set(call.metadata) else replace(call, metadata=fresh.metadata)
 
     # -- attempts -----------------------------------------------------------------------------------------------------
 
     def unary(self, descriptor: RemoteRPCDescriptor, body: Body) -> Coroutine[Any, Any, Any]:
         """Make a call of one answer, and return the answer; see `send`."""
+        if self.responds:
+            return self._respond(descriptor, body)
         return self.send(descriptor.path, body, descriptor=descriptor)
+
+    async def _respond(self, descriptor: RemoteRPCDescriptor, body: Body) -> Response[Any]:
+        response = ResponseMaker()
+        return response.made(await self.send(descriptor.path, body, descriptor=descriptor, response=response))
 
     async def send(
         self,
@@ -155,6 +201,8 @@ class Caller:
         idempotent: bool = True,
         max_size: int | None = None,
         descriptor: RemoteRPCDescriptor | None = None,
+        task: str = "",
+        response: ResponseMaker | None = None,
     ) -> Any:
         """Make a call of one answer; again where that is allowed.
 
@@ -162,26 +210,38 @@ class Caller:
             path, idempotent, max_size: see `Call`.
             body: the request, or a function that makes an attempt.
             descriptor: decodes the answer; without it the bytes are returned.
+            task: the task's class, for hooks; default that of the descriptor.
+            response: takes the circumstances of the answer.
 
         Raises:
             RemoteCallError: the call failed.
         """
-        attempts = None
+        attempts = call = None
         try:
             begun = monotonic()
             # Looked up here too: a coroutine costs more than that.
             call = (self._calls.get(path) if idempotent else None) or await self.record(path, idempotent=idempotent)
+            options, is_logged = self.options, logger.isEnabledFor(logging.DEBUG)
+            middleware = options.middleware
+            call = call.numbered(Answer() if response is not None or middleware else None)
             if max_size is not None:
                 call = replace(call, max_size=max_size)
             server = self.connections if self.balancer is None else self._pick()
             server.budget.calls += 1
-            # A call that succeeds at once, without hooks, needs no record of its attempts.
-            attempts = self._attempts(call, server, begun) if self.options.hooks else None
+            # A call that succeeds at once, and that nobody observes, needs no record of its attempts.
+            if options.hooks or is_logged or middleware or response is not None:
+                attempts = self._attempts(call, server, begun)
+                attempts.input = body
+                self._start(attempts, descriptor.task if descriptor else task)
+                call = attempts.call
             while True:
                 may_probe = self.balancer is not None and isinstance(body, bytes)
                 attempt = probe(call, server, self.options) if may_probe else call
                 try:
-                    data = await self._attempt(attempt, body, server)
+                    if middleware:
+                        data = await self._attempt_through(attempts, attempt, body, server)
+                    else:
+                        data = await self._attempt(attempt, body, server)
                     break
                 except RemoteCallError as error:
                     attempts = attempts or self._attempts(call, server, begun)
@@ -191,17 +251,36 @@ class Caller:
             if server.health.ailing:
                 server.health.succeeded()
             if attempts is not None:
-                self.notify_hooks(attempts.ended(None, monotonic()))
+                attempts.responses = 1
+                self.notify_hooks(attempts, attempts.ended(None, monotonic()))
+                if response is not None:
+                    response.take(attempts, monotonic())
             if descriptor is None:
                 return data
             return self.decode(descriptor, data) if len(data) < LARGE else await self.decode_large(descriptor, data)
         except BaseException as error:
             if attempts is not None:
-                self.notify_hooks(attempts.ended(error, monotonic()))
+                self.notify_hooks(attempts, attempts.ended(error, monotonic()))
+            if call is not None and isinstance(error, RemoteCallError) and error.request_id is None:
+                (attempts or self._attempts(call, server, begun)).complete(error, monotonic())
             call = attempt = _NO_CALL
             attempts, body, data = None, b"", b""
             clear_frames(error)
             raise
+
+    async def _attempt_through(
+        self, attempts: Attempts | None, call: Call, body: Body | _MakeAttempt, server: ConnectionManager
+    ) -> bytes:
+        data = b""
+
+        async def send(changed: Call) -> None:
+            nonlocal data
+            self._newest[0] = changed
+            data = await self._attempt(changed, body, server)
+
+        assert attempts is not None
+        await through(self.options.middleware, attempts, call, send)
+        return data
 
     async def _attempt(self, call: Call, body: Body | _MakeAttempt, server: ConnectionManager) -> bytes:
         health, place = server.health, server.pending.enter()
@@ -232,25 +311,40 @@ class Caller:
         taken, fresh = getattr(body, "taken", False), None
         if attempts.should_renew(error):
             try:
-                fresh = await self._renewed(attempts.call, attempts.time_left(monotonic()), taken)
+                fresh = await self._renewed(attempts, attempts.time_left(monotonic()), taken)
             except BaseException:
-                self.notify_hooks(attempts.failed(error, monotonic(), taken=True))
+                self.notify_hooks(attempts, attempts.failed(error, monotonic(), taken=True))
                 raise
         event = attempts.failed(error, monotonic(), taken=taken, probing=probing, fresh=fresh)
-        self.notify_hooks(event)
+        self.notify_hooks(attempts, event)
         if event.wait is None:
             self.check_interface(error)
             return False
-        logger.debug("%s at %s: attempt %d failed (%s)", attempts.call.path, event.target, event.attempt, error.status)
+        if attempts.call.answer is not None:
+            attempts.call.answer.reset()
         await asyncio.sleep(event.wait)
         attempts.begin(monotonic())
         return True
 
-    def start_attempts(self, call: Call, begun: float) -> Attempts:
+    def start_attempts(self, call: Call, begun: float, task: str, input: Any) -> Attempts:
         """Begin the attempts of a stream."""
         server = self._pick()
         server.budget.calls += 1
-        return self._attempts(call, server, begun)
+        attempts = self._attempts(call.numbered(Answer()), server, begun)
+        attempts.input = input
+        if self.options.hooks or logger.isEnabledFor(logging.DEBUG):
+            attempts.context = copy_context()
+            self._start(attempts, task, streams=True)
+        return attempts
+
+    def _start(self, attempts: Attempts, task: str, streams: bool = False) -> None:
+        """Tell the hooks that a call starts, and add their metadata."""
+        if not self.options.hooks:
+            return
+        started = attempts.start(task, streams)
+        self.notify_hooks(attempts, started)
+        add = partial(self._with_hooks, attempts.call, started)
+        attempts.call = add() if attempts.context is None else attempts.context.run(add)
 
     def _attempts(self, call: Call, server: ConnectionManager, begun: float) -> Attempts:
         return Attempts(call, server, self.options, begun, self.model, self.balancer)
@@ -258,10 +352,17 @@ class Caller:
     def _pick(self) -> ConnectionManager:
         return self.connections if self.balancer is None else self.balancer.pick(monotonic())
 
-    def notify_hooks(self, event: Event | None) -> None:
-        """Call the hooks with an event, if there is one."""
-        if event is not None:
+    def notify_hooks(self, attempts: Attempts, event: Event | None) -> None:
+        """Call the hooks with an event, if there is one, and log it."""
+        if event is None:
+            return
+        log(event)
+        if not self.options.hooks:
+            return
+        if attempts.context is None:
             call_hooks(self.options.hooks, event)
+        else:
+            attempts.context.run(call_hooks, self.options.hooks, event)
 
     # -- kinds of calls -----------------------------------------------------------------------------------------------
 
@@ -272,7 +373,7 @@ class Caller:
             OutcomeUnknownError: it was lost on the way, or its answer cannot be read, and it may have been done.
         """
         with self._outcome(descriptor.rpc_name, descriptor.path, model_name):
-            data = await self.send(descriptor.path, body, idempotent=False)
+            data = await self.send(descriptor.path, body, idempotent=False, task=descriptor.task)
             answer = self.replace(output="dict").decode(descriptor, data)
             if not isinstance(answer, dict):
                 raise InvalidResponseError(f"the answer is not an object but a {type_name(answer)}")

@@ -30,10 +30,12 @@ class EncodedMessages(AsyncIterator[bytes]):
 
     Attributes:
         taken: whether the call took a message; then it may not be sent again.
+        sent: the number of messages that it took.
     """
 
     def __init__(self, messages: Iterable[bytes]) -> None:
         self.taken = False
+        self.sent = 0
         self._messages = iter(messages)
 
     async def __anext__(self) -> bytes:
@@ -41,11 +43,12 @@ class EncodedMessages(AsyncIterator[bytes]):
         message = next(self._messages, None)
         if message is None:
             raise StopAsyncIteration
+        self.sent += 1
         return message
 
 
 class _LazyMessages(AsyncIterator[bytes]):
-    """Advances several streams in step and encodes their items. See `EncodedMessages` for `taken`."""
+    """Advances several streams in step and encodes their items. See `EncodedMessages` for `taken` and `sent`."""
 
     def __init__(self, descriptor: RemoteRPCDescriptor, constants: bytes, streams: dict[str, Any]) -> None:
         self.taken = False
@@ -53,7 +56,7 @@ class _LazyMessages(AsyncIterator[bytes]):
         self._constants = constants
         self._streams = streams
         self._sources: dict[str, Source] = {}
-        self._index = 0
+        self.sent = 0
 
     async def __anext__(self) -> bytes:
         self.taken = True
@@ -67,10 +70,10 @@ class _LazyMessages(AsyncIterator[bytes]):
         if ended:
             raise InputError(
                 f"{self._descriptor.name}(): streams must be of equal length: {', '.join(ended)} ended after "
-                f"{self._index} items, {', '.join(items.keys() - set(ended))} did not"
+                f"{self.sent} items, {', '.join(items.keys() - set(ended))} did not"
             )
-        message = self._descriptor.codec.frame(self._constants, items, self._index)
-        self._index += 1
+        message = self._descriptor.codec.frame(self._constants, items, self.sent)
+        self.sent += 1
         return message
 
     async def aclose(self) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 from time import monotonic
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
@@ -17,12 +18,13 @@ from .._schema.rpc import RemoteRPCDescriptor
 from .._settings.durations import lasting
 from .._text.redaction import clear_frames
 from .._transport.balance import Health
-from .._transport.call import ByteStream
+from .._transport.call import ByteStream, Call
 from .._transport.manager import Lease
 from .._transport.pending import Place
 from ..errors import ClosedError, DeadlineExceededError, PicklingError, RemoteCallError, WrongLoopError
 from .attempts import Attempts
 from .caller import LARGE, Body, Caller, wait_for_turn
+from .middleware import through
 
 T = TypeVar("T")
 Prepare = Callable[[], Coroutine[Any, Any, tuple[RemoteRPCDescriptor, Body]]]
@@ -71,14 +73,25 @@ class _Sent(NamedTuple):
         self.health.in_flight -= 1
 
 
-def _abandon(loop: asyncio.AbstractEventLoop, sent: _Sent) -> None:
+def _abandon(loop: asyncio.AbstractEventLoop, sent: _Sent, caller: Caller, attempts: Attempts) -> None:
     """Drop the attempt of a stream that was collected, in whatever thread the collector runs."""
     if sent.lease.manager.born != _fork.count:
         return  # what wakes a parent's loop is the parent's
     try:
-        loop.call_soon_threadsafe(sent.drop)
+        loop.call_soon_threadsafe(_drop, sent, caller, attempts)
     except RuntimeError:  # the loop is closed, and the call with it
         return
+
+
+def _take_exception(opening: asyncio.Task[None]) -> None:
+    """Take a task's exception, which asyncio would log if nobody reads the stream."""
+    if not opening.cancelled():
+        opening.exception()
+
+
+def _drop(sent: _Sent, caller: Caller, attempts: Attempts) -> None:
+    sent.drop()
+    caller.notify_hooks(attempts, attempts.ended(None, monotonic()))
 
 
 @exported_from("remote_client")
@@ -100,11 +113,16 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         self._reason = ""
         """Why a stream is over that is not complete."""
         self._attempts: Attempts | None = None
+        self._observed: Attempts | None = None
+        """The attempts, if somebody observes the call and its answers are counted."""
+        self._opening: asyncio.Task[None] | None = None
+        """Sends an attempt through the middleware, until its answer has begun."""
         self._sent: _Sent | None = None
         self._finalizer: Any = None
         self._take: Callable[[], bytes | None] | None = None
         """Returns an answer that is here already, from the second on."""
         self._busy = False
+        self._seconds: float | None = None
         self._born = _fork.count
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -118,6 +136,8 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
                 self._busy = True
                 data = await (self._first() if take is None or self._sent is None else self._sent.stream.read())
                 self._busy = False
+            if data is not None and self._observed is not None:
+                self._observed.responses += 1
             if data is not None and len(data) < LARGE:
                 answer: T = self._caller.decode(self._descriptor, data)
                 return answer
@@ -149,24 +169,25 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         """Return the first answer, or None for the end. Until then the call may be sent again."""
         await self._start()
         attempts, body, timeout = self._attempts, self._body, None
-        while attempts is not None and (sent := self._sent) is not None:  # else another task closed it meanwhile
+        while attempts is not None:
             try:
-                data = await (sent.stream.read() if timeout is None else within(timeout, sent.stream.read()))
+                data = await (self._read_first() if timeout is None else within(timeout, self._read_first()))
                 if data is LATE:
                     message = f"no answer within {lasting(self._caller.options.timeout)}"
                     raise DeadlineExceededError(message, method=attempts.call.method, target=attempts.server.target)
             except RemoteCallError as error:
-                if error.shed:
-                    sent.place.shed()
-                sent.place.free()  # for others, while this call waits for its next attempt
+                if self._sent is not None:
+                    if error.shed:
+                        self._sent.place.shed()
+                    self._sent.place.free()  # for others, while this call waits for its next attempt
                 if not await self._caller.next_attempt(attempts, error, body):
                     raise
             else:
                 self._body = None
-                if self._sent is sent:
+                if (sent := self._sent) is not None:  # else another task closed it meanwhile
                     self._take = sent.stream.take
-                if sent.health.ailing:
-                    sent.health.succeeded()
+                    if sent.health.ailing:
+                        sent.health.succeeded()
                 return data
             if self._state is State.OPEN:
                 self._release()
@@ -183,14 +204,40 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         begun = monotonic()
         call = await self._caller.record(self._descriptor.path)
         if self._state is State.OPEN:  # else another task closed it meanwhile
-            self._attempts = self._caller.start_attempts(call, begun)
+            task, body = self._descriptor.task, self._body
+            self._attempts = self._caller.start_attempts(call, begun, task, body)
+            self._observed = None if self._attempts.context is None else self._attempts
             await self._open(self._attempts)
 
     async def _open(self, attempts: Attempts) -> None:
-        """Send an attempt, when its turn has come."""
-        call, server, timeout = attempts.call, attempts.server, self._caller.options.timeout
+        """Send an attempt, through the middleware if there is any."""
+        call, timeout = attempts.call, self._caller.options.timeout
         if call.timeout != timeout:  # the call's is left for the first answer, the options' for every other one
             call = replace(call, timeout=timeout)
+        middleware = self._caller.options.middleware
+        if not middleware:
+            await self._send(attempts, call)
+            return
+        # In a task: the middleware waits for the answer, while `async with` and a streamed input go on.
+        send = partial(self._send, attempts, until_head=True)
+        self._opening = asyncio.create_task(through(middleware, attempts, call, send), context=attempts.context)
+        self._opening.add_done_callback(_take_exception)
+
+    async def _read_first(self) -> bytes | None:
+        """Return an attempt's first answer, once the middleware lets it go on; None for the end."""
+        if self._opening is not None:
+            await asyncio.wait((self._opening,))
+            # Else another task closed the stream meanwhile. A variable would be in a cycle with the exception.
+            if self._opening is not None and not self._opening.cancelled():
+                try:
+                    self._opening.result()
+                finally:
+                    self._opening = None
+        return None if self._sent is None else await self._sent.stream.read()
+
+    async def _send(self, attempts: Attempts, call: Call, until_head: bool = False) -> None:
+        """Send an attempt, when its turn has come."""
+        server = attempts.server
         place, lease = server.pending.enter(), None
         if place is None:
             place, waited = await wait_for_turn(server, call)
@@ -200,7 +247,9 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
                 return
         try:
             lease = server.lease()
-            stream = lease.transport.stream(call, self._body, place.answered)
+            start = partial(lease.transport.stream, call, self._body, place.answered)
+            # Middleware runs in that context already.
+            stream = start() if attempts.context is None or until_head else attempts.context.run(start)
         except BaseException:
             place.free()
             if lease is not None:
@@ -210,8 +259,10 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
         self._sent = sent = _Sent(stream, lease, place, server.health)
         self._born, self._loop = _fork.count, asyncio.get_running_loop()
         # grpc.aio never cancels a call that is dropped (#43462).
-        self._finalizer = weakref.finalize(self, _abandon, self._loop, sent)
+        self._finalizer = weakref.finalize(self, _abandon, self._loop, sent, self._caller, attempts)
         self._finalizer.atexit = False
+        if until_head:
+            await stream.until_head()
 
     def _release(self) -> ByteStream | None:
         """Drop the attempt that was sent, if there is one, and return its stream."""
@@ -228,10 +279,14 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
             error.model = self._caller.model
         if self._state is not State.OVER:
             self._state, self._reason = State.OVER, "" if error is None else lost_message(error)
-        stream, attempts = self._release(), self._attempts
-        self._body = self._attempts = None
-        if attempts is not None:
-            self._caller.notify_hooks(attempts.ended(error, monotonic()))
+        stream, attempts, opening = self._release(), self._attempts, self._opening
+        self._body = self._observed = self._opening = None
+        if attempts is not None and (event := attempts.ended(error, monotonic())) is not None:
+            self._seconds, attempts.input = event.seconds, None
+            self._caller.notify_hooks(attempts, event)
+        if opening is not None:
+            opening.cancel()
+            await asyncio.wait((opening,))
         if error is not None:
             self._busy = False
             clear_frames(error)
@@ -239,6 +294,42 @@ class RemoteStream(AsyncIterator[T], Generic[T]):
                 return  # nothing is left that takes time
         if stream is not None:
             await stream.aclose()
+
+    # -- circumstances ------------------------------------------------------------------------------------------------
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes] | None:
+        """The answer's initial metadata, or its headers, of the newest attempt; None before they have arrived."""
+        answer = None if self._attempts is None else self._attempts.call.answer
+        return None if answer is None else answer.metadata
+
+    @property
+    def trailing_metadata(self) -> Mapping[str, str | bytes] | None:
+        """The answer's trailing metadata; None before the server ended the call. Empty over HTTP."""
+        answer = None if self._attempts is None else self._attempts.call.answer
+        return None if answer is None else answer.trailing_metadata
+
+    @property
+    def target(self) -> str | None:
+        """The server of the newest attempt; None before the call started."""
+        return None if self._attempts is None else self._attempts.server.target
+
+    @property
+    def attempts(self) -> int:
+        """The number of attempts so far."""
+        return 0 if self._attempts is None else self._attempts.number
+
+    @property
+    def seconds(self) -> float | None:
+        """The duration of the call, with all attempts, pauses and the reader's own time; None before its end."""
+        return self._seconds
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that all attempts send as `x-request-id`; None before the call started."""
+        return None if self._attempts is None else self._attempts.call.request_id
+
+    # -- the end ------------------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
         """Cancel the call if it still runs, and wait until nothing of it is left. Idempotent."""

@@ -8,6 +8,7 @@ from os import PathLike
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from .._calls.logs import log_as_environment_says
 from .._concurrency.threads import run_in_thread
 from .._objects.copying import Handle
 from .._objects.exports import exported_from
@@ -22,19 +23,20 @@ from .._text.redaction import clears_frames
 from .._transport.engines.httpx_library import AsyncTransport
 from ..errors import InputError, InvalidResponseError, ModelNotFoundError, NotFoundError
 from ..hooks import Hook, check_hooks
+from ..middleware import Middleware, check_middleware
 from ..settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, Engine, FinderConfig, MetadataSource, Protocol
 from .deployment import Links, deploy, undeploy
 from .finder import RemoteModelFinder
 from .finder_group import FinderGroup
+from .health_watch import HealthWatch
 from .initializer import RemoteModelInitializer
 from .job_servers import JobServer, PredictionJobServers, TrainingJobServers, missing_model_error
-from .health_watch import HealthWatch
 from .jobs import PredictionJob, TrainingJob
 from .module import RemoteModuleBase
 from .module_config import declaration_from, module_of
+from .readiness import wait_until_ready
 from .servers import Server
 from .targets import connections_of
-from .readiness import wait_until_ready
 
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from .._schema.runtime_info import ModelInfo, RuntimeInfo
 
 M = TypeVar("M")
+log_as_environment_says()
 
 
 @exported_from("remote_client")
@@ -65,7 +68,8 @@ class RemoteClient(Handle):
         tls: TLS settings; they turn TLS on.
         metadata: sent with every call, over HTTP as headers: a mapping, a sync or async callable that returns one (for
             tokens that change), or credentials of `remote_client.auth`.
-        hooks: functions that get the events of `remote_client.hooks`: an attempt that failed, the end of a call.
+        hooks: functions that get the events of `remote_client.hooks`: the start of a call, an attempt that failed, the
+            end of a call.
         transport: an httpx transport for HTTP to use, such as `httpx.MockTransport`, a respx router's, or any object
             with httpx's interface of async transports. `aclose()` closes it.
         engine: the gRPC engine: `"asyncio"` (this package) or `"grpcio"` (grpc.aio). Default the connection's, else the
@@ -80,6 +84,8 @@ class RemoteClient(Handle):
             `FileDescriptorSet` (gRPC) or an OpenAPI document (HTTP), as `remote-client schema` writes them; the path of
             a `.proto` file or a folder of them (gRPC, extra `proto`); or a `ServiceDescription`. `model()` then accepts
             any name; the first call of a wrong one fails with NOT_FOUND. See docs/schemas.md.
+        middleware: coroutine functions around every attempt of every call, the outermost first; see
+            `remote_client.middleware`.
 
     Raises:
         ConfigurationError: a setting is wrong.
@@ -102,6 +108,7 @@ class RemoteClient(Handle):
         max_pending: int | None = None,
         proxy: str | None = None,
         schema: str | PathLike[str] | bytes | ServiceDescription | None = None,
+        middleware: Iterable[Middleware] = (),
     ) -> None:
         connections, protocol = connections_of(
             target,
@@ -116,11 +123,17 @@ class RemoteClient(Handle):
         )
         self._metadata = () if metadata is None else (metadata,)
         self._hooks = check_hooks(hooks)
+        self._middleware = check_middleware(middleware)
         finder = RemoteModelFinder(
             FinderConfig(
                 remote_connections=connections[:-1], connection=connections[-1], protocol=protocol, schema=schema
             ),
-            options=CallOptions(timeout=connections[0].timeout, metadata=self._metadata, hooks=self._hooks),
+            options=CallOptions(
+                timeout=connections[0].timeout,
+                metadata=self._metadata,
+                hooks=self._hooks,
+                middleware=self._middleware,
+            ),
             transport=transport,
             interceptors=interceptors,
         )
@@ -151,6 +164,7 @@ class RemoteClient(Handle):
         client = cls.__new__(cls)
         client._metadata = () if metadata is None else (metadata,)
         client._hooks = ()
+        client._middleware = ()
         finders = remote_finders(config)
         client._finder = FinderGroup(
             [
@@ -207,6 +221,7 @@ class RemoteClient(Handle):
             metadata=self._metadata,
             retry=server.connection.retry_policy,
             hooks=self._hooks,
+            middleware=self._middleware,
         )
         return self._initializer.construct_module_class(config)(
             config,
@@ -370,21 +385,6 @@ class RemoteClient(Handle):
         """
         return await self._finder.healthy()
 
-    async def aclose(self) -> None:
-        """Close all connections, for good. Calls in flight raise a ClosedError. Idempotent."""
-        await self._finder.aclose()
-        if self._transport is not None:
-            await self._transport.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    def __repr__(self) -> str:
-        if "_finder" not in vars(self):  # in a traceback of `__init__`
-            return "<RemoteClient, not made>"
     async def wait_until_ready(self, timeout: Duration | None = 60, models: Iterable[str] = ()) -> None:
         """Wait until every server is healthy, then until the models are listed. See docs/readiness.md.
 
@@ -423,6 +423,21 @@ class RemoteClient(Handle):
         """
         return self._finder.watch_health(poll)
 
+    async def aclose(self) -> None:
+        """Close all connections, for good. Calls in flight raise a ClosedError. Idempotent."""
+        await self._finder.aclose()
+        if self._transport is not None:
+            await self._transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        if "_finder" not in vars(self):  # in a traceback of `__init__`
+            return "<RemoteClient, not made>"
         servers = self._finder.servers
         opened = sum(server.caller.connections.opened for server in servers)
         targets = ", ".join(server.connection.target for server in servers)

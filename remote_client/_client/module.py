@@ -138,6 +138,16 @@ class RemoteModuleBase(Handle):
         other._caller = self._caller.replace(**changes)
         return other
 
+    def with_response(self) -> Any:
+        """Return a copy whose methods of one answer return a `Response`: the answer with its circumstances.
+
+        Streams have these as attributes, and errors carry them. Methods that start a job or a training are unchanged.
+        The methods' signatures and types stay those of the module, hence the `Any`.
+        """
+        other = copy.copy(self)
+        other._caller = replace(self._caller, responds=True)
+        return other
+
     def _check_output(self, output: Output | None) -> None:
         declaration = self._config.declaration
         if output == "caikit" and not (declaration and is_caikit_module(declaration.module)):

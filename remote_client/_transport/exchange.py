@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Generic, TypeVar
 
-from .call import Answered, ByteStream, Call, Transport, total_exceeded
+from ..errors import RemoteCallError
+from .call import Answered, ByteStream, Call, Transport, add_metadata, total_exceeded
 from .http_errors import PATIENCE
+from .metadata import RawMetadata
 
 T = TypeVar("T", bound=Transport)
 
@@ -28,6 +30,7 @@ class Exchange(Generic[T]):
         "_total",
         "_total_due",
         "_waiter",
+        "_waits_for_head",
         "call",
         "failure",
         "over",
@@ -94,10 +97,16 @@ class Exchange(Generic[T]):
         self._due = deadlines.add(PATIENCE, self)
         return True
 
+    def answer_metadata(self) -> tuple[RawMetadata, RawMetadata]:
+        """Return the metadata of the answer, before and after its body, as far as it has arrived."""
+        raise NotImplementedError
+
     def _raise_failure(self) -> None:
         """Raise the failure, if there is one."""
         failure, self.failure = self.failure, None
         if failure is not None:
+            if isinstance(failure, RemoteCallError):
+                add_metadata(failure, self.call, *self.answer_metadata())
             try:
                 raise failure
             finally:
@@ -122,6 +131,7 @@ class StreamingExchange(Exchange[T], ByteStream):
     __slots__ = ()
 
     _waiter: asyncio.Future[None] | None
+    _waits_for_head: bool
     _moved: float
     """The time of the latest progress."""
     _total: _TotalTimeout | None
@@ -145,6 +155,23 @@ class StreamingExchange(Exchange[T], ByteStream):
             if not self._due:
                 self._due = self.transport.deadlines.add(timeout, self)
         return loop.create_future()
+
+    async def until_head(self) -> None:
+        self._waits_for_head = True
+        try:
+            while not self.has_begun and not self.over:
+                self._waiter = self._wait()
+                await self._waiter
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        finally:
+            self._waiter, self._waits_for_head = None, False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the head of the answer has arrived."""
+        raise NotImplementedError
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -15,6 +15,8 @@ from ..hooks import name_of
 from ..settings import MetadataSource
 
 RawMetadata = tuple[tuple[str, str | bytes], ...]
+REQUEST_ID = "x-request-id"
+"""The key of a call's id, which proxies such as Envoy log as well."""
 
 _KEY = re.compile(r"[0-9a-z_.-]+")
 _VALUE = re.compile(r"[\x20-\x7e]*")
@@ -81,6 +83,31 @@ async def _call_source(source: Callable[[], Any]) -> Any:
             raise
         # Nobody cancelled this task. Passed on, the error would end it as if somebody had, silently in a task group.
         raise InputError(f"metadata: {name_of(source)} raised CancelledError") from None
+
+
+def joined(pairs: Iterable[tuple[str, str | bytes]]) -> dict[str, str | bytes]:
+    """Return metadata as a dict: texts of one key are joined by commas (RFC 9110, 5.2), of bytes the last counts."""
+    found: dict[str, str | bytes] = {}
+    for key, value in pairs:
+        before = found.get(key)
+        found[key] = f"{before}, {value}" if isinstance(before, str) and isinstance(value, str) else value
+    return found
+
+
+def merged(metadata: RawMetadata, added: Mapping[str, str | bytes], reserved: str | None = None) -> RawMetadata:
+    """Return metadata with more of it, which overrides equal keys.
+
+    Raises:
+        InputError: gRPC cannot send a key or a value, or the key is `reserved`. The message never repeats a value.
+    """
+    pairs: dict[str, str | bytes] = dict(metadata)
+    for name, value in added.items():
+        key = name.lower() if isinstance(name, str) else ""
+        if (problem := _problem(name, key, value, reserved)) is not None:
+            del metadata, added, value, pairs  # tools show the variables of a traceback's frames
+            raise InputError(f"metadata: {problem}")
+        pairs[key] = value
+    return tuple(pairs.items())
 
 
 def name_problem(name: str) -> str | None:

@@ -62,6 +62,10 @@ class RemoteModuleBase(Closable):
         )
         return type(self)._of(twin)
 
+    def with_response(self) -> Any:
+        """Return a copy whose methods return a `Response`; see `remote_client.RemoteModuleBase.with_response`."""
+        return type(self)._of(self._twin.with_response())
+
     def remote_method_request(self, descriptor: RemoteRPCDescriptor, /, *args: Any, **kwargs: Any) -> Any:
         """Call one remote method; see `remote_client.RemoteModuleBase.remote_method_request`."""
         thread = loop_thread()

@@ -9,7 +9,7 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -172,6 +172,7 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
     it, and so does dropping the iterator, as after a `break`. The loop reads at most 16 answers ahead.
     """
 
+    _twin: _RemoteStream[T]
     _pump: _Pump | None = None
     _over = False
     _lost = ""
@@ -241,6 +242,36 @@ class RemoteStream(Blocking, Iterator[T], Generic[T]):
 
     def _raise_over(self) -> NoReturn:
         raise ClosedError(self._lost) if self._lost else StopIteration
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes] | None:
+        """The answer's initial metadata, or its headers; see `remote_client.RemoteStream.metadata`."""
+        return self._twin.metadata
+
+    @property
+    def trailing_metadata(self) -> Mapping[str, str | bytes] | None:
+        """The answer's trailing metadata; see `remote_client.RemoteStream.trailing_metadata`."""
+        return self._twin.trailing_metadata
+
+    @property
+    def target(self) -> str | None:
+        """The server of the newest attempt; None before the call started."""
+        return self._twin.target
+
+    @property
+    def attempts(self) -> int:
+        """The number of attempts so far."""
+        return self._twin.attempts
+
+    @property
+    def seconds(self) -> float | None:
+        """The duration of the call; see `remote_client.RemoteStream.seconds`."""
+        return self._twin.seconds
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that all attempts send as `x-request-id`; None before the call started."""
+        return self._twin.request_id
 
     def aclose(self) -> None:
         """Cancel the call if it still runs, and wait until the stream is closed. Idempotent."""

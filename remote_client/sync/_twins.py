@@ -24,10 +24,11 @@ from .._settings.callables import off_loop
 from .._settings.durations import Duration
 from .._transport.engines.httpx_library import AsyncTransport
 from ..hooks import Hook
+from ..middleware import Middleware
 from ..settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, Engine, FinderConfig, MetadataSource, Protocol
 from ._facade import TWINS, Blocking, Closable
-from ._loop_thread import run
 from ._inputs import collected
+from ._loop_thread import run
 from ._modules import RemoteModuleBase, asyncio_metadata, construct_remote_module_class, wrapped
 
 if TYPE_CHECKING:
@@ -166,7 +167,6 @@ class RemoteModelInitializer:
 
 
 @exported_from("remote_client.sync")
-@exported_from("remote_client.sync")
 class HealthWatch(Closable, Iterator[HealthStatus]):
     """The health of a client's servers as it changes: an iterator; see `remote_client.HealthWatch`."""
 
@@ -186,6 +186,7 @@ class HealthWatch(Closable, Iterator[HealthStatus]):
         return self._twin.__reduce__()  # raises
 
 
+@exported_from("remote_client.sync")
 class RemoteClient(Closable):
     """A blocking client of caikit runtimes; see `remote_client.RemoteClient` for the arguments.
 
@@ -211,6 +212,7 @@ class RemoteClient(Closable):
         max_pending: int | None = None,
         proxy: str | None = None,
         schema: str | PathLike[str] | bytes | ServiceDescription | None = None,
+        middleware: Iterable[Middleware] = (),
     ) -> None:
         self._adopt(
             _client.RemoteClient(
@@ -228,6 +230,7 @@ class RemoteClient(Closable):
                 max_pending=max_pending,
                 proxy=proxy,
                 schema=schema,
+                middleware=middleware,
             )
         )
 
@@ -291,9 +294,6 @@ class RemoteClient(Closable):
         """Return whether all servers are healthy; see `remote_client.RemoteClient.healthy`."""
         return run(self._twin.healthy)
 
-    def prediction_job(self, task: str, prediction_id: str) -> PredictionJob:
-        """Return the handle of a prediction job; see `remote_client.RemoteClient.prediction_job`."""
-        job: PredictionJob = wrapped(self._twin.prediction_job(task, prediction_id))
     def wait_until_ready(self, timeout: Duration | None = 60, models: Iterable[str] = ()) -> None:
         """Wait until servers are healthy and list models; see `remote_client.RemoteClient.wait_until_ready`."""
         run(self._twin.wait_until_ready, timeout, collected(models))
@@ -302,6 +302,9 @@ class RemoteClient(Closable):
         """Return an iterator over the health of all servers; see `remote_client.RemoteClient.watch_health`."""
         return HealthWatch._of(self._twin.watch_health(poll=poll))
 
+    def prediction_job(self, task: str, prediction_id: str) -> PredictionJob:
+        """Return the handle of a prediction job; see `remote_client.RemoteClient.prediction_job`."""
+        job: PredictionJob = wrapped(self._twin.prediction_job(task, prediction_id))
         return job
 
     def training(self, training_id: str, model_name: str | None = None) -> TrainingJob[RemoteModuleBase]:

@@ -26,6 +26,7 @@ from remote_client.errors import (
     ResponseTooLargeError,
     UnavailableError,
 )
+from remote_client.hooks import CallEnded
 from remote_client.settings import CallOptions, RetryPolicy
 from remote_client.sync._loop_thread import loop_thread
 from remote_client.sync._modules import wrapped
@@ -75,7 +76,8 @@ def test_hooks_are_told(wire: WireServer) -> None:
     with wrapped(raw_module(wire.info(), options=CallOptions(hooks=(events.append,)))) as told:
         assert told.echo(b"x") == b"x"
         assert list(told.count(n=3)) == [b"0", b"1", b"2"]
-    assert [(each.method, each.error) for each in events] == [("test.Test/Echo", None), ("test.Test/Count", None)]
+    ended = [each for each in events if isinstance(each, CallEnded)]
+    assert [(each.method, each.error) for each in ended] == [("test.Test/Echo", None), ("test.Test/Count", None)]
 
 
 def test_calls_of_many_threads_wait_at_the_same_time_on_one_connection(wire: WireServer, module: Any) -> None:

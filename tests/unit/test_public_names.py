@@ -30,7 +30,7 @@ CLIENT = {
     "FinderConfig", "HealthState", "HealthStatus", "HealthWatch",
     "JobInfo", "JobMethods", "JobStatus", "Links", "ModelInfo", "PredictionJob", "Progress",
     "RemoteCallError", "RemoteClient", "RemoteClientError", "RemoteModelFinder", "RemoteModelInitializer",
-    "RemoteModuleBase", "RemoteModuleConfig", "RemoteRPCDescriptor", "RemoteStream", "RuntimeInfo", "Schema",
+    "RemoteModuleBase", "RemoteModuleConfig", "RemoteRPCDescriptor", "RemoteStream", "Response", "RuntimeInfo", "Schema",
     "ServiceDescription", "TaskDescription", "TrainingJob", "__version__", "construct_remote_module_class", "errors",
 }  # fmt: skip
 BULK = {"Done", "Failed", "MapRows", "Progress", "map_frame", "map_rows"}
@@ -53,7 +53,8 @@ PUBLIC = {
         "UnauthenticatedError", "UnavailableError", "UnimplementedError", "UnknownError", "UnsupportedError",
         "WrongLoopError",
     },
-    "remote_client.hooks": {"AttemptFailed", "CallEnded", "Event", "Hook"},
+    "remote_client.hooks": {"AttemptFailed", "CallEnded", "CallStarted", "Event", "Hook"},
+    "remote_client.middleware": {"Answer", "Middleware", "OutgoingCall", "Proceed"},
     "remote_client.settings": {
         "CallOptions", "ConnectionInfo", "ConnectionTlsInfo", "Duration", "Engine", "FinderConfig", "MetadataSource",
         "Output", "Protocol", "RetryPolicy", "Secret", "SupportedModel",

@@ -29,7 +29,7 @@ from remote_client.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from remote_client.hooks import AttemptFailed, CallEnded
+from remote_client.hooks import AttemptFailed, CallEnded, CallStarted
 from remote_client.settings import RetryPolicy
 from tests.support.http_wire import HttpWire, http_module
 from tests.support.runtime import free_port
@@ -308,9 +308,9 @@ async def test_one_attempt_more_and_no_other(server: Server) -> None:
             await module.echo(b"x")
         assert len(caught.value.previous) == 1
         assert tokens.told == [f"Bearer {'a' * 10}"]
-        assert [type(each) for each in events] == [AttemptFailed, AttemptFailed, CallEnded]
-        assert [(each.attempt, each.wait) for each in events[:2]] == [(1, 0.0), (2, None)]
-        assert events[2].attempts == 2
+        assert [type(each) for each in events] == [CallStarted, AttemptFailed, AttemptFailed, CallEnded]
+        assert [(each.attempt, each.wait) for each in events[1:3]] == [(1, 0.0), (2, None)]
+        assert events[3].attempts == 2
         await module.echo(b"x")
         assert (events[-1].attempts, events[-1].error) == (2, None)
     assert server.refused == 3

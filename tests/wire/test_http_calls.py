@@ -9,6 +9,7 @@ import json
 import random
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -176,6 +177,7 @@ async def test_the_headers_of_a_request(http_wire: Wire, http: Any, call: Any) -
     assert all(len(values) == 1 for values in headers.values()), headers
     assert headers.pop("host") == [f"{http_wire.host}:{http_wire.port}"]
     assert int(headers.pop("content-length")[0]) > 0
+    assert UUID(headers.pop("x-request-id")[0]).version == 4
     accept = "text/event-stream" if call is CALLS["stream"] else "application/json"
     assert headers == {
         "accept": [accept],

@@ -18,7 +18,7 @@ from remote_client.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
-from remote_client.hooks import AttemptFailed, CallEnded
+from remote_client.hooks import AttemptFailed, CallEnded, CallStarted
 from remote_client.settings import CallOptions, RetryPolicy
 from tests.support.clock import Stopwatch
 from tests.support.http_wire import RESET, HttpWire, answer, events, http_module
@@ -39,7 +39,10 @@ async def test_every_attempt_is_told(wire: WireServer) -> None:
         assert await module.echo(b"x") == b"x"
     assert [type(each) for each in caught.value.previous] == [UnavailableError] * 3
     assert await wire.started("Fail") == 4
-    *failed, ended, second = events
+    started, *failed, ended, started_again, second = events
+    assert isinstance(started, CallStarted)
+    assert isinstance(started_again, CallStarted)
+    assert {each.call for each in (*failed, ended)} == {started}
     assert [(each.attempt, each.wait is None) for each in failed] == [(1, False), (2, False), (3, False), (4, True)]
     assert all(isinstance(each, AttemptFailed) and each.target == wire.target for each in failed)
     assert (ended.attempts, ended.error, ended.method) == (4, caught.value, "test.Test/Fail")
@@ -172,11 +175,11 @@ async def test_hooks_hear_of_the_end_of_a_stream_once(wire: WireServer, retries:
     slow = RetryPolicy(retries=retries, initial_backoff=100, max_backoff=100)
     async with raw_module(wire.info(timeout=None), options=options(retry=slow, hooks=(told.append,))) as module:
         reading = asyncio.ensure_future(anext(module.with_options(timeout=None).count(n=0, fail="UNAVAILABLE")))
-        while not told:
+        while len(told) < 2:
             await asyncio.sleep(0.01)
         reading.cancel()
         await asyncio.wait([reading])
-    assert [type(each) for each in told] == [AttemptFailed, CallEnded]
+    assert [type(each) for each in told] == [CallStarted, AttemptFailed, CallEnded]
     assert isinstance(told[-1].error, asyncio.CancelledError if retries else UnavailableError)
 
 

@@ -35,9 +35,11 @@ from ..call import (
     ByteStream,
     Call,
     Transport,
+    add_metadata,
     no_progress,
     not_single,
     read_single,
+    sent_metadata,
 )
 from ..http_errors import RUNTIMES_OWN, SILENCED, Answer, answer_error, explained_status, reset_reason
 from ..net.connect import proxy_refusal
@@ -48,7 +50,7 @@ from ..retry import pushback_ms
 from ..status_codes import error_class
 from .grpcio_channel import open_channel
 from .grpcio_interceptors import inner_calls, innermost
-from .grpcio_stream import WIND_UP, GrpcStream, Idle, Once, cancel, outcome_of
+from .grpcio_stream import WIND_UP, GrpcStream, Idle, Once, cancel, metadata_of, outcome_of, raw_metadata
 
 _UNSENT = (
     "failed to connect",
@@ -118,6 +120,10 @@ class GrpcioTransport(Transport):
             limit.stop()
         self._forget(rpc)
         answer = self._answer(call, ending.result(), limit.expired)
+        if call.answer is not None:
+            head, trailers = await self.own(metadata_of(rpc))
+            call.answer.begin(lambda: head)
+            call.answer.end(lambda: trailers)
         if answered is not None:  # earlier, at the headers, it would take another task
             answered()
         return answer
@@ -148,7 +154,7 @@ class GrpcioTransport(Transport):
         inner: list[Any] = []
         token = inner_calls.set(inner)
         try:
-            rpc = method(*request, timeout=timeout, metadata=call.metadata)
+            rpc = method(*request, timeout=timeout, metadata=sent_metadata(call))
         finally:
             inner_calls.reset(token)
         self._running[rpc] = inner
@@ -257,6 +263,7 @@ def failure_of(
     failure = kind(details, method=call.method, target=connection.target, http_status=http_status)
     failure.shed, failure.reset = shed, _RESET.search(details) is not None
     failure.outcome_known = kind is TlsError or known
+    add_metadata(failure, call, raw_metadata(error.initial_metadata()), raw_metadata(trailers))
     failure.pushback = pushback or pushback_ms(dict(iter(trailers)).get("grpc-retry-pushback-ms"))
     return with_cause(failure, error, call.secrets, _heard(error))
 

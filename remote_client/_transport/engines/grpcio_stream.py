@@ -12,6 +12,7 @@ import grpc.aio
 
 from ..call import Answered, ByteStream, Call, close_input
 from ..deadlines import Deadlines
+from ..metadata import RawMetadata
 
 if TYPE_CHECKING:
     from .grpcio import GrpcioTransport
@@ -28,6 +29,19 @@ async def outcome_of(awaited: Awaitable[Any]) -> Any:
         return await awaited
     except (Exception, asyncio.CancelledError) as error:
         return error
+
+
+def raw_metadata(metadata: Any) -> RawMetadata:
+    """Return grpc.aio's metadata without the keys of gRPC itself."""
+    return tuple((key, value) for key, value in iter(metadata or ()) if not key.startswith("grpc-"))
+
+
+async def metadata_of(rpc: Any) -> tuple[RawMetadata, RawMetadata]:
+    """Return the initial and the trailing metadata of a call that is over; empty where an interceptor hides them."""
+    try:
+        return raw_metadata(await rpc.initial_metadata()), raw_metadata(await rpc.trailing_metadata())
+    except Exception:
+        return (), ()
 
 
 class Once:
@@ -222,17 +236,42 @@ class GrpcStream(ByteStream):
         if isinstance(outcome, bytes):
             self._idle.stop()
             self._answered()
-            self._within = True
+            if not self._within:
+                self._within = True
+                if self._call.answer is not None and self._call.answer.metadata is None:
+                    await self._transport.own(self._begin())
             return outcome
         if isinstance(outcome, grpc.aio.AioRpcError) and outcome.details() == _WRITE_FAILED:
             outcome = await self._verdict(self._upload)
         self.cancel()
         if isinstance(outcome, StopAsyncIteration):
+            if self._call.answer is not None:
+                head, trailers = await self._transport.own(metadata_of(self._rpc))
+                self._call.answer.begin(lambda: head)
+                self._call.answer.end(lambda: trailers)
             return None
         try:
             raise self._failure(outcome)
         finally:
             del outcome
+
+    async def until_head(self) -> None:
+        beginning = self._transport.own(self._begin())
+        self._idle.start(beginning)
+        try:
+            await asyncio.wait((beginning,))
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        finally:
+            self._idle.stop()
+
+    async def _begin(self) -> None:
+        """Wait for the initial metadata. `read` raises the call's error."""
+        with contextlib.suppress(Exception):
+            head = raw_metadata(await self._rpc.initial_metadata())
+            if self._call.answer is not None:
+                self._call.answer.begin(lambda: head)
 
     async def _next(self) -> Any:
         """Return the next response, or the exception that ends the call; raise only if this task is cancelled."""

@@ -11,6 +11,7 @@ import contextlib
 import ssl
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from functools import partial
 from typing import Any, NoReturn, Self
 
 from ..._text.redaction import causes, redacted, with_cause
@@ -24,7 +25,7 @@ from ...errors import (
     UnavailableError,
 )
 from ...settings import ConnectionInfo
-from ..call import Answered, ByteStream, Call, Transport, deadline_exceeded, total_exceeded
+from ..call import Answered, ByteStream, Call, Transport, add_metadata, deadline_exceeded, sent_metadata, total_exceeded
 from ..http.errors import cut, invalid_response, response_error, too_large
 from ..http.requests import (
     as_answer,
@@ -35,6 +36,7 @@ from ..http.requests import (
     is_compressed,
     is_cut,
     is_event_stream,
+    metadata_in,
     split_path,
     whole,
 )
@@ -77,6 +79,8 @@ class HttpxTransport(Transport):
             try:
                 headers = headers_in(answer)
                 data = await self._read(call, answer, headers)
+                if call.answer is not None:
+                    call.answer.end(tuple)
             finally:
                 await answer.aclose()
         return as_answer(data, headers, call.metadata)
@@ -114,17 +118,24 @@ class HttpxTransport(Transport):
 
     async def _exchange(self, call: Call, body: bytes, accept: str) -> Any:
         verb, target, content = split_path(call.path, body)
-        headers = {"host": self._host, **headers_of(call.metadata, accept, content_type(content), self._user_agent)}
+        headers = {
+            "host": self._host,
+            **headers_of(sent_metadata(call), accept, content_type(content), self._user_agent),
+        }
         return await self._engine.handle_async_request(
             self.library.request(verb, self._base + target, headers, content)
         )
 
     async def _check(self, call: Call, answer: Any, accept: str) -> None:
         headers, status = headers_in(answer), answer.status_code
+        if call.answer is not None:
+            call.answer.begin(partial(metadata_in, headers))
         wanted = call.pages or is_answer(headers) if accept == _JSON else is_event_stream(headers)
         if not (200 <= status < 300 and wanted):
             name = "JSON" if accept == _JSON else "a stream of events"
-            raise response_error(status, await self._error_body(answer), call, self.target, headers, name)
+            failure = response_error(status, await self._error_body(answer), call, self.target, headers, name)
+            add_metadata(failure, call, metadata_in(headers))
+            raise failure
         if is_compressed(headers):
             raise invalid_response("it is compressed, though nothing but identity was accepted", call, self.target)
 
@@ -273,7 +284,9 @@ class _HttpxStream(ByteStream):
                 return None
             name, data = self._events.popleft()
             if name == b"error":
-                raise event_error(data, self._call, self._transport.target)
+                failure = event_error(data, self._call, self._transport.target)
+                add_metadata(failure, self._call, metadata_in(headers_in(self._answer)))
+                raise failure
         except BaseException:
             self.cancel()
             raise
@@ -338,6 +351,10 @@ class _HttpxStream(ByteStream):
             del head
         return _chunks(answer)
 
+    async def until_head(self) -> None:
+        async with _Limit(self._transport, self._call, *self._until_next()):
+            await asyncio.wait((self._head,))
+
     def _finish(self) -> None:
         """Check that the body is complete, which only its framing shows."""
         assert self._answer is not None
@@ -346,6 +363,8 @@ class _HttpxStream(ByteStream):
             raise self._truncated(None, "the stream ended in the middle of an event")
         if not framed and not says_it_is_last(self._last):
             raise self._truncated(None, UNFRAMED)
+        if self._call.answer is not None:
+            self._call.answer.end(tuple)
 
     def _truncated(self, error: Exception | None, details: str = LOST_WITHIN) -> RemoteClientError:
         transport = self._transport

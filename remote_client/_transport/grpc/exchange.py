@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..._text.redaction import redacted
@@ -18,12 +19,13 @@ from ...errors import (
 from ..call import RAISE_LIMIT, RUNTIMES_LIMIT, Answered, Call, deadline_exceeded, not_single
 from ..exchange import Exchange
 from ..http_errors import MAX_ERROR_SIZE, RUNTIMES_OWN, Answer, answer_error, explained_status, reset_reason
+from ..metadata import RawMetadata
 from ..retry import pushback_ms
 from ..status_codes import error_class
 from .events import Stream
 from .frames import error_name
 from .headers import Head
-from .messages import RESET_CODES, MessageError, MessageReader, Status, read_head, read_trailers
+from .messages import RESET_CODES, MessageError, MessageReader, Status, read_head, read_metadata, read_trailers
 from .requests import Block
 
 if TYPE_CHECKING:
@@ -50,8 +52,10 @@ class GrpcExchange(Exchange["GrpcTransport"]):
     """
 
     __slots__ = (
+        "_head",
         "_http_answer",
         "_refusals",
+        "_status",
         "_text",
         "begun",
         "block",
@@ -77,6 +81,8 @@ class GrpcExchange(Exchange["GrpcTransport"]):
         self.failure = None
         self.reader: MessageReader | None = None
         self._answered = answered
+        self._head: Head | None = None
+        self._status: Status | None = None
         self._http_answer: Answer | None = None
         """A response that is not gRPC, while its body arrives."""
         self._text = bytearray()
@@ -94,6 +100,10 @@ class GrpcExchange(Exchange["GrpcTransport"]):
         self.started = True
         if self._answered is not None and not end:
             self.answered()
+        if end:
+            self._note_head(None)  # trailers only
+        else:
+            self._note_head(head)
         answer = read_head(head, end)
         if answer.status is None:
             self.reader = MessageReader(self.transport.options.max_receive_size, answer.encoding)
@@ -189,6 +199,9 @@ class GrpcExchange(Exchange["GrpcTransport"]):
 
     def end(self, status: Status) -> None:
         """End the call with a status."""
+        self._status = status
+        if self.call.answer is not None:
+            self.call.answer.end(lambda: status.metadata)
         if status.code == "OK":
             self.finish()
         else:
@@ -204,6 +217,16 @@ class GrpcExchange(Exchange["GrpcTransport"]):
         if connection is not None and stream is not None:
             connection.release(stream)
         self.transport.forget(self)
+
+    def _note_head(self, head: Head | None) -> None:
+        """Keep the response headers, for whoever wants them."""
+        self._head = head
+        if self.call.answer is not None:
+            self.call.answer.begin(partial(read_metadata, head) if head is not None else tuple)
+
+    def answer_metadata(self) -> tuple[RawMetadata, RawMetadata]:
+        head = () if self._head is None else read_metadata(self._head)
+        return head, () if self._status is None else self._status.metadata
 
     # -- where kinds of calls differ ----------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from ...settings import ConnectionInfo
 from ..call import Call
 from ..grpc_options import GrpcOptions
-from ..metadata import RawMetadata
+from ..metadata import REQUEST_ID, RawMetadata
 from .headers import FIELD_OVERHEAD, encode, encode_request
 from .messages import encode_metadata, encode_timeout
 
@@ -53,6 +53,16 @@ class RequestHeads:
         return encode_request(self._scheme, self._authority, call.path) + self._fixed + encode(
             metadata, secret=True
         ), size
+
+
+ID_OVERHEAD = FIELD_OVERHEAD + len(REQUEST_ID)
+"""The size of the id's field in a header list, without that of the id."""
+_ID_NAME = b"\x00" + bytes((len(REQUEST_ID),)) + REQUEST_ID.encode()
+
+
+def id_block(request_id: str) -> bytes:
+    """Return the field of a call's id, which follows its header block."""
+    return b"%b%c%b" % (_ID_NAME, len(request_id), request_id.encode())
 
 
 @lru_cache(maxsize=256)

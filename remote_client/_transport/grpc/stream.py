@@ -56,6 +56,7 @@ class StreamExchange(StreamingExchange["GrpcTransport"], GrpcExchange):
         self._within = False
         """Whether the stream of responses has begun."""
         self._waiter = None
+        self._waits_for_head = False
         self._writable: asyncio.Future[None] | None = None
         self._upload: asyncio.Task[None] | None = None
         self._uploaded = self._sent_end = self._closes_input = False
@@ -132,8 +133,14 @@ class StreamExchange(StreamingExchange["GrpcTransport"], GrpcExchange):
 
     def on_head(self, head: Head, end: bool) -> None:
         super().on_head(head, end)
+        if self._waits_for_head:
+            self._wake()
         # The runtime answers a streamed input with headers before it works on any message.
         self._within = self.input is not None
+
+    @property
+    def has_begun(self) -> bool:
+        return self.started
 
     def is_within(self) -> bool:
         return self._within

@@ -18,7 +18,7 @@ from .exchange import GrpcExchange, UnaryExchange
 from .headers import FIELD_OVERHEAD
 from .keepalive import ServerMemory
 from .messages import frame_message
-from .requests import RequestHeads, timeout_block
+from .requests import ID_OVERHEAD, RequestHeads, id_block, timeout_block
 from .stream import StreamExchange
 
 _FEW = 32
@@ -152,6 +152,9 @@ class GrpcTransport(Transport):
         """Send a call on a connection."""
         exchange.queued = False
         (block, size), limit = exchange.block, connection.header_list_limit
+        if exchange.call.sends_id:
+            id = exchange.call.request_id
+            block, size = block + id_block(id), size + ID_OVERHEAD + len(id)
         seconds = exchange.time_left()
         if seconds is not None:
             timeout = timeout_block(seconds)

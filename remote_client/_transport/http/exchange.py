@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from ...errors import RemoteCallError, RemoteClientError
 from ..call import Answered, Call, deadline_exceeded
 from ..exchange import Exchange
 from ..http_errors import MAX_ERROR_SIZE
+from ..metadata import RawMetadata
 from .errors import cut, invalid_response, lost, no_tls, not_connected, not_http, response_error, too_large
 from .http1 import Head, Malformed
-from .requests import as_answer, is_answer, is_compressed, is_cut
+from .requests import as_answer, is_answer, is_compressed, is_cut, metadata_in
 
 if TYPE_CHECKING:
     from .connection import HttpConnection
@@ -69,6 +71,8 @@ class HttpExchange(Exchange["HttpTransport"]):
         if self._answered is not None:
             self.answered()
         self._answer = head
+        if self.call.answer is not None:
+            self.call.answer.begin(partial(metadata_in, head.headers))
         if not (200 <= head.status < 300 and self._is_wanted(head)):
             self._text = bytearray()
             self._hurries = self._limit_error_body()
@@ -90,6 +94,8 @@ class HttpExchange(Exchange["HttpTransport"]):
 
     def on_end(self) -> None:
         """Take the end of the response; the connection already belongs to others."""
+        if self.call.answer is not None:
+            self.call.answer.end(tuple)
         if self._text is not None:
             self._end_with_error()
         else:
@@ -120,6 +126,9 @@ class HttpExchange(Exchange["HttpTransport"]):
         if self.sent and isinstance(failure, RemoteCallError):
             failure.outcome_known = False  # it was sent before, on a reused connection
         self.fail(failure)
+
+    def answer_metadata(self) -> tuple[RawMetadata, RawMetadata]:
+        return () if self._answer is None else metadata_in(self._answer.headers), ()
 
     def _reads_error(self) -> bool:
         return self._hurries and self._text is not None

@@ -66,6 +66,11 @@ def headers_of(metadata: RawMetadata, accept: str, kind: str | None, user_agent:
     return headers
 
 
+def metadata_in(headers: Mapping[bytes, bytes]) -> RawMetadata:
+    """Return response headers as metadata."""
+    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.items())
+
+
 def as_answer(data: bytes, headers: dict[bytes, bytes], metadata: RawMetadata) -> bytes:
     """Return an answer's bytes, as a `Body` where they are a file, and `UnexpectedBody` where their type is not JSON's.
 

@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from ...errors import RemoteClientError, StreamTruncatedError, UnavailableError
-from ..call import Answered, Call, total_exceeded
+from ..call import Answered, Call, add_metadata, total_exceeded
 from ..exchange import StreamingExchange
 from ..http_errors import event_error
 from .exchange import HttpExchange
@@ -49,6 +49,7 @@ class EventStream(StreamingExchange["HttpTransport"], HttpExchange):
         self._events: deque[tuple[bytes, bytes]] = deque()
         """The names and data of unread events."""
         self._waiter = None
+        self._waits_for_head = False
         self._ended_by_us: HttpConnection | None = None
         """The connection, if the stream was ended before the response was."""
         self._held = self._in_a_row = 0
@@ -90,7 +91,9 @@ class EventStream(StreamingExchange["HttpTransport"], HttpExchange):
         name, data = self._events.popleft()
         if name == b"error":
             self.cancel()
-            raise event_error(data, self.call, self.transport.target)
+            failure = event_error(data, self.call, self.transport.target)
+            add_metadata(failure, self.call, *self.answer_metadata())
+            raise failure
         if not self._events:
             self._resume()
         return data
@@ -101,6 +104,15 @@ class EventStream(StreamingExchange["HttpTransport"], HttpExchange):
             self.connection.resume_reading()
 
     # -- events -------------------------------------------------------------------------------------------------------
+
+    @property
+    def has_begun(self) -> bool:
+        return self._answer is not None
+
+    def on_head(self, head: Head) -> None:
+        super().on_head(head)
+        if self._waits_for_head:
+            self._wake()
 
     def _is_wanted(self, head: Head) -> bool:
         return is_event_stream(head.headers)

@@ -83,12 +83,16 @@ class HttpTransport(Transport):
             verb, target, body = split_path(call.path, body)
             head = self._make_head(verb, target, call.metadata, accept, kind if body else None)
             if verb != "POST":
-                return head + b"\r\n", b""
+                return head + self._id(call) + b"\r\n", b""
             if kind in (None, "application/json"):
                 if len(self._heads) >= MAX_KEPT_HEADS:
                     self._heads.clear()  # of metadata that changes with every call
                 self._heads[key] = head
-        return head + b"content-length: %d\r\n\r\n" % len(body), body
+        return b"%b%bcontent-length: %d\r\n\r\n" % (head, self._id(call), len(body)), body
+
+    @staticmethod
+    def _id(call: Call) -> bytes:
+        return b"x-request-id: %b\r\n" % call.request_id.encode() if call.sends_id else b""
 
     def _make_head(self, verb: str, target: str, metadata: RawMetadata, accept: str, kind: str | None) -> bytes:
         headers = [("host", self._host), *headers_of(metadata, accept, kind, self._user_agent).items()]
