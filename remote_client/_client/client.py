@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from os import PathLike
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from .._calls.logs import log_as_environment_says
 from .._concurrency.threads import run_in_thread
@@ -17,15 +18,18 @@ from .._schema.declared.caikit_modules import is_caikit_module
 from .._schema.differences import Difference
 from .._schema.rpc import ServiceDescription
 from .._schema.schema_file import Schema
+from .._settings.connection import Compression
 from .._settings.durations import Duration
 from .._text.closest import WORK, closest
 from .._text.redaction import clears_frames
 from .._transport.engines.httpx_library import AsyncTransport
-from ..errors import InputError, InvalidResponseError, ModelNotFoundError, NotFoundError
+from ..errors import ConfigurationError, InputError, InvalidResponseError, ModelNotFoundError, NotFoundError
 from ..hooks import Hook, check_hooks
 from ..middleware import Middleware, check_middleware
 from ..settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, Engine, FinderConfig, MetadataSource, Protocol
+from .client_settings import OF_CLIENT, ClientSettings, check_names, takes_settings_of
 from .deployment import Links, deploy, undeploy
+from .environment import settings_in, variable, with_variable
 from .finder import RemoteModelFinder
 from .finder_group import FinderGroup
 from .health_watch import HealthWatch
@@ -36,7 +40,7 @@ from .module import RemoteModuleBase
 from .module_config import declaration_from, module_of
 from .readiness import wait_until_ready
 from .servers import Server
-from .targets import connections_of
+from .targets import connections_of, given_of, overridden
 
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
@@ -86,6 +90,11 @@ class RemoteClient(Handle):
             any name; the first call of a wrong one fails with NOT_FOUND. See docs/schemas.md.
         middleware: coroutine functions around every attempt of every call, the outermost first; see
             `remote_client.middleware`.
+        compression: `"gzip"` compresses requests that it makes smaller; gRPC only. Default none. Answers may be
+            compressed in any case.
+        user_agent: the user agent that servers see. Default `remote-client/VERSION`; grpcio appends its own.
+        max_response_size: bytes of the largest answer, after decompression; of a stream, of the largest item. None for
+            no limit. Default 64 MiB.
 
     Raises:
         ConfigurationError: a setting is wrong.
@@ -109,42 +118,63 @@ class RemoteClient(Handle):
         proxy: str | None = None,
         schema: str | PathLike[str] | bytes | ServiceDescription | None = None,
         middleware: Iterable[Middleware] = (),
+        compression: Compression | None = None,
+        user_agent: str | None = None,
+        max_response_size: int | EllipsisType | None = ...,
     ) -> None:
         connections, protocol = connections_of(
             target,
             protocol,
-            timeout,
             tls,
+            timeout=timeout,
             retries=retries,
             max_session_age=max_session_age,
             engine=engine,
             max_pending=max_pending,
             proxy=proxy,
+            compression=compression,
+            user_agent=user_agent,
+            max_response_size=max_response_size,
         )
+        config = FinderConfig(
+            remote_connections=connections[:-1], connection=connections[-1], protocol=protocol, schema=schema
+        )
+        self._set_up({"remote": config}, metadata, hooks, transport, interceptors, middleware)
+
+    def _set_up(
+        self,
+        configs: Mapping[str, FinderConfig],
+        metadata: MetadataSource | None = None,
+        hooks: Iterable[Hook] = (),
+        transport: AsyncTransport | None = None,
+        interceptors: Sequence[ClientInterceptor] = (),
+        middleware: Iterable[Middleware] = (),
+    ) -> None:
         self._metadata = () if metadata is None else (metadata,)
         self._hooks = check_hooks(hooks)
         self._middleware = check_middleware(middleware)
-        finder = RemoteModelFinder(
-            FinderConfig(
-                remote_connections=connections[:-1], connection=connections[-1], protocol=protocol, schema=schema
-            ),
-            options=CallOptions(
-                timeout=connections[0].timeout,
-                metadata=self._metadata,
-                hooks=self._hooks,
-                middleware=self._middleware,
-            ),
-            transport=transport,
-            interceptors=interceptors,
-        )
-        self._finder = FinderGroup([finder])
+        finders = [
+            RemoteModelFinder(
+                config,
+                name,
+                options=CallOptions(
+                    timeout=_timeout(config),
+                    metadata=self._metadata,
+                    hooks=self._hooks,
+                    middleware=self._middleware,
+                ),
+                transport=transport,
+                interceptors=interceptors,
+            )
+            for name, config in configs.items()
+        ]
+        self._finder = FinderGroup(finders)
         self._transport = transport
         self._initializer = RemoteModelInitializer()
 
     @classmethod
-    def from_config(
-        cls, config: str | PathLike[str] | Mapping[str, Any], *, metadata: MetadataSource | None = None
-    ) -> Self:
+    @takes_settings_of(__init__)
+    def from_config(cls, config: str | PathLike[str] | Mapping[str, Any], **settings: Unpack[ClientSettings]) -> Self:
         """Return a client of the remote finders in caikit's configuration (`model_management.finders`).
 
         Remote finders are of the type `REMOTE`, or of `remote_client.caikit`'s, `REMOTE_CLIENT`. Of two that find the
@@ -153,28 +183,54 @@ class RemoteClient(Handle):
 
         Args:
             config: a mapping, or the path of a YAML file.
-            metadata: as for the class.
+            settings: the keyword arguments of the class. Those that are given override the configuration, for all of
+                its servers.
 
         Raises:
             ConfigurationError: a setting is wrong, or there is no such finder.
             OSError: the file cannot be read.
         """
+        check_names("from_config", settings)
         from .configuration import remote_finders  # loads PyYAML
 
+        given: dict[str, Any] = dict(settings)
+        of_client = {name: given.pop(name) for name in OF_CLIENT if name in given}
         client = cls.__new__(cls)
-        client._metadata = () if metadata is None else (metadata,)
-        client._hooks = ()
-        client._middleware = ()
-        finders = remote_finders(config)
-        client._finder = FinderGroup(
-            [
-                RemoteModelFinder(found, name, options=CallOptions(timeout=_timeout(found), metadata=client._metadata))
-                for name, found in finders.items()
-            ]
+        client._set_up(
+            {name: overridden(found, **given) for name, found in remote_finders(config).items()}, **of_client
         )
-        client._transport = None
-        client._initializer = RemoteModelInitializer()
         return client
+
+    @classmethod
+    @takes_settings_of(__init__)
+    def from_env(
+        cls,
+        target: str | ConnectionInfo | Iterable[str | ConnectionInfo] | None = None,
+        **settings: Unpack[ClientSettings],
+    ) -> Self:
+        """Return a client with the settings in the environment. docs/settings.md lists the variables.
+
+        They are `REMOTE_CLIENT_TARGET`; `REMOTE_CLIENT_TOKEN_FILE` for a `BearerToken`; `REMOTE_CLIENT_CA_FILE`,
+        `_CERT_FILE` and `_KEY_FILE`, which turn TLS on; `REMOTE_CLIENT_TIMEOUT` in seconds, `inf` for no limit; and
+        `REMOTE_CLIENT_SCHEMA`, a path. An empty variable counts as unset. They are read once, by this method.
+
+        Args:
+            target: the target in the place of `REMOTE_CLIENT_TARGET`.
+            settings: the keyword arguments of the class. Those that are given override variables: `metadata` the
+                token's, `tls` all of TLS.
+
+        Raises:
+            ConfigurationError: a setting is wrong, or there is no target. The message names the variable.
+        """
+        check_names("from_env", settings)
+        given = given_of({"target": target, **settings})
+        found = settings_in(os.environ, given)
+        if not found.keys() | given.keys() >= {"target"}:
+            raise ConfigurationError(f"{variable('target')}: it is not set, and no target is given")
+        try:
+            return cls(**found, **given)
+        except ConfigurationError as error:
+            raise with_variable(error, found) from None
 
     @overload
     async def model(self, name: str, declared: type[M], *, task: None = None) -> M: ...
@@ -445,7 +501,7 @@ class RemoteClient(Handle):
 
 
 def _timeout(config: FinderConfig) -> float | None:
-    return (config.connection or config.remote_connections[0]).timeout
+    return next(each.timeout for each in (*config.remote_connections, config.connection) if each is not None)
 
 
 def _declaration_and_task(declared: object, task: str | type | None) -> tuple[Declaration | None, str | None]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
-from types import EllipsisType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from .._client import client as _client
 from .._client import finder as _finder
 from .._client import health_watch as _health_watch
 from .._client import initializer as _initializer
 from .._client import jobs as _jobs
+from .._client.client_settings import ClientSettings, takes_settings_of
 from .._client.deployment import Links
 from .._client.health import HealthStatus
 from .._client.job_polling import OUTAGE
@@ -23,9 +23,7 @@ from .._schema.schema_file import Schema
 from .._settings.callables import off_loop
 from .._settings.durations import Duration
 from .._transport.engines.httpx_library import AsyncTransport
-from ..hooks import Hook
-from ..middleware import Middleware
-from ..settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, Engine, FinderConfig, MetadataSource, Protocol
+from ..settings import CallOptions, ConnectionInfo, FinderConfig
 from ._facade import TWINS, Blocking, Closable
 from ._inputs import collected
 from ._loop_thread import run
@@ -195,52 +193,32 @@ class RemoteClient(Closable):
 
     _twin: _client.RemoteClient
 
+    @takes_settings_of(_client.RemoteClient.__init__)
     def __init__(
         self,
         target: str | ConnectionInfo | Iterable[str | ConnectionInfo],
-        *,
-        protocol: Protocol | None = None,
-        retries: int | None = None,
-        timeout: Duration | EllipsisType | None = ...,
-        max_session_age: Duration | None = None,
-        tls: ConnectionTlsInfo | Mapping[str, Any] | None = None,
-        metadata: MetadataSource | None = None,
-        hooks: Iterable[Hook] = (),
-        transport: AsyncTransport | None = None,
-        engine: Engine | None = None,
-        interceptors: Sequence[ClientInterceptor] = (),
-        max_pending: int | None = None,
-        proxy: str | None = None,
-        schema: str | PathLike[str] | bytes | ServiceDescription | None = None,
-        middleware: Iterable[Middleware] = (),
+        **settings: Unpack[ClientSettings],
     ) -> None:
-        self._adopt(
-            _client.RemoteClient(
-                target,
-                protocol=protocol,
-                retries=retries,
-                timeout=timeout,
-                max_session_age=max_session_age,
-                tls=tls,
-                metadata=asyncio_metadata(metadata),
-                hooks=hooks,
-                transport=transport,
-                engine=engine,
-                interceptors=interceptors,
-                max_pending=max_pending,
-                proxy=proxy,
-                schema=schema,
-                middleware=middleware,
-            )
-        )
+        self._adopt(_client.RemoteClient(target, **_asyncio_settings(settings)))
 
     @classmethod
-    def from_config(
-        cls, config: str | PathLike[str] | Mapping[str, Any], *, metadata: MetadataSource | None = None
-    ) -> Self:
+    @takes_settings_of(_client.RemoteClient.__init__)
+    def from_config(cls, config: str | PathLike[str] | Mapping[str, Any], **settings: Unpack[ClientSettings]) -> Self:
         """Create a client from caikit's configuration; see `remote_client.RemoteClient.from_config`."""
         client = cls.__new__(cls)
-        client._adopt(_client.RemoteClient.from_config(config, metadata=asyncio_metadata(metadata)))
+        client._adopt(_client.RemoteClient.from_config(config, **_asyncio_settings(settings)))
+        return client
+
+    @classmethod
+    @takes_settings_of(_client.RemoteClient.__init__)
+    def from_env(
+        cls,
+        target: str | ConnectionInfo | Iterable[str | ConnectionInfo] | None = None,
+        **settings: Unpack[ClientSettings],
+    ) -> Self:
+        """Create a client from the environment; see `remote_client.RemoteClient.from_env`."""
+        client = cls.__new__(cls)
+        client._adopt(_client.RemoteClient.from_env(target, **_asyncio_settings(settings)))
         return client
 
     @overload
@@ -311,6 +289,11 @@ class RemoteClient(Closable):
         """Return the handle of a training; see `remote_client.RemoteClient.training`."""
         job: TrainingJob[RemoteModuleBase] = wrapped(self._twin.training(training_id, model_name))
         return job
+
+
+def _asyncio_settings(settings: ClientSettings) -> ClientSettings:
+    """Return the settings for a client that runs in the loop's thread."""
+    return {**settings, "metadata": asyncio_metadata(settings.get("metadata"))}
 
 
 def _progress(progress: Progress) -> Progress:
