@@ -54,6 +54,17 @@ def redacted(answer: Any, metadata: Secrets) -> Any:
     return _without(answer, sorted({form for part in parts for form in _forms(part)}, key=len, reverse=True))
 
 
+def masked(data: bytes, metadata: Secrets) -> bytes:
+    """Return bytes in which the values of the metadata are as many asterisks: lengths inside, as protobuf's, stay true.
+
+    The same forms of the same values are hidden as in `redacted`.
+    """
+    parts = {part for _, value in metadata for part in _parts(value) if len(part) >= _SHORTEST}
+    for form in sorted({form.encode() for part in parts for form in _forms(part)}, key=len, reverse=True):
+        data = data.replace(form, b"*" * len(form))
+    return data
+
+
 def _parts(value: str | bytes) -> Iterator[str]:
     """Yield a value as text, its words, and the user's name and password of `Basic` credentials."""
     if len(value) < _SHORTEST:
