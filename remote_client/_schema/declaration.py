@@ -106,6 +106,8 @@ def declaration_of(module: type) -> Declaration:
         if hasattr(method, TASK_MARK)
     ]
     train = next((vars(base)["train"] for base in _own_bases(module) if "train" in vars(base)), None)
+    if isinstance(train, classmethod):  # as in caikit
+        train = train.__func__
     training = _method(module, train, "") if inspect.isfunction(train) else None
     return Declaration(module, id, name, version, tuple(methods), training, schema)
 

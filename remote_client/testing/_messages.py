@@ -1,0 +1,194 @@
+"""Protobuf messages for the types of declared methods: pydantic models, dataclasses, typed dicts and enums."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, get_args
+
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
+from pydantic import BaseModel
+
+from .._schema.declaration import members_of, stripped
+from .._schema.declared.types import core, fields_of, is_typed_dict, is_union, item_of, shape, type_text
+from ..errors import ConfigurationError
+from ._builder import add_field, add_map, new_file
+from ._caikit_files import COMMON, SEQUENCES
+
+_SCALARS = {"bool": "bool", "number": "int64", "float": "double", "text": "string", "bytes": "bytes"}
+_NAMES = {"bool": "bool", "number": "int", "float": "float", "text": "str", "bytes": "bytes"}
+"""The shape of a scalar -> its name in those of a union's members."""
+_STRUCT, _VALUE = "google.protobuf.Struct", "google.protobuf.Value"
+_KEYS = {"text": "string", "number": "int64"}
+_DEPENDENCIES = (
+    f"{COMMON}.proto",
+    "google/protobuf/duration.proto",
+    "google/protobuf/struct.proto",
+    "google/protobuf/timestamp.proto",
+)
+
+
+class Kind(NamedTuple):
+    """A field's type: the name of a scalar, or the full name of a message or enum."""
+
+    name: str
+    is_enum: bool = False
+
+
+class DeclaredMessages:
+    """The messages and enums of a library's types, made when a field first refers to them.
+
+    Attributes:
+        file: the file that has them. They share one, as files cannot depend on each other in circles.
+    """
+
+    def __init__(self, package: str) -> None:
+        self.file: FileDescriptorProto = new_file(f"{package}.proto", package, _DEPENDENCIES)
+        self._kinds: dict[Any, Kind] = {}
+        self._names: set[str] = set()
+
+    def add(self, message: DescriptorProto, full_name: str, name: str, kind: Any, *, optional: bool = False) -> None:
+        """Add a field of a declared type to a message.
+
+        Args:
+            message: the message, which may be in another file.
+            full_name: its full name.
+            name: the field's name.
+            kind: the declared type.
+            optional: whether the field can be unset, besides the fields whose type has None.
+
+        Raises:
+            ConfigurationError: gRPC has no such type.
+        """
+        optional = optional or type(None) in members_of(kind)
+        own = core(kind)
+        if is_union(own):
+            self._add_union(message, name, own)
+            return
+        own_shape = shape(own)
+        if own_shape == "list":
+            item = self._item(core(item_of(own)), name)
+            add_field(message, name, item.name, repeated=True, is_enum=item.is_enum)
+        elif own_shape == "mapping" and (key := self._key(own)) is not None:
+            value = self._single(core(item_of(own)), name)
+            add_map(message, full_name, name, key, value.name, value_is_enum=value.is_enum)
+        else:
+            single = self._single(own, name)
+            add_field(message, name, single.name, optional=optional, is_enum=single.is_enum)
+
+    def message(self, kind: Any, where: str) -> str:
+        """Return the full name of the message of a declared type.
+
+        Raises:
+            ConfigurationError: the type is none that a message can have.
+        """
+        if fields_of(core(kind)) is None:
+            raise ConfigurationError(
+                f"{where}: {type_text(kind)} cannot be an answer: declare a pydantic model, a dataclass or a TypedDict"
+            )
+        return self._single(core(kind), where).name
+
+    def _single(self, kind: Any, where: str) -> Kind:
+        """Return the type of a field that is no list, map or union."""
+        if fields_of(kind) is not None:
+            return self._message(kind)
+        if isinstance(kind, type) and issubclass(kind, enum.Enum):
+            return self._enum(kind)
+        own_shape = shape(kind)
+        if own_shape in _SCALARS:
+            return Kind(_SCALARS[own_shape])
+        if own_shape == "mapping":
+            return Kind(_STRUCT)
+        if own_shape == "time" and issubclass(kind, (datetime, timedelta)):
+            return Kind(f"google.protobuf.{'Timestamp' if issubclass(kind, datetime) else 'Duration'}")
+        if own_shape in ("any", "list") or kind is object:
+            return Kind(_VALUE)
+        raise ConfigurationError(f"{where}: {type_text(kind)} has no type in gRPC")
+
+    def _item(self, kind: Any, where: str) -> Kind:
+        return Kind(_VALUE) if is_union(kind) else self._single(kind, where)
+
+    def _key(self, kind: Any) -> str | None:
+        """Return the type of a map's keys, or None for a mapping of JSON values, which is a Struct."""
+        arguments = get_args(kind)
+        if len(arguments) != 2:
+            return None
+        key, value = map(core, arguments)
+        is_map = shape(key) in _KEYS and not is_union(value) and shape(value) not in ("any", "list", "mapping")
+        return _KEYS[shape(key)] if is_map and value is not object else None
+
+    def _add_union(self, message: DescriptorProto, name: str, kind: Any) -> None:
+        taken = set[str]()
+        for member in map(core, members_of(kind)):
+            if member is type(None):
+                continue
+            suffix, found = self._member(member, name)
+            if suffix not in taken:
+                taken.add(suffix)
+                add_field(message, f"{name}_{suffix}", found.name, is_enum=found.is_enum, oneof=name)
+
+    def _member(self, member: Any, where: str) -> tuple[str, Kind]:
+        """Return the suffix of the name of a union's member, and its type: a message that holds a list, or the same."""
+        if shape(member) == "list":
+            item = _NAMES.get(shape(core(item_of(member))))
+            if item not in SEQUENCES:
+                raise ConfigurationError(f"{where}: {type_text(member)} cannot be a member of a union in gRPC")
+            return f"{item}_sequence", Kind(f"{COMMON}.{SEQUENCES[item]}")
+        found = self._single(member, where)
+        return _NAMES.get(shape(member)) or found.name.rpartition(".")[2].lower(), found
+
+    def _message(self, kind: Any) -> Kind:
+        if kind not in self._kinds:
+            name = self._unique(kind.__name__)
+            full_name = f"{self.file.package}.{name}"
+            self._kinds[kind] = Kind(full_name)  # a field may have the same type
+            message = self.file.message_type.add(name=name)
+            defaults = _with_defaults(kind)
+            for field, own in (fields_of(kind) or {}).items():
+                self.add(message, full_name, field, own, optional=field in defaults)
+        return self._kinds[kind]
+
+    def _enum(self, kind: type[enum.Enum]) -> Kind:
+        if kind not in self._kinds:
+            name = self._unique(kind.__name__)
+            # The names of an enum's members are its siblings' in protobuf: a message keeps them apart.
+            holder = self.file.message_type.add(name=self._unique(f"{name}Holder"))
+            self._kinds[kind] = Kind(f"{self.file.package}.{holder.name}.{name}", is_enum=True)
+            declared = holder.enum_type.add(name=name)
+            for member, number in _numbered(kind):
+                declared.value.add(name=member, number=number)
+        return self._kinds[kind]
+
+    def _unique(self, name: str) -> str:
+        """Return a name that no other type has: two Python modules may have a class of one name."""
+        found, count = name, 1
+        while found in self._names:
+            count += 1
+            found = f"{name}{count}"
+        self._names.add(found)
+        return found
+
+
+def _numbered(kind: type[enum.Enum]) -> list[tuple[str, int]]:
+    """Return the names and numbers of an enum's members, zero first, as proto3 wants it."""
+    values = [member.value for member in kind]
+    has_numbers = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
+    numbered = [(member.name, member.value if has_numbers else index) for index, member in enumerate(kind)]
+    if all(number for _, number in numbered):
+        numbered.append(("PLACEHOLDER_UNSET", 0))
+    return sorted(numbered, key=lambda pair: pair[1] != 0)
+
+
+def _with_defaults(kind: Any) -> set[str]:
+    """Return the fields of a message that may be missing: unset they have the default of the class, not of protobuf."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {name for name, field in kind.model_fields.items() if not field.is_required()}
+    if is_typed_dict(kind):
+        return {*(fields_of(kind) or {})} - {*kind.__required_keys__}
+    missing = dataclasses.MISSING
+    return {
+        field.name
+        for field in dataclasses.fields(stripped(kind))
+        if field.default is not missing or field.default_factory is not missing
+    }

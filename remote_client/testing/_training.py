@@ -1,0 +1,71 @@
+"""Trainings of declared modules: their data, and what becomes of the new model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .._schema.training_data import DATA_STREAM
+from ..errors import InvalidArgumentError
+from ._bodies import run
+from ._library import OwnMethod
+from ._models import Models, instance_of
+from ._services import is_module, rows_of
+
+
+class Rows(list[Any]):
+    """Training data, which plain functions read with `for`, coroutines with `async for`."""
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for row in self:
+            yield row
+
+
+async def train(models: Models, module: type, own: OwnMethod, name: str, given: Mapping[str, Any]) -> None:
+    """Call the body of a training, and serve the model that it returns.
+
+    Args:
+        models: the models of the runtime.
+        module: the class whose `train` is called.
+        own: its method.
+        name: the name of the new model.
+        given: the values that were sent.
+    """
+    values, rows, pointers = dict(given), set[str](), dict[str, Any]()
+    for parameter in own.declared.signature.parameters.values():
+        if is_module(parameter.annotation):
+            pointers[parameter.name] = models.instance(values.pop(parameter.name, {}).get("model_id", ""))
+        elif rows_of(parameter.annotation) is not None and parameter.name in values:
+            rows.add(parameter.name)
+            values[parameter.name] = [*_rows(values[parameter.name][DATA_STREAM])]
+    arguments = own.arguments.read(values) | pointers
+    for parameter_name in rows:
+        arguments[parameter_name] = Rows(arguments[parameter_name])
+    trained = await run(models.example(module).train, arguments)
+    models.add(name, instance_of(module) if trained is None else trained)
+
+
+def _rows(source: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the rows of a data stream source: given ones, or those in files of JSON."""
+    if "data" in source:
+        yield from source["data"]
+    elif "filename" in source:
+        yield from _rows_in(Path(source["filename"]))
+    elif "files" in source:
+        for name in source["files"]:
+            yield from _rows_in(Path(name))
+    else:
+        extension = source.get("extension") or "json"
+        for path in sorted(Path(source["dirname"]).glob(f"*.{extension}")):
+            yield from _rows_in(path)
+
+
+def _rows_in(path: Path) -> Iterator[Any]:
+    try:
+        text = path.read_text()
+        found = [*map(json.loads, text.splitlines())] if path.suffix == ".jsonl" else json.loads(text)
+    except (OSError, ValueError) as error:
+        raise InvalidArgumentError(f"{path} is no file of JSON rows: {error}") from None
+    yield from found if isinstance(found, list) else [found]
