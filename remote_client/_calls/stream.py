@@ -9,7 +9,7 @@ from dataclasses import replace
 from enum import Enum
 from functools import partial
 from time import monotonic
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from .._concurrency import fork as _fork
 from .._concurrency.time_limits import LATE, within
@@ -22,6 +22,7 @@ from .._transport.call import ByteStream, Call
 from .._transport.manager import Lease
 from .._transport.pending import Place
 from ..errors import ClosedError, DeadlineExceededError, PicklingError, RemoteCallError, WrongLoopError
+from .answers import Answers
 from .attempts import Attempts
 from .caller import LARGE, Body, Caller, wait_for_turn
 from .middleware import through
@@ -95,7 +96,7 @@ def _drop(sent: _Sent, caller: Caller, attempts: Attempts) -> None:
 
 
 @exported_from("remote_client")
-class RemoteStream(AsyncIterator[T], Generic[T]):
+class RemoteStream(Answers[T]):
     """The answers of one call: an async iterator, and an async context manager.
 
     The call starts at `async with` or at the first item. It ends with the last item, an error, `aclose()`, the end of

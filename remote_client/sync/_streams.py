@@ -9,14 +9,15 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from .._calls.stream import STREAM_CLOSED, lost_message
 from .._calls.stream import RemoteStream as _RemoteStream
 from .._objects.exports import exported_from
 from ..errors import ClosedError, ForkedError
+from ._answers import Answers
 from ._facade import TWINS, Blocking
 from ._loop_thread import END_TIME, PAUSE, LoopThread, loop_thread, run
 
@@ -165,7 +166,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 @exported_from("remote_client.sync")
-class RemoteStream(Blocking, Iterator[T], Generic[T]):
+class RemoteStream(Blocking, Answers[T]):
     """The answers of one call: an iterator and a context manager. See `remote_client.RemoteStream`.
 
     The call starts at `with` or at the first item. `close()`, the end of `with`, and an exception such as Ctrl-C cancel
