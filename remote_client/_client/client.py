@@ -32,13 +32,13 @@ from .deployment import Links, deploy, undeploy
 from .environment import settings_in, variable, with_variable
 from .finder import RemoteModelFinder
 from .finder_group import FinderGroup
-from .health_watch import HealthWatch
 from .initializer import RemoteModelInitializer
 from .job_servers import JobServer, PredictionJobServers, TrainingJobServers, missing_model_error
 from .jobs import PredictionJob, TrainingJob
 from .module import RemoteModuleBase
 from .module_config import declaration_from, module_of
-from .readiness import wait_until_ready
+from .raw_calls import RawCalls
+from .readiness import Readiness
 from .servers import Server
 from .targets import connections_of, given_of, overridden
 
@@ -52,7 +52,7 @@ log_as_environment_says()
 
 
 @exported_from("remote_client")
-class RemoteClient(Handle):
+class RemoteClient(Readiness, RawCalls, Handle):
     """A client of one or several caikit runtimes.
 
     Nothing is dialled before the first call. Use it in one event loop, as an async context manager or with `aclose()`.
@@ -430,54 +430,6 @@ class RemoteClient(Handle):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update({**state, "_metadata": state["_metadata"].metadata})
-
-    async def healthy(self) -> bool:
-        """Return whether every server is healthy. An unreachable server is not.
-
-        `retries` apply. A server is not healthy either if it is silent for six seconds while all others are healthy.
-
-        Raises:
-            RemoteCallError: a server refuses the question.
-        """
-        return await self._finder.healthy()
-
-    async def wait_until_ready(self, timeout: Duration | None = 60, models: Iterable[str] = ()) -> None:
-        """Wait until every server is healthy, then until the models are listed. See docs/readiness.md.
-
-        The servers are asked again and again, with pauses that grow from 0.25 to 2 seconds. What waiting does not mend
-        is raised at once.
-
-        Args:
-            timeout: seconds (or a `timedelta`) to wait at most; None or `math.inf` for no limit.
-            models: the models' names, or one name. Each must be listed by a server; it may not be loaded yet.
-
-        Raises:
-            DeadlineExceededError: not all is there in time. The message says what is missing, and why.
-            TlsError: the certificate of a server, or of the client, is refused.
-            RemoteCallError: a server refuses the question, as with wrong credentials (`UnauthenticatedError`), or is no
-                runtime (`UnimplementedError`, `NotFoundError`).
-            SchemaError: over gRPC, the servers do not describe themselves, and so cannot list models.
-            UnsupportedError: the schema that was given has no list of models; or the host name depends on a model's
-                name, and none is given.
-            ConfigurationError: the timeout is no duration.
-        """
-        await wait_until_ready(self._finder, timeout, models)
-
-    def watch_health(self, *, poll: Duration = 5) -> HealthWatch:
-        """Return an iterator over the health of all servers: first of each, then of one that changes.
-
-        Over gRPC a server tells changes itself (`grpc.health.v1.Health/Watch`); over HTTP, and where it does not, it is
-        polled. A server that is away is `UNREACHABLE`, and asked again until the watch or the client is closed.
-
-        Args:
-            poll: seconds (or a `timedelta`) between two polls, at least 0.1, and the longest pause between two attempts
-                to reach a server that is away.
-
-        Raises:
-            UnsupportedError: the host name depends on a model's name, and no model was asked for yet.
-            ConfigurationError: `poll` is no duration.
-        """
-        return self._finder.watch_health(poll)
 
     async def aclose(self) -> None:
         """Close all connections, for good. Calls in flight raise a ClosedError. Idempotent."""

@@ -117,8 +117,8 @@ class Call:
 
     @property
     def method(self) -> str:
-        """The method as error messages show it."""
-        return self.path.removeprefix("/")
+        """The method as error messages show it, without a query, which may hold secrets."""
+        return self.path.removeprefix("/").partition("?")[0]
 
     @property
     def protocol(self) -> Literal["grpc", "http"]:

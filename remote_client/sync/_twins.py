@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from .._client import client as _client
@@ -23,7 +24,7 @@ from .._schema.schema_file import Schema
 from .._settings.callables import off_loop
 from .._settings.durations import Duration
 from .._transport.engines.httpx_library import AsyncTransport
-from ..settings import CallOptions, ConnectionInfo, FinderConfig
+from ..settings import CallOptions, ConnectionInfo, FinderConfig, MetadataSource
 from ._facade import TWINS, Blocking, Closable
 from ._inputs import collected
 from ._loop_thread import run
@@ -279,6 +280,39 @@ class RemoteClient(Closable):
     def watch_health(self, *, poll: Duration = 5) -> HealthWatch:
         """Return an iterator over the health of all servers; see `remote_client.RemoteClient.watch_health`."""
         return HealthWatch._of(self._twin.watch_health(poll=poll))
+
+    def call(
+        self,
+        path: str,
+        message: Any = b"",
+        *,
+        model: str | None = None,
+        target: str | None = None,
+        timeout: Duration | EllipsisType | None = ...,
+        metadata: MetadataSource | None = None,
+        idempotent: bool = False,
+    ) -> Any:
+        """Call a unary gRPC method by its path; see `remote_client.RemoteClient.call`."""
+        metadata = asyncio_metadata(metadata)
+        options: dict[str, Any] = {"timeout": timeout, "metadata": metadata, "idempotent": idempotent}
+        return run(self._twin.call, path, message, model=model, target=target, **options)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        params: Mapping[str, Any] | None = None,
+        headers: MetadataSource | None = None,
+        target: str | None = None,
+        timeout: Duration | EllipsisType | None = ...,
+        idempotent: bool | None = None,
+    ) -> Any:
+        """Send an HTTP request; see `remote_client.RemoteClient.request`."""
+        headers = asyncio_metadata(headers)
+        options: dict[str, Any] = {"timeout": timeout, "headers": headers, "idempotent": idempotent}
+        return run(self._twin.request, method, path, json=json, params=params, target=target, **options)
 
     def prediction_job(self, task: str, prediction_id: str) -> PredictionJob:
         """Return the handle of a prediction job; see `remote_client.RemoteClient.prediction_job`."""

@@ -73,6 +73,23 @@ def describe_set(data: bytes, budget: Budget | None = None) -> ServiceDescriptio
     return _checked(_Reader({file.name: file for file in files}, None).lazily)
 
 
+def method_at(description: ServiceDescription, path: str) -> RemoteRPCDescriptor | None:
+    """Return any method that the files of a description define, such as one that no model has; None without it.
+
+    The arguments are the fields of the request, of trainings too. Parses the files: use a thread.
+
+    Raises:
+        SchemaError: the files do not fit together.
+    """
+    if description.source is None:
+        return None
+    describe, *data = description.source
+    files = map(parse_file, data[0]) if describe is describe_files else FileDescriptorSet.FromString(*data).file
+    reader = _Reader({file.name: file for file in files}, None)
+    service, _, name = path.removeprefix("/").rpartition("/")
+    return _checked(lambda: reader.method(service, name))
+
+
 def descriptor_set(description: ServiceDescription) -> bytes:
     """Return the files of a description as a serialized `google.protobuf.FileDescriptorSet`."""
     assert description.source is not None
@@ -95,7 +112,7 @@ def _descriptor_set(data: Iterable[bytes], services: Iterable[str]) -> bytes:
     return FileDescriptorSet(file=ordered).SerializeToString(deterministic=True)
 
 
-def _checked(describe: Callable[[], ServiceDescription]) -> ServiceDescription:
+def _checked(describe: Callable[[], T]) -> T:
     try:
         return describe()
     except RecursionError:
@@ -150,6 +167,14 @@ class _Reader:
                 self._pool.check(file)
         description = self._read(self._services)
         return replace(description, types=LazyTypes(self._methods, lambda: self._types.by_name))
+
+    def method(self, service: str, name: str) -> RemoteRPCDescriptor | None:
+        """Return a method without a task, with its types made on first use; None if no file defines it."""
+        if service not in self._services:
+            return None
+        self._pool.check(self._services[service][0])
+        found = (rpc for rpc in self._rpcs_of(service) if rpc.method.name == name)
+        return next((self._method(rpc, "", name) for rpc in found), None)
 
     def _read(self, services: Iterable[str]) -> ServiceDescription:
         """Describe some services, without types."""

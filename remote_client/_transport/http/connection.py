@@ -124,7 +124,7 @@ class HttpConnection(Connection):
         exchange.waiting, exchange.sent = False, True
         self.heard = False
         body = exchange.body
-        data = http1.send_request(exchange.head, len(body))
+        data = http1.send_request(exchange.head, len(body), to_head=exchange.head.startswith(b"HEAD "))
         if len(body) <= _SLICE:
             transport.write(data + http1.send_body(body) if body else data)
         else:

@@ -35,13 +35,16 @@ def whole(body: object) -> bytes:
 
 def content_type(body: bytes) -> str | None:
     """Return the content type of a body. The runtime rejects any other spelling of JSON's, even one with a charset."""
-    return body.content_type if isinstance(body, Body) else _JSON if body else None
+    return body.content_type or None if isinstance(body, Body) else _JSON if body else None
 
 
 def split_path(path: str, body: bytes) -> tuple[str, str, bytes]:
-    """Return the verb, target and body of a request. The arguments of verbs other than POST become the query."""
+    """Return the verb, target and body of a request.
+
+    The arguments of verbs other than POST become the query, unless they are a `Body`.
+    """
     verb, _, target = path.partition(" ")
-    if body and verb != "POST":
+    if body and verb != "POST" and not isinstance(body, Body):
         return verb, f"{target}?{body.decode('latin-1')}", b""
     return verb, target, body
 

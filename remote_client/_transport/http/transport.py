@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
+from ..._objects.content import Body
 from ...errors import RemoteClientError
 from ...settings import ConnectionInfo
 from ..call import Answered, ByteStream, Call, Transport
@@ -82,7 +83,7 @@ class HttpTransport(Transport):
         if head is None:
             verb, target, body = split_path(call.path, body)
             head = self._make_head(verb, target, call.metadata, accept, kind if body else None)
-            if verb != "POST":
+            if verb != "POST" and not isinstance(body, Body):
                 return head + self._id(call) + b"\r\n", b""
             if kind in (None, "application/json"):
                 if len(self._heads) >= MAX_KEPT_HEADS:
