@@ -38,6 +38,8 @@ def answer(app: App, kind: str = "words", *words: str) -> int:
     """Answer a script's question. Candidates are whole words that begin with the last word."""
     if kind == "line":
         words = tuple(words_of("".join(words)))
+    elif words:  # fish leaves the quote that is open
+        words = (*words[:-1], words[-1].lstrip("'\""))
     sys.stdout.writelines(f"{line}\n" for line in candidates(app, words))
     return 0
 

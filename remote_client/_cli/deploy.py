@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from .completers import files
 from .output import write_json, write_line
-from .parameters import AllOptions, Flag
+from .parameters import AllOptions
 from .progress import status_line
 
 
-async def deploy(name: str, folder: str, /, *, follow_links: Flag = False, options: AllOptions) -> int:
+async def deploy(
+    name: str,
+    folder: Annotated[str, Parameter(completer=files)],
+    /,
+    *,
+    links: Literal["follow"] | None = None,
+    options: AllOptions,
+) -> int:
     """Deploy a model's folder on a runtime, which loads it at its first call. Prints the model's name.
 
     The whole folder is sent, with hidden files. It is sent once: if the connection breaks, `models` tells whether the
@@ -16,12 +28,13 @@ async def deploy(name: str, folder: str, /, *, follow_links: Flag = False, optio
     Args:
         name: The model's name on the runtime.
         folder: The folder with its config.yml.
-        follow_links: Send what links that lead out of the folder lead to, as in a Hugging Face cache.
+        links: Send the targets of links that lead out of the folder, as those of a Hugging Face cache do; without it
+            they are refused.
         options: Name the runtime. With --json all that it says about the model is printed.
     """
     async with options.client() as client:
         with status_line(f"deploying {name}"):
-            info = await client.deploy_model(name, folder, links="follow" if follow_links else None)
+            info = await client.deploy_model(name, folder, links=links)
     if options.json:
         write_json(info)
     else:

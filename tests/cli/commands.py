@@ -69,18 +69,19 @@ def started(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]
             process.kill()
 
 
-def on_terminal(*arguments: str, env: dict[str, str] | None = None) -> Ended:
-    """Run a command whose standard output is a terminal of 100 columns; standard error is a pipe."""
+def on_terminal(*arguments: str, stream: str = "stdout", env: dict[str, str] | None = None) -> Ended:
+    """Run a command whose `stream`, standard output or `stderr`, is a terminal of 100 columns; the other is a pipe."""
     terminal, end = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"} | (env or {})
-    with started(*arguments, stdin=subprocess.DEVNULL, stdout=end, env=environment) as process:
+    with started(*arguments, stdin=subprocess.DEVNULL, env=environment, **{stream: end}) as process:
         os.close(end)
-        out = b"".join(_pieces(terminal))
-        assert process.stderr is not None
-        err = process.stderr.read().decode()
+        told = b"".join(_pieces(terminal)).decode().replace("\r\n", "\n")
+        pipe = process.stderr or process.stdout
+        assert pipe is not None
+        piped = pipe.read().decode()
         code = process.wait(LIMIT)
     os.close(terminal)
-    return Ended(code, out.decode().replace("\r\n", "\n"), err)
+    return Ended(code, told, piped) if stream == "stdout" else Ended(code, piped, told)
 
 
 def _pieces(terminal: int) -> Iterator[bytes]:
