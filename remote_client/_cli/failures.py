@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _ADVICE = {
     "UnauthenticatedError": "give credentials with --token-file or --header",
     "TlsError": "--ca-file names the authority to trust; an http:// target and plain gRPC go without TLS",
-    "DeadlineExceededError": "--timeout sets another limit",
+    "DeadlineExceededError": "a longer --timeout, or --wait, gives it more time",
     "UnavailableError": "-t or REMOTE_CLIENT_TARGET names the runtime",
     "ModelNotFoundError": "`remote-client models` lists them",
 }

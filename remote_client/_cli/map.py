@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from contextlib import closing
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from .methods import method_to_map
 from .parameters import AllOptions, Flag
 from .usage import UsageError
 
@@ -64,7 +64,7 @@ async def map(
     check_answers(output)  # before the server is asked
     with closing(open_rows(input)) as rows:
         async with options.client() as client:
-            method = await _method(client, model, task)
+            method = await method_to_map(client, model, task)
             arguments = Arguments(method.rpc.signature, column or [], batched=batch_size is not None)
             try:
                 kind = row_kind(method.rpc, split)
@@ -93,21 +93,6 @@ def _check_names(*names: str | None) -> None:
     files = [os.path.realpath(name) for name in names if name not in (None, "-")]
     if len(set(files)) < len(files):
         raise UsageError("--input, --output and --checkpoint name the same file: give different ones")
-
-
-async def _method(client: Any, model: str, task: str) -> Any:
-    """Return the method of a task, or of its name. Raises a UsageError."""
-    from ..errors import InputError, UnsupportedError
-
-    by_name = re.fullmatch(r"run(_\w+)?", task) is not None
-    try:
-        module = await client.model(model, task=None if by_name else task)
-        names = [task] if by_name else [name for name in ("run", "run_bidi_stream") if hasattr(module, name)]
-        if not names:
-            raise UsageError(f"{task} has no method with one answer for each row")
-        return getattr(module, names[0])
-    except (InputError, UnsupportedError, AttributeError) as error:
-        raise UsageError(str(error)) from None
 
 
 def _shows_progress(output: str) -> bool:

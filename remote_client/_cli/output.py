@@ -19,26 +19,21 @@ def wants_json(options: Options) -> bool:
 
 
 def write_json(value: Any) -> None:
-    """Write a value as indented JSON: bytes as base64, times as ISO 8601, enums by their names."""
+    """Write a value as JSON, indented on a terminal: bytes as base64, times as ISO 8601, enums by their names."""
     from .._schema.plain_values import json_text  # here, as it loads pydantic
 
-    write_line(json_text(value, indent=2))
+    write_line(json_text(value, indent=2 if sys.stdout.isatty() else None))
 
 
 def write_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write rows in aligned columns, numbers at the right."""
     values = [list(row) for row in rows]
-    texts = [[name.upper() for name in header], *([_cell(value) for value in row] for row in values)]
+    texts = [[name.upper() for name in header], *(list(map(_cell, row)) for row in values)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    numeric = [bool(column) and all(map(_is_number, column)) for column in zip(*values, strict=True)] or [False] * len(
-        header
-    )
+    right = [all(map(_is_number, column)) for column in zip(*values, strict=True)] or [False] * len(header)
     for row in texts:
-        cells = [
-            text.rjust(width) if right else text.ljust(width)
-            for text, width, right in zip(row, widths, numeric, strict=True)
-        ]
-        write_line("  ".join(cells).rstrip())
+        columns = zip(row, widths, right, strict=True)
+        write_line("  ".join(text.rjust(width) if end else text.ljust(width) for text, width, end in columns).rstrip())
 
 
 def write_line(text: str) -> None:

@@ -33,6 +33,10 @@ class Parsed(NamedTuple):
 
 
 COMMANDS = {
+    "models": Command("look", "List a runtime's models."),
+    "describe": Command("describe", "Show a runtime's tasks and methods, or the arguments of one task."),
+    "health": Command("look", "Tell whether a runtime serves, and wait for it."),
+    "info": Command("look", "Show the versions of a runtime and of its packages."),
     "jobs": Command("jobs", "Start a prediction job, or ask about jobs and trainings."),
     "deploy": Command("deploy", "Send a model's folder to a runtime."),
     "undeploy": Command("undeploy", "Remove a model from a runtime."),

@@ -1,0 +1,76 @@
+"""`remote-client models`, `health` and `info`: what a runtime has, whether it serves, and its versions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from .output import wants_json, write_json, write_line, write_table
+from .parameters import AllOptions
+from .usage import FAILED
+
+
+async def models(*, options: AllOptions) -> int:
+    """List a runtime's models.
+
+    Args:
+        options: Name the runtime.
+    """
+    async with options.client() as client:
+        found = sorted(await client.models(), key=lambda model: model.name)
+    if wants_json(options):
+        write_json([{**vars(model), "module_name": model.module_name} for model in found])
+        return 0
+    rows = [(model.name, model.module_name, model.module_id, model.loaded, model.size) for model in found]
+    write_table(("name", "module", "module id", "loaded", "bytes"), rows)
+    return 0
+
+
+async def info(*, options: AllOptions) -> int:
+    """Show the versions of a runtime and of its packages.
+
+    Args:
+        options: Name the runtime.
+    """
+    async with options.client() as client:
+        found = await client.runtime_info()
+    if wants_json(options):
+        write_json(found)
+        return 0
+    versions = {"runtime": found.runtime_version, **found.python_packages}
+    write_table(("package", "version"), versions.items())
+    return 0
+
+
+async def health(
+    *,
+    wait: Annotated[float | None, Parameter(["--wait", "-w"])] = None,
+    models: list[str] | None = None,
+    options: AllOptions,
+) -> int:
+    """Tell whether a runtime serves: the exit code is 0, or else 1.
+
+    Args:
+        wait: Seconds to wait until it serves and lists the models.
+        models: Names of models that it must list, with commas between them.
+        options: Name the runtime.
+    """
+    names = [name for text in models or [] for name in text.split(",") if name]
+    async with options.client() as client:
+        if wait is not None:
+            await client.wait_until_ready(timeout=wait, models=names)
+            return _tell(options, serving=True, missing=[])
+        serving = await client.healthy()
+        listed = {model.name for model in await client.models()} if serving and names else set()
+    return _tell(options, serving=serving, missing=[name for name in names if name not in listed])
+
+
+def _tell(options: Any, *, serving: bool, missing: list[str]) -> int:
+    ready = serving and not missing
+    if wants_json(options):
+        write_json({"target": options.target, "serving": serving, "missing": missing})
+    else:
+        lacking = f" without {', '.join(missing)}" if serving and missing else ""
+        write_line(f"{options.target} {f'serves{lacking}' if serving else 'does not serve'}")
+    return 0 if ready else FAILED
