@@ -157,7 +157,11 @@ class ByteStream(ABC):
 
     @abstractmethod
     async def until_head(self) -> None:
-        """Wait until the answer's metadata has arrived, or the call is over. `read` raises the call's error."""
+        """Wait until the answer's metadata has arrived.
+
+        Raises:
+            RemoteCallError: the call failed before its first item. What fails later is raised by `read`.
+        """
 
     @abstractmethod
     def cancel(self) -> None:

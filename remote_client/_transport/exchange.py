@@ -167,10 +167,16 @@ class StreamingExchange(Exchange[T], ByteStream):
             raise
         finally:
             self._waiter, self._waits_for_head = None, False
+        if self.over and not self.has_items():
+            self._raise_failure()
 
     @property
     def has_begun(self) -> bool:
-        """Whether the head of the answer has arrived."""
+        """Whether the head of the answer has arrived, and is not that of an error."""
+        raise NotImplementedError
+
+    def has_items(self) -> bool:
+        """Return whether items wait to be read."""
         raise NotImplementedError
 
     def _wake(self) -> None:

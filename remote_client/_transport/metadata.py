@@ -103,7 +103,10 @@ def merged(metadata: RawMetadata, added: Mapping[str, str | bytes], reserved: st
     pairs: dict[str, str | bytes] = dict(metadata)
     for name, value in added.items():
         key = name.lower() if isinstance(name, str) else ""
-        if (problem := _problem(name, key, value, reserved)) is not None:
+        problem = _problem(name, key, value, reserved)
+        if key == REQUEST_ID:  # it is the call's, and errors and events have it already
+            problem = f"the key {name!r} cannot be used: give it in the metadata of the client or model"
+        if problem is not None:
             del metadata, added, value, pairs  # tools show the variables of a traceback's frames
             raise InputError(f"metadata: {problem}")
         pairs[key] = value

@@ -171,6 +171,8 @@ class Out:
         self._writer = writer
         self.ending = ending
         self.begun = False
+        self.told: dict[str, str] = {}
+        """Headers that answers have besides."""
 
     async def write(self, data: bytes) -> None:
         """Returns when the system has taken all of it, or nearly all with TLS."""
@@ -194,7 +196,7 @@ class Out:
     @property
     def last_words(self) -> dict[str, str]:
         """The header that tells the client not to use the connection again, where it must not."""
-        return {} if self.ending == "keep" else {"connection": "close"}
+        return self.told | ({} if self.ending == "keep" else {"connection": "close"})
 
 
 # -- scripts ----------------------------------------------------------------------------------------------------------
@@ -319,7 +321,7 @@ async def count(request: Request, out: Out) -> None:
     """`count` (or `n`, as over gRPC) events, `delay` seconds between them, of `size` letters; then `hang` or `fail`."""
     wish = request.wish()
     text = "x" * wish.get("size", 0)
-    await out.write(event_head())
+    await out.write(event_head(out.told))
     for number in range(wish.get("count", wish.get("n", 0))):
         await asyncio.sleep(wish.get("delay", 0) if number else 0)
         await out.write(chunk(event(json.dumps({"number": number, "text": text}))))
@@ -488,6 +490,8 @@ class Counts:
         self.cancels: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.last: Request | None = None
+        self.metadata: list[dict[str, str]] = []
+        """The headers of the latest requests."""
 
 
 class State:
@@ -516,6 +520,7 @@ class State:
             "refused": counts.refused,
             "peak": counts.peak,
             "last": counts.last and counts.last.stats(),
+            "metadata": counts.metadata[-20:],
         }
 
     def fault(self, key: str) -> dict[str, Any]:
@@ -529,6 +534,8 @@ class State:
     async def perform(self, request: Request, fault: dict[str, Any], out: Out) -> None:
         await asyncio.sleep(fault.get("delay", 0))
         sent = request.header("authorization")
+        if self.faults.get("told"):
+            out.told = {"x-head": "a, b", "x-trailer": f"t {sent}"}
         if request.key != "POST /token" and sent not in self.faults.get("only", [sent]):
             self.counts.refused[request.key] += 1
             await out.answer(as_json({"details": f"nobody knows {sent}"}), 401)
@@ -627,6 +634,7 @@ class Connection:
             await Out(self._writer, "close").answer(as_json({"detail": repr(error)}), 400)
             return False
         counts.last = request
+        counts.metadata.append({name.lower(): value for name, value in request.headers})
         out = Out(self._writer, "keep" if request.keeps else "close")
         return await self._watched(request.key, self._state.perform(request, fault, out), out)
 

@@ -16,12 +16,12 @@ def install() -> None:
     made = engines._connect_http
 
     def connect(connection: ConnectionInfo, transport: Any) -> Transport:
-        return _owning(connection) if transport is None else made(connection, transport)
+        return owning(connection) if transport is None else made(connection, transport)
 
     engines._connect_http = connect
 
 
-def _owning(connection: ConnectionInfo) -> Transport:
+def owning(connection: ConnectionInfo) -> Transport:
     """A transport that ends with its connections, as the client's own does."""
     import httpx
 

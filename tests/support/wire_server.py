@@ -16,17 +16,16 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health, health_pb2
 
 from .obey import obey
 from .pace import Pace
 from .proc import open_sockets
+from .wire_health import Health
 from .wire_reflection import reflect
 from .wire_runtime import GetModelsInfo, GetRuntimeInfo, sample_handlers
 
 Context = grpc.aio.ServicerContext
 FOREVER = 3600
-_HEALTH = health.aio.HealthServicer()
 
 
 class State:
@@ -44,6 +43,8 @@ class State:
         self.peers: set[str] = set()
         self.faults: dict[str, Any] = {}
         self.pace = Pace()
+        self.metadata: list[dict[str, str]] = []
+        """That of the latest calls."""
 
     def stats(self) -> dict[str, Any]:
         return {
@@ -53,13 +54,15 @@ class State:
             "running": +self.running,
             "connections": len(self.peers),
             "open": open_sockets(),
+            "metadata": self.metadata[-20:],
         }
 
     def track(self, name: str, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """Count the calls of a handler, and those that the client cancelled.
 
         The fault `refuse` (method -> statuses) fails the method's next calls, one for each status that is not None; the
-        fault `only` refuses all whose `authorization` is not in it, and repeats it to them; `pace`: see `Pace`.
+        fault `only` refuses all whose `authorization` is not in it, and repeats it to them; `pace`: see `Pace`. With
+        `told` all answers have metadata: `x-head` and `x-trailer`.
         """
 
         async def run(request: Any, context: Context) -> Any:
@@ -67,7 +70,12 @@ class State:
             self.running[name] += 1
             self.peers.add(context.peer())
             try:
-                sent = dict(context.invocation_metadata() or ()).get("authorization")
+                metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
+                self.metadata.append(metadata)
+                sent = metadata.get("authorization")
+                if self.faults.get("told"):
+                    await context.send_initial_metadata((("x-head", "a"), ("x-head", "b"), ("x-data-bin", b"\0\1")))
+                    context.set_trailing_metadata((("x-trailer", f"t {sent}"),))
                 if "only" in self.faults and sent not in self.faults["only"]:
                     self.refused[name] += 1
                     await context.abort(grpc.StatusCode.UNAUTHENTICATED, f"nobody knows {sent}")
@@ -96,12 +104,6 @@ class State:
 
 async def echo(request: bytes, context: Context) -> bytes:
     return request
-
-
-async def check(request: bytes, context: Context) -> bytes:
-    answer = await _HEALTH.Check(health_pb2.HealthCheckRequest.FromString(request), context)
-    data: bytes = answer.SerializeToString()
-    return data
 
 
 async def sleep(request: bytes, context: Context) -> bytes:
@@ -205,10 +207,12 @@ async def serve(wish: dict[str, Any]) -> None:
     async def identity(request: bytes, context: Context) -> bytes:
         return str(wish["identity"]).encode()
 
-    unary, bidi = (False, False), (True, True)
+    unary, bidi, health = (False, False), (True, True), Health(state)
     info = {"GetModelsInfo": (GetModelsInfo(state), unary), "GetRuntimeInfo": (GetRuntimeInfo(state), unary)}
     added = [
-        handlers(state, "grpc.health.v1.Health", {"Check": (check, unary)}),
+        handlers(
+            state, "grpc.health.v1.Health", {"Check": (health.check, unary), "Watch": (health.watch, (False, True))}
+        ),
         handlers(state, "test.Test", PLAIN),
         handlers(state, "test.Identity", {"Get": (identity, unary)}),
         handlers(state, "caikit.runtime.info.InfoService", info),

@@ -265,6 +265,18 @@ class GrpcStream(ByteStream):
             raise
         finally:
             self._idle.stop()
+        for _ in range(3):  # the status of a call that failed follows at once
+            await asyncio.sleep(0)
+        if (
+            not self._over
+            and self._rpc.done()
+            and not self._rpc.cancelled()
+            and not await self._transport.own(self._is_ok())
+        ):
+            await self.read()  # raises
+
+    async def _is_ok(self) -> bool:
+        return await self._rpc.code() is grpc.StatusCode.OK
 
     async def _begin(self) -> None:
         """Wait for the initial metadata. `read` raises the call's error."""

@@ -353,7 +353,8 @@ class _HttpxStream(ByteStream):
 
     async def until_head(self) -> None:
         async with _Limit(self._transport, self._call, *self._until_next()):
-            await asyncio.wait((self._head,))
+            if self._chunks is None and not self._over:
+                self._chunks = await self._begin()
 
     def _finish(self) -> None:
         """Check that the body is complete, which only its framing shows."""

@@ -140,7 +140,10 @@ class StreamExchange(StreamingExchange["GrpcTransport"], GrpcExchange):
 
     @property
     def has_begun(self) -> bool:
-        return self.started
+        return self.reader is not None
+
+    def has_items(self) -> bool:
+        return self.reader is not None and self.reader.pending
 
     def is_within(self) -> bool:
         return self._within

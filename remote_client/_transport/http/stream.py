@@ -107,7 +107,10 @@ class EventStream(StreamingExchange["HttpTransport"], HttpExchange):
 
     @property
     def has_begun(self) -> bool:
-        return self._answer is not None
+        return self._answer is not None and self._text is None
+
+    def has_items(self) -> bool:
+        return bool(self._events)
 
     def on_head(self, head: Head) -> None:
         super().on_head(head)
