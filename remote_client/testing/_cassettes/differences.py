@@ -37,8 +37,12 @@ def _nearest(shelf: Shelf, playing: Playing) -> str:
     if not of_model:
         models = {call.model(shelf.model_key) for call in same}
         return f"it is recorded for {listed(sorted(map(repr, models)), len(models))}"
-    told = min((_differences(shelf, playing, call) for call in of_model[:_COMPARED]), key=len)
+    told = min((_differences(shelf, playing, call) for call in of_model[:_COMPARED]), key=_distance)
     return "the nearest differs: " + "; ".join(told[:_SHOWN]) + (", ..." if len(told) > _SHOWN else "")
+
+
+def _distance(differences: list[str]) -> tuple[int, int]:
+    return len(differences), sum(map(len, differences))
 
 
 def _differences(shelf: Shelf, playing: Playing, call: RecordedCall) -> list[str]:

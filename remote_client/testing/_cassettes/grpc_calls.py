@@ -17,6 +17,9 @@ from .secrets import Pairs
 from .taking import PARTIAL, Taking
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
+_LEAVES_WITHIN, _AT_ONCE = 0.02, 0.005
+"""Seconds: to grpc.aio a client that leaves ends its input first, and is gone a moment later. The end of a unary call's
+input comes with its message."""
 Serve = Callable[[str, AsyncIterator[bytes], Context], Awaitable[None]]
 _NOT_PASSED_ON = ("user-agent", "te", "content-type", "host")
 
@@ -134,10 +137,14 @@ class PassedOn:
             await context.write(data)
 
     async def _send(self, requests: AsyncIterator[bytes], call: Any) -> None:
+        loop, sent_at = asyncio.get_running_loop(), 0.0
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the call is over
             async for data in requests:
                 self._taking.sent(data)
                 await call.write(data)
+                sent_at = loop.time()
+            if not self._taking.is_unary or loop.time() - sent_at > _AT_ONCE:
+                await asyncio.sleep(_LEAVES_WITHIN)
             self._taking.sent(None)
             await call.done_writing()
 

@@ -42,6 +42,8 @@ _OF_A_CONNECTION = frozenset(
     ]
 )
 """Headers that are not passed on: they are those of one connection."""
+_MOST_UNREAD = 16
+"""Reads of a socket that wait for the client; then the server has to."""
 
 
 def method_of(scope: Scope) -> str:
@@ -149,6 +151,8 @@ class RawExchange(HttpExchange):
     def on_data(self, data: bytes) -> None:
         self._parts.append(data)
         self._woken.set()
+        if len(self._parts) > _MOST_UNREAD and self.connection is not None:
+            self.connection.pause_reading()
 
     def on_end(self) -> None:
         self.finish()

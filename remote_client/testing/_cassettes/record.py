@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _SCHEMA_TIME = 10.0
 """Seconds that the server may take to describe itself."""
+_NOBODYS = frozenset(["CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE"])
+"""The statuses of calls that no server answered, if nothing else came."""
 
 
 @exported_from("remote_client.testing")
@@ -82,9 +84,13 @@ class Recorder(Loopback):
         from .grpc_calls import PassedOn, end, sent_metadata
 
         taking = Taking(method, sent_metadata(context), self._model_key)
-        await self._taken(taking, PassedOn(self._server, taking).run(requests, context))
-        if taking.is_answered or taking.status != "UNAVAILABLE":  # else the server could not be reached
-            await self._write(taking, is_whole=True)
+
+        async def pass_on() -> None:
+            await PassedOn(self._server, taking).run(requests, context)
+            if taking.is_answered or taking.status not in _NOBODYS:
+                await self._keep(taking, is_whole=True)
+
+        await self._taken(taking, pass_on())
         await end(str(taking.status), taking.details, taking.trailers, context)
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
@@ -100,7 +106,7 @@ class Recorder(Loopback):
         taking.sent(None)
 
         async def keep() -> None:
-            await self._write(taking, is_whole=True)
+            await self._keep(taking, is_whole=True)
 
         passing = asyncio.create_task(self._taken(taking, pass_on(self._server, taking, body, send, keep)))
         leaving = asyncio.create_task(left(receive))
@@ -123,19 +129,26 @@ class Recorder(Loopback):
             await passing
         except asyncio.CancelledError:
             if taking.is_answered:
-                writing = asyncio.create_task(self._write(taking, is_whole=False))
-                self._writing.add(writing)
-                writing.add_done_callback(self._writing.discard)
+                self._keep(taking, is_whole=False)
             raise
         finally:
             self._passing.discard(task)
 
     # -- the cassette -------------------------------------------------------------------------------------------------
 
+    def _keep(self, taking: Taking, *, is_whole: bool) -> Awaitable[None]:
+        """Write a call, unless it was written. It is written even if the caller does not wait for it."""
+        writing = asyncio.create_task(self._write(taking, is_whole=is_whole))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        return asyncio.shield(writing)
+
     async def _write(self, taking: Taking, *, is_whole: bool) -> None:
         assert self._known is not None
-        header, messages = await asyncio.shield(self._known)
-        self._writer.add(header, taking.done(messages, is_whole=is_whole), messages.shown)
+        if not taking.is_kept:
+            taking.is_kept = True
+            header, messages = await asyncio.shield(self._known)
+            self._writer.add(header, taking.done(messages, is_whole=is_whole), messages.shown)
 
     def _learn(self, metadata: Pairs) -> None:
         """Ask the server for its schema, with the credentials of the first call."""
@@ -190,7 +203,7 @@ def record(
     Raises:
         ConfigurationError: a setting is wrong, the path cannot be a file, or a library of the extra is missing.
     """
-    (connection, *others), speaks = connections_of(target, protocol, ..., tls)
+    (connection, *others), speaks = connections_of(target, protocol, tls)
     if others or connection.is_template:
         raise ConfigurationError("target: record takes one server; a {} stands for several")
     return Recorder(connection, speaks, CassetteWriter(path), model_key)

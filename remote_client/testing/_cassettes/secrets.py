@@ -65,6 +65,7 @@ class Secrets:
         self._model_key = model_key
         self._metadata = [pair for pair in named if not _is_of_connection(pair[0])]
         self._private = [pair for pair in self._metadata if pair[0] not in _PLAIN and pair[0] != model_key]
+        self._private += _cookies(self._private)
         # Other metadata, such as `x-team: blue`, may occur in any message.
         self._credentials = [pair for pair in self._private if _has_credentials(*pair)]
 
@@ -107,6 +108,12 @@ def in_method(method: str) -> str:
         return method
     pairs = sorted(parse_qsl(query, keep_blank_values=True))
     return f"{path}?{urlencode([(name, HIDDEN if _SECRET.search(name.lower()) else value) for name, value in pairs])}"
+
+
+def _cookies(metadata: Iterable[tuple[str, str | bytes]]) -> list[tuple[str, str]]:
+    """Return the values of cookies, which servers repeat without their names."""
+    found = [value for name, value in metadata if name == "cookie" and isinstance(value, str)]
+    return [("cookie", cookie.partition("=")[2].strip()) for value in found for cookie in value.split(";")]
 
 
 def _is_of_connection(name: str) -> bool:

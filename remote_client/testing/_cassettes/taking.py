@@ -29,6 +29,7 @@ class Taking:
         metadata: as given.
         headers, trailers: the metadata of the answer.
         status, details: its status; empty until it is known.
+        is_kept: whether the cassette has it, or is about to.
     """
 
     def __init__(self, method: str, metadata: Pairs, model_key: str) -> None:
@@ -38,6 +39,7 @@ class Taking:
         self.trailers: Pairs = ()
         self.status: str | int = ""
         self.details = ""
+        self.is_kept = False
         self._secrets = Secrets(metadata, model_key)
         self._requests: list[bytes] = []
         self._answers: list[Answer] = []
@@ -53,6 +55,11 @@ class Taking:
     def came(self, data: bytes) -> None:
         """Note a message of the server."""
         self._answers.append(Answer(data, self._progress))
+
+    @property
+    def is_unary(self) -> bool:
+        """Whether the client has sent one message, as far as is known."""
+        return len(self._requests) == 1
 
     @property
     def is_answered(self) -> bool:
