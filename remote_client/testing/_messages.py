@@ -20,6 +20,7 @@ _SCALARS = {"bool": "bool", "number": "int64", "float": "double", "text": "strin
 _NAMES = {"bool": "bool", "number": "int", "float": "float", "text": "str", "bytes": "bytes"}
 """The shape of a scalar -> its name in those of a union's members."""
 _STRUCT, _VALUE = "google.protobuf.Struct", "google.protobuf.Value"
+_FILE_FIELDS = {"data", "filename", "type"}
 _KEYS = {"text": "string", "number": "int64"}
 _DEPENDENCIES = (
     f"{COMMON}.proto",
@@ -139,6 +140,8 @@ class DeclaredMessages:
         return _NAMES.get(shape(member)) or found.name.rpartition(".")[2].lower(), found
 
     def _message(self, kind: Any) -> Kind:
+        if kind.__name__ == "File" and {*(fields_of(kind) or {})} == _FILE_FIELDS:
+            return Kind(f"{COMMON}.File")  # which clients send as a file
         if kind not in self._kinds:
             name = self._unique(kind.__name__)
             full_name = f"{self.file.package}.{name}"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import grpc
 
     from ._dispatch import Dispatcher
+    from ._http import App
 
 
 @exported_from("remote_client.testing")
@@ -48,6 +49,8 @@ class FakeRuntime(LoopbackServers):
             )
         self.calls: list[Call] = []
         self._faults = Faults()
+        self._library = library
+        self._app_made: App | None = None
         self._dispatcher = _dispatcher(models, library, self._faults, self.calls)
         super().__init__(self._handlers_of_runtime, self._app_of_runtime, self._jobs())
 
@@ -72,13 +75,16 @@ class FakeRuntime(LoopbackServers):
         self._faults.delay(seconds)
 
     def _handlers_of_runtime(self) -> Sequence[grpc.GenericRpcHandler[Any, Any]]:
-        from ._grpc import handlers
+        from ._grpc import handlers  # here, as the extra's libraries may be missing
 
         return handlers(self._dispatcher)
 
     async def _app_of_runtime(self, scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 404, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
+        if self._app_made is None:
+            from ._http import App
+
+            self._app_made = App(self._dispatcher, self._library)
+        await self._app_made(scope, receive, send)
 
     @asynccontextmanager
     async def _jobs(self) -> AsyncIterator[None]:

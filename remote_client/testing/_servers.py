@@ -160,7 +160,7 @@ async def _serve_http(app: App, stack: AsyncExitStack) -> int:
     import uvicorn
 
     listening = stack.enter_context(socket.create_server((HOST, 0), backlog=128))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, log_level="critical", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, log_level="error", lifespan="off", interface="asgi3"))
     serving = asyncio.create_task(server.serve(sockets=[listening]))
 
     async def stop() -> None:
