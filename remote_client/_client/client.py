@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from os import PathLike
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
+from weakref import WeakSet
 
 from .._calls.logs import log_as_environment_says
 from .._concurrency.threads import run_in_thread
@@ -26,7 +29,16 @@ from .._transport.engines.httpx_library import AsyncTransport
 from ..errors import ConfigurationError, InputError, InvalidResponseError, ModelNotFoundError, NotFoundError
 from ..hooks import Hook, check_hooks
 from ..middleware import Middleware, check_middleware
-from ..settings import CallOptions, ConnectionInfo, ConnectionTlsInfo, Engine, FinderConfig, MetadataSource, Protocol
+from ..settings import (
+    CallOptions,
+    ConnectionInfo,
+    ConnectionTlsInfo,
+    Engine,
+    FinderConfig,
+    MetadataSource,
+    Output,
+    Protocol,
+)
 from .client_settings import OF_CLIENT, ClientSettings, check_names, takes_settings_of
 from .deployment import Links, deploy, undeploy
 from .environment import settings_in, variable, with_variable
@@ -37,6 +49,7 @@ from .job_servers import JobServer, PredictionJobServers, TrainingJobServers, mi
 from .jobs import PredictionJob, TrainingJob
 from .module import RemoteModuleBase
 from .module_config import declaration_from, module_of
+from .option_changes import OptionChanges, changed_fields, check_output, given_changes
 from .raw_calls import RawCalls
 from .readiness import Readiness
 from .servers import Server
@@ -168,8 +181,10 @@ class RemoteClient(Readiness, RawCalls, Handle):
             )
             for name, config in configs.items()
         ]
-        self._finder = FinderGroup(finders)
+        self._own_finder = self._finder = FinderGroup(finders)
+        self._changes: OptionChanges = {}
         self._transport = transport
+        self._sharing: WeakSet[RemoteClient] = WeakSet([self])
         self._initializer = RemoteModelInitializer()
 
     @classmethod
@@ -232,6 +247,49 @@ class RemoteClient(Readiness, RawCalls, Handle):
         except ConfigurationError as error:
             raise with_variable(error, found) from None
 
+    def with_options(
+        self,
+        *,
+        timeout: Duration | EllipsisType | None = ...,
+        total_timeout: Duration | EllipsisType | None = ...,
+        retries: int | None = None,
+        metadata: MetadataSource | None = None,
+        output: Output | None = None,
+    ) -> Self:
+        """Return a cheap copy with other options for its own calls and for those of its models, jobs and trainings.
+
+        A copy shares the client's connections and owns none: its `aclose()`, and the end of an `async with` on it,
+        leave them open. The client closes them, for all copies, or the last copy if the client itself was dropped.
+        A copy also knows what the client learnt from the servers, but not with other `metadata`: a server may show
+        another user other models, so such a copy asks for itself.
+
+        Args:
+            timeout: seconds (or a `timedelta`) for a unary call, and between two items of a stream; None or `math.inf`
+                for no limit.
+            total_timeout: the same for a whole stream.
+            retries: attempts after the first, for calls that may be sent again; 0 for none.
+            metadata: sent in addition; overrides equal keys.
+            output: the form of models' answers, as for models.
+
+        Raises:
+            ConfigurationError: an option is invalid, or numpy is not installed.
+            UnsupportedError: `output="proto"` or `"numpy"` over HTTP. `model()` raises it for `output="caikit"` unless
+                the model is of a caikit class.
+        """
+        given = given_changes(timeout, total_timeout, retries, metadata, output)
+        check_output(output, self._own_finder.protocols)
+        replace(CallOptions(), **changed_fields(CallOptions(), given))  # checks them
+        if "metadata" in given:
+            given["metadata"] = (*self._changes.get("metadata", ()), *given["metadata"])
+        other = copy.copy(self)
+        other._change({**self._changes, **given})
+        self._sharing.add(other)
+        return other
+
+    def _change(self, changes: OptionChanges) -> None:
+        self._changes = changes
+        self._finder = self._own_finder.with_options(changes) if changes else self._own_finder
+
     @overload
     async def model(self, name: str, declared: type[M], *, task: None = None) -> M: ...
     @overload
@@ -279,7 +337,7 @@ class RemoteClient(Readiness, RawCalls, Handle):
             hooks=self._hooks,
             middleware=self._middleware,
         )
-        return self._initializer.construct_module_class(config)(
+        module = self._initializer.construct_module_class(config)(
             config,
             connections=server.caller.connections,
             options=options,
@@ -287,6 +345,7 @@ class RemoteClient(Readiness, RawCalls, Handle):
             changed=server.forget,
             trainings=self._finder.discovery(server).trainings,
         )
+        return module._changed(self._changes) if self._changes else module
 
     async def _not_found(self, name: str) -> ModelNotFoundError:
         servers = self._finder.servers
@@ -361,7 +420,8 @@ class RemoteClient(Readiness, RawCalls, Handle):
             task: the task's name, such as `SampleTask`; or the full RPC name or route of one of its methods.
             prediction_id: the job's `id`.
         """
-        return PredictionJob(prediction_id, PredictionJobServers(self._finder, task))
+        output = self._changes.get("output", "pydantic")
+        return PredictionJob(prediction_id, PredictionJobServers(self._finder, task, output))
 
     def training(self, training_id: str, model_name: str | None = None) -> TrainingJob[RemoteModuleBase]:
         """Return a handle of a training by its id, which another process may have started. Sends nothing.
@@ -425,15 +485,28 @@ class RemoteClient(Readiness, RawCalls, Handle):
         return await self._finder.check_schema(schema)
 
     def __getstate__(self) -> dict[str, Any]:
-        # In options, which know how to pickle metadata.
-        return {**vars(self), "_metadata": CallOptions(metadata=self._metadata)}
+        state = {name: value for name, value in vars(self).items() if name not in ("_finder", "_sharing")}
+        changes: dict[str, Any] = {**self._changes}
+        if "metadata" in changes:
+            changes["metadata"] = CallOptions(metadata=changes["metadata"])  # which know how to pickle it
+        return {**state, "_metadata": CallOptions(metadata=self._metadata), "_changes": changes}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update({**state, "_metadata": state["_metadata"].metadata})
+        vars(self).update({**state, "_metadata": state["_metadata"].metadata, "_sharing": WeakSet([self])})
+        changes = state["_changes"]
+        if "metadata" in changes:
+            changes["metadata"] = changes["metadata"].metadata
+        self._change(changes)
 
     async def aclose(self) -> None:
-        """Close all connections, for good. Calls in flight raise a ClosedError. Idempotent."""
-        await self._finder.aclose()
+        """Close all connections, for good. Calls in flight raise a ClosedError. Idempotent.
+
+        A copy that `with_options` returned leaves them open, as long as the client itself or another copy is there.
+        """
+        self._sharing.discard(self)
+        if self._finder is not self._own_finder and self._sharing:
+            return
+        await self._own_finder.aclose()
         if self._transport is not None:
             await self._transport.aclose()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from ..settings import FinderConfig
 from .introspection import load_codecs, parse_schema, well_known_method
 from .module_config import name_of
 from .schema_errors import in_short, is_refusal
-from .servers import Server, ServerSet
+from .servers import CopiedServers, Server, ServerSet
 from .shared_connections import server_description
 from .silent_servers import Reply, for_all, for_first, wait_until
 from .single_flight import SingleFlight
@@ -79,6 +80,13 @@ class Discovery:
             raise ClosedError("it was closed; make a new client")
         for server in self._servers.known:
             server.caller.connections.check()
+
+    def for_copies(self, servers: CopiedServers) -> Discovery:
+        """Return the discovery of a client's copy. The client's own ends what both have under way."""
+        other = copy.copy(self)
+        other._servers = servers
+        other._polled_at = {}
+        return other
 
     async def aclose(self) -> None:
         """Close all connections, and end what is under way. Idempotent."""

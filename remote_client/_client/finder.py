@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,8 +29,9 @@ from .discovery import Discovery, wait_for_models
 from .introspection import parse_schema
 from .job_servers import load_model, probe_methods
 from .module_config import RemoteModuleConfig, declaration_from
+from .option_changes import OptionChanges
 from .schema_errors import is_refusal, with_class_advice
-from .servers import Server, ServerSet
+from .servers import CopiedServers, Server, ServerSet
 from .shared_connections import shared_connections
 from .silent_servers import SHORT_WAIT, first_answer, wait_until
 
@@ -84,10 +86,17 @@ class RemoteModelFinder(Handle):
         """The interface of all servers, which are then not asked for it."""
         self._parsed_files: WeakKeyDictionary[SchemaFile, ServiceDescription] = WeakKeyDictionary()
         """The descriptions in the schemas of classes, kept as long as the classes: models come and go."""
-        self._servers = ServerSet(self.config, options, self._connect())
+        self._servers: ServerSet = ServerSet(self.config, options, self._connect())
         if self._servers.template is not None:  # check now what a rendered server would complain about later
             choose_engine(self._servers.template, self.config.protocol, self._interceptors)
         self.discovery: Discovery = Discovery(self.config, self.schema, self._servers, instance_name)
+
+    def _with_options(self, given: OptionChanges) -> RemoteModelFinder:
+        """Return a copy with other options of calls, which shares the connections; see `RemoteClient.with_options`."""
+        other = copy.copy(self)
+        other._servers = CopiedServers(self._servers, given)
+        other.discovery = self.discovery.for_copies(other._servers)
+        return other
 
     def _check_transport(self, transport: AsyncTransport) -> None:
         check_transport(transport)

@@ -30,6 +30,7 @@ from .health_watch import HealthWatch
 from .introspection import parse_schema
 from .job_polling import LEAST_PAUSE
 from .module_config import name_of
+from .option_changes import OptionChanges
 from .schema_errors import is_refusal, with_class_advice, without_schema_advice
 from .servers import Server
 from .shared_connections import current_description
@@ -48,6 +49,17 @@ class FinderGroup:
         self._finders = finders
         self._watches: set[Any] = set()
         """What follows the health of the servers."""
+
+    def with_options(self, given: OptionChanges) -> FinderGroup:
+        """Return a copy with other options of calls, which shares the connections; see `RemoteClient.with_options`."""
+        other = FinderGroup([finder._with_options(given) for finder in self._finders])
+        other._watches = self._watches
+        return other
+
+    @property
+    def protocols(self) -> list[Protocol]:
+        """The protocols of the finders."""
+        return [finder.config.protocol for finder in self._finders]
 
     def __reduce__(self) -> Any:
         return FinderGroup, (self._finders,)

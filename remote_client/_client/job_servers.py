@@ -15,6 +15,7 @@ from .._schema.ambiguous_names import matching_tasks
 from .._schema.arguments import required_parameters
 from .._schema.rpc import JobMethods, RemoteRPCDescriptor
 from ..errors import InputError, InternalError, InvalidArgumentError, NotFoundError
+from ..settings import Output
 
 if TYPE_CHECKING:
     from .finder_group import FinderGroup
@@ -53,6 +54,7 @@ class PredictionJobServers:
 
     finders: FinderGroup
     task: str
+    output: Output = "pydantic"
 
     def __call__(self) -> dict[str, FindJobServer]:
         return {server.connection.target: partial(self._find, server) for server in self.finders.known}
@@ -63,7 +65,7 @@ class PredictionJobServers:
         jobs = {key: method.job for key in keys for method in tasks[key].methods if method.job is not None}
         if len(jobs) == 1:
             (job,) = jobs.values()
-            return JobServer(server.caller.replace(output="pydantic"), job)
+            return JobServer(server.caller.replace(output=self.output), job)
         if jobs:
             raise InputError(f"task: a server has several tasks {self.task!r}; give one of {', '.join(jobs)}")
         raise InputError(f"task: no server has prediction jobs of a task {self.task!r}")

@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import partial
+from types import EllipsisType
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
@@ -36,11 +37,11 @@ from .job_servers import FindJobServer, JobServer, can_probe, missing_model_erro
 from .jobs import PredictionJob, TrainingJob
 from .module_class import call_and_answer, make_module_class
 from .module_config import RemoteModuleConfig
+from .option_changes import OptionChanges, changed_fields, check_output, given_changes
 from .shared_connections import forget_description
 from .started_trainings import StartedTrainings
 from .training import choose_training, is_named, materialized, train_signature
 
-UNSET = object()
 _STREAMED_INPUT = re.compile(r"run_(\w+_)?(stream_in|bidi_stream)")
 
 
@@ -100,8 +101,8 @@ class RemoteModuleBase(Handle):
     def with_options(
         self,
         *,
-        timeout: Duration | object | None = UNSET,
-        total_timeout: Duration | object | None = UNSET,
+        timeout: Duration | EllipsisType | None = ...,
+        total_timeout: Duration | EllipsisType | None = ...,
         retries: int | None = None,
         metadata: MetadataSource | None = None,
         output: Output | None = None,
@@ -122,20 +123,13 @@ class RemoteModuleBase(Handle):
             UnsupportedError: `output="proto"` or `"numpy"` over HTTP, which has no protobuf messages; `output="caikit"`
                 of a module that was not made of a caikit class.
         """
-        self._check_output(output)
-        changes: dict[str, Any] = {}
-        if timeout is not UNSET:
-            changes["timeout"] = timeout
-        if total_timeout is not UNSET:
-            changes["total_timeout"] = total_timeout
-        if retries is not None:
-            changes["retry"] = self._caller.options.retry.replace(retries=retries)
-        if metadata is not None:
-            changes["metadata"] = (*self._caller.options.metadata, metadata)
-        if output is not None:
-            changes["output"] = output
+        return self._changed(given_changes(timeout, total_timeout, retries, metadata, output))
+
+    def _changed(self, given: OptionChanges) -> Self:
+        """As `with_options`, with the arguments that are given."""
+        self._check_output(given.get("output"))
         other = copy.copy(self)
-        other._caller = self._caller.replace(**changes)
+        other._caller = self._caller.replace(**changed_fields(self._caller.options, given))
         return other
 
     def with_response(self) -> Any:
@@ -152,10 +146,7 @@ class RemoteModuleBase(Handle):
         declaration = self._config.declaration
         if output == "caikit" and not (declaration and is_caikit_module(declaration.module)):
             raise UnsupportedError('output="caikit": this module was not made of one of caikit\'s own classes')
-        if output in ("proto", "numpy") and self._config.protocol == "http":
-            raise UnsupportedError(
-                f'output="{output}": HTTP has no protobuf messages; connect to the runtime\'s gRPC port'
-            )
+        check_output(output, [self._config.protocol])
 
     def remote_method_request(self, descriptor: RemoteRPCDescriptor, /, *args: Any, **kwargs: Any) -> Any:
         """Call one remote method. All methods of the class call this.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from .._calls.caller import Caller
@@ -13,10 +13,40 @@ from .._transport.balance import Balancer
 from .._transport.manager import ConnectionManager
 from ..errors import SchemaError, SchemaUnavailableError
 from ..settings import CallOptions, ConnectionInfo, FinderConfig
+from .option_changes import OptionChanges, changed_fields
 from .shared_connections import forget_description
 
 if TYPE_CHECKING:
     from .._schema.runtime_info import ModelInfo
+
+T = TypeVar("T")
+
+
+class _Knowledge:
+    """What a server answered; see `Server`."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, ModelInfo] = {}
+        self.module_ids: dict[str, set[str]] = {}
+        self.deployed: dict[str, ModelInfo] = {}
+        self.error: Exception | None = None
+        self.description: ServiceDescription | None = None
+        self.refusal: SchemaError | None = None
+        self.polled_at: float = 0.0
+
+
+class _Known(Generic[T]):
+    """An attribute of a server's knowledge."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, server: Server, owner: type) -> T:
+        value: T = getattr(server.knowledge, self._name)
+        return value
+
+    def __set__(self, server: Server, value: T) -> None:
+        setattr(server.knowledge, self._name, value)
 
 
 class Server:
@@ -25,6 +55,7 @@ class Server:
     Attributes:
         connection: how it is reached.
         caller: calls its methods that belong to no model.
+        knowledge: what it answered, which the copies of a client share.
         models: the models of its last list, and those deployed since.
         module_ids: the ids of their modules, by the modules' names.
         deployed: the models that this client deployed and the server does not list yet.
@@ -34,16 +65,18 @@ class Server:
         polled_at: the loop's time of the last poll.
     """
 
-    def __init__(self, connection: ConnectionInfo, caller: Caller) -> None:
+    models = _Known["dict[str, ModelInfo]"]()
+    module_ids = _Known[dict[str, set[str]]]()
+    deployed = _Known["dict[str, ModelInfo]"]()
+    error = _Known[Exception | None]()
+    description = _Known[ServiceDescription | None]()
+    refusal = _Known[SchemaError | None]()
+    polled_at = _Known[float]()
+
+    def __init__(self, connection: ConnectionInfo, caller: Caller, knowledge: _Knowledge | None = None) -> None:
         self.connection = connection
         self.caller = caller
-        self.models: dict[str, ModelInfo] = {}
-        self.module_ids: dict[str, set[str]] = {}
-        self.deployed: dict[str, ModelInfo] = {}
-        self.error: Exception | None = None
-        self.description: ServiceDescription | None = None
-        self.refusal: SchemaError | None = None
-        self.polled_at: float = 0.0
+        self.knowledge = knowledge or _Knowledge()
 
     @property
     def is_unhealthy(self) -> bool:
@@ -156,6 +189,40 @@ class ServerSet:
             equal = [server for server in having if are_equivalent(having[0], server, name)]
             if equal:
                 balancer.servers = [server.caller.connections for server in equal]
+
+
+class CopiedServers(ServerSet):
+    """The servers of a copy of a client, which share the connections of the client's own.
+
+    Args:
+        servers: the client's own.
+        given: the options that the copy changes. With other metadata a server may answer otherwise, so nothing that is
+            known is taken over.
+    """
+
+    def __init__(self, servers: ServerSet, given: OptionChanges) -> None:
+        self._config = servers._config
+        self._original = servers
+        self._given: OptionChanges = {**given}
+        self._given.pop("output", None)
+        self.template = servers.template
+        self.fixed = list(map(self._copy, servers.fixed))
+        self._by_model = {}
+        self.balancers = {}
+
+    def _copy(self, server: Server) -> Server:
+        caller = server.caller.replace(**changed_fields(server.caller.options, self._given))
+        return Server(server.connection, caller, None if "metadata" in self._given else server.knowledge)
+
+    def _rendered(self, name: str) -> Server:
+        original, known = self._original._rendered(name), self._by_model.get(name)
+        if known is None or known.caller.connections is not original.caller.connections:
+            self._by_model[name] = self._copy(original)
+        return self._by_model[name]
+
+    async def drop(self, name: str) -> None:
+        """Forget the server that a model's name maps to. Its connections are the client's."""
+        self._by_model.pop(name, None)
 
 
 def are_equivalent(one: Server, other: Server, name: str) -> bool:

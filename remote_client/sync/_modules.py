@@ -6,12 +6,12 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
+from types import EllipsisType
 from typing import Any, Self, get_args, get_origin
 from weakref import WeakValueDictionary
 
 from .._calls.stream import RemoteStream as _RemoteStream
 from .._client import module as _module
-from .._client.module import UNSET
 from .._client.module_config import RemoteModuleConfig
 from .._objects.exports import exported_from
 from .._objects.lazy_attribute import LazyAttribute
@@ -49,8 +49,8 @@ class RemoteModuleBase(Closable):
     def with_options(
         self,
         *,
-        timeout: Duration | object | None = UNSET,
-        total_timeout: Duration | object | None = UNSET,
+        timeout: Duration | EllipsisType | None = ...,
+        total_timeout: Duration | EllipsisType | None = ...,
         retries: int | None = None,
         metadata: MetadataSource | None = None,
         output: Output | None = None,

@@ -24,7 +24,7 @@ from .._schema.schema_file import Schema
 from .._settings.callables import off_loop
 from .._settings.durations import Duration
 from .._transport.engines.httpx_library import AsyncTransport
-from ..settings import CallOptions, ConnectionInfo, FinderConfig, MetadataSource
+from ..settings import CallOptions, ConnectionInfo, FinderConfig, MetadataSource, Output
 from ._facade import TWINS, Blocking, Closable
 from ._inputs import collected
 from ._loop_thread import run
@@ -220,6 +220,24 @@ class RemoteClient(Closable):
         """Create a client from the environment; see `remote_client.RemoteClient.from_env`."""
         client = cls.__new__(cls)
         client._adopt(_client.RemoteClient.from_env(target, **_asyncio_settings(settings)))
+        return client
+
+    def with_options(
+        self,
+        *,
+        timeout: Duration | EllipsisType | None = ...,
+        total_timeout: Duration | EllipsisType | None = ...,
+        retries: int | None = None,
+        metadata: MetadataSource | None = None,
+        output: Output | None = None,
+    ) -> Self:
+        """Return a cheap copy with other options; see `remote_client.RemoteClient.with_options`."""
+        metadata = asyncio_metadata(metadata)
+        twin = self._twin.with_options(
+            timeout=timeout, total_timeout=total_timeout, retries=retries, metadata=metadata, output=output
+        )
+        client = type(self).__new__(type(self))
+        client._adopt(twin)
         return client
 
     @overload
