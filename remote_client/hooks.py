@@ -9,6 +9,8 @@ import inspect
 import logging
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,6 +33,7 @@ class CallStarted:
         protocol: `grpc` or `http`.
         streams: whether it has a stream of answers.
         request_id: the id that all attempts send as `x-request-id`.
+        streams_input: whether its input is a stream.
     """
 
     method: str
@@ -40,6 +43,7 @@ class CallStarted:
     protocol: Literal["grpc", "http"]
     streams: bool
     request_id: str
+    streams_input: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class CallEnded:
             cancelled call, `UNKNOWN` for any other error.
         requests, responses: the numbers of messages sent and received.
         request_id, call: as in `AttemptFailed`.
+        http_status: the status of the answer over HTTP; None over gRPC, and without an answer.
     """
 
     method: str
@@ -92,6 +97,7 @@ class CallEnded:
     responses: int = 0
     request_id: str = ""
     call: CallStarted | None = None
+    http_status: int | None = None
 
     @property
     def status(self) -> str:
@@ -108,6 +114,14 @@ Hook = Callable[[Event], None]
 An object may have a method `metadata(call: CallStarted) -> Mapping[str, str | bytes]` as well: called once a call,
 after the event of its start, it returns metadata to send in addition, which overrides equal keys.
 """
+
+
+everywhere: dict[type, Hook] = {}
+"""Hooks of every client in this process, by their classes. Calls read it when they start."""
+
+foreign_calls: ContextVar[Callable[[], AbstractContextManager[Any]]] = ContextVar("foreign_calls", default=nullcontext)
+"""Entered around the functions of grpc.aio and httpx that send a call: there, and not in middleware or streamed inputs,
+a hook that traces calls keeps the spans of other instrumentors away."""
 
 
 _NEVER_RUN = {
@@ -160,6 +174,14 @@ def accepts(function: Callable[..., Any], *arguments: Any) -> bool:
 def name_of(value: Any) -> str:
     """Return a function's name for error messages, or the start of another object's `repr`."""
     return str(getattr(value, "__qualname__", None) or f"{value!r:.80}")
+
+
+def with_everywhere(own: tuple[Hook, ...]) -> tuple[Hook, ...]:
+    """Return the hooks of a call: its own, and those of every client unless it has one of the same class."""
+    if not everywhere:
+        return own
+    classes = set(map(type, own))
+    return (*own, *(hook for kind, hook in tuple(everywhere.items()) if kind not in classes))
 
 
 def hook_metadata(hooks: tuple[Hook, ...], call: CallStarted) -> dict[str, str | bytes]:

@@ -5,13 +5,14 @@ Pure: no I/O, no clock of its own. `caller` and `stream` report outcomes and tim
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .._transport.retry import NOT_HERE, may_retry, pause
 from ..errors import DeadlineExceededError, RemoteCallError, TlsError, UnauthenticatedError, UnavailableError
-from ..hooks import AttemptFailed, CallEnded, CallStarted
+from ..hooks import AttemptFailed, CallEnded, CallStarted, Hook
 from ..middleware import OutgoingCall
 from ..settings import CallOptions
 
@@ -35,6 +36,7 @@ class Attempts:
         begun: when the call began.
         model: the model's name, for errors and events.
         balancer: chooses among several servers.
+        hooks: the hooks of the call; none before `start`.
         started: the event of the call's start; None if nobody observes the call.
         context: the context of all hooks of a stream; None for that of the call's task.
         input: the messages of a streamed input.
@@ -47,6 +49,7 @@ class Attempts:
     begun: float
     model: str | None = None
     balancer: Balancer[ConnectionManager] | None = None
+    hooks: tuple[Hook, ...] = ()
     started: CallStarted | None = None
     context: Context | None = None
     input: Any = None
@@ -137,7 +140,12 @@ class Attempts:
             self.responses,
             self.call.request_id,
             self.started,
+            self._http_status(error),
         )
+
+    def _http_status(self, error: BaseException | None) -> int | None:
+        status = error.http_status if isinstance(error, RemoteCallError) else None
+        return self.call.answer.status if status is None and self.call.answer is not None else status
 
     def complete(self, error: RemoteCallError, now: float) -> None:
         """Add what is known of the call to the error that ends it."""
@@ -149,11 +157,18 @@ class Attempts:
         """The number of the newest attempt, from 1."""
         return len(self._previous) + 1
 
-    def start(self, task: str, streams: bool) -> CallStarted:
-        """Return the event of the call's start."""
-        call = self.call
+    def start(self, hooks: tuple[Hook, ...], task: str, streams: bool) -> CallStarted:
+        """Take the hooks of the call, and return the event of its start."""
+        call, self.hooks = self.call, hooks
         self.started = CallStarted(
-            call.method, self.server.target, self.model, task or None, call.protocol, streams, call.request_id
+            call.method,
+            self.server.target,
+            self.model,
+            task or None,
+            call.protocol,
+            streams,
+            call.request_id,
+            isinstance(self.input, AsyncIterator),
         )
         return self.started
 

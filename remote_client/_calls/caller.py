@@ -34,7 +34,7 @@ from ..errors import (
     RemoteClientError,
     SchemaUnavailableError,
 )
-from ..hooks import CallStarted, Event, call_hooks, hook_metadata
+from ..hooks import Event, call_hooks, everywhere, hook_metadata, with_everywhere
 from ..settings import CallOptions
 from .attempts import Attempts, is_outcome_known, probe, shortened, shortest
 from .inputs import EncodedMessages
@@ -160,11 +160,12 @@ class Caller:
         if taken or not credentials:
             return None
         renewed = await within(seconds, self._with_others(credentials, call))
-        return None if renewed is LATE or renewed is None else self._with_hooks(renewed, attempts.started)
+        return None if renewed is LATE or renewed is None else self._with_hooks(renewed, attempts)
 
-    def _with_hooks(self, call: Call, started: CallStarted | None) -> Call:
+    def _with_hooks(self, call: Call, attempts: Attempts) -> Call:
         """Return the call with the metadata that the hooks add."""
-        added = {} if started is None else hook_metadata(self.options.hooks, started)
+        started = attempts.started
+        added = {} if started is None else hook_metadata(attempts.hooks, started)
         if not added:
             return call
         try:
@@ -222,14 +223,16 @@ class Caller:
             # Looked up here too: a coroutine costs more than that.
             call = (self._calls.get(path) if idempotent else None) or await self.record(path, idempotent=idempotent)
             options, is_logged = self.options, logger.isEnabledFor(logging.DEBUG)
-            middleware = options.middleware
-            call = call.numbered(Answer() if response is not None or middleware else None)
+            middleware, hooks = options.middleware, options.hooks or everywhere
+            # Over gRPC hooks learn nothing from the answer's metadata, for which grpc.aio needs a task.
+            wants_answer = response is not None or middleware or (hooks and call.protocol == "http")
+            call = call.numbered(Answer() if wants_answer else None)
             if max_size is not None:
                 call = replace(call, max_size=max_size)
             server = self.connections if self.balancer is None else self._pick()
             server.budget.calls += 1
             # A call that succeeds at once, and that nobody observes, needs no record of its attempts.
-            if options.hooks or is_logged or middleware or response is not None:
+            if hooks or is_logged or middleware or response is not None:
                 attempts = self._attempts(call, server, begun)
                 attempts.input = body
                 self._start(attempts, descriptor.task if descriptor else task)
@@ -332,18 +335,18 @@ class Caller:
         server.budget.calls += 1
         attempts = self._attempts(call.numbered(Answer()), server, begun)
         attempts.input = input
-        if self.options.hooks or logger.isEnabledFor(logging.DEBUG):
+        if self.options.hooks or everywhere or logger.isEnabledFor(logging.DEBUG):
             attempts.context = copy_context()
             self._start(attempts, task, streams=True)
         return attempts
 
     def _start(self, attempts: Attempts, task: str, streams: bool = False) -> None:
         """Tell the hooks that a call starts, and add their metadata."""
-        if not self.options.hooks:
+        hooks = with_everywhere(self.options.hooks)
+        if not hooks:
             return
-        started = attempts.start(task, streams)
-        self.notify_hooks(attempts, started)
-        add = partial(self._with_hooks, attempts.call, started)
+        self.notify_hooks(attempts, attempts.start(hooks, task, streams))
+        add = partial(self._with_hooks, attempts.call, attempts)
         attempts.call = add() if attempts.context is None else attempts.context.run(add)
 
     def _attempts(self, call: Call, server: ConnectionManager, begun: float) -> Attempts:
@@ -357,12 +360,12 @@ class Caller:
         if event is None:
             return
         log(event)
-        if not self.options.hooks:
+        if not attempts.hooks:
             return
         if attempts.context is None:
-            call_hooks(self.options.hooks, event)
+            call_hooks(attempts.hooks, event)
         else:
-            attempts.context.run(call_hooks, self.options.hooks, event)
+            attempts.context.run(call_hooks, attempts.hooks, event)
 
     # -- kinds of calls -----------------------------------------------------------------------------------------------
 

@@ -31,17 +31,22 @@ _NO_SECRETS = frozenset([REQUEST_ID, "traceparent"])
 
 
 class Answer:
-    """The metadata of a call's answer, as far as it has arrived. Transports set it, in every attempt anew."""
+    """The metadata of a call's answer, as far as it has arrived. Transports set it, in every attempt anew.
 
-    __slots__ = ("_head", "_trailers")
+    Attributes:
+        status: the status over HTTP; None over gRPC, and before it has arrived.
+    """
+
+    __slots__ = ("_head", "_trailers", "status")
 
     def __init__(self) -> None:
+        self.status: int | None = None
         self._head: Callable[[], RawMetadata] | None = None
         self._trailers: Callable[[], RawMetadata] | None = None
 
-    def begin(self, head: Callable[[], RawMetadata]) -> None:
-        """Take the initial metadata, or the headers; `head` is called if somebody asks for them."""
-        self._head = head
+    def begin(self, head: Callable[[], RawMetadata], status: int | None = None) -> None:
+        """Take the initial metadata, or the headers and the status; `head` is called if somebody asks for them."""
+        self._head, self.status = head, status
 
     def end(self, trailers: Callable[[], RawMetadata]) -> None:
         """Take the trailing metadata."""
@@ -49,7 +54,7 @@ class Answer:
 
     def reset(self) -> None:
         """Forget the answer of an attempt that failed."""
-        self._head = self._trailers = None
+        self._head = self._trailers = self.status = None
 
     @property
     def metadata(self) -> dict[str, str | bytes] | None:

@@ -27,6 +27,7 @@ from ...errors import (
     TlsError,
     UnavailableError,
 )
+from ...hooks import foreign_calls
 from ...settings import ConnectionInfo
 from ..call import (
     RAISE_LIMIT,
@@ -154,7 +155,8 @@ class GrpcioTransport(Transport):
         inner: list[Any] = []
         token = inner_calls.set(inner)
         try:
-            rpc = method(*request, timeout=timeout, metadata=sent_metadata(call))
+            with foreign_calls.get()():
+                rpc = method(*request, timeout=timeout, metadata=sent_metadata(call))
         finally:
             inner_calls.reset(token)
         self._running[rpc] = inner

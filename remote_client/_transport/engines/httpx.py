@@ -24,6 +24,7 @@ from ...errors import (
     TlsError,
     UnavailableError,
 )
+from ...hooks import foreign_calls
 from ...settings import ConnectionInfo
 from ..call import Answered, ByteStream, Call, Transport, add_metadata, deadline_exceeded, sent_metadata, total_exceeded
 from ..http.errors import cut, invalid_response, response_error, too_large
@@ -122,14 +123,14 @@ class HttpxTransport(Transport):
             "host": self._host,
             **headers_of(sent_metadata(call), accept, content_type(content), self._user_agent),
         }
-        return await self._engine.handle_async_request(
-            self.library.request(verb, self._base + target, headers, content)
-        )
+        request = self.library.request(verb, self._base + target, headers, content)
+        with foreign_calls.get()():
+            return await self._engine.handle_async_request(request)
 
     async def _check(self, call: Call, answer: Any, accept: str) -> None:
         headers, status = headers_in(answer), answer.status_code
         if call.answer is not None:
-            call.answer.begin(partial(metadata_in, headers))
+            call.answer.begin(partial(metadata_in, headers), status)
         wanted = call.pages or is_answer(headers) if accept == _JSON else is_event_stream(headers)
         if not (200 <= status < 300 and wanted):
             name = "JSON" if accept == _JSON else "a stream of events"

@@ -72,7 +72,7 @@ class HttpExchange(Exchange["HttpTransport"]):
             self.answered()
         self._answer = head
         if self.call.answer is not None:
-            self.call.answer.begin(partial(metadata_in, head.headers))
+            self.call.answer.begin(partial(metadata_in, head.headers), head.status)
         if not (200 <= head.status < 300 and self._is_wanted(head)):
             self._text = bytearray()
             self._hurries = self._limit_error_body()
