@@ -37,6 +37,7 @@ COMMANDS = {
     "describe": Command("describe", "Show a runtime's tasks and methods, or the arguments of one task."),
     "health": Command("look", "Tell whether a runtime serves, and wait for it."),
     "info": Command("look", "Show the versions of a runtime and of its packages."),
+    "call": Command("call", "Call a model and print its answer."),
     "jobs": Command("jobs", "Start a prediction job, or ask about jobs and trainings."),
     "deploy": Command("deploy", "Send a model's folder to a runtime."),
     "undeploy": Command("undeploy", "Remove a model from a runtime."),
