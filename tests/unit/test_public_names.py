@@ -59,6 +59,7 @@ PUBLIC = {
         "CallOptions", "ConnectionInfo", "ConnectionTlsInfo", "Duration", "Engine", "FinderConfig", "MetadataSource",
         "Output", "Protocol", "RetryPolicy", "Secret", "SupportedModel",
     },
+    "remote_client.testing": {"Call", "FakeRuntime", "Recorder", "Replay", "record", "replay"},
 }  # fmt: skip
 INSIDE_CAIKIT = {
     "RemoteModelFinder", "RemoteModelInitializer", "RemoteModelTrainer", "RemoteModuleBase", "RemoteModuleConfig",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _LARGEST_SHOWN = 64 * 1024
 """Bytes of a message beyond which the cassette has no readable form of it."""
+_CHOSEN = re.compile(r"-[0-9a-f]{16}\Z")
+"""The random end of the name that `train()` gives to a model: another one in every run."""
 
 
 class Messages(ABC):
@@ -55,6 +58,8 @@ class ProtobufMessages(Messages):
 
     def value(self, method: str, data: bytes) -> Hashable:
         message = self._parsed(method, data, False)
+        if message is not None and isinstance(name := getattr(message, "model_name", None), str):
+            message.model_name = _CHOSEN.sub("", name)  # type: ignore[attr-defined]
         # Maps have no order: two processes may write the same one differently.
         return data if message is None else message.SerializeToString(deterministic=True)
 
@@ -147,7 +152,10 @@ class JsonMessages(Messages):
 
     def value(self, method: str, data: bytes) -> Hashable:
         try:
-            return _hashable(json.loads(data))
+            value = json.loads(data)
+            if isinstance(value, dict) and isinstance(name := value.get("model_name"), str):
+                value["model_name"] = _CHOSEN.sub("", name)
+            return _hashable(value)
         except (ValueError, RecursionError):
             return _without_boundary(data)
 
