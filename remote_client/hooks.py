@@ -180,8 +180,8 @@ def with_everywhere(own: tuple[Hook, ...]) -> tuple[Hook, ...]:
     """Return the hooks of a call: its own, and those of every client unless it has one of the same class."""
     if not everywhere:
         return own
-    classes = set(map(type, own))
-    return (*own, *(hook for kind, hook in tuple(everywhere.items()) if kind not in classes))
+    others = [hook for kind, hook in tuple(everywhere.items()) if not any(isinstance(each, kind) for each in own)]
+    return (*own, *others)
 
 
 def hook_metadata(hooks: tuple[Hook, ...], call: CallStarted) -> dict[str, str | bytes]:
@@ -199,8 +199,9 @@ def hook_metadata(hooks: tuple[Hook, ...], call: CallStarted) -> dict[str, str |
 
 
 def call_hooks(hooks: tuple[Hook, ...], event: Event) -> None:
-    """Call all hooks with an event, and log their exceptions."""
-    for hook in hooks:
+    """Call all hooks with an event, the last one first at the call's end, and log their exceptions."""
+    # A variable that each has set at the start must be reset in reverse.
+    for hook in reversed(hooks) if isinstance(event, CallEnded) else hooks:
         try:
             hook(event)
         except (Exception, CancelledError):  # a hook's own: nobody cancelled the call

@@ -144,8 +144,12 @@ class Attempts:
         )
 
     def _http_status(self, error: BaseException | None) -> int | None:
-        status = error.http_status if isinstance(error, RemoteCallError) else None
-        return self.call.answer.status if status is None and self.call.answer is not None else status
+        answer = self.call.answer
+        if answer is not None and answer.status is not None:
+            return answer.status  # an error within a stream has one of its own
+        if isinstance(error, RemoteCallError) and self.call.protocol == "http":
+            return error.http_status
+        return None
 
     def complete(self, error: RemoteCallError, now: float) -> None:
         """Add what is known of the call to the error that ends it."""
