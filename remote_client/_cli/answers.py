@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
+from enum import Enum
 from pathlib import Path
 from pprint import pformat
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .._bulk.kinds import Kind, Name, answer_kind, kind_at, value_at
 from .._concurrency.threads import run_in_thread
-from .._schema.plain_values import json_text, plain
+from .._schema.declared.types import core, fields_of
+from .._schema.plain_values import json_text, plain, text_of
 from .._schema.rpc import RemoteRPCDescriptor
 from ..errors import InputError
 from .usage import UsageError
@@ -42,7 +44,8 @@ def answer_writer(
     kind = _kind_at(answer_kind(rpc.signature), field)
     if text or format == "file":
         option = "--text" if text else "--format file"
-        render = _at(_only_field(kind, field, "text" if text else "bytes", option), _raw(option))
+        names = _fields(kind, "bytes") if format == "file" else _text_fields(rpc, kind) if field is None else []
+        render = _at(_only_field(kind, field, names, option), _raw(option))
         return AnswerWriter(output, render, render, b"\n" if text else b"")
     if format == "dict":
         return AnswerWriter(output, _at(field, _pretty_dict), _at(field, _dict))
@@ -107,16 +110,29 @@ def _kind_at(kind: Kind, field: str | None) -> Kind:
         raise UsageError(f"--field {error}") from None
 
 
-def _only_field(kind: Kind, field: str | None, wanted: Name, option: str) -> str | None:
-    """Return the path of the value of a kind: the field itself, or the only one in it."""
+def _fields(kind: Kind, wanted: Name) -> list[str]:
+    return [name for name, (_, each) in kind.fields.items() if each.name == wanted]
+
+
+def _text_fields(rpc: RemoteRPCDescriptor, kind: Kind) -> list[str]:
+    """Return the fields of an answer that are texts, as `RemoteStream.text` finds them: enums are none."""
+    result = rpc.signature.return_annotation
+    types = fields_of(core(get_args(result)[0] if rpc.output_streaming else result)) or {}
+    return [name for name in _fields(kind, "text") if core(types.get(kind.fields[name][0])) is str]
+
+
+def _only_field(kind: Kind, field: str | None, names: list[str], option: str) -> str | None:
+    """Return the path of the text or the bytes: the field itself, or the only one in it."""
+    wanted = "text" if option == "--text" else "bytes"
     if kind.name in (wanted, "json"):
         return field
-    names = [name for name, (_, each) in kind.fields.items() if each.name == wanted]
-    if len(names) != 1:
-        found = f"has several: choose one with --field: {', '.join(names)}" if names else "has none"
-        known = f"; its fields are {', '.join(kind.fields)}" if kind.fields and not names else ""
-        raise UsageError(f"{option} needs a field of {wanted}; the answer {found}{known}")
-    return names[0] if field is None else f"{field}.{names[0]}"
+    if len(names) == 1:
+        return names[0] if field is None else f"{field}.{names[0]}"
+    where = "the answer" if field is None else field
+    if names:
+        raise UsageError(f"{option}: {where} has several such fields: choose one with --field: {', '.join(names)}")
+    known = f"; its fields are {', '.join(kind.fields)}" if kind.fields else f"; its kind is {kind.name}"
+    raise UsageError(f"{option}: {where} has no field of {wanted}{known}")
 
 
 def _at(field: str | None, render: Render) -> Render:
@@ -146,8 +162,8 @@ def _raw(option: str) -> Render:
     def raw(value: Any) -> bytes:
         if value is None:
             return b""
-        if isinstance(value, str):
-            return value.encode("utf-8", "backslashreplace")
+        if isinstance(value, (str, Enum)):
+            return text_of(value).encode("utf-8", "backslashreplace")
         if isinstance(value, bytes):
             return value
         raise UsageError(f"{option}: the answer has no such value; choose one with --field")

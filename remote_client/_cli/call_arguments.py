@@ -41,10 +41,16 @@ class _Place:
 
 
 class CallArguments:
-    """Makes the arguments of a method."""
+    """Makes the arguments of a method.
 
-    def __init__(self, rpc: RemoteRPCDescriptor) -> None:
+    Args:
+        rpc: the method.
+        read: reads the file of `--input`.
+    """
+
+    def __init__(self, rpc: RemoteRPCDescriptor, read: Callable[[str, str], bytes] = read_file) -> None:
         self._method = rpc.name
+        self._read = read
         annotations = {name: each.annotation for name, each in rpc.signature.parameters.items()}
         self._kinds = {name: kind_of(stream_item(annotation)) for name, annotation in annotations.items()}
         is_streamed = rpc.input_streaming
@@ -107,7 +113,7 @@ class CallArguments:
     # -- JSON ---------------------------------------------------------------------------------------------------------
 
     def _document(self, file: str) -> dict[str, Any]:
-        value = _json(read_file(file, "--input"), f"--input {file}")
+        value = _json(self._read(file, "--input"), f"--input {file}")
         if not isinstance(value, dict):
             value = dict.fromkeys(list(self._kinds)[:1], value)
         if unknown := [name for name in value if name not in self._kinds]:
@@ -126,7 +132,7 @@ def _field(kind: Kind, name: str, word: str) -> tuple[Any, Kind]:
         if name in (wire, attribute):
             return wire, each
     close = closest(name, kind.fields)
-    known = f"it has {', '.join(kind.fields)}" if kind.fields else f"it is a {kind.name}"
+    known = f"it has {', '.join(kind.fields)}" if kind.fields else f"its kind is {kind.name}"
     raise UsageError(f"{word}: there is no field {name!r}; {f'did you mean {close}?' if close else known}")
 
 
