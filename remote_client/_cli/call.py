@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from cyclopts import Parameter
-
-from .completers import models, tasks
 from .methods import method_to_call
-from .parameters import AllOptions, Flag, Output
+from .parameters import AllOptions, Flag, Input, Model, Output, Task, Word
 
 
 async def call(
-    model: Annotated[str, Parameter(completer=models)],
-    task: Annotated[str, Parameter(completer=tasks)],
+    model: Model,
+    task: Task,
     /,
-    *arguments: Annotated[str, Parameter(allow_leading_hyphen=False)],
-    input: Annotated[str | None, Parameter(["--input", "-i"], allow_leading_hyphen=True)] = None,
+    *arguments: Word,
+    input: Input = None,
     format: Literal["dict", "json", "file"] | None = None,
     text: Flag = False,
     field: str | None = None,

@@ -1,11 +1,12 @@
 """What shells are offered for models, tasks and arguments: those of the runtime that the line names.
 
-Asking takes a second at most. Without an answer nothing is offered: a shell has no place for errors.
+Asking takes two seconds at most, or `--timeout`, but no longer than five seconds. Without an answer nothing is offered:
+a shell has no place for errors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from .completion_scripts import FILES
@@ -15,12 +16,12 @@ if TYPE_CHECKING:
     from cyclopts.completion import CompletionContext
 
     from .._client.client import RemoteClient
-    from .._schema.rpc import RemoteRPCDescriptor
+    from .._schema.rpc import RemoteRPCDescriptor, TaskDescription
 
 Candidates = list[tuple[str, str]]
 """Words, and their descriptions."""
-SECONDS = 1.0
-"""The time to ask the runtime."""
+_SECONDS, _MOST_SECONDS = 2.0, 5.0
+"""The time to ask the runtime, and the most that `--timeout` can make of it."""
 
 
 def models(_: CompletionContext) -> Candidates:
@@ -53,6 +54,36 @@ def job_tasks(_: CompletionContext) -> Candidates:
     return _asked(ask)
 
 
+def call_arguments(context: CompletionContext) -> Candidates:
+    """Return the arguments of the method that the words before name."""
+
+    async def ask(client: RemoteClient) -> Candidates:
+        methods = _called((await client.describe()).tasks, context["task"].raw or "")
+        return _words(context, methods[:1])
+
+    return _asked(ask)
+
+
+def job_arguments(context: CompletionContext) -> Candidates:
+    """Return the arguments of the job that the words before name."""
+
+    async def ask(client: RemoteClient) -> Candidates:
+        task = (await client.describe()).tasks[context["task"].raw or ""]
+        return _words(context, [rpc for rpc in task.methods if rpc.job is not None])
+
+    return _asked(ask)
+
+
+def training_arguments(context: CompletionContext) -> Candidates:
+    """Return the arguments of a model's training; of all trainings, if it is not known."""
+
+    async def ask(client: RemoteClient) -> Candidates:
+        config = (await client.model(context["model"].raw or "")).config
+        return _words(context, config.trainings if config.train_method is None else [config.train_method])
+
+    return _asked(ask)
+
+
 def files(context: CompletionContext) -> Candidates:
     """Return the request for the shell's own completion of files."""
     return [(context.incomplete + FILES, "")]
@@ -71,8 +102,32 @@ def _asked(ask: Callable[[RemoteClient], Awaitable[Candidates]]) -> Candidates:
 async def _within_limit(options: Options, ask: Callable[[RemoteClient], Awaitable[Candidates]]) -> Candidates:
     import asyncio
 
-    async with asyncio.timeout(SECONDS), options.client() as client:
+    limit = _SECONDS if options.timeout is None else min(options.timeout, _MOST_SECONDS)
+    async with asyncio.timeout(limit), options.client() as client:
         return await ask(client)
+
+
+def _called(tasks: Mapping[str, TaskDescription], wanted: str) -> list[RemoteRPCDescriptor]:
+    """Return the method of a name, or a task's, its unary one first."""
+    if wanted in tasks:
+        return sorted(
+            (rpc for rpc in tasks[wanted].methods if rpc.job is None),
+            key=lambda rpc: (rpc.input_streaming, rpc.output_streaming),
+        )
+    return [rpc for task in tasks.values() for rpc in task.methods if rpc.name == wanted]
+
+
+def _words(context: CompletionContext, methods: Iterable[RemoteRPCDescriptor]) -> Candidates:
+    from .._bulk.kinds import kind_of
+    from .._schema.declared.mismatches import stream_item
+    from .argument_words import argument_words, given_paths
+
+    kinds = {
+        name: kind_of(stream_item(each.annotation))
+        for rpc in methods
+        for name, each in rpc.signature.parameters.items()
+    }
+    return list(argument_words(kinds, context.incomplete, given_paths(context["arguments"].raw_tokens)))
 
 
 def _shape(rpc: RemoteRPCDescriptor) -> str:

@@ -26,7 +26,7 @@ _remote_client() {
       compopt -o default
       continue
     fi
-    [[ $value == *[=@] ]] && compopt -o nospace
+    [[ $value == *[=@.] ]] && compopt -o nospace
     printf -v quoted '%q' "${value#"$begin"}"
     COMPREPLY+=("$quoted")
   done < <("$command" __complete line "$line" 2>/dev/null)
@@ -51,7 +51,7 @@ _remote_client() {
     fi
     [[ -n $value ]] || continue
     [[ $line == *$'\t'* ]] && line="$value -- ${line#*$'\t'}"
-    if [[ $value == *[=@] ]]; then
+    if [[ $value == *[=@.] ]]; then
       open_values+=("$value") open_shown+=("$line")
     else
       values+=("$value") shown+=("$line")

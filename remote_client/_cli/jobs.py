@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from .completers import job_tasks
-from .output import wants_json, write_json, write_table
-from .parameters import AllOptions
+from .completers import job_arguments, job_tasks
+from .output import wants_json, write_json, write_line, write_table
+from .parameters import AllOptions, Flag, Input, Model, Output
 from .progress import note, status_line
 from .usage import UsageError
 
@@ -18,12 +18,46 @@ if TYPE_CHECKING:
     from .._client.client import RemoteClient
     from .._client.job_status import JobInfo
     from .._client.jobs import PredictionJob, TrainingJob
+    from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
     from .options import Options
 
 Task = Annotated[str | None, Parameter(completer=job_tasks)]
 Training = Annotated[str | None, Parameter(help="The id of a training, instead of TASK and ID.")]
 
 jobs = App(name="jobs", help="Start a prediction job, or ask about jobs and trainings.")
+
+
+@jobs.command
+async def start(
+    model: Model,
+    task: Annotated[str, Parameter(completer=job_tasks)],
+    /,
+    *arguments: Annotated[str, Parameter(allow_leading_hyphen=False, completer=job_arguments)],
+    input: Input = None,
+    options: AllOptions,
+) -> int:
+    """Start a prediction job, and print its id. It is sent once.
+
+    ARGUMENTS are those of `call`.
+
+    Args:
+        model: The model's name.
+        task: The task's class, such as SampleTask.
+        arguments: The arguments of the task's unary method.
+        input: A file with JSON, or - for standard input: the arguments as an object, or the value of the first one.
+        options: Name the runtime.
+    """
+    from .call_arguments import CallArguments
+
+    async with options.client() as client:
+        method: Any = getattr(await client.model(model, task=task), "start_job", None)
+        if method is None:
+            raise UsageError(f"{task} has no prediction jobs")
+        given = CallArguments(method.rpc).of(arguments, input)
+        with status_line(f"starting a job of {model}"):
+            job = await method(**given)
+        write_line(job.id)
+    return 0
 
 
 @jobs.command
@@ -72,6 +106,38 @@ async def wait(
 
 
 @jobs.command
+async def result(
+    task: Annotated[str, Parameter(completer=job_tasks)],
+    id: str,
+    /,
+    *,
+    format: Literal["dict", "json", "file"] | None = None,
+    text: Flag = False,
+    field: str | None = None,
+    output: Output = None,
+    options: AllOptions,
+) -> int:
+    """Print the answer of a job that is done, as `call` prints the method's.
+
+    Args:
+        task: The task's class, such as SampleTask.
+        id: The job's id, as `jobs start` prints it.
+        format: json; dict, as Python writes it; or file, the bytes of an answer that is a file.
+        text: Print the text of the answer.
+        field: Print this field of the answer, such as file.data.
+        output: The file for the answer. The default is standard output.
+        options: Name the runtime.
+    """
+    from .answers import answer_writer
+
+    async with options.client() as client:
+        method = _result_method(await client.describe(), task)
+        writer = answer_writer(method, format, text=text, field=field, output=output)
+        await writer.write_only(await client.prediction_job(task, id).result())
+    return 0
+
+
+@jobs.command
 async def cancel(task: Task = None, id: str | None = None, /, *, training: Training = None, options: AllOptions) -> int:
     """Cancel a job, and print its status. The server ends the work when it can.
 
@@ -94,6 +160,17 @@ def _job(
     if training is None and task is not None and id is not None:
         return client.prediction_job(task, id)
     raise UsageError("give TASK and ID of a prediction job, or --training ID")
+
+
+def _result_method(description: ServiceDescription, task: str) -> RemoteRPCDescriptor:
+    from .._schema.ambiguous_names import matching_tasks
+
+    tasks = description.tasks
+    keys = matching_tasks(((key, each.methods) for key, each in tasks.items()), task)
+    for method in (method for key in keys for method in tasks[key].methods):
+        if method.job is not None and method.job.result is not None:
+            return method.job.result
+    raise UsageError(f"{task} has no prediction jobs")
 
 
 def _named(task: str | None, id: str) -> str:

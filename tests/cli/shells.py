@@ -55,6 +55,7 @@ class Shell:
             "PATH": f"{command.parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "HOME": str(folder),
+            "REMOTE_CLIENT_TIMEOUT": "5",  # two may be too short for a busy machine
             "TERM": "dumb" if name == "bash" else "xterm",
         }
         self._shell = self._pexpect.spawn(
