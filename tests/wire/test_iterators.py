@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -199,3 +200,28 @@ async def test_one_iterator_for_many_calls_at_once(module: Any) -> None:
     for task in tasks:
         task.cancel()
     assert {type(each) for each in await asyncio.gather(*tasks, return_exceptions=True)} == {asyncio.CancelledError}
+
+
+caller: ContextVar[str] = ContextVar("caller", default="nobody")
+
+
+@both
+@pytest.mark.parametrize("engine", ["asyncio", "grpcio"])
+async def test_an_iterator_sees_the_context_of_its_caller(wire: WireServer, send: Any, engine: str) -> None:
+    seen: list[str] = []
+
+    async def items() -> AsyncIterator[bytes]:
+        seen.append(caller.get())
+        yield b"1"
+        await asyncio.sleep(0.01)
+        seen.append(caller.get())
+        yield b"2"
+
+    async def called_by(name: str) -> None:
+        caller.set(name)
+        await send(module, items())
+
+    async with wire.plain(engine=engine) as module:
+        await asyncio.create_task(called_by("first"))  # whose call opens the connection
+        await asyncio.create_task(called_by("second"))
+    assert seen == ["first", "first", "second", "second"]

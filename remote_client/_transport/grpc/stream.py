@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidResponseError, RemoteCallError, StreamTruncatedError, UnavailableError
@@ -31,6 +32,7 @@ class StreamExchange(StreamingExchange["GrpcTransport"], GrpcExchange):
 
     __slots__ = (
         "_closes_input",
+        "_context",
         "_in_a_row",
         "_kept",
         "_kept_size",
@@ -53,6 +55,8 @@ class StreamExchange(StreamingExchange["GrpcTransport"], GrpcExchange):
     ) -> None:
         super().__init__(transport, call, block, body if isinstance(body, bytes) else None, answered)
         self.input = None if isinstance(body, bytes) else body
+        self._context = copy_context()
+        """The caller's, in which the input is read: a connection runs in that of the call that opened it."""
         self._within = False
         """Whether the stream of responses has begun."""
         self._waiter = None
@@ -182,7 +186,7 @@ class StreamExchange(StreamingExchange["GrpcTransport"], GrpcExchange):
         if self._sent_end:
             connection.send(stream, b"", end=True)
         if self._upload is None and not self._sent_end:
-            self._upload = self.transport.own(self._send_input(self.input))
+            self._upload = self._context.run(self.transport.own, self._send_input(self.input))
             self._upload.add_done_callback(self._forget_upload)
         self.writable()
 
