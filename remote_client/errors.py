@@ -140,6 +140,11 @@ class JobError(RemoteClientError):
 
     _ended: ClassVar[str] = "ended"
 
+    def _repr_html_(self) -> str:
+        return table(
+            type(self).__name__, [("id", self.id), ("ended", self._ended), ("reasons", "\n".join(self.reasons))]
+        )
+
 
 class JobFailedError(JobError):
     """A job failed. `reasons` has the server's reasons."""
@@ -263,6 +268,20 @@ class RemoteCallError(RemoteClientError):
         where.append(f"in attempt {len(self.previous) + 1}" if self.previous else None)
         place = " ".join(part for part in where if part)
         return f"{self.status}: {self.details or 'the server gave no details'}" + (f" ({place})" if place else "")
+
+    def _repr_html_(self) -> str:
+        rows = [("status", self.status), ("details", self.details or str(self)), *self._circumstances()]
+        return table(type(self).__name__, rows)
+
+    def _circumstances(self) -> Iterator[tuple[str, Any]]:
+        """Yield what is known about the call."""
+        for name in ("method", "model", "target", "http_status", "error_id", "request_id", "additional_info"):
+            if (value := getattr(self, name)) is not None:
+                yield name, value
+        if self.attempts:
+            yield "attempts", self.attempts
+        if self.seconds is not None:
+            yield "seconds", round(self.seconds, 3)
 
     @property
     def _http_words(self) -> str | None:

@@ -33,7 +33,7 @@ async def describe(task: Annotated[str | None, Parameter(completer=tasks)] = Non
     if wants_json(options):
         write_json(_as_json(methods, description, task))
     elif task is None:
-        _write_all(methods, description)
+        write_line(str(description))
     else:
         _write_task(methods)
     return 0
@@ -57,14 +57,6 @@ def _methods(description: ServiceDescription, wanted: str | None) -> _Methods:
 
 
 # -- tables
-
-
-def _write_all(methods: _Methods, description: ServiceDescription) -> None:
-    rows = [(task, *_call(rpc)) for task, rpcs in methods.items() for rpc in rpcs]
-    rows += [("", f"train {rpc.module}", *_call(rpc)[1:]) for rpc in description.trainings.values()]
-    write_table(("task", "method", "arguments", "answer"), rows)
-    for note in description.notes:
-        write_line(f"Note: {note}")
 
 
 def _write_task(methods: _Methods) -> None:

@@ -361,6 +361,8 @@ class RemoteClient(Readiness, RawCalls, Handle):
     async def models(self, ids: Iterable[str] | None = None) -> list[ModelInfo]:
         """Ask the servers for their models, and return these; of a model that several list, the first server's.
 
+        `print()` shows the list as a table.
+
         Once a server has answered, the others have six seconds, or one if their last question failed. A slower server
         contributes its earlier list, and its late answer counts for the next call.
 
@@ -374,12 +376,14 @@ class RemoteClient(Readiness, RawCalls, Handle):
         """
         names = [] if ids is None else [ids] if isinstance(ids, str) else list(ids)
         models = await self._finder.discover(names)
+        from .._schema.runtime_info import ModelList  # here, as it loads pydantic
+
         if ids is None:
-            return list(models.values())
+            return ModelList(models.values())
         for name in names:
             if name not in models:
                 raise await self._not_found(name)
-        return [models[name] for name in names]
+        return ModelList(models[name] for name in names)
 
     @clears_frames
     async def deploy_model(

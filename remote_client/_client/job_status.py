@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from .._objects.exports import exported_from
 from .._text.cleaning import clean_lines
-from .._text.tables import table
+from .._text.tables import ShownAsTable, table, text_table
 from ..errors import ConfigurationError
 
 # The annotations are no strings: `get_type_hints` would look for their names in `remote_client`.
@@ -37,7 +37,7 @@ class JobStatus(enum.StrEnum):
 
 
 @exported_from("remote_client")
-class JobInfo(BaseModel):
+class JobInfo(ShownAsTable, BaseModel):
     """A server's answer about a job.
 
     Attributes:
@@ -53,6 +53,12 @@ class JobInfo(BaseModel):
     submission_timestamp: datetime | None = None
     completion_timestamp: datetime | None = None
     reasons: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        times = [("submitted", self.submission_timestamp), ("completed", self.completion_timestamp)]
+        lines = [line for reason in self.reasons for line in reason.splitlines()]
+        reasons = [("reasons" if not index else "", line) for index, line in enumerate(lines)]
+        return text_table([("state", self.state), *(row for row in times if row[1]), *reasons])
 
     def _repr_html_(self) -> str:
         return table(type(self).__name__, self)

@@ -18,7 +18,7 @@ from .._objects.copying import Handle
 from .._objects.exports import exported_from
 from .._schema.codec import UnboundCodec
 from .._schema.declared.caikit_modules import is_caikit_module
-from .._schema.rpc import JobMethods, RemoteRPCDescriptor
+from .._schema.rpc import JobMethods, RemoteRPCDescriptor, call_and_answer
 from .._settings.connection import check_protocol
 from .._settings.durations import Duration
 from .._text.cleaning import clean
@@ -35,7 +35,7 @@ from . import jobs
 from .config_completion import ConfigCompletion
 from .job_servers import FindJobServer, JobServer, can_probe, missing_model_error, probe_methods
 from .jobs import PredictionJob, TrainingJob
-from .module_class import call_and_answer, make_module_class
+from .module_class import make_module_class
 from .module_config import RemoteModuleConfig
 from .option_changes import OptionChanges, changed_fields, check_output, given_changes
 from .shared_connections import forget_description

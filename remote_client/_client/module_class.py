@@ -44,18 +44,6 @@ def _class_doc(config: RemoteModuleConfig, rpcs: Iterable[RemoteRPCDescriptor]) 
     return f"The model {config.model_path!r} at {config.connection.target}.{note} Methods:\n\n{methods}\n"
 
 
-def call_and_answer(rpc: RemoteRPCDescriptor) -> tuple[str, str]:
-    """Return a method's parameters and answer as text that holds for the blocking client too."""
-    call, arrow, answer = str(rpc).rpartition(" -> ")
-    if not arrow:
-        call, answer = answer, ""
-    if rpc.job is not None:
-        return call, PredictionJob.__name__
-    if rpc.output_streaming:
-        return call, f"stream of {answer.partition('[')[2].removesuffix(']') or answer}"
-    return call, answer
-
-
 def _method(rpc: RemoteRPCDescriptor, name: str, class_name: str) -> Callable[..., Any]:
     def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         try:

@@ -2,12 +2,13 @@
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from .._objects.copying import Immutable
 from .._objects.exports import exported_from
+from .._text.tables import ShownAsTable, html_table, table, text_table
 from ..errors import SchemaError
 from ..settings import Protocol
 from .caikit_names import short_method_name
@@ -136,9 +137,9 @@ def training_job(management: Mapping[str, RemoteRPCDescriptor]) -> JobMethods | 
 
 
 @exported_from("remote_client")
-@dataclass(frozen=True, eq=False)
-class TaskDescription(Immutable):
-    """A task: the name of its class, and its methods."""
+@dataclass(frozen=True, eq=False, repr=False)
+class TaskDescription(ShownAsTable, Immutable):
+    """A task: the name of its class, and its methods. `print()` shows their signatures."""
 
     name: str
     methods: tuple[RemoteRPCDescriptor, ...]
@@ -146,11 +147,19 @@ class TaskDescription(Immutable):
     def __str__(self) -> str:
         return "\n".join([self.name, *(f"    {method}" for method in self.methods)])
 
+    def __repr__(self) -> str:
+        return f"<TaskDescription {self.name}: {', '.join(method.name for method in self.methods)}>"
+
+    _repr_pretty_ = ShownAsTable._repr_pretty_  # IPython would find `__repr__` first, as it looks class by class
+
+    def _repr_html_(self) -> str:
+        return table(self.name, map(call_and_answer, self.methods))
+
 
 @exported_from("remote_client")
-@dataclass(frozen=True, eq=False)
-class ServiceDescription(Immutable):
-    """Everything a server offers. `print()` shows it.
+@dataclass(frozen=True, eq=False, repr=False)
+class ServiceDescription(ShownAsTable, Immutable):
+    """Everything a server offers. `print()` shows a table of the methods; an argument with a `?` is optional.
 
     Attributes:
         tasks: task name -> its methods. If several services or routes have a task, it is listed once for each, under
@@ -187,5 +196,48 @@ class ServiceDescription(Immutable):
         return found[0]
 
     def __str__(self) -> str:
-        trainings = [f"{name}\n    {training}" for name, training in self.trainings.items()]
-        return "\n".join([*map(str, self.tasks.values()), *trainings, *(f"Note: {note}" for note in self.notes)])
+        tables = [text_table(self._methods(), _METHODS, whole=2)]
+        if self.trainings:
+            tables.append(text_table(self._trainings(), _TRAININGS, whole=1))
+        return "\n".join(["\n\n".join(tables), *(f"Note: {note}" for note in self.notes)])
+
+    def __repr__(self) -> str:
+        number = sum(len(task.methods) for task in self.tasks.values())
+        return f"<ServiceDescription: {len(self.tasks)} tasks, {number} methods, {len(self.trainings)} trainings>"
+
+    _repr_pretty_ = ShownAsTable._repr_pretty_  # as above
+
+    def _repr_html_(self) -> str:
+        trainings = html_table(self._trainings(), _TRAININGS) if self.trainings else ""
+        notes = [table("", [("Note", note)]) for note in self.notes]
+        return "".join([html_table(self._methods(), _METHODS), trainings, *notes])
+
+    def _methods(self) -> Iterator[tuple[str, ...]]:
+        for name, task in self.tasks.items():
+            for method in task.methods:
+                yield name, method.name, _argument_names(method), call_and_answer(method)[1]
+
+    def _trainings(self) -> Iterator[tuple[str, ...]]:
+        for name, training in self.trainings.items():
+            yield name, _argument_names(training)
+
+
+_METHODS = ("TASK", "METHOD", "ARGUMENTS", "ANSWER")
+_TRAININGS = ("TRAINING", "ARGUMENTS")
+
+
+def _argument_names(rpc: RemoteRPCDescriptor) -> str:
+    parameters = rpc.signature.parameters.values()
+    return ", ".join(f"{each.name}{'' if each.default is each.empty else '?'}" for each in parameters)
+
+
+def call_and_answer(rpc: RemoteRPCDescriptor) -> tuple[str, str]:
+    """Return a method's parameters and answer as text that holds for the blocking client too."""
+    call, arrow, answer = str(rpc).rpartition(" -> ")
+    if not arrow:
+        call, answer = answer, ""
+    if rpc.job is not None:
+        return call, "PredictionJob"
+    if rpc.output_streaming:
+        return call, f"stream of {answer.partition('[')[2].removesuffix(']') or answer}"
+    return call, answer

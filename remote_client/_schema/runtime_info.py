@@ -1,19 +1,22 @@
 """The information a runtime gives about itself and its models."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .._objects.exports import exported_from
-from .._text.tables import table
+from .._text.tables import ShownAsTable, html_table, table, text_table
 
 # Annotations must not be strings here: `get_type_hints` would look up the names in `remote_client`.
 
 
-class _Info(BaseModel):
+class _Info(ShownAsTable, BaseModel):
     # A newer runtime may send more fields.
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    def __str__(self) -> str:
+        return text_table((name, value) for name, value in self if value is not None)
 
     def _repr_html_(self) -> str:
         return table(type(self).__name__, self)
@@ -47,6 +50,22 @@ class ModelInfo(_Info):
         return self.module_metadata.get("name", "")
 
 
+class ModelList(ShownAsTable, list[ModelInfo]):
+    """A list whose `str()` is a table of the models, in text and in a notebook."""
+
+    _header: ClassVar[tuple[str, ...]] = ("NAME", "MODULE", "MODULE ID", "LOADED", "BYTES")
+
+    def __str__(self) -> str:
+        return text_table(self._rows(), self._header, whole=1)
+
+    def _repr_html_(self) -> str:
+        return html_table(self._rows(), self._header)
+
+    def _rows(self) -> Iterator[tuple[object, ...]]:
+        for info in self:
+            yield info.name, info.module_name, info.module_id, info.loaded, info.size
+
+
 def read_models(models: Iterable[Mapping[str, Any]]) -> tuple[dict[str, ModelInfo], dict[str, set[str]]]:
     """Return listed models by name, and the ids of their modules by the modules' names.
 
@@ -74,6 +93,10 @@ class RuntimeInfo(_Info):
 
     runtime_version: str = ""
     python_packages: Mapping[str, str] = Field(default_factory=dict)
+
+    def __str__(self) -> str:
+        versions = [("runtime", self.runtime_version)] if self.runtime_version else []
+        return text_table([*versions, *sorted(self.python_packages.items())], ("PACKAGE", "VERSION"))
 
 
 def validation_reason(error: Exception) -> str:

@@ -29,18 +29,21 @@ _NARROWEST = 8
 # -- text -------------------------------------------------------------------------------------------------------------
 
 
-def text_table(rows: Iterable[Sequence[object]], header: Sequence[str] = (), *, width: int | None = None) -> str:
-    """Return an aligned table, a line a row. Numbers are aligned to the right, None is an empty cell.
+def text_table(
+    rows: Iterable[Sequence[object]], header: Sequence[str] = (), *, whole: int = 0, width: int | None = None
+) -> str:
+    """Return an aligned table, a line a row. Numbers stand at the right, booleans are yes or no, None is an empty cell.
 
     Args:
         rows: the cells; missing ones at a row's end are empty.
         header: the columns' names; without it the table has none.
+        whole: how many columns at the left are not cut as long as others can be.
         width: characters of a line, by default the terminal's: the widest columns are cut to it. Without a terminal,
             only values of more than 500 characters are cut.
     """
     columns = list(zip_longest(*([header] if header else ()), *rows))
     texts = [list(map(_cell, column)) for column in columns]
-    widths = _fitted([max(map(columns_of, column)) for column in texts], width or terminal_width())
+    widths = _fitted([max(map(columns_of, column)) for column in texts], whole, width or terminal_width())
     right = [all(map(_is_number, column[bool(header) :])) for column in columns]
     lines = zip(*map(_aligned, texts, widths, right), strict=True)
     return "\n".join(_GAP.join(line).rstrip() for line in lines)
@@ -71,6 +74,8 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if _is_number(value):
+        return f"{value:,}"
     if isinstance(value, datetime):
         return value.isoformat(" ", "seconds")
     text = value.name if isinstance(value, Enum) else ", ".join(map(str, value)) if _is_list(value) else str(value)
@@ -85,11 +90,12 @@ def _is_number(value: object) -> bool:
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, (bool, Enum)))
 
 
-def _fitted(widths: list[int], limit: int | None) -> list[int]:
+def _fitted(widths: list[int], whole: int, limit: int | None) -> list[int]:
     """Return the columns' widths, the widest of them reduced until they and their gaps fit a line."""
-    room = None if limit is None else limit - len(_GAP) * (len(widths) - 1)
-    while room is not None and sum(widths) > room and (widest := max(widths)) > _NARROWEST:
-        widths[widths.index(widest)] -= 1
+    room = sum(widths) if limit is None else limit - len(_GAP) * (len(widths) - 1)
+    for first in (whole, 0):
+        while sum(widths) > room and (widest := max(widths[first:], default=0)) > _NARROWEST:
+            widths[widths.index(widest, first)] -= 1
     return widths
 
 
@@ -106,7 +112,23 @@ def _start(text: str, width: int) -> str:
     return start
 
 
+class ShownAsTable:
+    """The base of objects whose `str()` is a table, which IPython shows in place of their `repr()`."""
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
+
 # -- HTML -------------------------------------------------------------------------------------------------------------
+
+
+def html_table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> str:
+    """Return a table with a line a row, of the first hundred rows."""
+    lines = [[_cell(value) for value in row] for row in islice(rows, ROWS + 1)]
+    head = "".join(f"<th {_LEFT}>{_text(name)}</th>" for name in header)
+    body = "".join(f"<tr>{''.join(f'<td {_LEFT}>{_text(text)}</td>' for text in line)}</tr>" for line in lines[:ROWS])
+    rest = f'<tr><td colspan="{len(header)}">…</td></tr>' if len(lines) > ROWS else ""
+    return f"<table><tr>{head}</tr>{body}{rest}</table>"
 
 
 def table(title: str, rows: Iterable[tuple[object, Any]], *, depth: int = 1) -> str:

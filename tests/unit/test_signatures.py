@@ -50,8 +50,9 @@ def test_streams() -> None:
 
 
 def test_description() -> None:
-    assert str(DESCRIPTION).splitlines()[0] == "EchoTask"
-    assert "    run_echo(zoo: Zoo" in str(DESCRIPTION)
+    task = DESCRIPTION.tasks["EchoTask"]
+    assert str(task).splitlines()[0] == "EchoTask"
+    assert "    run_echo(zoo: Zoo" in str(task)
     assert DESCRIPTION.type("caikit.runtime.Unit.Place") is DESCRIPTION.type("Place")
     with pytest.raises(SchemaError, match="no types"):
         DESCRIPTION.type("lace")

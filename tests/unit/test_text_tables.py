@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from remote_client import JobStatus
-from remote_client._text.tables import TEXT, columns_of, text_table
+from remote_client._text.tables import ROWS, TEXT, columns_of, html_table, text_table
 
 HEADER = ("NAME", "MODULE", "LOADED", "SIZE")
 
@@ -20,9 +20,9 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_columns_are_aligned_and_numbers_stand_to_the_right() -> None:
     rows = [("foo", "SampleModule", True, 5), ("a-long-name", None, False, 1234), ("bar",)]
     assert text_table(rows, HEADER).splitlines() == [
-        "NAME         MODULE        LOADED  SIZE",
-        "foo          SampleModule  yes        5",
-        "a-long-name                no      1234",
+        "NAME         MODULE        LOADED   SIZE",
+        "foo          SampleModule  yes         5",
+        "a-long-name                no      1,234",
         "bar",
     ]
 
@@ -47,6 +47,12 @@ def test_the_widest_columns_are_cut_to_the_width() -> None:
     assert text_table([("x" * 100, "y" * 100)], width=1) == "xxxxx...  yyyyy..."  # something stays to be read
 
 
+def test_the_first_columns_are_cut_last() -> None:
+    row = ("x" * 30, "y" * 20, "z" * 20)
+    assert text_table([row], whole=1, width=60) == f"{'x' * 30}  {'y' * 10}...  {'z' * 10}..."
+    assert text_table([row], whole=2, width=30) == "xxxxxx...  yyyyyy...  zzzzz..."
+
+
 def test_the_width_is_the_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [("x" * 100,)]
     assert text_table(rows) == "x" * 100
@@ -68,3 +74,10 @@ def test_servers_words_neither_break_lines_nor_move_the_cursor() -> None:
     shown = text_table([("x" * 10_000_000, "y")])
     assert len(shown) < TEXT + 100
     assert "(10000000 characters)" in shown
+
+
+def test_a_notebooks_table_is_escaped_and_cut() -> None:
+    shown = html_table([("<b>", 1)] * 200, ("NAME", "SIZE"))
+    assert shown.startswith("<table><tr><th ")
+    assert "<b>" not in shown
+    assert (shown.count("&lt;b&gt;"), shown.count("<tr>")) == (ROWS, ROWS + 2)
