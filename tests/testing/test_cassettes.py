@@ -75,7 +75,17 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert read_cassette(path) == (header, [WHOLE, call({"a": 1})])
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert lines[0]["cassette"] == 1
+    assert len(lines) == 3
     assert lines[2]["requests"] == [{"shown": {"a": 1}, "data": base64.b64encode(b'{"a": 1}').decode()}]
+
+
+def test_large_messages_are_compressed(tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    large = call((bytes(1_000_000),), b"yes" * 100_000)
+    header = Header(protocol="grpc", schema=b"file" * 10_000)
+    write(path, large, header=header)
+    assert path.stat().st_size < 10_000
+    assert read_cassette(path) == (header, [large])
 
 
 @pytest.mark.parametrize("cut", [1, 20, 200])
@@ -95,7 +105,8 @@ def test_a_torn_last_line_is_dropped(tmp_path: Path, cut: int) -> None:
         (b"a,b\n1,2\n", "no cassette, see its line 1"),
         (b'{"cassette":2}\n', "has the format 2, and this version reads 1"),
         (b'{"cassette":1,"protocol":"ftp","model_key":"","schema":null}\n', "see its line 1"),
-        (b'{"cassette":1,"protocol":"grpc","model_key":"","schema":"*"}\n', "see its line 1"),
+        (b'{"cassette":1,"protocol":"grpc","model_key":"","schema":{"data":"*"}}\n', "see its line 1"),
+        (b'{"cassette":1,"protocol":"grpc","model_key":"","schema":{"zlib":"aaaa"}}\n', "see its line 1"),
         (b'{"cassette":1,"protocol":"grpc","model_key":"","schema":null}\n{}\n', "see its line 2"),
     ],
 )

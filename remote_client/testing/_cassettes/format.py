@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from .secrets import Pairs
 
 FORMAT = 1
 """The version of the format, which readers of others refuse."""
+_LARGEST_PLAIN = 4096
+"""Bytes of a message beyond which it is compressed: a runtime's description of itself is large."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +101,7 @@ Shown = Callable[[str, bytes, bool], Any]
 
 def header_line(header: Header) -> bytes:
     """Return the first line of a cassette."""
-    schema = None if header.schema is None else _text(header.schema)
+    schema = None if header.schema is None else _packed(header.schema)
     written = {
         "cassette": FORMAT,
         "written_by": f"remote-client {__version__}",
@@ -138,8 +141,12 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+def _packed(data: bytes) -> dict[str, str]:
+    return {"zlib": _text(zlib.compress(data))} if len(data) > _LARGEST_PLAIN else {"data": _text(data)}
+
+
 def _message(data: bytes, shown: Any) -> dict[str, Any]:
-    return {"data": _text(data)} if shown is None else {"shown": shown, "data": _text(data)}
+    return _packed(data) if shown is None else {"shown": shown} | _packed(data)
 
 
 def _pairs(pairs: Pairs) -> list[list[str]]:
@@ -178,7 +185,7 @@ def _read(make: Callable[[dict[str, Any]], T], line: bytes, path: str | os.PathL
         raise ConfigurationError(
             f"cassette: {os.fspath(path)} has the format {error}, and this version reads {FORMAT}; record it anew"
         ) from None
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, zlib.error):
         raise ConfigurationError(f"cassette: {os.fspath(path)} is no cassette, see its line {number}") from None
 
 
@@ -193,7 +200,7 @@ def _header_of(read: dict[str, Any]) -> Header:
         raise ValueError("the protocol")
     schema = read["schema"]
     return Header(
-        protocol=read["protocol"], model_key=read["model_key"], schema=None if schema is None else _data(schema)
+        protocol=read["protocol"], model_key=read["model_key"], schema=None if schema is None else _unpacked(schema)
     )
 
 
@@ -201,12 +208,12 @@ def _call_of(read: dict[str, Any]) -> RecordedCall:
     return RecordedCall(
         method=read["method"],
         metadata=_metadata(read["metadata"]),
-        requests=tuple(_data(each["data"]) for each in read["requests"]),
+        requests=tuple(map(_unpacked, read["requests"])),
         is_input_whole=read["input_whole"],
         status=read["status"],
         details=read["details"],
         headers=_metadata(read["headers"]),
-        answers=tuple(Answer(_data(each["data"]), each["after"]) for each in read["answers"]),
+        answers=tuple(Answer(_unpacked(each), each["after"]) for each in read["answers"]),
         trailers=_metadata(read["trailers"]),
         ended_after=read["ended_after"],
         is_whole=read["whole"],
@@ -215,6 +222,10 @@ def _call_of(read: dict[str, Any]) -> RecordedCall:
 
 def _data(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
+
+
+def _unpacked(packed: dict[str, str]) -> bytes:
+    return zlib.decompress(_data(packed["zlib"])) if "zlib" in packed else _data(packed["data"])
 
 
 def _metadata(pairs: list[list[str]]) -> Pairs:
