@@ -18,6 +18,7 @@ SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 METHOD, SYSTEM, STATUS = "rpc.method", "rpc.system.name", "rpc.response.status_code"
 HTTP_STATUS = "http.response.status_code"
 ERROR_TYPE = "error.type"
+_SCHEMES = ("unix", "unix-abstract", "xds")
 _LATEST = 1024
 """Methods of models whose attributes are kept: each call would build them anew."""
 
@@ -60,18 +61,17 @@ def _common(
 
 @lru_cache(_LATEST)
 def server_attributes(target: str) -> Mapping[str, str | int]:
-    """Return the server's address and port as a target names them: `host:port` with a base path, or `unix:path`."""
-    scheme, is_special, path = target.partition(":/")
-    if is_special:  # unix:/run/runtime.sock, xds:///runtime
-        return MappingProxyType({"server.address": f"/{path}" if scheme == "unix" else path.lstrip("/")})
-    if target.startswith("unix:"):
-        return MappingProxyType({"server.address": target.removeprefix("unix:")})
+    """Return the server's address, and the port if it has one; see `ConnectionInfo.target`."""
+    scheme, _, rest = target.partition(":")
+    if scheme in _SCHEMES:
+        path = rest.removeprefix("//")
+        return MappingProxyType({"server.address": path.lstrip("/") if scheme == "xds" else path})
     host, _, port = target.partition("/")[0].rpartition(":")
     return MappingProxyType({"server.address": host.strip("[]"), "server.port": int(port)})
 
 
 def _base_path(target: str) -> str:
-    return "" if target.startswith(("unix:", "xds:")) else "".join(target.partition("/")[1:])
+    return "" if target.partition(":")[0] in _SCHEMES else "".join(target.partition("/")[1:])
 
 
 def outcome_attributes(event: CallEnded) -> Attributes:
