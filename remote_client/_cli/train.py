@@ -97,7 +97,7 @@ def _training(
             continue
         missing = required_parameters(rpc.signature) - given.keys()
         if missing and len(candidates) > 1:
-            refusals.append(f"{rpc.module}: {', '.join(sorted(missing))} is missing")
+            refusals.append(f"{rpc.module}: missing {', '.join(sorted(missing))}")
         else:
             fitting.append((rpc, given))
     if len(fitting) != 1:

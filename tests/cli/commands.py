@@ -84,6 +84,34 @@ def on_terminal(*arguments: str, stream: str = "stdout", env: dict[str, str] | N
     return Ended(code, told, piped) if stream == "stdout" else Ended(code, piped, told)
 
 
+class Told:
+    """What a program writes to a terminal."""
+
+    def __init__(self, terminal: int) -> None:
+        self._pieces = _pieces(terminal)
+        self._text = b""
+
+    def until(self, text: str) -> None:
+        """Read until the text is there, which may be now."""
+        while text.encode() not in self._text:
+            piece = next(self._pieces, None)
+            assert piece is not None, self._text.decode()
+            self._text += piece
+
+
+@contextmanager
+def on_stderr(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], Told]]:
+    """Start a command whose standard error is a terminal of 200 columns."""
+    terminal, end = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "200"}
+    try:
+        with started(*arguments, stdin=subprocess.DEVNULL, stderr=end, env=environment) as process:
+            os.close(end)
+            yield process, Told(terminal)
+    finally:
+        os.close(terminal)
+
+
 def _pieces(terminal: int) -> Iterator[bytes]:
     try:
         while piece := os.read(terminal, 4096):
