@@ -55,6 +55,7 @@ PUBLIC = {
     },
     "remote_client.hooks": {"AttemptFailed", "CallEnded", "CallStarted", "Event", "Hook"},
     "remote_client.middleware": {"Answer", "Middleware", "OutgoingCall", "Proceed"},
+    "remote_client.opentelemetry": {"OpenTelemetryHook", "instrument", "uninstrument"},
     "remote_client.settings": {
         "CallOptions", "ConnectionInfo", "ConnectionTlsInfo", "Duration", "Engine", "FinderConfig", "MetadataSource",
         "Output", "Protocol", "RetryPolicy", "Secret", "SupportedModel",
