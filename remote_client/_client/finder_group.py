@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .._calls.caller import Caller
 from .._concurrency.threads import run_in_thread
 from .._schema.comparison import compare_in_thread
 from .._schema.declaration import Declaration
@@ -216,7 +217,7 @@ class FinderGroup:
     def watch_health(self, poll: Duration) -> HealthWatch:
         """See `RemoteClient.watch_health`."""
         pause = max(seconds(poll, "poll"), LEAST_PAUSE)
-        servers = {server.caller: self.protocol_of(server) for server in self.known}
+        servers: dict[Caller, Protocol] = {server.caller: self.protocol_of(server) for server in self.known}
         return HealthWatch(servers, pause, self._watches)
 
     async def aclose(self) -> None:

@@ -152,10 +152,14 @@ class _Options:
 
     async def send(self, caller: Caller, name: str, path: str, body: bytes) -> bytes:
         """Send a request, once unless it may be sent again, and return the answer."""
-        if not self.idempotent:
-            return await caller.send_bytes_once(name, path, body)
-        data: bytes = await caller.send(path, body)
-        return data
+        try:
+            if not self.idempotent:
+                return await caller.send_bytes_once(name, path, body)
+            data: bytes = await caller.send(path, body)
+            return data
+        except RemoteCallError as error:
+            error.method = path.removeprefix("/").partition("?")[0]  # a query may hold secrets
+            raise
 
 
 # -- gRPC -------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Any, assert_type
 
 from remote_client.declare import module, taskmethod
-from remote_client.sync import Difference, JobInfo, ModelInfo, RemoteClient, RemoteModuleBase, RemoteStream, TrainingJob
+from remote_client.sync import (
+    Difference,
+    HealthStatus,
+    JobInfo,
+    ModelInfo,
+    RemoteClient,
+    RemoteModuleBase,
+    RemoteStream,
+    TrainingJob,
+)
 from remote_client.sync.bulk import Done, MapRows, map_frame, map_rows
 
 
@@ -69,6 +78,9 @@ def right(client: RemoteClient, who: Who, many: Iterable[Who]) -> None:
     assert_type(client.model("foo", "some-id"), Any)
     assert_type(client.models(["foo"]), list[ModelInfo])
     assert_type(client.healthy(), bool)
+    client.wait_until_ready(5, models="foo")
+    for status in client.watch_health(poll=1):
+        assert_type(status, HealthStatus)
     assert_type(client.check_schema("runtime.binpb"), list[Difference])
     assert_type(client.model("foo", task="SampleTask"), RemoteModuleBase)
 

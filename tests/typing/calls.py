@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Seq
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NewType, TypedDict, assert_type
 
-from remote_client import Difference, JobInfo, RemoteClient, RemoteModuleBase, RemoteStream, TrainingJob
+from remote_client import Difference, HealthStatus, JobInfo, RemoteClient, RemoteModuleBase, RemoteStream, TrainingJob
 from remote_client.bulk import Done, MapRows, map_frame, map_rows
 from remote_client.declare import module, taskmethod
 
@@ -99,6 +99,9 @@ async def right(client: RemoteClient, who: Who, many: AsyncIterable[Who]) -> Non
     assert_type(await client.model("foo", "some-id"), Any)
     assert_type(await client.model("foo", task="SampleTask"), RemoteModuleBase)
     assert_type(await client.check_schema(b""), list[Difference])
+    async with client.watch_health() as watch:
+        async for status in watch:
+            assert_type(status, HealthStatus)
 
 
 async def wrong(client: RemoteClient, who: Who) -> None:
