@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .options import Options
 
 _COLUMNS = ("in flight", "calls", "errors", "calls/s", "p50 ms", "p90 ms", "p99 ms", "max ms")
+_PENDING = 256
+"""The calls that a client sends at least before the first answers, its own default."""
 _TICK = 0.2
 """Seconds between two updates of the line of progress."""
 
@@ -55,8 +57,10 @@ async def bench(
     if not seconds > 0:
         raise UsageError(f"--seconds {seconds:g}: expected more than 0")
     levels: list[Level] = []
-    async with options.client() as client:
-        method: Any = await method_to_call(client.with_options(retries=0), model, task)
+    if plot is not None and not plot.parent.is_dir():
+        raise UsageError(f"--plot {plot}: there is no such folder")
+    async with options.client(retries=0, max_pending=max(_PENDING, *numbers)) as client:
+        method: Any = await method_to_call(client, model, task)
         given = await _repeatable(CallArguments(method.rpc).of(arguments, input))
         call = partial(_call, method, given)
         await call()
@@ -113,6 +117,7 @@ async def _measured(levels: list[Level], number: int, call: Callable[[], Awaitab
         finally:
             measuring.cancel()
             await asyncio.gather(measuring, return_exceptions=True)
+    await measuring  # for what is no error of a call
 
 
 def _write(levels: list[Level], options: Options) -> None:

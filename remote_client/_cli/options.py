@@ -82,8 +82,12 @@ class Options:
 
         return parse_target(self.target)[1]
 
-    def client(self) -> RemoteClient:
-        """Return a client of the server. Raises a ConfigurationError for an invalid option."""
+    def client(self, **more: Any) -> RemoteClient:
+        """Return a client of the server. Raises a ConfigurationError for an invalid option.
+
+        Args:
+            more: arguments of `RemoteClient` that are no options.
+        """
         from .._client.client import RemoteClient
 
         return RemoteClient(
@@ -93,6 +97,7 @@ class Options:
             metadata=self._metadata,
             proxy=self.proxy,
             schema=self.schema,
+            **more,
         )
 
     @property
