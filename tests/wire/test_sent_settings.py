@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -11,8 +13,9 @@ import pytest
 
 from remote_client import ConnectionInfo, RemoteClient
 from remote_client._settings.connection import USER_AGENT
+from remote_client._transport.grpc.messages import frame_message
 from remote_client._transport.manager import ConnectionManager
-from remote_client.errors import ResponseTooLargeError
+from remote_client.errors import DeadlineExceededError, ResponseTooLargeError
 from tests.support.http_wire import HttpWire, http_module
 from tests.support.over_httpx import owning
 from tests.support.strict_h2 import PREFIX, StrictServer, message
@@ -158,6 +161,35 @@ async def test_a_server_reads_packed_requests(wire: WireServer, engine: str) -> 
         assert await module.echo(LARGE) == LARGE
         assert [item async for item in module.chat(items(LARGE, b"1"))] == [LARGE, b"1"]
         assert len(await module.big(size=5000, gzip=True)) == 5000
+
+
+async def test_large_messages_are_packed_by_another_thread(wire: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the event loop's thread, a megabyte would take 20 ms of all calls."""
+    threads: list[bool] = []
+
+    def recorded(data: bytes, compress: bool = False) -> bytes:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return frame_message(data, compress)
+
+    monkeypatch.setattr("remote_client._transport.grpc.transport.frame_message", recorded)
+    large = LARGE * 100
+    async with module_on(wire, "asyncio", compression="gzip") as module:
+        assert await module.echo(large) == large
+        assert [len(item) async for item in module.chat(items(large, b"1"))] == [len(large), 1]
+        assert await module.echo(b"small") == b"small"
+    assert threads == [False, False, True, True]
+
+
+async def test_packing_counts_in_the_time_of_a_call(wire: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(data: bytes, compress: bool = False) -> bytes:
+        time.sleep(0.5)
+        return frame_message(data, compress)
+
+    monkeypatch.setattr("remote_client._transport.grpc.transport.frame_message", slow)
+    async with module_on(wire, "asyncio", compression="gzip", timeout=0.1) as module:
+        with pytest.raises(DeadlineExceededError, match=r"0\.1 seconds"):
+            await module.echo(LARGE * 100)
+    assert await wire.started("Echo") == 0
 
 
 # -- limit of answers -------------------------------------------------------------------------------------------------

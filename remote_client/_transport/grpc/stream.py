@@ -222,7 +222,8 @@ class StreamExchange(StreamingExchange["GrpcTransport"], GrpcExchange):
             if too_large is not None:
                 self.fail(too_large)
                 return
-            if not await self._send(frame_message(item, self.transport.compresses)):
+            data = await self.transport.packed(item) if self.transport.compresses else frame_message(item)
+            if not await self._send(data):
                 return
         self._sent_end = True
         if self.stream is not None and self.connection is not None:

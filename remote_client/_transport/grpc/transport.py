@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
+from ..._concurrency.threads import run_in_thread
 from ...errors import ConfigurationError, RemoteCallError, RemoteClientError, ResourceExhaustedError
 from ...settings import ConnectionInfo
 from ..call import Answered, ByteStream, Call, Transport, read_single
@@ -23,6 +24,8 @@ from .stream import StreamExchange
 
 _FEW = 32
 """Calls that may stay in the queue after their end: removing one by one costs more than the memory they hold."""
+_LARGE = 64 * 1024
+"""Bytes of a message that another thread compresses: a megabyte takes 20 ms, in which the loop would stand still."""
 
 
 class GrpcTransport(Transport):
@@ -54,9 +57,14 @@ class GrpcTransport(Transport):
         if not isinstance(body, bytes):
             return await read_single(self.stream(call, body, answered), call, self.target)
         self._check(call, body)
-        exchange = UnaryExchange(self, call, self._heads.block(call), frame_message(body, self.compresses), answered)
-        self.enqueue(exchange)
+        takes_long = self.compresses and len(body) > _LARGE
+        message = b"" if takes_long else frame_message(body, self.compresses)
+        exchange = UnaryExchange(self, call, self._heads.block(call), message, answered)
         try:
+            if takes_long:
+                exchange.body = await self.packed(body)
+            if not exchange.over:  # its time may be up
+                self.enqueue(exchange)
             await exchange.done
             return exchange.result()
         except asyncio.CancelledError:
@@ -72,6 +80,12 @@ class GrpcTransport(Transport):
         exchange = StreamExchange(self, call, self._heads.block(call), body, answered)
         self.enqueue(exchange)
         return exchange
+
+    async def packed(self, data: bytes) -> bytes:
+        """Return a message with its prefix, compressed if that makes it smaller, a large one by another thread."""
+        if len(data) > _LARGE:
+            return await run_in_thread(frame_message, data, True)
+        return frame_message(data, True)
 
     def _check(self, call: Call, body: bytes) -> None:
         if self.reason is not None:
