@@ -27,7 +27,7 @@ from remote_client.testing import record, replay
 from remote_client.testing._cassettes.format import RecordedCall, read_cassette
 
 from ..live.protocols import PROTOCOLS, Protocol, nobody, target_of
-from ..support.http_wire import HttpWire
+from ..support.http_wire import HttpWire, models
 from ..support.runtime import Runtime, free_port
 from ..support.wire import WireServer
 
@@ -299,3 +299,12 @@ asyncio.run(main())
     async with replay(path) as replayed, RemoteClient(replayed.grpc) as client:
         answer = await (await client.model("foo")).run_sample({"name": str(last)})
     assert answer.greeting == f"Hello {last}"
+
+
+async def test_a_gateways_path_is_kept(http_server: HttpWire, path: Path) -> None:
+    http_server.command("reset")
+    await http_server.faults({"GET /team/info/models": models("there"), "GET /info/models": models("elsewhere")})
+    async with record(f"{http_server.target}/team", path) as recorder, RemoteClient(recorder.http) as client:
+        assert [model.name for model in await client.models()] == ["there"]
+    (call,) = calls_of(path, "/info/models")
+    assert call.method == "GET /info/models"
