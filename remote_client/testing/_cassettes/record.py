@@ -183,7 +183,8 @@ def record(
     """Return a server that passes all calls on to a runtime and writes them to a cassette, which `replay` answers from.
 
     It is a context manager and an async one. Its target is `grpc` or `http`, by the protocol of the runtime's target; a
-    client of it works as one of the runtime does. What clients send as metadata reaches the runtime.
+    client of it works as one of the runtime does. What clients send as metadata reaches the runtime. A gRPC runtime is
+    asked for its schema, with the metadata of the first call, so that messages are shown as JSON and compared by value.
 
     The file appears, or replaces an old one, with the first call that has ended; a call is in it before its client gets
     the end of its answer. Secrets are left out: the metadata of requests but the model's name, credentials in answers'
@@ -201,7 +202,8 @@ def record(
         model_key: the metadata key that names the model.
 
     Raises:
-        ConfigurationError: a setting is wrong, the path cannot be a file, or a library of the extra is missing.
+        ConfigurationError: a setting is wrong, or the path cannot be a file; on entering, a library of the extra is
+            missing.
     """
     (connection, *others), speaks = connections_of(target, protocol, tls)
     if others or connection.is_template:

@@ -60,6 +60,6 @@ def replay(path: str | os.PathLike[str]) -> Replay:
         path: the cassette.
 
     Raises:
-        ConfigurationError: the file is no cassette, or a library of the extra `testing` is missing.
+        ConfigurationError: the file is no cassette; on entering, a library of the extra is missing.
     """
     return Replay(path)

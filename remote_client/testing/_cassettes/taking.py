@@ -63,7 +63,9 @@ class Taking:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the server has answered anything."""
+        """Whether the client has got anything of the answer; over HTTP it gets a body as a whole, unless it streams."""
+        if isinstance(self.status, int):
+            return is_stream(self.headers)
         return bool(self._answers or self.headers or self.trailers)
 
     @property
