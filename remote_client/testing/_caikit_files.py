@@ -49,7 +49,6 @@ _MESSAGES: dict[str, dict[str, tuple[str, ...]]] = {
     RUNTIME: {
         "DeployModelRequest": ("model_id string", f"model_files repeated {COMMON}.File"),
         "UndeployModelRequest": ("model_id string",),
-        "ModelPointer": ("model_id string",),
         "PredictionJob": ("prediction_id string",),
         "PredictionJobInfoRequest": ("prediction_id string",),
         "PredictionJobStatusResponse": ("prediction_id string", *_STATUS),

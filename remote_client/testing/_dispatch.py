@@ -17,7 +17,6 @@ from ._jobs import Jobs
 from ._library import Library, OwnMethod, ServedMethod
 from ._models import Models
 from ._training import train
-from ._values import plain
 
 Values = Mapping[str, Any]
 Write = _bodies.Write
@@ -60,24 +59,24 @@ class Dispatcher:
         self._predictions, self._trainings = Jobs("Prediction"), Jobs("Training")
 
     async def unary(self, request: Request, given: Values) -> Any:
-        """Return the answer of a task's method."""
+        """Return the answer of a task's method, as its body gives it."""
         call = await self._prepared(request, request.method, given)
-        return plain(await call())
+        return await call()
 
     async def stream(self, request: Request, given: Values, write: Write) -> None:
         """Write the answers of a task's method."""
         body, own = await self._body(request, request.method, given)
-        await _bodies.stream(body, own.arguments.read(given), _plain_to(write))
+        await _bodies.stream(body, own.arguments.read(given), write)
 
     async def unary_of_stream(self, request: Request, frames: AsyncIterator[Values]) -> Any:
         """Return the answer of a task's method with streamed inputs."""
         body, arguments = await self._with_streams(request, frames)
-        return plain(await _bodies.run(body, arguments))
+        return await _bodies.run(body, arguments)
 
     async def stream_of_stream(self, request: Request, frames: AsyncIterator[Values], write: Write) -> None:
         """Write the answers of a task's method with streamed inputs."""
         body, arguments = await self._with_streams(request, frames)
-        await _bodies.stream(body, arguments, _plain_to(write))
+        await _bodies.stream(body, arguments, write)
 
     async def start(self, request: Request, given: Values) -> Values:
         """Start a prediction job."""
@@ -110,7 +109,7 @@ class Dispatcher:
             "CancelTraining": lambda given: trainings.cancel(given.get(training_id, "")).status(training_id),
             "GetPredictionJobStatus": lambda given: predictions.get(given.get(prediction_id, "")).status(prediction_id),
             "CancelPredictionJob": lambda given: predictions.cancel(given.get(prediction_id, "")).status(prediction_id),
-            "GetPredictionJobResult": lambda given: plain(predictions.result(given.get(prediction_id, ""))),
+            "GetPredictionJobResult": lambda given: predictions.result(given.get(prediction_id, "")),
         }
 
     async def aclose(self) -> None:
@@ -152,13 +151,6 @@ class Dispatcher:
         constants = {name: value for name, value in (await reader.first()).items() if name not in streamed}
         body, own = await self._body(request, request.method, {**constants, **reader.items})
         return body, own.arguments.read(constants) | reader.streams(own.arguments.value)
-
-
-def _plain_to(write: Write) -> Write:
-    async def write_plain(answer: Any) -> None:
-        await write(plain(answer))
-
-    return write_plain
 
 
 def _files(given: Values) -> dict[str, bytes]:

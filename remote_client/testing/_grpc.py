@@ -18,6 +18,7 @@ from ..errors import InternalError
 from ._dispatch import Dispatcher, Request
 from ._errors import status_of
 from ._library import Library, ServedMethod
+from ._values import plain
 
 Context = Any
 Handler = Callable[[Any, Context], Awaitable[Any]]
@@ -124,13 +125,13 @@ def reader_of(library: Library, message: Descriptor) -> Callable[[bytes], dict[s
 
 
 def writer_of(library: Library, message: Descriptor) -> Callable[[Any], bytes]:
-    """Return the function that makes a message's bytes of values."""
+    """Return the function that makes a message's bytes of a body's answer."""
     new, fill = message_factory.GetMessageClass(message), library.types.encoder(message)
 
     def write(answer: Any) -> bytes:
         made = new()
         try:
-            fill(made, answer)
+            fill(made, plain(answer))
         except (TypeError, ValueError) as error:
             raise InternalError(f"the answer of the body is no {message.name}: {error}") from None
         data: bytes = made.SerializeToString()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -20,6 +22,7 @@ from ._errors import error_body, http_status_of
 from ._forms import values_of_form
 from ._http_types import ANSWER
 from ._routes import Route, document_of, routes_of
+from ._values import plain
 
 _STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
 
@@ -41,6 +44,10 @@ class App:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request = HttpRequest(scope, receive)
+        try:
+            await request.body()  # kept, also for forms; what comes next is that the client leaves
+        except ClientDisconnect:
+            return
         route = self._routes.get((request.method.lower(), request.url.path))
         if route is not None and route.kind == "stream":
             await self._stream(route, request, send)
@@ -61,25 +68,25 @@ class App:
 
     async def _answer(self, route: Route, request: HttpRequest, receive: Any) -> Response | None:
         try:
-            answer = await _while_connected(partial(self._content, route, request), request, receive)
+            answer: Response | None = await _while_connected(partial(self._content, route, request), receive)
         except HTTPException as error:
             return JSONResponse({"detail": error.detail}, error.status_code)
         except Exception as error:
             return _error(error)
-        return None if answer is None else Response(answer, media_type="application/json")
+        return answer
 
-    async def _content(self, route: Route, request: HttpRequest) -> bytes:
+    async def _content(self, route: Route, request: HttpRequest) -> Response:
         body = await _body(route, request)
         dispatcher = self._dispatcher
         if body is None:
-            return _json(route, dispatcher.manage(route.kind, _query(request)))
+            return _response(route, dispatcher.manage(route.kind, _query(request)))
         if route.method is None:
-            return _json(route, dispatcher.manage(route.kind, as_builtins(body)))
+            return _response(route, dispatcher.manage(route.kind, as_builtins(body)))
         if route.kind == "train":
             call = Request(route.method, "", dict(request.headers), "http")
-            return _json(route, await dispatcher.train(call, as_builtins(body)))
+            return _response(route, await dispatcher.train(call, as_builtins(body)))
         answer = dispatcher.start if route.kind == "start" else dispatcher.unary
-        return _json(route, await answer(_call(route, request, body), route.given(body)))
+        return _response(route, await answer(_call(route, request, body), route.given(body)))
 
     async def _stream(self, route: Route, request: HttpRequest, send: Any) -> None:
         """Answer with server-sent events. What a body raises is an event, as the head has gone out."""
@@ -104,7 +111,7 @@ class App:
                 await send(_event("error", error_body(error)))
             return True
 
-        if await _while_connected(answers, request, request.receive):
+        if await _while_connected(answers, request.receive):
             await send({"type": "http.response.body", "body": b""})
 
 
@@ -131,7 +138,9 @@ async def _body(route: Route, request: HttpRequest) -> BaseModel | None:
 
 def _call(route: Route, request: HttpRequest, body: Any) -> Request:
     assert route.method is not None
-    return Request(route.method, body.model_id or "", dict(request.headers), "http")
+    if body.model_id is None:
+        raise InvalidArgumentError("Please provide model_id in payload")
+    return Request(route.method, body.model_id, dict(request.headers), "http")
 
 
 def _query(request: HttpRequest) -> dict[str, Any]:
@@ -141,14 +150,23 @@ def _query(request: HttpRequest) -> dict[str, Any]:
     return values
 
 
+def _response(route: Route, answer: Any) -> Response:
+    if not route.answers_file:
+        return Response(_json(route, answer), media_type="application/json")
+    content = io.BytesIO()
+    file = answer.to_file(content)
+    name = getattr(file, "filename", None)
+    disposition = f'attachment; filename="{name}"' if name else "attachment"
+    media_type = getattr(file, "type", None) or "application/octet-stream"
+    return Response(content.getvalue(), headers={"Content-Disposition": disposition}, media_type=media_type)
+
+
 def _json(route: Route, answer: Any) -> bytes:
     model = route.answer
     try:
-        return model.model_validate(answer, context=ANSWER).model_dump_json().encode()
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise InternalError(f"the answer of the body is no {model.__name__}: {where}: {problem['msg']}") from None
+        return model.model_validate(plain(answer), context=ANSWER).model_dump_json().encode()
+    except ValueError as error:
+        raise InternalError(f"the answer of the body is no {model.__name__}: {error}") from None
 
 
 def _error(error: Exception) -> Response:
@@ -160,11 +178,8 @@ def _event(name: str, data: bytes) -> dict[str, Any]:
     return {"type": "http.response.body", "body": body, "more_body": True}
 
 
-async def _while_connected(
-    answer: Callable[[], Awaitable[Any]], request: HttpRequest, receive: Callable[[], Awaitable[Any]]
-) -> Any:
+async def _while_connected(answer: Callable[[], Awaitable[Any]], receive: Callable[[], Awaitable[Any]]) -> Any:
     """Return an answer, or None if the client leaves before it is there: then its work is cancelled."""
-    await request.body()  # what comes next is that the client leaves
     work = asyncio.ensure_future(answer())
     left = asyncio.ensure_future(receive())
     try:

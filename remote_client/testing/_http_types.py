@@ -126,8 +126,8 @@ def _decoded(value: Any) -> Any:
         raise ValueError("expected text in base64") from None
 
 
-def _encoded(value: bytes) -> str:
-    return base64.b64encode(value).decode()
+def _encoded(value: bytes | None) -> str | None:
+    return None if value is None else base64.b64encode(value).decode()
 
 
 def _member_of(kind: type[enum.Enum]) -> Callable[[Any, ValidationInfo], Any]:
@@ -140,5 +140,5 @@ def _member_of(kind: type[enum.Enum]) -> Callable[[Any, ValidationInfo], Any]:
     return member
 
 
-def _name(value: enum.Enum) -> str:
-    return value.name
+def _name(value: enum.Enum | None) -> str | None:
+    return None if value is None else value.name

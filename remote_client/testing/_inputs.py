@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any
 
+from ..errors import InternalError
+
 _END: Any = object()
 Frames = AsyncIterator[Mapping[str, Any]]
 
@@ -33,9 +35,15 @@ class FrameReader:
         self.items: dict[str, list[Any]] = {name: [] for name in streamed}
 
     async def first(self) -> Mapping[str, Any]:
-        """Return the values of the first frame, which are also those of the other parameters; empty without one."""
+        """Return the values of the first frame, which are also those of the other parameters.
+
+        Raises:
+            InternalError: there is none, which the real runtime does not answer either.
+        """
         frame = await anext(self._frames, _END)
-        return {} if frame is _END else self._keep(frame)
+        if frame is _END:
+            raise InternalError("")
+        return self._keep(frame)
 
     def streams(self, convert: Callable[[str, Any], Any]) -> dict[str, InputStream]:
         """Return the streamed arguments; `convert` returns an item of a parameter as its declared type."""

@@ -55,6 +55,11 @@ class ServedMethod:
         """The required parameters of a task: those that no module has a default for."""
         return required_parameters(own.declared for own in self.own.values())
 
+    @property
+    def answers_file(self) -> bool:
+        """Whether HTTP answers with a file: as in caikit, the class of such an answer has a method `to_file`."""
+        return any(hasattr(own.declared.result, "to_file") for own in self.own.values())
+
 
 class Library:
     """The RPCs of declared modules.

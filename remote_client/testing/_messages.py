@@ -21,6 +21,7 @@ _NAMES = {"bool": "bool", "number": "int", "float": "float", "text": "str", "byt
 """The shape of a scalar -> its name in those of a union's members."""
 _STRUCT, _VALUE = "google.protobuf.Struct", "google.protobuf.Value"
 _FILE_FIELDS = {"data", "filename", "type"}
+_ANYTHING = (Any, object)
 _KEYS = {"text": "string", "number": "int64"}
 _DEPENDENCIES = (
     f"{COMMON}.proto",
@@ -103,7 +104,7 @@ class DeclaredMessages:
             return Kind(_STRUCT)
         if own_shape == "time" and issubclass(kind, (datetime, timedelta)):
             return Kind(f"google.protobuf.{'Timestamp' if issubclass(kind, datetime) else 'Duration'}")
-        if own_shape in ("any", "list") or kind is object:
+        if own_shape in ("any", "list") or kind in _ANYTHING:
             return Kind(_VALUE)
         raise ConfigurationError(f"{where}: {type_text(kind)} has no type in gRPC")
 
@@ -117,7 +118,7 @@ class DeclaredMessages:
             return None
         key, value = map(core, arguments)
         is_map = shape(key) in _KEYS and not is_union(value) and shape(value) not in ("any", "list", "mapping")
-        return _KEYS[shape(key)] if is_map and value is not object else None
+        return _KEYS[shape(key)] if is_map and value not in _ANYTHING else None
 
     def _add_union(self, message: DescriptorProto, name: str, kind: Any) -> None:
         taken = set[str]()

@@ -88,10 +88,10 @@ class Models:
             InternalError: the configuration of a deployed one names no module of the library.
         """
         if not name:
-            raise InvalidArgumentError("Please provide model_id in payload")
+            raise InvalidArgumentError("Missing required model ID")
         model = self._models.get(name)
         if model is None:
-            raise NotFoundError(f"Model '{name}' not loaded")
+            raise NotFoundError(f"Model {name} not found")
         if model.instance is None:
             model.instance = self._load(model)
         return model.instance

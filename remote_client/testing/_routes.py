@@ -30,6 +30,7 @@ _OF_JOBS = {
     "CancelPredictionJob": ("delete", "/job"),
     "GetPredictionJobResult": ("get", "/job/results"),
 }
+_FILE = {"type": "string", "format": "binary"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Route:
         request: the model of the body; None if the query has the arguments.
         answer: the model of the answer.
         required: the required inputs of a task.
+        answers_file: whether the answer is a file.
     """
 
     verb: str
@@ -53,6 +55,7 @@ class Route:
     request: type[BaseModel] | None
     answer: type[BaseModel]
     required: tuple[str, ...] = ()
+    answers_file: bool = False
 
     def given(self, body: BaseModel) -> dict[str, Any]:
         """Return a task's arguments of a body, as caikit: empty text, zero and empty lists as inputs count as none."""
@@ -92,18 +95,19 @@ class _Routes:
 
     def _of_task(self, kind: str, path: str, method: ServedMethod, task: ServedMethod) -> Route:
         request, answer = self._task(task), self._types.model(method.answer)
-        return Route("post", path, kind, method, request, answer, tuple(task.required))
+        is_file = kind == "task" and task.answers_file
+        return Route("post", path, kind, method, request, answer, tuple(task.required), is_file)
 
     def _management(self, name: str, rpc: RemoteRPCDescriptor) -> Route:
         answer = self._types.model(self._library.message(rpc.response_dm_name))
-        if name in _FIXED:
-            verb, path = _FIXED[name]
-        else:
-            task = next(task for task in self._library.starts.values() if rpc in vars(task.rpc.job).values())
+        if name in _OF_JOBS:
+            start = next(start for start in self._library.starts.values() if rpc in vars(start.rpc.job).values())
+            unary = self._library.unary_of(start.rpc)
             verb, end = _OF_JOBS[name]
-            path = _route(self._library.unary_of(task.rpc).rpc) + end
-        has_body = verb == "post"
-        request = self._types.model(self._library.message(rpc.request_dm_name)) if has_body else None
+            is_file = name == "GetPredictionJobResult" and unary.answers_file
+            return Route(verb, _route(unary.rpc) + end, name, None, None, answer, answers_file=is_file)
+        verb, path = _FIXED[name]
+        request = self._types.model(self._library.message(rpc.request_dm_name)) if verb == "post" else None
         return Route(verb, path, name, None, request, answer)
 
     def _task(self, method: ServedMethod) -> type[BaseModel]:
@@ -150,12 +154,19 @@ def document_of(routes: list[Route], library: str) -> dict[str, Any]:
         return found
 
     for route in routes:
-        answer = {"description": "OK", "content": {"application/json": {"schema": schema(route.answer)}}}
+        content = {"application/octet-stream": _FILE} if route.answers_file else _json(schema(route.answer))
+        answer = {"description": "OK", "content": content}
         operation: dict[str, Any] = {"responses": {"200": answer}}
         if route.request is not None:
             body = schema(route.request)
-            content = {kind: {"schema": body} for kind in ("multipart/form-data", "application/json")}
-            operation["requestBody"] = {"content": content, "required": True}
+            operation["requestBody"] = {
+                "content": _json(body) | {"multipart/form-data": {"schema": body}},
+                "required": True,
+            }
         paths.setdefault(route.path, {})[route.verb] = operation
     info = {"title": library, "version": ""}
     return {"openapi": "3.1.0", "info": info, "paths": paths, "components": {"schemas": components}}
+
+
+def _json(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}

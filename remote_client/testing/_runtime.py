@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ._dispatch import Dispatcher
     from ._http import App
 
+_MAX_REQUEST = 4 * 1024 * 1024
+"""Bytes: gRPC's default, which caikit has too."""
+
 
 @exported_from("remote_client.testing")
 class FakeRuntime(LoopbackServers):
@@ -52,7 +55,7 @@ class FakeRuntime(LoopbackServers):
         self._library = library
         self._app_made: App | None = None
         self._dispatcher = _dispatcher(models, library, self._faults, self.calls)
-        super().__init__(self._handlers_of_runtime, self._app_of_runtime, self._jobs())
+        super().__init__(self._handlers_of_runtime, self._app_of_runtime, self._jobs(), _MAX_REQUEST)
 
     def fail(self, error: RemoteCallError, times: int = 1) -> None:
         """Let the next calls of models' methods fail, whatever carries them. Retries are calls, too.

@@ -24,7 +24,6 @@ App = Callable[..., Any]
 _GRPC_OPTIONS = (
     ("grpc.so_reuseport", 0),  # else two servers can share a port, and each gets some of the connections
     ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
 )
 _GRACE = 0.0
 """Seconds that calls in flight have when the servers stop: none, as a test that stops them is over."""
@@ -37,6 +36,7 @@ class LoopbackServers:
         handlers: gRPC's handlers; called in the servers' loop, where their coroutines run.
         app: the ASGI application that answers over HTTP.
         resources: entered in the servers' loop before they serve, and left after they stopped.
+        max_request: bytes of the largest request over gRPC; below 0 for no limit.
 
     Raises:
         ConfigurationError: on entering, if a library of the extra `testing` is not installed.
@@ -47,10 +47,12 @@ class LoopbackServers:
         handlers: Callable[[], Sequence[grpc.GenericRpcHandler[Any, Any]]],
         app: App,
         resources: AbstractAsyncContextManager[Any] | None = None,
+        max_request: int = -1,
     ) -> None:
         self._handlers = handlers
         self._app = app
         self._resources = resources or nullcontext()
+        self._max_request = max_request
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -118,7 +120,10 @@ class LoopbackServers:
         try:
             async with AsyncExitStack() as stack:
                 await stack.enter_async_context(self._resources)
-                ports = await _serve_grpc(self._handlers(), stack), await _serve_http(self._app, stack)
+                ports = (
+                    await _serve_grpc(self._handlers(), self._max_request, stack),
+                    await _serve_http(self._app, stack),
+                )
                 started.set_result(ports)
                 await self._stopping.wait()
         except BaseException as error:
@@ -145,10 +150,12 @@ class LoopbackServers:
         await run_in_thread(self.stop)
 
 
-async def _serve_grpc(handlers: Sequence[grpc.GenericRpcHandler[Any, Any]], stack: AsyncExitStack) -> int:
+async def _serve_grpc(
+    handlers: Sequence[grpc.GenericRpcHandler[Any, Any]], max_request: int, stack: AsyncExitStack
+) -> int:
     import grpc.aio
 
-    server = grpc.aio.server(options=_GRPC_OPTIONS)
+    server = grpc.aio.server(options=(*_GRPC_OPTIONS, ("grpc.max_receive_message_length", max_request)))
     server.add_generic_rpc_handlers(tuple(handlers))
     port = server.add_insecure_port(f"{HOST}:0")
     await server.start()

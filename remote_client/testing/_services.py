@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 
 from .._schema import caikit_names
-from .._schema.declaration import Declaration, DeclaredMethod, is_declared, members_of
+from .._schema.declaration import Declaration, DeclaredMethod, members_of
 from .._schema.declared.types import type_text
 from .._schema.openapi.operations import task_of_route
 from .._schema.training_data import DATA_STREAM
@@ -60,11 +60,6 @@ def rows_of(kind: Any) -> Any:
     """Return the type of a training's rows, or None for other parameters."""
     streams = (member for member in members_of(kind) if get_origin(member) in _STREAMS)
     return next((get_args(stream)[0] for stream in streams), None)
-
-
-def is_module(kind: Any) -> bool:
-    """Return whether a training takes a model here: a parameter of a declared module's type."""
-    return isinstance(kind, type) and any(map(is_declared, kind.__mro__))
 
 
 _STREAMS = tuple(get_origin(kind) for kind in (Iterable[int], Iterator[int]))
@@ -151,8 +146,6 @@ class _Services:
             kind, rows = parameter.annotation, rows_of(parameter.annotation)
             if rows is not None:
                 add_field(parameters, name, self._source(rows))
-            elif is_module(kind):
-                add_field(parameters, name, f"{RUNTIME}.ModelPointer")
             else:
                 optional = parameter.default is not inspect.Parameter.empty
                 self._types.add(parameters, inner_name, name, kind, optional=optional)
@@ -161,7 +154,8 @@ class _Services:
     def _source(self, rows: Any) -> str:
         """Return the message of a training's data: rows, or files."""
         if rows not in self._sources:
-            name = f"DataStreamSource{getattr(rows, '__name__', '').capitalize() or len(self._sources)}"
+            kind = getattr(rows, "__name__", "") or str(len(self._sources))
+            name = f"DataStreamSource{kind[0].upper()}{kind[1:]}"
             message, self._sources[rows] = self._message(name)
             data, data_name = self._message(f"{name}JsonData")
             self._types.add(data, data_name, "data", list[rows])

@@ -12,7 +12,7 @@ from ..errors import InvalidArgumentError
 from ._bodies import run
 from ._library import OwnMethod
 from ._models import Models, instance_of
-from ._services import is_module, rows_of
+from ._services import rows_of
 
 
 class Rows(list[Any]):
@@ -33,16 +33,10 @@ async def train(models: Models, module: type, own: OwnMethod, name: str, given: 
         name: the name of the new model.
         given: the values that were sent.
     """
-    values, rows, pointers = dict(given), set[str](), dict[str, Any]()
-    for parameter in own.declared.signature.parameters.values():
-        if is_module(parameter.annotation):
-            pointers[parameter.name] = models.instance(values.pop(parameter.name, {}).get("model_id", ""))
-        elif rows_of(parameter.annotation) is not None and parameter.name in values:
-            rows.add(parameter.name)
-            values[parameter.name] = [*_rows(values[parameter.name][DATA_STREAM])]
-    arguments = own.arguments.read(values) | pointers
-    for parameter_name in rows:
-        arguments[parameter_name] = Rows(arguments[parameter_name])
+    parameters = own.declared.signature.parameters
+    sources = [key for key in given if key in parameters and rows_of(parameters[key].annotation) is not None]
+    arguments = own.arguments.read({**given, **{key: [*_rows(given[key][DATA_STREAM])] for key in sources}})
+    arguments |= {key: Rows(arguments[key]) for key in sources}
     trained = await run(models.example(module).train, arguments)
     models.add(name, instance_of(module) if trained is None else trained)
 

@@ -14,7 +14,7 @@ from .._schema.declared.mismatches import served_names, stream_item
 from .._schema.declared.types import adapter
 from .._schema.rpc import RemoteRPCDescriptor
 from ..errors import InvalidArgumentError
-from ._services import is_module, rows_of
+from ._services import rows_of
 
 _LIST: Any = list  # Any, as type checkers refuse type arguments that are values
 
@@ -36,7 +36,7 @@ class Arguments:
         for name, parameter in method.signature.parameters.items():
             kind = method.streams.get(name, parameter.annotation)
             known = served.get(names.get(name, name))
-            if known is None or is_module(kind):
+            if known is None:
                 continue
             item = stream_item(known.annotation)
             if is_training and (rows := rows_of(kind)) is not None:
