@@ -16,9 +16,10 @@ _ADVICE = {
     "TlsError": "--ca-file names the authority to trust; an http:// target and plain gRPC go without TLS",
     "DeadlineExceededError": "a longer --timeout, or --wait, gives it more time",
     "UnavailableError": "-t or REMOTE_CLIENT_TARGET names the runtime",
+    "SchemaUnavailableError": "give a schema file with --schema, or credentials with --token-file or --header",
     "ModelNotFoundError": "`remote-client models` lists them",
 }
-"""What to do about errors of a class, which need no subclass: the messages of others say it."""
+"""What to do about errors of a class; the messages of others say it."""
 
 
 def report(error: Exception, *, verbose: bool) -> int:
@@ -42,6 +43,10 @@ def report(error: Exception, *, verbose: bool) -> int:
 
 
 def _told(error: RemoteClientError) -> str:
-    name = type(error).__name__
-    advice = f"; {_ADVICE[name]}" if name in _ADVICE else ""
-    return f"{name}: {error}{advice}"
+    from .. import errors
+
+    names = [kind.__name__ for kind in type(error).__mro__ if kind.__name__ in errors.__all__]
+    # The advice of a SchemaUnavailableError is for Python.
+    message = error.reason if isinstance(error, errors.SchemaUnavailableError) else str(error)
+    advice = _ADVICE.get(names[0])
+    return f"{names[0]}: {message}{f'; {advice}' if advice else ''}"

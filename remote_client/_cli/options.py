@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -90,6 +91,8 @@ class Options:
         """
         from .._client.client import RemoteClient
 
+        if self.insecure:  # whoever typed it knows what the warning says
+            warnings.filterwarnings("ignore", "tls.insecure_verify is set", UserWarning)
         return RemoteClient(
             self.target,
             timeout=... if self.timeout is None else self.timeout,
