@@ -340,7 +340,7 @@ class ResourceExhaustedError(RemoteCallError):
 
 
 class ResponseTooLargeError(ResourceExhaustedError):
-    """An answer exceeds the client's limit: 64 MiB after decompression, unless configured."""
+    """An answer exceeds the client's limit: 64 MiB after decompression, unless `max_response_size` is set."""
 
 
 class FailedPreconditionError(RemoteCallError):
