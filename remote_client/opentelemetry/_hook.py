@@ -99,7 +99,9 @@ class OpenTelemetryHook:
     def _start(self, call: CallStarted) -> None:
         attributes = {**call_attributes(call), "caikit.request_id": call.request_id}
         span = self._tracer.start_span(span_name(call), kind=SpanKind.CLIENT, attributes=attributes)
-        context = trace.set_span_in_context(span)
+        # Without an SDK older versions of the API give a span that is none, which would hide the caller's.
+        valid = span.get_span_context().is_valid
+        context = trace.set_span_in_context(span) if valid else otel_context.get_current()
         self._running[call] = _Traced(span, context, otel_context.attach(context), foreign_calls.set(_suppress))
         self._metrics.start(call)
 

@@ -69,7 +69,8 @@ def open_channel(connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -
     global _used
     _used = True
     target = _target(connection)
-    arguments: dict[str, Any] = {"options": list(_options(connection).items()), "interceptors": tuple(interceptors)}
+    # A list: OpenTelemetry's instrumentor 0.51 adds its own to that, and fails with a tuple.
+    arguments: dict[str, Any] = {"options": list(_options(connection).items()), "interceptors": list(interceptors)}
     if not connection.tls.enabled:
         return grpc.aio.insecure_channel(target, **arguments)
     credentials = _credentials(connection.tls)
