@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextvars import Context
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._transport.call import Answer, Call
 from .._transport.retry import NOT_HERE, may_retry, pause
 from ..errors import DeadlineExceededError, RemoteCallError, TlsError, UnauthenticatedError, UnavailableError
 from ..hooks import AttemptFailed, CallEnded, CallStarted, Hook
@@ -18,8 +19,20 @@ from ..settings import CallOptions
 
 if TYPE_CHECKING:
     from .._transport.balance import Balancer, Health
-    from .._transport.call import Call
     from .._transport.manager import ConnectionManager
+
+
+class Circumstances(NamedTuple):
+    """What is known of a call's newest attempt: the metadata of its answer, its server, its number, the call's id."""
+
+    answer: Answer
+    target: str | None
+    attempts: int
+    request_id: str | None
+
+
+UNKNOWN = Circumstances(Answer(), None, 0, None)
+"""The circumstances of a call that has not started."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -155,6 +168,11 @@ class Attempts:
         """Add what is known of the call to the error that ends it."""
         error.previous, error.attempts = tuple(self._previous), self.number
         error.request_id, error.seconds = self.call.request_id, now - self.begun
+
+    @property
+    def circumstances(self) -> Circumstances:
+        """What is known of the newest attempt."""
+        return Circumstances(self.call.answer or Answer(), self.server.target, self.number, self.call.request_id)
 
     @property
     def number(self) -> int:

@@ -257,7 +257,7 @@ class Caller:
                 attempts.responses = 1
                 self.notify_hooks(attempts, attempts.ended(None, monotonic()))
                 if response is not None:
-                    response.take(attempts, monotonic())
+                    response.take(attempts.circumstances, monotonic() - begun)
             if descriptor is None:
                 return data
             return self.decode(descriptor, data) if len(data) < LARGE else await self.decode_large(descriptor, data)

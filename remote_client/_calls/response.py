@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from .._objects.exports import exported_from
-from .attempts import Attempts
+from .attempts import UNKNOWN, Circumstances
 
 T = TypeVar("T")
 
@@ -40,21 +40,22 @@ class ResponseMaker:
     """Takes the circumstances of a call that succeeded."""
 
     def __init__(self) -> None:
-        self._circumstances: dict[str, Any] = {}
+        self._circumstances: Circumstances = UNKNOWN
+        self._seconds = 0.0
 
-    def take(self, attempts: Attempts, now: float) -> None:
-        """Take them from a call's last attempt."""
-        answer = attempts.call.answer
-        assert answer is not None
-        self._circumstances = {
-            "metadata": answer.metadata or {},
-            "trailing_metadata": answer.trailing_metadata or {},
-            "target": attempts.server.target,
-            "attempts": attempts.number,
-            "seconds": now - attempts.begun,
-            "request_id": attempts.call.request_id,
-        }
+    def take(self, circumstances: Circumstances, seconds: float) -> None:
+        """Take those of the last attempt, and the duration of the call."""
+        self._circumstances, self._seconds = circumstances, seconds
 
     def made(self, value: Any) -> Response[Any]:
         """Return the answer with them."""
-        return Response(value, **self._circumstances)
+        answer, target, attempts, id = self._circumstances
+        return Response(
+            value,
+            answer.metadata or {},
+            answer.trailing_metadata or {},
+            target or "",
+            attempts,
+            self._seconds,
+            id or "",
+        )

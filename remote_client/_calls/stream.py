@@ -23,7 +23,7 @@ from .._transport.manager import Lease
 from .._transport.pending import Place
 from ..errors import ClosedError, DeadlineExceededError, PicklingError, RemoteCallError, WrongLoopError
 from .answers import Answers
-from .attempts import Attempts
+from .attempts import UNKNOWN, Attempts, Circumstances
 from .caller import LARGE, Body, Caller, wait_for_turn
 from .middleware import through
 
@@ -124,6 +124,7 @@ class RemoteStream(Answers[T]):
         """Returns an answer that is here already, from the second on."""
         self._busy = False
         self._seconds: float | None = None
+        self._circumstances = UNKNOWN
         self._born = _fork.count
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -281,9 +282,12 @@ class RemoteStream(Answers[T]):
         if self._state is not State.OVER:
             self._state, self._reason = State.OVER, "" if error is None else lost_message(error)
         stream, attempts, opening = self._release(), self._attempts, self._opening
-        self._body = self._observed = self._opening = None
+        self._body = self._attempts = self._observed = self._opening = None
         if attempts is not None and (event := attempts.ended(error, monotonic())) is not None:
-            self._seconds, attempts.input = event.seconds, None
+            # Without the call, whose metadata may be secret: tools show the variables of a traceback's frames.
+            self._seconds, known = event.seconds, attempts.circumstances
+            answer = known.answer if error is None else known.answer.without(attempts.call.secrets)
+            self._circumstances = known._replace(answer=answer)
             self._caller.notify_hooks(attempts, event)
         if opening is not None:
             opening.cancel()
@@ -299,26 +303,28 @@ class RemoteStream(Answers[T]):
     # -- circumstances ------------------------------------------------------------------------------------------------
 
     @property
+    def _known(self) -> Circumstances:
+        return self._circumstances if self._attempts is None else self._attempts.circumstances
+
+    @property
     def metadata(self) -> Mapping[str, str | bytes] | None:
         """The answer's initial metadata, or its headers, of the newest attempt; None before they have arrived."""
-        answer = None if self._attempts is None else self._attempts.call.answer
-        return None if answer is None else answer.metadata
+        return self._known.answer.metadata
 
     @property
     def trailing_metadata(self) -> Mapping[str, str | bytes] | None:
         """The answer's trailing metadata; None before the server ended the call. Empty over HTTP."""
-        answer = None if self._attempts is None else self._attempts.call.answer
-        return None if answer is None else answer.trailing_metadata
+        return self._known.answer.trailing_metadata
 
     @property
     def target(self) -> str | None:
         """The server of the newest attempt; None before the call started."""
-        return None if self._attempts is None else self._attempts.server.target
+        return self._known.target
 
     @property
     def attempts(self) -> int:
         """The number of attempts so far."""
-        return 0 if self._attempts is None else self._attempts.number
+        return self._known.attempts
 
     @property
     def seconds(self) -> float | None:
@@ -328,7 +334,7 @@ class RemoteStream(Answers[T]):
     @property
     def request_id(self) -> str | None:
         """The id that all attempts send as `x-request-id`; None before the call started."""
-        return None if self._attempts is None else self._attempts.call.request_id
+        return self._known.request_id
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from random import getrandbits
 from typing import Any, Literal
 
@@ -51,6 +52,15 @@ class Answer:
     def end(self, trailers: Callable[[], RawMetadata]) -> None:
         """Take the trailing metadata."""
         self._trailers = trailers
+
+    def without(self, secrets: RawMetadata) -> Answer:
+        """Return a copy in which nothing repeats the secrets of the call, for what an error's traceback shows."""
+        copy, parts = Answer(), []
+        for part in (self._head, self._trailers):
+            pairs = None if part is None else tuple(redacted(joined(part()), secrets).items())
+            parts.append(None if pairs is None else partial(tuple[tuple[str, str | bytes], ...], pairs))
+        copy._head, copy._trailers = parts
+        return copy
 
     def reset(self) -> None:
         """Forget the answer of an attempt that failed."""
