@@ -54,6 +54,7 @@ def test_greeting(recorded):
 """
 
 
+@pytest.mark.slow
 async def test_the_fixture_records_and_replays(runtime: Runtime, folder: Path) -> None:
     (fixture,) = [code for code in examples("Recordings") if "fixture" in code]
     (folder / "test_it.py").write_text(TEST + fixture)

@@ -268,6 +268,7 @@ def test_a_path_in_no_folder_is_told_at_once(tmp_path: Path) -> None:
         record("localhost:1", tmp_path / "missing" / "calls.jsonl")
 
 
+@pytest.mark.slow
 async def test_a_recorder_that_crashes_leaves_whole_lines(runtime: Runtime, path: Path, tmp_path: Path) -> None:
     """A process that is killed in the middle of its calls."""
     script = f"""

@@ -146,8 +146,16 @@ def test_a_cassette_is_read_before_anything_is_served(tmp_path: Path) -> None:
 # -- recorded for one test --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["asyncio", "blocking"])
-@pytest.mark.parametrize("protocol", PROTOCOLS, scope="function")
+@pytest.mark.parametrize(
+    ("protocol", "kind"),
+    [
+        ("grpc", "asyncio"),
+        ("http", "blocking"),
+        pytest.param("grpc", "blocking", marks=pytest.mark.slow),
+        pytest.param("http", "asyncio", marks=pytest.mark.slow),
+    ],
+    scope="function",
+)
 async def test_equal_calls_are_answered_in_order(
     runtime: Runtime, protocol: Protocol, kind: str, tmp_path: Path
 ) -> None:
