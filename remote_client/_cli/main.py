@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Coroutine, Sequence
+from io import TextIOWrapper
 
 from .failures import report
 from .usage import FAILED, INTERRUPTED, Parsed
@@ -13,6 +14,8 @@ from .usage import FAILED, INTERRUPTED, Parsed
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     verbose = False
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for terminals without all letters
     try:
         command = _parsed(sys.argv[1:] if arguments is None else arguments)
         verbose = command.verbose
