@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import pickle
 import threading
 from collections.abc import Callable
@@ -41,7 +40,7 @@ async def next_state(watch: HealthWatch) -> HealthState:
         return (await anext(watch)).state
 
 
-async def nothing_more(watch: HealthWatch, seconds: float = 0.4) -> None:
+async def nothing_more(watch: HealthWatch, seconds: float = 0.3) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(seconds):
             await anext(watch)
@@ -86,7 +85,7 @@ async def test_a_watch_that_a_proxy_ends_is_no_change(wire: WireServer) -> None:
     await wire.faults(watch_ends=0.05)
     async with RemoteClient(wire.target) as client, client.watch_health(poll=POLL) as watch:
         assert await next_state(watch) is SERVING
-        await nothing_more(watch, 1.5)
+        await nothing_more(watch, 1.0)
     assert 3 <= await wire.started("Watch") <= 20  # no busy loop either
 
 
@@ -148,10 +147,10 @@ async def test_a_slow_reader_gets_what_is_true(server: Any) -> None:
     async with RemoteClient(server.target) as client, client.watch_health(poll=POLL) as watch:
         assert await next_state(watch) is SERVING
         await serves(server, False)
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.25)
         await serves(server, True)
-        await asyncio.sleep(0.4)
-        await nothing_more(watch)
+        await asyncio.sleep(0.25)
+        await nothing_more(watch, 0.2)
 
 
 async def test_a_function_that_raises_ends_the_watch(server: Any) -> None:
@@ -179,6 +178,17 @@ async def test_the_end_of_the_client_is_its_end(server: Any) -> None:
         assert await anext(watch, None) is None
 
 
+async def test_the_watch_of_a_copy_outlives_the_copy_alone(server: Any) -> None:
+    async with RemoteClient(server.target) as client:
+        async with client.with_options(timeout=5) as copy:
+            await copy.wait_until_ready(5)
+            watch = copy.watch_health(poll=POLL)
+            assert await next_state(watch) is SERVING
+        await serves(server, False)
+        assert await next_state(watch) is NOT_SERVING
+    assert await anext(watch, None) is None
+
+
 async def test_a_closed_client_watches_nothing(server: Any) -> None:
     client = RemoteClient(server.target)
     await client.aclose()
@@ -198,13 +208,12 @@ async def _left(way: str, client: RemoteClient, wire: WireServer) -> None:
             pass
     elif way == "dropped":
         del watch
-        gc.collect()
     else:
         await client.aclose()
 
 
 @pytest.mark.parametrize("way", ["aclose", "async with", "dropped", "client"])
-async def test_leaving_it_cancels_the_watch_at_the_server(wire: WireServer, way: str) -> None:
+async def test_leaving_it_cancels_the_watch_at_the_server(wire: WireServer, no_gc: None, way: str) -> None:
     async with RemoteClient(wire.target) as client:
         await _left(way, client, wire)
         await wire.until_running(0)
@@ -212,12 +221,11 @@ async def test_leaving_it_cancels_the_watch_at_the_server(wire: WireServer, way:
             assert await client.healthy()
 
 
-async def test_a_break_cancels_the_watch_at_the_server(wire: WireServer) -> None:
+async def test_a_break_cancels_the_watch_at_the_server(wire: WireServer, no_gc: None) -> None:
     async with RemoteClient(wire.target) as client:
         async for status in client.watch_health():
             assert status.is_serving
             break
-        gc.collect()
         await wire.until_running(0)
 
 
