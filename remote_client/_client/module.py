@@ -17,6 +17,7 @@ from .._calls.stream import RemoteStream
 from .._objects.copying import Handle
 from .._objects.exports import exported_from
 from .._schema.codec import UnboundCodec
+from .._schema.declaration import check_has_bodies
 from .._schema.declared.caikit_modules import is_caikit_module
 from .._schema.rpc import JobMethods, RemoteRPCDescriptor, call_and_answer
 from .._settings.connection import check_protocol
@@ -53,7 +54,7 @@ class RemoteModuleBase(Handle):
     arguments when they are called: an `InputError` comes from the call itself, and nothing was sent.
 
     Args:
-        model_config: the model.
+        model_config: the model. Only a declared class is also made without: `FakeRuntime` then serves its bodies.
         connections: connections to share. Without them the module opens its own, which `aclose` closes.
         options: the options of calls; `with_options` replaces them.
         balancer: chooses the connections of each call, if several servers have the model.
@@ -65,7 +66,7 @@ class RemoteModuleBase(Handle):
 
     def __init__(
         self,
-        model_config: RemoteModuleConfig,
+        model_config: RemoteModuleConfig | None = None,
         *,
         connections: ConnectionManager | None = None,
         options: CallOptions | None = None,
@@ -73,6 +74,9 @@ class RemoteModuleBase(Handle):
         changed: Callable[[], None] | None = None,
         trainings: StartedTrainings | None = None,
     ) -> None:
+        if model_config is None:
+            check_has_bodies(type(self))
+            return
         check_protocol(model_config.connection, model_config.protocol)
         name = model_config.model_path
         if (problem := name_problem(name)) is not None:
@@ -260,7 +264,8 @@ class RemoteModuleBase(Handle):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
-        if self._config.protocol == "http" and _STREAMED_INPUT.fullmatch(name):
+        config = vars(self).get("_config")
+        if config is not None and config.protocol == "http" and _STREAMED_INPUT.fullmatch(name):
             raise _NoStreamedInputError(
                 f"{name}: HTTP has no streamed inputs; connect to the runtime's gRPC port", name=name, obj=self
             )
@@ -270,6 +275,8 @@ class RemoteModuleBase(Handle):
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}; {hint}", name=name, obj=self)
 
     def __repr__(self) -> str:
+        if "_config" not in vars(self):
+            return f"<{type(self).__name__} of no server>"
         config = self._config
         tasks = ", ".join(task for task, _ in config.task_methods)
         which = "" if config.tasks_known else "all tasks of the runtime, as none is known to be the model's: "

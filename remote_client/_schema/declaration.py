@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Annotated, Any, NewType, NotRequired, Required, Union, get_args, get_origin, get_type_hints
 
 from ..declare import MODULE_MARK, TASK_MARK
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, InputError
 
 _STREAMS = (AsyncIterable, AsyncIterator)
 _BLOCKING_STREAMS = (*_STREAMS, Iterable, Iterator)
@@ -87,6 +87,12 @@ class Declaration:
 def is_declared(candidate: Any) -> bool:
     """Return whether this is a declared module's class."""
     return isinstance(candidate, type) and MODULE_MARK in vars(candidate)
+
+
+def check_has_bodies(module: type) -> None:
+    """Raise an InputError for a class that is not declared: its objects need the configuration of a model."""
+    if not any(map(is_declared, module.__mro__)):
+        raise InputError(f"{module.__name__}: missing required argument: model_config")
 
 
 def declaration_of(module: type) -> Declaration:

@@ -16,6 +16,7 @@ from .._client.module_config import RemoteModuleConfig
 from .._objects.exports import exported_from
 from .._objects.lazy_attribute import LazyAttribute
 from .._schema.codec import UnboundCodec
+from .._schema.declaration import check_has_bodies
 from .._schema.rpc import RemoteRPCDescriptor, TypeName
 from .._settings.callables import off_loop
 from .._settings.durations import Duration
@@ -38,7 +39,10 @@ class RemoteModuleBase(Closable):
     _module_class: type[_module.RemoteModuleBase]
     _twin: _module.RemoteModuleBase
 
-    def __init__(self, model_config: RemoteModuleConfig) -> None:
+    def __init__(self, model_config: RemoteModuleConfig | None = None) -> None:
+        if model_config is None:
+            check_has_bodies(type(self))
+            return
         self._adopt(self._module_class(model_config))
 
     @property
@@ -84,8 +88,11 @@ class RemoteModuleBase(Closable):
     def __reduce__(self) -> Any:
         return wrapped, (self._twin,)
 
+    def __repr__(self) -> str:
+        return super().__repr__() if "_twin" in vars(self) else f"<{type(self).__name__} of no server>"
+
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
+        if name.startswith("_") or "_twin" not in vars(self):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
         return getattr(self._twin, name)  # raises an AttributeError that lists the methods
 
