@@ -126,7 +126,8 @@ class Events(_Reader[bytes]):
             self._over = True
             return END_EVENT
         except Exception as error:
-            self._over = True
+            if self._over:  # closed meanwhile, by another task
+                raise StopAsyncIteration from None
             await self.aclose()
             return error_event(error)
 

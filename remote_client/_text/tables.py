@@ -55,8 +55,8 @@ def terminal_width() -> int | None:
     if columns.isdecimal() and int(columns):
         return int(columns)
     try:
-        return os.get_terminal_size(sys.__stdout__.fileno()).columns or None  # type: ignore[union-attr]
-    except (AttributeError, ValueError, OSError):  # no standard output, a closed one, or a file
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except (AttributeError, ValueError, OSError):  # none, as under pythonw; a closed one; a file, or a notebook's
         return None
 
 

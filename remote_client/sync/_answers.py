@@ -120,7 +120,8 @@ class Events(_Reader[bytes]):
             self._over = True
             return END_EVENT
         except Exception as error:
-            self._over = True
+            if self._over:  # closed meanwhile, by another thread
+                raise StopIteration from None
             self.aclose()
             return error_event(error)
 

@@ -88,6 +88,25 @@ async def test_an_error_of_the_callers_own_is_logged_and_not_told(
     assert "LookupError: the password is s3cret" in caplog.text
 
 
+async def test_closed_events_end_without_an_error(
+    grpc_client: RemoteClient, runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    model: Any = await grpc_client.model("slow")
+    events = model.run_slow_stream_out(0.5, count=2).sse()
+    reading = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(0.1)
+    await events.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await reading
+    with sync.RemoteClient(runtime.target) as client:
+        blocking: Any = client.model("slow").run_slow_stream_out(0.5, count=2).sse()
+        listing = asyncio.ensure_future(asyncio.to_thread(list, blocking))
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(blocking.close)
+        assert await listing == []
+    assert "error event" not in caplog.text
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_blocking_events_are_the_same(runtime: Runtime, protocol: Protocol) -> None:
     with sync.RemoteClient(target_of(runtime, protocol)) as client:

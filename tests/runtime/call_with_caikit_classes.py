@@ -76,6 +76,9 @@ async def sample(protocol):
             assert isinstance(answer, SampleOutputType), answer
             assert answer.greeting == "Hello World"
             items = [item async for item in caikit.run_stream_out(SampleInputType("W"), count=2)]
+            assert await caikit.run_stream_out(SampleInputType("W"), count=2).text() == "Hello W 0Hello W 1"
+            event = await anext(caikit.run_stream_out(SampleInputType("W"), count=1).sse())
+            assert event == b'data: {"greeting":"Hello W 0"}\n\n'
             assert [type(item) for item in items] == [SampleOutputType] * 2
             assert [item.greeting for item in items] == ["Hello W 0", "Hello W 1"]
             assert (await model.run({"name": "mapping"})).greeting == "Hello mapping"

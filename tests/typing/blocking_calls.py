@@ -68,6 +68,12 @@ def right(client: RemoteClient, who: Who, many: Iterable[Who]) -> None:
         assert_type(each, Greeting)
     with model.run_stream_out(who) as stream:
         assert_type(next(stream), Greeting)
+        assert_type(stream.collect(), list[Greeting])
+    assert_type(model.run_stream_out(who).text(), str)
+    for text in model.run_stream_out(who).texts("greeting"):
+        assert_type(text, str)
+    for event in model.run_stream_out(who).sse():
+        assert_type(event, bytes)
     for each in model.run_bidi_stream(many):
         assert_type(each, Greeting)
     job = model.train([who])

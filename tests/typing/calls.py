@@ -89,6 +89,12 @@ async def right(client: RemoteClient, who: Who, many: AsyncIterable[Who]) -> Non
         assert_type(each, Greeting)
     async with model.run_stream_out(who) as stream:
         assert_type(await anext(stream), Greeting)
+        assert_type(await stream.collect(), list[Greeting])
+    assert_type(await model.run_stream_out(who).text(), str)
+    async for text in model.run_stream_out(who).texts("greeting"):
+        assert_type(text, str)
+    async for event in model.run_stream_out(who).sse():
+        assert_type(event, bytes)
     async for each in model.run_bidi_stream(many):
         assert_type(each, Greeting)
     job = await model.train([who])

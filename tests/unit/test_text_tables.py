@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 
+import pexpect
 import pytest
 
 from remote_client import JobStatus
@@ -58,6 +61,13 @@ def test_the_width_is_the_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
     assert text_table(rows) == "x" * 100
     monkeypatch.setenv("COLUMNS", "20")
     assert text_table(rows) == f"{'x' * 17}..."
+
+
+def test_a_terminal_cuts_and_a_pipe_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS")
+    code = "from remote_client._text.tables import text_table; print(text_table([('x' * 100,)]))"
+    assert pexpect.run(f'{sys.executable} -c "{code}"', encoding="utf-8", dimensions=(24, 40)) == f"{'x' * 37}...\r\n"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == f"{'x' * 100}\n"
 
 
 def test_wide_characters_take_two_columns() -> None:
