@@ -201,6 +201,7 @@ class Caller:
         *,
         idempotent: bool = True,
         max_size: int | None = None,
+        pages: bool = False,
         descriptor: RemoteRPCDescriptor | None = None,
         task: str = "",
         response: ResponseMaker | None = None,
@@ -208,7 +209,7 @@ class Caller:
         """Make a call of one answer; again where that is allowed.
 
         Args:
-            path, idempotent, max_size: see `Call`.
+            path, idempotent, max_size, pages: see `Call`.
             body: the request, or a function that makes an attempt.
             descriptor: decodes the answer; without it the bytes are returned.
             task: the task's class, for hooks; default that of the descriptor.
@@ -227,8 +228,8 @@ class Caller:
             # Over gRPC hooks learn nothing from the answer's metadata, for which grpc.aio needs a task.
             wants_answer = response is not None or middleware or (hooks and call.protocol == "http")
             call = call.numbered(Answer() if wants_answer else None)
-            if max_size is not None:
-                call = replace(call, max_size=max_size)
+            if max_size is not None or pages:
+                call = replace(call, max_size=max_size, pages=pages)
             server = self.connections if self.balancer is None else self._pick()
             server.budget.calls += 1
             # A call that succeeds at once, and that nobody observes, needs no record of its attempts.
@@ -382,10 +383,12 @@ class Caller:
                 raise InvalidResponseError(f"the answer is not an object but a {type_name(answer)}")
             return answer
 
-    async def send_bytes_once(self, name: str, path: str, body: bytes, model_name: str | None = None) -> bytes:
+    async def send_bytes_once(
+        self, name: str, path: str, body: bytes, model_name: str | None = None, *, pages: bool = False
+    ) -> bytes:
         """As `send_once`, with the method's name and path, and the answer as it came."""
         with self._outcome(name, path, model_name):
-            data: bytes = await self.send(path, body, idempotent=False)
+            data: bytes = await self.send(path, body, idempotent=False, pages=pages)
             return data
 
     @contextmanager

@@ -20,7 +20,7 @@ from .._schema.rpc import RemoteRPCDescriptor
 from .._settings.retries import ONCE
 from ..errors import ClosedError, DeadlineExceededError, ForkedError, PicklingError, RemoteCallError, WrongLoopError
 from ..settings import Output, Protocol
-from .health import PATIENCE, SERVICE, HealthState, HealthStatus, ask_health, failed_status, quick, state_of
+from .health import SERVICE, HealthState, HealthStatus, ask_health, failed_status, quick, state_of
 from .job_polling import JITTER, PollSchedule, is_transient
 
 POLL = 5.0
@@ -136,12 +136,12 @@ class _Following:
     async def _watch(self, caller: Caller) -> None:
         """Watch a server, again whenever the call ends. Return if the server does not let itself be watched."""
         now, schedule = self.loop.time, self._schedule()
-        quiet = caller.replace(timeout=None, total_timeout=None, retry=ONCE)
+        quiet, patience = caller.replace(timeout=None, total_timeout=None, retry=ONCE), quick(caller).options.timeout
         while True:
             begun, answered = now(), False
             try:
                 async with RemoteStream[HealthState](quiet, _WATCH, b"") as stream:
-                    while (state := await _next_state(stream, None if answered else PATIENCE)) is not None:
+                    while (state := await _next_state(stream, None if answered else patience)) is not None:
                         answered = True
                         self.news.put(caller, HealthStatus(caller.target, state))
             except RemoteCallError as error:

@@ -113,7 +113,6 @@ class RawCalls:
             InputError: an argument is wrong. Nothing was sent.
             OutcomeUnknownError: sent once, it was lost on the way, and the server may have executed it.
             RemoteCallError: the server answered with another status than 2xx, or the request failed.
-            InvalidResponseError: the answer is an HTML page.
         """
         options = _Options(target, timeout, headers, _is_safe(method) if idempotent is None else idempotent)
         return await _request(self._finder, method, path, json, params, options)
@@ -154,8 +153,8 @@ class _Options:
         """Send a request, once unless it may be sent again, and return the answer."""
         try:
             if not self.idempotent:
-                return await caller.send_bytes_once(name, path, body)
-            data: bytes = await caller.send(path, body)
+                return await caller.send_bytes_once(name, path, body, pages=True)
+            data: bytes = await caller.send(path, body, pages=True)
             return data
         except RemoteCallError as error:
             error.method = path.removeprefix("/").partition("?")[0]  # a query may hold secrets

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -122,6 +123,28 @@ async def test_connections_that_are_cut(server: Any) -> None:
             assert await next_state(watch) is HealthState.UNREACHABLE
             await gate.open()
             assert await next_state(watch) is SERVING
+
+
+@pytest.mark.slow
+async def test_a_frozen_server_over_grpc(start_wire: Start) -> None:
+    """gRPC's keepalive finds it."""
+    await _frozen(await asyncio.to_thread(start_wire))
+
+
+async def test_a_frozen_server_over_http(start_http: Start) -> None:
+    """The client's timeout finds it."""
+    await _frozen(await asyncio.to_thread(start_http))
+
+
+async def _frozen(server: Any) -> None:
+    options = {"grpc.keepalive_time_ms": 1000, "grpc.keepalive_timeout_ms": 500, "grpc.http2.ping_timeout_ms": 500}
+    info = server.info(options=options if server.protocol == "grpc" else {}, timeout=0.3)
+    async with RemoteClient(info, protocol=server.protocol) as client, client.watch_health(poll=POLL) as watch:
+        assert await next_state(watch) is SERVING
+        server.signal(signal.SIGSTOP)
+        assert await next_state(watch) is HealthState.UNREACHABLE
+        server.signal(signal.SIGCONT)
+        assert await next_state(watch) is SERVING
 
 
 async def test_a_refusal_is_a_status(server: Any) -> None:
