@@ -65,18 +65,18 @@ class Server:
         polled_at: the loop's time of the last poll.
     """
 
-    models = _Known["dict[str, ModelInfo]"]()
-    module_ids = _Known[dict[str, set[str]]]()
-    deployed = _Known["dict[str, ModelInfo]"]()
-    error = _Known[Exception | None]()
-    description = _Known[ServiceDescription | None]()
-    refusal = _Known[SchemaError | None]()
-    polled_at = _Known[float]()
+    models: _Known[dict[str, ModelInfo]] = _Known()
+    module_ids: _Known[dict[str, set[str]]] = _Known()
+    deployed: _Known[dict[str, ModelInfo]] = _Known()
+    error: _Known[Exception | None] = _Known()
+    description: _Known[ServiceDescription | None] = _Known()
+    refusal: _Known[SchemaError | None] = _Known()
+    polled_at: _Known[float] = _Known()
 
     def __init__(self, connection: ConnectionInfo, caller: Caller, knowledge: _Knowledge | None = None) -> None:
         self.connection = connection
         self.caller = caller
-        self.knowledge = knowledge or _Knowledge()
+        self.knowledge: _Knowledge = knowledge or _Knowledge()
 
     @property
     def is_unhealthy(self) -> bool:
@@ -205,10 +205,10 @@ class CopiedServers(ServerSet):
         self._original = servers
         self._given: OptionChanges = {**given}
         self._given.pop("output", None)
-        self.template = servers.template
-        self.fixed = list(map(self._copy, servers.fixed))
+        self.template: ConnectionInfo | None = servers.template
+        self.fixed: list[Server] = list(map(self._copy, servers.fixed))
         self._by_model = {}
-        self.balancers = {}
+        self.balancers: dict[str, Balancer[ConnectionManager]] = {}
 
     def _copy(self, server: Server) -> Server:
         caller = server.caller.replace(**changed_fields(server.caller.options, self._given))

@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 
 from remote_client._client.client import RemoteClient
+from remote_client._settings.connection import USER_AGENT
 from remote_client.errors import InputError, RemoteCallError
 from remote_client.settings import CallOptions
 from tests.support.http_wire import (
@@ -184,7 +185,7 @@ async def test_the_headers_of_a_request(http_wire: Wire, http: Any, call: Any) -
         "accept-encoding": ["identity"],
         "content-type": ["application/json"],
         "mm-model-id": ["raw"],
-        "user-agent": ["remote-client"],
+        "user-agent": [USER_AGENT],
     }
 
 
