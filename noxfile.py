@@ -44,15 +44,15 @@ os.environ["PATH"] = os.pathsep.join([*filter(None, FOLDERS.values()), *os.get_e
 @nox.session(python=[version for version, folder in FOLDERS.items() if folder])
 @nox.parametrize("dependencies", ["lowest", "newest"], ids=["lowest", "newest"])
 def tests(session: nox.Session, dependencies: str) -> None:
-    """Run the unit and wire tests."""
+    """Run the unit and wire tests, and those of the fake runtime."""
     # A floor that has no wheel is none: nothing is built from its source.
     wheels = ("--only-binary", ":all:", "--requirement", str(REQUIREMENTS / f"{dependencies}.txt"))
     if dependencies == "newest":
-        session.install("--upgrade", *wheels, ".[cli,frames,numpy,progress,proto]")
+        session.install("--upgrade", *wheels, ".[cli,frames,numpy,progress,proto,testing]")
     else:
         session.install(*wheels)
     session.install("--no-deps", "--editable", ".")
-    chosen = session.posargs or ("tests/unit", "tests/wire")
+    chosen = session.posargs or ("tests/unit", "tests/wire", "tests/testing/test_fake_runtime.py")
     pytest = ("python", "-m", "pytest", "--numprocesses", "4", "--dist", "worksteal")
     session.run(*pytest, *chosen, env={"REMOTE_CLIENT_TEST_MATRIX": dependencies})
 
