@@ -16,7 +16,7 @@ from remote_client.testing._cassettes.differences import not_recorded
 from remote_client.testing._cassettes.format import Answer, Header, RecordedCall, read_cassette
 from remote_client.testing._cassettes.matching import Playing, Shelf
 from remote_client.testing._cassettes.messages import JsonMessages, ProtobufMessages
-from remote_client.testing._cassettes.secrets import Secrets, in_bytes, in_method
+from remote_client.testing._cassettes.secrets import Secrets, in_method, in_request
 from remote_client.testing._cassettes.taking import Taking
 from remote_client.testing._cassettes.writer import CassetteWriter
 
@@ -37,7 +37,7 @@ def shelf(*calls: RecordedCall) -> Shelf:
 
 
 def ask(of: Shelf, body: Any, method: str = POST, model: str = "foo") -> list[bytes] | None:
-    playing = of.playing(method, model)
+    playing = of.playing(method, ((KEY, model),))
     first = playing.receive(body if isinstance(body, bytes) else json.dumps(body).encode())
     second = playing.receive(None)
     return None if first is None or second is None else first.answers + second.answers
@@ -204,7 +204,8 @@ def test_metadata_is_kept_without_its_values() -> None:
 def test_credentials_are_not_in_messages_and_lengths_stay() -> None:
     secrets = Secrets(SENT, KEY)
     message = b"token abcd-1234, key-5678, cookie-9, odd-0000, team blue of foo, \1\2\3\4\5!"
-    hidden = secrets.in_message(message)
+    hidden = secrets.in_answer(message)
+    assert hidden == secrets.in_request(message)
     assert hidden == b"token *********, ********, ********, ********, team blue of foo, *****!"
     assert secrets.in_text("Bearer abcd-1234 of blue") == "[redacted] of [redacted]"
 
@@ -225,7 +226,12 @@ def test_metadata_of_answers_has_no_secrets() -> None:
     ],
 )
 def test_credentials_of_urls_and_buckets_are_hidden(message: bytes, hidden: bytes) -> None:
-    assert in_bytes(message) == hidden
+    assert in_request(message) == hidden
+
+
+def test_answers_keep_their_fields() -> None:
+    answer = b'{"password": "is a word", "url": "https://me:pass@host"}'
+    assert Secrets((), KEY).in_answer(answer) == b'{"password": "is a word", "url": "https://me:****@host"}'
 
 
 def test_a_query_has_an_order_and_no_credentials() -> None:
@@ -286,6 +292,18 @@ def test_method_and_model_are_part_of_a_call() -> None:
     assert ask(of, 1, method="GET /a?c=2") is None
 
 
+def test_a_request_that_repeats_its_credentials_is_found() -> None:
+    metadata = ((KEY, "foo"), ("authorization", "Bearer abcd-1234"))
+    taking = Taking(POST, metadata, KEY)
+    taking.sent(b'"abcd-1234"')
+    taking.sent(None)
+    of = shelf(taking.done(JSON, is_whole=True))
+    for sent, found in ((metadata, True), (metadata[:1], False)):
+        playing = of.playing(POST, sent)
+        playing.receive(b'"abcd-1234"')
+        assert (playing.receive(None) is not None) is found
+
+
 def test_equal_calls_are_answered_in_order_and_the_last_again() -> None:
     of = shelf(call(1, b"a"), call(2, b"x"), call(1, b"b"), call(1, b"c"))
     assert [ask(of, 1) for _ in range(5)] == [[b"a"], [b"b"], [b"c"], [b"c"], [b"c"]]
@@ -295,7 +313,7 @@ def test_a_partial_stream_is_used_only_without_a_whole_one() -> None:
     partial = call(1, b"a", is_whole=False, is_input_whole=False)
     of = shelf(partial, call(1, b"a", b"b"))
     assert [ask(of, 1) for _ in range(2)] == [[b"a", b"b"]] * 2
-    playing = shelf(partial).playing(POST, "foo")
+    playing = shelf(partial).playing(POST, ((KEY, "foo"),))
     step = playing.receive(b"1")
     assert step is not None
     assert (step.answers, step.ended) == ([b"a"], partial)
@@ -309,29 +327,29 @@ def steps(playing: Playing, *messages: bytes | None) -> list[Sequence[bytes] | N
 def test_a_streams_answers_come_when_they_came() -> None:
     answers = (Answer(b"a", 1), Answer(b"b", 1), Answer(b"c", 2), Answer(b"end", 3))
     chat = RecordedCall(method="/a", requests=(b"1", b"2"), answers=answers, ended_after=3)
-    playing = shelf(chat).playing("/a", "")
+    playing = shelf(chat).playing("/a", ())
     assert steps(playing, b"1", b"2", None) == [[b"a", b"b"], [b"c"], [b"end"]]
 
 
 def test_a_streams_other_items_are_not_recorded() -> None:
     chat = RecordedCall(method="/a", requests=(b"1", b"2"), answers=(Answer(b"a", 1),), ended_after=3)
     of = shelf(chat)
-    assert steps(of.playing("/a", ""), b"1", b"3") == [[b"a"], None]
-    assert steps(of.playing("/a", ""), b"1", None) == [[b"a"], None]
-    assert steps(of.playing("/a", ""), b"1", b"2", b"3") == [[b"a"], [], None]
+    assert steps(of.playing("/a", ()), b"1", b"3") == [[b"a"], None]
+    assert steps(of.playing("/a", ()), b"1", None) == [[b"a"], None]
+    assert steps(of.playing("/a", ()), b"1", b"2", b"3") == [[b"a"], [], None]
 
 
 def test_streams_that_begin_alike_are_told_apart_by_what_follows() -> None:
     one = RecordedCall(method="/a", requests=(b"1",), answers=(Answer(b"one", 2),), ended_after=2)
     two = RecordedCall(method="/a", requests=(b"1", b"2"), answers=(Answer(b"two", 3),), ended_after=3)
     of = shelf(one, two)
-    assert steps(of.playing("/a", ""), b"1", b"2", None) == [[], [], [b"two"]]
-    assert steps(of.playing("/a", ""), b"1", None) == [[], [b"one"]]
+    assert steps(of.playing("/a", ()), b"1", b"2", None) == [[], [], [b"two"]]
+    assert steps(of.playing("/a", ()), b"1", None) == [[], [b"one"]]
 
 
 def test_a_call_that_its_server_ended_early_ends_early() -> None:
     refused = RecordedCall(method="/a", requests=(b"1",), is_input_whole=False, status="INTERNAL", ended_after=1)
-    step = shelf(refused).playing("/a", "").receive(b"1")
+    step = shelf(refused).playing("/a", ()).receive(b"1")
     assert step is not None
     assert step.ended == refused
 
@@ -380,7 +398,7 @@ def test_protobufs_credentials_are_hidden_at_any_depth() -> None:
 
 
 def told(of: Shelf, *messages: bytes, method: str = POST, model: str = "foo") -> str:
-    playing = of.playing(method, model)
+    playing = of.playing(method, ((KEY, model),))
     for message in messages:
         playing.receive(message)
     playing.receive(None)

@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 
 from .differences import not_recorded
-from .format import RecordedCall, model_of
+from .format import RecordedCall
 from .matching import Playing, Shelf
 from .secrets import Pairs
 from .taking import PARTIAL, Taking
@@ -59,7 +59,7 @@ def sent_metadata(context: Context) -> Pairs:
 
 async def answer(shelf: Shelf, method: str, requests: AsyncIterator[bytes], context: Context) -> None:
     """Answer a call as it was when it was recorded."""
-    playing = shelf.playing(method, model_of(sent_metadata(context), shelf.model_key))
+    playing = shelf.playing(method, sent_metadata(context))
     async for data in requests:
         if await _go_on(shelf, playing, data, context):
             return

@@ -15,7 +15,7 @@ from ..._transport.http.requests import quoted
 from ..._transport.http.transport import HttpTransport
 from ...errors import RemoteClientError
 from .differences import not_recorded
-from .format import RecordedCall, model_of
+from .format import RecordedCall
 from .matching import Shelf
 from .secrets import Pairs
 from .taking import PARTIAL, Taking, is_stream
@@ -110,7 +110,7 @@ async def answer(shelf: Shelf, scope: Scope, receive: Receive, send: Send) -> No
     body = await body_of(receive)
     if body is None:
         return
-    playing = shelf.playing(method_of(scope), model_of(headers_of(scope), shelf.model_key))
+    playing = shelf.playing(method_of(scope), headers_of(scope))
     playing.receive(body)
     step = playing.receive(None)
     if step is None:

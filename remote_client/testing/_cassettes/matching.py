@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from .format import Answer, RecordedCall
+from .format import Answer, RecordedCall, model_of
 from .messages import Messages
-from .secrets import in_bytes, in_method
+from .secrets import Pairs, Secrets, in_method, in_request
 
 
 @dataclass
@@ -79,11 +79,13 @@ class Shelf:
 
     def value(self, method: str, data: bytes) -> Hashable:
         """Return the value of a request, by which it is compared."""
-        return self.messages.value(method, in_bytes(self.messages.without_credentials(method, data)))
+        return self.messages.value(method, in_request(self.messages.without_credentials(method, data)))
 
-    def playing(self, method: str, model: str) -> Playing:
-        """Return the state of a call that has begun."""
-        return Playing(self, in_method(method), model, list(self._equals.get((in_method(method), model), {}).values()))
+    def playing(self, method: str, metadata: Pairs) -> Playing:
+        """Return the state of a call that has begun, with this metadata."""
+        method, model = in_method(method), model_of(metadata, self.model_key)
+        equals = list(self._equals.get((method, model), {}).values())
+        return Playing(self, method, model, Secrets(metadata, self.model_key), equals)
 
 
 class Playing:
@@ -92,14 +94,15 @@ class Playing:
     Attributes:
         method: its method; of an HTTP call the query is in order.
         model: the model's name; empty if it names none.
-        received: the messages of the client.
+        received: the messages of the client, without credentials.
     """
 
-    def __init__(self, shelf: Shelf, method: str, model: str, equals: list[_Equals]) -> None:
+    def __init__(self, shelf: Shelf, method: str, model: str, secrets: Secrets, equals: list[_Equals]) -> None:
         self.method = method
         self.model = model
         self.received: list[bytes] = []
         self._shelf = shelf
+        self._secrets = secrets
         self._equals = equals
         self._values: list[Hashable] = []
         self._is_over = False
@@ -115,8 +118,8 @@ class Playing:
         if data is None:
             self._is_over = True
         else:
-            self.received.append(data)
-            self._values.append(self._shelf.value(self.method, data))
+            self.received.append(self._secrets.in_request(data))
+            self._values.append(self._shelf.value(self.method, self.received[-1]))
         fitting = [
             equals for equals in self._equals if equals.fits(self._values, self._is_over) and self._goes_on(equals)
         ]

@@ -87,18 +87,28 @@ class Secrets:
 
     def in_text(self, text: str) -> str:
         """Return a server's text without the call's secrets."""
-        return str(redacted(in_bytes(text.encode()).decode(), self._private))
+        return str(redacted(_in_urls(text.encode()).decode(), self._private))
 
-    def in_message(self, data: bytes) -> bytes:
-        """Return a message without the call's credentials, and without those in its URLs and JSON; of the same size."""
-        return in_bytes(masked(data, self._credentials) if self._credentials else data)
+    def in_request(self, data: bytes) -> bytes:
+        """Return a client's message without the call's credentials and its own; of the same size."""
+        return in_request(masked(data, self._credentials) if self._credentials else data)
+
+    def in_answer(self, data: bytes) -> bytes:
+        """Return a server's message without the call's credentials, and without those in its URLs; of the same size."""
+        return _in_urls(masked(data, self._credentials) if self._credentials else data)
 
 
-def in_bytes(data: bytes) -> bytes:
-    """Return a message without the credentials in its URLs and its JSON; of the same size."""
-    for pattern in (_IN_URL, _IN_JSON):
-        data = pattern.sub(lambda found: found[1] + b"*" * len(found[2]), data)
-    return data
+def in_request(data: bytes) -> bytes:
+    """Return a client's message without the credentials in its URLs and its JSON; of the same size."""
+    return _IN_JSON.sub(_asterisks, _in_urls(data))
+
+
+def _in_urls(data: bytes) -> bytes:
+    return _IN_URL.sub(_asterisks, data)
+
+
+def _asterisks(found: re.Match[bytes]) -> bytes:
+    return found[1] + b"*" * len(found[2])
 
 
 def in_method(method: str) -> str:

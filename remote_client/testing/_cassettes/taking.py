@@ -84,14 +84,14 @@ class Taking:
             method=in_method(self.method),
             metadata=secrets.kept,
             requests=tuple(
-                secrets.in_message(messages.without_credentials(self.method, data)) for data in self._requests
+                secrets.in_request(messages.without_credentials(self.method, data)) for data in self._requests
             ),
             # grpc.aio gives a client that leaves for one whose input has ended.
             is_input_whole=self._is_input_whole and is_whole,
             status=self.status,
             details=secrets.in_text(self.details),
             headers=secrets.of_answer(self.headers),
-            answers=tuple(Answer(secrets.in_message(answer.data), answer.after) for answer in self._messages()),
+            answers=tuple(Answer(secrets.in_answer(answer.data), answer.after) for answer in self._messages()),
             trailers=secrets.of_answer(self.trailers),
             ended_after=self._progress if is_whole else len(self._requests),
             is_whole=is_whole,
