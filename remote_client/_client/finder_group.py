@@ -98,10 +98,8 @@ class FinderGroup:
             UnsupportedError: all host names depend on a model's name, and there is none.
             InputError: a host name depends on a model's name, which is no DNS label.
         """
-        for name in names:
-            for finder in self._finders:
-                finder.discovery.candidates(name)
-        return self.known
+        found = [server for name in names for finder in self._finders for server in finder.discovery.candidates(name)]
+        return list(dict.fromkeys(found)) or self.known
 
     def polls(self, names: Iterable[str]) -> list[Poll]:
         """Begin to ask all servers that models may be on for their models."""

@@ -118,7 +118,7 @@ class RawCalls:
         return await _request(self._finder, method, path, json, params, options)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Options:
     """What calls and requests have in common; see `RemoteClient.call`."""
 
@@ -131,6 +131,8 @@ class _Options:
         """Return the server to call: that of the target, else the first."""
         if self.target is None:
             return servers[0]
+        if not isinstance(self.target, str):
+            raise InputError(f"target: expected one of the client's targets as text, not {type_name(self.target)}")
         wanted = parse_target(self.target, protocol)[0].target
         for server in servers:
             if server.connection.target == wanted:
@@ -145,8 +147,6 @@ class _Options:
             changes["timeout"] = self.timeout
         if self.metadata is not None:
             changes["metadata"] = (*caller.options.metadata, self.metadata)
-        if model is not None and (problem := name_problem(model)) is not None:
-            raise InputError(f"model: {problem}")
         return caller.replace(**changes).for_model(model)
 
     async def send(self, caller: Caller, name: str, path: str, body: bytes) -> bytes:
@@ -164,7 +164,7 @@ class _Options:
 # -- gRPC -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Form:
     """A request's bytes, and what makes an answer of bytes."""
 
@@ -177,6 +177,10 @@ async def _call(finders: FinderGroup, path: str, message: Any, model: str | None
     if match is None:
         raise InputError(f"path: expected '/package.Service/Method', not {path!r:.80}")
     path = f"/{match[1]}"
+    if model is not None and not isinstance(model, str):
+        raise InputError(f"model: expected a model's name, not {type_name(model)}")
+    if model is not None and (problem := name_problem(model)) is not None:
+        raise InputError(f"model: {problem}")
     servers = _of_protocol(finders, finders.candidates([] if model is None else [model]), "grpc")
     if not servers:
         raise UnsupportedError("call(): HTTP has no gRPC methods; connect to the runtime's gRPC port, or use request()")

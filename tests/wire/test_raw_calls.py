@@ -395,8 +395,9 @@ async def test_metadata_and_the_model_are_sent(wire: WireServer) -> None:
     await wire.faults(only=["Bearer x"])
     async with RemoteClient(wire.target) as client:
         assert await client.call("/test.Test/Echo", b"1", metadata={"authorization": "Bearer x"}, model="foo") == b"1"
-        with pytest.raises(InputError, match="model: "):
-            await client.call("/test.Test/Echo", b"1", model="fo\no")
+        for wrong in ("fo\no", "", 5):
+            with pytest.raises(InputError, match="model: "):
+                await client.call("/test.Test/Echo", b"1", model=wrong)  # type: ignore[arg-type]
     assert (await wire.stats())["metadata"][-1]["mm-model-id"] == "foo"
 
 
@@ -411,6 +412,19 @@ async def test_the_server_is_the_first_or_the_target(server: Any, protocol: str,
         assert (await server.started(*names), await second.started(*names)) == (1, 2)
         with pytest.raises(InputError, match="target: other:1 is none of the client's servers: 127"):
             await raw(client, protocol, target="other:1")
+        with pytest.raises(InputError, match="target: expected one of the client's targets as text, not int"):
+            await raw(client, protocol, target=5)
+
+
+async def test_a_host_name_that_depends_on_the_model(wire: WireServer) -> None:
+    config = {"connection": {"hostname": "{}", "port": wire.port, "retries": 0}}
+    config = {"model_management": {"finders": {"remote": {"type": "REMOTE", "config": config}}}}
+    async with RemoteClient.from_config(config) as client:
+        with pytest.raises(UnsupportedError, match="depends on the model's name"):
+            await client.call("/test.Test/Echo", b"1")
+        with pytest.raises(UnavailableError, match="at nowhere:"):
+            await client.call("/test.Test/Echo", b"1", model="nowhere", idempotent=True)
+        assert await client.call("/test.Test/Echo", b"1", model="localhost") == b"1"
 
 
 async def test_the_other_protocol(wire: WireServer, http_wire: HttpWire) -> None:
