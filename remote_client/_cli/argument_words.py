@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from .._bulk.kinds import Kind
-from .completion_scripts import FILES
 
-_FILE = re.compile(r"([^=:@]+(?:@|=@|:=@))(.*)", re.DOTALL)
 _FILE_FIELDS = {"data", "filename", "type"}
+"""The fields of caikit's `File`."""
 
 
-def argument_words(kinds: Mapping[str, Kind], word: str, given: set[str]) -> Iterator[tuple[str, str]]:
+def argument_words(kinds: Mapping[str, Kind], word: str, given: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield words, and their descriptions.
 
     Args:
         kinds: argument -> its kind. A streamed input and training data are lists.
         word: the word that is completed.
-        given: the arguments, and the fields of some, that have a value.
+        given: the words that are there; what they give a value to is left out.
     """
-    if (file := _FILE.fullmatch(word)) is not None:
-        yield f"{word}{FILES}", file[1]
-        return
+    paths = set(map(_path, given))
     for name, kind in kinds.items():
-        yield from (each for each in _words(name, kind, word) if _path(each[0]) not in given)
-
-
-def given_paths(words: Iterator[str] | tuple[str, ...]) -> set[str]:
-    """Return what words give a value to."""
-    return {_path(word) for word in words}
+        yield from (each for each in _words(name, kind, word) if _path(each[0]) not in paths)
 
 
 def _path(word: str) -> str:
@@ -50,5 +42,5 @@ def _words(path: str, kind: Kind, word: str) -> Iterator[tuple[str, str]]:
         if kind.fields:
             yield f"{path}.", "fields"
         yield f"{path}:=", "JSON" if kind.fields else kind.name
-        if kind.name == "list" or kind.name == "json":
+        if kind.name in ("list", "json"):
             yield f"{path}@", "file"

@@ -6,8 +6,9 @@ a shell has no place for errors.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .completion_scripts import FILES
 from .options import Options
@@ -15,11 +16,14 @@ from .options import Options
 if TYPE_CHECKING:
     from cyclopts.completion import CompletionContext
 
+    from .._bulk.kinds import Kind
     from .._client.client import RemoteClient
     from .._schema.rpc import RemoteRPCDescriptor, TaskDescription
 
 Candidates = list[tuple[str, str]]
 """Words, and their descriptions."""
+_FILE = re.compile(r"([^=:@]+(?:@|=@|:=@)).*", re.DOTALL)
+"""A word such as `name@file`; its first group is what is no part of the file's name."""
 _SECONDS, _MOST_SECONDS = 2.0, 5.0
 """The time to ask the runtime, and the most that `--timeout` can make of it."""
 
@@ -57,31 +61,30 @@ def job_tasks(_: CompletionContext) -> Candidates:
 def call_arguments(context: CompletionContext) -> Candidates:
     """Return the arguments of the method that the words before name."""
 
-    async def ask(client: RemoteClient) -> Candidates:
-        methods = _called((await client.describe()).tasks, context["task"].raw or "")
-        return _words(context, methods[:1])
+    async def methods(client: RemoteClient) -> list[RemoteRPCDescriptor]:
+        return _called((await client.describe()).tasks, context["task"].raw or "")[:1]
 
-    return _asked(ask)
+    return _arguments(context, methods)
 
 
 def job_arguments(context: CompletionContext) -> Candidates:
     """Return the arguments of the job that the words before name."""
 
-    async def ask(client: RemoteClient) -> Candidates:
+    async def methods(client: RemoteClient) -> list[RemoteRPCDescriptor]:
         task = (await client.describe()).tasks[context["task"].raw or ""]
-        return _words(context, [rpc for rpc in task.methods if rpc.job is not None])
+        return [rpc for rpc in task.methods if rpc.job is not None]
 
-    return _asked(ask)
+    return _arguments(context, methods)
 
 
 def training_arguments(context: CompletionContext) -> Candidates:
     """Return the arguments of a model's training; of all trainings, if it is not known."""
 
-    async def ask(client: RemoteClient) -> Candidates:
+    async def methods(client: RemoteClient) -> list[RemoteRPCDescriptor]:
         config = (await client.model(context["model"].raw or "")).config
-        return _words(context, config.trainings if config.train_method is None else [config.train_method])
+        return config.trainings if config.train_method is None else [config.train_method]
 
-    return _asked(ask)
+    return _arguments(context, methods)
 
 
 def files(context: CompletionContext) -> Candidates:
@@ -117,17 +120,32 @@ def _called(tasks: Mapping[str, TaskDescription], wanted: str) -> list[RemoteRPC
     return [rpc for task in tasks.values() for rpc in task.methods if rpc.name == wanted]
 
 
-def _words(context: CompletionContext, methods: Iterable[RemoteRPCDescriptor]) -> Candidates:
-    from .._bulk.kinds import kind_of
-    from .._schema.declared.mismatches import stream_item
-    from .argument_words import argument_words, given_paths
+def _arguments(
+    context: CompletionContext, methods: Callable[[RemoteClient], Awaitable[list[RemoteRPCDescriptor]]]
+) -> Candidates:
+    """Return the beginnings of words for the arguments of methods, or ask for a file after an `@`."""
+    if (file := _FILE.fullmatch(context.incomplete)) is not None:
+        return [(context.incomplete + FILES, file[1])]
 
-    kinds = {
-        name: kind_of(stream_item(each.annotation))
-        for rpc in methods
-        for name, each in rpc.signature.parameters.items()
-    }
-    return list(argument_words(kinds, context.incomplete, given_paths(context["arguments"].raw_tokens)))
+    async def ask(client: RemoteClient) -> Candidates:
+        from .argument_words import argument_words
+
+        parameters = [item for rpc in await methods(client) for item in rpc.signature.parameters.items()]
+        kinds = {name: _kind(each.annotation) for name, each in parameters}
+        return list(argument_words(kinds, context.incomplete, context["arguments"].raw_tokens))
+
+    return _asked(ask)
+
+
+def _kind(annotation: Any) -> Kind:
+    """Return the kind of an argument: of a streamed input and of training data, a list."""
+    from .._bulk.kinds import Kind, kind_of
+    from .._schema.declared.mismatches import stream_item
+    from .._schema.training_data import DATA_STREAM
+
+    item = stream_item(annotation)
+    kind = kind_of(item)
+    return Kind("list", (kind,)) if item is not annotation or DATA_STREAM in kind.fields else kind
 
 
 def _shape(rpc: RemoteRPCDescriptor) -> str:

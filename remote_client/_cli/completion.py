@@ -57,7 +57,7 @@ def candidates(app: App, words: Sequence[str]) -> Iterator[str]:
         value, _, rest = line.partition("\t")
         if value == "\x1fprefix":
             prefix = rest
-        elif value.endswith(FILES):
+        elif value.endswith(FILES) or value == "\x1ffiles":
             yield f"{FILES}\t{prefix}{rest}"
         elif value and not value.startswith("\x1f"):
             yield f"{prefix}{line}"

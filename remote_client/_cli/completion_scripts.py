@@ -10,21 +10,30 @@ from __future__ import annotations
 
 QUESTION = "__complete"
 """The first argument of a script's question."""
-FILES = "\x1ffiles"
+FILES = "\x1efiles"
+"""Not with cyclopts's own control character, which it takes from candidates."""
 
 # Readline replaces only what follows a `:`, `=` or `@`, as these end words in `COMP_WORDBREAKS`. So the line is sent
 # whole, and candidates lose the beginning that stays (`$begin`).
 _BASH = r"""# bash completion of remote-client: eval "$(remote-client completion bash)" in ~/.bashrc
 _remote_client() {
-  local line=${COMP_LINE:0:COMP_POINT} command=$1 value description quoted
+  local line=${COMP_LINE:0:COMP_POINT} command=$1 value description quoted file
   local word=${line##*[[:space:]]}
   local begin=${word%"$2"}
   type -P "$command" >/dev/null || command=remote-client
   COMPREPLY=()
   while IFS=$'\t' read -r value description; do
-    if [[ $value == $'\x1ffiles' ]]; then
+    if [[ $value == $'\x1efiles' && $2 == "${word#"$description"}" ]]; then
       compopt -o default
-      continue
+      return
+    elif [[ $value == $'\x1efiles' ]]; then
+      compopt -o nospace
+      while IFS= read -r file; do
+        printf -v quoted '%q' "$file"
+        [[ -d $file ]] && quoted+=/ || quoted+=" "
+        COMPREPLY+=("${description#"$begin"}$quoted")
+      done < <(compgen -f -- "${word#"$description"}")
+      return
     fi
     [[ $value == *[=@.] ]] && compopt -o nospace
     printf -v quoted '%q' "${value#"$begin"}"
@@ -43,7 +52,7 @@ _remote_client() {
   (( $+commands[$command] )) || [[ -x $command ]] || command=remote-client
   for line in "${(@f)$($command __complete words "${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null)}"; do
     value=${line%%$'\t'*}
-    if [[ $value == $'\x1ffiles' ]]; then
+    if [[ $value == $'\x1efiles' ]]; then
       value=${line#*$'\t'}
       compset -p ${#value}
       _files
@@ -75,7 +84,7 @@ function __remote_client_complete
     type -q $command; or set command remote-client
     for line in ($command __complete words $words[2..] "$word" 2>/dev/null)
         set -l parts (string split -m 1 \t -- $line)
-        if test "$parts[1]" = \x1ffiles
+        if test "$parts[1]" = \x1efiles
             set -l begin "$parts[2]"
             for path in (__fish_complete_path (string sub -s (math (string length -- "$begin") + 1) -- "$word"))
                 printf '%s\n' "$begin$path"

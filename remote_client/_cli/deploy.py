@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from cyclopts import Parameter
-
-from .completers import files
 from .output import write_json, write_line
-from .parameters import AllOptions
+from .parameters import AllOptions, FileName
 from .progress import status_line
 
 
 async def deploy(
     name: str,
-    folder: Annotated[str, Parameter(completer=files)],
+    folder: FileName,
     /,
     *,
     links: Literal["follow"] | None = None,

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import partial
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from .completers import files
 from .methods import method_to_map
-from .parameters import AllOptions, Flag
+from .parameters import AllOptions, FileName, Flag, Model, Task
 from .usage import UsageError
+
+if TYPE_CHECKING:
+    from .._bulk.kinds import Kind
+    from .._schema.rpc import RemoteRPCDescriptor
+
+_NAMES = re.compile(r"\b(?:batch_size|split|concurrency|checkpoint|outage|ordered=False)(?=:|,| and | are )")
+_RENAMED = {"ordered=False": "unordered"}
+"""Arguments of `map_rows` at the places where its messages name them, and options of other names."""
 
 
 async def map(
-    model: str,
-    task: str,
+    model: Model,
+    task: Task,
     /,
     *,
-    input: Annotated[str, Parameter(["--input", "-i"], allow_leading_hyphen=True)] = "-",
-    output: Annotated[str, Parameter(["--output", "-o"], allow_leading_hyphen=True)] = "-",
+    input: Annotated[str, Parameter(["--input", "-i"], allow_leading_hyphen=True, completer=files)] = "-",
+    output: Annotated[str, Parameter(["--output", "-o"], allow_leading_hyphen=True, completer=files)] = "-",
     column: list[str] | None = None,
     on_error: Literal["raise", "return", "skip"] = "raise",
     concurrency: int | Literal["auto"] = "auto",
     unordered: Flag = False,
     batch_size: int | None = None,
     split: str | None = None,
-    checkpoint: str | None = None,
+    checkpoint: FileName | None = None,
     outage: float = 300.0,
     options: AllOptions,
 ) -> int:
@@ -53,9 +64,7 @@ async def map(
         outage: The seconds for which the server may be away; inf for no limit.
         options: Name the runtime.
     """
-    from .._bulk.frames import row_kind
     from .._bulk.iterator import map_rows
-    from ..errors import InputError
     from .answer_writing import Writing
     from .arguments import Arguments
     from .row_files import check_answers, open_answers, open_rows
@@ -66,8 +75,8 @@ async def map(
         async with options.client() as client:
             method = await method_to_map(client, model, task)
             arguments = Arguments(method.rpc.signature, column or [], batched=batch_size is not None)
-            try:
-                kind = row_kind(method.rpc, split)
+            with _as_typed():
+                kind = _kind(method.rpc, split)
                 answered = map_rows(
                     method,
                     rows.read(arguments),
@@ -81,11 +90,32 @@ async def map(
                     total=rows.total,
                     outage=outage,
                 )
-            except InputError as error:
-                raise UsageError(str(error)) from None
-            async with answered:
-                writing = Writing(answered, partial(open_answers, output, kind), on_error, checkpoint, output)
-                return await writing.run()
+                async with answered:
+                    writing = Writing(answered, partial(open_answers, output, kind), on_error, checkpoint, output)
+                    return await writing.run()
+
+
+@contextmanager
+def _as_typed() -> Iterator[None]:
+    """Raise errors of `map_rows` about its arguments as UsageErrors, which name the options."""
+    from ..errors import ConfigurationError, InputError
+
+    try:
+        yield
+    except (ConfigurationError, InputError) as error:
+        message = _NAMES.sub(lambda name: f"--{_RENAMED.get(name[0], name[0]).replace('_', '-')}", str(error))
+        raise UsageError(message) from error
+
+
+def _kind(rpc: RemoteRPCDescriptor, split: str | None) -> Kind | None:
+    """Return the kind of a row's answer. Raises a UsageError."""
+    from .._bulk.frames import row_kind
+    from ..errors import InputError
+
+    try:
+        return row_kind(rpc, split)
+    except InputError as error:
+        raise UsageError(f"--split {error}") from None
 
 
 def _check_names(*names: str | None) -> None:

@@ -14,6 +14,7 @@ AllOptions = Annotated[Options, Parameter(parse=False)]
 """The options of all commands; the parameter is `options`."""
 Flag = Annotated[bool, Parameter(show_default=False)]
 Output = Annotated[Path | None, Parameter(["--output", "-o"])]
+FileName = Annotated[str, Parameter(completer=files)]
 Model = Annotated[str, Parameter(completer=models)]
 Task = Annotated[str, Parameter(completer=tasks)]
 Word = Annotated[str, Parameter(allow_leading_hyphen=False, completer=call_arguments)]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from .description_sources import FileSource, ServerSource, as_usage_error, source_of
 from .files import check_output, write
-from .parameters import AllOptions, Output
+from .parameters import AllOptions, FileName, Output
 from .usage import FAILED, UsageError
 
 
-async def schema(*, output: Output = None, check: str | None = None, options: AllOptions) -> int:
+async def schema(*, output: Output = None, check: FileName | None = None, options: AllOptions) -> int:
     """Write a runtime's schema to a file, or check a file against a runtime.
 
     Over gRPC the schema is a FileDescriptorSet (.binpb), over HTTP the OpenAPI document (.json).

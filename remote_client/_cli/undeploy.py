@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from .output import write_json, write_line
-from .parameters import AllOptions
+from .parameters import AllOptions, Model
 from .progress import status_line
 
 
-async def undeploy(name: str, /, *, options: AllOptions) -> int:
+async def undeploy(name: Model, /, *, options: AllOptions) -> int:
     """Remove a model from a runtime. Prints the model's name.
 
     Args:
