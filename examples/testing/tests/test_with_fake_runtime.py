@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from greetings import MODEL, Greeting, Guest, greet, greet_until
+from greetings import MODEL, Greeter, Greeting, Guest, greet, greet_until
 
 from remote_client import RemoteClient
 from remote_client.declare import module, taskmethod
@@ -16,7 +16,7 @@ Start = Callable[..., FakeRuntime]
 
 
 @module(task="SampleTask")
-class FakeGreeter:
+class FakeGreeter(Greeter):
     """What the model answers in these tests."""
 
     @taskmethod()
@@ -24,7 +24,7 @@ class FakeGreeter:
         return Greeting(greeting=f"Hi {sample_input.name}")
 
     @taskmethod()
-    async def run_stream_out(self, sample_input: Guest) -> AsyncIterator[Greeting]:
+    async def run_stream_out(self, sample_input: Guest) -> AsyncIterator[Greeting]:  # type: ignore[override]
         for number in range(100):
             yield Greeting(greeting=f"Hi {sample_input.name} {number}")
 
@@ -39,6 +39,7 @@ async def test_guests_are_greeted_by_the_model(fake_runtime: Start, protocol: st
     async with RemoteClient(getattr(runtime, protocol)) as client:
         assert await greet(client, ["Ada", "Alan"]) == ["Hi Ada", "Hi Alan"]
     assert [call.model for call in runtime.calls] == [MODEL, MODEL]
+    assert runtime.calls[-1].arguments == {"sample_input": {"name": "Alan"}}
 
 
 async def test_a_runtime_that_is_away_is_asked_again(fake_runtime: Start, protocol: str) -> None:
