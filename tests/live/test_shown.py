@@ -14,6 +14,12 @@ from ..support.runtime import Runtime
 from .protocols import Protocol, named, target_of
 
 
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workers of pytest-xdist have the width of the terminal that they were started from."""
+    monkeypatch.setenv("COLUMNS", "0")
+
+
 async def test_what_a_runtime_has_is_printed_as_tables(client: RemoteClient, protocol: Protocol) -> None:
     models, description, versions = await client.models(), await client.describe(), await client.runtime_info()
     lines = str(models).splitlines()
