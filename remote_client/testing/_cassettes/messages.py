@@ -57,9 +57,9 @@ class ProtobufMessages(Messages):
         self._types: dict[str, tuple[Descriptor, Descriptor] | None] = {}
 
     def value(self, method: str, data: bytes) -> Hashable:
-        message = self._parsed(method, data, False)
-        if message is not None and isinstance(name := getattr(message, "model_name", None), str):
-            message.model_name = _CHOSEN.sub("", name)  # type: ignore[attr-defined]
+        message: Any = self._parsed(method, data, False)
+        if isinstance(name := getattr(message, "model_name", None), str):
+            message.model_name = _CHOSEN.sub("", name)
         # Maps have no order: two processes may write the same one differently.
         return data if message is None else message.SerializeToString(deterministic=True)
 
