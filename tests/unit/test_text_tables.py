@@ -6,7 +6,6 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 
-import pexpect
 import pytest
 
 from remote_client import JobStatus
@@ -64,6 +63,7 @@ def test_the_width_is_the_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_terminal_cuts_and_a_pipe_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    pexpect = pytest.importorskip("pexpect")  # the matrix of versions is without it
     monkeypatch.delenv("COLUMNS")
     code = "from remote_client._text.tables import text_table; print(text_table([('x' * 100,)]))"
     assert pexpect.run(f'{sys.executable} -c "{code}"', encoding="utf-8", dimensions=(24, 40)) == f"{'x' * 37}...\r\n"
