@@ -96,7 +96,8 @@ class DeclaredMessages:
         if fields_of(kind) is not None:
             return self._message(kind)
         if isinstance(kind, type) and issubclass(kind, enum.Enum):
-            return self._enum(kind)
+            # caikit's enums are numbers; a class with texts stands for one of a server's texts.
+            return Kind("string") if all(isinstance(member.value, str) for member in kind) else self._enum(kind, where)
         own_shape = shape(kind)
         if own_shape in _SCALARS:
             return Kind(_SCALARS[own_shape])
@@ -153,7 +154,9 @@ class DeclaredMessages:
                 self.add(message, full_name, field, own, optional=field in defaults)
         return self._kinds[kind]
 
-    def _enum(self, kind: type[enum.Enum]) -> Kind:
+    def _enum(self, kind: type[enum.Enum], where: str) -> Kind:
+        if not all(type(member.value) is int for member in kind):
+            raise ConfigurationError(f"{where}: {kind.__name__}: the values of an enum are all numbers, or all texts")
         if kind not in self._kinds:
             name = self._unique(kind.__name__)
             # The names of an enum's members are its siblings' in protobuf: a message keeps them apart.
@@ -176,9 +179,7 @@ class DeclaredMessages:
 
 def _numbered(kind: type[enum.Enum]) -> list[tuple[str, int]]:
     """Return the names and numbers of an enum's members, zero first, as proto3 wants it."""
-    values = [member.value for member in kind]
-    has_numbers = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
-    numbered = [(member.name, member.value if has_numbers else index) for index, member in enumerate(kind)]
+    numbered = [(member.name, member.value) for member in kind]
     if all(number for _, number in numbered):
         numbered.append(("PLACEHOLDER_UNSET", 0))
     return sorted(numbered, key=lambda pair: pair[1] != 0)

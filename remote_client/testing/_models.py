@@ -55,10 +55,12 @@ class Models:
         models: name -> a declared module's class, or an instance of it.
 
     Raises:
-        ConfigurationError: a class cannot be instantiated.
+        ConfigurationError: a class is not declared, or cannot be instantiated.
     """
 
     def __init__(self, models: Mapping[str, Any]) -> None:
+        for module in models.values():
+            declaration_of(module if isinstance(module, type) else type(module))
         self._models = {name: Model(name, instance_of(module)) for name, module in models.items()}
         self._classes = list(dict.fromkeys(type(model.instance) for model in self._models.values()))
 

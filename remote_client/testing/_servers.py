@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from ..errors import ClosedError
 if TYPE_CHECKING:
     import grpc
 
+logger = logging.getLogger("remote_client")
 HOST = "127.0.0.1"
 App = Callable[..., Any]
 """An ASGI application."""
@@ -167,14 +169,38 @@ async def _serve_http(app: App, stack: AsyncExitStack) -> int:
     import uvicorn
 
     listening = stack.enter_context(socket.create_server((HOST, 0), backlog=128))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, log_level="error", lifespan="off", interface="asgi3"))
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    config = uvicorn.Config(
+        _logged(app), log_config=None, log_level="critical", lifespan="off", interface="asgi3", date_header=False
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    # Not `serve`, whose loop looks every 0.1 s whether it shall end: a test suite stops hundreds of servers.
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listening])
 
     async def stop() -> None:
-        # `force_exit`: a stream that nobody reads would keep the server for ever.
-        server.should_exit = server.force_exit = True
-        await serving
+        for each in server.servers:
+            each.close()
+        working = list(server.server_state.tasks)
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
 
     stack.push_async_callback(stop)
     port: int = listening.getsockname()[1]
     return port
+
+
+def _logged(app: App) -> App:
+    """Return an application whose errors are logged. uvicorn would also log the calls that `stop` cancels."""
+
+    async def call(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        except Exception:
+            logger.exception("the HTTP application failed: %s %s", scope.get("method"), scope.get("path"))
+            raise
+
+    return call

@@ -7,7 +7,6 @@ import threading
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -127,18 +126,18 @@ class Held:
             raise
 
 
-def failing(error: Any) -> Any:
-    """Return a module whose body raises an error, at once and after an item of a stream."""
+@module("failing-id", "Failing", "1.0.0", task="FailingTask")
+class Failing:
+    """Raises an error at once, and after an item of a stream."""
 
-    @module("failing-id", "Failing", "1.0.0", task="FailingTask")
-    class Failing:
-        @taskmethod()
-        def run(self, text: str) -> Text:
-            raise error
+    def __init__(self, error: Exception) -> None:
+        self._error = error
 
-        @taskmethod()
-        def run_stream_out(self, text: str) -> Iterator[Text]:
-            yield Text(text=text)
-            raise error
+    @taskmethod()
+    def run(self, text: str) -> Text:
+        raise self._error
 
-    return Failing()
+    @taskmethod()
+    def run_stream_out(self, text: str) -> Iterator[Text]:
+        yield Text(text=text)
+        raise self._error
