@@ -37,7 +37,7 @@ def parse(arguments: Sequence[str]) -> Parsed:
         raise UsageError(f"unknown argument: {unknown[0]}")
     given = {each.name: getattr(found, each.name) for each in OPTIONS}
     options = Options.of(given if found.positional is None else {**given, "target": found.positional})
-    return Parsed(partial(write_stubs, options, found.output, blocking=found.sync, force=found.force), options.verbose)
+    return Parsed(partial(write_stubs, options, found.output, blocking=found.sync, force=found.force), options)
 
 
 def _print_usage() -> int:

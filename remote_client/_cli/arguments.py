@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from .._bulk.kinds import JSON, Kind, kind_at, kind_of
 from ..errors import InputError
+from .hints import hint
 from .usage import UsageError
 
 Value = Callable[[Any], Any]
@@ -31,6 +32,7 @@ class Arguments:
 
     def __init__(self, signature: inspect.Signature, columns: Sequence[str], *, batched: bool) -> None:
         self._kinds = {name: _kind(each.annotation, batched) for name, each in signature.parameters.items()}
+        self._required = {name for name, each in signature.parameters.items() if each.default is each.empty}
         self._first = next(iter(self._kinds), "")
         self._picked = [self._pick(column) for column in columns]
 
@@ -38,11 +40,14 @@ class Arguments:
         argument, equals, column = option.partition("=")
         path, column = (argument, column) if equals else (self._first, option)
         if path.partition(".")[0] not in self._kinds:
-            raise UsageError(f"--column {option}: the method has no argument {path!r}; it has {', '.join(self._kinds)}")
+            raise UsageError(f"--column {option}: the method has no argument {path!r}; {hint(path, self._kinds)}")
         try:
             self._kind(path)
-        except InputError:
-            raise UsageError(f"--column {option}: the argument has no field {path.partition('.')[2]!r}") from None
+        except InputError as error:
+            _, _, problem = str(error).partition("; ")
+            raise UsageError(
+                f"--column {option}: the argument has no field {path.partition('.')[2]!r}; {problem}"
+            ) from None
         return path, column
 
     def _kind(self, path: str) -> Kind:
@@ -52,15 +57,25 @@ class Arguments:
 
     def from_json(self, row: Any) -> dict[str, Any]:
         """Return the arguments of a row of JSON: an object's by name, or the only argument. Raises an InputError."""
+        if self._picked and isinstance(row, Mapping):
+            self._check_columns(row, self._required)  # rows may lack what is optional
         return self._of(row, value_of_json)
 
     def from_text(self, row: Mapping[str, str]) -> dict[str, Any]:
         """Return the arguments of a row of CSV. An empty cell has no value. Raises an InputError."""
+        self._check_columns(row, self._kinds)
         return self._of({name: text or None for name, text in row.items()}, value_of_text)
 
     def from_values(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments of a row of Parquet, whose values have types."""
+        """Return the arguments of a row of Parquet, whose values have types. Raises an InputError."""
+        self._check_columns(row, self._kinds)
         return self._of(row, lambda _, value: value)
+
+    def _check_columns(self, row: Mapping[str, Any], needed: Container[str]) -> None:
+        """Raise an InputError if a row lacks a column that was chosen for one of these arguments."""
+        for path, column in self._picked:
+            if column not in row and path.partition(".")[0] in needed:
+                raise InputError(f"--column: the row has no column {column!r} for {path}; {hint(column, row)}")
 
     def _of(self, row: Any, value_of: Callable[[Kind, Any], Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -82,8 +97,10 @@ class Arguments:
             return [(self._first, row)]
         if not self._picked:
             if unknown := [name for name in row if name not in self._kinds]:
-                known = ", ".join(self._kinds)
-                raise InputError(f"the method has no argument {unknown[0]!r}, it has {known}; --column chooses columns")
+                raise InputError(
+                    f"the method has no argument {unknown[0]!r}; {hint(unknown[0], self._kinds)}; "
+                    "--column ARGUMENT=COLUMN chooses columns"
+                )
             return list(row.items())
         if not isinstance(row, Mapping):
             raise InputError(f"expected an object with {self._picked[0][1]!r}")

@@ -13,8 +13,8 @@ from typing import Any
 from .._bulk.kinds import JSON, Kind, kind_of
 from .._schema.declared.mismatches import stream_item
 from .._schema.rpc import RemoteRPCDescriptor
-from .._text.closest import closest
 from .arguments import value_of_json, value_of_text
+from .hints import hint
 from .streamed_input import STANDARD, ItemFile, read_file
 from .usage import UsageError
 
@@ -107,8 +107,7 @@ class CallArguments:
         return f"{self._method} has {', '.join(self._kinds) or 'no arguments'}"
 
     def _no_argument(self, name: str) -> str:
-        close = closest(name, self._kinds)
-        return f"there is no argument {name!r}; {f'did you mean {close}?' if close else self._known}"
+        return f"{self._method} has no argument {name!r}; {hint(name, self._kinds)}"
 
     # -- JSON ---------------------------------------------------------------------------------------------------------
 
@@ -131,9 +130,8 @@ def _field(kind: Kind, name: str, word: str) -> tuple[Any, Kind]:
     for wire, (attribute, each) in kind.fields.items():
         if name in (wire, attribute):
             return wire, each
-    close = closest(name, kind.fields)
-    known = f"it has {', '.join(kind.fields)}" if kind.fields else f"its kind is {kind.name}"
-    raise UsageError(f"{word}: there is no field {name!r}; {f'did you mean {close}?' if close else known}")
+    known = hint(name, kind.fields) if kind.fields else f"its kind is {kind.name}"
+    raise UsageError(f"{word}: there is no field {name!r}; {known}")
 
 
 def _put(found: dict[str, Any], place: _Place, value: Any) -> None:

@@ -59,7 +59,7 @@ def _launch(*tokens: _Token, **given: Any) -> Parsed:
     options = Options.of(given)
     if _OPTIONS in ignored:
         bound.arguments[_OPTIONS] = options
-    return Parsed(partial(command, *bound.args, **bound.kwargs), options.verbose)
+    return Parsed(partial(command, *bound.args, **bound.kwargs), options)
 
 
 def _print_usage() -> int:

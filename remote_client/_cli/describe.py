@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 from cyclopts import Parameter
 
 from .completers import tasks
+from .hints import hint
 from .output import wants_json, write_json, write_line, write_table
 from .parameters import AllOptions
 from .usage import UsageError
@@ -49,11 +50,8 @@ def _methods(description: ServiceDescription, wanted: str | None) -> _Methods:
     named = {name: [rpc for rpc in methods if wanted in (rpc.name, rpc.task)] for name, methods in found.items()}
     if any(named.values()):
         return {name: methods for name, methods in named.items() if methods}
-    from .._text.closest import closest
-
-    close = closest(wanted, [*found, *(rpc.name for methods in found.values() for rpc in methods)])
-    hint = f"did you mean {close}?" if close else f"it has {', '.join(found)}"
-    raise UsageError(f"the runtime has no task {wanted!r}; {hint}")
+    methods = [rpc.name for methods in found.values() for rpc in methods]
+    raise UsageError(f"the runtime has no task {wanted!r}; {hint(wanted, [*found, *methods])}")
 
 
 # -- tables

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from traceback import print_exception
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from .usage import FAILED, USAGE_ERROR, UsageError
 
 if TYPE_CHECKING:
     from ..errors import RemoteClientError
+    from .options import Options
 
 _ADVICE = {
     "UnauthenticatedError": "give credentials with --token-file or --header",
@@ -22,31 +24,41 @@ _ADVICE = {
 """What to do about errors of a class; the messages of others say it."""
 
 
-def report(error: Exception, *, verbose: bool) -> int:
+def report(error: Exception, options: Options | None) -> int:
     """Print an expected error on standard error and return its exit code. Raise any other again.
 
     Args:
         error: the error.
-        verbose: whether its traceback comes before the line.
+        options: with `verbose` the traceback comes before the line; None if they could not be read.
     """
     from .._text.cleaning import clean  # here, so that `--help` stays quick
     from ..errors import ConfigurationError, InputError, RemoteClientError, UnsupportedError
 
     if not isinstance(error, (UsageError, RemoteClientError, OSError)):
         raise error
-    if verbose:
+    if options is not None and options.verbose:
         print_exception(error)
-    told = _told(error) if isinstance(error, RemoteClientError) else str(error)
+    told = _told(error, options) if isinstance(error, RemoteClientError) else str(error)
     sys.stderr.write(f"remote-client: {clean(told)}\n")
     wrong_use = (UsageError, ConfigurationError, InputError, UnsupportedError)
     return USAGE_ERROR if isinstance(error, wrong_use) else FAILED
 
 
-def _told(error: RemoteClientError) -> str:
+def _told(error: RemoteClientError, options: Options | None) -> str:
     from .. import errors
 
     names = [kind.__name__ for kind in type(error).__mro__ if kind.__name__ in errors.__all__]
     # The advice of a SchemaUnavailableError is for Python.
     message = error.reason if isinstance(error, errors.SchemaUnavailableError) else str(error)
+    if isinstance(error, errors.ConfigurationError) and options is not None:
+        message = _as_typed(message, options)
     advice = _ADVICE.get(names[0])
     return f"{names[0]}: {message}{f'; {advice}' if advice else ''}"
+
+
+def _as_typed(message: str, options: Options) -> str:
+    """Return a message about arguments of `RemoteClient` with the names of options, or of their variables."""
+    message = re.sub("^(ConnectionInfo|ConnectionTlsInfo|FinderConfig): ", "", message)
+    message = message.replace("BearerToken: file:", "token_file:", 1).replace("tls.insecure_verify", "insecure")
+    names = "^(?:target|timeout|schema|proxy|token_file|insecure)(?=:)|\\b(?:ca_file|cert_file|key_file)\\b"
+    return re.sub(names, lambda match: options.typed(match[0]), message)

@@ -8,17 +8,18 @@ from collections.abc import Coroutine, Sequence
 from io import TextIOWrapper
 
 from .failures import report
+from .options import Options
 from .usage import FAILED, INTERRUPTED, Parsed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    verbose = False
+    options: Options | None = None
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for terminals without all letters
     try:
         command = _parsed(sys.argv[1:] if arguments is None else arguments)
-        verbose = command.verbose
+        options = command.options
         code = _exit_code(command)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
-        return report(error, verbose=verbose)
+        return report(error, options)
     return code
 
 

@@ -83,14 +83,23 @@ class Options:
 
         return parse_target(self.target)[1]
 
+    def typed(self, name: str) -> str:
+        """Return an option as the user gave it: the option, or its variable."""
+        is_variable = name not in self.given and os.environ.get(variable(name))
+        return variable(name) if is_variable else f"--{name.replace('_', '-')}"
+
     def client(self, **more: Any) -> RemoteClient:
         """Return a client of the server. Raises a ConfigurationError for an invalid option.
 
         Args:
             more: arguments of `RemoteClient` that are no options.
         """
+        import logging  # here, so that `--help` stays quick
+
         from .._client.client import RemoteClient
 
+        if not self.verbose:
+            logging.getLogger("remote_client").addHandler(logging.NullHandler())  # else warnings go to standard error
         if self.insecure:  # whoever typed it knows what the warning says
             warnings.filterwarnings("ignore", "tls.insecure_verify is set", UserWarning)
         return RemoteClient(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .options import Options
 
 FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 
@@ -25,11 +28,11 @@ class Parsed(NamedTuple):
 
     Attributes:
         run: runs it; returns the exit code, a coroutine of it, or None for 0.
-        verbose: whether an error's traceback is printed.
+        options: the options of all commands; None if there is no command to run.
     """
 
     run: Callable[[], int | Coroutine[Any, Any, int] | None]
-    verbose: bool = False
+    options: Options | None = None
 
 
 COMMANDS = {

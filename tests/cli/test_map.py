@@ -114,6 +114,15 @@ def test_a_single_column(target: str, tmp_path: Path) -> None:
     assert [row["answer"]["greeting"] for row in answers(out)] == ["1", "true"]
 
 
+def test_a_column_that_the_file_lacks_is_told(target: str, tmp_path: Path, capfd: Any) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("id,line\n7,1\n")
+    assert main(["map", "text", "run_text", "-t", target, "-i", str(rows), "--column", "lines"]) == 1
+    told = capfd.readouterr().err
+    assert "--column: the row has no column 'lines' for " in told
+    assert "; did you mean line?" in told
+
+
 def test_cells_that_are_not_for_text_are_json(target: str, tmp_path: Path) -> None:
     rows, out = tmp_path / "rows.csv", tmp_path / "answers.jsonl"
     rows.write_text('list\n"[1, 2.5]"\n')
@@ -364,13 +373,21 @@ def test_a_server_that_is_away(protocol: Protocol, tmp_path: Path, capfd: Any) -
         ("text run_text -o nowhere/answers.parquet", 2, "--output nowhere/answers.parquet: "),
         ("text run_text -o ./rows.jsonl", 2, "--input, --output and --checkpoint name the same file"),
         ("text run_text -o a.jsonl --checkpoint a.jsonl", 2, "--input, --output and --checkpoint name the same file"),
-        ("text run_text --batch-size 2", 2, "batch_size and split: give both"),
-        ("numbers run_numbers --batch-size 2 --split nothing", 2, "the answer has no field 'nothing'"),
-        ("text run_text --concurrency 0", 2, 'concurrency: expected "auto" or a positive integer'),
+        ("text run_text --batch-size 2", 2, "remote-client: --batch-size and --split: give both"),
+        ("numbers run_numbers --batch-size 2 --split nothing", 2, "--split nothing: the answer has no field 'nothing'"),
+        ("text run_text --concurrency 0", 2, '--concurrency: expected "auto" or a positive integer'),
+        ("text run_text --batch-size 0 --split greeting", 2, "--batch-size: expected a positive integer, not 0"),
+        ("text run_text --outage -1", 2, "--outage: "),
+        (
+            "foo run_sample_bidi_stream --unordered",
+            2,
+            "--batch-size, --checkpoint and --unordered are for unary methods",
+        ),
         ("text run_text --concurrency many", 2, "--concurrency"),
         ("text run_text --column nothing=a", 2, "--column nothing=a: the method has no argument 'nothing'; it has "),
+        ("text run_text --column txt=a", 2, "--column txt=a: the method has no argument 'txt'; did you mean text?"),
         ("text run_text --on-error stop", 2, "--on-error"),
-        ("text run_text --checkpoint other.jsonl", 2, "checkpoint: other.jsonl has "),
+        ("text run_text --checkpoint other.jsonl", 2, "remote-client: --checkpoint: other.jsonl has "),
         ("text", 2, "TASK"),
     ],
 )

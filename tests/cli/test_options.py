@@ -107,17 +107,17 @@ def test_a_wrong_variable_is_wrong_use(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("-t a:b", "ConfigurationError: "),
-        ("--timeout -1", "timeout"),
+        ("-t a:b", "--target: the port must be a number"),
+        ("--timeout -1", "--timeout: must be seconds"),
         ("--timeout soon", "--timeout"),
-        ("--ca-file nowhere.pem", "ca_file: no such file: nowhere.pem"),
-        ("--cert-file nowhere.pem", "mutual TLS needs cert_file and key_file together"),
-        ("--insecure", "insecure_verify"),
-        ("--token-file nowhere", "BearerToken: file"),
+        ("--ca-file nowhere.pem", "ConfigurationError: --ca-file: no such file: nowhere.pem"),
+        ("--cert-file nowhere.pem", "mutual TLS needs --cert-file and --key-file together"),
+        ("--insecure", "--insecure: gRPC cannot skip the verification"),
+        ("--token-file nowhere", "--token-file: nowhere cannot be read: "),
         ("--header secret", "--header: expected NAME:VALUE"),
         ("--header Bad\u00e4:secret", "metadata"),
-        ("--schema nowhere.json", "schema: nowhere.json cannot be read: No such file or directory"),
-        ("--proxy socks5://b", "socks5:// proxies are not supported"),
+        ("--schema nowhere.json", "--schema: nowhere.json cannot be read: No such file or directory"),
+        ("--proxy socks5://b", "--proxy: socks5:// proxies are not supported"),
         ("--nothing", "--nothing"),
         ("-t", "-t"),
     ],
@@ -128,6 +128,15 @@ def test_a_wrong_option_is_wrong_use(arguments: str, told: str, capsys: pytest.C
     assert (out, err.count("\n")) == ("", 1)
     assert told in err
     assert "secret" not in err
+
+
+def test_an_error_names_the_variable_that_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REMOTE_CLIENT_CA_FILE", "nowhere.pem")
+    assert main(["models"]) == 2
+    told = "remote-client: ConfigurationError: REMOTE_CLIENT_CA_FILE: no such file: nowhere.pem\n"
+    assert capsys.readouterr() == ("", told)
 
 
 # -- on the wire ------------------------------------------------------------------------------------------------------
@@ -183,4 +192,5 @@ def test_a_proxy(runtime: Runtime, protocol: Protocol) -> None:
 def test_a_program_reads_its_variables(runtime: Runtime) -> None:
     ended = run("models", env={"REMOTE_CLIENT_TARGET": runtime.http_target})
     assert (ended.code, ended.err) == (0, "")
-    assert run("models", env={"REMOTE_CLIENT_TARGET": nobody(free_port(), "http")}).code == 1
+    away = run("models", env={"REMOTE_CLIENT_TARGET": nobody(free_port(), "http")})
+    assert (away.code, away.out, away.err.count("\n")) == (1, "", 1)  # no warnings of the client's, either

@@ -63,7 +63,10 @@ def test_json_becomes_arguments(row: Any, found: Any) -> None:
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ({"nothing": 1}, "no argument 'nothing', it has text, person, count, when, names, anything; --column chooses"),
+        (
+            {"no": 1},
+            "no argument 'no'; it has text, person, count, when, names, anything; --column ARGUMENT=COLUMN choos",
+        ),
         ({"when": "soon"}, "when: expected a time as ISO 8601 writes it"),
         ({"person": {"photo": "?"}}, "person: expected base64"),
         ({"names": {"x": "AA=="}}, "names: invalid literal for int"),
@@ -92,6 +95,22 @@ def test_columns_are_chosen(columns: list[str], row: Any, found: Any) -> None:
     assert arguments(*columns).from_json(row) == found
 
 
+@pytest.mark.parametrize("read", ["from_json", "from_text", "from_values"])
+def test_a_column_that_no_row_has_is_told(read: str) -> None:
+    with pytest.raises(InputError, match="--column: the row has no column 'lines' for text; did you mean line"):
+        getattr(arguments("lines"), read)({"line": "a", "id": "7"})
+    with pytest.raises(InputError, match="no column 'x' for text; it has line, id"):
+        getattr(arguments("text=x"), read)({"line": "a", "id": "7"})
+
+
+def test_rows_of_json_may_lack_what_is_optional() -> None:
+    chosen = arguments("text=line", "count=n")
+    assert chosen.from_json({"line": "a"}) == {"text": "a"}
+    for read in (chosen.from_text, chosen.from_values):
+        with pytest.raises(InputError, match="no column 'n' for count"):
+            read({"line": "a"})
+
+
 def test_a_single_value_has_no_columns() -> None:
     with pytest.raises(InputError, match="expected an object with 'line'"):
         arguments("line").from_json("a")
@@ -100,9 +119,10 @@ def test_a_single_value_has_no_columns() -> None:
 @pytest.mark.parametrize(
     ("column", "told"),
     [
-        ("nothing=a", "--column nothing=a: the method has no argument 'nothing'; it has text, person"),
-        ("person.age=a", "--column person.age=a: the argument has no field 'age'"),
-        ("text.x=a", "--column text.x=a: the argument has no field 'x'"),
+        ("nothing=a", "--column nothing=a: the method has no argument 'nothing'; did you mean anything"),
+        ("txt=a", "--column txt=a: the method has no argument 'txt'; did you mean text"),
+        ("person.age=a", "--column person.age=a: the argument has no field 'age'; its fields are name, photo, friends"),
+        ("text.x=a", "--column text.x=a: the argument has no field 'x'; it is a text"),
     ],
 )
 def test_columns_for_nothing(column: str, told: str) -> None:
