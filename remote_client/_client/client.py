@@ -26,7 +26,14 @@ from .._settings.durations import Duration
 from .._text.closest import WORK, closest
 from .._text.redaction import clears_frames
 from .._transport.engines.httpx_library import AsyncTransport
-from ..errors import ConfigurationError, InputError, InvalidResponseError, ModelNotFoundError, NotFoundError
+from ..errors import (
+    ConfigurationError,
+    InputError,
+    InvalidResponseError,
+    ModelNotFoundError,
+    NotFoundError,
+    UnsupportedError,
+)
 from ..hooks import Hook, check_hooks
 from ..middleware import Middleware, check_middleware
 from ..settings import (
@@ -49,7 +56,7 @@ from .job_servers import JobServer, PredictionJobServers, TrainingJobServers, mi
 from .jobs import PredictionJob, TrainingJob
 from .module import RemoteModuleBase
 from .module_config import declaration_from, module_of
-from .option_changes import OptionChanges, changed_fields, check_output, given_changes
+from .option_changes import OptionChanges, changed_fields, check_output, given_changes, packed, unpacked
 from .raw_calls import RawCalls
 from .readiness import Readiness
 from .servers import Server
@@ -423,8 +430,13 @@ class RemoteClient(Readiness, RawCalls, Handle):
         Args:
             task: the task's name, such as `SampleTask`; or the full RPC name or route of one of its methods.
             prediction_id: the job's `id`.
+
+        Raises:
+            UnsupportedError: the client was made by `with_options(output="caikit")`.
         """
         output = self._changes.get("output", "pydantic")
+        if output == "caikit":
+            raise UnsupportedError('output="caikit": it is for models of a caikit class, and for the jobs they start')
         return PredictionJob(prediction_id, PredictionJobServers(self._finder, task, output))
 
     def training(self, training_id: str, model_name: str | None = None) -> TrainingJob[RemoteModuleBase]:
@@ -490,17 +502,12 @@ class RemoteClient(Readiness, RawCalls, Handle):
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in vars(self).items() if name not in ("_finder", "_sharing")}
-        changes: dict[str, Any] = {**self._changes}
-        if "metadata" in changes:
-            changes["metadata"] = CallOptions(metadata=changes["metadata"])  # which know how to pickle it
-        return {**state, "_metadata": CallOptions(metadata=self._metadata), "_changes": changes}
+        # In options, which know how to pickle metadata.
+        return {**state, "_metadata": CallOptions(metadata=self._metadata), "_changes": packed(self._changes)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update({**state, "_metadata": state["_metadata"].metadata, "_sharing": WeakSet([self])})
-        changes = state["_changes"]
-        if "metadata" in changes:
-            changes["metadata"] = changes["metadata"].metadata
-        self._change(changes)
+        self._change(unpacked(state["_changes"]))
 
     async def aclose(self) -> None:
         """Close all connections, for good. Calls in flight raise a ClosedError. Idempotent.

@@ -49,6 +49,13 @@ DESCRIPTION_WAIT = 5.25
 one dead server is not dialled twice, and shorter than `silent_servers.LONG_WAIT`."""
 
 
+class _Changes:
+    """How often a client or a copy of it changed the models of its servers: earlier polls are out of date."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class Discovery:
     """Asks the servers of a finder, once for any number of callers, and stores the answers in the `Server`s.
 
@@ -68,8 +75,9 @@ class Discovery:
         self._servers = servers
         self._name = name
         self._single_flight = SingleFlight()
-        self._polled_at: dict[str | None, float] = {}
-        self._changes = 0
+        self._polled_at: dict[str | None, tuple[float, int]] = {}
+        """When a poll ended, and after how many changes, by its key."""
+        self._changes = _Changes()
         self._closed = False
         self.known_methods: dict[str, RemoteRPCDescriptor] = {}
         self.trainings: StartedTrainings = StartedTrainings()
@@ -103,7 +111,7 @@ class Discovery:
             {server: self._single_flight.start((server, "models"), partial(self._ask, server)) for server in servers},
             [server for server in servers if server.is_unhealthy],
             name if self._servers.template else None,
-            self._changes,
+            self._changes.count,
             self._config.supported_models,
         )
 
@@ -118,15 +126,15 @@ class Discovery:
     def was_polled(self, name: str) -> bool:
         """Return whether a poll for a model ended less than `min_poll_time` ago."""
         now = asyncio.get_running_loop().time()
-        polled_at = self._polled_at.get(name if self._servers.template else None, float("-inf"))
-        return now - polled_at < self._config.min_poll_time
+        polled_at, changes = self._polled_at.get(name if self._servers.template else None, (-inf, 0))
+        return changes == self._changes.count and now - polled_at < self._config.min_poll_time
 
     def record(self, poll: Poll) -> None:
         """Record when a poll ended. One that reached no server does not count: the next caller polls again."""
-        if poll.changes == self._changes and poll.is_over and poll.error is None:
+        if poll.changes == self._changes.count and poll.is_over and poll.error is None:
             now = asyncio.get_running_loop().time()
-            recent = {key: at for key, at in self._polled_at.items() if now - at < self._config.min_poll_time}
-            self._polled_at = {**recent, poll.key: now}
+            recent = {key: at for key, at in self._polled_at.items() if now - at[0] < self._config.min_poll_time}
+            self._polled_at = {**recent, poll.key: (now, poll.changes)}
 
     def known_models(self, poll: Poll) -> dict[str, ModelInfo]:
         """Return all models known after a poll: those of every server's last list, and the configured ones."""
@@ -143,8 +151,7 @@ class Discovery:
 
     def invalidate_polls(self) -> None:
         """Note that this client changed a server's models: polls that ended or began before are out of date."""
-        self._changes += 1
-        self._polled_at.clear()
+        self._changes.count += 1
 
     def record_deployed(self, server: Server, name: str, info: ModelInfo) -> None:
         """Record a deployed model: its server has it at once, even if it lists it later or becomes unreachable."""
@@ -184,9 +191,9 @@ class Discovery:
 
     async def _list_models(self, server: Server) -> Listed:
         while True:
-            changes = self._changes
+            changes = self._changes.count
             listed = await self._models_of(server)
-            if changes == self._changes:
+            if changes == self._changes.count:
                 return listed
 
     @clears_frames

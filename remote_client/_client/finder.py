@@ -29,7 +29,7 @@ from .discovery import Discovery, wait_for_models
 from .introspection import parse_schema
 from .job_servers import load_model, probe_methods
 from .module_config import RemoteModuleConfig, declaration_from
-from .option_changes import OptionChanges
+from .option_changes import OptionChanges, packed, unpacked
 from .schema_errors import is_refusal, with_class_advice
 from .servers import CopiedServers, Server, ServerSet
 from .shared_connections import shared_connections
@@ -64,6 +64,8 @@ class RemoteModelFinder(Handle):
     """
 
     _unpickled = False
+    _copied: tuple[RemoteModelFinder, OptionChanges] | None = None
+    """What a copy was made of."""
 
     def __init__(
         self,
@@ -94,6 +96,7 @@ class RemoteModelFinder(Handle):
     def _with_options(self, given: OptionChanges) -> RemoteModelFinder:
         """Return a copy with other options of calls, which shares the connections; see `RemoteClient.with_options`."""
         other = copy.copy(self)
+        other._copied = self, given
         other._servers = CopiedServers(self._servers, given)
         other.discovery = self.discovery.for_copies(other._servers)
         return other
@@ -376,6 +379,9 @@ class RemoteModelFinder(Handle):
         )
 
     def __reduce__(self) -> Any:
+        if self._copied is not None:
+            original, given = self._copied
+            return _copy_unpickled, (original, packed(given))
         if self._transport is not None:
             raise PicklingError("transport: it belongs to this process; make a client in the other one")
         # The schema itself and not its path: the other process may have no such file.
@@ -390,6 +396,10 @@ def _unpickle(
     finder._unpickled = True
     RemoteModelFinder.__init__(finder, config, name, options=options, interceptors=interceptors)
     return finder
+
+
+def _copy_unpickled(original: RemoteModelFinder, changes: dict[str, Any]) -> RemoteModelFinder:
+    return original._with_options(unpacked(changes))
 
 
 async def _module_on(name: str, server: Server) -> _Module:

@@ -57,6 +57,23 @@ def changed_fields(options: CallOptions, given: OptionChanges) -> dict[str, Any]
     return changes
 
 
+def packed(given: OptionChanges) -> dict[str, Any]:
+    """Return changes as they can be pickled: metadata in options, which know how to."""
+    changes: dict[str, Any] = {**given}
+    if "metadata" in given:
+        changes["metadata"] = CallOptions(metadata=given["metadata"])
+    return changes
+
+
+def unpacked(changes: dict[str, Any]) -> OptionChanges:
+    """Return the changes that were packed."""
+    given: OptionChanges = {}
+    given.update(changes)  # type: ignore[typeddict-item]
+    if "metadata" in changes:
+        given["metadata"] = changes["metadata"].metadata
+    return given
+
+
 def check_output(output: Output | None, protocols: Sequence[Protocol]) -> None:
     """Raise an UnsupportedError for an output that a protocol does not have."""
     if output in ("proto", "numpy") and "http" in protocols:

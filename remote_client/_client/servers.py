@@ -208,11 +208,15 @@ class CopiedServers(ServerSet):
         self.template: ConnectionInfo | None = servers.template
         self.fixed: list[Server] = list(map(self._copy, servers.fixed))
         self._by_model = {}
-        self.balancers: dict[str, Balancer[ConnectionManager]] = {}
+        self.balancers: dict[str, Balancer[ConnectionManager]] = servers.balancers if self._shares_knowledge else {}
+
+    @property
+    def _shares_knowledge(self) -> bool:
+        return "metadata" not in self._given
 
     def _copy(self, server: Server) -> Server:
         caller = server.caller.replace(**changed_fields(server.caller.options, self._given))
-        return Server(server.connection, caller, None if "metadata" in self._given else server.knowledge)
+        return Server(server.connection, caller, server.knowledge if self._shares_knowledge else None)
 
     def _rendered(self, name: str) -> Server:
         original, known = self._original._rendered(name), self._by_model.get(name)

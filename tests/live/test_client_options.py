@@ -6,6 +6,7 @@ import asyncio
 import gc
 import gzip
 import pickle
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,14 +18,22 @@ from remote_client.errors import (
     ClosedError,
     ConfigurationError,
     DeadlineExceededError,
+    ModelNotFoundError,
     ResponseTooLargeError,
     UnsupportedError,
 )
 
 from ..support.gate import Gate
-from ..support.runtime import Runtime
-from .protocols import Protocol, named, target_of
+from ..support.runtime import SAMPLE_MODELS, Runtime
+from .protocols import Protocol, named, target_of, undeploy
 
+
+def team() -> dict[str, str]:
+    """Metadata that can be pickled."""
+    return {"x-team": "blue"}
+
+
+CONFIG = f"module_id: {SAMPLE_MODELS['foo']}\n".encode()
 NAME = "the same over and over " * 500
 
 
@@ -223,6 +232,37 @@ async def test_a_copy_travels_with_its_options(client: RemoteClient) -> None:
         options = model._caller.options
         assert (options.timeout, options.total_timeout, options.retry.retries) == (30, 50, 4)
         assert (await model.run_sample({"name": "World"}))["greeting"] == "Hello World"
+
+
+async def test_a_job_of_a_copy_travels_with_its_options(client: RemoteClient, protocol: Protocol) -> None:
+    model = await client.model("foo")
+    started = await model.start_sample_job(**{named(protocol, "sample_input"): {"name": "World"}})
+    await started.wait()
+    copy = client.with_options(timeout=30, output="dict", metadata=team)
+    job = pickle.loads(pickle.dumps(copy.prediction_job("SampleTask", started.id)))
+    assert (await job.result())["greeting"] == "Hello World"
+    (server,) = job._servers.finders.servers
+    assert (server.caller.options.timeout, server.caller.options.metadata) == (30, (team,))
+    await job._servers.finders.aclose()
+
+
+async def test_a_job_by_its_id_is_of_no_caikit_class(client: RemoteClient) -> None:
+    with pytest.raises(UnsupportedError, match="models of a caikit class"):
+        client.with_options(output="caikit").prediction_job("SampleTask", "id")
+
+
+async def test_a_model_that_a_copy_deployed_is_found(client: RemoteClient) -> None:
+    """Although the client just asked for it in vain, and would not ask again so soon."""
+    name = f"of-a-copy-{uuid.uuid4().hex}"
+    with pytest.raises(ModelNotFoundError):
+        await client.model(name)
+    copy = client.with_options(metadata=team)
+    await copy.deploy_model(name, {"config.yml": CONFIG})
+    try:
+        model = await client.model(name)
+        assert (await model.run_sample({"name": "World"})).greeting.endswith("World")
+    finally:
+        await undeploy(copy, name)
 
 
 async def test_the_blocking_client(runtime: Runtime, protocol: Protocol) -> None:
