@@ -96,10 +96,14 @@ def _asked(ask: Callable[[RemoteClient], Awaitable[Candidates]]) -> Candidates:
     """Return the answer of the runtime that the environment names (`completion` puts options there), or nothing."""
     import asyncio  # here, so that `--help` stays quick
 
+    from .._text.cleaning import clean
+
     try:
-        return asyncio.run(_within_limit(Options.of({}), ask))
+        found = asyncio.run(_within_limit(Options.of({}), ask))
     except Exception:
         return []
+    # The server's words go to a terminal.
+    return [(word, clean(description)) for word, description in found if word.isprintable()]
 
 
 async def _within_limit(options: Options, ask: Callable[[RemoteClient], Awaitable[Candidates]]) -> Candidates:

@@ -201,8 +201,8 @@ def told(job: PredictionJob | TrainingJob[Any], info: JobInfo | None = None) -> 
 
 
 def _write(job: PredictionJob | TrainingJob[Any], info: JobInfo, options: Options) -> None:
-    values = {"id": job.id, **dict(info)}
     if wants_json(options):
-        write_json(values)
-    else:
-        write_table(list(values), [[*list(values.values())[:-1], "\n".join(info.reasons)]])
+        write_json({"id": job.id, **dict(info)})
+        return
+    times = ("started", info.submission_timestamp), ("ended", info.completion_timestamp)
+    write_table((), [("id", job.id), ("state", info.state), *times, *(("reason", reason) for reason in info.reasons)])

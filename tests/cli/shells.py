@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
-from ..support.wire import ROOT
+from ..support.session import install_command
 
 # The last line prints the line that is edited, when C-x C-p is typed.
 _SETUPS = {
@@ -45,15 +44,13 @@ class Shell:
         self._pexpect: Any = pytest.importorskip("pexpect")
         if shutil.which(name) is None:
             pytest.skip(f"{name} is not installed")
-        command = folder / "bin" / "remote-client"
-        command.parent.mkdir()
-        command.write_text(f"#!{sys.executable}\nfrom remote_client._cli.main import main\nraise SystemExit(main())\n")
-        command.chmod(0o755)
+        programs = folder / "bin"
+        programs.mkdir()
+        install_command(programs)
         setup = folder / "setup"
         setup.write_text(_SETUPS[name])
         environment = os.environ | {
-            "PATH": f"{command.parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
+            "PATH": f"{programs}:{os.environ['PATH']}",
             "HOME": str(folder),
             "REMOTE_CLIENT_TIMEOUT": "5",  # two may be too short for a busy machine
             "TERM": "dumb" if name == "bash" else "xterm",
