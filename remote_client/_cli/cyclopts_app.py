@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import Field
 from functools import partial
 from inspect import Parameter as Argument
-from inspect import Signature
+from inspect import Signature, cleandoc
 from types import GenericAlias
 from typing import Annotated, Any
 
@@ -44,11 +44,22 @@ def parse(arguments: Sequence[str]) -> Parsed:
         from .completion import answer
 
         return Parsed(partial(answer, app, *arguments[1:]))
+    if not {"--help", "-h"}.isdisjoint(arguments):
+        _show_docstring(arguments)
     try:
         found = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         raise UsageError(str(error)) from None
     return found if isinstance(found, Parsed) else Parsed(lambda: 0)  # `--help` has run
+
+
+def _show_docstring(arguments: Sequence[str]) -> None:
+    """Let the help of a command be its docstring's paragraphs, not its line in the list of commands."""
+    name = next((each for each in arguments if each in COMMANDS), None)
+    command = None if name is None else app[name].default_command
+    if name is not None and command is not None:
+        text, _, _ = cleandoc(command.__doc__ or "").partition("\n\nArgs:")
+        app[name].help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _launch(*tokens: _Token, **given: Any) -> Parsed:

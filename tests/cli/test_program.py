@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -46,8 +47,12 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     out, err = capsys.readouterr()
     assert err == ""
     assert out.startswith(f"Usage: remote-client {command}")
-    assert COMMANDS[command].help in " ".join(out.split())
     assert "--target -t" in out
+    told = getattr(import_module(f"remote_client._cli.{COMMANDS[command].module}"), command)
+    summary, *more = (told.__doc__ or told.help).split("    Args:")[0].split("\n\n")
+    assert [
+        " ".join(each.split()) for each in (summary, *more) if " ".join(each.split()) not in " ".join(out.split())
+    ] == []
 
 
 def test_without_the_extra_every_command_but_stubs_names_it() -> None:
