@@ -70,6 +70,16 @@ def test_options_are_grpcs(runtime: Runtime, protocol: Protocol) -> None:
     assert raised.value.status_code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+def test_settings_that_caikit_has_no_name_for(runtime: Runtime, protocol: Protocol) -> None:
+    packed = {"compression": "gzip"} if protocol == "grpc" else {}
+    info = remote_client.ConnectionInfo(**connection_of(runtime, protocol), max_response_size=1000, **packed)
+    model = model_of(BundleModule, info, protocol)
+    assert len(model.run("small" * 100, size=100).data) == 100
+    with pytest.raises(CaikitRuntimeException) as raised:
+        model.run("large", size=5000)
+    assert raised.value.status_code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 def test_an_option_that_is_no_number_is_named(runtime: Runtime, protocol: Protocol) -> None:
     connection = connection_of(runtime, protocol, options={"grpc.max_receive_message_length": "much"})
     with pytest.raises(ConfigurationError, match=r"options: grpc\.max_receive_message_length: expected an integer"):

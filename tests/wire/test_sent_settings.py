@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,6 +92,17 @@ async def test_questions_of_a_client_have_its_user_agent(server: Any, protocol: 
     stats = await server.stats()
     agents = {each.get("user-agent", "").partition(" ")[0] for each in stats["metadata"]}
     assert agents == {"shop/2"}
+
+
+async def test_a_client_of_the_environment_sends_its_token(
+    server: Any, protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("secret\n")
+    monkeypatch.setenv("REMOTE_CLIENT_TARGET", f"{protocol}://{server.host}:{server.port}")
+    monkeypatch.setenv("REMOTE_CLIENT_TOKEN_FILE", str(tmp_path / "token"))
+    await server.faults(only=["Bearer secret"])
+    async with RemoteClient.from_env() as client:
+        assert await client.models()
 
 
 # -- compression ------------------------------------------------------------------------------------------------------
