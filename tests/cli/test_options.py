@@ -9,14 +9,14 @@ import pytest
 
 from remote_client._cli import look
 from remote_client._cli.main import main
-from remote_client._cli.options import OPTIONS, Options, variable
+from remote_client._cli.options import OPTIONS, Options, flags, variable
 from remote_client._cli.usage import UsageError
 
 from ..live.protocols import Protocol, nobody, port_of
 from ..support.forward_proxy import ForwardProxy
 from ..support.http_wire import HttpWire
 from ..support.runtime import Runtime, free_port
-from ..support.wire import WireServer
+from ..support.wire import ROOT, WireServer
 from ..wire.test_tls import Authority
 from .commands import run
 
@@ -57,6 +57,12 @@ FLAGS = {"tls", "insecure", "json", "verbose"}
 
 def test_every_option_is_tried() -> None:
     assert {each.name for each in OPTIONS} == ALL.keys() | FLAGS
+
+
+def test_the_page_has_every_option() -> None:
+    table = (ROOT / "docs" / "command-line.md").read_text().partition("## Options of all commands")[2]
+    for option in OPTIONS:
+        assert all(f"`{name}`" in table for name in (*flags(option), variable(option.name)))
 
 
 @pytest.mark.parametrize("before", [True, False])
