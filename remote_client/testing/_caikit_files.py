@@ -9,12 +9,14 @@ from ._builder import add_field, add_map, new_file
 COMMON = "caikit_data_model.common"
 RUNTIME = "caikit_data_model.runtime"
 INFO = "caikit_data_model.common.runtime"
+INFO_SERVICE = "caikit.runtime.info.InfoService"
 STRUCT, TIMESTAMP = "google/protobuf/struct.proto", "google/protobuf/timestamp.proto"
 SEQUENCES = {"str": "StrSequence", "int": "IntSequence", "float": "FloatSequence", "bool": "BoolSequence"}
 """The type of a list's items -> the message that wraps such a list in a union."""
 
+_JOB_STATUS = f"enum {COMMON}.JobStatus"
 _STATUS = (
-    f"state enum {COMMON}.JobStatus",
+    f"state {_JOB_STATUS}",
     "submission_timestamp google.protobuf.Timestamp",
     "completion_timestamp google.protobuf.Timestamp",
     "reasons repeated string",
@@ -57,10 +59,10 @@ _MESSAGES: dict[str, dict[str, tuple[str, ...]]] = {
         "TrainingStatusResponse": ("training_id string", *_STATUS),
     },
 }
-"""Package -> message -> its fields: name, `repeated`, `map` (from strings) or `enum`, and type."""
+"""Package -> message -> its fields: the name, `repeated` or `map` (from strings), and the kind, see `add_field`."""
 _JOB_STATES = ("PLACEHOLDER_UNSET", "QUEUED", "RUNNING", "COMPLETED", "CANCELED", "ERRORED")
 _SERVICES: dict[str, dict[str, tuple[str, str]]] = {
-    "caikit.runtime.info.InfoService": {
+    INFO_SERVICE: {
         "GetRuntimeInfo": (f"{INFO}.RuntimeInfoRequest", f"{INFO}.RuntimeInfoResponse"),
         "GetModelsInfo": (f"{INFO}.ModelInfoRequest", f"{INFO}.ModelInfoResponse"),
     },
@@ -76,8 +78,13 @@ _SERVICES: dict[str, dict[str, tuple[str, str]]] = {
 _DEPENDENCIES = {COMMON: (), INFO: (STRUCT,), RUNTIME: (f"{COMMON}.proto", TIMESTAMP)}
 
 
+def info_files() -> dict[str, FileDescriptorProto]:
+    """Return the files of `InfoService` by name."""
+    return {file.name: file for file in (_messages(INFO), _service(INFO_SERVICE))}
+
+
 def caikit_files() -> dict[str, FileDescriptorProto]:
-    """Return the files by name."""
+    """Return all files by name."""
     files = [_messages(package) for package in _MESSAGES]
     common = next(file for file in files if file.package == COMMON)
     states = common.enum_type.add(name="JobStatus")
@@ -92,18 +99,20 @@ def _messages(package: str) -> FileDescriptorProto:
     for name, fields in _MESSAGES[package].items():
         message = file.message_type.add(name=name)
         for field in fields:
-            attribute, *how, kind = field.split()
-            if how == ["map"]:
-                add_map(message, f"{package}.{name}", attribute, "string", kind)
+            attribute, _, kind = field.partition(" ")
+            if kind.startswith("map "):
+                add_map(message, f"{package}.{name}", attribute, "string", kind.removeprefix("map "))
             else:
-                add_field(message, attribute, kind, repeated=how == ["repeated"], is_enum=how == ["enum"])
+                add_field(message, attribute, kind.removeprefix("repeated "), repeated=kind.startswith("repeated "))
     return file
 
 
 def _service(full_name: str) -> FileDescriptorProto:
     package, _, name = full_name.rpartition(".")
-    file = new_file(f"{name.lower()}.proto", package, [f"{INFO}.proto", f"{RUNTIME}.proto"])
+    methods = _SERVICES[full_name]
+    packages = {kind.rpartition(".")[0] for types in methods.values() for kind in types}
+    file = new_file(f"{name.lower()}.proto", package, [f"{used}.proto" for used in sorted(packages)])
     service = file.service.add(name=name)
-    for method, (request, answer) in _SERVICES[full_name].items():
+    for method, (request, answer) in methods.items():
         service.method.add(name=method, input_type=f".{request}", output_type=f".{answer}")
     return file

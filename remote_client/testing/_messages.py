@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from pydantic import BaseModel
@@ -31,13 +31,6 @@ _DEPENDENCIES = (
 )
 
 
-class Kind(NamedTuple):
-    """A field's type: the name of a scalar, or the full name of a message or enum."""
-
-    name: str
-    is_enum: bool = False
-
-
 class DeclaredMessages:
     """The messages and enums of a library's types, made when a field first refers to them.
 
@@ -47,7 +40,7 @@ class DeclaredMessages:
 
     def __init__(self, package: str) -> None:
         self.file: FileDescriptorProto = new_file(f"{package}.proto", package, _DEPENDENCIES)
-        self._kinds: dict[Any, Kind] = {}
+        self._kinds: dict[Any, str] = {}
         self._names: set[str] = set()
 
     def add(self, message: DescriptorProto, full_name: str, name: str, kind: Any, *, optional: bool = False) -> None:
@@ -71,13 +64,12 @@ class DeclaredMessages:
         own_shape = shape(own)
         if own_shape == "list":
             item = self._item(core(item_of(own)), name)
-            add_field(message, name, item.name, repeated=True, is_enum=item.is_enum)
+            add_field(message, name, item, repeated=True)
         elif own_shape == "mapping" and (key := self._key(own)) is not None:
             value = self._single(core(item_of(own)), name)
-            add_map(message, full_name, name, key, value.name, value_is_enum=value.is_enum)
+            add_map(message, full_name, name, key, value)
         else:
-            single = self._single(own, name)
-            add_field(message, name, single.name, optional=optional, is_enum=single.is_enum)
+            add_field(message, name, self._single(own, name), optional=optional)
 
     def message(self, kind: Any, where: str) -> str:
         """Return the full name of the message of a declared type.
@@ -89,28 +81,28 @@ class DeclaredMessages:
             raise ConfigurationError(
                 f"{where}: {type_text(kind)} cannot be an answer: declare a pydantic model, a dataclass or a TypedDict"
             )
-        return self._single(core(kind), where).name
+        return self._single(core(kind), where)
 
-    def _single(self, kind: Any, where: str) -> Kind:
+    def _single(self, kind: Any, where: str) -> str:
         """Return the type of a field that is no list, map or union."""
         if fields_of(kind) is not None:
             return self._message(kind)
         if isinstance(kind, type) and issubclass(kind, enum.Enum):
             # caikit's enums are numbers; a class with texts stands for one of a server's texts.
-            return Kind("string") if all(isinstance(member.value, str) for member in kind) else self._enum(kind, where)
+            return "string" if all(isinstance(member.value, str) for member in kind) else self._enum(kind, where)
         own_shape = shape(kind)
         if own_shape in _SCALARS:
-            return Kind(_SCALARS[own_shape])
+            return _SCALARS[own_shape]
         if own_shape == "mapping":
-            return Kind(_STRUCT)
+            return _STRUCT
         if own_shape == "time" and issubclass(kind, (datetime, timedelta)):
-            return Kind(f"google.protobuf.{'Timestamp' if issubclass(kind, datetime) else 'Duration'}")
+            return f"google.protobuf.{'Timestamp' if issubclass(kind, datetime) else 'Duration'}"
         if own_shape in ("any", "list") or kind in _ANYTHING:
-            return Kind(_VALUE)
+            return _VALUE
         raise ConfigurationError(f"{where}: {type_text(kind)} has no type in gRPC")
 
-    def _item(self, kind: Any, where: str) -> Kind:
-        return Kind(_VALUE) if is_union(kind) else self._single(kind, where)
+    def _item(self, kind: Any, where: str) -> str:
+        return _VALUE if is_union(kind) else self._single(kind, where)
 
     def _key(self, kind: Any) -> str | None:
         """Return the type of a map's keys, or None for a mapping of JSON values, which is a Struct."""
@@ -129,39 +121,39 @@ class DeclaredMessages:
             suffix, found = self._member(member, name)
             if suffix not in taken:
                 taken.add(suffix)
-                add_field(message, f"{name}_{suffix}", found.name, is_enum=found.is_enum, oneof=name)
+                add_field(message, f"{name}_{suffix}", found, oneof=name)
 
-    def _member(self, member: Any, where: str) -> tuple[str, Kind]:
+    def _member(self, member: Any, where: str) -> tuple[str, str]:
         """Return the suffix of the name of a union's member, and its type: a message that holds a list, or the same."""
         if shape(member) == "list":
             item = _NAMES.get(shape(core(item_of(member))))
             if item not in SEQUENCES:
                 raise ConfigurationError(f"{where}: {type_text(member)} cannot be a member of a union in gRPC")
-            return f"{item}_sequence", Kind(f"{COMMON}.{SEQUENCES[item]}")
+            return f"{item}_sequence", f"{COMMON}.{SEQUENCES[item]}"
         found = self._single(member, where)
-        return _NAMES.get(shape(member)) or found.name.rpartition(".")[2].lower(), found
+        return _NAMES.get(shape(member)) or found.rpartition(".")[2].lower(), found
 
-    def _message(self, kind: Any) -> Kind:
+    def _message(self, kind: Any) -> str:
         if kind.__name__ == "File" and {*(fields_of(kind) or {})} == _FILE_FIELDS:
-            return Kind(f"{COMMON}.File")  # which clients send as a file
+            return f"{COMMON}.File"  # which clients send as a file
         if kind not in self._kinds:
             name = self._unique(kind.__name__)
             full_name = f"{self.file.package}.{name}"
-            self._kinds[kind] = Kind(full_name)  # a field may have the same type
+            self._kinds[kind] = full_name  # a field may have the same type
             message = self.file.message_type.add(name=name)
             defaults = _with_defaults(kind)
             for field, own in (fields_of(kind) or {}).items():
                 self.add(message, full_name, field, own, optional=field in defaults)
         return self._kinds[kind]
 
-    def _enum(self, kind: type[enum.Enum], where: str) -> Kind:
+    def _enum(self, kind: type[enum.Enum], where: str) -> str:
         if not all(type(member.value) is int for member in kind):
             raise ConfigurationError(f"{where}: {kind.__name__}: the values of an enum are all numbers, or all texts")
         if kind not in self._kinds:
             name = self._unique(kind.__name__)
             # The names of an enum's members are its siblings' in protobuf: a message keeps them apart.
             holder = self.file.message_type.add(name=self._unique(f"{name}Holder"))
-            self._kinds[kind] = Kind(f"{self.file.package}.{holder.name}.{name}", is_enum=True)
+            self._kinds[kind] = f"enum {self.file.package}.{holder.name}.{name}"
             declared = holder.enum_type.add(name=name)
             for member, number in _numbered(kind):
                 declared.value.add(name=member, number=number)

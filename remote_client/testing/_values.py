@@ -82,5 +82,6 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
-    is_text = isinstance(value, enum.Enum) and isinstance(value.value, str)
-    return value.value if is_text else value
+    if isinstance(value, enum.Enum) and isinstance(value.value, str):
+        return value.value
+    return value

@@ -8,8 +8,11 @@ from typing import Any
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
+from remote_client.testing._builder import STREAMS, add_field, new_file
+from remote_client.testing._caikit_files import info_files
+
 from .large_documents import INTEGER, NULL, TEXT, any_of, array, model, ref
-from .wire_library import KINDS, SERVICE, add_field, library_files
+from .wire_library import SERVICE
 
 PACKAGE = SERVICE.rpartition(".")[0]
 DATA = "caikit_data_model.many"
@@ -27,11 +30,11 @@ def task_files(count: int, service: str = SERVICE) -> dict[str, FileDescriptorPr
     """The files of a service with so many tasks, by name; the service's own is last."""
     package, _, name = service.rpartition(".")
     files = {each.name: each for number in range(count) for each in _files_of(number, package)}
-    own = FileDescriptorProto(name=f"{name.lower()}.proto", package=package, syntax="proto3", dependency=files)
+    own = new_file(f"{name.lower()}.proto", package, files)
     methods = own.service.add(name=name).method
     for task in map(name_of, range(count)):
         for kind in _STREAMS:
-            client, server = KINDS[kind]
+            client, server = STREAMS[kind]
             methods.add(
                 name=f"{kind}{task}TaskPredict",
                 input_type=f".{package}.{kind}{task}TaskRequest",
@@ -43,35 +46,34 @@ def task_files(count: int, service: str = SERVICE) -> dict[str, FileDescriptorPr
 
 
 def task_set(count: int) -> bytes:
-    """A `FileDescriptorSet` of so many tasks, and of `InfoService`: `FILES_OF_A_TASK` for each task, and two."""
-    files = {**task_files(count), "infoservice.proto": library_files()["infoservice.proto"]}
+    """A `FileDescriptorSet` of so many tasks, and of `InfoService`: `FILES_OF_A_TASK` for each task, and three."""
+    files = {**task_files(count), **info_files()}
     return FileDescriptorSet(file=files.values()).SerializeToString()
 
 
 def _files_of(number: int, package: str) -> Iterator[FileDescriptorProto]:
     task = name_of(number)
     given = _file(DATA, f"{task}Input")
-    add_field(given.message_type[0], "text", 1, "string")
-    add_field(given.message_type[0], "tags", 2, "string", repeated=True)
+    add_field(given.message_type[0], "text", "string")
+    add_field(given.message_type[0], "tags", "string", repeated=True)
     item = _file(DATA, f"{task}Item")
-    for at, (name, kind) in enumerate((("word", "string"), ("start", "int64"), ("end", "int64"), ("raw", "bytes"))):
-        add_field(item.message_type[0], name, at + 1, kind)
+    for name, kind in (("word", "string"), ("start", "int64"), ("end", "int64"), ("raw", "bytes")):
+        add_field(item.message_type[0], name, kind)
     answer = _file(DATA, f"{task}Answer", item.name)
-    add_field(answer.message_type[0], "results", 1, f".{DATA}.{task}Item", repeated=True)
-    add_field(answer.message_type[0], "greeting", 2, "string")
-    add_field(answer.message_type[0], "token_count", 3, "int64")
+    add_field(answer.message_type[0], "results", f"{DATA}.{task}Item", repeated=True)
+    add_field(answer.message_type[0], "greeting", "string")
+    add_field(answer.message_type[0], "token_count", "int64")
     yield from (given, item, answer)
     for kind in _STREAMS:
         request = _file(package, f"{kind}{task}TaskRequest", given.name)
-        add_field(request.message_type[0], "sample_input", 1, f".{DATA}.{task}Input")
-        for at, (name, scalar) in enumerate((("size", "int64"), ("truncate", "bool"), ("language", "string"))):
-            add_field(request.message_type[0], name, at + 2, scalar, optional=True)
+        add_field(request.message_type[0], "sample_input", f"{DATA}.{task}Input")
+        for name, scalar in (("size", "int64"), ("truncate", "bool"), ("language", "string")):
+            add_field(request.message_type[0], name, scalar, optional=True)
         yield request
 
 
 def _file(package: str, message: str, *imports: str) -> FileDescriptorProto:
-    name = f"{package}.{message.lower()}.proto"
-    file = FileDescriptorProto(name=name, package=package, syntax="proto3", dependency=imports)
+    file = new_file(f"{package}.{message.lower()}.proto", package, imports)
     file.message_type.add(name=message)
     return file
 

@@ -9,7 +9,10 @@ from typing import Any
 
 import grpc
 
-from .wire_library import INFO_SERVICE, KINDS, Library
+from remote_client.testing._builder import STREAMS
+from remote_client.testing._caikit_files import INFO
+
+from .wire_library import Library
 
 LIBRARY = Library()
 MODEL_ID = "00110203-0405-0607-0809-0a0b02dd0e0f"
@@ -28,14 +31,13 @@ class GetModelsInfo:
             await context.abort(grpc.StatusCode[faults["models_fail"]], "as ordered")
         if "models_raw" in faults:
             return bytes.fromhex(faults["models_raw"])
-        package = INFO_SERVICE.rpartition(".")[0]
         models = [
             LIBRARY.new(
-                f"{package}.ModelInfo", name=name, module_id=MODEL_ID, loaded=True, module_metadata={"name": "Sample"}
+                f"{INFO}.ModelInfo", name=name, module_id=MODEL_ID, loaded=True, module_metadata={"name": "Sample"}
             )
             for name in faults.get("models", ["foo"])
         ]
-        data: bytes = LIBRARY.new(f"{package}.ModelInfoResponse", models=models).SerializeToString()
+        data: bytes = LIBRARY.new(f"{INFO}.ModelInfoResponse", models=models).SerializeToString()
         return data
 
 
@@ -46,7 +48,7 @@ class GetRuntimeInfo:
         self._state = state
 
     async def __call__(self, request: bytes, context: grpc.aio.ServicerContext) -> bytes:
-        answer = LIBRARY.new(f"{INFO_SERVICE.rpartition('.')[0]}.RuntimeInfoResponse", runtime_version="1.2.3")
+        answer = LIBRARY.new(f"{INFO}.RuntimeInfoResponse", runtime_version="1.2.3")
         data: bytes = answer.SerializeToString()
         return data
 
@@ -57,7 +59,7 @@ def sample_handlers(state: Any) -> dict[str, Any]:
     Faults of the first two: `predict_delay` (seconds), `predict_raw` (hex, the answer).
     """
     makers = (partial(_unary, state), partial(_stream_out, state), _stream_in, _bidi)
-    return {f"{prefix}SampleTaskPredict": (each, kind) for (prefix, kind), each in zip(KINDS.items(), makers)}  # noqa: B905
+    return {f"{prefix}SampleTaskPredict": (each, kind) for (prefix, kind), each in zip(STREAMS.items(), makers)}  # noqa: B905
 
 
 def _greet(request: bytes) -> bytes:

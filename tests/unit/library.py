@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import descriptor_pb2
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.message_factory import GetMessageClass
 
 from remote_client._schema.protobuf.services import describe
 from remote_client._schema.rpc import RemoteRPCDescriptor, ServiceDescription
+from remote_client.testing._builder import add_field, add_map
 
 INTEGERS = {
     "int32": (-(2**31), 2**31 - 1),
@@ -24,36 +24,6 @@ INTEGERS = {
     "fixed64": (0, 2**64 - 1),
 }
 SCALARS = [*INTEGERS, "double", "float", "bool", "string", "bytes"]
-
-
-def add_field(
-    message: descriptor_pb2.DescriptorProto, name: str, kind: str, repeated: bool = False, oneof: str = ""
-) -> FieldDescriptorProto:
-    """One field; `kind` is a scalar's name, or a type's full name, with `enum ` in front for an enum."""
-    field = message.field.add(name=name, number=len(message.field) + 1, label=3 if repeated else 1)
-    if "." in kind:
-        enum = kind.startswith("enum ")
-        field.type = FieldDescriptorProto.TYPE_ENUM if enum else FieldDescriptorProto.TYPE_MESSAGE
-        field.type_name = "." + kind.removeprefix("enum ")
-    else:
-        field.type = FieldDescriptorProto.Type.Value(f"TYPE_{kind.upper()}")
-    if oneof:
-        names = [each.name for each in message.oneof_decl]
-        if oneof not in names:
-            message.oneof_decl.add(name=oneof)
-            names.append(oneof)
-        field.oneof_index = names.index(oneof)
-    return field
-
-
-def add_map(message: descriptor_pb2.DescriptorProto, full_name: str, name: str, key: str, value: str) -> None:
-    """A map field, with its entry type, as protoc makes it."""
-    entry_name = name.title().replace("_", "") + "Entry"
-    entry = message.nested_type.add(name=entry_name)
-    entry.options.map_entry = True
-    add_field(entry, "key", key)
-    add_field(entry, "value", value)
-    add_field(message, name, f"{full_name}.{entry_name}", repeated=True)
 
 
 def library(package: str = "caikit.runtime.Unit") -> FileDescriptorProto:

@@ -13,11 +13,12 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from remote_client import RemoteClient
 from remote_client._cli.main import main
 from remote_client._stubs.writer import render
+from remote_client.testing._caikit_files import info_files
 from tests.support.http_wire import HttpWire, models
 from tests.support.odd_schemas import BUSY, HARM, MEMBERS, add, add_enum, objects, operation
 from tests.support.stubs import check_only_defines, imported
 from tests.support.wire import WireServer
-from tests.support.wire_library import INFO_SERVICE, SERVICE, library_files
+from tests.support.wire_library import INFO_SERVICE, SERVICE
 
 
 def odd_file() -> FileDescriptorProto:
@@ -35,7 +36,7 @@ def odd_file() -> FileDescriptorProto:
 
 
 async def test_odd_names_over_grpc(wire: WireServer, tmp_path: Path) -> None:
-    files = {each.name: each for each in library_files().values() if each.package == INFO_SERVICE.rpartition(".")[0]}
+    files = info_files()
     sent = {each.name: each.SerializeToString().hex() for each in (*files.values(), odd_file())}
     await wire.faults(services=[SERVICE, INFO_SERVICE], files=sent)
     async with RemoteClient(wire.info()) as client:
