@@ -12,6 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
+from remote_client._cli.main import main
+
 PROGRAM = [sys.executable, "-W", "error", "-m", "remote_client"]
 LIMIT = 60
 """Seconds."""
@@ -56,6 +60,13 @@ def run(*arguments: str, input: str | None = None, env: dict[str, str] | None = 
         **options,
     )
     return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def run_here(capfd: pytest.CaptureFixture[str], *arguments: str) -> Ended:
+    """Run a command in this process, which takes a fifth of the time."""
+    capfd.readouterr()
+    code = main(arguments)
+    return Ended(code, *capfd.readouterr())
 
 
 @contextmanager

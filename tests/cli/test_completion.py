@@ -11,8 +11,9 @@ import pytest
 from remote_client._cli.completion import words_of
 from remote_client._cli.main import main
 
-from ..live.protocols import Protocol, nobody
+from ..live.protocols import PROTOCOLS, Protocol, nobody
 from ..support.runtime import Runtime, free_port
+from ..support.slow import slow_but
 from .commands import run
 from .shells import SHELLS, Shell
 
@@ -107,6 +108,7 @@ def test_a_server_that_is_away_is_no_error(protocol: Protocol, capfd: Printed) -
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("protocol", slow_but({"grpc"}, PROTOCOLS), indirect=True)
 def test_a_silent_server_holds_no_shell_up(protocol: Protocol) -> None:
     with socket.create_server(("localhost", 0)) as listener:
         target = nobody(listener.getsockname()[1], protocol)

@@ -13,7 +13,7 @@ from remote_client._cli.main import main
 
 from ..live.protocols import Protocol, nobody
 from ..support.runtime import SAMPLE_MODELS, Runtime, free_port
-from .commands import on_terminal, run
+from .commands import on_terminal, run, run_here
 
 
 @pytest.fixture
@@ -30,12 +30,15 @@ def folder(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-def test_a_deployed_model_can_be_called_until_it_is_undeployed(target: str, name: str, folder: str) -> None:
+def test_a_deployed_model_is_there_until_it_is_undeployed(
+    target: str, name: str, folder: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     deployed = run("-t", target, "deploy", name, folder)
     assert (deployed.code, deployed.out, deployed.err) == (0, f"{name}\n", "")
-    undeployed = run("-t", target, "undeploy", name)
+    assert name in [model["name"] for model in run_here(capfd, "-t", target, "models").json]
+    undeployed = run_here(capfd, "-t", target, "undeploy", name)
     assert (undeployed.code, undeployed.out, undeployed.err) == (0, f"{name}\n", "")
-    again = run("-t", target, "undeploy", name)
+    again = run_here(capfd, "-t", target, "undeploy", name)
     assert (again.code, again.out) == (1, "")
     assert again.err.startswith("remote-client: NotFoundError: ")
 

@@ -14,7 +14,7 @@ from remote_client._cli.main import main
 
 from ..live.protocols import Protocol, named, nobody
 from ..support.runtime import Runtime, free_port
-from .commands import on_stderr, run
+from .commands import on_stderr, run, run_here
 
 Printed = pytest.CaptureFixture[str]
 
@@ -35,15 +35,15 @@ def rows(tmp_path: Path) -> str:
     return f"training_data@{file}"
 
 
-def test_a_trained_model_can_be_called(target: str, protocol: Protocol, name: str, rows: str) -> None:
+def test_a_trained_model_can_be_called(target: str, protocol: Protocol, name: str, rows: str, capfd: Printed) -> None:
     given = ["-t", target, "train", "foo", rows, 'union_list:=["a"]', "batch_size:=8"]
     trained = run(*given, "--model-name", name, "--wait")
     id = trained.out.removesuffix("\n")
     assert (trained.code, "\n" in id) == (0, False)
     assert trained.err == f"remote-client: training {id} makes the model {name}\n"
-    called = run("-t", target, "call", name, "SampleTask", f"{named(protocol, 'sample_input')}.name=Ada")
-    assert (called.code, called.json) == (0, {"greeting": "Hello Ada"})
-    assert run("-t", target, "jobs", "status", "--training", id).json["state"] == "COMPLETED"
+    word = f"{named(protocol, 'sample_input')}.name=Ada"
+    assert run_here(capfd, "-t", target, "call", name, "SampleTask", word).json == {"greeting": "Hello Ada"}
+    assert run_here(capfd, "-t", target, "jobs", "status", "--training", id).json["state"] == "COMPLETED"
 
 
 def test_ctrl_c_leaves_the_training_running(target: str, name: str, rows: str, capfd: Printed) -> None:
@@ -76,7 +76,6 @@ def test_arguments_come_from_standard_input(runtime: Runtime, name: str) -> None
     trained = run(*given, input=json.dumps(document))
     assert (trained.code, trained.err) == (0, "")
     assert trained.json["model_name"] == name
-    assert run("-t", runtime.target, "jobs", "status", "--training", trained.json["training_id"]).code == 0
 
 
 def test_a_module_chooses_the_training(runtime: Runtime, name: str, capfd: Printed) -> None:
@@ -97,7 +96,7 @@ def test_a_server_that_is_away(protocol: Protocol, capfd: Printed) -> None:
     [
         ("nothing", 1, "ModelNotFoundError: "),
         ("foo", 2, "no training takes these arguments; --module chooses one: EmbeddingModule: missing base, rows; "),
-        ("foo training_dta@x", 2, "SampleModule: training_dta@x: there is no argument 'training_dta'; did you mean"),
+        ("foo training_dta@x", 2, "SampleModule: training_dta@x: train has no argument 'training_dta'; did you mean"),
         ("foo --module Nothing", 2, "--module Nothing: the trainings are of EmbeddingModule, SampleModule"),
         ("foo --module SampleModule", 2, "InputError: train(): missing required argument: training_data"),
         ("foo --module SampleModule training_data@nowhere.jsonl", 2, "training_data@nowhere.jsonl: No such file"),
