@@ -1,4 +1,4 @@
-"""The gRPC side of a fake runtime: messages to values, and the services of health and reflection."""
+"""The gRPC side of a fake runtime: messages to values, and answers to messages."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import grpc
 import grpc.aio
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor
-from grpc_health.v1 import health, health_pb2
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from .._schema.declared.answers import as_builtins
 from .._schema.rpc import RemoteRPCDescriptor
 from ..errors import InternalError
 from ._dispatch import Dispatcher, Request
 from ._errors import status_of
+from ._handlers import MAKERS, health_handler, reflection_handler
 from ._library import Library, ServedMethod
 from ._values import plain
 
@@ -27,14 +26,6 @@ if TYPE_CHECKING:
     _GenericHandler = grpc.GenericRpcHandler[Any, Any]
 else:
     _GenericHandler = grpc.GenericRpcHandler  # only its stubs are generic
-_HEALTH: Any = health  # whose stubs know no `aio`
-_REFLECTION: Any = reflection
-_MAKERS: dict[tuple[bool, bool], Callable[..., Any]] = {
-    (False, False): grpc.unary_unary_rpc_method_handler,
-    (False, True): grpc.unary_stream_rpc_method_handler,
-    (True, False): grpc.stream_unary_rpc_method_handler,
-    (True, True): grpc.stream_stream_rpc_method_handler,
-}
 
 
 def handlers(dispatcher: Dispatcher) -> Sequence[grpc.GenericRpcHandler[Any, Any]]:
@@ -91,7 +82,7 @@ class _Answering:
             (True, True): bidi,
         }
         flags = method.rpc.input_streaming, method.rpc.output_streaming
-        return _MAKERS[flags](_aborting(made[flags]))
+        return MAKERS[flags](_aborting(made[flags]))
 
     def unary(self, method: ServedMethod, answer: Callable[[Request, Any], Awaitable[Any]]) -> Any:
         """Return the handler of a method that a function answers."""
@@ -172,25 +163,3 @@ async def _frames(
 ) -> AsyncIterator[dict[str, Any]]:
     async for request in requests:
         yield read(request)
-
-
-def health_handler() -> grpc.GenericRpcHandler[Any, Any]:
-    """Return the handler of `grpc.health.v1.Health`, which says that it serves."""
-    servicer = _HEALTH.aio.HealthServicer()
-    read, write = health_pb2.HealthCheckRequest.FromString, health_pb2.HealthCheckResponse.SerializeToString
-    methods = {
-        "Check": grpc.unary_unary_rpc_method_handler(servicer.Check, read, write),
-        "Watch": grpc.unary_stream_rpc_method_handler(servicer.Watch, read, write),
-    }
-    return grpc.method_handlers_generic_handler(health.SERVICE_NAME, methods)
-
-
-def reflection_handler(services: Sequence[str], pool: Any) -> grpc.GenericRpcHandler[Any, Any]:
-    """Return the handler of reflection, which is v1alpha as the real runtime's."""
-    servicer = _REFLECTION.aio.ReflectionServicer([*services, reflection.SERVICE_NAME], pool=pool)
-    method = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        reflection_pb2.ServerReflectionRequest.FromString,
-        reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    return grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, {"ServerReflectionInfo": method})

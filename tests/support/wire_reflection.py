@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from remote_client.testing._handlers import reflection_servicer
 
 from .wire_library import INFO_SERVICE, SERVICE
 from .wire_runtime import LIBRARY
@@ -20,7 +22,7 @@ def reflect(state: Any, version: str) -> Callable[..., Any]:
     `reflection_raw` (hex, the answer to everything); `reflection_endless` (a new file each time); `reflection_hang`;
     `reflection_listing` (one more service each time); `reflection_delay` (seconds before each answer).
     """
-    honest = reflection.aio.ReflectionServicer([SERVICE, INFO_SERVICE, reflection.SERVICE_NAME], pool=LIBRARY.pool)
+    honest = reflection_servicer([SERVICE, INFO_SERVICE], LIBRARY.pool)
 
     async def handler(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> None:
         faults = state.faults

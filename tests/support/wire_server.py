@@ -17,6 +17,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from remote_client.testing._handlers import MAKERS
+
 from .obey import obey
 from .pace import Pace
 from .proc import open_sockets
@@ -186,16 +188,10 @@ PLAIN: dict[str, tuple[Any, tuple[bool, bool]]] = {
     "Sum": (total, (True, False)),
     "Chat": (chat, (True, True)),
 }
-_MAKERS = {
-    (False, False): grpc.unary_unary_rpc_method_handler,
-    (False, True): grpc.unary_stream_rpc_method_handler,
-    (True, False): grpc.stream_unary_rpc_method_handler,
-    (True, True): grpc.stream_stream_rpc_method_handler,
-}
 
 
 def handlers(state: State, service: str, methods: dict[str, tuple[Any, tuple[bool, bool]]]) -> Any:
-    made = {name: _MAKERS[kind](state.track(name, handler)) for name, (handler, kind) in methods.items()}
+    made = {name: MAKERS[kind](state.track(name, handler)) for name, (handler, kind) in methods.items()}
     return grpc.method_handlers_generic_handler(service, made)
 
 
