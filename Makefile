@@ -43,7 +43,7 @@ QUICK += --ignore tests/unit/test_stubs.py
 QUICK += $(addprefix tests/wire/test_,calls.py cancel.py discovery.py http_calls.py light.py retries.py schema_on_file.py)
 QUICK += $(addprefix tests/wire/test_,stubs.py tls.py)
 
-.PHONY: demo test environments coverage test-all matrix interop engines check lint types verifytypes quick hooks format bench bench-quick soak clean
+.PHONY: demo test environments coverage test-all matrix interop engines check lint types verifytypes quick hooks format bench bench-quick session soak clean
 
 demo: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -W error -m tests.demo
@@ -120,6 +120,10 @@ bench: $(CLIENT)/interop $(RUNTIME)/ready
 
 bench-quick: $(CLIENT)/interop $(RUNTIME)/ready
 	$(CLIENT)/bin/python -m benchmarks --quick
+
+# Writes what the commands in docs/command-line.md print into the page.
+session: $(CLIENT)/ready $(RUNTIME)/ready
+	$(CLIENT)/bin/python -m tests.support.session
 
 soak: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -W error -m tests.soak --minutes 30

@@ -1,6 +1,4 @@
-"""The terminal sessions in docs/command-line.md, which this records anew:
-
-    RUNTIME_PYTHON=... python -m tests.support.session
+"""The terminal sessions in docs/command-line.md, which `make session` records anew.
 
 Their commands are the page's. They run in one bash, on a terminal of 100 columns, in a folder with the page's files,
 and with a real runtime; what they write replaces what the page has. Ports become the usual ones, nothing else is
