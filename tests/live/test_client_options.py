@@ -23,6 +23,7 @@ from remote_client.errors import (
     UnsupportedError,
 )
 
+from ..support.clock import Stopwatch
 from ..support.gate import Gate
 from ..support.runtime import SAMPLE_MODELS, Runtime
 from .protocols import Protocol, named, target_of, undeploy
@@ -108,11 +109,13 @@ async def test_a_client_knows_what_its_copies_asked(gate: Gate, behind: RemoteCl
 async def test_questions_of_a_copy_end_in_its_time(gate: Gate, behind: RemoteClient) -> None:
     await behind.models()
     gate.hold()
+    watch = Stopwatch()
     quick = behind.with_options(timeout=0.2)
     for question in (quick.models, quick.runtime_info):
-        with pytest.raises(DeadlineExceededError, match=r"0\.2 seconds"):
+        with pytest.raises(DeadlineExceededError):
             await question()
     assert not await quick.healthy()
+    assert watch.wall < 5  # a question has a minute by default
     gate.release()
     assert [info.name for info in await behind.models(["foo"])] == ["foo"]
 
@@ -121,11 +124,13 @@ async def test_calls_of_a_copys_models_end_in_its_time(gate: Gate, behind: Remot
     await behind.model("foo")  # which takes longer
     model = await behind.with_options(timeout=0.2, total_timeout=0.3).model("foo")
     gate.hold()
-    with pytest.raises(DeadlineExceededError, match=r"0\.2 seconds"):
+    watch = Stopwatch()
+    with pytest.raises(DeadlineExceededError):
         await model.run_sample({"name": "World"})
     with pytest.raises(DeadlineExceededError):
         async for _ in model.with_options(timeout=None).run_sample_stream_out({"name": "World"}, count=2):
             pass
+    assert watch.wall < 5
     gate.release()
 
 
