@@ -122,7 +122,7 @@ class RemoteStream(Answers[T]):
         self._finalizer: Any = None
         self._take: Callable[[], bytes | None] | None = None
         """Returns an answer that is here already, from the second on."""
-        self._busy = False
+        self._busy = self._left = False
         self._seconds: float | None = None
         self._circumstances = UNKNOWN
         self._born = _fork.count
@@ -282,8 +282,9 @@ class RemoteStream(Answers[T]):
         if self._state is not State.OVER:
             self._state, self._reason = State.OVER, "" if error is None else lost_message(error)
         stream, attempts, opening = self._release(), self._attempts, self._opening
+        told = None if self._left and isinstance(error, asyncio.CancelledError) else error
         self._body = self._attempts = self._observed = self._opening = None
-        if attempts is not None and (event := attempts.ended(error, monotonic())) is not None:
+        if attempts is not None and (event := attempts.ended(told, monotonic())) is not None:
             # Without the call, whose metadata may be secret: tools show the variables of a traceback's frames.
             self._seconds, known = event.seconds, attempts.circumstances
             answer = known.answer if error is None else known.answer.without(attempts.call.secrets)
@@ -337,6 +338,10 @@ class RemoteStream(Answers[T]):
         return self._known.request_id
 
     # -- the end ------------------------------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """Let the call end well for hooks though its read is cancelled next: its reader has had enough."""
+        self._left = True
 
     async def aclose(self) -> None:
         """Cancel the call if it still runs, and wait until nothing of it is left. Idempotent."""

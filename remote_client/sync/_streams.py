@@ -9,7 +9,7 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any, NoReturn, TypeVar
 
@@ -120,12 +120,23 @@ class _Pump:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
+    def leave(self) -> None:
+        """Cancel a call whose reader has had enough: for hooks it ends well. From any thread, and from finalizers."""
+        self._post(self._leave)
+
     def cancel(self) -> None:
-        """Cancel the call. From any thread, and from finalizers."""
+        """Cancel the call. From any thread."""
+        self._post(self._cancel)
+
+    def _post(self, callback: Callable[[], None]) -> None:
         try:
-            self.thread.post(self._cancel)
+            self.thread.post(callback)
         except (ClosedError, ForkedError):  # the loop has ended, and the call with it; or both are the parent's
             self._ended.set()
+
+    def _leave(self) -> None:
+        self.stream.leave()
+        self._cancel()
 
     def _cancel(self) -> None:
         self._cancelled = True
@@ -230,7 +241,7 @@ class RemoteStream(Blocking, Answers[T]):
     def _begin(self, pump: _Pump) -> _Pump:
         try:
             pump.start()
-            self._finalizer = weakref.finalize(self, pump.cancel)
+            self._finalizer = weakref.finalize(self, pump.leave)
             self._finalizer.atexit = False
             self._pump = pump  # last, as other threads take from it without the lock
             return pump
@@ -283,7 +294,7 @@ class RemoteStream(Blocking, Answers[T]):
             run(self._twin.aclose)
             return
         pump.thread.check()
-        pump.cancel()
+        pump.leave()
         pump.wait()
         failure, pump.failure = pump.failure, None
         try:
@@ -300,7 +311,7 @@ class RemoteStream(Blocking, Answers[T]):
             pump = self._pump
             self._over = self._over or pump is None
         if pump is not None:
-            pump.cancel()
+            pump.leave()
 
     def __enter__(self) -> RemoteStream[T]:
         if self._pump is None and not self._over:

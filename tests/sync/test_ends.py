@@ -57,6 +57,8 @@ class Broken(AsyncIterator[int]):
         await asyncio.Event().wait()
         raise AssertionError
 
+    def leave(self) -> None: ...
+
     async def aclose(self) -> None:
         self.closed += 1
         self.closing.set()

@@ -152,6 +152,8 @@ class Slow(AsyncIterator[int]):
     async def __anext__(self) -> int:
         return 1
 
+    def leave(self) -> None: ...
+
     async def aclose(self) -> None:
         while not self.may_close.is_set():
             await asyncio.sleep(0.01)
@@ -206,7 +208,9 @@ STREAM = frozenset(
             _Pump.start,
             _Pump.take,
             _Pump._next,
+            _Pump.leave,
             _Pump.cancel,
+            _Pump._post,
             _Pump.wait,
         ),
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import pickle
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -154,7 +156,25 @@ def test_a_blocking_stream_that_is_dropped(server: Any, on: Callable[[], None], 
         watch = Stopwatch()
         while not telemetry.spans() and watch.seconds < 3:
             pass
-        assert len(telemetry.spans()) == 1
+        (span,) = telemetry.spans()
+        assert "error.type" not in (span.attributes or {})
+
+
+@pytest.mark.parametrize("ending", ["close", "with", "_cancel"])
+def test_a_blocking_stream_that_is_left_early(
+    server: Any, on: Callable[[], None], telemetry: Telemetry, ending: str
+) -> None:
+    on()
+    with wrapped(server.plain()) as module:
+        stream = module.count(n=3, hang=True)
+        with stream if ending == "with" else contextlib.nullcontext():
+            assert len([next(stream) for _ in range(3)]) == 3
+            time.sleep(0.02)  # its loop waits for the fourth
+        if ending != "with":
+            getattr(stream, ending)()
+    (span,) = telemetry.spans()
+    assert "error.type" not in (span.attributes or {})
+    assert (span.attributes or {})["caikit.response.messages"] == 3
 
 
 @pytest.mark.parametrize("engine", ["asyncio", "grpcio"])
