@@ -74,7 +74,7 @@ test-all: test matrix interop
 	$(CAIKIT) -m slow
 	REMOTE_CLIENT_ENGINE=grpcio $(CAIKIT)
 	PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python $(ALL) $(addprefix tests/unit/test_,schema_costs.py any_differences.py)
-	REMOTE_CLIENT_ENGINE=grpcio $(ALL) tests/wire tests/faults tests/live -k "not http"
+	REMOTE_CLIENT_ENGINE=grpcio $(ALL) tests/wire tests/faults tests/live tests/cli -k "not http"
 	REMOTE_CLIENT_TEST_HTTP=httpx $(ALL) tests/wire tests/faults tests/live -k http
 
 matrix: $(CLIENT)/ready

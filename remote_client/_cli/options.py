@@ -154,7 +154,7 @@ def variable(name: str) -> str:
 
 
 def _from_environment() -> dict[str, Any]:
-    texts = {each.name: os.environ.get(variable(each.name)) for each in OPTIONS}
+    texts = {each.name: os.environ.get(variable(each.name), "").strip() for each in OPTIONS}
     return {name: _value(name, text) for name, text in texts.items() if text}
 
 

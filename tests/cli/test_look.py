@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from typing import Any
@@ -34,8 +35,8 @@ def test_models_are_json_in_a_pipe(target: str, runtime: Runtime) -> None:
     assert foo["module_metadata"] == {"name": "SampleModule", "version": "0.1.0"}
 
 
-def test_models_are_a_table_on_a_terminal(target: str) -> None:
-    ended = on_terminal("models", "-t", target)
+def test_models_are_a_table_on_a_terminal(runtime: Runtime) -> None:
+    ended = on_terminal("models", "-t", runtime.http_target)
     assert (ended.code, ended.err) == (0, "")
     header, *found = rows(ended.out)
     assert header == ["NAME", "MODULE", "MODULE ID", "LOADED", "BYTES"]
@@ -53,10 +54,9 @@ def test_json_on_a_terminal_is_indented(runtime: Runtime) -> None:
 # -- describe ---------------------------------------------------------------------------------------------------------
 
 
-def test_everything_is_described(target: str, protocol: Protocol) -> None:
-    ended = run("describe", "-t", target)
-    assert (ended.code, ended.err) == (0, "")
-    told = ended.json
+def test_everything_is_described(target: str, protocol: Protocol, capfd: Any) -> None:
+    assert main(["describe", "-t", target]) == 0
+    told = json.loads(capfd.readouterr().out)
     assert told.keys() == {"protocol", "tasks", "types", "trainings", "notes"}
     assert told["protocol"] == protocol
     methods = {method["name"]: method for method in told["tasks"]["SampleTask"]}
@@ -117,11 +117,19 @@ def test_an_unknown_task_is_wrong_use(target: str, wanted: str, told: str, capfd
 # -- health -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_serving_runtime_is_healthy(target: str) -> None:
-    ended = run("health", "-t", target)
-    assert (ended.code, ended.json, ended.err) == (0, {"target": target, "serving": True, "missing": []}, "")
-    ended = on_terminal("health", "--models", "foo,bar", "--wait", "20", "-t", target)
-    assert (ended.code, ended.out) == (0, f"{target} serves\n")
+def test_a_serving_runtime_is_healthy(target: str, capfd: Any) -> None:
+    told = f'{{"target":"{target}","serving":true,"missing":[]}}\n'
+    assert main(["health", "-t", target]) == 0
+    assert capfd.readouterr() == (told, "")
+    assert main(["health", "-t", target, "--models", "foo,bar", "--wait", "20"]) == 0
+    assert capfd.readouterr() == (told, "")
+
+
+def test_health_on_a_terminal(runtime: Runtime) -> None:
+    ended = on_terminal("health", "--models", "foo,bar", "-t", runtime.target)
+    assert (ended.code, ended.out, ended.err) == (0, f"{runtime.target} serves\n", "")
+    ended = on_terminal("health", "--models", "foo,bax", "-t", runtime.target)
+    assert (ended.code, ended.out) == (1, f"{runtime.target} serves without bax\n")
 
 
 def test_a_missing_model_exits_with_one(target: str, capfd: Any) -> None:
@@ -158,13 +166,17 @@ def test_health_waits_until_a_runtime_serves(protocol: Protocol) -> None:
 # -- info -------------------------------------------------------------------------------------------------------------
 
 
-def test_versions(target: str) -> None:
-    told = run("info", "-t", target).json
+def test_versions(target: str, capfd: Any) -> None:
+    assert main(["info", "-t", target]) == 0
+    told = json.loads(capfd.readouterr().out)
     assert told.keys() == {"runtime_version", "python_packages"}
     assert told["python_packages"]["caikit"]
-    header, runtime, *packages = rows(on_terminal("info", "-t", target).out)
-    assert (header, runtime[0]) == (["PACKAGE", "VERSION"], "runtime")
-    assert ["caikit", told["python_packages"]["caikit"]] in packages
+
+
+def test_versions_on_a_terminal(runtime: Runtime) -> None:
+    header, own, *packages = rows(on_terminal("info", "-t", runtime.target).out)
+    assert (header, own[0]) == (["PACKAGE", "VERSION"], "runtime")
+    assert "caikit" in [name for name, _ in packages]
 
 
 # -- errors -----------------------------------------------------------------------------------------------------------

@@ -89,8 +89,9 @@ def test_variables_stand_for_options(given: Any, monkeypatch: pytest.MonkeyPatch
 
 def test_short_options_and_lists(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert given("-v", "info", "--header", "a:1", "-t", "b:1", "--header=b:2").header == ("a:1", "b:2")
-    monkeypatch.setenv("REMOTE_CLIENT_HEADER", "a: 1\nb: 2")
-    assert given("info").header == ("a: 1", "b: 2")
+    monkeypatch.setenv("REMOTE_CLIENT_HEADER", "a: 1\nb: 2\n")
+    monkeypatch.setenv("REMOTE_CLIENT_SCHEMA", " ")
+    assert (given("info").header, given("info").schema) == (("a: 1", "b: 2"), None)
 
 
 @pytest.mark.parametrize(
