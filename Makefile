@@ -61,7 +61,7 @@ environments:
 
 # Fuzzers and what measures growth take five times as long while lines are counted, and reach no more of them. The tests
 # with caikit in their process complete the figures of those without.
-COVERED := tests/unit tests/wire tests/sync tests/faults $(addprefix --ignore tests/unit/test_,any_differences.py http2_fuzz.py)
+COVERED := tests/unit tests/wire tests/sync tests/faults tests/cli $(addprefix --ignore tests/unit/test_,any_differences.py http2_fuzz.py)
 COVERED += $(addprefix --ignore tests/unit/test_,hostile_documents.py regular_expressions.py schema_costs.py schema_fuzz.py)
 COVERED += --ignore tests/wire/test_instrumented.py --deselect tests/wire/test_http_schema.py::test_large_documents
 coverage: $(CLIENT)/ready $(RUNTIME)/ready

@@ -64,7 +64,7 @@ class Options:
         Raises:
             UsageError: a variable has no value of its type.
         """
-        explicit = {
+        explicit: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in given.items()
             if value is not None
