@@ -11,8 +11,10 @@ from typing import Any
 from google.protobuf import descriptor_pool, json_format, message_factory, struct_pb2
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
 
+from remote_client.testing._builder import STREAMS
+from remote_client.testing._caikit_files import INFO, INFO_SERVICE, info_files
 from tests.support.task_library import task_files, task_paths, task_schemas
-from tests.support.wire_library import INFO_SERVICE, KINDS, add_field, library_files
+from tests.support.wire_library import add_field
 
 DATA = "caikit_data_model.bench"
 SERVICE = "caikit.runtime.Bench.BenchService"
@@ -48,7 +50,7 @@ TASKS = {
 
 
 def rpc(task: str, prefix: str = "") -> str:
-    """The path of one of a task's methods; the prefix is one of `KINDS`."""
+    """The path of one of a task's methods; the prefix is one of `STREAMS`."""
     return f"/{SERVICE}/{prefix}{task}TaskPredict"
 
 
@@ -77,7 +79,7 @@ def files() -> dict[str, FileDescriptorProto]:
             _add_doubles(request, parameter, 1, repeated=True)
         else:
             add_field(request, parameter, 1, kind if kind == "bytes" else f".{DATA}.{kind}")
-        for prefix, (client, server) in KINDS.items():
+        for prefix, (client, server) in STREAMS.items():
             service.method.add(
                 name=f"{prefix}{task}TaskPredict",
                 input_type=f".{tasks.package}.{request.name}",
@@ -85,13 +87,13 @@ def files() -> dict[str, FileDescriptorProto]:
                 client_streaming=client,
                 server_streaming=server,
             )
-    return {file.name: file for file in (data, tasks, library_files()["infoservice.proto"])}
+    return {file.name: file for file in (data, tasks)} | info_files()
 
 
 def services(more: int = 0) -> dict[str, dict[str, FileDescriptorProto]]:
     """The server's services, with so many more tasks, and the files that each needs."""
     own = files()
-    info = {"infoservice.proto": own.pop("infoservice.proto")}
+    info = {name: own.pop(name) for name in info_files()}
     found = {SERVICE: own, INFO_SERVICE: info}
     return {**found, MORE_SERVICE: task_files(more, MORE_SERVICE)} if more else found
 
@@ -118,7 +120,7 @@ def _pool() -> descriptor_pool.DescriptorPool:
 
 def message(name: str) -> Any:
     """The class of a message of the tasks, their data (`Text`) or caikit's information (`ModelInfoResponse`)."""
-    for package in (DATA, SERVICE.rpartition(".")[0], INFO_SERVICE.rpartition(".")[0]):
+    for package in (DATA, SERVICE.rpartition(".")[0], INFO):
         try:
             return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{package}.{name}"))
         except KeyError:
