@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .completion_scripts import FILES
 from .options import Options
@@ -134,22 +134,25 @@ def _arguments(
     async def ask(client: RemoteClient) -> Candidates:
         from .argument_words import argument_words
 
-        parameters = [item for rpc in await methods(client) for item in rpc.signature.parameters.items()]
-        kinds = {name: _kind(each.annotation) for name, each in parameters}
+        kinds = {name: kind for rpc in await methods(client) for name, kind in _kinds(rpc).items()}
         return list(argument_words(kinds, context.incomplete, context["arguments"].raw_tokens))
 
     return _asked(ask)
 
 
-def _kind(annotation: Any) -> Kind:
-    """Return the kind of an argument: of a streamed input and of training data, a list."""
+def _kinds(rpc: RemoteRPCDescriptor) -> dict[str, Kind]:
+    """Return the kinds of arguments: of streamed inputs and of training data, lists."""
     from .._bulk.kinds import Kind, kind_of
     from .._schema.declared.mismatches import stream_item
-    from .._schema.training_data import DATA_STREAM
+    from .training_arguments import row_kinds
 
-    item = stream_item(annotation)
-    kind = kind_of(item)
-    return Kind("list", (kind,)) if item is not annotation or DATA_STREAM in kind.fields else kind
+    rows = row_kinds(rpc)
+    kinds = {}
+    for name, each in rpc.signature.parameters.items():
+        item = stream_item(each.annotation)
+        is_list = item is not each.annotation or name in rows
+        kinds[name] = Kind("list", (kind_of(item),)) if is_list else kind_of(item)
+    return kinds
 
 
 def _shape(rpc: RemoteRPCDescriptor) -> str:

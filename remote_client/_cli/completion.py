@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from typing import Literal
 
@@ -47,10 +47,8 @@ def answer(app: App, kind: str = "words", *words: str) -> int:
 def candidates(app: App, words: Sequence[str]) -> Iterator[str]:
     """Yield the lines that answer a script, see `completion_scripts`."""
     given, words = options_and_rest(words)
-    os.environ.update(given)
-    os.environ[_WORDS] = "".join(f"{word}\x1f" for word in words)
     printed = StringIO()
-    with redirect_stdout(printed):
+    with _variables(given | {_WORDS: "".join(f"{word}\x1f" for word in words)}), redirect_stdout(printed):
         app([QUESTION], exit_on_error=False, print_error=False, result_action="return_value")
     prefix = ""  # of a value in `--option=value`
     for line in printed.getvalue().partition("\x1fbegin\n")[2].split("\n"):
@@ -61,6 +59,18 @@ def candidates(app: App, words: Sequence[str]) -> Iterator[str]:
             yield f"{FILES}\t{prefix}{rest}"
         elif value and not value.startswith("\x1f"):
             yield f"{prefix}{line}"
+
+
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of the environment, where completers find the options."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def options_and_rest(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:

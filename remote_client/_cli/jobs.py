@@ -56,6 +56,9 @@ async def start(
         given = CallArguments(method.rpc).of(arguments, input)
         with status_line(f"starting a job of {model}"):
             job = await method(**given)
+    if options.json:
+        write_json({"id": job.id})
+    else:
         write_line(job.id)
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from pathlib import Path
@@ -71,6 +72,12 @@ def test_the_candidates(runtime: Runtime, line: str, candidates: list[str], capf
     assert main(["__complete", "line", " ".join(["remote-client", *given, line])]) == 0
     found = capfd.readouterr().out.split("\n")[:-1]
     assert [each.partition("\t")[0].strip("\x1e") for each in found] == candidates
+
+
+def test_the_environment_stays_what_it_is(runtime: Runtime) -> None:
+    before = dict(os.environ)
+    assert main(["__complete", "words", "-t", runtime.target, "--json", "jobs", "wait", "S"]) == 0
+    assert dict(os.environ) == before
 
 
 def test_candidates_have_descriptions(target: str, capfd: Printed) -> None:

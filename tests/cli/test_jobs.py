@@ -42,8 +42,7 @@ def test_ids_pipe_from_the_start_to_the_result(target: str, protocol: Protocol, 
 
 def test_a_result_is_printed_as_call_prints_answers(runtime: Runtime, capfd: Printed) -> None:
     given = ["-t", runtime.target, "jobs"]
-    assert main([*given, "start", "text", "TextTask", "text=plain"]) == 0
-    job = ["TextTask", capfd.readouterr().out.strip()]
+    job = ["TextTask", run_here(capfd, *given, "start", "text", "TextTask", "text=plain", "--json").json["id"]]
     assert main([*given, "wait", *job]) == 0
     capfd.readouterr()
     assert main([*given, "result", *job, "--text"]) == 0

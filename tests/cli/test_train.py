@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
+from remote_client._cli.arguments import value_of_json
 from remote_client._cli.main import main
+from remote_client._cli.training_arguments import row_kinds
 
 from ..live.protocols import Protocol, named, nobody
 from ..support.runtime import Runtime, free_port
@@ -91,6 +97,27 @@ def test_a_server_that_is_away(protocol: Protocol, capfd: Printed) -> None:
     assert err.startswith("remote-client: UnavailableError: ")
 
 
+def test_rows_are_made_of_json_by_their_types() -> None:
+    class Row(BaseModel):
+        picture: bytes
+
+    class Rows(BaseModel):
+        data: list[Row]
+
+    class File(BaseModel):
+        filename: str
+
+    class Source(BaseModel):
+        data_stream: Rows | File | None
+
+    def train(rows: Source, note: str) -> None: ...
+
+    rpc: Any = SimpleNamespace(signature=inspect.signature(train, eval_str=True, locals=locals()))
+    kinds = row_kinds(rpc)
+    assert list(kinds) == ["rows"]
+    assert value_of_json(kinds["rows"], {"picture": "aGk="}) == {"picture": b"hi"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
@@ -101,6 +128,9 @@ def test_a_server_that_is_away(protocol: Protocol, capfd: Printed) -> None:
         ("foo --module SampleModule", 2, "InputError: train(): missing required argument: training_data"),
         ("foo --module SampleModule training_data@nowhere.jsonl", 2, "training_data@nowhere.jsonl: No such file"),
         ("foo --module SampleModule training_data@rows.csv", 2, "training_data@rows.csv: not JSON Lines: "),
+        ("foo --module SampleModule training_data@rows.jsonl training_data@rows.jsonl", 2, "is given twice"),
+        ("foo --module SampleModule training_data@rows.jsonl training_data=x", 2, "is given twice"),
+        ("foo --module SampleModule training_data", 2, "training_data: expected name=text, name:=json or name@file"),
         ("foo --module SampleModule batch_size=many", 2, "InputError: train(): "),
         ("embedding rows:=[1]", 2, "InputError: train(): missing required argument: base"),
     ],
@@ -116,6 +146,7 @@ def test_wrong_use(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("rows.csv").write_text("name\nAda\n")
+    Path("rows.jsonl").write_text('{"name": "Ada"}\n')
     assert main(["-t", runtime.target, "train", *arguments.split()]) == code
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1)
