@@ -30,7 +30,7 @@ SAMPLE := $(addprefix tests/wire/test_,calls.py cancel.py close.py early_end.py 
 LOWEST := tests/unit $(addprefix --ignore tests/unit/test_,any_differences.py handed_back.py hostile_documents.py)
 LOWEST += $(addprefix --ignore tests/unit/test_,http2_fuzz.py regular_expressions.py schema_costs.py schema_fuzz.py)
 LOWEST += $(addprefix tests/wire/test_,calls.py discovery.py http_calls.py http_schema.py close.py grpcio.py)
-LOWEST += tests/testing/test_fake_runtime.py
+LOWEST += tests/testing/fake
 # What runs on protobuf's implementation in Python, which PyPy and musl have: all that is about descriptors.
 PURE := $(shell grep --files-with-matches --extended-regexp "protobuf|reflected|[.]library import|_schemas import" tests/unit/test_*.py)
 PURE += $(addprefix tests/wire/test_,calls.py discovery.py hostile.py odd_names.py shared_names.py shared_types.py)

@@ -52,7 +52,7 @@ def tests(session: nox.Session, dependencies: str) -> None:
     else:
         session.install(*wheels)
     session.install("--no-deps", "--editable", ".")
-    chosen = session.posargs or ("tests/unit", "tests/wire", "tests/testing/test_fake_runtime.py")
+    chosen = session.posargs or ("tests/unit", "tests/wire", "tests/testing/fake")
     pytest = ("python", "-m", "pytest", "--numprocesses", "4", "--dist", "worksteal")
     session.run(*pytest, *chosen, env={"REMOTE_CLIENT_TEST_MATRIX": dependencies})
 

@@ -166,9 +166,14 @@ class _Services:
 
 
 def required_parameters(methods: Iterable[DeclaredMethod]) -> list[str]:
-    """Return the parameters that no module of a task has a default for, in their order."""
+    """Return the parameters that all modules of a task need: without a default, and never None; in their order."""
     methods = [*methods]
-    empty = inspect.Parameter.empty
     names = dict.fromkeys(name for method in methods for name in method.signature.parameters)
-    parameters = {name: [m.signature.parameters.get(name) for m in methods] for name in names}
-    return [name for name, found in parameters.items() if all(p is not None and p.default is empty for p in found)]
+    return [name for name in names if all(_requires(method, name) for method in methods)]
+
+
+def _requires(method: DeclaredMethod, name: str) -> bool:
+    parameter = method.signature.parameters.get(name)
+    if parameter is None or parameter.default is not parameter.empty:
+        return False
+    return type(None) not in members_of(parameter.annotation)

@@ -1,5 +1,6 @@
 """Answers of declared methods: the declared type checks them itself, whatever the server's own types let pass."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -43,12 +44,29 @@ class Echo(RemoteModuleBase):
         raise NotImplementedError
 
 
-def answer(**fields: Any) -> Any:
-    (_, methods), *_ = match(declaration_of(Echo), DESCRIPTION, "grpc")[0]
+def answer(declared: type = Echo, **fields: Any) -> Any:
+    (_, methods), *_ = match(declaration_of(declared), DESCRIPTION, "grpc")[0]
     message = ECHO.codec.decode(b"", "proto")
     for name, value in fields.items():
         setattr(message, name, value)
     return methods[0].codec.decode(message.SerializeToString(), "pydantic")
+
+
+@dataclass
+class Placed:
+    a_string: str
+    place: dict[str, Any] | None
+
+
+@module("11110203-0405-0607-0809-0a0b02dd0e10", "Placing", "0.1.0", task=EchoTask)
+class Placing(RemoteModuleBase):
+    @taskmethod()
+    async def echo(self, zoo: Any, count: int) -> Placed:
+        raise NotImplementedError
+
+
+def test_a_required_field_of_a_dataclass_may_be_unset() -> None:
+    assert answer(Placing, a_string="x") == Placed("x", None)
 
 
 def test_the_users_validators_run() -> None:

@@ -5,6 +5,7 @@ The converter is made once from the declared type and the server's.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -101,7 +102,13 @@ def _required_nullable(kind: Any, fields: Mapping[str, Any]) -> list[str]:
     elif is_typed_dict(kind):
         required = set(kind.__required_keys__)
     else:
-        return []  # dataclasses
+        missing = dataclasses.MISSING
+        declared: Any = kind
+        required = {
+            field.name
+            for field in dataclasses.fields(declared)
+            if field.default is missing and field.default_factory is missing
+        }
     return [name for name in fields if name in required and NoneType in get_args(stripped(fields[name]))]
 
 

@@ -6,18 +6,11 @@ import asyncio
 import builtins
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from enum import Enum
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import httpx
 import pytest
-import pytest_asyncio
-from pydantic import BaseModel
 
 from remote_client import RemoteClient, sync
-from remote_client._schema.protobuf.services import descriptor_set
 from remote_client.declare import module, registry, taskmethod
 from remote_client.errors import (
     AbortedError,
@@ -28,7 +21,6 @@ from remote_client.errors import (
     InputError,
     InternalError,
     InvalidArgumentError,
-    JobFailedError,
     NotFoundError,
     PermissionDeniedError,
     RemoteCallError,
@@ -39,37 +31,9 @@ from remote_client.errors import (
 )
 from remote_client.testing import FakeRuntime
 
-from .greeters import BlockingGreeter, Failing, Greeter, Greeting, Held, Mood, Text, Who
+from .greeters import BlockingGreeter, Failing, Greeter, Held, Mood, Text, Who
 
 PROTOCOLS = ("grpc", "http")
-
-
-class Weekday(Enum):
-    MONDAY = 1
-    TUESDAY = 2
-
-
-class Day(BaseModel):
-    mood: Mood
-    weekday: Weekday
-
-
-@pytest.fixture(params=PROTOCOLS)
-def protocol(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def runtime() -> Iterator[FakeRuntime]:
-    with FakeRuntime({"foo": Greeter()}) as running:
-        yield running
-
-
-@pytest_asyncio.fixture
-async def model(runtime: FakeRuntime, protocol: str) -> AsyncIterator[Any]:
-    """The model as the server describes it."""
-    async with RemoteClient(getattr(runtime, protocol)) as client:
-        yield await client.model("foo")
 
 
 # -- what it records --------------------------------------------------------------------------------------------------
@@ -216,194 +180,6 @@ async def test_an_answer_that_does_not_fit(protocol: str) -> None:
         async with RemoteClient(getattr(runtime, protocol)) as client:
             with pytest.raises(InternalError, match=r"the answer of the body is no .*Text"):
                 await (await client.model("odd")).run_odd("x")
-
-
-# -- types ------------------------------------------------------------------------------------------------------------
-
-
-async def test_arguments_arrive_as_the_declared_types(protocol: str) -> None:
-    seen: list[Any] = []
-
-    @module("seen-id", "Seen", "1", task="SeenTask")
-    class Seen:
-        @taskmethod()
-        def run(
-            self, who: Who, moods: list[Mood], weights: dict[str, float], choice: int | str, note: str = "-"
-        ) -> Text:
-            seen[:] = [who, moods, weights, choice, note]
-            return Text(text="ok")
-
-    with FakeRuntime({"seen": Seen}) as runtime:
-        async with RemoteClient(getattr(runtime, protocol)) as client:
-            declared = await client.model("seen", Seen)
-            given = (Who("Ada", Mood.LOUD), [Mood.CALM, Mood.LOUD], {"a": 1.5}, "text")
-            assert (await declared.run(*given)).text == "ok"
-    assert seen == [*given, "-"]
-    assert type(seen[0]) is Who
-
-
-async def test_unset_fields_of_an_answer_have_their_defaults(model: Any) -> None:
-    assert (await model.run_sample({"name": "World"})).count == 3
-
-
-async def test_enums_go_in_and_come_out(protocol: str) -> None:
-    @module("day-id", "Day", "1", task="DayTask")
-    class Days:
-        @taskmethod()
-        def run(self, day: Day) -> Day:
-            return day
-
-    with FakeRuntime({"day": Days}) as runtime:
-        async with RemoteClient(getattr(runtime, protocol)) as client:
-            declared = await client.model("day", Days)
-            day = Day(mood=Mood.LOUD, weekday=Weekday.TUESDAY)
-            assert await declared.run(day) == day
-
-
-UNUSABLE: list[tuple[Any, Any, str]] = [
-    (complex, Text, "number: complex has no type in gRPC"),
-    (str, str, "run: str cannot be an answer: declare a pydantic model"),
-    (list[Text] | str, Text, r"number: list\[.*Text\] cannot be a member of a union"),
-]
-
-
-@pytest.mark.parametrize(("parameter", "result", "told"), UNUSABLE, ids=["parameter", "answer", "union"])
-def test_types_that_grpc_does_not_have(parameter: Any, result: Any, told: str) -> None:
-    async def run(self: Any, number: Any) -> Any:
-        raise AssertionError
-
-    run.__annotations__ = {"number": parameter, "return": result}
-    declared = module("odd-id", "Odd", "1", task="OddTask")(type("Odd", (), {"run": taskmethod()(run)}))
-    with pytest.raises(ConfigurationError, match=told):
-        FakeRuntime({"odd": declared})
-
-
-def test_two_modules_of_a_task_that_declare_it_differently() -> None:
-    @module("other-id", "Other", "1", task="SampleTask")
-    class Other:
-        @taskmethod()
-        def run(self, sample_input: str) -> Greeting:
-            raise AssertionError
-
-    with pytest.raises(ConfigurationError, match="SampleTask: sample_input is declared as Who and str"):
-        FakeRuntime({"foo": Greeter, "other": Other})
-
-
-class File(BaseModel):
-    data: bytes
-    filename: str = ""
-    type: str = ""
-
-
-class Size(BaseModel):
-    size: int
-    name: str
-
-
-@module("file-id", "Files", "1", task="FileTask")
-class Files:
-    @taskmethod()
-    def run(self, document: File, note: bytes = b"") -> Size:
-        return Size(size=len(document.data) + len(note), name=document.filename)
-
-
-async def test_a_file_is_sent_as_one(protocol: str) -> None:
-    with FakeRuntime({"files": Files}) as runtime:
-        async with RemoteClient(getattr(runtime, protocol)) as client:
-            model = await client.model("files")
-            answer = await model.run_file({"data": bytes(200_000), "filename": "a.bin"}, note=bytes(100_000))
-    assert (answer.size, answer.name) == (300_000, "a.bin")
-    if protocol == "http":
-        assert str(runtime.calls[0].metadata["content-type"]).startswith("multipart/form-data")
-
-
-class Archive(BaseModel):
-    name: str
-
-    def to_file(self, file: BinaryIO) -> None:
-        file.write(b"content")
-
-
-@module("archive-id", "Archives", "1", task="ArchiveTask")
-class Archives:
-    @taskmethod()
-    def run(self, name: str) -> Archive:
-        return Archive(name=name)
-
-
-async def test_an_answer_that_is_a_file_over_http() -> None:
-    with FakeRuntime({"archives": Archives}) as runtime:
-        async with RemoteClient(runtime.http) as client:
-            model = await client.model("archives")
-            answer = await model.run_archive("a")
-            job = await model.start_archive_job("a")
-            await job.wait()
-            assert await job.result() == answer
-        async with RemoteClient(runtime.grpc) as client:
-            assert (await (await client.model("archives")).run_archive("a")).name == "a"
-    assert answer.data == b"content"
-
-
-async def test_training_data_in_files(model: Any, tmp_path: Path) -> None:
-    (tmp_path / "one.json").write_text('[{"name": "a"}, {"name": "b"}]')
-    (tmp_path / "two.jsonl").write_text('{"name": "c"}\n{"name": "d"}\n')
-    (tmp_path / "broken.json").write_text("[")
-    files = [tmp_path / "one.json", tmp_path / "two.jsonl"]
-    training = await model.train(files, hello="", model_name="new")
-    assert (await (await training.model()).run_sample({"name": "x"})).greeting == "abcd x"
-    training = await model.train(tmp_path / "broken.json", model_name="broken")
-    with pytest.raises(JobFailedError, match=r"broken\.json is no file of JSON rows"):
-        await training.wait()
-
-
-async def test_a_schema_file(protocol: str, tmp_path: Path) -> None:
-    with FakeRuntime({"foo": Greeter}, library="own_lib") as runtime:
-        async with RemoteClient(runtime.grpc) as client:
-            (tmp_path / "own.binpb").write_bytes(descriptor_set(await client.describe()))
-
-    @module("own-id", "Own", "1", task="SampleTask", schema=str(tmp_path / "own.binpb"))
-    class Own(Greeter):
-        pass
-
-    with FakeRuntime({"own": Own}) as runtime:
-        async with RemoteClient(getattr(runtime, protocol)) as client:
-            own = await client.model("own", Own)
-            assert (await own.run(Who("x"))).greeting == "Hello x"
-        async with RemoteClient(runtime.grpc) as client:
-            method = (await client.describe()).tasks["SampleTask"].methods[0]
-            assert method.full_name == "caikit.runtime.OwnLib.OwnLibService/SampleTaskPredict"
-    with pytest.raises(ConfigurationError, match="Own has a schema file and Held has none"):
-        FakeRuntime({"own": Own, "held": Held})
-
-
-ROUTES: list[tuple[str, str, dict[str, Any], int, str]] = [
-    ("GET", "/health", {}, 200, "OK"),
-    ("POST", "/nothing", {}, 404, "Not Found"),
-    ("PUT", "/health", {}, 405, "Method Not Allowed"),
-    ("POST", "/api/v1/task/sample", {"content": b"x", "headers": {"content-type": "text/plain"}}, 415, "text/plain"),
-    ("POST", "/api/v1/task/server-streaming-sample", {"content": b"x"}, 415, "Unsupported media type"),
-    ("POST", "/api/v1/task/sample", {"json": {"model_id": "foo", "inputs": 5}}, 422, "additional_info"),
-    ("POST", "/api/v1/task/sample", {"data": {"nothing": "1"}, "files": {"a": b"1"}}, 422, "Unknown key 'nothing'"),
-    ("POST", "/api/v1/task/sample", {"json": {"inputs": {"name": "x"}}}, 400, "Please provide model_id"),
-    ("GET", "/management/trainings?training_id=none", {}, 404, "Training none not found"),
-    ("POST", "/management/models", {"json": {"model_id": "", "model_files": []}}, 400, "Must provide model_id"),
-    ("POST", "/management/models", {"json": {"model_id": "x", "model_files": []}}, 400, "at least one model_files"),
-]
-
-
-@pytest.mark.parametrize(("verb", "path", "request_parts", "status", "told"), ROUTES)
-def test_routes(
-    runtime: FakeRuntime, verb: str, path: str, request_parts: dict[str, Any], status: int, told: str
-) -> None:
-    answer = httpx.request(verb, runtime.http + path, trust_env=False, **request_parts)
-    assert (answer.status_code, told in answer.text) == (status, True), answer.text
-
-
-async def test_a_deployed_model_of_no_known_module(model: Any, runtime: FakeRuntime, protocol: str) -> None:
-    async with RemoteClient(getattr(runtime, protocol)) as client:
-        await client.deploy_model("odd", {"config.yml": b"module_id: nobody"})
-        with pytest.raises(InternalError, match=r"its config\.yml names the module 'nobody'"):
-            await (await client.model("odd", task="SampleTask")).run({"name": "x"})
 
 
 # -- what it takes ----------------------------------------------------------------------------------------------------

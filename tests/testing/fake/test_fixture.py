@@ -38,7 +38,7 @@ def test_two_runtimes_in_a_test(fake_runtime: Start) -> None:
 
 PROJECT = """
 from remote_client.testing import FakeRuntime
-from tests.testing.greeters import Greeter
+from tests.testing.fake.greeters import Greeter
 
 kept = []
 

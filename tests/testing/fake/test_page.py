@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ..support import readme
+from ...support import readme
 
 PAGE = readme.DOCS / "testing.md"
 EXAMPLES = [code for heading, code in readme.examples(PAGE) if heading == "A fake runtime"]
