@@ -6,7 +6,7 @@ from typing import Literal
 
 from .output import write_json, write_line
 from .parameters import AllOptions, FileName
-from .progress import status_line
+from .progress import sending
 
 
 async def deploy(
@@ -30,7 +30,7 @@ async def deploy(
         options: Name the runtime. With --json all that it says about the model is printed.
     """
     async with options.client() as client:
-        with status_line(f"deploying {name}"):
+        with sending(f"deploying {name}"):
             info = await client.deploy_model(name, folder, links=links)
     if options.json:
         write_json(info)

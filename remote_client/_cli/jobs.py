@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from .completers import job_arguments, job_tasks
 from .output import wants_json, write_json, write_line, write_table
 from .parameters import AllOptions, Flag, Input, Model, Output
-from .progress import note, status_line
+from .progress import note, sending, status_line
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ async def start(
         if method is None:
             raise UsageError(f"{task} has no prediction jobs")
         given = CallArguments(method.rpc).of(arguments, input)
-        with status_line(f"starting a job of {model}"):
+        with sending(f"starting a job of {model}"):
             job = await method(**given)
     if options.json:
         write_json({"id": job.id})

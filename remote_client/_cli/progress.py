@@ -21,6 +21,19 @@ def status_line(text: str) -> Iterator[Callable[[str], None]]:
         yield lambda text: line.update(Text(text))  # `Text`, because the server's words are no markup
 
 
+@contextmanager
+def sending(text: str) -> Iterator[None]:
+    """Show a line while a request is sent that is sent once; tell of an interruption what it leaves open."""
+    from asyncio import CancelledError  # here, so that completion stays quick
+
+    try:
+        with status_line(text):
+            yield
+    except CancelledError:
+        note("interrupted; if the request was sent already, the runtime carries it out")
+        raise
+
+
 def note(text: str) -> None:
     """Tell something on standard error, whether that is a terminal or not."""
     sys.stderr.write(f"remote-client: {text}\n")

@@ -10,7 +10,7 @@ from .completers import training_arguments
 from .jobs import left_running, told
 from .output import write_json, write_line
 from .parameters import AllOptions, Flag, Input, Model
-from .progress import note, status_line
+from .progress import note, sending, status_line
 
 if TYPE_CHECKING:
     from .._client.jobs import TrainingJob
@@ -50,7 +50,7 @@ async def train(
     async with options.client() as client:
         trained = await client.model(model)
         rpc, given = TrainingArguments(arguments, input).training(trained.config, module)
-        with status_line(f"starting a training of {model}"):
+        with sending(f"starting a training of {model}"):
             job = await trained.train(
                 **given, _model_name=model_name, _output_path=output_path, **_named(trained.config, rpc)
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .output import write_json, write_line
 from .parameters import AllOptions, Model
-from .progress import status_line
+from .progress import sending
 
 
 async def undeploy(name: Model, /, *, options: AllOptions) -> int:
@@ -15,7 +15,7 @@ async def undeploy(name: Model, /, *, options: AllOptions) -> int:
         options: Name the runtime.
     """
     async with options.client() as client:
-        with status_line(f"removing {name}"):
+        with sending(f"removing {name}"):
             await client.undeploy_model(name)
     if options.json:
         write_json({"name": name})

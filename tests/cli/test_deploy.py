@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from remote_client._cli.main import main
 
 from ..live.protocols import Protocol, nobody
 from ..support.runtime import SAMPLE_MODELS, Runtime, free_port
-from .commands import on_terminal, run, run_here
+from .commands import on_stderr, on_terminal, run, run_here
 
 
 @pytest.fixture
@@ -96,3 +98,13 @@ def test_a_server_that_is_away(protocol: Protocol, folder: str, capfd: pytest.Ca
     out, err = capfd.readouterr()
     assert out == ""
     assert err.startswith("remote-client: UnavailableError: ")
+
+
+def test_an_interrupted_request_may_have_been_sent(protocol: Protocol, folder: str) -> None:
+    with socket.create_server(("localhost", 0)) as listener:  # and never answers
+        target = nobody(listener.getsockname()[1], protocol)
+        with on_stderr("-t", target, "deploy", "x", folder) as (process, told):
+            told.until("deploying x")
+            process.send_signal(signal.SIGINT)
+            told.until("interrupted; if the request was sent already, the runtime carries it out")
+            assert process.wait(20) == 130
