@@ -56,7 +56,6 @@ async def bench(
     numbers = _levels(in_flight)
     if not seconds > 0:
         raise UsageError(f"--seconds {seconds:g}: expected more than 0")
-    levels: list[Level] = []
     if plot is not None and not plot.parent.is_dir():
         raise UsageError(f"--plot {plot}: there is no such folder")
     async with options.client(retries=0, max_pending=max(_PENDING, *numbers)) as client:
@@ -64,6 +63,7 @@ async def bench(
         given = await _repeatable(CallArguments(method.rpc).of(arguments, input))
         call = partial(_call, method, given)
         await call()
+        levels: list[Level] = []
         try:
             for number in numbers:
                 await _measured(levels, number, call, seconds)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from .._text.cleaning import clean
 from .completers import job_arguments, job_tasks
 from .output import wants_json, write_json, write_line, write_table
 from .parameters import AllOptions, Flag, Input, Model, Output
@@ -59,7 +60,7 @@ async def start(
     if options.json:
         write_json({"id": job.id})
     else:
-        write_line(job.id)
+        write_line(clean(job.id))
     return 0
 
 

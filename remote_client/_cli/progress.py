@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from .._text.cleaning import clean
+
 
 @contextmanager
 def status_line(text: str) -> Iterator[Callable[[str], None]]:
@@ -17,8 +19,8 @@ def status_line(text: str) -> Iterator[Callable[[str], None]]:
     from rich.status import Status
     from rich.text import Text
 
-    with Status(Text(text), console=Console(stderr=True)) as line:
-        yield lambda text: line.update(Text(text))  # `Text`, because the server's words are no markup
+    with Status(Text(clean(text)), console=Console(stderr=True)) as line:
+        yield lambda text: line.update(Text(clean(text)))  # `Text`, because the server's words are no markup
 
 
 @contextmanager
@@ -35,5 +37,5 @@ def sending(text: str) -> Iterator[None]:
 
 
 def note(text: str) -> None:
-    """Tell something on standard error, whether that is a terminal or not."""
-    sys.stderr.write(f"remote-client: {text}\n")
+    """Tell something on standard error, whether that is a terminal or not. The server's words may be in it."""
+    sys.stderr.write(f"remote-client: {clean(text)}\n")

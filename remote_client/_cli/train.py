@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from .._text.cleaning import clean
 from .completers import training_arguments
 from .jobs import left_running, told
 from .output import write_json, write_line
@@ -57,7 +58,7 @@ async def train(
         if options.json:
             write_json({"training_id": job.id, "model_name": job.model_name})
         else:
-            write_line(job.id)
+            write_line(clean(job.id))
             note(f"{told(job)} makes the model {job.model_name}")
         if wait:
             await _wait(job)
