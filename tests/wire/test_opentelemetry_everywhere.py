@@ -245,6 +245,7 @@ if not child:
     os._exit(len(telemetry.spans()))
 _, status = os.waitpid(child, 0)
 assert os.waitstatus_to_exitcode(status) == 2, status
+assert telemetry.total("caikit.client.active_calls") == 1
 stream.close()
 assert len(telemetry.spans()) == 2
 module.close()
