@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import signal
 import subprocess
+import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -219,6 +222,15 @@ def test_items_come_from_files_and_words(runtime: Runtime, tmp_path: Path, capfd
         assert json.loads(capfd.readouterr().out) == {"greeting": "Hello Friends: Ada,Alan"}
 
 
+def test_items_come_from_a_named_pipe(runtime: Runtime, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with started("call", "-t", runtime.target, "foo", "run_sample_stream_in", f"sample_inputs@{pipe}") as process:
+        pipe.write_text(PEOPLE)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, json.loads(out), err) == (0, {"greeting": "Hello Friends: Ada,Alan"}, b"")
+
+
 def test_two_streams_in_step(runtime: Runtime, tmp_path: Path, capfd: Any) -> None:
     lats = tmp_path / "lats.jsonl"
     lats.write_text("1\n2\n")
@@ -308,6 +320,14 @@ def begun(ticks: Path) -> None:
         time.sleep(0.02)
 
 
+def until_read(pipe: int) -> None:
+    """Wait until the other end of a pipe has read what was written."""
+    deadline = time.monotonic() + 30
+    while int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("method", ["run_watch", "run_watch_stream_out"])
 def test_ctrl_c_cancels_the_call_on_the_server(
     watched: Runtime, protocol: Protocol, method: str, tmp_path: Path
@@ -320,6 +340,18 @@ def test_ctrl_c_cancels_the_call_on_the_server(
         assert process.communicate(timeout=30) == (b"", b"")
         assert process.returncode == 130
     assert stops(ticks)
+
+
+def test_ctrl_c_ends_a_command_that_reads_its_arguments(runtime: Runtime) -> None:
+    with started("call", "-t", runtime.target, "text", "TextTask", "-i", "-") as process:
+        assert process.stdin is not None
+        process.stdin.write(b'"')
+        process.stdin.flush()
+        until_read(process.stdin.fileno())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
 
 
 def test_ctrl_c_ends_a_call_that_reads_standard_input(runtime: Runtime) -> None:
@@ -401,6 +433,11 @@ def test_a_pipe_that_is_left_or_full(watched: Runtime, protocol: Protocol, how: 
             "run_sample_stream_in takes sample_inputs already",
         ),
         ("foo run_sample_stream_in -i nowhere.jsonl", 2, "--input nowhere.jsonl: No such file or directory"),
+        ("foo run_sample_stream_in -i .", 2, "--input .: Is a directory"),
+        ("foo run_sample_stream_in sample_inputs@nowhere.jsonl", 2, "sample_inputs@nowhere.jsonl: No such file or"),
+        ("foo run_sample_stream_in -i odd.json greeting:=5", 2, "InputError: run_sample_stream_in(): greeting: "),
+        ("foo SampleTask sample_input.name@latin", 2, "sample_input.name@latin: the file is no text in UTF-8"),
+        ("foo SampleTask -i text.json sample_input.name=a", 2, "sample_input has no fields in --input"),
         ("foo SampleTask sample_input.name=a --format xml", 2, "--format"),
         (
             "foo SampleTask sample_input.name=a --format file",
@@ -428,6 +465,8 @@ def test_errors_are_one_line(
     monkeypatch.chdir(tmp_path)
     Path("bad.json").write_text("{")
     Path("odd.json").write_text('{"sample_inpt": 5}')
+    Path("text.json").write_text('"a"')
+    Path("latin").write_bytes(b"\xff")
     assert main(["call", "-t", runtime.target, *arguments.split()]) == code
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1)
