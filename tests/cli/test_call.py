@@ -11,13 +11,16 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from remote_client._cli.main import main
+from remote_client.declare import module, taskmethod
+from remote_client.testing import FakeRuntime
 
 from ..live.protocols import Protocol, named, target_of
 from ..support.runtime import Runtime
@@ -472,6 +475,33 @@ def test_errors_are_one_line(
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith("remote-client: ")
     assert told in err
+
+
+@dataclass
+class Said:
+    text: str
+
+
+@module("streams-id", "Streams", "1.0.0", task="TellTask")
+class Streams:
+    @taskmethod()
+    async def run_stream_out(self, text: str) -> AsyncIterator[Said]:
+        for word in text.split():
+            yield Said(word)
+
+    @taskmethod()
+    async def run_bidi_stream(self, texts: AsyncIterator[str]) -> AsyncIterator[Said]:
+        async for text in texts:
+            yield Said(text)
+
+
+def test_a_task_of_several_streams_needs_a_name(capfd: Any) -> None:
+    with FakeRuntime({"foo": Streams()}) as fake:
+        assert main(["call", "-t", fake.grpc, "foo", "TellTask"]) == 2
+        told = "TellTask has several methods, name one: run_tell_stream_out, run_tell_bidi_stream"
+        assert capfd.readouterr() == ("", f"remote-client: {told}\n")
+        assert main(["call", "-t", fake.http, "foo", "TellTask", "inputs=a b"]) == 0
+        assert capfd.readouterr().out == '{"text":"a"}\n{"text":"b"}\n'
 
 
 def test_http_cannot_stream_inputs(runtime: Runtime, capfd: Any) -> None:
