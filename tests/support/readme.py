@@ -27,8 +27,11 @@ def examples(page: Path = README) -> Iterator[tuple[str, str]]:
             yield heading, match[2]
 
 
-async def run(code: str, runtime: Runtime, names: dict[str, Any]) -> None:
-    """Run one example, with its names kept for the next: a whole script in a process of its own, others right here."""
+async def run(code: str, runtime: Runtime, names: dict[str, Any], *, apart: bool = False) -> None:
+    """Run one example, with its names kept for the next: a whole script in a process of its own, others right here.
+
+    `apart` keeps all of a script out of this process, which it would change.
+    """
     code = code.replace("http://localhost:8080", runtime.http_target)
     code = code.replace("localhost:8085", runtime.target).replace('"port": 8085', f'"port": {runtime.port}')
     code = code.replace("port=8085", f"port={runtime.port}")
@@ -36,6 +39,8 @@ async def run(code: str, runtime: Runtime, names: dict[str, Any]) -> None:
         process = await asyncio.create_subprocess_exec(sys.executable, "-W", "error", "-c", code)
         if await process.wait():
             raise RuntimeError(f"the example ended with exit code {process.returncode}")
+        if apart:
+            return
         code = code.partition("asyncio.run(")[0]  # what it imports and defines is there for those that follow
     compiled = compile(code, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     result = eval(compiled, names)
