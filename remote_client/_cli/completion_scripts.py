@@ -17,17 +17,19 @@ FILES = "\x1efiles"
 # whole, and candidates lose the beginning that stays (`$begin`).
 _BASH = r"""# bash completion of remote-client: eval "$(remote-client completion bash)" in ~/.bashrc
 _remote_client() {
-  local line=${COMP_LINE:0:COMP_POINT} command=$1 value description quoted file
+  local line=${COMP_LINE:0:COMP_POINT} command=${1-remote-client} value description quoted file
+  local replaced=${2-${COMP_WORDS[COMP_CWORD]}}
+  [[ -n $line ]] || line="${COMP_WORDS[*]:0:COMP_CWORD+1}"  # for functions that complete the words of others
   local word=${line##*[[:space:]]}
-  local begin=${word%"$2"}
+  local begin=${word%"$replaced"}
   type -P "$command" >/dev/null || command=remote-client
   COMPREPLY=()
   while IFS=$'\t' read -r value description; do
-    if [[ $value == $'\x1efiles' && $2 == "${word#"$description"}" ]]; then
-      compopt -o default
+    if [[ $value == $'\x1efiles' && $replaced == "${word#"$description"}" ]]; then
+      compopt -o default 2>/dev/null
       return
     elif [[ $value == $'\x1efiles' ]]; then
-      compopt -o nospace
+      compopt -o nospace 2>/dev/null
       while IFS= read -r file; do
         printf -v quoted '%q' "$file"
         [[ -d $file ]] && quoted+=/ || quoted+=" "
@@ -35,7 +37,7 @@ _remote_client() {
       done < <(compgen -f -- "${word#"$description"}")
       return
     fi
-    [[ $value == *[=@.] ]] && compopt -o nospace
+    [[ $value == *[=@.] ]] && compopt -o nospace 2>/dev/null
     printf -v quoted '%q' "${value#"$begin"}"
     COMPREPLY+=("$quoted")
   done < <("$command" __complete line "$line" 2>/dev/null)

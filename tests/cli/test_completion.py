@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from remote_client._cli.main import main
 
 from ..live.protocols import PROTOCOLS, Protocol, nobody
 from ..support.runtime import Runtime, free_port
+from ..support.session import install_command
 from ..support.slow import slow_but
 from .commands import run
 from .shells import SHELLS, Shell
@@ -47,6 +49,20 @@ def test_a_shell_completes_lines(runtime: Runtime, name: str, start: int, end: i
     with Shell(name, tmp_path) as shell:
         for typed, completed in lines(runtime)[start:end]:
             assert shell.completed(typed) == completed
+
+
+def test_the_function_of_bash_takes_words(runtime: Runtime, tmp_path: Path) -> None:
+    install_command(tmp_path)
+    script = f"""
+        PATH={tmp_path}:$PATH; eval "$(remote-client completion bash)"
+        COMP_WORDS=(remote-client -t {runtime.target} call primit) COMP_CWORD=4
+        _remote_client; echo "${{COMPREPLY[@]}}"
+    """
+    environment = os.environ | {"REMOTE_CLIENT_TIMEOUT": "5"}
+    ended = subprocess.run(
+        ["bash", "--norc", "-c", script], capture_output=True, text=True, env=environment, timeout=30
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "primitive\n", "")
 
 
 @pytest.mark.parametrize(
