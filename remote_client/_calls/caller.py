@@ -219,8 +219,8 @@ class Caller:
             RemoteCallError: the call failed.
         """
         attempts = call = None
+        begun, server = monotonic(), self.connections
         try:
-            begun = monotonic()
             # Looked up here too: a coroutine costs more than that.
             call = (self._calls.get(path) if idempotent else None) or await self.record(path, idempotent=idempotent)
             options, is_logged = self.options, logger.isEnabledFor(logging.DEBUG)
@@ -230,7 +230,8 @@ class Caller:
             call = call.numbered(Answer() if wants_answer else None)
             if max_size is not None or pages:
                 call = replace(call, max_size=max_size, pages=pages)
-            server = self.connections if self.balancer is None else self._pick()
+            if self.balancer is not None:
+                server = self._pick()
             server.budget.calls += 1
             # A call that succeeds at once, and that nobody observes, needs no record of its attempts.
             if hooks or is_logged or middleware or response is not None:
