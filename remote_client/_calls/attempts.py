@@ -166,7 +166,9 @@ class Attempts:
 
     def complete(self, error: RemoteCallError, now: float) -> None:
         """Add what is known of the call to the error that ends it."""
-        error.previous, error.attempts = tuple(self._previous), self.number
+        # Middleware may raise the same error in every attempt.
+        error.previous = tuple(previous for previous in self._previous if previous is not error)
+        error.attempts = self.number
         error.request_id, error.seconds = self.call.request_id, now - self.begun
 
     @property
@@ -194,7 +196,7 @@ class Attempts:
         )
         return self.started
 
-    def outgoing(self, call: Call, metadata: dict[str, str | bytes]) -> OutgoingCall:
+    def outgoing(self, call: Call, metadata: dict[str, str | bytes], timeout: float | None) -> OutgoingCall:
         """Return the newest attempt as middleware sees it."""
         return OutgoingCall(
             call.method,
@@ -203,7 +205,7 @@ class Attempts:
             call.protocol,
             self.number,
             call.request_id,
-            call.timeout,
+            timeout,
             metadata,
         )
 

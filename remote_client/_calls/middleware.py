@@ -2,72 +2,109 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 
 from .._concurrency.time_limits import LATE, within
+from .._text.cleaning import type_name
 from .._transport.call import Call, deadline_exceeded
 from .._transport.metadata import REQUEST_ID, merged
+from ..errors import RemoteCallError
 from ..hooks import name_of
 from ..middleware import Answer, Middleware, OutgoingCall, Proceed
 from .attempts import Attempts, shortened, shortest
 
-_GRACE = 0.1
+GRACE = 0.1
 """Seconds that a call gets beyond its deadline: its transport ends it with a better error."""
+_ONCE = "middleware: `proceed` sends an attempt once, while its middleware runs; `retries` is for more"
 
 
 async def through(
-    middleware: Sequence[Middleware], attempts: Attempts, call: Call, send: Callable[[Call], Awaitable[None]]
+    middleware: Sequence[Middleware],
+    attempts: Attempts,
+    call: Call,
+    send: Callable[[Call], Awaitable[None]],
+    *,
+    streams: bool = False,
 ) -> None:
     """Send an attempt through the middleware.
 
     Args:
         middleware: the outermost first.
         attempts: the call.
-        call: the attempt; its `answer` is set.
+        call: the attempt, with the time that is left for it; its `answer` is set.
         send: sends it, and returns once its answer is there, or that of a stream has begun.
+        streams: whether it has a stream of answers.
 
     Raises:
         DeadlineExceededError: the middleware did not end within the call's time.
         TypeError: it did not return the answer, or sent the attempt twice.
     """
-    begun, limit = monotonic(), shortest(call)
+    begun, limit = monotonic(), shortest(call) if streams else call.timeout
     own = {REQUEST_ID, call.model_key}
     metadata = {key: value for key, value in call.metadata if key not in own}
     kept = tuple(pair for pair in call.metadata if pair[0] in own)
-    found: list[Answer] = []
+    sent = answered = False
+    sending: asyncio.Task[object] | None = None
 
     async def proceed(outgoing: OutgoingCall) -> Answer:
-        if found:
-            raise TypeError("middleware: `proceed` sends an attempt once; `retries` is for more")
+        nonlocal sent, answered, sending
+        if sent:
+            raise TypeError(_ONCE)
         passed = monotonic() - begun
-        late = call if passed < _GRACE else shortened(call, call, passed)
+        late = call if passed < GRACE else shortened(call, call, passed)
         changed = replace(late, metadata=merged(kept, outgoing.metadata, call.model_key))
-        found.append(_NOTHING)
-        await send(changed)
+        sent, sending = True, asyncio.current_task()
+        try:
+            await send(changed)
+        finally:
+            sending = None
         assert call.answer is not None
-        found[0] = Answer(call.answer.metadata or {}, call.answer.trailing_metadata or {})
-        return found[0]
+        answered = True
+        # A short stream may have ended already.
+        return Answer(call.answer.metadata or {}, {} if streams else call.answer.trailing_metadata or {})
 
     step: Proceed = proceed
     for each in reversed(middleware):
         step = _around(each, step)
-    outgoing = attempts.outgoing(call, metadata)
-    if await within(None if limit is None else limit + _GRACE, step(outgoing)) is LATE:
-        raise deadline_exceeded(call, attempts.server.target)
-
-
-_NOTHING = Answer({}, {})
+    try:
+        outgoing = attempts.outgoing(call, metadata, limit)
+        if await within(None if limit is None else limit + GRACE, step(outgoing)) is LATE:
+            raise deadline_exceeded(replace(call, timeout=limit), attempts.server.target)
+        if not answered:
+            raise TypeError(
+                f"middleware: {name_of(middleware[0])} must return the answer of `proceed`, not one of its own"
+            )
+    except RemoteCallError as error:
+        error.outcome_known = error.outcome_known or not sent
+        raise
+    finally:
+        sent = True
+        if sending is not None:  # by a task that the middleware left behind: the call is over
+            sending.cancel()
 
 
 def _around(middleware: Middleware, proceed: Proceed) -> Proceed:
     async def step(outgoing: OutgoingCall) -> Answer:
-        answer = await middleware(outgoing, proceed)
-        if not isinstance(answer, Answer) or answer is _NOTHING:
+        try:
+            answer = await middleware(outgoing, proceed)
+        except (asyncio.CancelledError, StopAsyncIteration) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
+            # Passed on, it would end the call's task, or a loop over its answers, as if nothing had failed.
+            raise RuntimeError(f"middleware: {name_of(middleware)} raised {type_name(error)}") from error
+        if not isinstance(answer, Answer):
             raise TypeError(
-                f"middleware: {name_of(middleware)} must return the answer of `proceed`, not {answer!r:.80}"
+                f"middleware: {name_of(middleware)} must return the answer of `proceed`, not {type_name(answer)}"
             )
         return answer
 
     return step
+
+
+def _is_cancelled() -> bool:
+    """Return whether somebody cancels the current task."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -21,11 +21,18 @@ from .._transport.balance import Health
 from .._transport.call import ByteStream, Call
 from .._transport.manager import Lease
 from .._transport.pending import Place
-from ..errors import ClosedError, DeadlineExceededError, PicklingError, RemoteCallError, WrongLoopError
+from ..errors import (
+    CallCancelledError,
+    ClosedError,
+    DeadlineExceededError,
+    PicklingError,
+    RemoteCallError,
+    WrongLoopError,
+)
 from .answers import Answers
 from .attempts import UNKNOWN, Attempts, Circumstances
 from .caller import LARGE, Body, Caller, wait_for_turn
-from .middleware import through
+from .middleware import GRACE, through
 
 T = TypeVar("T")
 Prepare = Callable[[], Coroutine[Any, Any, tuple[RemoteRPCDescriptor, Body]]]
@@ -170,10 +177,13 @@ class RemoteStream(Answers[T]):
     async def _first(self) -> bytes | None:
         """Return the first answer, or None for the end. Until then the call may be sent again."""
         await self._start()
-        attempts, body, timeout = self._attempts, self._body, None
+        attempts, body, limit = self._attempts, self._body, None
+        middleware = self._caller.options.middleware
         while attempts is not None:
+            if middleware and attempts.call.timeout is not None:
+                limit = attempts.call.timeout + GRACE
             try:
-                data = await (self._read_first() if timeout is None else within(timeout, self._read_first()))
+                data = await (self._read_first() if limit is None else within(limit, self._read_first()))
                 if data is LATE:
                     message = f"no answer within {lasting(self._caller.options.timeout)}"
                     raise DeadlineExceededError(message, method=attempts.call.method, target=attempts.server.target)
@@ -182,6 +192,7 @@ class RemoteStream(Answers[T]):
                     if error.shed:
                         self._sent.place.shed()
                     self._sent.place.free()  # for others, while this call waits for its next attempt
+                    self._sent.stream.cancel()  # middleware may have failed an attempt that still runs
                 if not await self._caller.next_attempt(attempts, error, body):
                     raise
             else:
@@ -193,7 +204,7 @@ class RemoteStream(Answers[T]):
                 return data
             if self._state is State.OPEN:
                 self._release()
-                timeout = attempts.call.timeout
+                limit = attempts.call.timeout
                 await self._open(attempts)
         return None
 
@@ -213,16 +224,17 @@ class RemoteStream(Answers[T]):
 
     async def _open(self, attempts: Attempts) -> None:
         """Send an attempt, through the middleware if there is any."""
-        call, timeout = attempts.call, self._caller.options.timeout
-        if call.timeout != timeout:  # the call's is left for the first answer, the options' for every other one
-            call = replace(call, timeout=timeout)
         middleware = self._caller.options.middleware
         if not middleware:
-            await self._send(attempts, call)
+            await self._send(attempts, attempts.call)
             return
         # In a task: the middleware waits for the answer, while `async with` and a streamed input go on.
-        send = partial(self._send, attempts, until_head=True)
-        self._opening = asyncio.create_task(through(middleware, attempts, call, send), context=attempts.context)
+        opening = through(
+            middleware, attempts, attempts.call, partial(self._send, attempts, until_head=True), streams=True
+        )
+        # In a copy of the context: middleware may close the stream, and hooks are called in the context itself.
+        context = None if attempts.context is None else attempts.context.copy()
+        self._opening = asyncio.create_task(opening, context=context)
         self._opening.add_done_callback(_take_exception)
 
     async def _read_first(self) -> bytes | None:
@@ -230,8 +242,10 @@ class RemoteStream(Answers[T]):
         if self._opening is not None:
             await asyncio.wait((self._opening,))
             # Else another task closed the stream meanwhile. A variable would be in a cycle with the exception.
-            if self._opening is not None and not self._opening.cancelled():
+            if self._opening is not None:
                 try:
+                    if self._opening.cancelled():
+                        raise CallCancelledError("something in this process cancelled its middleware")
                     self._opening.result()
                 finally:
                     self._opening = None
@@ -239,14 +253,18 @@ class RemoteStream(Answers[T]):
 
     async def _send(self, attempts: Attempts, call: Call, until_head: bool = False) -> None:
         """Send an attempt, when its turn has come."""
-        server = attempts.server
+        server, timeout = attempts.server, self._caller.options.timeout
+        if call.timeout != timeout:  # the call's is left for the first answer, the options' for every other one
+            call = replace(call, timeout=timeout)
         place, lease = server.pending.enter(), None
         if place is None:
             place, waited = await wait_for_turn(server, call)
             call = replace(call, total_timeout=waited.total_timeout)
-            if self._state is State.OVER:  # closed meanwhile
-                place.free()
-                return
+        if self._state is State.OVER:  # closed meanwhile
+            place.free()
+            if until_head:
+                raise ClosedError(STREAM_CLOSED)
+            return
         try:
             lease = server.lease()
             start = partial(lease.transport.stream, call, self._body, place.answered)
@@ -264,7 +282,11 @@ class RemoteStream(Answers[T]):
         self._finalizer = weakref.finalize(self, _abandon, self._loop, sent, self._caller, attempts)
         self._finalizer.atexit = False
         if until_head:
-            await stream.until_head()
+            try:
+                await stream.until_head()
+            except BaseException:
+                place.free()  # for others, while the middleware handles the error
+                raise
 
     def _release(self) -> ByteStream | None:
         """Drop the attempt that was sent, if there is one, and return its stream."""

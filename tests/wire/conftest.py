@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.http_wire import HttpWire, http_module
+from tests.support.ways import Way
 from tests.support.wire import ServerProcess, WireServer, raw_module
 
 Server = TypeVar("Server", bound=ServerProcess)
@@ -60,6 +61,12 @@ async def plain(server: Any) -> AsyncIterator[Any]:
     """The plain methods of the protocol's server, on connections of their own."""
     async with server.plain() as made:
         yield made
+
+
+@pytest.fixture(params=["asyncio", "grpcio", "http", "httpx"])
+def way(request: pytest.FixtureRequest) -> Way:
+    grpc = request.param in ("asyncio", "grpcio")
+    return Way(request.getfixturevalue("wire" if grpc else "http_wire"), request.param)
 
 
 @pytest.fixture

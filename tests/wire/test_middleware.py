@@ -11,14 +11,12 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from remote_client import Response
-from remote_client._transport.manager import ConnectionManager
 from remote_client.errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -31,52 +29,9 @@ from remote_client.middleware import Answer, OutgoingCall, Proceed
 from remote_client.settings import CallOptions, RetryPolicy
 from remote_client.sync._modules import wrapped
 from tests.support.clock import Stopwatch
-from tests.support.over_httpx import owning
+from tests.support.ways import Way
 
-QUICK = RetryPolicy(retries=3, initial_backoff=0.01)
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-a[0-9a-f]{3}-[0-9a-f]{12}")
-
-
-@dataclass
-class Way:
-    """A way to a server: a protocol and its engine."""
-
-    server: Any
-    engine: str
-
-    @property
-    def is_grpc(self) -> bool:
-        return self.engine in ("asyncio", "grpcio")
-
-    def module(self, **more: Any) -> Any:
-        options = CallOptions(**{"timeout": 20, "retry": QUICK, **more})
-        engine = {"engine": self.engine} if self.is_grpc else {}
-        info = self.server.info(**engine)
-        connections = None
-        if self.engine == "httpx":
-            connections = ConnectionManager(partial(owning, info), target=info.target)
-        module = self.server.plain(connections, call_options=options, **engine)
-        module._owned = True  # closes the connections in any case
-        return module
-
-    async def sent(self) -> list[dict[str, str]]:
-        found: list[dict[str, str]] = (await self.server.stats())["metadata"]
-        return found
-
-    async def fails(self, times: int) -> None:
-        """Let the next calls of `echo` and `count` fail."""
-        if self.is_grpc:
-            refused = [*["UNAVAILABLE"] * times, *[None] * 9]
-            await self.server.faults(refuse={"Echo": refused, "Count": list(refused)})
-        else:
-            refusals = [{"status": 503, "body": "{}"}] * times
-            await self.server.faults({"POST /echo": refusals, "POST /count": refusals})
-
-
-@pytest.fixture(params=["asyncio", "grpcio", "http", "httpx"])
-def way(request: pytest.FixtureRequest) -> Way:
-    grpc = request.param in ("asyncio", "grpcio")
-    return Way(request.getfixturevalue("wire" if grpc else "http_wire"), request.param)
 
 
 async def plain(call: OutgoingCall, proceed: Proceed) -> Answer:

@@ -267,16 +267,16 @@ class GrpcStream(ByteStream):
             self._idle.stop()
         for _ in range(3):  # the status of a call that failed follows at once
             await asyncio.sleep(0)
-        if (
-            not self._over
-            and self._rpc.done()
-            and not self._rpc.cancelled()
-            and not await self._transport.own(self._is_ok())
-        ):
+        if not self._over and (self._idle.expired or await self._transport.own(self._has_failed())):
             await self.read()  # raises
+        self._answered()
 
-    async def _is_ok(self) -> bool:
-        return await self._rpc.code() is grpc.StatusCode.OK
+    async def _has_failed(self) -> bool:
+        """Return whether the call is over, and not well; False where an interceptor hides that."""
+        try:
+            return self._rpc.done() and await self._rpc.code() is not grpc.StatusCode.OK
+        except Exception:
+            return False
 
     async def _begin(self) -> None:
         """Wait for the initial metadata. `read` raises the call's error."""
