@@ -35,7 +35,19 @@ def make_module_class(config: RemoteModuleConfig, base: type) -> type:
     bases: tuple[type, ...] = (base,)
     if declared is not None and not is_caikit_module(declared) and not getattr(declared, "is_blocking", False):
         bases = (declared,) if issubclass(declared, base) else (declared, base)
+        if not _makes_handles(declared):
+            space["__init__"] = base.__init__  # type: ignore[misc]
     return type(name, bases, {"__module__": base.__module__, "_rpcs": rpcs, **space})
+
+
+def _makes_handles(declared: Any) -> bool:
+    """Return whether a declared class is made with the arguments of a handle, not with its own as a fake runtime's."""
+    keywords = dict.fromkeys(("connections", "options", "balancer", "changed", "trainings"))
+    try:
+        inspect.signature(declared.__init__).bind(None, None, **keywords)
+    except TypeError:
+        return False
+    return True
 
 
 def _class_doc(config: RemoteModuleConfig, rpcs: Iterable[RemoteRPCDescriptor]) -> str:

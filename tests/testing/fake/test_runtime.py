@@ -211,6 +211,17 @@ async def test_instances_keep_what_they_hold(protocol: str) -> None:
     assert told == ["Hi x", "Hey x", "Hello x"]
 
 
+async def test_a_client_does_not_make_declared_classes_with_their_own_arguments(protocol: str) -> None:
+    registry["needy-id"] = Needy
+    with FakeRuntime({"hi": Needy("Hi")}) as runtime:
+        async with RemoteClient(getattr(runtime, protocol)) as client:
+            model = await client.model("hi")
+            assert isinstance(model, Needy)
+            assert (await model.run(Who("x"))).greeting == "Hi x"
+        with sync.RemoteClient(getattr(runtime, protocol)) as blocking:
+            assert blocking.model("hi").run(Who("x")).greeting == "Hi x"
+
+
 def test_a_declared_class_without_a_server() -> None:
     assert repr(Greeter()) == "<Greeter of no server>"
     assert repr(BlockingGreeter()) == "<BlockingGreeter of no server>"
