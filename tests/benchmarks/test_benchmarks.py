@@ -31,6 +31,7 @@ CASES = [
     "memory: client, TLS",
     "start: first answer",
     "start: schema",
+    "hooks over http, in flight: 1",
     "caikit_module",
 ]
 
