@@ -168,7 +168,9 @@ async def _serve_grpc(
 async def _serve_http(app: App, stack: AsyncExitStack) -> int:
     import uvicorn
 
-    listening = stack.enter_context(socket.create_server((HOST, 0), backlog=128))
+    # asyncio sets TCP_NODELAY only if the protocol is named. Without, every answer takes 40 ms.
+    listening = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP))
+    listening.bind((HOST, 0))
     config = uvicorn.Config(
         _logged(app), log_config=None, log_level="critical", lifespan="off", interface="asgi3", date_header=False
     )

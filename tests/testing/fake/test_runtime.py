@@ -333,6 +333,15 @@ def test_a_stopped_runtime(protocol: str) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "remote-client-testing"]
 
 
+async def test_answers_are_not_delayed(model: Any) -> None:
+    seconds = []
+    for _ in range(11):
+        began = time.monotonic()
+        await model.run_sample({"name": "x"})
+        seconds.append(time.monotonic() - began)
+    assert sorted(seconds)[5] < 0.03  # Nagle's algorithm and a delayed acknowledgement would take 0.04
+
+
 def test_starting_is_quick() -> None:
     with FakeRuntime({"foo": Greeter()}):
         pass
