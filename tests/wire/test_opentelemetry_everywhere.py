@@ -253,6 +253,7 @@ print("over")
 """
 
 
+@pytest.mark.only_engine("asyncio", "grpc.aio does not work in a forked child")
 def test_a_forked_child_traces_its_own_calls(wire: WireServer) -> None:
     assert python(FORKING, str(wire.port)) == "over\n"
 

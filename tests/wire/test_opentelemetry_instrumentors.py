@@ -103,6 +103,7 @@ async def test_the_server_gets_the_context_of_that_span(opens: Opens, telemetry:
     assert headers == [traceparent_of(each) for each in telemetry.calls()]
 
 
+@pytest.mark.own_http("then everything is httpx's")
 async def test_without_the_hook_their_spans_stay(opens: Opens, telemetry: Telemetry, request: Any) -> None:
     way = request.node.callspec.params["opens"]
     async with opens() as module:
