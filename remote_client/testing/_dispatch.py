@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..errors import InvalidArgumentError
+from ..errors import InvalidArgumentError, UnimplementedError
 from ..settings import Protocol
 from . import _bodies
 from ._calls import Call, Faults
@@ -88,7 +88,9 @@ class Dispatcher:
         name = given.get("model_name") or str(uuid.uuid4())
         parameters = given.get("parameters") or {}
         await self._begin(request, name, "train", parameters)
-        ((module, own),) = request.method.own.items()
+        if not request.method.own:  # of a schema file that describes more than the modules that are served
+            raise UnimplementedError(f"No module has {request.method.rpc.rpc_name}")
+        module, own = next(iter(request.method.own.items()))
         job = self._trainings.start(partial(train, self._models, module, own, name, parameters))
         return {"training_id": job.id, "model_name": name}
 
@@ -146,7 +148,7 @@ class Dispatcher:
         self, request: Request, frames: AsyncIterator[Values]
     ) -> tuple[Callable[..., Any], dict[str, Any]]:
         """Return the body that answers a call with streamed inputs, and its arguments."""
-        streamed = list(next(iter(request.method.own.values())).declared.streams)
+        streamed = {name for own in request.method.own.values() for name in own.declared.streams}
         reader = FrameReader(frames, streamed)
         constants = {name: value for name, value in (await reader.first()).items() if name not in streamed}
         body, own = await self._body(request, request.method, {**constants, **reader.items})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,7 @@ class FrameReader:
         items: name -> the items that have been read.
     """
 
-    def __init__(self, frames: Frames, streamed: list[str]) -> None:
+    def __init__(self, frames: Frames, streamed: Iterable[str]) -> None:
         self._frames = frames
         self._waiting: dict[str, deque[Any]] = {name: deque() for name in streamed}
         self._reading = asyncio.Lock()

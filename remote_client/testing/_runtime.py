@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from .._objects.exports import exported_from
@@ -55,7 +55,7 @@ class FakeRuntime(LoopbackServers):
         self._library = library
         self._app_made: App | None = None
         self._dispatcher = _dispatcher(models, library, self._faults, self.calls)
-        super().__init__(self._handlers_of_runtime, self._app_of_runtime, self._jobs(), _MAX_REQUEST)
+        super().__init__(self._handlers_of_runtime, self._app_of_runtime, aclosing(self._dispatcher), _MAX_REQUEST)
 
     def fail(self, error: RemoteCallError, times: int = 1) -> None:
         """Let the next calls of models' methods fail, whatever carries them. Retries are calls, too.
@@ -88,13 +88,6 @@ class FakeRuntime(LoopbackServers):
 
             self._app_made = App(self._dispatcher, self._library)
         await self._app_made(scope, receive, send)
-
-    @asynccontextmanager
-    async def _jobs(self) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            await self._dispatcher.aclose()
 
     def __repr__(self) -> str:
         where = f"at {self.grpc} and {self.http}" if self._ports else "which does not run"

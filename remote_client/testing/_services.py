@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterable, Iterable, Iterator
 from typing import Any, get_args, get_origin
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
@@ -25,6 +25,8 @@ _JOB_METHODS = {
     "GetPredictionJobResult": "",  # of the task
 }
 _SOURCES = {"file": "FileReference", "list_of_files": "ListOfFileReferences", "directory": "Directory"}
+_ROWS = (Iterable, Iterator, AsyncIterable)
+"""The types of a training's data."""
 NOT_SENT = ("model_name", "output_path", "module")
 """Parameters of `train` that are not among those that are sent to a module."""
 
@@ -58,11 +60,8 @@ def stem_of(method: DeclaredMethod) -> str:
 
 def rows_of(kind: Any) -> Any:
     """Return the type of a training's rows, or None for other parameters."""
-    streams = (member for member in members_of(kind) if get_origin(member) in _STREAMS)
+    streams = (member for member in members_of(kind) if get_origin(member) in _ROWS)
     return next((get_args(stream)[0] for stream in streams), None)
-
-
-_STREAMS = tuple(get_origin(kind) for kind in (Iterable[int], Iterator[int]))
 
 
 class _Services:

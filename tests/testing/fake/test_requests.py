@@ -15,11 +15,13 @@ from remote_client.declare import module, taskmethod
 from remote_client.errors import (
     ConfigurationError,
     InternalError,
+    InvalidArgumentError,
     JobFailedError,
+    UnimplementedError,
 )
 from remote_client.testing import FakeRuntime
 
-from .greeters import Greeter, Held, Who
+from .greeters import Greeter, Greeting, Held, Who
 
 
 class File(BaseModel):
@@ -105,6 +107,21 @@ async def test_a_schema_file(protocol: str, tmp_path: Path) -> None:
         async with RemoteClient(runtime.grpc) as client:
             method = (await client.describe()).tasks["SampleTask"].methods[0]
             assert method.full_name == "caikit.runtime.OwnLib.OwnLibService/SampleTaskPredict"
+
+    @module("other-id", "Other", "1", task="SampleTask", schema=str(tmp_path / "own.binpb"))
+    class Other:
+        @taskmethod()
+        async def run(self, sample_input: Who) -> Greeting:
+            return Greeting(greeting="other")
+
+    with FakeRuntime({"other": Other}) as runtime:  # the schema has more than this
+        async with RemoteClient(runtime.grpc, schema=tmp_path / "own.binpb") as client:
+            model = await client.model("other")
+            assert (await model.run_sample({"name": "x"})).greeting == "other"
+            with pytest.raises(InvalidArgumentError, match="does not support BidiStreamingSampleTaskPredict"):
+                await anext(model.run_sample_bidi_stream([{"name": "x"}]))
+            with pytest.raises(UnimplementedError, match="No module has SampleTaskGreeterTrain"):
+                await model.train([{"name": "x"}])
     with pytest.raises(ConfigurationError, match="Own has a schema file and Held has none"):
         FakeRuntime({"own": Own, "held": Held})
 
