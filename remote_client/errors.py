@@ -36,6 +36,7 @@ __all__ = [
     "JobCancelledError",
     "JobError",
     "JobFailedError",
+    "MiddlewareError",
     "ModelNotFoundError",
     "NotFoundError",
     "OutOfRangeError",
@@ -96,6 +97,14 @@ class InputError(RemoteClientError, TypeError, ValueError):
     """An argument does not fit the method's signature. The message names the field's path.
 
     Nothing was sent. Only items of streamed inputs are checked during the call: one that does not fit cancels it.
+    """
+
+
+class MiddlewareError(RemoteClientError, TypeError):
+    """Middleware broke its contract: it returned another answer than that of `proceed`, or called it twice.
+
+    Also raised in place of a CancelledError or StopAsyncIteration of the middleware's own, which would end the caller's
+    task or loop as if nothing had failed.
     """
 
 

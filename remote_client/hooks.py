@@ -146,6 +146,8 @@ def check_hooks(hooks: Any) -> tuple[Hook, ...]:
     for hook in given:
         if not callable(hook):
             raise ConfigurationError(f"hooks: {name_of(hook)} cannot be called; a hook is a function of one event")
+        if isinstance(hook, type) and any("__call__" in vars(base) for base in hook.__mro__):
+            raise ConfigurationError(f"hooks: {name_of(hook)} is a class: give an object, {name_of(hook)}()")
         method: Any = getattr(hook, "__call__", None)  # noqa: B004  # of an object whose class defines it
         for kind, is_kind in _NEVER_RUN.items():
             if is_kind(hook) or is_kind(method):
@@ -153,6 +155,9 @@ def check_hooks(hooks: Any) -> tuple[Hook, ...]:
                     f"hooks: {name_of(hook)} is {kind}, which a hook cannot be: its body would never run. Give a plain "
                     "function; it runs in the event loop, and can create tasks or put events into a queue"
                 )
+            metadata: Any = getattr(hook, "metadata", None)
+            if is_kind(metadata):
+                raise ConfigurationError(f"hooks: `metadata` of {name_of(hook)} is {kind}: write a plain method")
         if not accepts(hook, None):
             raise ConfigurationError(f"hooks: {name_of(hook)} cannot be called with one event")
     return given

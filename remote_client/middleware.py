@@ -65,7 +65,8 @@ Proceed = Callable[[OutgoingCall], Awaitable[Answer]]
 """Sends the attempt, once, and returns its answer, or raises its error. Of a stream, the answer's metadata has arrived,
 and none of its items was read."""
 Middleware = Callable[[OutgoingCall, Proceed], Awaitable[Answer]]
-"""A coroutine function around every attempt of every call. It returns what `proceed` returned.
+"""A coroutine function around every attempt of every call. It returns what `proceed` returned, else the call ends with
+a `MiddlewareError`.
 
 It runs in the event loop, that of the blocking client too. Its time counts as the call's. A `RemoteCallError` that it
 raises is retried by the rules; any other exception ends the call, and its caller gets it.

@@ -5,7 +5,7 @@ Pure: no I/O, no clock of its own. `caller` and `stream` report outcomes and tim
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -54,6 +54,8 @@ class Attempts:
         context: the context of all hooks of a stream; None for that of the call's task.
         input: the messages of a streamed input.
         responses: the number of answers that were received, if somebody observes the call.
+        added: the metadata that the hooks add.
+        sent: the newest attempt of a stream, as middleware changed it.
     """
 
     call: Call
@@ -67,6 +69,8 @@ class Attempts:
     context: Context | None = None
     input: Any = None
     responses: int = 0
+    added: Mapping[str, str | bytes] = field(default_factory=dict)
+    sent: Call | None = None
     _following: ConnectionManager | None = None
     _previous: list[RemoteCallError] = field(default_factory=list)
     _tried: list[ConnectionManager] = field(default_factory=list)

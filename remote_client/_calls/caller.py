@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
@@ -127,6 +127,8 @@ class Caller:
                 message = f"no metadata within {lasting(limit)}: its function did not return"
                 raise _unsent(message, path, self.connections, self.model)
             given = next((str(value) for key, value in metadata if key == REQUEST_ID), "")
+            if not given:  # an empty one is none
+                metadata = tuple(pair for pair in metadata if pair[0] != REQUEST_ID)
             call = Call(
                 path,
                 metadata,
@@ -136,7 +138,7 @@ class Caller:
                 model_key=self.model_key,
                 request_id=given,
             )
-            self._newest[0] = call
+            self.take_secrets(call)
             if changing:
                 return shortened(call, call, monotonic() - begun)
             if idempotent:
@@ -160,27 +162,29 @@ class Caller:
         if taken or not credentials:
             return None
         renewed = await within(seconds, self._with_others(credentials, call))
-        return None if renewed is LATE or renewed is None else self._with_hooks(renewed, attempts)
+        return None if renewed is LATE or renewed is None else self._with_added(renewed, attempts.added)
 
-    def _with_hooks(self, call: Call, attempts: Attempts) -> Call:
+    def _with_added(self, call: Call, added: Mapping[str, str | bytes]) -> Call:
         """Return the call with the metadata that the hooks add."""
-        started = attempts.started
-        added = {} if started is None else hook_metadata(attempts.hooks, started)
         if not added:
             return call
         try:
-            metadata = merged(call.metadata, added, self.model_key)
+            call = replace(call, metadata=merged(call.metadata, added, self.model_key))
         except InputError as error:
             logger.warning("a hook's metadata was not sent: %s", error)
-            return call
-        self._newest[0] = call = replace(call, metadata=metadata)
+        self.take_secrets(call)
         return call
 
     async def _with_others(self, credentials: tuple[Credentials, ...], call: Call) -> Call | None:
         fresh = await self.record(call.path, idempotent=call.idempotent)
         # Other functions may return new metadata at every call, with which the server would refuse the call again.
         own = await resolve_metadata(credentials, fetch=self._fetch)
-        return None if set(own) <= set(call.metadata) else replace(call, metadata=fresh.metadata)
+        if set(own) <= set(call.metadata):
+            return None
+        # The id stays, though a function may make another one at every call.
+        metadata = tuple(pair for pair in fresh.metadata if pair[0] != REQUEST_ID)
+        id = () if call.sends_id else ((REQUEST_ID, call.request_id),)
+        return replace(call, metadata=(*metadata, *id))
 
     # -- attempts -----------------------------------------------------------------------------------------------------
 
@@ -280,7 +284,7 @@ class Caller:
 
         async def send(changed: Call) -> None:
             nonlocal data
-            self._newest[0] = changed
+            self.take_secrets(changed)
             data = await self._attempt(changed, body, server)
 
         assert attempts is not None
@@ -347,9 +351,11 @@ class Caller:
         hooks = with_everywhere(self.options.hooks)
         if not hooks:
             return
-        self.notify_hooks(attempts, attempts.start(hooks, task, streams))
-        add = partial(self._with_hooks, attempts.call, attempts)
-        attempts.call = add() if attempts.context is None else attempts.context.run(add)
+        started = attempts.start(hooks, task, streams)
+        self.notify_hooks(attempts, started)
+        add = partial(hook_metadata, hooks, started)
+        attempts.added = add() if attempts.context is None else attempts.context.run(add)
+        attempts.call = self._with_added(attempts.call, attempts.added)
 
     def _attempts(self, call: Call, server: ConnectionManager, begun: float) -> Attempts:
         return Attempts(call, server, self.options, begun, self.model, self.balancer)
@@ -453,6 +459,10 @@ class Caller:
         self.redact(error)
         error.method, error.target, error.model = descriptor.path.removeprefix("/"), self.target, self.model
         self.check_interface(error)
+
+    def take_secrets(self, call: Call) -> None:
+        """Note the newest call, whose metadata `redact` takes out of errors."""
+        self._newest[0] = call
 
     def redact(self, error: RemoteClientError) -> None:
         """Take the metadata of the newest call out of an error that may repeat it."""

@@ -11,7 +11,7 @@ from .._concurrency.time_limits import LATE, within
 from .._text.cleaning import type_name
 from .._transport.call import Call, deadline_exceeded
 from .._transport.metadata import REQUEST_ID, merged
-from ..errors import RemoteCallError
+from ..errors import MiddlewareError, RemoteCallError
 from ..hooks import name_of
 from ..middleware import Answer, Middleware, OutgoingCall, Proceed
 from .attempts import Attempts, shortened, shortest
@@ -40,7 +40,7 @@ async def through(
 
     Raises:
         DeadlineExceededError: the middleware did not end within the call's time.
-        TypeError: it did not return the answer, or sent the attempt twice.
+        MiddlewareError: it did not return the answer, sent the attempt twice, or raised an exception that ends loops.
     """
     begun, limit = monotonic(), shortest(call) if streams else call.timeout
     own = {REQUEST_ID, call.model_key}
@@ -52,7 +52,7 @@ async def through(
     async def proceed(outgoing: OutgoingCall) -> Answer:
         nonlocal sent, answered, sending
         if sent:
-            raise TypeError(_ONCE)
+            raise MiddlewareError(_ONCE)
         passed = monotonic() - begun
         late = call if passed < GRACE else shortened(call, call, passed)
         changed = replace(late, metadata=merged(kept, outgoing.metadata, call.model_key))
@@ -74,7 +74,7 @@ async def through(
         if await within(None if limit is None else limit + GRACE, step(outgoing)) is LATE:
             raise deadline_exceeded(replace(call, timeout=limit), attempts.server.target)
         if not answered:
-            raise TypeError(
+            raise MiddlewareError(
                 f"middleware: {name_of(middleware[0])} must return the answer of `proceed`, not one of its own"
             )
     except RemoteCallError as error:
@@ -94,9 +94,9 @@ def _around(middleware: Middleware, proceed: Proceed) -> Proceed:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
             # Passed on, it would end the call's task, or a loop over its answers, as if nothing had failed.
-            raise RuntimeError(f"middleware: {name_of(middleware)} raised {type_name(error)}") from error
+            raise MiddlewareError(f"middleware: {name_of(middleware)} raised {type_name(error)}") from error
         if not isinstance(answer, Answer):
-            raise TypeError(
+            raise MiddlewareError(
                 f"middleware: {name_of(middleware)} must return the answer of `proceed`, not {type_name(answer)}"
             )
         return answer

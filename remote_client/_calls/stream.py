@@ -256,6 +256,9 @@ class RemoteStream(Answers[T]):
         server, timeout = attempts.server, self._caller.options.timeout
         if call.timeout != timeout:  # the call's is left for the first answer, the options' for every other one
             call = replace(call, timeout=timeout)
+        attempts.sent = call
+        if until_head:
+            self._caller.take_secrets(call)
         place, lease = server.pending.enter(), None
         if place is None:
             place, waited = await wait_for_turn(server, call)
@@ -309,7 +312,7 @@ class RemoteStream(Answers[T]):
         if attempts is not None and (event := attempts.ended(told, monotonic())) is not None:
             # Without the call, whose metadata may be secret: tools show the variables of a traceback's frames.
             self._seconds, known = event.seconds, attempts.circumstances
-            answer = known.answer if error is None else known.answer.without(attempts.call.secrets)
+            answer = known.answer if error is None else known.answer.without((attempts.sent or attempts.call).secrets)
             self._circumstances = known._replace(answer=answer)
             self._caller.notify_hooks(attempts, event)
         if opening is not None:

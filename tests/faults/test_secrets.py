@@ -31,7 +31,8 @@ from remote_client import (
 from remote_client._transport.engine import open_connections
 from remote_client.auth import OAuthClientCredentials
 from remote_client.declare import module, taskmethod
-from remote_client.errors import InputError, InvalidResponseError, RemoteClientError
+from remote_client.errors import InputError, InvalidResponseError, RemoteClientError, UnavailableError
+from remote_client.middleware import Answer, OutgoingCall, Proceed
 from remote_client.settings import ConnectionTlsInfo, Protocol, RetryPolicy
 from remote_client.sync._loop_thread import loop_thread
 from remote_client.sync._modules import wrapped
@@ -296,6 +297,73 @@ async def test_a_cancelled_call(client: Client, info: ConnectionInfo) -> None:
                 async with asyncio.timeout(0.05):
                     await _result(call())
             silent(caught.value)
+
+
+# -- what middleware and hooks add ------------------------------------------------------------------------------------
+
+
+async def adds_all(call: OutgoingCall, proceed: Proceed) -> Answer:
+    call.metadata.update(METADATA)
+    return await proceed(call)
+
+
+async def adds_and_dislikes(call: OutgoingCall, proceed: Proceed) -> Answer:
+    await adds_all(call, proceed)
+    raise UnavailableError("I dislike it")
+
+
+async def adds_what_cannot_be_sent(call: OutgoingCall, proceed: Proceed) -> Answer:
+    call.metadata["x-bad"] = "canary-5f1d8a7c3b9e4602\n"
+    return await adds_all(call, proceed)
+
+
+async def returns_the_wrong_thing(call: OutgoingCall, proceed: Proceed) -> Any:
+    await adds_all(call, proceed)
+    return METADATA
+
+
+class Adding:
+    """A hook that adds everything."""
+
+    def __call__(self, event: Any) -> None: ...
+
+    def metadata(self, call: Any) -> dict[str, str | bytes]:
+        return METADATA
+
+
+ADDED: dict[str, dict[str, Any]] = {
+    "middleware": {"middleware": (adds_all,)},
+    "dislikes": {"middleware": (adds_and_dislikes,)},
+    "unsendable": {"middleware": (adds_what_cannot_be_sent,)},
+    "wrong": {"middleware": (returns_the_wrong_thing,)},
+    "hooks": {"hooks": (Adding(),)},
+}
+
+
+@pytest.mark.parametrize("added", ADDED)
+async def test_what_is_added_on_the_way(
+    client: Client, info: ConnectionInfo, wire: WireServer, http_wire: HttpWire, added: str
+) -> None:
+    await (wire if client.is_grpc else http_wire).faults(told=True)  # the answers' metadata repeats the call's
+    async with client.module(info, metadata=(), **ADDED[added]) as module:
+        if client.is_grpc:
+            told = {"code": "UNAUTHENTICATED", "details": ECHO, "trailing": {"told": ASCII_ECHO}, "note": BODY}
+            calls = [lambda: module.fail(**told), lambda: module.count(n=2, fail="INTERNAL", details=ECHO, note=BODY)]
+        else:
+            calls = [
+                lambda: module.fail(status=401, body=ECHO, headers={"told": ASCII_ECHO}, note=BODY),
+                lambda: module.script_stream(steps=SCRIPTS["an error event"], note=BODY),
+                lambda: module.script_stream(steps=SCRIPTS["a cut"], note=BODY),
+            ]
+        for call in calls:
+            silent(await client.fails(call))
+        late = module.with_options(timeout=0.05)
+        for call in calls_of(late):
+            silent(await client.fails(call))
+        for call in (lambda: spoiled(module).echo(BODY.encode()), lambda: spoiled(module).count(n=1, note=BODY)):
+            error = await client.fails(call)
+            assert "the answer does not fit" in str(error) or added in ("dislikes", "unsendable", "wrong")
+            silent(error)
 
 
 # -- what happens here ------------------------------------------------------------------------------------------------

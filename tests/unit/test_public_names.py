@@ -47,7 +47,7 @@ PUBLIC = {
         "AbortedError", "AlreadyExistsError", "CallCancelledError", "ClosedError", "ConfigurationError",
         "DataLossError", "DeadlineExceededError", "FailedPreconditionError", "ForkedError", "InputError",
         "InternalError", "InvalidArgumentError", "InvalidResponseError", "JobCancelledError", "JobError",
-        "JobFailedError", "ModelNotFoundError", "NotFoundError", "OutOfRangeError", "OutcomeUnknownError",
+        "JobFailedError", "MiddlewareError", "ModelNotFoundError", "NotFoundError", "OutOfRangeError", "OutcomeUnknownError",
         "PermissionDeniedError", "PicklingError", "RemoteCallError", "RemoteClientError", "ResourceExhaustedError",
         "ResponseTooLargeError", "SchemaError", "SchemaUnavailableError", "StreamTruncatedError", "TlsError",
         "UnauthenticatedError", "UnavailableError", "UnimplementedError", "UnknownError", "UnsupportedError",
