@@ -14,8 +14,9 @@ from opentelemetry.semconv._incubating.metrics import rpc_metrics
 from opentelemetry.semconv.attributes import error_attributes, http_attributes, server_attributes
 from opentelemetry.semconv.schemas import Schemas
 
-from remote_client.errors import InvalidArgumentError, NotFoundError, UnavailableError
-from remote_client.hooks import AttemptFailed, CallEnded, CallStarted, everywhere, with_everywhere
+from remote_client.errors import ConfigurationError, InvalidArgumentError, NotFoundError, UnavailableError
+from remote_client.hooks import AttemptFailed, CallEnded, CallStarted, check_hooks, everywhere, with_everywhere
+from remote_client.opentelemetry import OpenTelemetryHook
 from remote_client.opentelemetry import _attributes as attributes
 from tests.support.packages import MATRIX
 
@@ -123,6 +124,11 @@ def test_the_names_are_those_of_the_conventions() -> None:
     assert {name for name in used if not name.startswith("caikit.")} <= names
     assert rpc_metrics.RPC_CLIENT_CALL_DURATION == "rpc.client.call.duration"
     assert Schemas.V1_44_0.value == attributes.SCHEMA_URL
+
+
+def test_the_class_itself_is_no_hook() -> None:
+    with pytest.raises(ConfigurationError, match=r"^hooks: OpenTelemetryHook is a class: give an object, OpenTele"):
+        check_hooks([OpenTelemetryHook])
 
 
 # -- where it is off --------------------------------------------------------------------------------------------------

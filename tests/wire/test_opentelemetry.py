@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry import baggage, context, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
+from remote_client import RemoteClient
+from remote_client.auth import BearerToken
 from remote_client.errors import RemoteCallError, UnavailableError
 from remote_client.middleware import Answer, OutgoingCall, Proceed
 from remote_client.opentelemetry import OpenTelemetryHook
@@ -116,6 +119,38 @@ async def test_a_stream_that_is_sent_again_is_one_span(
     assert "error.type" not in span.attributes
     assert len(span.events) == 1
     assert set(await sent(server)) == {traceparent_of(span)}
+
+
+async def test_a_call_that_another_server_answers(start_wire: Callable[..., WireServer], telemetry: Telemetry) -> None:
+    servers = [start_wire(), start_wire()]
+    async with RemoteClient([each.target for each in servers], hooks=[telemetry.hook]) as client:
+        model = await client.model("foo")
+        await servers[0].faults({"refuse": {"SampleTaskPredict": ["UNAVAILABLE"] * 50}})
+        while not telemetry.calls()[-1].events:  # the first server is chosen at random
+            assert (await model.run_sample({"name": "Ada"})).greeting == "Hello Ada"
+    span = telemetry.calls()[-1]
+    (failed,) = span.events
+    ports = [dict(each.attributes or {})["server.port"] for each in (failed, span)]
+    assert ports == [each.port for each in servers]
+    durations = telemetry.points("rpc.client.call.duration")
+    ended = {each.attributes["server.port"] for each in durations if each.attributes["rpc.method"] == span.name}
+    assert ended == {servers[1].port}
+    assert telemetry.total("caikit.client.active_calls") == 0
+
+
+async def test_a_call_with_renewed_credentials_is_one_span(
+    wire: WireServer, telemetry: Telemetry, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("old")
+    given = CallOptions(hooks=(telemetry.hook,), metadata=(BearerToken(file=token),))
+    async with wire.plain(call_options=given) as module:
+        await module.echo(b"1")
+        token.write_text("new")
+        await wire.faults(only=["Bearer new"])
+        await module.echo(b"1")
+    first, second = (traceparent_of(each) for each in telemetry.calls())
+    assert await sent(wire) in ([first, second, second], [first, second])
 
 
 @pytest.mark.parametrize("engine", ["asyncio", "grpcio"])
