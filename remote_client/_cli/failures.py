@@ -18,7 +18,8 @@ _ADVICE = {
     "TlsError": "--ca-file names the authority to trust; an http:// target and plain gRPC go without TLS",
     "DeadlineExceededError": "a longer --timeout, or --wait, gives it more time",
     "UnavailableError": "-t or REMOTE_CLIENT_TARGET names the runtime",
-    "SchemaUnavailableError": "give a schema file with --schema, or credentials with --token-file or --header",
+    "SchemaUnavailableError": "give a schema file with --schema, or credentials with --token-file or --header, or ask "
+    "where the runtime can be reached directly: in its pod, or through a port-forward",
     "ModelNotFoundError": "`remote-client models` lists them",
 }
 """What to do about errors of a class; the messages of others say it."""

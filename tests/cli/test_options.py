@@ -163,7 +163,7 @@ def test_the_token_and_headers_are_sent(wire: WireServer, tmp_path: Path, capsys
     err = capsys.readouterr().err
     assert err.startswith("remote-client: SchemaUnavailableError: ")
     assert "UNAUTHENTICATED" in err
-    assert err.endswith("; give a schema file with --schema, or credentials with --token-file or --header\n")
+    assert "; give a schema file with --schema, or credentials with --token-file or --header, or ask where " in err
     assert main(["info", "-t", wire.target, "--token-file", str(token)]) == 1
 
 
