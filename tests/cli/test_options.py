@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,11 @@ from ..wire.test_tls import Authority
 from .commands import run
 
 
+APP = "remote_client._cli.cyclopts_app"
+
+
 @pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch) -> Any:
+def given(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Parse a command line, and return the options that the command gets."""
 
     def parse(*arguments: str) -> Options:
@@ -33,11 +38,12 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Any:
             return 0
 
         monkeypatch.setattr(look, "info", info)
-        monkeypatch.delitem(__import__("sys").modules, "remote_client._cli.cyclopts_app", raising=False)
+        sys.modules.pop(APP, None)
         assert main(list(arguments)) == 0
         return seen[0]
 
-    return parse
+    yield parse
+    sys.modules.pop(APP, None)  # it keeps the command that this test made
 
 
 ALL = {
