@@ -84,8 +84,13 @@ async def every_kind(module: Any) -> list[str]:
     return ["echo", "count", "count", "silent", "fail", "sum", "chat"]
 
 
-async def test_every_call_is_one_span(opens: Opens, telemetry: Telemetry) -> None:
-    async with opens(telemetry.hook) as module:
+async def passing(call: OutgoingCall, proceed: Proceed) -> Answer:
+    return await proceed(call)
+
+
+@pytest.mark.parametrize("middleware", [(), (passing,)], ids=["plain", "middleware"])
+async def test_every_call_is_one_span(opens: Opens, telemetry: Telemetry, middleware: Any) -> None:
+    async with opens(telemetry.hook, middleware=middleware) as module:
         methods = await every_kind(module)
     calls = telemetry.calls()
     assert telemetry.spans() == calls
