@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 
@@ -48,6 +48,8 @@ async def through(
     kept = tuple(pair for pair in call.metadata if pair[0] in own)
     sent = answered = False
     sending: asyncio.Task[object] | None = None
+    clock: asyncio.Timeout | None = asyncio.timeout(None if limit is None else limit + GRACE)
+    loop, has_input = asyncio.get_running_loop(), isinstance(attempts.input, AsyncIterator)
 
     async def proceed(outgoing: OutgoingCall) -> Answer:
         nonlocal sent, answered, sending
@@ -57,10 +59,14 @@ async def through(
         late = call if passed < GRACE else shortened(call, call, passed)
         changed = replace(late, metadata=merged(kept, outgoing.metadata, call.model_key))
         sent, sending = True, asyncio.current_task()
+        if has_input and clock is not None:  # of which the transport limits the waits alone
+            clock.reschedule(None)
         try:
             await send(changed)
         finally:
             sending = None
+            if has_input and limit is not None and clock is not None and not clock.expired():
+                clock.reschedule(loop.time() + limit - passed + GRACE)
         assert call.answer is not None
         answered = True
         # A short stream may have ended already.
@@ -71,7 +77,8 @@ async def through(
         step = _around(each, step)
     try:
         outgoing = attempts.outgoing(call, metadata, limit)
-        if await within(None if limit is None else limit + GRACE, step(outgoing)) is LATE:
+        assert clock is not None
+        if await within(clock, step(outgoing)) is LATE:
             raise deadline_exceeded(replace(call, timeout=limit), attempts.server.target)
         if not answered:
             raise MiddlewareError(
@@ -81,7 +88,7 @@ async def through(
         error.outcome_known = error.outcome_known or not sent
         raise
     finally:
-        sent = True
+        sent, clock = True, None
         if sending is not None:  # by a task that the middleware left behind: the call is over
             sending.cancel()
 

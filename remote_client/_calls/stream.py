@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import replace
 from enum import Enum
 from functools import partial
 from time import monotonic
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from .._concurrency import fork as _fork
 from .._concurrency.time_limits import LATE, within
@@ -17,9 +16,7 @@ from .._objects.exports import exported_from
 from .._schema.rpc import RemoteRPCDescriptor
 from .._settings.durations import lasting
 from .._text.redaction import clear_frames
-from .._transport.balance import Health
 from .._transport.call import ByteStream, Call
-from .._transport.manager import Lease
 from .._transport.pending import Place
 from ..errors import (
     CallCancelledError,
@@ -31,8 +28,9 @@ from ..errors import (
 )
 from .answers import Answers
 from .attempts import UNKNOWN, Attempts, Circumstances
-from .caller import LARGE, Body, Caller, wait_for_turn
+from .caller import LARGE, Body, Caller
 from .middleware import GRACE, through
+from .sent import Sent, abandon, take_exception, turn
 
 T = TypeVar("T")
 Prepare = Callable[[], Coroutine[Any, Any, tuple[RemoteRPCDescriptor, Body]]]
@@ -66,40 +64,20 @@ class State(Enum):
     OVER = "over"
 
 
-class _Sent(NamedTuple):
-    """An attempt that was sent, and all that it holds."""
-
-    stream: ByteStream
-    lease: Lease
-    place: Place
-    health: Health
-
-    def drop(self) -> None:
-        self.stream.cancel()
-        self.lease.release()
-        self.place.free()
-        self.health.in_flight -= 1
-
-
-def _abandon(loop: asyncio.AbstractEventLoop, sent: _Sent, caller: Caller, attempts: Attempts) -> None:
-    """Drop the attempt of a stream that was collected, in whatever thread the collector runs."""
-    if sent.lease.manager.born != _fork.count:
-        return  # what wakes a parent's loop is the parent's
+async def _send_weakly(ref: weakref.ref[RemoteStream[Any]], attempts: Attempts, call: Call) -> None:
+    """Send an attempt from the task of the middleware, which must not keep a stream that nobody reads."""
+    place, call = await turn(attempts, call)
+    stream = ref()
+    sent = None if stream is None else stream.send(attempts, call, place)
+    del stream
+    if sent is None:
+        place.free()
+        raise ClosedError(STREAM_CLOSED)
     try:
-        loop.call_soon_threadsafe(_drop, sent, caller, attempts)
-    except RuntimeError:  # the loop is closed, and the call with it
-        return
-
-
-def _take_exception(opening: asyncio.Task[None]) -> None:
-    """Take a task's exception, which asyncio would log if nobody reads the stream."""
-    if not opening.cancelled():
-        opening.exception()
-
-
-def _drop(sent: _Sent, caller: Caller, attempts: Attempts) -> None:
-    sent.drop()
-    caller.notify_hooks(attempts, attempts.ended(None, monotonic()))
+        await sent.stream.until_head()
+    except BaseException:
+        place.free()  # for others, while the middleware handles the error
+        raise
 
 
 @exported_from("remote_client")
@@ -125,8 +103,8 @@ class RemoteStream(Answers[T]):
         """The attempts, if somebody observes the call and its answers are counted."""
         self._opening: asyncio.Task[None] | None = None
         """Sends an attempt through the middleware, until its answer has begun."""
-        self._sent: _Sent | None = None
-        self._finalizer: Any = None
+        self._sent: Sent | None = None
+        self._finalizers: list[Any] = []
         self._take: Callable[[], bytes | None] | None = None
         """Returns an answer that is here already, from the second on."""
         self._busy = self._left = False
@@ -180,7 +158,7 @@ class RemoteStream(Answers[T]):
         attempts, body, limit = self._attempts, self._body, None
         middleware = self._caller.options.middleware
         while attempts is not None:
-            if middleware and attempts.call.timeout is not None:
+            if middleware and isinstance(body, bytes) and attempts.call.timeout is not None:
                 limit = attempts.call.timeout + GRACE
             try:
                 data = await (self._read_first() if limit is None else within(limit, self._read_first()))
@@ -226,16 +204,17 @@ class RemoteStream(Answers[T]):
         """Send an attempt, through the middleware if there is any."""
         middleware = self._caller.options.middleware
         if not middleware:
-            await self._send(attempts, attempts.call)
+            place, call = await turn(attempts, attempts.call)
+            self.send(attempts, call, place)
             return
         # In a task: the middleware waits for the answer, while `async with` and a streamed input go on.
-        opening = through(
-            middleware, attempts, attempts.call, partial(self._send, attempts, until_head=True), streams=True
-        )
+        send = partial(_send_weakly, weakref.ref(self), attempts)
+        work = through(middleware, attempts, attempts.call, send, streams=True)
         # In a copy of the context: middleware may close the stream, and hooks are called in the context itself.
         context = None if attempts.context is None else attempts.context.copy()
-        self._opening = asyncio.create_task(opening, context=context)
-        self._opening.add_done_callback(_take_exception)
+        self._opening = opening = asyncio.create_task(work, context=context)
+        opening.add_done_callback(take_exception)
+        self._when_garbage(opening.cancel, attempts)
 
     async def _read_first(self) -> bytes | None:
         """Return an attempt's first answer, once the middleware lets it go on; None for the end."""
@@ -251,52 +230,46 @@ class RemoteStream(Answers[T]):
                     self._opening = None
         return None if self._sent is None else await self._sent.stream.read()
 
-    async def _send(self, attempts: Attempts, call: Call, until_head: bool = False) -> None:
-        """Send an attempt, when its turn has come."""
-        server, timeout = attempts.server, self._caller.options.timeout
-        if call.timeout != timeout:  # the call's is left for the first answer, the options' for every other one
-            call = replace(call, timeout=timeout)
-        attempts.sent = call
-        if until_head:
-            self._caller.take_secrets(call)
-        place, lease = server.pending.enter(), None
-        if place is None:
-            place, waited = await wait_for_turn(server, call)
-            call = replace(call, total_timeout=waited.total_timeout)
-        if self._state is State.OVER:  # closed meanwhile
+    def send(self, attempts: Attempts, call: Call, place: Place) -> Sent | None:
+        """Send an attempt whose turn has come; None if another task closed the stream meanwhile."""
+        if self._state is State.OVER:
             place.free()
-            if until_head:
-                raise ClosedError(STREAM_CLOSED)
-            return
+            return None
+        attempts.sent, lease = call, None
+        self._caller.take_secrets(call)
         try:
-            lease = server.lease()
+            lease = attempts.server.lease()
             start = partial(lease.transport.stream, call, self._body, place.answered)
-            # Middleware runs in that context already.
-            stream = start() if attempts.context is None or until_head else attempts.context.run(start)
+            # Middleware runs in a copy of that context.
+            is_within = self._opening is not None
+            stream = start() if is_within or attempts.context is None else attempts.context.run(start)
         except BaseException:
             place.free()
             if lease is not None:
                 lease.release()
             raise
-        server.health.in_flight += 1
-        self._sent = sent = _Sent(stream, lease, place, server.health)
+        health = attempts.server.health
+        health.in_flight += 1
+        self._sent = sent = Sent(stream, lease, place, health)
         self._born, self._loop = _fork.count, asyncio.get_running_loop()
         # grpc.aio never cancels a call that is dropped (#43462).
-        self._finalizer = weakref.finalize(self, _abandon, self._loop, sent, self._caller, attempts)
-        self._finalizer.atexit = False
-        if until_head:
-            try:
-                await stream.until_head()
-            except BaseException:
-                place.free()  # for others, while the middleware handles the error
-                raise
+        self._when_garbage(sent.drop, attempts)
+        return sent
+
+    def _when_garbage(self, drop: Callable[[], object], attempts: Attempts) -> None:
+        """Let `drop` end the call in its loop if the stream is collected."""
+        loop = asyncio.get_running_loop()
+        finalizer = weakref.finalize(self, abandon, loop, _fork.count, drop, self._caller, attempts)
+        finalizer.atexit = False
+        self._finalizers.append(finalizer)
 
     def _release(self) -> ByteStream | None:
         """Drop the attempt that was sent, if there is one, and return its stream."""
         sent, self._sent, self._take = self._sent, None, None
+        while self._finalizers:
+            self._finalizers.pop().detach()
         if sent is None:
             return None
-        self._finalizer.detach()
         sent.drop()
         return sent.stream
 

@@ -17,9 +17,12 @@ class _Late(Enum):
 LATE: Final = _Late.LATE
 
 
-async def within(seconds: float | None, work: Awaitable[R]) -> R | Literal[_Late.LATE]:
-    """Return the result of `work`, or `LATE` if it takes longer. A TimeoutError that `work` raises is passed on."""
-    limit = asyncio.timeout(seconds)
+async def within(seconds: float | asyncio.Timeout | None, work: Awaitable[R]) -> R | Literal[_Late.LATE]:
+    """Return the result of `work`, or `LATE` if it takes longer. A TimeoutError that `work` raises is passed on.
+
+    A timeout that `work` moves may be given in place of seconds.
+    """
+    limit = seconds if isinstance(seconds, asyncio.Timeout) else asyncio.timeout(seconds)
     try:
         async with limit:
             return await work
@@ -30,4 +33,4 @@ async def within(seconds: float | None, work: Awaitable[R]) -> R | Literal[_Late
     finally:
         # The limit knows its task, and a cancelled task the exception that leads to this frame: with the cycle a call
         # would keep its connection until the garbage collector runs.
-        del limit
+        del limit, seconds

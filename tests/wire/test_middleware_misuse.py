@@ -20,6 +20,7 @@ from remote_client.errors import (
 from remote_client.hooks import CallEnded, CallStarted
 from remote_client.middleware import Answer, OutgoingCall, Proceed
 from remote_client.settings import RetryPolicy
+from tests.support.http_wire import sleep
 from tests.support.ways import Way
 from tests.support.wire import settled
 
@@ -285,6 +286,41 @@ async def test_an_item_before_an_error_is_not_lost(way: Way) -> None:
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_abandoned_stream_whose_head_never_came(way: Way, no_gc: None) -> None:
+    """The task of its middleware does not keep it."""
+    events: list[Any] = []
+    async with way.module(middleware=(plain,), hooks=(events.append,)) as module:
+        stream = module.silent() if way.is_grpc else module.script_stream(steps=[sleep(9)])
+        await stream.__aenter__()
+        await way.server.until_running(1)
+        gone = weakref.ref(stream)
+        del stream
+        assert gone() is None
+        await way.server.until_running(0)
+        await until_nothing_held(module)
+    assert [type(each) for each in events] == [CallStarted, CallEnded]
+
+
+async def test_an_abandoned_stream_whose_middleware_waits(way: Way, no_gc: None) -> None:
+    events: list[Any] = []
+    ended: list[str] = []
+
+    async def waits(call: OutgoingCall, proceed: Proceed) -> Answer:
+        try:
+            await asyncio.sleep(9)
+        finally:
+            ended.append("waits")
+        return await proceed(call)
+
+    async with way.module(middleware=(waits,), hooks=(events.append,)) as module:
+        stream = await module.silent().__aenter__()
+        await asyncio.sleep(0)
+        del stream
+        assert await settled(lambda: int(not ended), 0, 1) == 0
+        await asyncio.sleep(0)
+    assert [type(each) for each in events] == [CallStarted, CallEnded]
 
 
 @pytest.mark.parametrize("end", ["ok", "fails", "cancelled", "dropped", "raises", "late"])

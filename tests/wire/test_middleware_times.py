@@ -88,6 +88,26 @@ async def test_it_gets_the_error_of_a_stream_without_a_head_in_time(way: Way) ->
     assert [type(each) for each in errors] == [DeadlineExceededError] * 2
 
 
+async def slowly(number: int, seconds: float) -> AsyncIterator[bytes]:
+    for _ in range(number):
+        await asyncio.sleep(seconds)
+        yield b"1"
+
+
+async def test_a_streamed_input_limits_only_the_waits(wire: Any) -> None:
+    async def hangs(call: OutgoingCall, proceed: Proceed) -> Answer:
+        answer = await proceed(call)
+        await asyncio.Event().wait()
+        return answer
+
+    for engine in ("asyncio", "grpcio"):
+        async with Way(wire, engine).module(middleware=(plain,), timeout=0.5) as module:
+            assert await module.sum(slowly(8, 0.1)) == b"8"
+        async with Way(wire, engine).module(middleware=(hangs,), timeout=0.3) as module:
+            with pytest.raises(DeadlineExceededError):
+                await module.sum([b"1"])
+
+
 async def test_a_unary_call_has_the_same_time_with_middleware(way: Way) -> None:
     for middleware in ((), (plain,)):
         async with way.module(middleware=middleware, total_timeout=0.2, timeout=5) as module:
