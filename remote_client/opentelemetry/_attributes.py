@@ -13,6 +13,7 @@ from ..errors import RemoteCallError
 from ..hooks import AttemptFailed, CallEnded, CallStarted
 
 Attributes = dict[str, str | int | float | bool]
+SCOPE = "remote_client"
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 """The version of the conventions: RPC's are a release candidate in it, HTTP's are stable."""
 METHOD, SYSTEM, STATUS = "rpc.method", "rpc.system.name", "rpc.response.status_code"
@@ -23,19 +24,33 @@ _LATEST = 1024
 """Methods of models whose attributes are kept: each call would build them anew."""
 
 
+Key = tuple[str, str, str | None, str | None, str]
+"""A call's method, target, model, task and protocol, on which its attributes depend."""
+
+
+def key_of(call: CallStarted) -> Key:
+    """Return what the attributes of a call depend on."""
+    return call.method, call.target, call.model, call.task, call.protocol
+
+
 def span_name(call: CallStarted) -> str:
     """Return `package.Service/Method`, or over HTTP the verb and the path of the route."""
-    return _common(call.method, call.target, call.model, call.task, call.protocol)[0]
+    return _common(*key_of(call))[0]
 
 
 def call_attributes(call: CallStarted) -> Mapping[str, str | int]:
     """Return the attributes of a call's span that are known at its start."""
-    return _common(call.method, call.target, call.model, call.task, call.protocol)[1]
+    return _common(*key_of(call))[1]
 
 
 def metric_attributes(call: CallStarted) -> Mapping[str, str | int]:
     """Return those of the call's metrics: over both protocols with the names of RPC, so that one query finds all."""
-    return _common(call.method, call.target, call.model, call.task, call.protocol)[2]
+    return attributes_of(key_of(call))
+
+
+def attributes_of(key: Key) -> Mapping[str, str | int]:
+    """Return the attributes of the metrics of such calls."""
+    return _common(*key)[2]
 
 
 @lru_cache(_LATEST)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from opentelemetry import context as otel_context
-from opentelemetry import metrics, propagate, trace
+from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
@@ -20,15 +20,15 @@ from ..errors import PicklingError
 from ..hooks import AttemptFailed, CallEnded, CallStarted, Event, foreign_calls
 from ._attributes import (
     SCHEMA_URL,
+    SCOPE,
     call_attributes,
     failure_attributes,
     outcome_attributes,
     server_attributes,
     span_name,
 )
-from ._metrics import Metrics
+from ._metrics import metrics_of
 
-_SCOPE = "remote_client"
 _Suppress = Callable[[], AbstractContextManager[Any]]
 
 try:
@@ -69,8 +69,8 @@ class OpenTelemetryHook:
         self, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
     ) -> None:
         self._is_global = tracer_provider is None and meter_provider is None
-        self._tracer = trace.get_tracer(_SCOPE, __version__, tracer_provider, SCHEMA_URL)
-        self._metrics = Metrics(metrics.get_meter(_SCOPE, __version__, meter_provider, SCHEMA_URL))
+        self._tracer = trace.get_tracer(SCOPE, __version__, tracer_provider, SCHEMA_URL)
+        self._metrics = metrics_of(meter_provider)
         self._running: WeakKeyDictionary[CallStarted, _Traced] = WeakKeyDictionary()
 
     def __call__(self, event: Event) -> None:

@@ -107,6 +107,42 @@ async def test_a_call_that_runs_meanwhile_ends_its_span(
     assert telemetry.total("caikit.client.active_calls") == 0
 
 
+async def test_hooks_of_one_provider_count_together(wire: WireServer, telemetry: Telemetry) -> None:
+    other = OpenTelemetryHook(telemetry.tracer_provider, telemetry.meter_provider)
+    async with (
+        wire.plain(call_options=CallOptions(hooks=(telemetry.hook,))) as one,
+        wire.plain(call_options=CallOptions(hooks=(other,))) as two,
+        one.count(n=1, hang=True),
+        two.count(n=1, hang=True),
+    ):
+        assert telemetry.total("caikit.client.active_calls") == 2
+    (point,) = telemetry.points("caikit.client.active_calls")
+    assert (point.value, point.attributes["rpc.method"]) == (0, "test.Test/Count")
+
+
+GLOBAL = """
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from remote_client.opentelemetry import OpenTelemetryHook, instrument
+from remote_client.hooks import CallStarted, everywhere
+
+instrument()  # as modules do before the program sets its providers
+reader = InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader]))
+late, own = OpenTelemetryHook(), OpenTelemetryHook(None, metrics.get_meter_provider())
+calls = [CallStarted("a.B/C", "host:1", None, None, "grpc", False, "id") for _ in range(3)]
+for hook, call in zip((*everywhere.values(), late, own), calls, strict=True):
+    hook(call)
+(metric,) = reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
+print(metric.name, *(point.value for point in metric.data.data_points))
+"""
+
+
+def test_hooks_of_the_global_provider_count_together_whenever_it_is_set() -> None:
+    assert python(GLOBAL) == "caikit.client.active_calls 3\n"
+
+
 async def test_discovery_is_traced_too(wire: WireServer, on: Callable[[], None], telemetry: Telemetry) -> None:
     on()
     async with RemoteClient(wire.target) as client:
@@ -241,7 +277,8 @@ if not child:
     with wrapped(raw_module(info)) as own:
         own.echo(b"x")
     del stream
-    # The parent's stream is the parent's: its span does not end here.
+    # The parent's stream is the parent's: its span does not end here, and it is not counted.
+    assert telemetry.total("caikit.client.active_calls") == 0
     os._exit(len(telemetry.spans()))
 _, status = os.waitpid(child, 0)
 assert os.waitstatus_to_exitcode(status) == 2, status
