@@ -47,12 +47,13 @@ async def through(
     metadata = {key: value for key, value in call.metadata if key not in own}
     kept = tuple(pair for pair in call.metadata if pair[0] in own)
     sent = answered = False
+    failure = 0
     sending: asyncio.Task[object] | None = None
     clock: asyncio.Timeout | None = asyncio.timeout(None if limit is None else limit + GRACE)
     loop, has_input = asyncio.get_running_loop(), isinstance(attempts.input, AsyncIterator)
 
     async def proceed(outgoing: OutgoingCall) -> Answer:
-        nonlocal sent, answered, sending
+        nonlocal sent, answered, sending, failure
         if sent:
             raise MiddlewareError(_ONCE)
         passed = monotonic() - begun
@@ -63,6 +64,9 @@ async def through(
             clock.reschedule(None)
         try:
             await send(changed)
+        except BaseException as error:
+            failure = id(error)  # the exception itself would be in a cycle with this frame
+            raise
         finally:
             sending = None
             if has_input and limit is not None and clock is not None and not clock.expired():
@@ -74,7 +78,7 @@ async def through(
 
     step: Proceed = proceed
     for each in reversed(middleware):
-        step = _around(each, step)
+        step = _around(each, step, lambda error: id(error) == failure)
     try:
         outgoing = attempts.outgoing(call, metadata, limit)
         assert clock is not None
@@ -93,12 +97,12 @@ async def through(
             sending.cancel()
 
 
-def _around(middleware: Middleware, proceed: Proceed) -> Proceed:
+def _around(middleware: Middleware, proceed: Proceed, is_of_call: Callable[[BaseException], bool]) -> Proceed:
     async def step(outgoing: OutgoingCall) -> Answer:
         try:
             answer = await middleware(outgoing, proceed)
         except (asyncio.CancelledError, StopAsyncIteration) as error:
-            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            if is_of_call(error) or (isinstance(error, asyncio.CancelledError) and _is_cancelled()):
                 raise
             # Passed on, it would end the call's task, or a loop over its answers, as if nothing had failed.
             raise MiddlewareError(f"middleware: {name_of(middleware)} raised {type_name(error)}") from error

@@ -223,7 +223,7 @@ class RemoteStream(Answers[T]):
             # Else another task closed the stream meanwhile. A variable would be in a cycle with the exception.
             if self._opening is not None:
                 try:
-                    if self._opening.cancelled():
+                    if self._opening.cancelled() and self._opening.cancelling():
                         raise CallCancelledError("something in this process cancelled its middleware")
                     self._opening.result()
                 finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import weakref
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -95,6 +96,20 @@ async def test_what_it_raises_is_no_end_of_the_stream(way: Way, kind: type[BaseE
         with pytest.raises(MiddlewareError, match=kind.__name__):
             await module.echo(b"x")
         await until_nothing_held(module)
+
+
+async def test_what_an_input_raises_passes_unchanged(wire: Any) -> None:
+    async def items() -> AsyncIterator[bytes]:
+        yield b"1"
+        raise asyncio.CancelledError("mine")
+
+    for engine in ("asyncio", "grpcio"):
+        async with Way(wire, engine).module(middleware=(plain, plain)) as module:
+            with pytest.raises(asyncio.CancelledError, match="mine"):
+                await module.sum(items())
+            with pytest.raises(asyncio.CancelledError, match="mine"):
+                async for _ in module.chat(items()):
+                    pass
 
 
 async def test_a_task_that_somebody_cancelled_is_no_end_of_the_stream(way: Way) -> None:
