@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import UnionType
 from typing import Annotated, Any, NewType, NotRequired, Required, Union, get_args, get_origin, get_type_hints
 
@@ -116,6 +116,22 @@ def declaration_of(module: type) -> Declaration:
         train = train.__func__
     training = _method(module, train, "") if inspect.isfunction(train) else None
     return Declaration(module, id, name, version, tuple(methods), training, schema)
+
+
+def declaration_with_bodies(module: type) -> Declaration:
+    """Return the declaration of a class that serves its methods: a body that overrides a declared one needs no mark.
+
+    Raises:
+        ConfigurationError: see `declaration_of`.
+    """
+    declaration = declaration_of(module)
+    methods = {method.name: method for method in declaration.methods}
+    task = next(vars(base)[MODULE_MARK][3] for base in module.__mro__ if is_declared(base))
+    for base in module.__mro__:
+        for name, method in vars(base).items():
+            if name not in methods and hasattr(method, TASK_MARK) and callable(getattr(module, name)):
+                methods[name] = _method(module, method, getattr(method, TASK_MARK) or task)
+    return replace(declaration, methods=tuple(methods.values()))
 
 
 def _own_bases(module: type) -> list[type]:

@@ -11,7 +11,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from .._schema.budget import Budget
-from .._schema.declaration import Declaration, DeclaredMethod, declaration_of
+from .._schema.declaration import Declaration, DeclaredMethod, declaration_with_bodies
 from .._schema.declared.codec import DeclaredCodec
 from .._schema.declared.matching import match
 from .._schema.declared.schemas import schema_for
@@ -81,7 +81,7 @@ class Library:
     """
 
     def __init__(self, modules: Iterable[type], name: str) -> None:
-        declarations = [declaration_of(module) for module in modules]
+        declarations = [declaration_with_bodies(module) for module in modules]
         self.files = _files_of(declarations, name)
         data = FileDescriptorSet(file=self.files.values()).SerializeToString()
         self.description: ServiceDescription = describe_set(data)

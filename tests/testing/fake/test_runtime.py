@@ -31,7 +31,7 @@ from remote_client.errors import (
 )
 from remote_client.testing import FakeRuntime
 
-from .greeters import BlockingGreeter, Failing, Greeter, Held, Mood, Text, Who
+from .greeters import BlockingGreeter, Failing, Greeter, Greeting, Held, Mood, Text, Who
 
 PROTOCOLS = ("grpc", "http")
 
@@ -220,6 +220,23 @@ async def test_a_client_does_not_make_declared_classes_with_their_own_arguments(
             assert (await model.run(Who("x"))).greeting == "Hi x"
         with sync.RemoteClient(getattr(runtime, protocol)) as blocking:
             assert blocking.model("hi").run(Who("x")).greeting == "Hi x"
+
+
+async def test_a_body_in_a_derived_class_needs_no_mark(protocol: str) -> None:
+    class Base(Greeter):
+        async def run(self, sample_input: Who, times: int = 1) -> Greeting:
+            return Greeting(greeting=f"Bye {sample_input.name}" * times)
+
+    class Derived(Base):
+        def run_stream_out(self, sample_input, count=2):  # type: ignore[no-untyped-def]
+            return (Greeting(greeting=f"{sample_input.name} {number}") for number in range(count))
+
+    with FakeRuntime({"foo": Derived()}) as runtime:
+        async with RemoteClient(getattr(runtime, protocol)) as client:
+            model = await client.model("foo")
+            assert (await model.run_sample({"name": "Ada"}, times=2)).greeting == "Bye AdaBye Ada"
+            answers = await model.run_sample_stream_out({"name": "Ada"}, count=2).collect()
+            assert [answer.greeting for answer in answers] == ["Ada 0", "Ada 1"]
 
 
 def test_a_declared_class_without_a_server() -> None:
