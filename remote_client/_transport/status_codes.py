@@ -63,6 +63,7 @@ _BY_HTTP_STATUS: dict[int, type[RemoteCallError]] = {
     405: UnimplementedError,
     408: DeadlineExceededError,
     409: AlreadyExistsError,
+    412: FailedPreconditionError,  # not caikit's, but `remote_client.testing.replay`'s
     413: ResourceExhaustedError,
     415: InvalidArgumentError,
     422: InvalidArgumentError,
@@ -77,5 +78,5 @@ _BY_HTTP_STATUS: dict[int, type[RemoteCallError]] = {
 
 
 def http_error_class(status: int) -> type[RemoteCallError]:
-    """Return the exception class of an HTTP status, or `UnknownError` for one that caikit does not send."""
+    """Return the exception class of an HTTP status, or `UnknownError` for one that says no more."""
     return _BY_HTTP_STATUS.get(status, UnknownError)

@@ -116,7 +116,7 @@ async def test_a_call_that_was_not_recorded_shows_the_nearest(
         model = await client.model("foo")
         with pytest.raises(RemoteCallError, match=r"name was 'Ada', is 'Grace'") as caught:
             await model.run_sample({"name": "Grace"}, throw=False)
-        assert caught.value.status == ("FAILED_PRECONDITION" if protocol == "grpc" else "UNKNOWN")
+        assert caught.value.status == "FAILED_PRECONDITION"
         assert not caught.value.previous  # trying again would not help
         with pytest.raises(RemoteCallError, match=r"count was '?3'?, is '?4'?"):
             async for _ in model.run_sample_stream_out(PEOPLE[0], count=4):
@@ -133,7 +133,9 @@ async def test_the_other_protocol_is_refused(recorded: tuple[Path, Outcomes], pr
         getattr(made, other)
     with pytest.raises(ClosedError):
         getattr(made, protocol)
+    assert repr(made) == "<Replay which does not run>"
     async with made:
+        assert repr(made) == f"<Replay at {getattr(made, protocol)}>"
         with pytest.raises(UnsupportedError):
             getattr(made, other)
 

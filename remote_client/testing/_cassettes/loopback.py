@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..._concurrency.threads import run_in_thread
-from ...errors import UnsupportedError
+from ...errors import ClosedError, UnsupportedError
 from ...settings import Protocol
 from .._servers import LoopbackServers
 
@@ -55,6 +55,13 @@ class Loopback:
         """
         self._check("http")
         return self._servers.http
+
+    def __repr__(self) -> str:
+        try:
+            where = f"at {self.grpc if self._protocol == 'grpc' else self.http}"
+        except ClosedError:
+            where = "which does not run"
+        return f"<{type(self).__name__} {where}>"
 
     def _check(self, asked: Protocol) -> None:
         if asked != self._protocol:
