@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from abc import abstractmethod
@@ -118,6 +119,8 @@ class Events(_Reader[bytes]):
     _over = False
 
     async def __anext__(self) -> bytes:
+        # Reading answers that have arrived does not suspend: without this a server would not hear that a browser left.
+        await asyncio.sleep(0)
         if self._over:
             raise StopAsyncIteration
         try:

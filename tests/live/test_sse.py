@@ -88,6 +88,25 @@ async def test_an_error_of_the_callers_own_is_logged_and_not_told(
     assert "LookupError: the password is s3cret" in caplog.text
 
 
+async def test_others_have_their_turn_between_events(client: RemoteClient) -> None:
+    model: Any = await client.model("foo")
+    events = model.run_sample_stream_out(WORLD, count=100).sse()
+    await anext(events)
+    await asyncio.sleep(0.2)  # the rest arrives
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(take_turns())
+    assert len([event async for event in events]) == 100
+    other.cancel()
+    assert turns >= 100
+
+
 async def test_closed_events_end_without_an_error(
     grpc_client: RemoteClient, runtime: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:
