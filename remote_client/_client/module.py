@@ -44,6 +44,7 @@ from .started_trainings import StartedTrainings
 from .training import choose_training, is_named, materialized, train_signature
 
 _STREAMED_INPUT = re.compile(r"run_(\w+_)?(stream_in|bidi_stream)")
+_SHORT_NAME = re.compile("run(_stream_out|_stream_in|_bidi_stream)?")
 
 
 @exported_from("remote_client")
@@ -272,6 +273,8 @@ class RemoteModuleBase(Handle):
         methods = [method for method in dir(type(self)) if method.startswith("run")]
         close = closest(name, methods)
         hint = f"did you mean {close}?" if close else clean(f"its methods are {', '.join(methods) or 'none'}")
+        if config is not None and not config.tasks_known and _SHORT_NAME.fullmatch(name):
+            hint = f"the short names need the model's task: client.model({config.model_path!r}, task=...)"
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}; {hint}", name=name, obj=self)
 
     def __repr__(self) -> str:

@@ -124,6 +124,8 @@ async def test_a_proxy_tells_the_truth(client: RemoteClient, protocol: Protocol)
     assert repr(model).startswith("<SampleModule 'foo' at localhost:")
     with pytest.raises(AttributeError, match="did you mean run_sample"):
         model.run_simple
+    with pytest.raises(AttributeError, match=r"the short names need the model's task: client.model\('foo', task=...\)"):
+        model.run
     assert not hasattr(model, "__missing__")
 
 
