@@ -22,7 +22,6 @@ from ..support.wire import ROOT, WireServer
 from ..wire.test_tls import Authority
 from .commands import run
 
-
 APP = "remote_client._cli.cyclopts_app"
 
 
