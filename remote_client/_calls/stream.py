@@ -337,7 +337,7 @@ class RemoteStream(Answers[T]):
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
-    def leave(self) -> None:
+    def _leave(self) -> None:
         """Let the call end well for hooks though its read is cancelled next: its reader has had enough."""
         self._left = True
 

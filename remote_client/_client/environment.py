@@ -64,11 +64,11 @@ def _tls(**files: str) -> ConnectionTlsInfo:
     for names in ("ca_file",), ("cert_file", "key_file"):
         some = {name: file for name, file in files.items() if name in names}
         try:
-            ConnectionTlsInfo(enabled=True, **some)  # type: ignore[arg-type]
+            ConnectionTlsInfo.of({"enabled": True, **some})
         except ConfigurationError as error:
             problem = str(error).partition(": ")[2]
             raise ConfigurationError(f"{', '.join(map(variable, some))}: {problem}") from None
-    return ConnectionTlsInfo(enabled=True, **files)  # type: ignore[arg-type]
+    return ConnectionTlsInfo.of({"enabled": True, **files})
 
 
 _SETTINGS: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {

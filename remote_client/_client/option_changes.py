@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import EllipsisType
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from .._settings.durations import Duration
 from ..errors import UnsupportedError
@@ -67,11 +67,9 @@ def packed(given: OptionChanges) -> dict[str, Any]:
 
 def unpacked(changes: dict[str, Any]) -> OptionChanges:
     """Return the changes that were packed."""
-    given: OptionChanges = {}
-    given.update(changes)  # type: ignore[typeddict-item]
     if "metadata" in changes:
-        given["metadata"] = changes["metadata"].metadata
-    return given
+        changes = {**changes, "metadata": changes["metadata"].metadata}
+    return cast("OptionChanges", changes)
 
 
 def check_output(output: Output | None, protocols: Sequence[Protocol]) -> None:

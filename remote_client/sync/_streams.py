@@ -135,7 +135,7 @@ class _Pump:
             self._ended.set()
 
     def _leave(self) -> None:
-        self.stream.leave()
+        self.stream._leave()
         self._cancel()
 
     def _cancel(self) -> None:

@@ -30,8 +30,8 @@ CLIENT = {
     "FinderConfig", "HealthState", "HealthStatus", "HealthWatch",
     "JobInfo", "JobMethods", "JobStatus", "Links", "ModelInfo", "PredictionJob", "Progress",
     "RemoteCallError", "RemoteClient", "RemoteClientError", "RemoteModelFinder", "RemoteModelInitializer",
-    "RemoteModuleBase", "RemoteModuleConfig", "RemoteRPCDescriptor", "RemoteStream", "Response", "RuntimeInfo", "Schema",
-    "ServiceDescription", "TaskDescription", "TrainingJob", "__version__", "construct_remote_module_class", "errors",
+    "RemoteModuleBase", "RemoteModuleConfig", "RemoteRPCDescriptor", "RemoteStream", "Response", "RuntimeInfo",
+    "Schema", "ServiceDescription", "TaskDescription", "TrainingJob", "__version__", "construct_remote_module_class", "errors",
 }  # fmt: skip
 BULK = {"Done", "Failed", "MapRows", "Progress", "map_frame", "map_rows"}
 PUBLIC = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -33,7 +33,8 @@ async def outcome_of(awaited: Awaitable[Any]) -> Any:
 
 def raw_metadata(metadata: Any) -> RawMetadata:
     """Return grpc.aio's metadata without the keys of gRPC itself."""
-    return tuple((key, value) for key, value in iter(metadata or ()) if not key.startswith("grpc-"))
+    pairs: Iterable[tuple[str, str | bytes]] = () if metadata is None else metadata
+    return tuple((key, value) for key, value in pairs if not key.startswith("grpc-"))
 
 
 async def metadata_of(rpc: Any) -> tuple[RawMetadata, RawMetadata]:
