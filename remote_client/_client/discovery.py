@@ -20,6 +20,7 @@ from ..errors import (
     ClosedError,
     DeadlineExceededError,
     InvalidResponseError,
+    RemoteClientError,
     SchemaError,
     SchemaUnavailableError,
     UnavailableError,
@@ -182,12 +183,14 @@ class Discovery:
 
     def _log(self, server: Server, error: Exception) -> None:
         """Log why a server listed no models. With one server the caller gets the error; a refusal may be harmless."""
-        target = server.connection.target
+        target, single = server.connection.target, self._servers.is_single
         if is_refusal(error):
-            level = logging.DEBUG if self._servers.is_single else logging.INFO
+            level = logging.DEBUG if single else logging.INFO
             logger.log(level, "finder %s: %s refuses to list its models: %s", self._name, target, in_short(error))
         elif not isinstance(error, ClosedError):
-            logger.warning("finder %s: %s did not list its models: %s", self._name, target, error)
+            level = logging.DEBUG if single else logging.WARNING
+            reason = error if isinstance(error, RemoteClientError) else repr(error)
+            logger.log(level, "finder %s: %s did not list its models: %s", self._name, target, reason)
 
     async def _list_models(self, server: Server) -> Listed:
         while True:

@@ -252,6 +252,26 @@ async def test_closing_ends_what_is_still_asked(silent: str, server: WireServer 
             assert isinstance(each, ClosedError)
 
 
+@pytest.mark.parametrize("alone", [True, False])
+async def test_a_failure_that_nobody_is_told_of_is_logged(
+    alone: bool, wire: WireServer, start_wire: Callable[..., WireServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def middleware(call: Any, proceed: Any) -> Any:
+        if call.target == wire.target:
+            raise KeyError("foo")
+        return await proceed(call)
+
+    targets = [wire.target] if alone else [wire.target, start_wire().target]
+    async with RemoteClient(targets, middleware=[middleware]) as client:
+        if alone:
+            with pytest.raises(KeyError, match="foo"):
+                await client.models()
+        else:
+            assert [each.name for each in await client.models()] == ["foo"]
+    told = [] if alone else [f"finder remote: {wire.target} did not list its models: KeyError('foo')"]
+    assert caplog.messages == told
+
+
 @pytest.mark.parametrize("protocol", ["http"])  # tests/live has them over gRPC
 async def test_a_job_is_found_where_it_is(protocol: str, mute: int, http_wire: HttpWire, server: Any) -> None:
     async with client_of(f"http://127.0.0.1:{mute}", http_wire.target) as client, asyncio.timeout(LIMIT):
