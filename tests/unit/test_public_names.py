@@ -31,7 +31,8 @@ CLIENT = {
     "JobInfo", "JobMethods", "JobStatus", "Links", "ModelInfo", "PredictionJob", "Progress",
     "RemoteCallError", "RemoteClient", "RemoteClientError", "RemoteModelFinder", "RemoteModelInitializer",
     "RemoteModuleBase", "RemoteModuleConfig", "RemoteRPCDescriptor", "RemoteStream", "Response", "RuntimeInfo",
-    "Schema", "ServiceDescription", "TaskDescription", "TrainingJob", "__version__", "construct_remote_module_class", "errors",
+    "Schema", "ServiceDescription", "TaskDescription", "TrainingJob", "__version__",
+    "construct_remote_module_class", "errors",
 }  # fmt: skip
 BULK = {"Done", "Failed", "MapRows", "Progress", "map_frame", "map_rows"}
 PUBLIC = {
