@@ -68,7 +68,7 @@ async def _send_weakly(ref: weakref.ref[RemoteStream[Any]], attempts: Attempts, 
     """Send an attempt from the task of the middleware, which must not keep a stream that nobody reads."""
     place, call = await turn(attempts, call)
     stream = ref()
-    sent = None if stream is None else stream.send(attempts, call, place)
+    sent = None if stream is None else stream._send(attempts, call, place)
     del stream
     if sent is None:
         place.free()
@@ -205,7 +205,7 @@ class RemoteStream(Answers[T]):
         middleware = self._caller.options.middleware
         if not middleware:
             place, call = await turn(attempts, attempts.call)
-            self.send(attempts, call, place)
+            self._send(attempts, call, place)
             return
         # In a task: the middleware waits for the answer, while `async with` and a streamed input go on.
         send = partial(_send_weakly, weakref.ref(self), attempts)
@@ -230,7 +230,7 @@ class RemoteStream(Answers[T]):
                     self._opening = None
         return None if self._sent is None else await self._sent.stream.read()
 
-    def send(self, attempts: Attempts, call: Call, place: Place) -> Sent | None:
+    def _send(self, attempts: Attempts, call: Call, place: Place) -> Sent | None:
         """Send an attempt whose turn has come; None if another task closed the stream meanwhile."""
         if self._state is State.OVER:
             place.free()
