@@ -15,6 +15,7 @@ from remote_client.errors import (
     ClosedError,
     DeadlineExceededError,
     MiddlewareError,
+    OutcomeUnknownError,
     RemoteCallError,
     UnavailableError,
 )
@@ -298,6 +299,28 @@ async def test_an_item_before_an_error_is_not_lost(way: Way) -> None:
                         items.append(item)
                 assert len(items) == n
             assert [item async for item in module.count(n=0)] == []
+
+
+async def test_a_start_that_it_failed(way: Way) -> None:
+    """Before `proceed` nothing was sent, and after it nobody knows."""
+    after = False
+
+    async def fails(call: OutgoingCall, proceed: Proceed) -> Answer:
+        if after:
+            await proceed(call)
+        raise UnavailableError("I dislike it")
+
+    path = "/test.Test/Echo" if way.is_grpc else "POST /echo"
+    async with way.module(middleware=(fails,)) as module:
+        with pytest.raises(UnavailableError):
+            await module._caller.send_bytes_once("start", path, b"x")
+        assert not await way.server.started("Echo", "POST /echo")
+        after = True
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await module._caller.send_bytes_once("start", path, b"x")
+    assert caught.value.request_id == (await way.sent())[0]["x-request-id"]
+    assert (caught.value.attempts, caught.value.seconds is None) == (1, False)
+    assert await way.server.started("Echo", "POST /echo") == 1
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------
