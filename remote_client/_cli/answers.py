@@ -16,6 +16,7 @@ from .._schema.declared.types import core, fields_of
 from .._schema.plain_values import json_text, plain, text_of
 from .._schema.rpc import RemoteRPCDescriptor
 from ..errors import InputError
+from .output import STANDARD_OUTPUT, writing
 from .usage import UsageError
 
 Format = Literal["dict", "json", "file"]
@@ -85,19 +86,13 @@ class AnswerWriter:
         await run_in_thread(self._write_all, data)
 
     def _write_all(self, data: bytes) -> None:
-        if self._descriptor is None:
-            self._descriptor = _open(self._output)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
-
-
-def _open(output: Path | None) -> int:
-    assert output is not None
-    try:
-        return os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-    except OSError as error:
-        raise OSError(f"{output} cannot be written: {error.strerror}") from None
+        with writing(self._output or STANDARD_OUTPUT):
+            if self._descriptor is None:
+                assert self._output is not None
+                self._descriptor = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
 
 
 # -- fields -----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from inspect import Signature, cleandoc
 from types import GenericAlias
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from .._version import __version__
 from .completers import files
@@ -48,6 +48,8 @@ def parse(arguments: Sequence[str]) -> Parsed:
         _show_docstring(arguments)
     try:
         found = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except UnusedCliTokensError as error:
+        raise UsageError(f"unexpected argument: {' '.join(error.unused_tokens or ())}") from None
     except CycloptsError as error:
         raise UsageError(str(error)) from None
     return found if isinstance(found, Parsed) else Parsed(lambda: 0)  # `--help` has run

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 _ADVICE = {
     "UnauthenticatedError": "give credentials with --token-file or --header",
-    "TlsError": "--ca-file names the authority to trust; an http:// target and plain gRPC go without TLS",
-    "DeadlineExceededError": "a longer --timeout, or --wait, gives it more time",
+    "DeadlineExceededError": "a longer --timeout gives it more time",
     "UnavailableError": "-t or REMOTE_CLIENT_TARGET names the runtime",
     "SchemaUnavailableError": "give a schema file with --schema, or credentials with --token-file or --header, or ask "
     "where the runtime can be reached directly: in its pod, or through a port-forward",
     "ModelNotFoundError": "`remote-client models` lists them",
 }
 """What to do about errors of a class; the messages of others say it."""
+_LIMITS = {"not ready within": "--wait", "is not done after": "--limit"}
+"""The options that limit what a DeadlineExceededError is about, in place of --timeout."""
 
 
 def report(error: Exception, options: Options | None) -> int:
@@ -39,10 +40,15 @@ def report(error: Exception, options: Options | None) -> int:
         raise error
     if options is not None and options.verbose:
         print_exception(error)
-    told = _told(error, options) if isinstance(error, RemoteClientError) else str(error)
+    told = _told(error, options) if isinstance(error, RemoteClientError) else _text(error)
     sys.stderr.write(f"remote-client: {clean(told)}\n")
     wrong_use = (UsageError, ConfigurationError, InputError, UnsupportedError)
     return USAGE_ERROR if isinstance(error, wrong_use) else FAILED
+
+
+def _text(error: Exception) -> str:
+    """Return an error's message, without the number of an OSError that names no file."""
+    return error.strerror if isinstance(error, OSError) and error.strerror and not error.filename else str(error)
 
 
 def _told(error: RemoteClientError, options: Options | None) -> str:
@@ -53,7 +59,11 @@ def _told(error: RemoteClientError, options: Options | None) -> str:
     message = error.reason if isinstance(error, errors.SchemaUnavailableError) else str(error)
     if isinstance(error, errors.ConfigurationError) and options is not None:
         message = _as_typed(message, options)
-    advice = _ADVICE.get(names[0])
+    if isinstance(error, errors.TlsError) and options is not None:
+        message = re.sub("tls\\.(\\w+_file)", lambda match: options.typed(match[1]), message)
+    advice = _ADVICE.get(names[0], "")
+    for words, option in _LIMITS.items():
+        advice = advice.replace("--timeout", option) if words in message else advice
     return f"{names[0]}: {message}{f'; {advice}' if advice else ''}"
 
 
@@ -61,5 +71,6 @@ def _as_typed(message: str, options: Options) -> str:
     """Return a message about arguments of `RemoteClient` with the names of options, or of their variables."""
     message = re.sub("^(ConnectionInfo|ConnectionTlsInfo|FinderConfig): ", "", message)
     message = message.replace("BearerToken: file:", "token_file:", 1).replace("tls.insecure_verify", "insecure")
+    message = message.replace("seconds or a timedelta above 0, or None for", "seconds above 0, or inf for")
     names = "^(?:target|timeout|schema|proxy|token_file|insecure)(?=:)|\\b(?:ca_file|cert_file|key_file)\\b"
     return re.sub(names, lambda match: options.typed(match[0]), message)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .output import STANDARD_OUTPUT, writing
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -68,10 +69,9 @@ def read(path: Path) -> bytes:
 
 def write(path: Path | None, data: bytes) -> None:
     """Write to a file, or to standard output. An OSError names the file."""
-    if path is None:
-        sys.stdout.buffer.write(data)
-        return
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise OSError(f"{path} cannot be written: {error.strerror}") from None
+    with writing(path or STANDARD_OUTPUT):
+        if path is None:
+            sys.stdout.buffer.write(data)
+            sys.stdout.flush()
+        else:
+            path.write_bytes(data)

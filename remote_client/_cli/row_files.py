@@ -19,6 +19,7 @@ from .._bulk.map import Done, Failed
 from .._schema.plain_values import json_text
 from ..errors import InputError
 from .arguments import Arguments
+from .output import STANDARD_OUTPUT, writing
 from .usage import UsageError
 
 STANDARD = "-"
@@ -106,7 +107,9 @@ def open_answers(name: str, kind: Kind | None) -> Answers:
     """Open the file for answers of a kind. Raises an OSError."""
     if Path(name).suffix == ".parquet":
         return _ParquetAnswers(name, kind)
-    return _JsonAnswers(1 if name == STANDARD else os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666))
+    if name == STANDARD:
+        return _JsonAnswers(1, STANDARD_OUTPUT)
+    return _JsonAnswers(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), name)
 
 
 def _open(name: str) -> IO[bytes]:
@@ -221,13 +224,15 @@ def _row(line: int | None, arguments: Callable[[], dict[str, Any]]) -> Row | Unr
 class _JsonAnswers:
     """Writes to a descriptor: Python would wait at its exit for a thread that waits in a buffered write to a pipe."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, name: str) -> None:
         self._descriptor = descriptor
+        self._name = name
 
     def write(self, rows: list[Done]) -> None:
         data = memoryview("".join(map(_line, rows)).encode("utf-8", "backslashreplace"))
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+        with writing(self._name):
+            while data:
+                data = data[os.write(self._descriptor, data) :]
 
     def close(self) -> None:
         if self._descriptor != 1:

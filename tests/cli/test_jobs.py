@@ -75,6 +75,7 @@ def test_a_limit_leaves_the_job_running(target: str, running: str, capfd: Printe
     out, err = capfd.readouterr()
     assert out == ""
     assert err.startswith("remote-client: DeadlineExceededError: ")
+    assert err.endswith("; a longer --limit gives it more time\n")
     assert main(["-t", target, "jobs", "result", "SlowTask", running]) == 1
     assert capfd.readouterr().err.startswith("remote-client: NotFoundError: ")
 

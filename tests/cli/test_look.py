@@ -140,6 +140,7 @@ def test_a_missing_model_exits_with_one(target: str, capfd: Any) -> None:
     assert out == ""
     assert err.startswith("remote-client: DeadlineExceededError: ")
     assert "'bax'" in err
+    assert err.endswith("; a longer --wait gives it more time\n")
 
 
 def test_a_server_that_is_away_is_not_healthy(protocol: Protocol, capfd: Any) -> None:

@@ -120,7 +120,7 @@ def test_a_wrong_variable_is_wrong_use(
     ("arguments", "told"),
     [
         ("-t a:b", "--target: the port must be a number"),
-        ("--timeout -1", "--timeout: must be seconds"),
+        ("--timeout -1", "--timeout: must be seconds above 0, or inf for no limit, not -1.0"),
         ("--timeout soon", "--timeout"),
         ("--ca-file nowhere.pem", "ConfigurationError: --ca-file: no such file: nowhere.pem"),
         ("--cert-file nowhere.pem", "mutual TLS needs --cert-file and --key-file together"),
@@ -131,6 +131,7 @@ def test_a_wrong_variable_is_wrong_use(
         ("--schema nowhere.json", "--schema: nowhere.json cannot be read: No such file or directory"),
         ("--proxy socks5://b", "--proxy: socks5:// proxies are not supported"),
         ("--nothing", "--nothing"),
+        ("some words", "unexpected argument: some words"),
         ("-t", "-t"),
     ],
 )
@@ -191,7 +192,9 @@ def test_tls(protocol: Protocol, authority: Authority, capsys: pytest.CaptureFix
         target = server.target if protocol == "grpc" else server.target.replace("http:", "https:")
         assert main(["health", "-t", target, "--ca-file", authority.ca]) == 0
         assert main(["models", "-t", target, "--tls"]) == 1
-        assert "TlsError: " in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "TlsError: " in told
+        assert "set --ca-file to the certificate of the one that did" in told
         assert main(["health", "-t", target, "--insecure"]) == (0 if protocol == "http" else 2)
 
 

@@ -76,6 +76,35 @@ def test_a_reader_that_leaves_is_no_traceback(runtime: Any, arguments: list[str]
     assert (ended.returncode, ended.stderr) == (1, b"")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"), [("call foo run_sample_stream_in -i -", 1), ("models", 0), ("call foo SampleTask x", 2)]
+)
+def test_streams_that_are_closed_are_empty(runtime: Any, arguments: str, code: int) -> None:
+    script = 'exec "$@" <&- >&- 2>&-'
+    command = ["sh", "-c", script, "sh", *PROGRAM, "-t", runtime.target, *arguments.split()]
+    assert subprocess.run(command, timeout=60, check=False).returncode == code
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("models", "standard output cannot be written: No space left on device"),
+        ("call foo SampleTask sample_input.name=a", "standard output cannot be written: No space left on device"),
+        (
+            "call foo SampleTask sample_input.name=a -o /dev/full",
+            "/dev/full cannot be written: No space left on device",
+        ),
+        ("--help", "No space left on device"),
+    ],
+)
+def test_a_full_disk_is_one_line(runtime: Any, arguments: str, told: str) -> None:
+    command = [*PROGRAM, "-t", runtime.target, *arguments.split()]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (1, f"remote-client: {told}\n")
+
+
 def test_a_terminal_without_the_letters_gets_escapes() -> None:
     ended = run("health", "-t", "http://localhost:1/ä", env={"PYTHONIOENCODING": "ascii"})
     assert (ended.code, ended.err) == (1, "")
