@@ -281,12 +281,14 @@ class RemoteStream(Answers[T]):
             self._state, self._reason = State.OVER, "" if error is None else lost_message(error)
         stream, attempts, opening = self._release(), self._attempts, self._opening
         told = None if self._left and isinstance(error, asyncio.CancelledError) else error
-        self._body = self._attempts = self._observed = self._opening = None
-        if attempts is not None and (event := attempts.ended(told, monotonic())) is not None:
+        if attempts is not None:
             # Without the call, whose metadata may be secret: tools show the variables of a traceback's frames.
-            self._seconds, known = event.seconds, attempts.circumstances
+            known = attempts.circumstances
             answer = known.answer if error is None else known.answer.without((attempts.sent or attempts.call).secrets)
             self._circumstances = known._replace(answer=answer)
+        self._body = self._attempts = self._observed = self._opening = None
+        if attempts is not None and (event := attempts.ended(told, monotonic())) is not None:
+            self._seconds = event.seconds
             self._caller.notify_hooks(attempts, event)
         if opening is not None:
             opening.cancel()
@@ -303,7 +305,8 @@ class RemoteStream(Answers[T]):
 
     @property
     def _known(self) -> Circumstances:
-        return self._circumstances if self._attempts is None else self._attempts.circumstances
+        attempts = self._attempts  # once: threads of a blocking client read it while the call ends
+        return self._circumstances if attempts is None else attempts.circumstances
 
     @property
     def metadata(self) -> Mapping[str, str | bytes] | None:

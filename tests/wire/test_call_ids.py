@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import pickle
+import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -159,7 +160,16 @@ async def test_calls_whose_metadata_fails_are_not_started(way: Way) -> None:
         assert hook.events == []
 
 
-def test_a_streams_attributes_in_other_threads(way: Way) -> None:
+@pytest.fixture
+def busy_threads() -> Iterator[None]:
+    """Threads take turns so often that one meets the others in the middle of anything."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def test_a_streams_attributes_in_other_threads(way: Way, busy_threads: None) -> None:
     """They are read while the stream ends in the loop's thread."""
     errors: list[BaseException] = []
     missing: list[Any] = []
