@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
@@ -41,10 +41,46 @@ class RawCalls:
 
     _finder: FinderGroup
 
+    @overload
     async def call(
         self,
         path: str,
-        message: Any = b"",
+        message: bytes | bytearray | memoryview = b"",
+        *,
+        model: str | None = ...,
+        target: str | None = ...,
+        timeout: Duration | EllipsisType | None = ...,
+        metadata: MetadataSource | None = ...,
+        idempotent: bool = ...,
+    ) -> bytes: ...
+    @overload
+    async def call(
+        self,
+        path: str,
+        message: Mapping[str, Any],
+        *,
+        model: str | None = ...,
+        target: str | None = ...,
+        timeout: Duration | EllipsisType | None = ...,
+        metadata: MetadataSource | None = ...,
+        idempotent: bool = ...,
+    ) -> dict[str, Any]: ...
+    @overload
+    async def call(
+        self,
+        path: str,
+        message: object,
+        *,
+        model: str | None = ...,
+        target: str | None = ...,
+        timeout: Duration | EllipsisType | None = ...,
+        metadata: MetadataSource | None = ...,
+        idempotent: bool = ...,
+    ) -> Any: ...
+    async def call(
+        self,
+        path: str,
+        message: object = b"",
         *,
         model: str | None = None,
         target: str | None = None,

@@ -299,10 +299,46 @@ class RemoteClient(Closable):
         """Return an iterator over the health of all servers; see `remote_client.RemoteClient.watch_health`."""
         return HealthWatch._of(self._twin.watch_health(poll=poll))
 
+    @overload
     def call(
         self,
         path: str,
-        message: Any = b"",
+        message: bytes | bytearray | memoryview = b"",
+        *,
+        model: str | None = ...,
+        target: str | None = ...,
+        timeout: Duration | EllipsisType | None = ...,
+        metadata: MetadataSource | None = ...,
+        idempotent: bool = ...,
+    ) -> bytes: ...
+    @overload
+    def call(
+        self,
+        path: str,
+        message: Mapping[str, Any],
+        *,
+        model: str | None = ...,
+        target: str | None = ...,
+        timeout: Duration | EllipsisType | None = ...,
+        metadata: MetadataSource | None = ...,
+        idempotent: bool = ...,
+    ) -> dict[str, Any]: ...
+    @overload
+    def call(
+        self,
+        path: str,
+        message: object,
+        *,
+        model: str | None = ...,
+        target: str | None = ...,
+        timeout: Duration | EllipsisType | None = ...,
+        metadata: MetadataSource | None = ...,
+        idempotent: bool = ...,
+    ) -> Any: ...
+    def call(
+        self,
+        path: str,
+        message: object = b"",
         *,
         model: str | None = None,
         target: str | None = None,
@@ -313,7 +349,8 @@ class RemoteClient(Closable):
         """Call a unary gRPC method by its path; see `remote_client.RemoteClient.call`."""
         metadata = asyncio_metadata(metadata)
         options: dict[str, Any] = {"timeout": timeout, "metadata": metadata, "idempotent": idempotent}
-        return run(self._twin.call, path, message, model=model, target=target, **options)
+        call: Any = self._twin.call  # it has overloads
+        return run(call, path, message, model=model, target=target, **options)
 
     def request(
         self,

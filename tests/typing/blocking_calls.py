@@ -84,6 +84,9 @@ def right(client: RemoteClient, who: Who, many: Iterable[Who]) -> None:
     assert_type(client.model("foo", "some-id"), Any)
     assert_type(client.models(["foo"]), list[ModelInfo])
     assert_type(client.healthy(), bool)
+    assert_type(client.call("/grpc.health.v1.Health/Check", timeout=5), bytes)
+    assert_type(client.call("/grpc.health.v1.Health/Check", {}), dict[str, Any])
+    assert_type(client.call("/grpc.health.v1.Health/Check", who), Any)
     client.wait_until_ready(5, models="foo")
     for status in client.watch_health(poll=1):
         assert_type(status, HealthStatus)

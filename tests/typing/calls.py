@@ -6,7 +6,16 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Seq
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NewType, TypedDict, assert_type
 
-from remote_client import Difference, HealthStatus, JobInfo, RemoteClient, RemoteModuleBase, RemoteStream, TrainingJob
+from remote_client import (
+    Difference,
+    HealthStatus,
+    JobInfo,
+    RemoteClient,
+    RemoteModuleBase,
+    RemoteStream,
+    Response,
+    TrainingJob,
+)
 from remote_client.bulk import Done, MapRows, map_frame, map_rows
 from remote_client.declare import module, taskmethod
 
@@ -105,6 +114,11 @@ async def right(client: RemoteClient, who: Who, many: AsyncIterable[Who]) -> Non
     assert_type(await client.model("foo", "some-id"), Any)
     assert_type(await client.model("foo", task="SampleTask"), RemoteModuleBase)
     assert_type(await client.check_schema(b""), list[Difference])
+    assert_type(await client.call("/grpc.health.v1.Health/Check", timeout=5), bytes)
+    assert_type(await client.call("/grpc.health.v1.Health/Check", {}), dict[str, Any])
+    assert_type(await client.call("/grpc.health.v1.Health/Check", who), Any)
+    response: Response[Greeting] = await model.with_response().run(who)
+    assert_type(response.value, Greeting)
     async with client.watch_health() as watch:
         async for status in watch:
             assert_type(status, HealthStatus)
