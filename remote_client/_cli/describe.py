@@ -1,4 +1,4 @@
-"""`remote-client describe`: a runtime's tasks and methods, or the arguments of one task and the types they have."""
+"""`remote-client describe`: a runtime's tasks and methods, or the arguments of one and the types they have."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from cyclopts import Parameter
 
+from .._text.closest import closest
 from .completers import tasks
 from .hints import hint
 from .output import wants_json, write_json, write_line, write_table
@@ -19,46 +20,58 @@ if TYPE_CHECKING:
     from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 
 _Methods = dict[str, Sequence["RemoteRPCDescriptor"]]
+_Trainings = dict[str, "RemoteRPCDescriptor"]
 
 
 async def describe(task: Annotated[str | None, Parameter(completer=tasks)] = None, /, *, options: AllOptions) -> int:
-    """Show a runtime's tasks and methods, or the arguments of one task.
+    """Show a runtime's tasks and methods, or the arguments of one task, method or training.
 
     Args:
-        task: The task's class, such as SampleTask, or a method's name, such as run_sample.
+        task: The task's class, such as SampleTask; a method's name, such as run_sample; or of a training its name, or
+            its module's, such as SampleModule.
         options: Name the runtime.
     """
     async with options.client() as client:
         description = await client.describe()
-    methods = _methods(description, task)
+    methods, trainings = _methods(description, task), _trainings(description, task)
+    if not (methods or trainings or task is None):
+        raise UsageError(_unknown(description, task))
     if wants_json(options):
-        write_json(_as_json(methods, description, task))
+        write_json(_as_json(methods, trainings, description, task))
     elif task is None:
         write_line(str(description))
     else:
-        _write_task(methods)
+        _write_task([*(rpc for each in methods.values() for rpc in each), *trainings.values()])
     return 0
 
 
 def _methods(description: ServiceDescription, wanted: str | None) -> _Methods:
-    """Return the methods of all tasks, or those that a name means."""
+    """Return the methods of all tasks, or those that a name means, if there are any."""
     found: _Methods = {name: task.methods for name, task in description.tasks.items()}
     if wanted is None:
         return found
     if wanted in found:
         return {wanted: found[wanted]}
     named = {name: [rpc for rpc in methods if wanted in (rpc.name, rpc.task)] for name, methods in found.items()}
-    if any(named.values()):
-        return {name: methods for name, methods in named.items() if methods}
-    methods = [rpc.name for methods in found.values() for rpc in methods]
-    raise UsageError(f"the runtime has no task {wanted!r}; {hint(wanted, [*found, *methods])}")
+    return {name: methods for name, methods in named.items() if methods}
+
+
+def _trainings(description: ServiceDescription, wanted: str | None) -> _Trainings:
+    """Return all trainings, or those that a name means, if there are any."""
+    return {name: rpc for name, rpc in description.trainings.items() if wanted in (None, name, rpc.module)}
+
+
+def _unknown(description: ServiceDescription, wanted: str) -> str:
+    methods = [rpc.name for task in description.tasks.values() for rpc in task.methods]
+    names = [*description.tasks, *methods, *description.trainings]
+    # All names fill a screen: without a similar one, the tasks are told.
+    return f"the runtime has no task {wanted!r}; {hint(wanted, names if closest(wanted, names) else description.tasks)}"
 
 
 # -- tables
 
 
-def _write_task(methods: _Methods) -> None:
-    rpcs = [rpc for each in methods.values() for rpc in each]
+def _write_task(rpcs: Sequence[RemoteRPCDescriptor]) -> None:
     write_table(("method", "arguments", "answer"), map(_call, rpcs))
     rows = dict.fromkeys(
         (argument["name"], argument["type"], argument["required"]) for rpc in rpcs for argument in _arguments(rpc)
@@ -114,7 +127,7 @@ def _type_name(kind: Any) -> str:
 def _types(rpcs: Iterable[RemoteRPCDescriptor]) -> dict[str, dict[str, str]]:
     """Return the fields of all messages in arguments and answers, by the names of their types."""
     found: dict[str, dict[str, str]] = {}
-    for rpc in (each for each in rpcs if each.job is None):
+    for rpc in (each for each in rpcs if each.job is None or each.module):
         annotations = [each.annotation for each in rpc.signature.parameters.values()]
         for kind in (*annotations, rpc.signature.return_annotation):
             _collect(kind, found)
@@ -148,16 +161,16 @@ def _parts(kind: Any) -> Iterator[Any]:
 # -- JSON
 
 
-def _as_json(methods: _Methods, description: ServiceDescription, task: str | None) -> dict[str, Any]:
+def _as_json(
+    methods: _Methods, trainings: _Trainings, description: ServiceDescription, task: str | None
+) -> dict[str, Any]:
     shown = {
         "protocol": description.protocol,
         "tasks": {name: [_method_as_json(rpc) for rpc in rpcs] for name, rpcs in methods.items()},
-        "types": _types(rpc for rpcs in methods.values() for rpc in rpcs),
+        "types": _types([*(rpc for rpcs in methods.values() for rpc in rpcs), *trainings.values()]),
+        "trainings": {name: _method_as_json(rpc) for name, rpc in trainings.items()},
     }
-    if task is not None:
-        return shown
-    trainings = {name: _method_as_json(rpc) for name, rpc in description.trainings.items()}
-    return {**shown, "trainings": trainings, "notes": list(description.notes)}
+    return {**shown, "notes": list(description.notes)} if task is None else shown
 
 
 def _method_as_json(rpc: RemoteRPCDescriptor) -> dict[str, Any]:

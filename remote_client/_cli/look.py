@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import contextlib
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from .._text.cleaning import clean
 from .output import wants_json, write_json, write_line, write_table
 from .parameters import AllOptions
 from .usage import FAILED
+
+if TYPE_CHECKING:
+    from .._client.client import RemoteClient
+    from .options import Options
+
+_SECONDS = 2.0
+"""The time to ask a runtime that does not serve for the reason."""
 
 
 async def models(*, options: AllOptions) -> int:
@@ -60,17 +69,31 @@ async def health(
     async with options.client() as client:
         if wait is not None:
             await client.wait_until_ready(timeout=wait, models=names)
-            return _tell(options, serving=True, missing=[])
-        serving = await client.healthy()
-        listed = {model.name for model in await client.models()} if serving and names else set()
-    return _tell(options, serving=serving, missing=[name for name in names if name not in listed])
+            return _tell(options, missing=[])
+        reason = None if await client.healthy() else await _reason(client)
+        listed = {model.name for model in await client.models()} if names and reason is None else set()
+    return _tell(options, missing=[name for name in names if name not in listed], reason=reason)
 
 
-def _tell(options: Any, *, serving: bool, missing: list[str]) -> int:
-    ready = serving and not missing
+async def _reason(client: RemoteClient) -> str:
+    """Return why a runtime does not serve; it may have become silent."""
+    import asyncio
+
+    with contextlib.suppress(TimeoutError):
+        async with client.watch_health() as watch, asyncio.timeout(_SECONDS):
+            async for status in watch:
+                error = status.error
+                return status.state.value if error is None else f"{error.status}: {error.details}"
+    return "it does not answer"
+
+
+def _tell(options: Options, *, missing: list[str], reason: str | None = None) -> int:
+    serving = reason is None
     if wants_json(options):
-        write_json({"target": options.target, "serving": serving, "missing": missing})
+        write_json({"target": options.target, "serving": serving, "missing": missing, "reason": reason})
+    elif reason is not None:
+        write_line(f"{options.target} does not serve: {clean(reason)}")
     else:
-        lacking = f" without {', '.join(missing)}" if serving and missing else ""
-        write_line(f"{options.target} {f'serves{lacking}' if serving else 'does not serve'}")
-    return 0 if ready else FAILED
+        lacking = f" without {', '.join(missing)}" if missing else ""
+        write_line(f"{options.target} serves{lacking}")
+    return 0 if serving and not missing else FAILED

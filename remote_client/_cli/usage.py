@@ -37,7 +37,7 @@ class Parsed(NamedTuple):
 
 COMMANDS = {
     "models": Command("look", "List a runtime's models."),
-    "describe": Command("describe", "Show a runtime's tasks and methods, or the arguments of one task."),
+    "describe": Command("describe", "Show a runtime's tasks and methods, or the arguments of one."),
     "health": Command("look", "Tell whether a runtime serves, and wait for it."),
     "info": Command("look", "Show the versions of a runtime and of its packages."),
     "call": Command("call", "Call a model and print its answer."),

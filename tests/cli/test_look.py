@@ -96,6 +96,18 @@ def test_a_method_or_a_task_is_described(target: str, wanted: str, capfd: Any) -
     assert ('"run_zoo_stream_out"' in out) == (wanted == "ZooTask")
 
 
+@pytest.mark.parametrize("wanted", ["SampleModule", "SampleTaskSampleModuleTrain"])
+def test_a_training_is_described(target: str, wanted: str, capfd: Any) -> None:
+    assert main(["describe", wanted, "-t", target]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert told["tasks"] == {}
+    (training,) = told["trainings"].values()
+    assert training["answer"] == "TrainingJob"
+    data = training["arguments"][0]
+    assert data == {"name": "training_data", "type": "DataStreamSourceSampleInputType", "required": True}
+    assert told["types"]["SampleInputType"] == {"name": "str"}
+
+
 def test_a_schema_file_is_described_without_a_server(runtime: Runtime, tmp_path: Any, capfd: Any) -> None:
     file = str(tmp_path / "runtime.binpb")
     assert main(["schema", "-t", runtime.target, "-o", file]) == 0
@@ -105,20 +117,26 @@ def test_a_schema_file_is_described_without_a_server(runtime: Runtime, tmp_path:
 
 @pytest.mark.parametrize(
     ("wanted", "told"),
-    [("SampelTask", "did you mean SampleTask?"), ("run_zo", "did you mean run_zoo?"), ("x", "it has ")],
+    [
+        ("SampelTask", "did you mean SampleTask?"),
+        ("run_zo", "did you mean run_zoo?"),
+        ("SampleTaskSampleModulTrain", "did you mean SampleTaskSampleModuleTrain?"),
+        ("x", "it has "),
+    ],
 )
 def test_an_unknown_task_is_wrong_use(target: str, wanted: str, told: str, capfd: Any) -> None:
     assert main(["describe", wanted, "-t", target]) == 2
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith(f"remote-client: the runtime has no task {wanted!r}; {told}")
+    assert "run_sample" not in err
 
 
 # -- health -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_serving_runtime_is_healthy(target: str, capfd: Any) -> None:
-    told = f'{{"target":"{target}","serving":true,"missing":[]}}\n'
+    told = f'{{"target":"{target}","serving":true,"missing":[],"reason":null}}\n'
     assert main(["health", "-t", target]) == 0
     assert capfd.readouterr() == (told, "")
     assert main(["health", "-t", target, "--models", "foo,bar", "--wait", "20"]) == 0
@@ -134,7 +152,7 @@ def test_health_on_a_terminal(runtime: Runtime) -> None:
 
 def test_a_missing_model_exits_with_one(target: str, capfd: Any) -> None:
     assert main(["health", "-t", target, "--models", "foo", "--models", "bax,bar"]) == 1
-    assert capfd.readouterr().out.endswith('"serving":true,"missing":["bax"]}\n')
+    assert capfd.readouterr().out.endswith('"serving":true,"missing":["bax"],"reason":null}\n')
     assert main(["health", "-t", target, "--models", "foo,bax", "--wait", "0.3"]) == 1
     out, err = capfd.readouterr()
     assert out == ""
@@ -146,7 +164,10 @@ def test_a_missing_model_exits_with_one(target: str, capfd: Any) -> None:
 def test_a_server_that_is_away_is_not_healthy(protocol: Protocol, capfd: Any) -> None:
     target = nobody(free_port(), protocol)
     assert main(["health", "-t", target]) == 1
-    assert capfd.readouterr() == (f'{{"target":"{target}","serving":false,"missing":[]}}\n', "")
+    out, err = capfd.readouterr()
+    told = json.loads(out)
+    assert (told["serving"], told["missing"], err) == (False, [], "")
+    assert told["reason"].startswith("UNAVAILABLE: failed to connect: ")
     assert main(["health", "-t", target, "--wait", "0.3"]) == 1
     assert "does not serve (UNAVAILABLE" in capfd.readouterr().err
 
