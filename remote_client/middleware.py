@@ -57,8 +57,8 @@ class Answer:
         trailing_metadata: the trailing metadata; empty over HTTP, and for a stream.
     """
 
-    metadata: Mapping[str, str | bytes]
-    trailing_metadata: Mapping[str, str | bytes]
+    metadata: Mapping[str, str | bytes] = field(repr=False)
+    trailing_metadata: Mapping[str, str | bytes] = field(repr=False)
 
 
 Proceed = Callable[[OutgoingCall], Awaitable[Answer]]

@@ -300,6 +300,8 @@ def _unpickle(config: RemoteModuleConfig, caller: Caller) -> RemoteModuleBase:
     module = construct_remote_module_class(config)(
         config, connections=connections, options=options, balancer=balancer, changed=changed
     )
+    if caller.responds:
+        module = module.with_response()
     module._owned = True  # its `aclose` gives back the share of an unpickled handle
     return module
 

@@ -160,11 +160,11 @@ def _reduce(manager: ConnectionManager) -> Any:
 
 
 def _reduce_caller(caller: Caller) -> Any:
-    return _caller, (caller.fields(),)
+    return _caller, (caller.fields(), caller.responds)
 
 
-def _caller(fields: dict[str, Any]) -> Caller:
-    return Caller(**fields, changed=partial(_forget_if_redeployed, fields["connections"]))
+def _caller(fields: dict[str, Any], responds: bool) -> Caller:
+    return Caller(**fields, responds=responds, changed=partial(_forget_if_redeployed, fields["connections"]))
 
 
 def _forget_if_redeployed(connections: ConnectionManager, error: RemoteCallError) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from remote_client import RemoteClient, RemoteModelInitializer
+from remote_client import RemoteClient, RemoteModelInitializer, Response
 from remote_client import sync as blocking
 from remote_client._client import shared_connections
 from remote_client.errors import SchemaError
@@ -168,3 +168,14 @@ def test_a_handle_serves_one_loop_after_the_other(server: Server) -> None:
 
     model = pickle.loads(asyncio.run(made()))
     assert [asyncio.run(use()) for _ in range(3)] == ["Hello x"] * 3
+
+
+async def test_one_that_returns_responses_returns_them_afterwards(server: Server) -> None:
+    async with RemoteClient(server.target) as client:
+        model = again((await model_of(client, server)).with_response())
+    async with model:
+        method = "run_sample" if hasattr(model, "run_sample") else "run_echo"
+        argument = {"name": "x"} if isinstance(server, WireServer) else "Hello x"
+        response = await getattr(again(model), method)(argument)
+    assert isinstance(response, Response)
+    assert response.attempts == 1
