@@ -138,13 +138,19 @@ def value_of_json(kind: Kind, value: Any) -> Any:
 
 
 def value_of_text(kind: Kind, text: str) -> Any:
-    """Return a cell of CSV as a value: JSON, unless the argument is a text or the cell is no JSON."""
+    """Return a cell of CSV as a value: JSON, unless the argument is a text or the cell is no JSON.
+
+    Raises:
+        ValueError: as `value_of_json`, or the text is neither true nor false.
+    """
     if kind.name == "text":
         return text
     try:
         value = json.loads(text)
     except ValueError:
         value = text
+    if kind.name == "boolean" and isinstance(value, str):
+        raise ValueError("expected true or false")
     return value_of_json(kind, value)
 
 

@@ -56,6 +56,8 @@ async def bench(
     numbers = _levels(in_flight)
     if not seconds > 0:
         raise UsageError(f"--seconds {seconds:g}: expected more than 0")
+    if plot is not None and plot.suffix != ".svg":
+        raise UsageError(f"--plot {plot}: name a .svg file")
     if plot is not None and not plot.parent.is_dir():
         raise UsageError(f"--plot {plot}: there is no such folder")
     async with options.client(retries=0, max_pending=max(_PENDING, *numbers)) as client:

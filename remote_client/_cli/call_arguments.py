@@ -79,7 +79,8 @@ class CallArguments:
             _put(found, place, self._value(place))
         if missing:
             kinds = {name: self._kinds[name] for name in missing}
-            found |= ItemFile(STANDARD if input is None else input, "--input", kinds).streams
+            is_standard = input in (None, STANDARD)
+            found |= ItemFile(input or STANDARD, "standard input" if is_standard else "--input", kinds).streams
         return found
 
     # -- words --------------------------------------------------------------------------------------------------------
@@ -107,7 +108,9 @@ class CallArguments:
         return f"{self._method} has {', '.join(self._kinds) or 'no arguments'}"
 
     def _no_argument(self, name: str) -> str:
-        return f"{self._method} has no argument {name!r}; {hint(name, self._kinds)}"
+        inside = next((argument for argument, kind in self._kinds.items() if name in kind.fields), None)
+        told = hint(name, self._kinds) if inside is None else f"did you mean {inside}.{name}?"
+        return f"{self._method} has no argument {name!r}; {told}"
 
     # -- JSON ---------------------------------------------------------------------------------------------------------
 
@@ -152,6 +155,8 @@ def _converted(convert: Callable[[Kind, Any], Any], kind: Kind, value: Any, wher
 
 
 def _json(data: bytes, where: str) -> Any:
+    if not data.strip():
+        raise UsageError(f"{where}: expected JSON, but it is empty")
     try:
         return json.loads(data.decode("utf-8-sig"))
     except ValueError as error:
@@ -172,7 +177,17 @@ def _text(place: _Place, text: str) -> Any:
     if place.is_stream:
         name = place.path[0]
         raise UsageError(f"{place.word}: {name} is a stream: give its items as {name}:='[...]' or {name}@rows.jsonl")
-    return _converted(value_of_text, place.kind, text, place.word)
+    value = _converted(value_of_text, place.kind, text, place.word)
+    if place.kind.name == "message" and isinstance(value, str):
+        raise UsageError(f"{place.word}: {_how_to_give(place)}")
+    return value
+
+
+def _how_to_give(place: _Place) -> str:
+    name, fields = ".".join(map(str, place.path)), place.kind.fields
+    if fields.keys() >= _FILE_FIELDS:
+        return f"{name} is a file: give it as {name}@FILE"
+    return f"{name} has fields: give {name}.{next(iter(fields))}=... or {name}:='{{...}}'; {hint('', fields)}"
 
 
 def _text_of_file(place: _Place, file: str) -> Any:

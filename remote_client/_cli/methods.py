@@ -58,7 +58,7 @@ def _named(module: RemoteModuleBase, name: str) -> Any:
     try:
         return getattr(module, name)
     except AttributeError as error:  # an UnsupportedError too, where HTTP cannot do it
-        raise UsageError(str(error)) from None
+        raise UsageError(str(error).replace(" has no attribute ", " has no method ", 1)) from None
 
 
 def _methods(module: RemoteModuleBase, names: Sequence[str]) -> dict[str, Any]:

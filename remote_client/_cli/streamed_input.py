@@ -116,7 +116,9 @@ class ItemFile:
     def _items_of(self, data: bytes) -> dict[str, Any]:
         where = f"{self._option}: line {self._line}"
         try:
-            row = json.loads(data.decode("utf-8-sig"))
+            row = json.loads(data.strip().decode("utf-8-sig"))
+        except json.JSONDecodeError as error:
+            raise InputError(f"{where}: not JSON: {error.msg} at character {error.pos + 1}") from None
         except ValueError as error:
             raise InputError(f"{where}: not JSON: {error}") from None
         names = list(self._kinds)

@@ -184,6 +184,7 @@ def test_a_server_that_is_away(protocol: Protocol, capfd: Printed) -> None:
         ("foo SampleTask --in-flight 1,,2", 2, "--in-flight 1,,2: expected positive numbers"),
         ("foo SampleTask --seconds 0", 2, "--seconds 0: expected more than 0"),
         ("foo SampleTask --plot nowhere/out.svg", 2, "--plot nowhere/out.svg: there is no such folder"),
+        ("foo SampleTask --plot out.png", 2, "--plot out.png: name a .svg file"),
         ("foo SampleTask who=x", 2, "has no argument 'who'"),
         ("foo SampleTask", 2, "InputError: run_sample(): missing required argument: sample_input"),
         ("failing FailingTask kind=ValueError", 1, "InvalidArgumentError: "),

@@ -276,7 +276,7 @@ def test_a_terminal_is_told_what_is_read(runtime: Runtime) -> None:
     ("input", "told"),
     [
         ('{"name": "a"}\n{"name": 5}\n', "sample_inputs[1].name: expected str, not int"),
-        ('\n{"name"\n', "--input: line 2: not JSON: "),
+        ('\n{"name"\n', "--input: line 2: not JSON: Expecting ':' delimiter at character 8"),
         ('{"nam": "a"}\n', "nam"),
     ],
 )
@@ -293,7 +293,7 @@ def test_a_bad_item_ends_the_call(runtime: Runtime, input: str, told: str, tmp_p
 def test_a_bad_row_of_two_streams(runtime: Runtime) -> None:
     ended = run("call", "-t", runtime.target, "geo", "GeoSpatialTask", input='{"lats": 1}\n')
     assert (ended.code, ended.out) == (2, "")
-    assert "--input: line 1: expected an object with lats and lons" in ended.err
+    assert "standard input: line 1: expected an object with lats and lons" in ended.err
 
 
 # -- leaving ----------------------------------------------------------------------------------------------------------
@@ -399,7 +399,7 @@ def test_a_pipe_that_is_left_or_full(watched: Runtime, protocol: Protocol, how: 
         ("fo SampleTask", 1, "ModelNotFoundError: NOT_FOUND: no server lists the model 'fo'; did you mean 'foo'?"),
         ("foo SampelTask", 2, "InputError: task: the runtime at"),
         ("foo SampelTask", 2, "has no task 'SampelTask'; did you mean SampleTask?"),
-        ("foo run_sampel", 2, "has no attribute 'run_sampel'; did you mean run_sample?"),
+        ("foo run_sampel", 2, "SampleModule has no method 'run_sampel'; did you mean run_sample?"),
         ("foo SampleTask", 2, "InputError: run_sample(): missing required argument: sample_input"),
         (
             "foo SampleTask sampl_input.name=a",
@@ -417,11 +417,15 @@ def test_a_pipe_that_is_left_or_full(watched: Runtime, protocol: Protocol, how: 
             2,
             "InputError: run_sample(): sample_input.name: expected str, not int",
         ),
+        ("foo SampleTask sample_input.name=a throw=maybe", 2, "throw=maybe: expected true or false"),
+        ("foo SampleTask name=a", 2, "name=a: run_sample has no argument 'name'; did you mean sample_input.name?"),
         (
-            "foo SampleTask sample_input.name=a throw=maybe",
+            "foo SampleTask sample_input=a",
             2,
-            "InputError: run_sample(): throw: expected bool, not str",
+            "sample_input=a: sample_input has fields: give sample_input.name=... or sample_input:='{...}'; it has name",
         ),
+        ("file FileTask document=a.txt", 2, "document=a.txt: document is a file: give it as document@FILE"),
+        ("foo SampleTask --input -", 2, "--input -: expected JSON, but it is empty"),
         ("foo SampleTask sample_input.name@nowhere", 2, "sample_input.name@nowhere: No such file or directory"),
         ("foo SampleTask sample_input.name=a sample_input.name=b", 2, "sample_input.name is given twice"),
         ("foo SampleTask sample_input:={} sample_input.name=b", 2, "sample_input.name is given twice"),

@@ -362,7 +362,7 @@ def test_a_server_that_is_away(protocol: Protocol, tmp_path: Path, capfd: Any) -
     [
         ("nothing run_text", 1, "no server lists the model 'nothing'"),
         ("text Nothing", 2, "has no task 'Nothing'; it has BidiStreamingTask"),
-        ("text run_nothing", 2, "has no attribute 'run_nothing'"),
+        ("text run_nothing", 2, "has no method 'run_nothing'"),
         ("text BundlesTask", 2, "BundlesTask has no method with one answer for each row"),
         ("text run_text_stream_out", 2, "expected a method with one answer per request, not run_text_stream_out"),
         ("text run_text -i rows.txt", 2, "--input rows.txt: name a .jsonl, .csv or .parquet file"),
