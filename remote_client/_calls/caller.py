@@ -410,9 +410,9 @@ class Caller:
             message = f"{name} was sent once, and whether the server did it is unknown{hint}: {error}"
             unknown = OutcomeUnknownError(message, method=path.removeprefix("/"), target=self.target, model=self.model)
             unknown.model_name = model_name
-            if isinstance(error, RemoteCallError):
-                unknown.request_id, unknown.attempts, unknown.seconds = error.request_id, error.attempts, error.seconds
-                unknown.metadata, unknown.trailing_metadata = error.metadata, error.trailing_metadata
+            for name in ("request_id", "attempts", "seconds", "metadata", "trailing_metadata"):
+                if name in vars(error):
+                    setattr(unknown, name, vars(error)[name])
             raise unknown from error
 
     async def exchange(self, path: str, messages: Sequence[bytes], max_size: int) -> list[bytes]:

@@ -52,6 +52,10 @@ async def through(
     clock: asyncio.Timeout | None = asyncio.timeout(None if limit is None else limit + GRACE)
     loop, has_input = asyncio.get_running_loop(), isinstance(attempts.input, AsyncIterator)
 
+    def move_limit(when: float | None) -> None:
+        if clock is not None and not clock.expired():
+            clock.reschedule(when)
+
     async def proceed(outgoing: OutgoingCall) -> Answer:
         nonlocal sent, answered, sending, failure
         if sent:
@@ -60,8 +64,8 @@ async def through(
         late = call if passed < GRACE else shortened(call, call, passed)
         changed = replace(late, metadata=merged(kept, outgoing.metadata, call.model_key))
         sent, sending = True, asyncio.current_task()
-        if has_input and clock is not None:  # of which the transport limits the waits alone
-            clock.reschedule(None)
+        if has_input:  # of which the transport limits the waits alone
+            move_limit(None)
         try:
             await send(changed)
         except BaseException as error:
@@ -69,8 +73,8 @@ async def through(
             raise
         finally:
             sending = None
-            if has_input and limit is not None and clock is not None and not clock.expired():
-                clock.reschedule(loop.time() + limit - passed + GRACE)
+            if has_input and limit is not None:
+                move_limit(loop.time() + limit - passed + GRACE)
         assert call.answer is not None
         answered = True
         # A short stream may have ended already.

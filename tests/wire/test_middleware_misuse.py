@@ -320,6 +320,7 @@ async def test_a_start_that_it_failed(way: Way) -> None:
             await module._caller.send_bytes_once("start", path, b"x")
     assert caught.value.request_id == (await way.sent())[0]["x-request-id"]
     assert (caught.value.attempts, caught.value.seconds is None) == (1, False)
+    assert pickle.loads(pickle.dumps(caught.value)).request_id == caught.value.request_id
     assert await way.server.started("Echo", "POST /echo") == 1
 
 
