@@ -48,9 +48,9 @@ def answer_writer(
         names = _fields(kind, "bytes") if format == "file" else _text_fields(rpc, kind) if field is None else []
         render = _at(_only_field(kind, field, names, option), _raw(option))
         return AnswerWriter(output, render, render, b"\n" if text else b"")
-    if format == "dict":
-        return AnswerWriter(output, _at(field, _pretty_dict), _at(field, _dict))
     is_indented = output is None and sys.stdout.isatty()
+    if format == "dict":
+        return AnswerWriter(output, _at(field, _pretty_dict if is_indented else _dict), _at(field, _dict))
     return AnswerWriter(output, _at(field, _pretty_json if is_indented else _json), _at(field, _json))
 
 

@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from .._text.cleaning import clean
 from .completers import job_arguments, job_tasks
+from .hints import hint
 from .output import wants_json, write_json, write_line, write_table
 from .parameters import AllOptions, Flag, Input, Model, Output
 from .progress import note, sending, status_line
@@ -174,7 +175,8 @@ def _result_method(description: ServiceDescription, task: str) -> RemoteRPCDescr
     for method in (method for key in keys for method in tasks[key].methods):
         if method.job is not None and method.job.result is not None:
             return method.job.result
-    raise UsageError(f"{task} has no prediction jobs")
+    named = [key for key, each in tasks.items() if any(method.job for method in each.methods)]
+    raise UsageError(f"the runtime has no prediction jobs of a task {task!r}; {hint(task, named)}")
 
 
 def _named(task: str | None, id: str) -> str:

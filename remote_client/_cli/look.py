@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from .._text.cleaning import clean
+from .completers import models as known
 from .output import wants_json, write_json, write_line, write_table
 from .parameters import AllOptions
 from .usage import FAILED
@@ -55,7 +56,7 @@ async def info(*, options: AllOptions) -> int:
 async def health(
     *,
     wait: Annotated[float | None, Parameter(["--wait", "-w"])] = None,
-    models: list[str] | None = None,
+    models: Annotated[list[str] | None, Parameter(completer=known)] = None,
     options: AllOptions,
 ) -> int:
     """Tell whether a runtime serves: the exit code is 0, or else 1.

@@ -91,7 +91,7 @@ class TrainingArguments:
 
 
 def _candidates(config: RemoteModuleConfig, module: str | None) -> list[RemoteRPCDescriptor]:
-    known = config.trainings
+    known = sorted(config.trainings, key=lambda rpc: rpc.module != config.module_name)  # its own is told first
     if not known:
         raise UsageError("the runtime has no trainings")
     if module is None:

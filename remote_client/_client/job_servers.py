@@ -14,6 +14,7 @@ from .._calls.stream import RemoteStream
 from .._schema.ambiguous_names import matching_tasks
 from .._schema.arguments import required_parameters
 from .._schema.rpc import JobMethods, RemoteRPCDescriptor
+from .._text.closest import closest
 from ..errors import InputError, InternalError, InvalidArgumentError, NotFoundError
 from ..settings import Output
 
@@ -68,7 +69,9 @@ class PredictionJobServers:
             return JobServer(server.caller.replace(output=self.output), job)
         if jobs:
             raise InputError(f"task: a server has several tasks {self.task!r}; give one of {', '.join(jobs)}")
-        raise InputError(f"task: no server has prediction jobs of a task {self.task!r}")
+        close = closest(self.task, [key for key, task in tasks.items() if any(each.job for each in task.methods)])
+        hint = f"; did you mean {close}?" if close else ""
+        raise InputError(f"task: no server has prediction jobs of a task {self.task!r}{hint}")
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,7 @@ def test_python_has_what_json_has_not(called: Any, protocol: Protocol) -> None:
     assert code == 0
     assert "'blob': b'\\x00\\xff'" in out
     assert "'when': datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=" in out
+    assert out.count("\n") == 1
     streamed = called(
         "foo", "run_sample_stream_out", f"{named(protocol, 'sample_input')}.name=a", "count=1", "--format=dict"
     )

@@ -39,10 +39,11 @@ def lines(runtime: Runtime) -> list[tuple[str, str]]:
         ("remote-client --ca-file=sett", "remote-client --ca-file=settings.pem "),
         ("remote-client deploy a ./sett", "remote-client deploy a ./settings.pem "),
         (f"remote-client -t localhost:{free_port()} jobs wait Sa",) * 2,
+        (f"remote-client -t {grpc} health --models primit", f"remote-client -t {grpc} health --models primitive "),
     ]
 
 
-@pytest.mark.parametrize(("start", "end"), [(0, 3), pytest.param(3, 12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("start", "end"), [(0, 3), pytest.param(3, 13, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SHELLS)
 def test_a_shell_completes_lines(runtime: Runtime, name: str, start: int, end: int, tmp_path: Path) -> None:
     tmp_path.joinpath("settings.pem").touch()

@@ -122,9 +122,9 @@ def test_rows_are_made_of_json_by_their_types() -> None:
     ("arguments", "code", "told"),
     [
         ("nothing", 1, "ModelNotFoundError: "),
-        ("foo", 2, "no training takes these arguments; --module chooses one: EmbeddingModule: missing base, rows; "),
+        ("foo", 2, "no training takes these arguments; --module chooses one: SampleModule: missing training_data; "),
         ("foo training_dta@x", 2, "SampleModule: training_dta@x: train has no argument 'training_dta'; did you mean"),
-        ("foo --module Nothing", 2, "--module Nothing: the trainings are of EmbeddingModule, SampleModule"),
+        ("foo --module Nothing", 2, "--module Nothing: the trainings are of SampleModule, EmbeddingModule"),
         ("foo --module SampleModule", 2, "InputError: train(): missing required argument: training_data"),
         ("foo --module SampleModule training_data@nowhere.jsonl", 2, "training_data@nowhere.jsonl: No such file"),
         ("foo --module SampleModule training_data@rows.csv", 2, "training_data@rows.csv: not JSON Lines: "),
