@@ -112,7 +112,8 @@ class ConnectionManager(Immutable):
         self._closed = False
         self.opened_with = opened_with
         self.proxy: str | None = None if opened_with is None else opened_with[0].proxy
-        self._warnings = [f"the client of {target} was dropped with connections open: use `async with` or `aclose()`"]
+        closing = "use `async with`, or `with` for the blocking client, or `aclose()`"
+        self._warnings = [f"the client of {target} was dropped with connections open: {closing}"]
         """The ResourceWarning of debug mode for a client dropped with connections open; empty once issued."""
         self.opened: int = 0
         self.born: int = _fork.count
