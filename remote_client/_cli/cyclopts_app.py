@@ -15,8 +15,9 @@ from inspect import Signature, cleandoc
 from types import GenericAlias
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
+from cyclopts import App, CycloptsError, Group, Parameter, UnknownOptionError, UnusedCliTokensError
 
+from .._text.closest import closest
 from .._version import __version__
 from .completers import files
 from .completion_scripts import QUESTION
@@ -50,6 +51,8 @@ def parse(arguments: Sequence[str]) -> Parsed:
         found = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except UnusedCliTokensError as error:
         raise UsageError(f"unexpected argument: {' '.join(error.unused_tokens or ())}") from None
+    except UnknownOptionError as error:
+        raise UsageError(_with_all_options(error)) from None
     except CycloptsError as error:
         raise UsageError(str(error)) from None
     return found if isinstance(found, Parsed) else Parsed(lambda: 0)  # `--help` has run
@@ -62,6 +65,14 @@ def _show_docstring(arguments: Sequence[str]) -> None:
     if name is not None and command is not None:
         text, _, _ = cleandoc(command.__doc__ or "").partition("\n\nArgs:")
         app[name].help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
+def _with_all_options(error: UnknownOptionError) -> str:
+    """Return the message with the most similar option: cyclopts does not look at those of all commands."""
+    name = (error.token.keyword or error.token.value).partition("=")[0]
+    own = [flag for argument in error.argument_collection if argument.parse for flag in argument.names]
+    close = closest(name, [*own, *(flag for option in OPTIONS for flag in flags(option))])
+    return f"Unknown option: {name}. Did you mean {close}?" if close else str(error)
 
 
 def _launch(*tokens: _Token, **given: Any) -> Parsed:

@@ -131,6 +131,7 @@ def test_a_wrong_variable_is_wrong_use(
         ("--schema nowhere.json", "--schema: nowhere.json cannot be read: No such file or directory"),
         ("--proxy socks5://b", "--proxy: socks5:// proxies are not supported"),
         ("--nothing", "--nothing"),
+        ("--tagret x", "Unknown option: --tagret. Did you mean --target?"),
         ("some words", "unexpected argument: some words"),
         ("-t", "-t"),
     ],
