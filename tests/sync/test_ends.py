@@ -57,7 +57,7 @@ class Broken(AsyncIterator[int]):
         await asyncio.Event().wait()
         raise AssertionError
 
-    def leave(self) -> None: ...
+    def _leave(self) -> None: ...
 
     async def aclose(self) -> None:
         self.closed += 1

@@ -152,7 +152,7 @@ class Slow(AsyncIterator[int]):
     async def __anext__(self) -> int:
         return 1
 
-    def leave(self) -> None: ...
+    def _leave(self) -> None: ...
 
     async def aclose(self) -> None:
         while not self.may_close.is_set():
