@@ -79,6 +79,8 @@ def _launch(*tokens: _Token, **given: Any) -> Parsed:
     """Parse the options of all commands, and find the command in `tokens`."""
     if not tokens:
         return Parsed(_print_usage)
+    if len(tokens) == 1 and tokens[0] in COMMANDS and app[tokens[0]].default_command is None:
+        raise UsageError(f"{tokens[0]} has commands: remote-client {tokens[0]} --help lists them")
     command, bound, ignored = app.parse_args(tokens, exit_on_error=False, print_error=False)
     options = Options.of(given)
     if _OPTIONS in ignored:

@@ -106,6 +106,7 @@ def test_a_server_that_is_away(protocol: Protocol, capfd: Printed) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
+        ("", 2, "jobs has commands: remote-client jobs --help lists them"),
         ("status", 2, "give TASK and ID of a prediction job, or --training ID"),
         ("status SampleTask", 2, "give TASK and ID"),
         ("status SampleTask x --training y", 2, "give TASK and ID"),
