@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .health_watch import HealthWatch
     from .servers import Server
 
+_logger = logging.getLogger("remote_client")
 LAST_PAUSE = 2.0
 """The longest pause between two rounds of questions in seconds; the first is 0.25."""
 SHOWN = 10
@@ -125,9 +127,9 @@ class _Wait:
         Raises:
             Exception: of a server, one that waiting does not mend.
         """
-        await _repeat(self._all_serve)
+        await _repeat(self._all_serve, self._waited_for)
         if self._names:
-            await _repeat(self._all_listed)
+            await _repeat(self._all_listed, self._waited_for)
 
     async def _all_serve(self) -> bool:
         """Ask the servers that did not serve so far, once, and return whether all do now."""
@@ -191,6 +193,13 @@ class _Wait:
         error.outcome_known = True
         return error, next((cause for cause in causes if isinstance(cause, Exception)), None)
 
+    def _waited_for(self) -> str:
+        """Return what is missing, for the log."""
+        waiting = [server for server in self._servers if server not in self._serving]
+        missing = sorted(set(self._names) - self._listed)
+        reasons = [f"{server.connection.target} {self._reason(server)}" for server in waiting]
+        return "; ".join(reasons) or f"no server lists {', '.join(missing)}"
+
     def _reason(self, server: Server) -> str:
         answer = self._answers.get(server)
         if answer is None:
@@ -206,12 +215,13 @@ class _Wait:
         return f"no server lists the model{'s' if missing[1:] else ''} {names}{hint}"
 
 
-async def _repeat(is_done: Callable[[], Awaitable[bool]]) -> None:
+async def _repeat(is_done: Callable[[], Awaitable[bool]], waited_for: Callable[[], str]) -> None:
     """Ask until the answer is yes, with growing pauses, of which a part is random: many clients may wait."""
-    schedule, now = PollSchedule(math.inf, last=LAST_PAUSE), asyncio.get_running_loop().time
-    while True:
-        if await is_done():
-            return
+    schedule, now, told = PollSchedule(math.inf, last=LAST_PAUSE), asyncio.get_running_loop().time, ""
+    while not await is_done():
+        if (reason := waited_for()) != told:  # once, not in every round
+            told = reason
+            _logger.info("not ready yet: %s", reason)
         await asyncio.sleep(schedule.answered(now()))
 
 

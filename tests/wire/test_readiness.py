@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,20 @@ async def test_a_server_that_serves_is_asked_once(server: Any) -> None:
     async with RemoteClient(server.target) as client:
         await client.wait_until_ready(5)
     assert await server.started(*QUESTIONS) == 1
+
+
+async def test_what_it_waits_for_is_logged_once(server: Any, caplog: pytest.LogCaptureFixture) -> None:
+    await lists(server, "foo")
+    with caplog.at_level(logging.INFO, "remote_client"):
+        async with RemoteClient(server.target) as client:
+            with pytest.raises(DeadlineExceededError):
+                await client.wait_until_ready(1.5, models=["foo", "bar"])
+            await says(server)
+            with pytest.raises(DeadlineExceededError):
+                await client.wait_until_ready(1.5)
+    told = [each.getMessage() for each in caplog.records if "not ready yet" in each.getMessage()]
+    target = server.target.removeprefix("http://")
+    assert told == ["not ready yet: no server lists bar", f"not ready yet: {target} does not serve (NOT_SERVING)"]
 
 
 @pytest.mark.parametrize("kind", ["asyncio", "blocking"])
