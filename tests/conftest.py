@@ -16,6 +16,7 @@ from remote_client.declare import registry
 from .support import over_httpx
 from .support.clock import Stopwatch
 from .support.runtime import Runtime
+from .support.slow import mark_all_but_samples
 from .support.wire import WireServer
 
 collect_ignore = [] if importlib.util.find_spec("caikit") else ["caikit"]
@@ -35,6 +36,7 @@ OLD_GRPC = tuple(map(int, grpc.__version__.split(".")[:2])) < (1, 85)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "only_engine(name, reason): the test holds on that gRPC engine only, and why")
     config.addinivalue_line("markers", "slow: left to `make test-all`")
+    config.addinivalue_line("markers", "sampled(count): all but so many of its cases are slow")
     config.addinivalue_line("markers", "own_http(reason): the test does not hold over httpx's transport, and why")
     if HTTP == "httpx":
         over_httpx.install()
@@ -45,8 +47,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", f"ignore:{ended}:pytest.PytestUnraisableExceptionWarning")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest's own hook selects by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse names that hold an address: workers of pytest-xdist must collect the same ones."""
+    """Refuse names that hold an address: workers of pytest-xdist must collect the same ones. Mark samples."""
+    mark_all_but_samples(items)
     odd = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if odd:
         raise pytest.UsageError("\n".join(["parametrize these without ids=str or ids=repr:", *odd]))

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ..errors import RemoteClientError
     from .options import Options
 
+_NAMES = re.compile("^(?:target|timeout|schema|proxy|token_file|insecure)(?=:)|\\b(?:ca_file|cert_file|key_file)\\b")
+"""The names of options in messages about arguments of `RemoteClient`."""
 _ADVICE = {
     "UnauthenticatedError": "give credentials with --token-file or --header",
     "DeadlineExceededError": "a longer --timeout gives it more time",
@@ -72,5 +74,4 @@ def _as_typed(message: str, options: Options) -> str:
     message = re.sub("^(ConnectionInfo|ConnectionTlsInfo|FinderConfig): ", "", message)
     message = message.replace("BearerToken: file:", "token_file:", 1).replace("tls.insecure_verify", "insecure")
     message = message.replace("seconds or a timedelta above 0, or None for", "seconds above 0, or inf for")
-    names = "^(?:target|timeout|schema|proxy|token_file|insecure)(?=:)|\\b(?:ca_file|cert_file|key_file)\\b"
-    return re.sub(names, lambda match: options.typed(match[0]), message)
+    return _NAMES.sub(lambda match: options.typed(match[0]), message)

@@ -39,6 +39,7 @@ CASES = [
 QUICK = ["ceiling", "sync unary tiny", "grpc unary rich, in flight: 32", "grpc unary 100 KB", "gateway of streams: 50"]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("only", slow_but(QUICK, CASES))
 async def test_a_quick_run_tells_every_variant(only: str, tmp_path: Path) -> None:
     written = tmp_path / "figures.json"

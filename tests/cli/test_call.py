@@ -332,6 +332,7 @@ def until_read(pipe: int) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("method", ["run_watch", "run_watch_stream_out"])
 def test_ctrl_c_cancels_the_call_on_the_server(
     watched: Runtime, protocol: Protocol, method: str, tmp_path: Path
@@ -371,6 +372,7 @@ def test_ctrl_c_ends_a_call_that_reads_standard_input(runtime: Runtime) -> None:
         assert process.stderr.read() == b""
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("how", ["left", "full"])
 def test_a_pipe_that_is_left_or_full(watched: Runtime, protocol: Protocol, how: str, tmp_path: Path) -> None:
     ticks = tmp_path / "ticks"

@@ -288,6 +288,7 @@ def test_an_interrupted_parquet_file_is_whole(runtime: Runtime, tmp_path: Path) 
     assert table["index"].to_pylist() == list(range(table.num_rows))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("blocked", ["input", "output"])
 def test_an_interrupt_ends_a_map_that_waits_for_a_pipe(target: str, blocked: str) -> None:
     row = json.dumps("x" * 3000).encode() + b"\n"  # short enough to be written whole or not at all

@@ -72,6 +72,7 @@ class Load:
         await asyncio.wait(self._tasks)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("cycles", slow_but([20], [20, 50]))
 @pytest.mark.parametrize("protocol", ["grpc", "http"])

@@ -10,6 +10,8 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from remote_client import RemoteClient
 from remote_client.hooks import CallEnded
 from tests.wire.test_servers import greet, load
@@ -30,6 +32,7 @@ async def slow_down(protocol: str, server: Any, seconds: float) -> None:
         await server.faults({"POST /api/v1/task/echo": {"delay": seconds}})
 
 
+@pytest.mark.sampled(1)
 async def test_one_is_slow_one_is_killed_one_freezes(start: Callable[..., Any], protocol: str) -> None:
     call, name = (greet, "foo") if protocol == "grpc" else (echo, "raw")
     servers = [start() for _ in range(3)]

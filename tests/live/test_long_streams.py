@@ -76,6 +76,7 @@ async def test_streamed_inputs_outlive_tokens_and_connections(
         assert (await whole).greeting == "Hi 0,1,2,3,4,5,6,7"
 
 
+@pytest.mark.sampled(2)
 @LEARNED_OR_DECLARED
 def test_streams_of_the_blocking_client_outlive_them(
     runtime: Runtime, protocol: Protocol, settings: dict[str, Any], tmp_path: Path, declared: bool

@@ -47,6 +47,7 @@ async def test_the_pages_examples(
         assert expected in printed
 
 
+@pytest.mark.sampled(1)
 async def test_a_restart_of_the_runtime(protocol: Protocol, tmp_path: Path) -> None:
     """Models stay; jobs and trainings are forgotten, done or not."""
     async with started(protocol, tmp_path) as client:

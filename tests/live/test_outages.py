@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from remote_client import JobStatus, RemoteClient
 from remote_client.errors import DeadlineExceededError, InputError, NotFoundError, UnavailableError
+from remote_client.hooks import CallStarted, Event
 from tests.support.gate import Gate
 from tests.support.runtime import Runtime
 from tests.support.slow import slow_but
@@ -67,6 +68,7 @@ def handle(client: Any, work: Work, id: str) -> Any:
     return client.prediction_job("SlowTask", id) if work.kind == "job" else client.training(id, work.name)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("deed", slow_but(["job", "model"], ["job", "training", "model"]))
 async def test_a_wait_outlives_an_outage(gate: Gate, protocol: Protocol, kind_of_client: str, deed: str) -> None:
     work = Work("job" if deed == "job" else "training")
@@ -84,6 +86,7 @@ async def test_a_wait_outlives_an_outage(gate: Gate, protocol: Protocol, kind_of
     assert work.starts(gate) == 1
 
 
+@pytest.mark.sampled(1)
 async def test_a_wait_ends_with_its_outage(gate: Gate, protocol: Protocol, kind_of_client: str) -> None:
     async with client_of(kind_of_client, protocol, gate) as client:
         job = await Work("job", 3.0).start(client)
@@ -119,7 +122,12 @@ async def test_many_waits_ask_fewer_than_fifty_times_a_second(gate: Gate, protoc
     async with client_of("asyncio", protocol, gate) as client:
         job = await Work("job", 30.0).start(client)
     target = f"{'http' if protocol == 'http' else 'grpc'}://127.0.0.1:{gate.port}"
-    async with RemoteClient(target, hooks=[lambda event: times.append(now())]) as client:
+
+    def hook(event: Event) -> None:
+        if isinstance(event, CallStarted):
+            times.append(now())
+
+    async with RemoteClient(target, hooks=[hook]) as client:
         waits = [asyncio.create_task(client.prediction_job("SlowTask", job.id).wait(poll=0.1)) for _ in range(200)]
         async with asyncio.timeout(60):
             while len(times) < 150:
@@ -132,6 +140,7 @@ async def test_many_waits_ask_fewer_than_fifty_times_a_second(gate: Gate, protoc
     assert all(later - earlier >= 1.0 for earlier, later in zip(questions, questions[50:], strict=False))
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("order", slow_but(["last"], ["first", "last"]))
 @pytest.mark.parametrize("deed", ["status", "wait", "cancel"])
 @pytest.mark.parametrize("kind", ["job", "training"])
@@ -192,6 +201,7 @@ async def test_a_result_that_is_not_there_yet_is_told_by_its_server(
 FOUND = {"job": ["status", "wait", "result", "cancel"], "training": ["status", "wait", "model", "cancel"]}
 
 
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize("since", ["ever", "now"])
 @pytest.mark.parametrize(("kind", "deed"), [(kind, deed) for kind, deeds in FOUND.items() for deed in deeds])
 async def test_a_server_that_never_answers_holds_nothing_up(

@@ -52,6 +52,7 @@ async def crash(runtime: Runtime, door: Gate) -> None:
     await door.open()
 
 
+@pytest.mark.sampled(2)
 async def test_a_crash_ends_waits_once_the_runtime_is_back(client: Any, mortal: Runtime, door: Gate, name: str) -> None:
     training = await call((await call(client.model, "foo")).train, **TRAINING, seconds=30.0, model_name=name)
     job = await call((await call(client.model, "slow")).start_slow_job, 30.0)
@@ -63,6 +64,7 @@ async def test_a_crash_ends_waits_once_the_runtime_is_back(client: Any, mortal: 
             await each
 
 
+@pytest.mark.sampled(2)
 async def test_a_model_that_was_complete_before_a_crash_is_found(
     client: Any, mortal: Runtime, door: Gate, name: str
 ) -> None:
@@ -87,6 +89,7 @@ async def test_a_result_outlives_an_outage(client: Any, door: Gate) -> None:
     assert (await call(job.result)).greeting
 
 
+@pytest.mark.sampled(2)
 async def test_a_wait_that_is_cancelled_in_an_outage_leaves_nothing(
     client: Any, door: Gate, kind_of_client: str
 ) -> None:
@@ -107,6 +110,7 @@ async def test_a_wait_that_is_cancelled_in_an_outage_leaves_nothing(
     assert (await call(job.wait)).state == "COMPLETED"
 
 
+@pytest.mark.sampled(1)
 async def test_a_runtime_that_stands_still_is_waited_for(client: Any, mortal: Runtime, name: str) -> None:
     training = await call((await call(client.model, "foo")).train, **TRAINING, seconds=1.0, model_name=name)
     waiting = asyncio.create_task(call(training.model))

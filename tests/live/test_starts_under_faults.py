@@ -157,6 +157,7 @@ class Door(Gate):
         await super()._pass(source, sink)
 
 
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize("fault", ["shut", "reset", "lost answer", "deadline"])
 @pytest.mark.parametrize("kind", ["job", "training", "deployment"])
 async def test_a_start_that_went_out_is_not_sent_again(

@@ -91,6 +91,7 @@ async def test_a_stream_without_items_runs_no_model(stream_runtime: Runtime, nam
     assert await trained(stream_runtime, "grpc", "many", name, "job", timeout=5) == ("1 x", 1)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("way", slow_but(["id"], ["job", "id"]))
 async def test_a_model_that_no_call_can_look_for_is_there_once_it_is_listed(
     plain_runtime: Runtime, stream_runtime: Runtime, protocol: Protocol, name: str, way: str

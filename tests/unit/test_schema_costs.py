@@ -123,6 +123,7 @@ print("freed")
 """
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("shape", ["chain", "circle", "chain_in_both_directions", "layers"])
 def test_long_chains_of_types_are_freed_on_small_stacks(shape: str) -> None:
     script = FREED_ON_A_SMALL_STACK.format(shape=shape)

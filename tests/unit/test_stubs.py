@@ -28,6 +28,7 @@ NAMES = ["runtime.binpb", "ü 'a'.json", "\\n\u202e.binpb", f"{'x' * 100}.binpb"
 SOME = ["grpc trainings", "http trainings that are code"]
 
 
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize(
     ("schema", "blocking"),
     [
@@ -60,6 +61,7 @@ def bytes_of(schema: Schema) -> bytes:
     return told if isinstance(told, bytes) else FileDescriptorSet(file=told.values()).SerializeToString()
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
 async def test_the_classes_of_an_odd_schema_fit_its_file(schema: Schema, tmp_path: Path) -> None:
     (tmp_path / "odd.schema").write_bytes(bytes_of(schema))

@@ -122,6 +122,7 @@ async def test_a_server_that_dies_and_comes_back(start: Any, protocol: str, orde
     assert await server.started(ECHO[protocol]) <= 400 - 150 + 16
 
 
+@pytest.mark.sampled(1)
 async def test_connections_that_are_reset_lose_no_row(server: Any, protocol: str) -> None:
     async with FaultyProxy(server.port, None, random.Random(1)) as proxy:
         async with server.plain(port=proxy.port) as module:

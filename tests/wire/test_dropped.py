@@ -224,11 +224,13 @@ def _complaints(told: str) -> list[str]:
     return [line for line in told.splitlines() if not line.startswith("Executing <")]
 
 
+@pytest.mark.sampled(5)
 @each_script(DROPPED, ["in the loop", "blocking stream"])
 async def test_nothing_is_left_of_what_is_dropped(server: Server, script: str) -> None:
     assert await server.run(script, dropped=True) == ""
 
 
+@pytest.mark.sampled(4)
 @each_script(DROPPED, ["in the loop"])
 async def test_debug_mode_tells_once_of_what_is_dropped(server: Server, script: str) -> None:
     told = _complaints(await server.run(script, "-X", "dev", dropped=True))
@@ -238,6 +240,7 @@ async def test_debug_mode_tells_once_of_what_is_dropped(server: Server, script: 
     assert len(told) == 2, told  # the warning, and the line it comes from
 
 
+@pytest.mark.sampled(4)
 @each_script(KEPT, ["after its loop", "blocking in daemon threads"])
 async def test_nothing_is_left_of_what_lives_until_the_exit(server: Server, script: str) -> None:
     assert await server.run(script, dropped=False) == ""

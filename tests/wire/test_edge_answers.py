@@ -180,6 +180,7 @@ async def test_what_the_runtime_says_itself_has_its_class(http: Any) -> None:
         assert (type(failure), failure.details) == (DeadlineExceededError, "too slow")
 
 
+@pytest.mark.sampled(2)
 @ONLY_OURS
 @pytest.mark.parametrize(
     "edge", [(200, HTML, LOGIN), (302, {}, ""), (502, HTML, "<title>Log in & go on"), (503, {}, "x")]

@@ -61,6 +61,7 @@ def threads(info: ConnectionInfo, *, options: CallOptions) -> Any:
 MAKE: dict[str, Any] = {"grpc": raw_module, "http": http_module, "threads": threads}
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize("seed", slow_but([0], range(2)))
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("protocol", "kind"), CASES)

@@ -391,6 +391,7 @@ async def test_an_address_that_is_gone_gets_no_more_calls(monkeypatch: pytest.Mo
             assert len(one.requests) == before
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["deaf", "mute"])
 async def test_connecting_is_bounded_and_counts_as_unsent(request: pytest.FixtureRequest, kind: str) -> None:
     """A black hole, and a port whose server never says a word."""

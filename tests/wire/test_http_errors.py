@@ -21,6 +21,7 @@ CLASSES = {
     "UnimplementedError": [405, 501],
     "DeadlineExceededError": [408],
     "AlreadyExistsError": [409],
+    "FailedPreconditionError": [412],
     "ResourceExhaustedError": [413, 414, 429, 431],
     "CallCancelledError": [499],
     "InternalError": [500],

@@ -50,6 +50,7 @@ def pool_of(module: Any) -> Pool:
 # -- connecting -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("tls", [False, True])
 async def test_a_black_hole_is_given_up_after_five_seconds(http_wire: Wire, deaf: int, mute: int, tls: bool) -> None:
     """Though the call has a minute; nothing of it was sent, so it may be made elsewhere whatever it does."""

@@ -17,6 +17,7 @@ from tests.support.wire import ROOT, WireServer
 WARNINGS = ["-W", "always::ResourceWarning", "-W", "always::RuntimeWarning", "-W", "ignore::DeprecationWarning"]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("engine", ["asyncio", "grpcio"])
 @pytest.mark.parametrize("agent", AGENTS)
 async def test_calls_under_an_agent(wire: WireServer, http_wire: HttpWire, agent: str, engine: str) -> None:
@@ -24,6 +25,7 @@ async def test_calls_under_an_agent(wire: WireServer, http_wire: HttpWire, agent
     await calls_in_a_process(wire, http_wire, agent, engine)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("loop", LOOPS)
 async def test_calls_on_a_loop(wire: WireServer, http_wire: HttpWire, loop: str) -> None:
     if loop in ("uvloop", "nest_asyncio2"):

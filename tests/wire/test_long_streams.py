@@ -152,6 +152,7 @@ async def _all(module: Any, side: str, pause: float, blocking: bool) -> Any:
     return [item async for item in stream]
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("blocking", [False, True], ids=["asyncio", "blocking"])
 @pytest.mark.parametrize("side", SIDES)
 async def test_timeout_is_between_two_items_and_total_timeout_for_all(

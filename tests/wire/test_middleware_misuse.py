@@ -362,6 +362,7 @@ async def test_an_abandoned_stream_whose_middleware_waits(way: Way, no_gc: None)
     assert [type(each) for each in events] == [CallStarted, CallEnded]
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("end", ["ok", "fails", "cancelled", "dropped", "raises", "late"])
 async def test_nothing_waits_for_the_garbage_collector(way: Way, no_gc: None, end: str) -> None:
     if way.engine == "httpx" and end in ("fails", "cancelled", "late"):

@@ -234,6 +234,7 @@ async def test_who_lists_and_never_describes(http_wire: HttpWire, start_http: Ca
     assert [each.get("POST /api/v1/task/echo", 0) for each in requests] == [0, 1]
 
 
+@pytest.mark.sampled(3)
 async def test_all_are_silent(silent: str) -> None:
     async with RemoteClient([silent, silent], timeout=0.3, retries=0) as client:
         for deed in DEEDS.values():

@@ -36,6 +36,7 @@ async def read(stream: Any) -> None:
         pass
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize("end", ENDS, ids=str)
 @pytest.mark.parametrize("make", SOURCES, ids=lambda each: each.__name__)
 @pytest.mark.filterwarnings("error::UserWarning")
