@@ -13,7 +13,7 @@ import pytest
 
 import remote_client.caikit
 
-from ..unit.test_public_names import INSIDE_CAIKIT
+from ..support.inside_caikit import NAMES as INSIDE_CAIKIT
 
 NAMES = sorted(INSIDE_CAIKIT)
 # caikit's clients have no trainer.

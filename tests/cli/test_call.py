@@ -395,6 +395,7 @@ def test_a_pipe_that_is_left_or_full(watched: Runtime, protocol: Protocol, how: 
 # -- errors -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [

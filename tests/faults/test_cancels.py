@@ -117,6 +117,7 @@ async def sockets_of(server: Any) -> int:
     return open_sockets()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("protocol", "age", "count"),
     [(protocol, *each) for protocol in ("grpc", "http") for each in ((-1, 2000), (0.03, 2000), (0, 1000))],

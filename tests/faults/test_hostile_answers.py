@@ -195,6 +195,7 @@ UNARY_ONLY: dict[str, list[Step]] = {
 EACH = [*((name, kind) for name in ANSWERS for kind in ("unary", "stream")), *((name, "unary") for name in UNARY_ONLY)]
 
 
+@pytest.mark.sampled(70)
 @pytest.mark.parametrize(("name", "kind"), EACH)
 async def test_grpc(name: str, kind: str) -> None:
     async with Http2Server((ANSWERS | UNARY_ONLY)[name]) as server, raw_module(info_of(server.port)) as module:

@@ -107,6 +107,7 @@ async def test_a_server_that_comes_back_is_found_soon(protocol: str, cycles: int
     assert p99 <= 2 * LARGEST, times
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ONE_OF_EACH["grpc"])
 async def test_a_missing_ping_is_noticed(start_wire: Callable[..., WireServer], name: str) -> None:
     """Within a second after the time that a ping may take, counted from when it is due."""

@@ -340,6 +340,7 @@ ADDED: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("added", ADDED)
 async def test_what_is_added_on_the_way(
     client: Client, info: ConnectionInfo, wire: WireServer, http_wire: HttpWire, added: str

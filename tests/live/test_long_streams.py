@@ -48,6 +48,7 @@ def _names_in_a_thread() -> Iterator[Who]:
         yield Who(name=str(number))
 
 
+@pytest.mark.sampled(1)
 @LEARNED_OR_DECLARED
 async def test_a_stream_outlives_tokens_and_connections(
     runtime: Runtime, protocol: Protocol, settings: dict[str, Any], tmp_path: Path, declared: bool

@@ -75,6 +75,7 @@ async def test_a_restart_of_the_runtime(protocol: Protocol, tmp_path: Path) -> N
             await client.model("lost")
 
 
+@pytest.mark.sampled(1)
 async def test_the_runtime_forgets_what_is_done(protocol: Protocol, tmp_path: Path) -> None:
     """After its `retention_duration`, when it is asked for any job: what a training made goes, too."""
     async with started(protocol, tmp_path, retention="2s") as client:

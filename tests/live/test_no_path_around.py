@@ -117,6 +117,7 @@ def failures(events: list[Any], path: str) -> list[AttemptFailed]:
     return [each for each in events if isinstance(each, AttemptFailed) and f"/{each.method}".endswith(path)]
 
 
+@pytest.mark.sampled(40)
 @pytest.mark.parametrize("blocks", [False, True], ids=["asyncio", "blocking"])
 @pytest.mark.parametrize(("protocol", "fault"), EACH)
 @pytest.mark.parametrize("name", DEEDS)
@@ -147,6 +148,7 @@ async def test_what_is_lost_is_asked_again(between: Edge, protocol: Protocol, na
     assert between.requests(deed.path(protocol)) == 2
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize(("protocol", "fault"), EACH)
 @pytest.mark.parametrize("name", DEEDS)
 async def test_what_an_edge_goes_on_refusing(between: Edge, protocol: Protocol, name: str, fault: str) -> None:

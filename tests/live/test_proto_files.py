@@ -67,6 +67,7 @@ def schemas(runtime: Runtime, folder: Path, tmp_path_factory: pytest.TempPathFac
     return {"grpc": grpc, "http": {"document": document}}
 
 
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize(("protocol", "deed"), EACH, ids=lambda each: each if isinstance(each, str) else each.method)
 async def test_a_call_is_the_same_with_every_schema(
     runtime: Runtime, protocol: Protocol, schemas: dict[Protocol, dict[str, Any]], deed: Deed

@@ -55,6 +55,7 @@ def both(asyncio_ends: Any, blocking_ends: Any) -> Any:
     return pytest.mark.parametrize(("kind_of_client", "end"), ends, ids=str)
 
 
+@pytest.mark.sampled(40)
 @pytest.mark.parametrize("protocol", ["grpc"])
 @pytest.mark.parametrize("make", SOURCES, **BY_NAME)
 @both(ENDS, BLOCKING_ENDS)

@@ -109,6 +109,7 @@ for each in (stream, entered, left, old):
     assert told.splitlines() == [" ".join(["forked"] * 8), " ".join([new] * 4), "999 b'y'"]
 
 
+@pytest.mark.sampled(1)
 def test_the_parent_goes_on_while_children_end(server: ServerProcess, new: str) -> None:
     told = python(
         HEAD

@@ -24,6 +24,7 @@ from pydantic import TypeAdapter
 
 import remote_client
 from remote_client import sync
+from tests.support.inside_caikit import NAMES as INSIDE_CAIKIT
 
 CLIENT = {
     "AsyncTransport", "CallOptions", "ConnectionInfo", "ConnectionTlsInfo", "Difference", "FileResponse",
@@ -63,10 +64,6 @@ PUBLIC = {
         "Output", "Protocol", "RetryPolicy", "Secret", "SupportedModel",
     },
     "remote_client.testing": {"Call", "FakeRuntime", "Recorder", "Replay", "record", "replay"},
-}  # fmt: skip
-INSIDE_CAIKIT = {
-    "RemoteModelFinder", "RemoteModelInitializer", "RemoteModelTrainer", "RemoteModuleBase", "RemoteModuleConfig",
-    "RemoteRPCDescriptor", "construct_remote_module_class",
 }  # fmt: skip
 DEPRECATED = {
     "calls": {"RemoteStream"},

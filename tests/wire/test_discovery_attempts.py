@@ -178,6 +178,7 @@ NO_DOCUMENT: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("fault", NO_DOCUMENT.values(), ids=NO_DOCUMENT)
 async def test_what_needs_no_document_works_without(http_wire: HttpWire, fault: dict[str, Any]) -> None:
     await http_wire.faults({"GET /openapi.json": fault})

@@ -246,6 +246,7 @@ async def test_nothing_is_left_of_what_lives_until_the_exit(server: Server, scri
     assert await server.run(script, dropped=False) == ""
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("debug", [False, True])
 async def test_nothing_is_said_of_what_is_closed(server: Server, debug: bool) -> None:
     script = """
@@ -262,6 +263,7 @@ if not settings["engine"]:  # grpc.aio complains of a second thread's loop, see 
     assert _complaints(told) == []
 
 
+@pytest.mark.sampled(1)
 async def test_a_rotated_client_is_told_of_once(server: Server) -> None:
     script = """
 settings["max_session_age"] = 0.001

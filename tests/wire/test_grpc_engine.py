@@ -589,6 +589,7 @@ HOSTILE: dict[str, list[list[Any]]] = {
 }
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_hostile_servers_cost_one_call_and_little_else(name: str) -> None:
     async with Http2Server(HOSTILE[name]) as server:

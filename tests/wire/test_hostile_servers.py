@@ -279,6 +279,7 @@ async def _miss(client: RemoteClient, name: str) -> None:
         await client.model(name)
 
 
+@pytest.mark.sampled(1)
 def test_many_models_and_a_wrong_name_over_the_blocking_client(crowded: str) -> None:
     with sync.RemoteClient(crowded) as client:
         with pytest.raises(ModelNotFoundError, match="did you mean 'model-000042-wrong'"):

@@ -174,6 +174,7 @@ FAILING = [
 ]
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(("protocol", "start"), FAILING)
 async def test_a_failed_call_needs_no_garbage_collector(plain: Any, no_gc: None, start: Callable[[Any], Any]) -> None:
     """A cycle through an exception's traceback would keep the call, its answer and its connection."""

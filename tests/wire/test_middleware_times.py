@@ -21,6 +21,7 @@ async def plain(call: OutgoingCall, proceed: Proceed) -> Answer:
     return await proceed(call)
 
 
+@pytest.mark.sampled(2)
 async def test_its_time_does_not_shorten_the_waits_between_items(way: Way) -> None:
     async def slow(call: OutgoingCall, proceed: Proceed) -> Answer:
         await asyncio.sleep(0.5)
@@ -37,6 +38,7 @@ async def test_its_time_does_not_shorten_the_waits_between_items(way: Way) -> No
         assert len([item async for item in stream]) == 2
 
 
+@pytest.mark.sampled(2)
 async def test_the_first_answer_comes_within_the_calls_time(way: Way) -> None:
     async def slow(call: OutgoingCall, proceed: Proceed) -> Answer:
         await asyncio.sleep(0.6)
@@ -48,6 +50,7 @@ async def test_the_first_answer_comes_within_the_calls_time(way: Way) -> None:
                 await anext(module.silent())
 
 
+@pytest.mark.sampled(2)
 async def test_it_is_told_what_time_is_left(way: Way) -> None:
     told: list[float] = []
 
@@ -66,6 +69,7 @@ async def test_it_is_told_what_time_is_left(way: Way) -> None:
     assert [round(each * 2) / 2 for each in told] == [20, 19.5, 20, 19.5, 10, 9.5]
 
 
+@pytest.mark.sampled(2)
 async def test_it_gets_the_error_of_a_stream_without_a_head_in_time(way: Way) -> None:
     errors: list[Any] = []
 
@@ -108,6 +112,7 @@ async def test_a_streamed_input_limits_only_the_waits(wire: Any) -> None:
                 await module.sum([b"1"])
 
 
+@pytest.mark.sampled(2)
 async def test_a_unary_call_has_the_same_time_with_middleware(way: Way) -> None:
     for middleware in ((), (plain,)):
         async with way.module(middleware=middleware, total_timeout=0.2, timeout=5) as module:

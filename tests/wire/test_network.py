@@ -84,6 +84,7 @@ async def test_a_quiet_call_outlives_keepalive(start_wire: Callable[..., WireSer
         assert await module.sleep(seconds=4) == b"slept"
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["unary", "stream"])
 async def test_a_frozen_server_is_found(start_wire: Callable[..., WireServer], kind: str) -> None:
     usual = GrpcOptions()

@@ -118,12 +118,14 @@ DEEDS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("deed", DEEDS)
 async def test_others_answer(silent: str, server: WireServer | HttpWire, deed: str) -> None:
     async with client_of(silent, target(server)) as client, asyncio.timeout(LIMIT):
         assert await DEEDS[deed](client)
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("deed", DEEDS)
 async def test_others_answer_blocking_callers(silent: str, server: WireServer | HttpWire, deed: str) -> None:
     def work() -> Any:

@@ -51,6 +51,7 @@ async def start(module: Any, name: str, kind: str, **arguments: Any) -> Any:
     return await module.train(model_name="the-model", **arguments)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["job", "training"])
 async def test_a_start_that_grpc_loses_is_sent_once(wire: WireServer, kind: str) -> None:
     async with Proxy(wire.port) as proxy, raw_module(wire.info(port=proxy.port, retries=5)) as raw:

@@ -118,6 +118,7 @@ async def test_the_limit_of_connecting_holds_for_the_proxy(way: Way, monkeypatch
         assert told in str(caught.value)
 
 
+@pytest.mark.sampled(1)
 @TUNNELS
 @pytest.mark.only_engine("asyncio", "gRPC resolves names itself")
 async def test_a_slow_proxy_whose_addresses_come_in_another_order_each_time(
@@ -155,6 +156,7 @@ def _still_open(way: Way) -> int:
     return asyncio.run(settled(lambda: way.proxy.command("stats")["open"], 0))
 
 
+@pytest.mark.sampled(6)
 @TUNNELS
 @pytest.mark.only_engine("asyncio", "gRPC closes its sockets in threads of its own")
 @pytest.mark.parametrize(
