@@ -56,6 +56,7 @@ async def _seen(server: Any) -> int:
     return count
 
 
+@pytest.mark.own_http("httpx's transport uses the first address that answers")
 async def test_all_addresses(start: Callable[..., Any], known: None, protocol: str) -> None:
     first: Any = start(host=HOSTS[0])
     second: Any = start(host=HOSTS[1], port=first.port)

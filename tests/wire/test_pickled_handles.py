@@ -66,6 +66,7 @@ async def connected(server: Server) -> int:
     return count
 
 
+@pytest.mark.own_http("httpx is told to keep no connections, see tests/support/over_httpx.py")
 async def test_many_handles_ask_once_on_one_connection(server: Server) -> None:
     async with RemoteClient(server.target, metadata=mine) as client:
         model = await model_of(client, server)

@@ -282,6 +282,7 @@ async def test_a_job_is_found_where_it_is(protocol: str, mute: int, http_wire: H
         assert (await client.training("id").cancel()).state is JobStatus.RUNNING
 
 
+@pytest.mark.own_http("httpx's transport has no limit for connecting of its own")
 @pytest.mark.parametrize("limit", ["connect", "timeout"])
 @pytest.mark.parametrize("deed", [*DEEDS, "healthy"])
 async def test_a_black_hole_is_asked_once(

@@ -33,6 +33,8 @@ from .ways import (
     Way,
 )
 
+pytestmark = pytest.mark.own_http("the client's own connections know forward proxies, httpx's transport is the user's")
+
 
 async def test_all_kinds_of_calls(way: Way, module: Any) -> None:
     assert await module.echo(b'"there"') == b'"there"'

@@ -32,6 +32,8 @@ from .ways import (
     Way,
 )
 
+pytestmark = pytest.mark.own_http("the client's own connections know forward proxies, httpx's transport is the user's")
+
 
 def _answer(status: int) -> str:
     return f"HTTP/1.1 {status} Said so\r\ncontent-length: 0\r\n\r\n"
