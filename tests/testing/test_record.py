@@ -125,7 +125,7 @@ async def test_a_reader_that_leaves_is_gone_for_the_server(server: Any, protocol
             async with module.count(n=3, hang=True) as stream:
                 for _ in range(2):
                     await anext(stream)
-        seen = await server.until(lambda stats: bool(stats["cancelled"].get(method)))
+        seen = await server.until(lambda stats: bool(stats["cancelled"].get(method)), 5)
         assert seen["cancelled"][method] == 1
         assert not seen["running"]
     (call,) = calls_of(path, "/count")
@@ -143,7 +143,7 @@ async def test_a_call_that_is_cancelled_without_an_answer_is_not_recorded(
                 async with asyncio.timeout(0.2):
                     await module.sleep(seconds=60)
         method = "Sleep" if protocol == "grpc" else "POST /sleep"
-        seen = await server.until(lambda stats: bool(stats["cancelled"].get(method)))
+        seen = await server.until(lambda stats: bool(stats["cancelled"].get(method)), 5)
         assert seen["cancelled"][method] == 1
     assert len(calls_of(path, "/echo")) == 1
     assert not calls_of(path, "/sleep")
