@@ -166,6 +166,7 @@ async def test_targets(runtime: Runtime, protocol: Protocol) -> None:
             assert (await (await client.model("foo")).run_sample({"name": "x"})).greeting == "Hello x"
 
 
+@pytest.mark.own_http("httpx does not say what the server sent instead")
 async def test_the_other_protocols_port(runtime: Runtime, protocol: Protocol) -> None:
     other = {"grpc": f"localhost:{runtime.http_port}", "http": f"http://localhost:{runtime.port}"}[protocol]
     right = {"grpc": f"http://localhost:{runtime.http_port}", "http": f"grpc://localhost:{runtime.port}"}[protocol]

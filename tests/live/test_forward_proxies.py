@@ -19,6 +19,8 @@ from ..support.forward_proxy import ForwardProxy
 from ..support.runtime import Runtime
 from .protocols import Protocol
 
+pytestmark = pytest.mark.own_http("the client's own connections know forward proxies, httpx's transport is the user's")
+
 INPUT = {"name": "World"}
 HELLO = "Hello World"
 HOSTS = {"grpc": "grpc.runtime.example", "http": "http.runtime.example"}

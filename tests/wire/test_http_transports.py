@@ -8,16 +8,19 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from remote_client import ConnectionInfo, RemoteClient, RemoteModelFinder, sync
 from remote_client._transport.engine import open_connections
-from remote_client.errors import ConfigurationError, DeadlineExceededError, UnavailableError
+from remote_client.errors import ConfigurationError, DeadlineExceededError, TlsError, UnavailableError
 from tests.support.http_wire import HttpWire, http_module
 from tests.support.packages import main_only
 from tests.support.runtime import free_port
+
+from .test_tls import Authority
 
 LIBRARIES = ["httpx", "httpx2"]
 ANYIO = [int(part) for part in version("anyio").split(".")[:2]]
@@ -237,3 +240,14 @@ def test_an_httpx_of_other_names(http_wire: HttpWire, more: str) -> None:
         [sys.executable, "-W", "error", "-c", script, http_wire.target], capture_output=True, text=True, timeout=30
     )
     assert done.stdout.strip() == "done", done.stderr
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_certificate_that_is_refused_is_an_error_of_tls(start_http: Any, tmp_path: Path, library: str) -> None:
+    server = start_http(tls=Authority(tmp_path, "localhost").tls())
+    transport = main_only(library).AsyncHTTPTransport()
+    info = server.info(hostname="localhost", retries=2, tls={"enabled": True})
+    async with RemoteClient(info, protocol="http", transport=transport) as client:
+        with pytest.raises(TlsError, match="CERTIFICATE_VERIFY_FAILED") as caught:
+            await client.request("GET", "/health")
+    assert caught.value.attempts == 1

@@ -15,8 +15,6 @@ from remote_client.errors import TlsError
 
 from .test_tls import Authority
 
-pytestmark = pytest.mark.own_http("httpx's transport has the user's trust")
-
 KINDS = ["grpc by asyncio", "grpc by grpcio", "http"]
 
 

@@ -184,7 +184,8 @@ class HttpxTransport(Transport):
             return self.reason()
         found = list(causes(error))
         kind: type[RemoteCallError] = UnavailableError
-        if any(isinstance(cause, ssl.SSLError) for cause in found):
+        # httpcore raises its error without a cause in some places.
+        if any(isinstance(cause, ssl.SSLError) for each in found for cause in (each, each.__context__)):
             kind = TlsError
         elif isinstance(error, self.library.timeouts) and len(found) == 1:
             kind = DeadlineExceededError  # the engine's own timeout
