@@ -1,5 +1,6 @@
 """Middleware: functions around every attempt of a call, one kind for both protocols. Calls without any pay nothing.
 
+```python
 async def signed(call: OutgoingCall, proceed: Proceed) -> Answer:
     call.metadata["x-signature"] = sign(call.method)
     answer = await proceed(call)
@@ -7,6 +8,7 @@ async def signed(call: OutgoingCall, proceed: Proceed) -> Answer:
     return answer
 
 client = RemoteClient("localhost:8085", middleware=[signed])
+```
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .._settings.variables import variable
 from .._version import __version__
-from .options import KINDS, OPTIONS, Options, flags, takes_several, variable
+from .options import KINDS, OPTIONS, Options, flags, takes_several
 from .stub_files import write_stubs
 from .usage import COMMANDS, USAGE, USAGE_ERROR, Parsed, UsageError
 

@@ -12,8 +12,9 @@ from typing import Literal
 
 from cyclopts import App
 
+from .._settings.variables import variable
 from .completion_scripts import FILES, QUESTION, SCRIPTS
-from .options import KINDS, OPTIONS, flags, takes_several, variable
+from .options import KINDS, OPTIONS, flags, takes_several
 
 _WORDS = "CYCLOPTS_COMPLETION_WORDS"
 """The variable of the words with which cyclopts answers for options and commands too (since 5.2)."""

@@ -17,11 +17,12 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter, UnknownOptionError, UnusedCliTokensError
 
+from .._settings.variables import variable
 from .._text.closest import closest
 from .._version import __version__
 from .completers import files
 from .completion_scripts import QUESTION
-from .options import KINDS, OPTIONS, Options, flags, takes_several, variable
+from .options import KINDS, OPTIONS, Options, flags, takes_several
 from .usage import COMMANDS, USAGE, USAGE_ERROR, Parsed, UsageError
 
 app = App(

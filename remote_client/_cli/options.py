@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
+from .._settings.variables import variable
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -146,11 +147,6 @@ def flags(option: Field[Any]) -> list[str]:
 def takes_several(option: Field[Any]) -> bool:
     """Return whether an option may be repeated."""
     return isinstance(option.default, tuple)
-
-
-def variable(name: str) -> str:
-    """Return the environment variable of an option."""
-    return f"REMOTE_CLIENT_{name.upper()}"
 
 
 def _from_environment() -> dict[str, Any]:

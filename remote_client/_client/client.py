@@ -23,6 +23,7 @@ from .._schema.rpc import ServiceDescription
 from .._schema.schema_file import Schema
 from .._settings.connection import Compression
 from .._settings.durations import Duration
+from .._settings.variables import variable
 from .._text.closest import WORK, closest
 from .._text.redaction import clears_frames
 from .._transport.engines.httpx_library import AsyncTransport
@@ -48,7 +49,7 @@ from ..settings import (
 )
 from .client_settings import OF_CLIENT, ClientSettings, check_names, takes_settings_of
 from .deployment import Links, deploy, undeploy
-from .environment import settings_in, variable, with_variable
+from .environment import settings_in, with_variable
 from .finder import RemoteModelFinder
 from .finder_group import FinderGroup
 from .initializer import RemoteModelInitializer

@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from .._settings.durations import limit
+from .._settings.variables import variable
 from ..auth import BearerToken
 from ..errors import ConfigurationError
 from ..settings import ConnectionTlsInfo
@@ -27,11 +28,6 @@ def settings_in(environment: Mapping[str, str], given: Container[str] = ()) -> d
         if values and name not in given:
             settings[name] = read(**values)
     return settings
-
-
-def variable(name: str) -> str:
-    """Return the name of a setting's variable."""
-    return f"REMOTE_CLIENT_{name.upper()}"
 
 
 def with_variable(error: ConfigurationError, settings: Container[str]) -> ConfigurationError:
