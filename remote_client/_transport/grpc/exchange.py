@@ -100,10 +100,10 @@ class GrpcExchange(Exchange["GrpcTransport"]):
         self.started = True
         if self._answered is not None and not end:
             self.answered()
-        if end:
-            self._note_head(None)  # trailers only
-        else:
-            self._note_head(head)
+        if not end:  # trailers only have nothing before them
+            self._head = head
+        if self.call.answer is not None:
+            self.call.answer.begin(tuple if end else partial(read_metadata, head))
         answer = read_head(head, end)
         if answer.status is None:
             self.reader = MessageReader(self.transport.options.max_receive_size, answer.encoding)
@@ -217,12 +217,6 @@ class GrpcExchange(Exchange["GrpcTransport"]):
         if connection is not None and stream is not None:
             connection.release(stream)
         self.transport.forget(self)
-
-    def _note_head(self, head: Head | None) -> None:
-        """Keep the response headers, for whoever wants them."""
-        self._head = head
-        if self.call.answer is not None:
-            self.call.answer.begin(partial(read_metadata, head) if head is not None else tuple)
 
     def answer_metadata(self) -> tuple[RawMetadata, RawMetadata]:
         head = () if self._head is None else read_metadata(self._head)
