@@ -4,6 +4,7 @@
 # make test: all tests on the default engines, samples on grpcio and on the lowest dependencies, and those of schemas on
 # protobuf's implementation in Python, in ten minutes.
 # make matrix: the unit and wire tests on every Python here, with the lowest and the newest dependencies.
+# make docs: the site of docs/, in site/; make docs-serve shows it while you write.
 # make engines: a model inside Ray, Dask and Spark, which have an environment of their own.
 # make test-all: everything.
 PYTHON ?= python3
@@ -43,7 +44,7 @@ QUICK += --ignore tests/unit/test_stubs.py
 QUICK += $(addprefix tests/wire/test_,calls.py cancel.py discovery.py http_calls.py light.py retries.py schema_on_file.py)
 QUICK += $(addprefix tests/wire/test_,stubs.py tls.py)
 
-.PHONY: demo test environments coverage test-all matrix interop engines check lint types verifytypes quick hooks format bench bench-quick session soak clean
+.PHONY: demo test environments coverage test-all matrix interop engines check lint types verifytypes quick hooks format docs docs-serve bench bench-quick session soak clean
 
 demo: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -W error -m tests.demo
@@ -114,6 +115,13 @@ hooks: $(CLIENT)/ready
 format: $(CLIENT)/ready
 	$(CLIENT)/bin/ruff format .
 	$(CLIENT)/bin/ruff check --fix .
+
+# Warnings are errors, and nothing is loaded from elsewhere.
+docs: $(CLIENT)/ready
+	NO_MKDOCS_2_WARNING=1 $(CLIENT)/bin/mkdocs build --strict
+
+docs-serve: $(CLIENT)/ready
+	NO_MKDOCS_2_WARNING=1 $(CLIENT)/bin/mkdocs serve
 
 bench: $(CLIENT)/interop $(RUNTIME)/ready
 	$(CLIENT)/bin/python -m benchmarks --json benchmarks.json

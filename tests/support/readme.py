@@ -7,9 +7,10 @@ import asyncio
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .runtime import Runtime
 
@@ -17,14 +18,31 @@ README = Path(__file__).parent.parent.parent / "README.md"
 DOCS = README.parent / "docs"
 
 
-def examples(page: Path = README) -> Iterator[tuple[str, str]]:
-    """Each Python example and the heading it stands under."""
+class Block(NamedTuple):
+    """A fenced block of a page: its heading, its language, the name of the file that it is (or ""), its text."""
+
+    heading: str
+    language: str
+    title: str
+    text: str
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """Every fenced block of a page, also those within tabs and notes."""
     heading = ""
-    for match in re.finditer(r"^## ([^\n]+)$|^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
+    pattern = r"^## ([^\n]+)$|^( *)```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^\2```$"
+    for match in re.finditer(pattern, page.read_text(), re.MULTILINE | re.DOTALL):
         if match[1]:
             heading = match[1]
         else:
-            yield heading, match[2]
+            yield Block(heading, match[3], match[4] or "", textwrap.dedent(match[5]))
+
+
+def examples(page: Path = README) -> Iterator[tuple[str, str]]:
+    """Each Python example and the heading it stands under."""
+    for block in blocks(page):
+        if block.language == "python" and not block.title:
+            yield block.heading, block.text
 
 
 async def run(code: str, runtime: Runtime, names: dict[str, Any], *, apart: bool = False) -> None:

@@ -1,0 +1,42 @@
+"""What MkDocs does beside its plugins: pages made of the project's own files, and links out of `docs/`."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parent.parent
+PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security-policy.md"}
+"""Files of the project's top that are pages of the site, with their names there."""
+LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(#[^)\s]*)?(?=\))")
+
+
+def on_files(files: Files, config: Any, **_: Any) -> Files:
+    """Add the pages that are files of the project's top."""
+    for name, page in PAGES.items():
+        files.append(File.generated(config, page, content=(ROOT / name).read_text()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Point links at where their files are in the site; a file that is no page is named, without a link."""
+    source = {page: name for name, page in PAGES.items()}.get(page.file.src_uri, f"docs/{page.file.src_uri}")
+    folder = posixpath.dirname(source)
+    here = posixpath.dirname(page.file.src_uri)
+
+    def moved(match: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(folder, match[1]))
+        in_site = PAGES.get(target) or (target.removeprefix("docs/") if target.startswith("docs/") else None)
+        if in_site is None and (ROOT / target).exists():
+            in_site = f"{target}{OUTSIDE}"
+        return (posixpath.relpath(in_site, here or ".") if in_site else match[1]) + (match[2] or "")
+
+    return OUTSIDE_LINK.sub(r"\1", LINK.sub(moved, markdown))
+
+
+OUTSIDE = "?outside"
+OUTSIDE_LINK = re.compile(r"\[([^\]]+)\]\([^)]*\?outside(?:#[^)]*)?\)")

@@ -1,0 +1,61 @@
+"""The pages of `docs/` without a test of their own: their examples run in order, and print what the page says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..support import readme
+from ..support.readme import DOCS, Block
+from ..support.runtime import Runtime
+
+TESTED = {
+    "coming-from-caikit.md": "tests/caikit/test_page.py",
+    "long-work.md": "tests/live/test_long_work.py",
+    "many-rows.md": "tests/live/test_many_rows_page.py",
+    "raw-calls.md": "tests/live/test_readiness_pages.py",
+    "readiness.md": "tests/live/test_readiness_pages.py",
+    "schemas.md": "tests/live/test_schemas_page.py",
+    "settings.md": "tests/live/test_settings_page.py",
+    "streams.md": "tests/live/test_streams_page.py",
+    "tables.md": "tests/live/test_shown.py",
+    "testing.md": "tests/testing/test_recipes.py",
+    "tracing.md": "tests/live/test_tracing_page.py",
+}
+"""Pages whose examples need more than a runtime, or whose output is compared piece by piece."""
+PAGES = [str(page.relative_to(DOCS)) for page in sorted(DOCS.rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in TESTED])
+async def test_the_examples_print_what_the_page_says(
+    page: str, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A block with a title is a file in the working folder; a `text` block right after an example is its output."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    previous: Block | None = None
+    printed = ""
+    for block in readme.blocks(DOCS / page):
+        if block.title:
+            (tmp_path / block.title).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / block.title).write_text(block.text)
+        elif block.language == "python":
+            await readme.run(block.text, runtime, names)
+            printed = local(capfd.readouterr().out, runtime)
+        elif block.language == "text" and previous is not None and previous.language == "python":
+            assert printed == block.text
+        previous = block
+
+
+def local(text: str, runtime: Runtime) -> str:
+    """Return the text with the addresses that the pages write."""
+    for target in (runtime.target, f"localhost:{runtime.port}"):
+        text = text.replace(target, "localhost:8085")
+    return text.replace(runtime.http_target, "http://localhost:8080")
+
+
+@pytest.mark.parametrize("page", TESTED)
+def test_a_page_with_a_test_of_its_own_is_read_there(page: str) -> None:
+    assert page in (DOCS.parent / TESTED[page]).read_text()
