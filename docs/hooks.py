@@ -10,7 +10,12 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
-PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security-policy.md"}
+PAGES = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security-policy.md",
+}
 """Files of the project's top that are pages of the site, with their names there."""
 LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(#[^)\s]*)?(?=\))")
 
@@ -35,7 +40,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             in_site = f"{target}{OUTSIDE}"
         return (posixpath.relpath(in_site, here or ".") if in_site else match[1]) + (match[2] or "")
 
-    return OUTSIDE_LINK.sub(r"\1", LINK.sub(moved, markdown))
+    markdown = OUTSIDE_LINK.sub(r"\1", LINK.sub(moved, markdown))
+    return markdown.replace('="docs/pictures/', '="pictures/')  # the README's, in HTML: one for each colour scheme
 
 
 OUTSIDE = "?outside"
