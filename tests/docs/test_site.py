@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import lunr.index
 import pytest
+from lunr import lunr
 
 from ..support.readme import DOCS
+
+SEARCHES = {
+    "RemoteClient": "reference/client",
+    "timeout": "retries-and-deadlines",
+    "retry": "retries-and-deadlines",
+    "bearer token": "tls-and-tokens",
+    "mutual TLS": "tls-and-tokens",
+    "proxy": "forward-proxies",
+    "nginx": "proxies",
+    "ModelMesh": "modelmesh",
+    "load balancing": "several-servers",
+    "OpenTelemetry": "tracing",
+    "fake runtime": "testing",
+    "FastAPI": "tutorial",
+    "server-sent events": "streams",
+    "notebook": "notebooks",
+    "numpy": "calls",
+    "pandas": "tables",
+    "Spark": "many-rows",
+    "fork": "worker-pools",
+    "train": "long-work",
+    "cancel job": "long-work",
+    "command line": "command-line",
+    "reflection UNIMPLEMENTED": "troubleshooting",
+    "ForkedError": "reference/errors",
+    "environment variable": "settings",
+    "gzip": "settings",
+    "stubs": "schemas",
+    "grpcio engine": "engines",
+    "memory": "speed",
+}
+"""What somebody may type, and a page that must be among the first three."""
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +64,16 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     loaded = re.compile(r"""<(?:script|img|link|iframe|source)\b[^>]*?(?:src|href)=["']?((?:https?:)?//[^"' >]+)""")
     found = {match for page in site.rglob("*.html") for match in loaded.findall(page.read_text())}
     assert not found
+
+
+@pytest.fixture(scope="module")
+def index(site: Path) -> lunr.index.Index:
+    """The search as the site's theme makes it: titles count most."""
+    documents = json.loads((site / "search" / "search_index.json").read_text())["docs"]
+    return lunr("location", [{"field_name": "title", "boost": 1000}, {"field_name": "text"}], documents)
+
+
+@pytest.mark.parametrize(("typed", "page"), SEARCHES.items())
+def test_the_search_finds_the_page(typed: str, page: str, index: lunr.index.Index) -> None:
+    found = [result["ref"].partition("#")[0].rstrip("/") for result in index.search(typed)]
+    assert page in list(dict.fromkeys(found))[:3]
