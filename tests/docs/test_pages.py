@@ -13,6 +13,7 @@ from ..support.runtime import Runtime
 
 TESTED = {
     "coming-from-caikit.md": "tests/caikit/test_page.py",
+    "forward-proxies.md": "tests/docs/test_forward_proxies.py",
     "long-work.md": "tests/live/test_long_work.py",
     "many-rows.md": "tests/live/test_many_rows_page.py",
     "raw-calls.md": "tests/live/test_readiness_pages.py",

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import copy
 import pickle
-import re
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -481,9 +479,3 @@ def test_any_text_is_a_proxy_or_none(url: str) -> None:
     else:
         assert Proxy.parse(str(proxy)) == str(proxy)
         connect_request("h", 1, proxy)
-
-
-def test_the_examples_of_the_documentation() -> None:
-    text = (Path(__file__).parent.parent.parent / "docs" / "forward-proxies.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    exec(example, {"RemoteClient": RemoteClient})  # dials nothing

@@ -1,0 +1,63 @@
+"""Following a page that needs more than a runtime: its files are written, its examples run, their output compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..support import readme
+from ..support.readme import Block
+from ..support.runtime import Runtime
+
+Shell = Callable[[str], str]
+"""Runs the text of a `sh` block, and returns what it prints."""
+
+
+async def follow(
+    page: Path,
+    runtime: Runtime,
+    capfd: pytest.CaptureFixture[str],
+    here: Mapping[str, str] = {},
+    *,
+    shell: Shell | None = None,
+) -> None:
+    """Do what the page says, in the working folder.
+
+    Args:
+        page: the page. A block with a title is a file; a `text` block right after an example is its output.
+        runtime: the runtime at `localhost:8085` and `http://localhost:8080`.
+        capfd: what is printed.
+        here: other addresses of the page, and where they are in this test.
+        shell: what becomes of `sh` blocks; they are skipped without.
+    """
+    names: dict[str, Any] = {}
+    previous: Block | None = None
+    printed = ""
+    for block in readme.blocks(page):
+        text = replaced(block.text, here)
+        if block.title:
+            Path(block.title).write_text(text)
+        elif block.language == "python":
+            await readme.run(text, runtime, names)
+            printed = capfd.readouterr().out
+        elif block.language == "sh" and shell is not None:
+            printed = shell(text)
+        elif block.language == "text" and previous is not None and previous.language in ("python", "sh"):
+            assert shown(printed, runtime, here) == block.text
+        previous = block
+
+
+def replaced(text: str, here: Mapping[str, str]) -> str:
+    for there, address in here.items():
+        text = text.replace(there, address)
+    return text
+
+
+def shown(printed: str, runtime: Runtime, here: Mapping[str, str]) -> str:
+    """Return what was printed, with the page's addresses."""
+    back = {address: there for there, address in here.items()}
+    own = {runtime.http_target: "http://localhost:8080", runtime.target: "localhost:8085"}
+    return replaced(printed, back | own | {f"localhost:{runtime.http_port}": "localhost:8080"})
