@@ -29,6 +29,8 @@ def on_files(files: Files, config: Any, **_: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Point links at where their files are in the site; a file that is no page is named, without a link."""
+    if page.file.src_uri == "index.md":
+        page.meta["hide"] = ["navigation"]  # a menu of one entry
     source = {page: name for name, page in PAGES.items()}.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     folder = posixpath.dirname(source)
     here = posixpath.dirname(page.file.src_uri)

@@ -20,6 +20,5 @@ async def test_examples_run_and_print(runtime: Runtime, capfd: pytest.CaptureFix
         "run_sample(sample_input: SampleInputType, throw: bool | None = None, prefix: str | None = None)",
         "Hello World 2\n",
         "Hello Alan\n",
-        "['Hello World 0', 'Hello World 1']\n",
     ):
         assert expected in printed
