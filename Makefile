@@ -1,4 +1,5 @@
 # make demo: a real runtime, and the client talking to it.
+# make serve: a runtime that stays until Ctrl-C, to try things at (GRPC_PORT=8085 HTTP_PORT=8080).
 # make check: what must be clean before a push, in a minute and a half.
 # make hooks: lets git format and check what a commit changes.
 # make test: all tests on the default engines, samples on grpcio and on the lowest dependencies, and those of schemas on
@@ -18,6 +19,8 @@ PIP := -m pip install --quiet --disable-pip-version-check
 
 # Half of the time of the tests is waiting, so two cores keep four workers busy. Each has servers of its own.
 WORKERS ?= 4
+GRPC_PORT ?= 8085
+HTTP_PORT ?= 8080
 ALL = $(CLIENT)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 # Tests with caikit in their own process: the client inside caikit. The tests of a file share its runtimes, which
 # `worksteal` would start in several workers.
@@ -44,10 +47,13 @@ QUICK += --ignore tests/unit/test_stubs.py
 QUICK += $(addprefix tests/wire/test_,calls.py cancel.py discovery.py http_calls.py light.py retries.py schema_on_file.py)
 QUICK += $(addprefix tests/wire/test_,stubs.py tls.py)
 
-.PHONY: demo test environments coverage test-all matrix interop engines check lint types verifytypes quick hooks format docs docs-serve bench bench-quick session soak clean
+.PHONY: demo serve test environments coverage test-all matrix interop engines check lint types verifytypes quick hooks format docs docs-serve bench bench-quick session soak clean
 
 demo: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -W error -m tests.demo
+
+serve: $(CLIENT)/ready $(RUNTIME)/ready
+	@$(CLIENT)/bin/python -W error -m tests.serve --grpc-port $(GRPC_PORT) --http-port $(HTTP_PORT)
 
 test: environments
 	$(PYTEST) --ignore tests/interop --durations 10

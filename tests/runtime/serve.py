@@ -3,10 +3,12 @@
 Usage: python serve.py SPEC, where SPEC is a JSON object: `library`, `models` (a folder name -> module id mapping),
 `grpc_port`, `http_port`, optional `grpc_options`, `http_config`, `max_concurrent`, `unix_socket`,
 `tls` (`server: {key, cert}`, `client: {cert}`), `retention` (how long jobs that ended are known, such as `1s`),
-`model_management`, `workdir`, `wait_for_loads` (false: it lists models that it has not loaded).
+`model_management`, `workdir`, `wait_for_loads` (false: it lists models that it has not loaded), `also` (modules to
+import that the library does not).
 Standard input is a pipe from the parent: when the parent ends, however it ends, the runtime does too.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -63,6 +65,8 @@ def main() -> None:
     import alog
 
     alog.configure(default_level="warning")
+    for name in spec.get("also", []):
+        importlib.import_module(name)
     from caikit.runtime.__main__ import main as serve
 
     try:

@@ -46,6 +46,8 @@ SAMPLE_MODELS = {
     "embedding": f"{_ID}1e",
     "bundles": f"{_ID}1f",
 }
+TEXT_MODELS = {"writer": f"{_ID}20", "embedder": f"{_ID}21"}
+"""Models of `sample_lib.texts`."""
 OTHER_MODELS = {"foo": "11110203-0405-0607-0809-0a0b02dd0e0f"}
 
 
@@ -55,11 +57,12 @@ class Runtime:
     Args:
         library: `sample_lib` or `other_lib`.
         models: model name -> module id; by default all of the library's.
+        ports: of gRPC and of HTTP, on which nobody else listens; by default two that are free.
         start_timeout: seconds to wait until it serves.
         ca_file: with TLS, the authority by which the runtime's own certificate is checked when it starts.
         client_files: with mutual TLS, the key and the certificate it is asked with when it starts.
         spec: more of `tests/runtime/serve.py`'s keys, such as `unix_socket`, `tls`, `grpc_options`,
-            `http_config` and `model_management`.
+            `http_config`, `model_management` and `also`.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Runtime:
         library: str = "sample_lib",
         models: Mapping[str, str] | None = None,
         *,
+        ports: tuple[int, int] | None = None,
         start_timeout: float = 60,
         ca_file: str | None = None,
         client_files: tuple[str, str] | None = None,
@@ -74,7 +78,8 @@ class Runtime:
     ) -> None:
         self.library = library
         self.models = dict((SAMPLE_MODELS if library == "sample_lib" else OTHER_MODELS) if models is None else models)
-        self.marker = f"identity-{uuid.uuid4().hex[:12]}"
+        self.marker = next(iter(self.models)) if ports else f"identity-{uuid.uuid4().hex[:12]}"
+        self._ports = ports
         self.port = 0
         self.http_port = 0
         self._spec = spec
@@ -97,7 +102,7 @@ class Runtime:
 
     def __enter__(self) -> Self:
         for _ in range(3):
-            self.port, self.http_port = free_port(), free_port()
+            self.port, self.http_port = self._ports or (free_port(), free_port())
             self._start()
             try:
                 self._wait()
@@ -114,6 +119,11 @@ class Runtime:
     def __exit__(self, *_: object) -> None:
         self._stop()
         self._folder.cleanup()
+
+    def wait(self) -> int:
+        """Wait until it ends by itself; return its exit code."""
+        assert self._process is not None
+        return self._process.wait()
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
