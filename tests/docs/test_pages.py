@@ -35,6 +35,7 @@ async def test_the_examples_print_what_the_page_says(
 ) -> None:
     """A block with a title is a file in the working folder; a `text` block right after an example is its output."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "0")  # tables are not cut to the width of whoever runs the tests
     names: dict[str, Any] = {}
     previous: Block | None = None
     printed = ""
