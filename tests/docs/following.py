@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ async def follow(
         elif block.language == "sh" and shell is not None:
             printed = shell(text)
         elif block.language == "text" and previous is not None and previous.language in ("python", "sh"):
-            assert shown(printed, runtime, here) == block.text
+            found = shown(printed, runtime, here)
+            assert found == block.text, f"under {block.heading!r} the page has another output than {found!r}"
         previous = block
 
 
@@ -60,4 +62,5 @@ def shown(printed: str, runtime: Runtime, here: Mapping[str, str]) -> str:
     """Return what was printed, with the page's addresses."""
     back = {address: there for there, address in here.items()}
     own = {runtime.http_target: "http://localhost:8080", runtime.target: "localhost:8085"}
-    return replaced(printed, back | own | {f"localhost:{runtime.http_port}": "localhost:8080"})
+    text = replaced(printed, back | own | {f"localhost:{runtime.http_port}": "localhost:8080"})
+    return re.sub(r"_ssl\.c:\d+", "_ssl.c:1006", text)  # the line differs with Python's version

@@ -23,6 +23,7 @@ TESTED = {
     "streams.md": "tests/live/test_streams_page.py",
     "tables.md": "tests/live/test_shown.py",
     "testing.md": "tests/testing/test_recipes.py",
+    "tls-and-tokens.md": "tests/docs/test_tls_and_tokens.py",
     "tracing.md": "tests/live/test_tracing_page.py",
 }
 """Pages whose examples need more than a runtime, or whose output is compared piece by piece."""
