@@ -76,14 +76,18 @@ class CallEnded:
     """A call ended: with an answer, with the last item of a stream, or with an error.
 
     Attributes:
-        method, target, model: as in `AttemptFailed`; the target is that of the last attempt.
+        method: `package.Service/Method`, or over HTTP the verb and the route.
+        target: the server of the last attempt.
+        model: the model's name; None for calls that belong to no model.
         attempts: the number of attempts.
         seconds: the duration, with all attempts and pauses.
         error: the error it ended with, or None. `asyncio.CancelledError` for a cancelled call.
         status: the name of the gRPC status, on both protocols: `OK`, that of a `RemoteCallError`, `CANCELLED` for a
             cancelled call, `UNKNOWN` for any other error.
-        requests, responses: the numbers of messages sent and received.
-        request_id, call: as in `AttemptFailed`.
+        requests: the number of messages sent.
+        responses: the number of messages received.
+        request_id: the call's id.
+        call: the event of the call's start; the same object in all events of a call.
         http_status: the status of the answer over HTTP; None over gRPC, and without an answer.
     """
 
@@ -101,7 +105,7 @@ class CallEnded:
 
     @property
     def status(self) -> str:
-        """See the class."""
+        """The name of the gRPC status, on both protocols."""
         if isinstance(self.error, RemoteCallError):
             return self.error.status
         return "OK" if self.error is None else "CANCELLED" if isinstance(self.error, CancelledError) else "UNKNOWN"

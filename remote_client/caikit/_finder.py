@@ -35,13 +35,15 @@ _LIST = "GetModelsInfo"
 class RemoteModelFinder(ModelFinderBase):
     """Finds models on one or several servers, as in `caikit.runtime.client`.
 
+    ```yaml
     model_management:
-        finders:
-            default:
-                type: REMOTE_CLIENT
-                import_class: remote_client.caikit.RemoteModelFinder
-                config:
-                    connection: {hostname: models.example.com, port: 8085}
+      finders:
+        default:
+          type: REMOTE_CLIENT
+          import_class: remote_client.caikit.RemoteModelFinder
+          config:
+            connection: {hostname: models.example.com, port: 8085}
+    ```
 
     The keys of `config` are those of caikit's finder, and what this client adds; see `FinderConfig`. Others are
     ignored, with a warning. No server is asked before the first model is looked for.

@@ -18,11 +18,13 @@ from ._module import construct_remote_module_class
 class RemoteModelInitializer(ModelInitializerBase):
     """Makes a module for a model that the `RemoteModelFinder` found, as in `caikit.runtime.client`.
 
+    ```yaml
     model_management:
-        initializers:
-            default:
-                type: REMOTE_CLIENT
-                import_class: remote_client.caikit.RemoteModelInitializer
+      initializers:
+        default:
+          type: REMOTE_CLIENT
+          import_class: remote_client.caikit.RemoteModelInitializer
+    ```
     """
 
     name = "REMOTE_CLIENT"

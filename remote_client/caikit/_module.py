@@ -107,7 +107,8 @@ class RemoteModuleBase(ModuleBase):
         Args:
             method: the method.
             service_type: the service that has it.
-            args, kwargs: of a task's method its arguments, else the fields of the request.
+            args: of a task's method its positional arguments.
+            kwargs: of a task's method its keyword arguments, else the fields of the request.
 
         Returns:
             The answer's data object, or a `DataStream` of them.

@@ -63,13 +63,15 @@ _STATUS = {
 class RemoteModelTrainer(ModelTrainerBase):
     """Trains the modules of this process on another runtime: a gateway serves trainings as its own.
 
+    ```yaml
     model_management:
-        trainers:
-            default:
-                type: REMOTE_CLIENT
-                import_class: remote_client.caikit.RemoteModelTrainer
-                config:
-                    connection: {hostname: models.example.com, port: 8085}
+      trainers:
+        default:
+          type: REMOTE_CLIENT
+          import_class: remote_client.caikit.RemoteModelTrainer
+          config:
+            connection: {hostname: models.example.com, port: 8085}
+    ```
 
     `protocol` and `model_key` are as for the finder. The other runtime chooses where it saves the model, unless
     `save_path` is an `S3Path`. A training's id holds the other runtime's id, the module's and the model's name, so that

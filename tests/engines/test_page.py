@@ -1,4 +1,4 @@
-"""docs/many-rows.md: its examples of Ray, Dask and Spark. The others run in tests/live."""
+"""docs/many-rows.md and docs/reference/engines.md: examples of Ray, Dask and Spark. The others run in tests/live."""
 
 from __future__ import annotations
 
@@ -33,3 +33,12 @@ async def test_the_pages_examples(runtime: Runtime, capfd: pytest.CaptureFixture
         printed = capfd.readouterr().out
         assert "one" in printed
         assert "two" in printed
+
+
+async def test_the_examples_of_the_reference(runtime: Runtime, capfd: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    found = list(readme.blocks(readme.DOCS / "reference/engines.md"))
+    assert [block.language for block in found] == ["python", "text"] * 2
+    for example, output in zip(found[::2], found[1::2], strict=True):
+        await readme.run(example.text, runtime, names)
+        assert capfd.readouterr().out.endswith(output.text)  # the engines' own output comes before
