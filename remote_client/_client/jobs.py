@@ -266,10 +266,14 @@ class TrainingJob(_Job, Generic[M]):
         Args:
             timeout: seconds (or a `timedelta`) to wait at most for both; with None there is no limit for the training,
                 and a server that answers has a minute to serve the model.
-            outage, progress: as in `wait`.
+            outage: as in `wait`.
+            progress: as in `wait`.
 
         Raises:
-            JobFailedError, JobCancelledError, DeadlineExceededError, UnavailableError: see `wait`.
+            JobFailedError: the training failed.
+            JobCancelledError: the training was cancelled.
+            DeadlineExceededError: the model could not be called in time; the training goes on.
+            UnavailableError: no server answered for `outage` seconds; the training may go on.
             InputError: the model's name is not known.
         """
         if not self.model_name:

@@ -1,0 +1,160 @@
+"""What the reference shows beside docstrings: links in their prose, and signatures without marks of checks."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from griffe import (
+    Attribute,
+    Class,
+    Expr,
+    ExprName,
+    ExprSubscript,
+    ExprTuple,
+    Extension,
+    Function,
+    GriffeLoader,
+    Module,
+    Object,
+)
+
+DOCS = Path(__file__).parent
+CODE = re.compile(r"(?<![`\[])`((?:\w+\.)*\w+)(\(\))?`(?!`)")
+ENTRY = re.compile(r"^ *::: ([\w.]+)", re.MULTILINE)
+PAGE = re.compile(r"\bdocs/(\w[\w-]*)\.md\b")
+
+
+class Reference(Extension):
+    """Changes the objects of a package after it was read. The sources stay as `help()` shows them."""
+
+    def on_package(self, *, pkg: Module, loader: GriffeLoader, **_: Any) -> None:
+        """Change docstrings, annotations and defaults."""
+        links = Links(pkg)
+        for thing in objects(pkg):
+            if thing.docstring is not None:
+                thing.docstring.value = links.linked(thing.docstring.value, thing)
+            if isinstance(thing, Function):
+                thing.returns = plain(thing.returns, pkg)
+                for parameter in thing.parameters:
+                    parameter.annotation = plain(parameter.annotation, pkg)
+                    parameter.default = constant(parameter.default, pkg)
+            elif isinstance(thing, Attribute):
+                thing.annotation = plain(thing.annotation, pkg)
+                if isinstance(thing.parent, Class):
+                    thing.value = constant(thing.value, pkg)
+
+
+def objects(thing: Object) -> Iterator[Object]:
+    """Yield an object and all that is defined in it."""
+    yield thing
+    for member in thing.members.values():
+        if isinstance(member, Object):
+            yield from objects(member)
+
+
+# -- Links ------------------------------------------------------------------------------------------------------------
+
+
+class Links:
+    """The links of code in prose: to the entries of the pages in `docs/reference/`, and to pages."""
+
+    def __init__(self, pkg: Module) -> None:
+        self._pkg = pkg
+        pages = sorted((DOCS / "reference").glob("*.md"))
+        self._pages = {f"{pkg.path}.{page.stem}": page.name for page in pages}
+        self._entries = {name for page in pages for name in ENTRY.findall(page.read_text())}
+        self._by_name: dict[str, set[str]] = defaultdict(set)
+        for entry in self._entries:
+            self._by_name[entry.rpartition(".")[2]].add(entry)
+
+    def linked(self, text: str, thing: Object) -> str:
+        """Return the docstring of an object with links."""
+
+        def code(match: re.Match[str]) -> str:
+            name, call = match[1], match[2] or ""
+            if name in self._pages:
+                return f"[{match[0]}]({self._pages[name]})"
+            target = self._target(name, bool(call), thing)
+            return match[0] if target is None else f"[{match[0]}][{target}]"
+
+        def page(match: re.Match[str]) -> str:
+            title = (DOCS / f"{match[1]}.md").read_text().partition("\n")[0].removeprefix("# ")
+            return f"[{title}](../{match[1]}.md)"
+
+        return PAGE.sub(page, CODE.sub(code, text))
+
+    def _target(self, name: str, is_call: bool, thing: Object) -> str | None:
+        """Return the entry or the member of one that a name in the docstring of an object means."""
+        own = thing if isinstance(thing, Class) else thing.parent
+        if is_call and "." not in name and isinstance(own, Class):
+            entry = self._entry(own.name, own)
+            return None if entry is None or own.members.get(name) is thing else self._member(entry, name)
+        if (entry := self._entry(name, thing)) is not None:
+            return None if isinstance(own, Class) and own.name == entry.rpartition(".")[2] else entry
+        start, _, member = name.rpartition(".")
+        entry = self._entry(start, thing) if start else None
+        return None if entry is None else self._member(entry, member)
+
+    def _entry(self, name: str, thing: Object) -> str | None:
+        """Return the entry of a name: of the module that is nearest to an object, else the only one elsewhere."""
+        if name in self._entries:
+            return name
+        path = thing.path
+        while path:
+            if f"{path}.{name}" in self._entries:
+                return f"{path}.{name}"
+            path = path.rpartition(".")[0]
+        found = self._by_name[name.rpartition(".")[2]] if name.startswith(self._pkg.path) or "." not in name else set()
+        return next(iter(found)) if len(found) == 1 else None
+
+    def _member(self, entry: str, name: str) -> str | None:
+        member = self._pkg[entry.removeprefix(f"{self._pkg.path}.")].all_members.get(name)
+        is_shown = member is not None and not name.startswith("_") and member.has_docstring
+        return f"{entry}.{name}" if is_shown else None
+
+
+# -- Signatures -------------------------------------------------------------------------------------------------------
+
+
+def plain(annotation: Any, pkg: Module) -> Any:
+    """Return an annotation without `Annotated`, whose marks say how a value is checked."""
+    if isinstance(annotation, ExprName):
+        value = constant(annotation, pkg)
+        return plain(value, pkg) if is_annotated(value) else annotation
+    if is_annotated(annotation):
+        return plain(annotation.slice.elements[0], pkg)
+    if isinstance(annotation, Expr):
+        for field in fields(annotation):
+            value = getattr(annotation, field.name)
+            made = [plain(each, pkg) for each in value] if isinstance(value, list) else plain(value, pkg)
+            setattr(annotation, field.name, made)
+    return annotation
+
+
+def is_annotated(value: Any) -> bool:
+    """Return whether an expression is `Annotated[...]`."""
+    return (
+        isinstance(value, ExprSubscript)
+        and value.canonical_path.endswith(".Annotated")
+        and isinstance(value.slice, ExprTuple)
+    )
+
+
+def constant(value: Any, pkg: Module) -> Any:
+    """Return the value of a name that stands for one of the package's own, else what was given."""
+    if not isinstance(value, ExprName):
+        return value
+    _, _, path = value.canonical_path.partition(f"{pkg.path}.")
+    try:
+        found = pkg[path] if path else None
+        found = found.final_target if found is not None and found.is_alias else found
+    except (KeyError, AttributeError):
+        return value
+    if isinstance(found, Attribute) and isinstance(found.parent, Module) and found.value is not None:
+        return found.value
+    return value
