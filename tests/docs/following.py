@@ -60,7 +60,7 @@ def replaced(text: str, here: Mapping[str, str]) -> str:
 
 def shown(printed: str, runtime: Runtime, here: Mapping[str, str]) -> str:
     """Return what was printed, with the page's addresses."""
-    back = {address: there for there, address in here.items()}
     own = {runtime.http_target: "http://localhost:8080", runtime.target: "localhost:8085"}
-    text = replaced(printed, back | own | {f"localhost:{runtime.http_port}": "localhost:8080"})
+    own[f"localhost:{runtime.http_port}"] = "localhost:8080"
+    text = replaced(printed, own | {address: there for there, address in here.items()})
     return re.sub(r"_ssl\.c:\d+", "_ssl.c:1006", text)  # the line differs with Python's version

@@ -13,6 +13,7 @@ from ..support.runtime import Runtime
 
 TESTED = {
     "coming-from-caikit.md": "tests/caikit/test_page.py",
+    "declared-modules.md": "tests/docs/test_declared_modules.py",
     "forward-proxies.md": "tests/docs/test_forward_proxies.py",
     "long-work.md": "tests/live/test_long_work.py",
     "many-rows.md": "tests/live/test_many_rows_page.py",
@@ -23,6 +24,7 @@ TESTED = {
     "reference/engines.md": "tests/engines/test_page.py",
     "schemas.md": "tests/live/test_schemas_page.py",
     "settings.md": "tests/live/test_settings_page.py",
+    "several-servers.md": "tests/docs/test_several_servers.py",
     "streams.md": "tests/live/test_streams_page.py",
     "tables.md": "tests/live/test_shown.py",
     "testing.md": "tests/testing/test_recipes.py",
