@@ -82,8 +82,6 @@ class CallEnded:
         attempts: the number of attempts.
         seconds: the duration, with all attempts and pauses.
         error: the error it ended with, or None. `asyncio.CancelledError` for a cancelled call.
-        status: the name of the gRPC status, on both protocols: `OK`, that of a `RemoteCallError`, `CANCELLED` for a
-            cancelled call, `UNKNOWN` for any other error.
         requests: the number of messages sent.
         responses: the number of messages received.
         request_id: the call's id.
@@ -105,13 +103,17 @@ class CallEnded:
 
     @property
     def status(self) -> str:
-        """The name of the gRPC status, on both protocols."""
+        """The name of the gRPC status, on both protocols.
+
+        `OK`, that of a `RemoteCallError`, `CANCELLED` for a cancelled call, or `UNKNOWN` for any other error.
+        """
         if isinstance(self.error, RemoteCallError):
             return self.error.status
         return "OK" if self.error is None else "CANCELLED" if isinstance(self.error, CancelledError) else "UNKNOWN"
 
 
 Event = CallStarted | AttemptFailed | CallEnded
+"""What hooks are called with: of a call the start, each failed attempt, and the end."""
 Hook = Callable[[Event], None]
 """A callable of one event. It runs in the event loop, so it must not block. Its exceptions are logged.
 

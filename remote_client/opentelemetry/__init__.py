@@ -35,8 +35,8 @@ def instrument(*, tracer_provider: TracerProvider | None = None, meter_provider:
     A call whose client has an `OpenTelemetryHook` of its own keeps that one alone. Does nothing the second time.
 
     Args:
-        tracer_provider: makes the spans. Default the global one.
-        meter_provider: takes the metrics. Default the global one.
+        tracer_provider: makes the spans; by default the global one.
+        meter_provider: takes the metrics; by default the global one.
     """
     if OpenTelemetryHook not in everywhere:
         everywhere.setdefault(OpenTelemetryHook, OpenTelemetryHook(tracer_provider, meter_provider))

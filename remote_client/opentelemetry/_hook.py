@@ -61,8 +61,8 @@ class OpenTelemetryHook:
     events and metrics.
 
     Args:
-        tracer_provider: makes the spans. Default the global one.
-        meter_provider: takes the metrics. Default the global one.
+        tracer_provider: makes the spans; by default the global one.
+        meter_provider: takes the metrics; by default the global one.
     """
 
     def __init__(
