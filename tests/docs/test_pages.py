@@ -15,7 +15,6 @@ TESTED = {
     "coming-from-caikit.md": "tests/caikit/test_page.py",
     "declared-modules.md": "tests/docs/test_declared_modules.py",
     "forward-proxies.md": "tests/docs/test_forward_proxies.py",
-    "long-work.md": "tests/live/test_long_work.py",
     "many-rows.md": "tests/live/test_many_rows_page.py",
     "raw-calls.md": "tests/live/test_readiness_pages.py",
     "readiness.md": "tests/live/test_readiness_pages.py",

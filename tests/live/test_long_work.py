@@ -1,4 +1,4 @@
-"""docs/long-work.md: its examples, and what it says of restarts."""
+"""What docs/long-work.md says of restarts. Its examples are run with those of all pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 from remote_client import JobStatus, RemoteClient
 from remote_client.errors import ModelNotFoundError, NotFoundError
 
-from ..support import readme
 from ..support.runtime import SAMPLE_MODELS, Runtime
 from .protocols import Protocol, target_of
 
@@ -27,24 +26,6 @@ async def started(protocol: Protocol, folder: Path, **spec: Any) -> AsyncIterato
     with Runtime(workdir=str(folder), **spec) as runtime:
         async with RemoteClient(target_of(runtime, protocol)) as client:
             yield client
-
-
-async def test_the_pages_examples(
-    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)  # where one process leaves an id for the next
-    names: dict[str, Any] = {}
-    for _, code in readme.examples(readme.DOCS / "long-work.md"):
-        await readme.run(code, runtime, names)
-    printed = capfd.readouterr().out
-    for expected in (
-        "is not done after 0.2 seconds\n",
-        "COMPLETED slept 1.0\n",
-        "the training was asked to fail\n",
-        "greeting='Hello Grace'\n",
-        "\nslept 1.0\n",
-    ):
-        assert expected in printed
 
 
 @pytest.mark.sampled(1)
