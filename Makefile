@@ -6,6 +6,7 @@
 # protobuf's implementation in Python, in ten minutes.
 # make matrix: the unit and wire tests on every Python here, with the lowest and the newest dependencies.
 # make docs: the site of docs/, in site/; make docs-serve shows it while you write.
+# make bench PLOT=1: measures, and publishes what it measured in docs/speed.md; make pictures draws all of docs/pictures/.
 # make engines: a model inside Ray, Dask and Spark, which have an environment of their own.
 # make test-all: everything.
 PYTHON ?= python3
@@ -47,7 +48,7 @@ QUICK += --ignore tests/unit/test_stubs.py
 QUICK += $(addprefix tests/wire/test_,calls.py cancel.py discovery.py http_calls.py light.py retries.py schema_on_file.py)
 QUICK += $(addprefix tests/wire/test_,stubs.py tls.py)
 
-.PHONY: demo serve test environments coverage test-all matrix interop engines check lint types verifytypes quick hooks format docs docs-serve bench bench-quick session soak clean
+.PHONY: demo serve test environments coverage test-all matrix interop engines check lint types verifytypes quick hooks format docs docs-serve bench bench-quick session pictures notebooks soak clean
 
 demo: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -W error -m tests.demo
@@ -129,8 +130,10 @@ docs: $(CLIENT)/ready
 docs-serve: $(CLIENT)/ready
 	NO_MKDOCS_2_WARNING=1 $(CLIENT)/bin/mkdocs serve
 
+# With PLOT=1 the figures become the tables and the plots of docs/speed.md, and the plot of the README.
 bench: $(CLIENT)/interop $(RUNTIME)/ready
 	$(CLIENT)/bin/python -m benchmarks --json benchmarks.json
+	$(if $(PLOT),$(CLIENT)/bin/python -m benchmarks.page benchmarks.json)
 
 bench-quick: $(CLIENT)/interop $(RUNTIME)/ready
 	$(CLIENT)/bin/python -m benchmarks --quick
@@ -138,6 +141,16 @@ bench-quick: $(CLIENT)/interop $(RUNTIME)/ready
 # Writes what the commands in docs/command-line.md print into the page.
 session: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -m tests.support.session
+
+# Writes what the notebooks in examples/notebooks show into them.
+notebooks: $(CLIENT)/ready $(RUNTIME)/ready
+	$(CLIENT)/bin/python -m tests.support.notebooks
+
+# Draws all of docs/pictures/: from texts, from what a runtime and a terminal do now, and from the figures of docs/speed.md.
+pictures: $(CLIENT)/ready $(RUNTIME)/ready
+	$(CLIENT)/bin/python -m docs.pictures.draw
+	$(CLIENT)/bin/python -m docs.pictures.rotation
+	$(CLIENT)/bin/python -m benchmarks.page
 
 soak: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -W error -m tests.soak --minutes 30

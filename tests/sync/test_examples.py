@@ -1,24 +1,18 @@
-"""The files of examples/ that need no engine: a corpus that is embedded in two goes, and a notebook."""
+"""The file of examples/ that needs no engine and no kernel: a corpus that is embedded in two goes."""
 
 from __future__ import annotations
 
 import json
-import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import nbformat
-from jupyter_client.manager import AsyncKernelManager
 from pyarrow import parquet
 
 from ..support.clock import Stopwatch
 from ..support.runtime import Runtime
-from .test_notebook import executed, kernel
-
-__all__ = ["kernel"]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ROWS = 1500
@@ -61,17 +55,3 @@ def test_a_corpus_is_embedded_in_two_goes(runtime: Runtime, tmp_path: Path) -> N
     assert parquet.read_table(result).to_pylist() == [
         {**row, "vector": vector} for row, vector in zip(rows, vectors, strict=True)
     ]
-
-
-async def test_the_notebook(kernel: AsyncKernelManager) -> None:
-    notebook = nbformat.read(EXAMPLES / "score_dataframe.ipynb", as_version=4)
-    nbformat.validate(notebook)
-    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
-    cells = await executed(kernel, notebook)
-    (bar,) = [cell for cell in notebook.cells if cell.source.startswith("scored = map_frame")]
-    (shown,) = bar.outputs
-    assert re.fullmatch(r"2,000 of 2,000 rows, [\d,]+/s, 0 in flight, 1 failed, 0:00 left", shown.data["text/plain"])
-    (failed,) = [html for source, _, html in cells if source.startswith("scored[")]
-    assert "INVALID_ARGUMENT: sleep length" in failed  # as much as pandas shows
-    (head,) = [html for source, _, html in cells if source == "scored.head(3)"]
-    assert head.count("slept 0.005") == 3
