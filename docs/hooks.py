@@ -43,8 +43,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return (posixpath.relpath(in_site, here or ".") if in_site else match[1]) + (match[2] or "")
 
     markdown = OUTSIDE_LINK.sub(r"\1", LINK.sub(moved, markdown))
+    markdown = PICTURE.sub(r"\1-light.svg#only-light) \1-dark.svg#only-dark)", markdown)
     return markdown.replace('="docs/pictures/', '="pictures/')  # the README's, in HTML: one for each colour scheme
 
 
+PICTURE = re.compile(r"(!\[[^\]]*\]\([^)\s]+)-light[.]svg\)")
+"""A picture of two forms; pages name the light one, and the site shows the one of the reader's colours."""
 OUTSIDE = "?outside"
 OUTSIDE_LINK = re.compile(r"\[([^\]]+)\]\([^)]*\?outside(?:#[^)]*)?\)")
