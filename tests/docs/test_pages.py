@@ -25,7 +25,6 @@ TESTED = {
     "schemas.md": "tests/live/test_schemas_page.py",
     "settings.md": "tests/live/test_settings_page.py",
     "several-servers.md": "tests/docs/test_several_servers.py",
-    "tables.md": "tests/live/test_shown.py",
     "testing.md": "tests/testing/test_recipes.py",
     "tls-and-tokens.md": "tests/docs/test_tls_and_tokens.py",
     "tracing.md": "tests/live/test_tracing_page.py",

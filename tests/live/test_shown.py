@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
 
 from remote_client import RemoteClient, sync
 
-from ..support import readme
 from ..support.runtime import Runtime
 from .protocols import Protocol, named, target_of
 
@@ -44,12 +42,3 @@ def test_the_blocking_client_shows_the_same(runtime: Runtime, protocol: Protocol
     with sync.RemoteClient(target_of(runtime, protocol)) as client:
         assert str(client.models(["foo"])).startswith("NAME  MODULE        MODULE ID")
         assert str(client.describe()).startswith("TASK  ")
-
-
-async def test_the_page_shows_what_is_printed(runtime: Runtime, capfd: pytest.CaptureFixture[str]) -> None:
-    page, names = readme.DOCS / "tables.md", dict[str, Any]()
-    (code,) = (code for heading, code in readme.examples(page) if heading == "Descriptions, models and jobs")
-    await readme.run(code, runtime, names)
-    (shown,) = re.findall(r"^```text\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
-    assert capfd.readouterr().out == shown
-    await names["client"].aclose()
