@@ -28,6 +28,7 @@ TESTED = {
     "testing.md": "tests/testing/test_recipes.py",
     "tls-and-tokens.md": "tests/docs/test_tls_and_tokens.py",
     "tracing.md": "tests/live/test_tracing_page.py",
+    "worker-pools.md": "tests/docs/test_worker_pools.py",
 }
 """Pages whose examples need more than a runtime, or whose output is compared piece by piece."""
 PAGES = [str(page.relative_to(DOCS)) for page in sorted(DOCS.rglob("*.md"))]
