@@ -305,7 +305,7 @@ class CallCancelledError(RemoteCallError):
 
 
 class UnknownError(RemoteCallError):
-    """UNKNOWN."""
+    """UNKNOWN: the server does not say why, or answered with an HTTP status that no other class has."""
 
 
 class InvalidArgumentError(RemoteCallError):
@@ -331,13 +331,13 @@ class ModelNotFoundError(NotFoundError):
 
 
 class AlreadyExistsError(RemoteCallError):
-    """ALREADY_EXISTS."""
+    """ALREADY_EXISTS: the runtime has a model of that name."""
 
     status = "ALREADY_EXISTS"
 
 
 class PermissionDeniedError(RemoteCallError):
-    """PERMISSION_DENIED."""
+    """PERMISSION_DENIED: the credentials do not suffice."""
 
     status = "PERMISSION_DENIED"
 
@@ -353,19 +353,19 @@ class ResponseTooLargeError(ResourceExhaustedError):
 
 
 class FailedPreconditionError(RemoteCallError):
-    """FAILED_PRECONDITION."""
+    """FAILED_PRECONDITION: the server is not in the state that the call needs."""
 
     status = "FAILED_PRECONDITION"
 
 
 class AbortedError(RemoteCallError):
-    """ABORTED."""
+    """ABORTED: the server gave the call up, as in a conflict with another one."""
 
     status = "ABORTED"
 
 
 class OutOfRangeError(RemoteCallError):
-    """OUT_OF_RANGE."""
+    """OUT_OF_RANGE: an input is outside of its range."""
 
     status = "OUT_OF_RANGE"
 
@@ -414,7 +414,7 @@ class OutcomeUnknownError(RemoteCallError):
 
 
 class DataLossError(RemoteCallError):
-    """DATA_LOSS."""
+    """DATA_LOSS: data are lost or damaged."""
 
     status = "DATA_LOSS"
 

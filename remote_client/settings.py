@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 Output = Literal["pydantic", "proto", "dict", "numpy", "caikit"]
+"""The form of answers; `RemoteModuleBase.with_options` describes the values."""
 MetadataSource = Metadata | Callable[[], Metadata | Awaitable[Metadata]] | Credentials
 """Metadata, a sync or async callable that returns it for every call, or credentials of `remote_client.auth`."""
 

@@ -22,7 +22,15 @@ Progress = bool | Callable[["JobInfo"], Any]
 
 @exported_from("remote_client")
 class JobStatus(enum.StrEnum):
-    """The state of a job (caikit 0.29, `caikit.interfaces.common.data_model.runtime.JobStatus`)."""
+    """The state of a job, in the names of caikit 0.29.
+
+    Attributes:
+        QUEUED: it has not begun.
+        RUNNING: it is at work.
+        COMPLETED: it is done, and has a result.
+        CANCELED: it was cancelled.
+        ERRORED: it failed.
+    """
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"

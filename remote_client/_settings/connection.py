@@ -17,6 +17,7 @@ from .targets import NO_PATH, check_host, check_socket, is_number, is_segment, n
 from .tls import ConnectionTlsInfo
 
 Protocol = Literal["grpc", "http"]
+"""The protocol of targets without a scheme, of finders and of schemas."""
 Engine = Literal["asyncio", "grpcio"]
 """The implementation of gRPC: this package's own, on `asyncio.Protocol`, or grpc.aio."""
 Compression = Literal["gzip"]

@@ -6,6 +6,7 @@ An object that several modules export, such as `ConnectionInfo`, has one entry; 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -116,3 +117,15 @@ def test_entries_are_public_names_and_stand_once(page: Path) -> None:
     assert entries(page) <= public
     for other in FOLDER.glob("*.md"):
         assert other == page or not entries(other) & entries(page)
+
+
+def test_the_tree_of_errors_is_that_of_the_classes() -> None:
+    tree = next(block.text for block in blocks(FOLDER / "errors.md") if block.text.startswith("RemoteClientError\n"))
+    above: list[str] = []
+    found: dict[str, list[str]] = {}
+    for branch, name, others in re.findall(r"^([│├└─ ]*)(\w+)[^\[\n]*(?:\[(.*)\])?$", tree, re.MULTILINE):
+        above[len(branch) // 4 :] = [name]
+        found[name] = [*above[-2:-1], *filter(None, others.split(", "))]
+    kinds = [value("remote_client.errors", name) for name in PUBLIC["remote_client.errors"]]
+    bases = {kind.__name__: [base.__name__ for base in kind.__bases__] for kind in kinds}
+    assert found == bases | {"RemoteClientError": []}
