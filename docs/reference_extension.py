@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from griffe import (
     Attribute,
     Class,
     Expr,
+    ExprBinOp,
     ExprName,
     ExprSubscript,
     ExprTuple,
@@ -39,12 +40,12 @@ class Reference(Extension):
             if thing.docstring is not None:
                 thing.docstring.value = links.linked(thing.docstring.value, thing)
             if isinstance(thing, Function):
-                thing.returns = plain(thing.returns, pkg)
+                thing.returns = plain(thing.returns, pkg, links.names)
                 for parameter in thing.parameters:
-                    parameter.annotation = plain(parameter.annotation, pkg)
+                    parameter.annotation = plain(parameter.annotation, pkg, links.names)
                     parameter.default = constant(parameter.default, pkg)
             elif isinstance(thing, Attribute):
-                thing.annotation = plain(thing.annotation, pkg)
+                thing.annotation = plain(thing.annotation, pkg, links.names)
                 if isinstance(thing.parent, Class):
                     thing.value = constant(thing.value, pkg)
 
@@ -71,6 +72,11 @@ class Links:
         self._by_name: dict[str, set[str]] = defaultdict(set)
         for entry in self._entries:
             self._by_name[entry.rpartition(".")[2]].add(entry)
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names that have an entry."""
+        return self._by_name.keys()
 
     def linked(self, text: str, thing: Object) -> str:
         """Return the docstring of an object with links."""
@@ -121,17 +127,21 @@ class Links:
 # -- Signatures -------------------------------------------------------------------------------------------------------
 
 
-def plain(annotation: Any, pkg: Module) -> Any:
-    """Return an annotation without `Annotated`, whose marks say how a value is checked."""
+def plain(annotation: Any, pkg: Module, names: Collection[str]) -> Any:
+    """Return an annotation without `Annotated`, whose marks say how a value is checked, and without internal names.
+
+    A name that stands for a type and has no entry, such as `OnError`, becomes what it stands for.
+    """
     if isinstance(annotation, ExprName):
         value = constant(annotation, pkg)
-        return plain(value, pkg) if is_annotated(value) else annotation
+        is_internal = annotation.name not in names and isinstance(value, (ExprSubscript, ExprBinOp))
+        return plain(value, pkg, names) if is_internal or is_annotated(value) else annotation
     if is_annotated(annotation):
-        return plain(annotation.slice.elements[0], pkg)
+        return plain(annotation.slice.elements[0], pkg, names)
     if isinstance(annotation, Expr):
         for field in fields(annotation):
             value = getattr(annotation, field.name)
-            made = [plain(each, pkg) for each in value] if isinstance(value, list) else plain(value, pkg)
+            made = [plain(each, pkg, names) for each in value] if isinstance(value, list) else plain(value, pkg, names)
             setattr(annotation, field.name, made)
     return annotation
 
