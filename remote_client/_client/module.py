@@ -270,7 +270,8 @@ class RemoteModuleBase(Handle):
             raise _NoStreamedInputError(
                 f"{name}: HTTP has no streamed inputs; connect to the runtime's gRPC port", name=name, obj=self
             )
-        methods = [method for method in dir(type(self)) if method.startswith("run")]
+        declared = {} if config is None or config.declaration is None else config.methods
+        methods = sorted({*declared, *(method for method in dir(type(self)) if method.startswith("run"))})
         close = closest(name, methods)
         hint = f"did you mean {close}?" if close else clean(f"its methods are {', '.join(methods) or 'none'}")
         if config is not None and not config.tasks_known and _SHORT_NAME.fullmatch(name):

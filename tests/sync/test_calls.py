@@ -228,6 +228,14 @@ def test_an_asyncio_declaration_gives_blocking_methods(facade: RemoteClient) -> 
     assert model.greet(Who("World")) == Greeting("Hello World")
 
 
+def test_a_wrong_name_is_answered_with_the_declared_ones(facade: RemoteClient) -> None:
+    model = facade.model("foo", ForAsyncio)
+    with pytest.raises(AttributeError, match="its methods are greet"):
+        _ = model.nothing
+    with pytest.raises(AttributeError, match=r"did you mean greet\?"):
+        _ = model.geet
+
+
 @module(task="SampleTask")
 class Wrong(RemoteModuleBase):
     @taskmethod()
