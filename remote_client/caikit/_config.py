@@ -95,7 +95,7 @@ class RemoteModuleConfig(ModuleConfig):
 
         Args:
             module_reference: the class, an instance or the id of the module.
-            connection_info: the server.
+            connection_info: the server, as caikit's `ConnectionInfo` or as this client's.
             protocol: `grpc` or `http`.
             model_key: the metadata key that names the model.
             model_path: the model's name on the server.

@@ -40,7 +40,8 @@ class RemoteModuleBase(ModuleBase):
     server's status and message. Methods may be called from any number of threads.
 
     Args:
-        connection_info: the server. All models with equal settings share its connections.
+        connection_info: the server, as caikit's `ConnectionInfo` or as this client's. All models with equal settings
+            share its connections.
         protocol: `grpc` or `http`.
         model_key: the metadata key that names the model.
         model_name: the model's name on the server.
