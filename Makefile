@@ -150,6 +150,7 @@ notebooks: $(CLIENT)/ready $(RUNTIME)/ready
 pictures: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -m docs.pictures.draw
 	$(CLIENT)/bin/python -m docs.pictures.rotation
+	$(CLIENT)/bin/python -m tests.support.recording
 	$(CLIENT)/bin/python -m benchmarks.page
 
 soak: $(CLIENT)/ready $(RUNTIME)/ready

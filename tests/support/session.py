@@ -26,6 +26,7 @@ FILES = {
 }
 """What is in the folder."""
 MODELS = ("foo", "slow", "text")
+COLUMNS = 100
 _BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 _PROMPT, _MORE = "$ ", "> "
 _MARK = "\x1e"
@@ -49,8 +50,8 @@ def recorded(page: str, runtime: Runtime) -> str:
     """Return a page with the output of its commands, run now."""
     with tempfile.TemporaryDirectory() as folder:
         commands = [command for block in _BLOCK.findall(page) for command in commands_of(block)]
-        outputs = iter(_outputs(commands, runtime, Path(folder)))
-        return _BLOCK.sub(lambda block: "".join(_session(commands_of(block[0]), outputs)), page)
+        written = iter(outputs(commands, runtime, Path(folder)))
+        return _BLOCK.sub(lambda block: "".join(_session(commands_of(block[0]), written)), page)
 
 
 def masked(page: str) -> list[str]:
@@ -78,7 +79,7 @@ def _session(commands: Iterable[str], outputs: Iterator[str]) -> Iterator[str]:
         yield f"{_PROMPT}{shown}\n{next(outputs)}"
 
 
-def _outputs(commands: list[str], runtime: Runtime, folder: Path) -> list[str]:
+def outputs(commands: Iterable[str], runtime: Runtime, folder: Path, columns: int = COLUMNS) -> list[str]:
     """Return what each command writes to its terminal."""
     for name, content in FILES.items():
         folder.joinpath(name).parent.mkdir(exist_ok=True)
@@ -88,20 +89,21 @@ def _outputs(commands: list[str], runtime: Runtime, folder: Path) -> list[str]:
     script += "".join(f"mark\n{command}\n" for command in commands)
     for usual, own in ports.items():
         script = script.replace(usual, own)
-    told = _on_terminal(script, folder, runtime.target)
+    told = _on_terminal(script, folder, runtime.target, columns)
     for usual, own in ports.items():
         told = told.replace(own, usual)
-    _, *outputs = told.split(f"{_MARK}\r\n")
-    return ["".join(f"{line}\n" for line in screen(output) if runtime.marker not in line) for output in outputs]
+    _, *written = told.split(f"{_MARK}\r\n")
+    hidden = runtime.marker if runtime.marker not in runtime.models else "\n"
+    return ["".join(f"{line}\n" for line in screen(output) if hidden not in line) for output in written]
 
 
-def _on_terminal(script: str, folder: Path, target: str) -> str:
+def _on_terminal(script: str, folder: Path, target: str, columns: int) -> str:
     with tempfile.TemporaryDirectory() as programs:
         install_command(Path(programs))
         environment = os.environ | {
             "PATH": f"{programs}:{os.environ['PATH']}",
             "TERM": "xterm",
-            "COLUMNS": "100",
+            "COLUMNS": str(columns),
             "NO_COLOR": "1",
             "REMOTE_CLIENT_TARGET": target,
         }
