@@ -150,3 +150,53 @@ async def test_the_stop_button_interrupts_a_call(cells: Any) -> None:
     )
     assert (blocked, then) == ("KeyboardInterrupt", "'Hello Ada'")
     assert (awaited, then_awaited) == ("CancelledError", "'slept 0.0'")
+
+
+DECLARED = """
+%load_ext autoreload
+%autoreload 2
+import os, sys
+from pathlib import Path
+
+sys.path.insert(0, ".")
+source = '''
+from dataclasses import dataclass
+from remote_client.declare import module, taskmethod
+from remote_client.sync import RemoteModuleBase
+
+@dataclass
+class Person:
+    name: str
+
+@dataclass
+class Greeting:
+    greeting: str
+
+@module("00110203-0405-0607-0809-0a0b02dd0e0f", task="SampleTask")
+class Greeter(RemoteModuleBase):
+    @taskmethod()
+    def greet(self, sample_input: Person) -> Greeting: ...
+'''
+Path("greeter.py").write_text(source)
+import greeter
+client.model("foo", greeter.Greeter).greet(greeter.Person("Ada")).greeting
+"""
+CHANGED = """
+Path("greeter.py").write_text(source.replace("def greet(", "def welcome("))
+os.utime("greeter.py", (2e9, 2e9))
+"""
+SOCKETS = """
+import gc
+gc.collect()
+sum(os.readlink(f"/proc/self/fd/{each}").startswith("socket:") for each in os.listdir("/proc/self/fd")[:-1])
+"""
+
+
+async def test_cells_that_run_again(cells: Any) -> None:
+    greet = 'client.model("foo", greeter.Greeter).welcome(greeter.Person("Alan")).greeting'
+    again = FIRST.removesuffix("model\n")  # IPython keeps what a cell shows
+    _, first, _, changed, sockets, _, _, sockets_then = await cells(
+        again, DECLARED, CHANGED, greet, SOCKETS, again, again, SOCKETS
+    )
+    assert (first, changed) == ("'Hello Ada'", "'Hello Alan'")
+    assert int(sockets_then) <= int(sockets)
