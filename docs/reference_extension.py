@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from griffe import (
+    Alias,
     Attribute,
     Class,
     Expr,
@@ -26,6 +27,7 @@ from griffe import (
 
 DOCS = Path(__file__).parent
 CODE = re.compile(r"(?<![`\[])`((?:\w+\.)*\w+)(\(\))?`(?!`)")
+ERROR = re.compile(r"(?<![\w`.\[/])[A-Z]\w+Error\b(?![\w`(:\]])")
 ENTRY = re.compile(r"^ *::: ([\w.]+)", re.MULTILINE)
 PAGE = re.compile(r"\bdocs/(\w[\w-]*)\.md\b")
 
@@ -36,7 +38,11 @@ class Reference(Extension):
     def on_package(self, *, pkg: Module, loader: GriffeLoader, **_: Any) -> None:
         """Change docstrings, annotations and defaults."""
         links = Links(pkg)
-        for thing in objects(pkg):
+        things = list(objects(pkg))
+        for thing in things:
+            list_once(thing)
+            links.resolve_errors(thing)
+        for thing in things:
             if thing.docstring is not None:
                 thing.docstring.value = links.linked(thing.docstring.value, thing)
             if isinstance(thing, Function):
@@ -56,6 +62,15 @@ def objects(thing: Object) -> Iterator[Object]:
     for member in thing.members.values():
         if isinstance(member, Object):
             yield from objects(member)
+
+
+def list_once(thing: Object) -> None:
+    """Leave out the entry of a property that the class has in its list of attributes."""
+    if isinstance(thing, Class) and thing.docstring is not None:
+        _, _, attributes = thing.docstring.value.partition("\nAttributes:\n")
+        for name in re.findall(r"^    (\w+): ", attributes, re.MULTILINE):
+            if (member := thing.members.get(name)) is not None and "property" in member.labels:
+                member.docstring = None
 
 
 # -- Links ------------------------------------------------------------------------------------------------------------
@@ -88,11 +103,20 @@ class Links:
             target = self._target(name, bool(call), thing)
             return match[0] if target is None else f"[{match[0]}][{target}]"
 
+        def error(match: re.Match[str]) -> str:
+            return f"`{match[0]}`" if match[0] in self._by_name else match[0]
+
         def page(match: re.Match[str]) -> str:
             title = (DOCS / f"{match[1]}.md").read_text().partition("\n")[0].removeprefix("# ")
             return f"[{title}](../{match[1]}.md)"
 
-        return PAGE.sub(page, CODE.sub(code, text))
+        return PAGE.sub(page, CODE.sub(code, ERROR.sub(error, text)))
+
+    def resolve_errors(self, thing: Object) -> None:
+        """Let the errors that a docstring lists be found from a module that does not import them."""
+        for name in re.findall(r"^ +(\w+Error): ", thing.docstring.value if thing.docstring else "", re.MULTILINE):
+            if (target := self._entry(name, thing)) is not None and name not in thing.module.members:
+                thing.module.set_member(name, Alias(name, target))
 
     def _target(self, name: str, is_call: bool, thing: Object) -> str | None:
         """Return the entry or the member of one that a name in the docstring of an object means."""
@@ -101,7 +125,7 @@ class Links:
             entry = self._entry(own.name, own)
             return None if entry is None or own.members.get(name) is thing else self._member(entry, name)
         if (entry := self._entry(name, thing)) is not None:
-            return None if isinstance(own, Class) and own.name == entry.rpartition(".")[2] else entry
+            return None if isinstance(own, Class) and entry == self._entry(own.name, own) else entry
         start, _, member = name.rpartition(".")
         entry = self._entry(start, thing) if start else None
         return None if entry is None else self._member(entry, member)

@@ -257,12 +257,12 @@ class RemoteCallError(RemoteClientError):
     ) -> None:
         self.details: str = clean(details)
         super().__init__(self.details)
-        self.method = method
-        self.target = target
-        self.model = model
-        self.http_status = http_status
-        self.error_id = error_id
-        self.additional_info = additional_info
+        self.method: str | None = method
+        self.target: str | None = target
+        self.model: str | None = model
+        self.http_status: int | None = http_status
+        self.error_id: str | None = error_id
+        self.additional_info: Any = additional_info
 
     @property
     def code(self) -> grpc.StatusCode:

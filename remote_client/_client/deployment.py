@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .finder_group import FinderGroup
 
 Links = Literal["follow"] | None
-"""What `RemoteClient.deploy_model` does with links out of a folder: None refuses them, `"follow"` sends their targets."""
+"""What `RemoteClient.deploy_model` does with links out of a folder: None refuses them, `"follow"` sends the targets."""
 GRPC_LIMIT = 2**31 - 1
 """Bytes of the largest message that protobuf can write. The runtime's limit is lower, but unknown here."""
 _ODD_KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}

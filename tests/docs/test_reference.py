@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from remote_client._transport.status_codes import http_error_class
+
 from ..support.inside_caikit import NAMES as INSIDE_CAIKIT
 from ..support.readme import DOCS, blocks
 from ..unit.test_public_names import PUBLIC
@@ -129,3 +131,11 @@ def test_the_tree_of_errors_is_that_of_the_classes() -> None:
     kinds = [value("remote_client.errors", name) for name in PUBLIC["remote_client.errors"]]
     bases = {kind.__name__: [base.__name__ for base in kind.__bases__] for kind in kinds}
     assert found == bases | {"RemoteClientError": []}
+
+
+def test_the_table_of_http_statuses_is_that_of_the_client() -> None:
+    rows = re.findall(r"^\| ([\d, ]+|others) \| `(\w+)` \|$", (FOLDER / "errors.md").read_text(), re.MULTILINE)
+    listed = {int(status): name for statuses, name in rows if statuses != "others" for status in statuses.split(",")}
+    other = dict(rows)["others"]
+    found = {status: http_error_class(status).__name__ for status in range(400, 600)}
+    assert found == dict.fromkeys(found, other) | listed

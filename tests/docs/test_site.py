@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import lunr.index
@@ -14,6 +15,7 @@ import pytest
 from lunr import lunr
 
 from ..support.readme import DOCS
+from .test_reference import NAMES, OWN_PAGES
 
 SEARCHES = {
     "RemoteClient": "reference/client",
@@ -64,6 +66,24 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     loaded = re.compile(r"""<(?:script|img|link|iframe|source)\b[^>]*?(?:src|href)=["']?((?:https?:)?//[^"' >]+)""")
     found = {match for page in site.rglob("*.html") for match in loaded.findall(page.read_text())}
     assert not found
+
+
+def test_the_inventory_has_every_public_name(site: Path) -> None:
+    """The reference renders an entry for each, or a page; other projects' sites link to it by this file."""
+    packed = (site / "objects.inv").read_bytes().split(b"\n", 4)[4]
+    listed = {line.split()[0] for line in zlib.decompress(packed).decode().splitlines()}
+    public = {f"{module}.{name}" for module, names in NAMES.items() for name in names}
+    assert public - listed == OWN_PAGES.keys()
+
+
+def test_the_prose_of_docstrings_links_names_and_pages(site: Path) -> None:
+    page = (site / "reference" / "client" / "index.html").read_text()
+    links = [
+        r'<a href="../../targets/">Targets</a> has all forms',
+        r'<a [^>]*href="../settings/#remote_client.settings.ConnectionInfo"><code>ConnectionInfo</code></a>; or a list',
+        r'raise a <a [^>]*href="../errors/#remote_client.errors.ClosedError"><code>ClosedError</code></a>',
+    ]
+    assert [link for link in links if not re.search(link, page)] == []
 
 
 @pytest.fixture(scope="module")
