@@ -105,8 +105,10 @@ def about(run: dict[str, Any]) -> str:
     """Return what the figures of a run depend on."""
     told = {name: run["about"][name] for name in TOLD if name in run["about"]}
     told["machine"] = told["machine"].partition(";")[0]  # without the kernel
-    rows = [("rounds", str(run["effort"]["rounds"])), *told.items()]
-    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+    rows = list(told.items())
+    return "\n".join(
+        [f"| rounds | {run['effort']['rounds']} |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
+    )
 
 
 def table(figures: Iterable[dict[str, Any]]) -> str:

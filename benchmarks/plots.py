@@ -117,7 +117,7 @@ def summary(results: Results, scheme: Scheme) -> Figure | None:
         behind = {"facecolor": scheme.page, "linewidth": 0, "pad": 2}
         axes.text(ratio + 0.04, row, f"{ratio:.2f}", va="center", fontweight="bold", bbox=behind, zorder=3)
     axes.axvline(1, color=scheme.text, linewidth=1.5, zorder=2.5)
-    axes.set_title("1 = bytes only, by grpc.aio or aiohttp", fontsize=17)
+    axes.set_title("1 = gRPC or aiohttp with bytes only", fontsize=17)
     _rows(axes, [bar.label for bar, _ in bars])
     axes.set_xlim(0, max(1.4, *(ratio for _, ratio in bars)) * 1.15)
     axes.set_xticks([])
