@@ -18,7 +18,6 @@ TESTED = {
     "many-rows.md": "tests/live/test_many_rows_page.py",
     "modelmesh.md": "tests/docs/test_modelmesh.py",
     "raw-calls.md": "tests/live/test_readiness_pages.py",
-    "readiness.md": "tests/live/test_readiness_pages.py",
     "reference/auth.md": "tests/docs/test_auth_reference.py",
     "reference/caikit.md": "tests/caikit/test_reference_page.py",
     "reference/engines.md": "tests/engines/test_page.py",
@@ -28,6 +27,7 @@ TESTED = {
     "testing.md": "tests/testing/test_recipes.py",
     "tls-and-tokens.md": "tests/docs/test_tls_and_tokens.py",
     "tracing.md": "tests/live/test_tracing_page.py",
+    "tutorial.md": "tests/docs/test_tutorial.py",
     "worker-pools.md": "tests/docs/test_worker_pools.py",
 }
 """Pages whose examples need more than a runtime, or whose output is compared piece by piece."""
