@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -83,6 +84,8 @@ async def executed(notebook: Any, **settings: Any) -> Any:
         await NotebookClient(notebook, km=kernel, **settings).async_execute(cleanup_kc=True, cwd=folder)
     notebook.metadata.language_info = {"name": "python"}
     for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = list(_joined(cell.outputs))
         for output in cell.get("outputs", []):
             output.get("metadata", {}).clear()
             if output.output_type == "stream":
@@ -103,6 +106,16 @@ def shown(cell: Any) -> str:
         texts.append(output.get("text") or output.get("ename") or next(filter(None, kinds)))
         texts.extend(f"[{kind}]" for kind in data if kind.startswith("image/"))
     return "".join(texts)
+
+
+def _joined(outputs: list[Any]) -> Iterator[Any]:
+    """Give the outputs of a cell, with what it printed in pieces as one."""
+    for name, group in groupby(outputs, lambda output: output.get("name")):
+        pieces = list(group)
+        if name is None:
+            yield from pieces
+        else:
+            yield nbformat.v4.new_output("stream", name=name, text="".join(piece.text for piece in pieces))
 
 
 def _same(text: str) -> str:
