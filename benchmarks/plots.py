@@ -281,6 +281,8 @@ def _style(scheme: Scheme, size: float) -> Any:
         "axes.facecolor": scheme.page,
         "axes.spines.right": False,
         "axes.spines.top": False,
+        "figure.constrained_layout.h_pad": 0.13,
+        "figure.constrained_layout.w_pad": 0.13,
         "font.family": "sans-serif",
         # Widths are those of the first, which matplotlib brings with it: the widest.
         "font.sans-serif": ["DejaVu Sans", "Arial", "sans-serif"],
