@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -91,3 +92,11 @@ def test_a_picture_has_a_light_and_a_dark_form(picture: Path) -> None:
     other = {"light": "dark", "dark": "light"}
     name, _, scheme = picture.stem.rpartition("-")
     assert picture.stem == "terminal" or picture.with_stem(f"{name}-{other[scheme]}").exists()
+
+
+@pytest.mark.parametrize(("page", "folder"), [("speed.md", ""), ("contributing.md", "docs/")])
+def test_the_site_shows_a_picture_in_the_colours_of_its_page(page: str, folder: str) -> None:
+    hooks = pytest.importorskip("docs.hooks")
+    given = SimpleNamespace(file=SimpleNamespace(src_uri=page))
+    shown = hooks.on_page_markdown(f"![Bars]({folder}pictures/summary-light.svg)", given)
+    assert shown == "![Bars](pictures/summary-light.svg#only-light) ![Bars](pictures/summary-dark.svg#only-dark)"
