@@ -224,9 +224,10 @@ def draw(happened: Record, palette: Palette, file: Path) -> None:
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # a missing Helvetica is the reader's matter
     settings = {"svg.fonttype": "none", "svg.hashsalt": "rotation", "font.family": "sans-serif", "hatch.linewidth": 0.8}
     with mpl.rc_context({**settings, "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"], "font.size": 9.5}):
-        bands = 0.62 * len(happened.connections)
-        figure = Figure(figsize=(8.4, bands + 1))
-        axes = figure.add_axes((0.125, 0.55 / (bands + 1), 0.86, bands / (bands + 1)))
+        bands = 0.58 * len(happened.connections)
+        height = bands + 1.1
+        figure = Figure(figsize=(6.2, height))
+        axes = figure.add_axes((0.15, 0.5 / height, 0.845, bands / height))
         for number, connection in enumerate(happened.connections):
             _draw_connection(axes, happened, number, connection, palette)
         for call in happened.calls:
@@ -282,8 +283,8 @@ def _legend(figure: Any, palette: Palette) -> None:
     figure.legend(
         handles=marks,
         loc="upper left",
-        bbox_to_anchor=(0.11, 1),
-        ncols=4,
+        bbox_to_anchor=(0.13, 1),
+        ncols=2,
         frameon=False,
         labelcolor=palette.text,
         handlelength=1.8,
