@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator
@@ -64,6 +65,13 @@ def objects(thing: Object) -> Iterator[Object]:
             yield from objects(member)
 
 
+def is_method(name: str, own: Class, thing: Object) -> bool:
+    """Return whether a name in the docstring of an object of a class means a method, not an argument."""
+    arguments = {parameter.name for parameter in thing.parameters} if isinstance(thing, Function) else set()
+    member = own.all_members.get(name)
+    return member is not None and member.is_function and name not in arguments
+
+
 def list_once(thing: Object) -> None:
     """Leave out the entry of a property that the class has in its list of attributes."""
     if isinstance(thing, Class) and thing.docstring is not None:
@@ -121,7 +129,7 @@ class Links:
     def _target(self, name: str, is_call: bool, thing: Object) -> str | None:
         """Return the entry or the member of one that a name in the docstring of an object means."""
         own = thing if isinstance(thing, Class) else thing.parent
-        if is_call and "." not in name and isinstance(own, Class):
+        if isinstance(own, Class) and (is_call or is_method(name, own, thing)) and "." not in name:
             entry = self._entry(own.name, own)
             return None if entry is None or own.members.get(name) is thing else self._member(entry, name)
         if (entry := self._entry(name, thing)) is not None:
@@ -156,6 +164,8 @@ def plain(annotation: Any, pkg: Module, names: Collection[str]) -> Any:
 
     A name that stands for a type and has no entry, such as `OnError`, becomes what it stands for.
     """
+    if isinstance(annotation, ExprName) and hasattr(builtins, annotation.name):
+        return annotation.name  # not a method of that name, such as `ServiceDescription.type`
     if isinstance(annotation, ExprName):
         value = constant(annotation, pkg)
         is_internal = annotation.name not in names and isinstance(value, (ExprSubscript, ExprBinOp))
