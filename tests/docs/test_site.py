@@ -86,6 +86,14 @@ def test_the_prose_of_docstrings_links_names_and_pages(site: Path) -> None:
     assert [link for link in links if not re.search(link, page)] == []
 
 
+def test_signatures_have_no_private_names(site: Path) -> None:
+    pages = (page.read_text() for page in (site / "reference").rglob("*.html"))
+    signatures = [code for page in pages for code in re.findall(r"doc-signature.*?</pre>", page, re.DOTALL)]
+    texts = [re.sub(r"<[^>]+>", "", code) for code in signatures]
+    assert len(texts) > 100
+    assert [text for text in texts if re.search(r"\bAnnotated\b|\b_[A-Za-z]", text)] == []
+
+
 @pytest.fixture(scope="module")
 def index(site: Path) -> lunr.index.Index:
     """The search as the site's theme makes it: titles count most."""
