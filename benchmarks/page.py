@@ -52,7 +52,7 @@ def merged(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     cases: dict[str, list[dict[str, Any]]] = {}
     left_out: dict[str, str] = {}
     for run in runs:
-        for name in {figure["case"] for figure in run["figures"]}:
+        for name in dict.fromkeys(figure["case"] for figure in run["figures"]):
             cases[name] = []
         for figure in run["figures"]:
             cases[figure["case"]].append(figure)

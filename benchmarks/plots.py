@@ -144,7 +144,7 @@ LATENCY = (
     Panel("HTTP, tiny answers", "http unary tiny, in flight: {}", (1, 32)),
     Panel("gRPC, blocking", "sync unary tiny, threads: {}", (1, 8, 32), "threads", "caikit unary tiny, threads: {}"),
 )
-TICKS = (10, 20, 50, 100, 200, 500, 1000, 2000)
+TICKS = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
 
 
 def latency(results: Results, scheme: Scheme) -> Figure | None:
@@ -153,14 +153,21 @@ def latency(results: Results, scheme: Scheme) -> Figure | None:
     if not panels:
         return None
     rows = (len(panels) + 1) // 2
-    figure, grid = _figure(scheme, (560, 75 + 205 * rows), rows=rows, columns=2, sharey=True)
+    looks = _looks(variant for _, lines in panels for variant in lines)
+    height = 25 * len(looks) // 2 + 215 * rows
+    figure, grid = _figure(scheme, (560, height), rows=rows, columns=2, sharey=True)
+    values = [value for _, lines in panels for points in lines.values() for _, value in points]
     for axes, (panel, lines) in zip(grid, panels, strict=False):
         _draw_lines(axes, panel, lines, scheme)
+        axes.set_yscale("log")
+        axes.set_yticks(TICKS, [f"{tick:,}" for tick in TICKS])
+        axes.minorticks_off()
+        axes.set_ylim(min(values) / 1.6, max(values) * 1.4)
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     for axes in grid[::2]:
         axes.set_ylabel("µs per call")
-    _legend(figure, (variant for _, lines in panels for variant in lines), scheme)
+    _legend(figure, looks, scheme)
     return figure
 
 
@@ -184,10 +191,6 @@ def _draw_lines(axes: Axes, panel: Panel, lines: Lines, scheme: Scheme) -> None:
         look = LOOKS[variant]
         axes.plot(*zip(*points, strict=True), marker=look.marker, color=getattr(scheme, look.colour), markersize=7)
     axes.set_title(panel.title, fontsize=13)
-    axes.set_yscale("log")
-    axes.set_yticks(TICKS, [f"{tick:,}" for tick in TICKS])
-    axes.minorticks_off()
-    axes.set_ylim(8, 2600)
     axes.set_xlim(-0.4, len(panel.counts) - 0.6)
     axes.set_xticks(range(len(panel.counts)), [str(count) for count in panel.counts])
     axes.set_xlabel(panel.counted)
@@ -220,7 +223,8 @@ def throughput(results: Results, scheme: Scheme) -> Figure | None:
     if not panels:
         return None
     heights = [len(bars) for _, bars in panels]
-    height = 85 + 23 * sum(heights) + 70 * len(panels)
+    looks = _looks(variant for _, bars in panels for _, variant, _ in bars)
+    height = 25 * len(looks) // 2 + 23 * sum(heights) + 75 * len(panels)
     figure, grid = _figure(scheme, (560, height), rows=len(panels), heights=heights)
     for axes, (title, bars) in zip(grid, panels, strict=True):
         rows = [number + 0.5 * sum(bool(label) for label, _, _ in bars[: number + 1]) for number in range(len(bars))]
@@ -233,7 +237,7 @@ def throughput(results: Results, scheme: Scheme) -> Figure | None:
         axes.set_xlim(0, 1.15 * most)
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
-    _legend(figure, (variant for _, bars in panels for _, variant, _ in bars), scheme)
+    _legend(figure, looks, scheme)
     return figure
 
 
@@ -306,22 +310,24 @@ def _rows(axes: Axes, labels: Sequence[str], places: Sequence[float] | None = No
     axes.set_ylim(places[-1] + 0.6, places[0] - 0.6)
 
 
-def _legend(figure: Figure, variants: Iterable[str], scheme: Scheme) -> None:
-    """Add a legend above the panels: a patch with the hatch and the marker of each look."""
+def _looks(variants: Iterable[str]) -> list[Look]:
+    drawn = set(variants)
+    return list(dict.fromkeys(look for variant, look in LOOKS.items() if variant in drawn))
+
+
+def _legend(figure: Figure, looks: Iterable[Look], scheme: Scheme) -> None:
+    """Add a legend above the panels: of lines with markers, or of bars with hatches."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    drawn = set(variants)
-    looks = dict.fromkeys(look for variant, look in LOOKS.items() if variant in drawn)
-    handles = []
+    handles: list[Any] = []
     for look in looks:
         colour = getattr(scheme, look.colour)
-        patch = Patch(facecolor=colour, hatch=look.hatch, linewidth=0)
-        line = Line2D([], [], color=colour, marker=look.marker, markersize=7)
-        handles.append((patch, line))
-    lines = bool(figure.axes[0].lines)
-    shown = [line if lines else patch for patch, line in handles]
-    figure.legend(shown, [look.name for look in looks], loc="outside upper left", ncols=2, frameon=False)
+        if figure.axes[0].lines:
+            handles.append(Line2D([], [], color=colour, marker=look.marker, markersize=7, label=look.name))
+        else:
+            handles.append(Patch(facecolor=colour, hatch=look.hatch, linewidth=0, label=look.name))
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, frameon=False)
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

@@ -170,6 +170,10 @@ def test_the_cases_of_a_later_run_replace_those_of_an_earlier_one() -> None:
     assert cases.count("stream out rich") == 3
     assert "stream x" in cases
     assert [page.file_of(case) for case in cases] == sorted(map(page.file_of, cases), key=FILES.index)
+    assert list(dict.fromkeys(case for case in cases if "grpc unary" in case)) == [
+        "grpc unary tiny, in flight: 1",
+        "grpc unary tiny, in flight: 32",
+    ]
     assert both["about"]["date"] == "2026-11-29 11:28 UTC; 2026-12-01 08:00 UTC"
 
 
