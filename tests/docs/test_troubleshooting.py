@@ -18,7 +18,7 @@ import remote_client
 from remote_client import RemoteClient, RemoteModuleBase
 from remote_client._bulk.extras import needed
 from remote_client.declare import module, taskmethod
-from remote_client.errors import ConfigurationError, ResourceExhaustedError, SchemaError
+from remote_client.errors import ConfigurationError, InvalidArgumentError, ResourceExhaustedError, SchemaError
 
 from ..support.readme import DOCS
 from ..support.runtime import Runtime
@@ -72,14 +72,22 @@ async def large_request(runtime: Runtime) -> str:
     return str(caught.value)
 
 
+async def missing_argument(runtime: Runtime) -> str:
+    path = "/caikit.runtime.SampleLib.SampleLibService/SampleTaskPredict"
+    async with RemoteClient(runtime.target) as client:
+        with pytest.raises(InvalidArgumentError) as caught:
+            await client.call(path, b"", model="foo", idempotent=True)
+    return str(caught.value)
+
+
 async def closed_file(runtime: Runtime) -> str:
     """What a call iterated is closed."""
     with tempfile.TemporaryFile("w+") as file:
         file.write("Ada\nAlan\n")
         file.seek(0)
         async with RemoteClient(runtime.target) as client:
-            numbers: Any = await client.model("foo")
-            await numbers.run_sample_stream_in(Rows(file), greeting="Hi ")
+            model: Any = await client.model("foo")
+            await model.run_sample_stream_in(Rows(file), greeting="Hi ")
         with pytest.raises(ValueError, match="closed file") as caught:
             file.readline()
     return str(caught.value)
@@ -136,6 +144,7 @@ def without(extra: str) -> Callable[[Runtime], Awaitable[str]]:
 PROVOKED = {
     "Connection timed out": timed_out,
     "Received message larger than max": large_request,
+    "missing 1 required positional argument": missing_argument,
     "I/O operation on closed file": closed_file,
     "Input should be ...": no_member,
     "... is ... on the server, not ...": another_type,
