@@ -60,8 +60,16 @@ def serve(arguments: list[str]) -> str:
         process.wait()
 
 
+@pytest.mark.parametrize(
+    "service", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["programs", "and service"]
+)
 async def test_the_programs(
-    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    service: bool, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """The web server takes the longest to start."""
     monkeypatch.chdir(tmp_path)
-    await follow(PAGE, runtime, capfd, {"localhost:8085": runtime.target}, shell=run)
+
+    def shell(line: str) -> str:
+        return run(line) if service or not line.startswith("uvicorn") else ""
+
+    await follow(PAGE, runtime, capfd, {"localhost:8085": runtime.target}, shell=shell)
