@@ -62,7 +62,9 @@ def merged(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         raise SystemExit(f"these cases are missing: {', '.join(sorted(missing))}; the page needs a whole run")
     dates = "; ".join(run["about"]["date"] for run in runs)
     figures = [figure for name in sorted(cases, key=_place) for figure in cases[name]]
-    return {"about": runs[0]["about"] | {"date": dates}, "effort": runs[0]["effort"], "figures": figures}
+    told = {name: runs[0]["about"][name] for name in TOLD} | {"date": dates}
+    told["machine"] = told["machine"].partition(";")[0]  # without the kernel
+    return {"about": told, "effort": runs[0]["effort"], "figures": figures}
 
 
 def _place(case: str) -> int:
@@ -103,12 +105,8 @@ def page(text: str, run: dict[str, Any]) -> str:
 
 def about(run: dict[str, Any]) -> str:
     """Return what the figures of a run depend on."""
-    told = {name: run["about"][name] for name in TOLD if name in run["about"]}
-    told["machine"] = told["machine"].partition(";")[0]  # without the kernel
-    rows = list(told.items())
-    return "\n".join(
-        [f"| rounds | {run['effort']['rounds']} |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
-    )
+    rows = (f"| {name} | {value} |" for name, value in run["about"].items())
+    return "\n".join([f"| rounds | {run['effort']['rounds']} |", "|---|---|", *rows])
 
 
 def table(figures: Iterable[dict[str, Any]]) -> str:
