@@ -1,6 +1,5 @@
 """An asyncio client for caikit runtimes that needs no caikit. See `RemoteClient`."""
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -91,9 +90,6 @@ _NAMES = {
     "settings": ("CallOptions", "ConnectionInfo", "ConnectionTlsInfo", "FinderConfig"),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
-
-# Modules that moved are imported from here, with a DeprecationWarning, until 1.0.
-__path__.append(os.path.join(__path__[0], "_deprecated"))
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What is public: the names that these modules list. Everything else has an underscore, or is deprecated.
+"""What is public: the names that these modules list. Everything else has an underscore.
 
 The names of `remote_client.caikit`, which needs caikit, are looked up by `tests/caikit/test_public_names.py`.
 """
@@ -12,10 +12,6 @@ import inspect
 import pickle
 import pkgutil
 import pydoc
-import subprocess
-import sys
-import warnings
-import zipfile
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -65,19 +61,6 @@ PUBLIC = {
     },
     "remote_client.testing": {"Call", "FakeRuntime", "Recorder", "Replay", "record", "replay"},
 }  # fmt: skip
-DEPRECATED = {
-    "calls": {"RemoteStream"},
-    "cli": {"main"},
-    "client": {"RemoteClient"},
-    "configuration": {"remote_finders"},
-    "deployment": {"Links"},
-    "finder": {"RemoteModelFinder"},
-    "initializer": {"RemoteModelInitializer"},
-    "jobs": {"JobInfo", "JobStatus", "PredictionJob", "Progress", "TrainingJob"},
-    "module": {"RemoteModuleBase", "construct_remote_module_class"},
-    "module_config": {"RemoteModuleConfig"},
-    "stubs": {"write"},
-}
 
 
 def value_of(module: str, name: str) -> Any:
@@ -103,7 +86,7 @@ def test_the_client_inside_caikit_lists_its_public_names() -> None:
 
 
 def test_other_modules_have_an_underscore() -> None:
-    found = {module.name for module in pkgutil.iter_modules(remote_client.__path__[:1])}
+    found = {module.name for module in pkgutil.iter_modules(remote_client.__path__)}
     assert {name for name in found if not name.startswith("_")} == {
         module.split(".")[1] for module in [*PUBLIC, "remote_client.caikit"] if module != "remote_client"
     }
@@ -171,63 +154,3 @@ def test_values_serve_as_types_of_other_models(name: str) -> None:
     kind: Any = getattr(remote_client, name)
     assert get_type_hints(kind)
     assert TypeAdapter(list[kind]).json_schema()
-
-
-# -- deprecated modules -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("module", DEPRECATED)
-def test_deprecated_modules_warn_and_work(module: str) -> None:
-    for name in DEPRECATED[module]:
-        code = compile(f"from remote_client.{module} import {name} as found", "user.py", "exec")
-        names: dict[str, Any] = {}
-        with pytest.warns(DeprecationWarning, match=rf"^remote_client\.{module}\.{name} is deprecated: ") as warned:
-            exec(code, names)
-        assert [warning.filename for warning in warned] == ["user.py"]
-        public = name in CLIENT
-        assert str(warned[0].message).endswith(
-            f"use remote_client.{name}" if public else "it is internal and goes away with 1.0"
-        )
-        assert not public or names["found"] is getattr(remote_client, name)
-
-
-def test_every_deprecated_module_is_tested() -> None:
-    folder = importlib.import_module("remote_client._deprecated")
-    assert {module.name for module in pkgutil.iter_modules(folder.__path__)} == set(DEPRECATED)
-
-
-def test_importing_a_deprecated_module_alone_does_not_warn() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        module = importlib.import_module("remote_client.client")
-    with pytest.warns(DeprecationWarning, match="RemoteClient"):
-        assert module.RemoteClient is remote_client.RemoteClient
-    with pytest.raises(AttributeError, match=r"^module 'remote_client.client' has no attribute 'Nothing'$"):
-        _ = module.Nothing
-
-
-def test_the_deprecated_command_names_the_new_one() -> None:
-    command = [sys.executable, "-m", "remote_client.cli", "--version"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, f"{remote_client.__version__}\n")
-    assert (
-        "DeprecationWarning: `python -m remote_client.cli` is deprecated: use `python -m remote_client`" in done.stderr
-    )
-
-
-def test_deprecated_modules_in_a_zip(tmp_path: Path) -> None:
-    """Also stands for a wheel: it is built of the same files."""
-    archive = tmp_path / "package.zip"
-    with zipfile.ZipFile(archive, "w") as packed:
-        for file in Path(remote_client.__file__).parent.rglob("*.py"):
-            packed.write(file, f"remote_client/{file.relative_to(Path(remote_client.__file__).parent)}")
-    script = f"""
-import sys
-sys.path.insert(0, {str(archive)!r})
-import remote_client.client as module
-assert module.__file__.startswith({str(archive)!r}), module.__file__
-from remote_client.client import RemoteClient
-print(RemoteClient)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout == "<class 'remote_client.RemoteClient'>\n"

@@ -1,5 +1,0 @@
-"""Deprecated."""
-
-from remote_client._deprecated import moved
-
-__getattr__ = moved("remote_client.client", "RemoteClient")
