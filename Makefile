@@ -7,6 +7,7 @@
 # make matrix: the unit and wire tests on every Python here, with the lowest and the newest dependencies.
 # make docs: the site of docs/, in site/; make docs-serve shows it while you write.
 # make bench PLOT=1: measures, and publishes what it measured in docs/speed.md; make pictures draws all of docs/pictures/.
+# make dist: the wheel and the sdist, in dist/, checked; the wheel calls a real runtime from an empty environment.
 # make engines: a model inside Ray, Dask and Spark, which have an environment of their own.
 # make test-all: everything.
 PYTHON ?= python3
@@ -48,7 +49,7 @@ QUICK += --ignore tests/unit/test_stubs.py
 QUICK += $(addprefix tests/wire/test_,calls.py cancel.py discovery.py http_calls.py light.py retries.py schema_on_file.py)
 QUICK += $(addprefix tests/wire/test_,stubs.py tls.py)
 
-.PHONY: demo serve test environments coverage test-all matrix interop engines check lint types verifytypes quick hooks format docs docs-serve bench bench-quick session pictures notebooks soak clean
+.PHONY: demo serve test environments coverage test-all matrix interop engines check lint types verifytypes quick hooks format docs docs-serve bench bench-quick session pictures notebooks soak dist clean
 
 demo: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -W error -m tests.demo
@@ -156,6 +157,10 @@ pictures: $(CLIENT)/ready $(RUNTIME)/ready
 soak: $(CLIENT)/ready $(RUNTIME)/ready
 	$(CLIENT)/bin/python -W error -m tests.soak --minutes 30
 
+# Needs the network: the empty environment gets the client's dependencies.
+dist: $(CLIENT)/release $(RUNTIME)/ready
+	$(CLIENT)/bin/python -m tests.dist
+
 clean:
 	rm -rf $(CLIENT) $(RUNTIME) $(ENGINES) .nox
 
@@ -163,6 +168,10 @@ $(CLIENT)/ready: tests/requirements/client.txt pyproject.toml
 	$(PYTHON) -m venv $(CLIENT)
 	$(CLIENT)/bin/python $(PIP) -r tests/requirements/client.txt
 	$(CLIENT)/bin/python $(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(CLIENT)/release: tests/requirements/release.txt $(CLIENT)/ready
+	$(CLIENT)/bin/python $(PIP) -r tests/requirements/release.txt
 	touch $@
 
 $(CLIENT)/interop: tests/requirements/interop.txt $(CLIENT)/ready
