@@ -58,7 +58,7 @@ def literals() -> Iterator[str]:
             elif isinstance(node, ast.Constant) and isinstance(node.value, bytes):
                 yield node.value.decode("latin-1")
             elif isinstance(node, ast.JoinedStr):
-                yield "".join(each.value if isinstance(each, ast.Constant) else "..." for each in node.values)
+                yield "".join(str(each.value) if isinstance(each, ast.Constant) else "..." for each in node.values)
 
 
 SOURCE = "\n".join(literals())
