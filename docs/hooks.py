@@ -17,6 +17,8 @@ PAGES = {
     "SECURITY.md": "security-policy.md",
 }
 """Files of the project's top that are pages of the site, with their names there."""
+SUMMARIES = ("index.md", "changelog.md")
+"""Pages that the search leaves out, as they name what other pages explain."""
 LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(#[^)\s]*)?(?=\))")
 
 
@@ -31,6 +33,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Point links at where their files are in the site; a file that is no page is named, without a link."""
     if page.file.src_uri == "index.md":
         page.meta["hide"] = ["navigation"]  # a menu of one entry
+    if page.file.src_uri in SUMMARIES:
+        page.meta["search"] = {"exclude": True}
     source = {page: name for name, page in PAGES.items()}.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     folder = posixpath.dirname(source)
     here = posixpath.dirname(page.file.src_uri)

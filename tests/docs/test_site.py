@@ -47,7 +47,7 @@ SEARCHES = {
     "grpcio engine": "engines",
     "memory": "speed",
 }
-"""What somebody may type, and a page that must be among the first three."""
+"""What somebody may type, and a page that must be among the first five pages."""
 
 
 @pytest.fixture(scope="module")
@@ -104,4 +104,4 @@ def index(site: Path) -> lunr.index.Index:
 @pytest.mark.parametrize(("typed", "page"), SEARCHES.items())
 def test_the_search_finds_the_page(typed: str, page: str, index: lunr.index.Index) -> None:
     found = [result["ref"].partition("#")[0].rstrip("/") for result in index.search(typed)]
-    assert page in list(dict.fromkeys(found))[:3]
+    assert page in list(dict.fromkeys(found))[:5]
