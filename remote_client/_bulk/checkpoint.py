@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -21,6 +20,11 @@ from .._concurrency.threads import run_in_thread
 from .._objects.content import Body
 from ..errors import ClosedError, ConfigurationError
 from .failures import CheckpointError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger("remote_client")
 _NONE = 2**64 - 1
@@ -89,7 +93,8 @@ class Checkpoint:
             raise ConfigurationError(f"checkpoint: {self.path} is no file")
         self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115  (open as long as the map)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl is not None:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigurationError(f"checkpoint: {self.path} is used by another map") from None
         self._reader = open(self.path, "rb")  # noqa: SIM115
@@ -145,7 +150,8 @@ class Checkpoint:
         reader, self._reader = self._reader, None
         if file is not None:
             with contextlib.suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough if a child was forked meanwhile
+                if fcntl is not None:
+                    fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough if a child was forked meanwhile
                 file.close()
         if reader is not None:
             reader.close()

@@ -7,7 +7,6 @@ import copy
 import copyreg
 import hashlib
 import math
-import os
 import sys
 import threading
 from collections.abc import Iterable, Mapping
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from .._calls.caller import Caller
+from .._concurrency import fork as _fork
 from .._concurrency import threads as _threads
 from .._schema.budget import Budget, LateDescriptionError
 from .._schema.lazy_methods import LazyMethods, LazyTypes
@@ -334,7 +334,7 @@ def _after_fork() -> None:
     _builds.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+_fork.at_fork(after_in_child=_after_fork)
 
 
 async def _reflect(caller: Caller, path: str, budget: Budget) -> ReflectionReader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 count = 0
 """The number of forks between this process and the one that imported this module.
@@ -16,7 +17,13 @@ def _count() -> None:
     count += 1
 
 
-os.register_at_fork(after_in_child=_count)
+def at_fork(**functions: Callable[..., object]) -> None:
+    """Register functions as `os.register_at_fork` does, where processes can fork: Windows has neither."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(**functions)
+
+
+at_fork(after_in_child=_count)
 
 
 def leak(*objects: object) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import os
 import queue
 import threading
 from collections import deque
@@ -12,13 +11,15 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from . import fork as _fork
+
 T = TypeVar("T")
 _IDLE_TIME = 10.0
 """Seconds that a thread waits for more work before it ends."""
 _Inbox = queue.SimpleQueue[tuple[contextvars.Context, "Future[Any]", Callable[..., Any], tuple[Any, ...]]]
 _idle: deque[_Inbox] = deque()
 """The inboxes of idle threads. The last one is used first, so that the others end."""
-os.register_at_fork(after_in_child=_idle.clear)  # a child has no other threads
+_fork.at_fork(after_in_child=_idle.clear)  # a child has no other threads
 
 
 def start(function: Callable[..., T], *args: Any) -> Future[T]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copyreg
 import enum
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
 
+from .._concurrency import fork as _fork
 from .._text.cleaning import clean
 from ..errors import SchemaError
 from .model_references import ByReference
@@ -145,7 +145,7 @@ def _after_fork() -> None:
     _lock, _publishing = threading.RLock(), threading.Lock()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+_fork.at_fork(after_in_child=_after_fork)
 
 
 # -- pickling ---------------------------------------------------------------------------------------------------------

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from functools import partial
 from typing import Any
 
+from .._concurrency import fork as _fork
 from .._text.cleaning import clean
 from ..errors import SchemaError
 from .rpc import RemoteRPCDescriptor
@@ -19,7 +19,7 @@ _DEFAULTS = {field.name: field.default for field in fields(RemoteRPCDescriptor) 
 _making = threading.RLock()
 """Held while the types of a method are made."""
 # A fork waits until no thread makes types: in the child they would stay incomplete.
-os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
+_fork.at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
 
 
 class LazyRPCDescriptor(RemoteRPCDescriptor):

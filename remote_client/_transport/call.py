@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -249,7 +248,7 @@ def _after_fork() -> None:
     _alive.clear()  # else a child's child would keep them twice
 
 
-os.register_at_fork(after_in_child=_after_fork)
+_fork.at_fork(after_in_child=_after_fork)
 
 
 async def close_input(items: AsyncIterator[bytes]) -> None:

@@ -291,7 +291,7 @@ def _after_fork() -> None:
         _thread = None
 
 
-os.register_at_fork(after_in_child=_after_fork)
+_fork.at_fork(after_in_child=_after_fork)
 
 
 @atexit.register

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import contextvars
 import functools
-import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 from .._calls.stream import STREAM_CLOSED, lost_message
 from .._calls.stream import RemoteStream as _RemoteStream
+from .._concurrency import fork as _fork
 from .._objects.exports import exported_from
 from ..errors import ClosedError, ForkedError
 from ._answers import Answers
@@ -173,7 +173,7 @@ def _after_fork() -> None:
     _lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+_fork.at_fork(after_in_child=_after_fork)
 
 
 @exported_from("remote_client.sync")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import sys
 import threading
 from collections.abc import Hashable, Iterable
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+from ..._concurrency import fork as _fork
 from ..._concurrency import threads as _threads
 from ..schema_file import SchemaFile
 
@@ -129,4 +129,4 @@ def _after_fork() -> None:
     _made.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+_fork.at_fork(after_in_child=_after_fork)

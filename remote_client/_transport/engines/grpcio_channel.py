@@ -13,6 +13,7 @@ from urllib.parse import quote
 import grpc
 import grpc.aio
 
+from ..._concurrency import fork as _fork
 from ...errors import ConfigurationError, ForkedError, TlsError
 from ...settings import ConnectionInfo, ConnectionTlsInfo
 from ..net.addresses import may_have_several
@@ -57,7 +58,7 @@ def _after_fork() -> None:
     _hangs = _used
 
 
-os.register_at_fork(after_in_child=_after_fork)
+_fork.at_fork(after_in_child=_after_fork)
 
 
 def open_channel(connection: ConnectionInfo, interceptors: Sequence[Any] = ()) -> grpc.aio.Channel:

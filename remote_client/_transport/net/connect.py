@@ -96,6 +96,8 @@ async def _open_socket(addresses: Sequence[Address] | str) -> socket.socket:
 
 
 async def _open_unix_socket(path: str) -> socket.socket:
+    if not hasattr(socket, "AF_UNIX"):
+        raise OSError("this system has no unix sockets")
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         opened.setblocking(False)

@@ -131,4 +131,4 @@ def _after_fork() -> None:
         connections.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+_fork.at_fork(after_in_child=_after_fork)
