@@ -69,7 +69,7 @@ class JobInfo(ShownAsTable, BaseModel):
         return text_table([("state", self.state), *(row for row in times if row[1]), *reasons])
 
     def _repr_html_(self) -> str:
-        return table(type(self).__name__, self)
+        return table(type(self).__name__, ((name, value) for name, value in self if value))
 
     @field_validator("state", mode="before")
     @classmethod
