@@ -105,7 +105,7 @@ class Reader:
 
     def _installed(self, text: str) -> str:
         """Make the environments that commands make, without a network."""
-        for line in text.splitlines():
+        for line in text.replace("\\\n", " ").splitlines():
             match shlex.split(line):
                 case ["python3", "-m", "venv", folder]:
                     python = os.environ["RUNTIME_PYTHON"] if folder.endswith("-runtime") else sys.executable
