@@ -1,7 +1,8 @@
 """`make dist`: builds the wheel and the sdist into dist/, and checks what people get of them.
 
 The versions agree; the sdist has what git has, makes the same wheel, and builds the pages; the wheel, in an empty
-environment, calls a real runtime over both protocols, awaited and blocking. Nothing is uploaded.
+environment, calls a real runtime over both protocols, awaited and blocking; pip finds what every extra needs. Nothing is
+uploaded.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def main() -> None:
         unpacked = Path(folder)
         step("sdist", lambda: check_sdist(sdist, wheel, unpacked))
     with tempfile.TemporaryDirectory() as folder:
-        step("first calls", lambda: call_with(wheel, Path(folder)))
+        python = Path(folder, "environment", "bin", "python")
+        step("first calls", lambda: call_with(wheel, python))
+        step("extras", lambda: check_extras(wheel, python))
     for file in (wheel, sdist):
         print(f"{file.relative_to(ROOT)}: {file.stat().st_size:,} bytes")
 
@@ -145,20 +148,26 @@ def check_sdist(sdist: Path, wheel: Path, folder: Path) -> None:
     run(BIN / "mkdocs", "build", "--strict", "--site-dir", folder / "site", cwd=project, NO_MKDOCS_2_WARNING="1")
 
 
-def call_with(wheel: Path, folder: Path) -> None:
+def call_with(wheel: Path, python: Path) -> None:
     """Install the wheel in an empty environment, and call a runtime from there."""
-    run(sys.executable, "-m", "venv", folder / "environment")
-    python = folder / "environment" / "bin" / "python"
+    environment = python.parents[1]
+    run(sys.executable, "-m", "venv", environment)
     run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
     run(python, "-m", "pip", "check")
     with Runtime() as runtime:
         command = (python, "-I", "-W", "error", "-c", FIRST_CALLS, __version__, runtime.target, runtime.http_target)
-        printed = run(*command, cwd=folder)
+        printed = run(*command, cwd=environment)
     one = "Hello World\n['Hello World 0', 'Hello World 1']\nHello World\n"
     if printed != one * 2:
         raise DistError(f"the first calls printed\n{printed}")
     if (version := run(python.with_name("remote-client"), "--version").strip()) != __version__:
         raise DistError(f"remote-client --version is {version}")
+
+
+def check_extras(wheel: Path, python: Path) -> None:
+    """Let pip find the packages of every extra, and install none: some are large."""
+    for extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]:
+        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--dry-run", f"{wheel}[{extra}]")
 
 
 if __name__ == "__main__":
