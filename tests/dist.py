@@ -1,8 +1,8 @@
 """`make dist`: builds the wheel and the sdist into dist/, and checks what people get of them.
 
 The versions agree; the sdist has what git has, makes the same wheel, and builds the pages; the wheel, in an empty
-environment, calls a real runtime over both protocols, awaited and blocking; pip finds what every extra needs. Nothing is
-uploaded.
+environment, calls a real runtime over both protocols, awaited and blocking; pip finds what every extra needs. Nothing
+is uploaded.
 """
 
 from __future__ import annotations
