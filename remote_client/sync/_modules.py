@@ -152,6 +152,7 @@ def _method(module_class: type[_module.RemoteModuleBase], name: str) -> Callable
             del args, kwargs  # else tracebacks would keep them
 
     functools.update_wrapper(call, method, updated=())  # without attributes, which mark coroutine functions
+    call.__doc__ = method.__doc__ and method.__doc__.replace(") -> AsyncIterator[", ") -> Iterator[")
     call.rpc = rpc  # type: ignore[attr-defined]  # pyright: ignore
     signature = inspect.signature(method)
     result = signature.return_annotation

@@ -248,6 +248,13 @@ def test_a_declaration_that_disagrees(facade: RemoteClient) -> None:
         facade.model("foo", Wrong)
 
 
+def test_help_on_a_stream_names_an_iterator(facade: RemoteClient) -> None:
+    method = facade.model("foo").run_sample_stream_out
+    for shown in (str(inspect.signature(method)), method.__doc__):
+        assert "AsyncIterator" not in shown
+        assert "Iterator[" in shown
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_parts(runtime: Runtime, protocol: Protocol) -> None:
     connection = connection_of(runtime, protocol)
