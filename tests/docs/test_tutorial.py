@@ -42,25 +42,20 @@ class Reader:
 
     def __init__(self, checkout: Path, *, network: bool = False) -> None:
         self.files: set[str] = set()
+        self.spread: dict[str, float] = {}
+        """The seconds between the first and the last output of commands."""
         self.folder = checkout
         self._network = network
         self._ports = {port: str(free_port()) for port in PORTS}
-        self._servers: list[subprocess.Popen[bytes]] = []
+        self._servers: dict[str, subprocess.Popen[bytes]] = {}
         self._printed: str | None = None
 
     def __enter__(self) -> Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Press Ctrl-C in the other terminals."""
-        for server in reversed(self._servers):
-            if server.poll() is None:
-                os.killpg(server.pid, signal.SIGINT)
-            try:
-                server.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(server.pid, signal.SIGKILL)
-                server.wait()
+        for terminal in reversed(list(self._servers)):
+            self._interrupt(terminal)
 
     def read(self, block: Block) -> None:
         """Do what a block says."""
@@ -68,8 +63,10 @@ class Reader:
         match block.language, block.title:
             case "sh", "":
                 self._printed = self._installed(text) if "pip install" in text and not self._network else self.run(text)
-            case "sh", _:
-                self._serve(text)
+            case "sh", terminal:
+                self._serve(terminal, text)
+            case "console", terminal if text == "^C\n":
+                self._interrupt(terminal)
             case "text", _:
                 assert self._printed is not None, f"nothing was run before {block.text!r}"
                 assert settled(self._printed) == settled(block.text)
@@ -89,19 +86,35 @@ class Reader:
         variables = environment(AFTERWARDS=str(afterwards), REMOTE_CLIENT_TARGET=f"localhost:{self._ports['8085']}")
         with subprocess.Popen(command, cwd=self.folder, env=variables, stdin=end, stdout=end, stderr=end) as shell:
             os.close(end)
-            told = screen(b"".join(pieces(terminal)).decode())
+            told, seconds = b"", []
+            for piece in pieces(terminal):
+                told += piece
+                seconds.append(time.monotonic())
+        self.spread[text.strip()] = seconds[-1] - seconds[0] if seconds else 0.0
         os.close(terminal)
-        assert shell.returncode == 0, "\n".join(told)
+        shown = "\n".join(screen(told.decode()))
+        assert shell.returncode == 0, shown
         self.folder = Path(afterwards.read_text().strip())
         afterwards.unlink()
-        return self._with_the_pages_ports("\n".join(told))
+        return self._with_the_pages_ports(shown)
 
-    def _serve(self, text: str) -> None:
+    def _serve(self, terminal: str, text: str) -> None:
         """Run commands in another terminal, until a port that they name is listened at."""
         server = subprocess.Popen([*SHELL, text], cwd=self.folder, env=environment(), start_new_session=True)
-        self._servers.append(server)
+        self._servers[terminal] = server
         for port in re.findall(r"--port (\d+)", text):
             wait_until_listening(int(port), server)
+
+    def _interrupt(self, terminal: str) -> None:
+        """Press Ctrl-C in another terminal."""
+        server = self._servers.pop(terminal)
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGINT)
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
 
     def _installed(self, text: str) -> str:
         """Make the environments that commands make, without a network."""
@@ -166,6 +179,8 @@ def follow(reader: Reader) -> None:
         (tree,) = [block.text for block in page if not block.language]
     assert {word for word in tree.split() if "." in word} == reader.files
     assert reader.folder.name == "tutorial"
+    # Words come a tenth of a second apart, and not all at the end.
+    assert [seconds > 0.25 for command, seconds in reader.spread.items() if "stream" in command] == [True, True]
 
 
 def test_the_tutorial(checkout: Path) -> None:
