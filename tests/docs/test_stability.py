@@ -64,6 +64,11 @@ def test_every_dependency_has_its_versions() -> None:
     assert {canonicalize_name(Requirement(each).name) for each in PROJECT["dependencies"]} <= listed.keys()
 
 
+def test_every_extra_is_told() -> None:
+    listed = {name for cells in rows("Extras") for name in re.findall(r"`(\w+)`", cells[0])}
+    assert listed == PROJECT["optional-dependencies"].keys()
+
+
 def test_the_protobuf_beside_caikit() -> None:
     assert f"protobuf is {pins('runtime')['protobuf']}," in " ".join(PAGE.split())
 
