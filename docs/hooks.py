@@ -19,6 +19,15 @@ PAGES = {
 """Files of the project's top that are pages of the site, with their names there."""
 SUMMARIES = ("index.md", "changelog.md")
 """Pages that the search leaves out, as they name what other pages explain."""
+BOOSTS = {
+    "changelog.md": 0.02,
+    "contributing.md": 0.05,
+    "reference": 0.3,
+    "proxies.md": 0.3,
+    "forward-proxies.md": 0.5,
+    "settings.md": 0.8,
+}
+"""How far pages stand back, or ahead, in the search: a guide comes before a page that has the words of all subjects."""
 LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(#[^)\s]*)?(?=\))")
 
 
@@ -35,6 +44,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         page.meta["hide"] = ["navigation"]  # a menu of one entry
     if page.file.src_uri in SUMMARIES:
         page.meta["search"] = {"exclude": True}
+    page.meta.setdefault("search", {"boost": BOOSTS.get(page.file.src_uri.split("/")[0], 1)})
     source = {page: name for name, page in PAGES.items()}.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     folder = posixpath.dirname(source)
     here = posixpath.dirname(page.file.src_uri)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import errno
 import os
 import re
@@ -128,6 +129,13 @@ async def no_member(runtime: Runtime) -> str:
     return str(caught.value)
 
 
+async def expired(runtime: Runtime) -> str:
+    async with RemoteClient(runtime.target) as client:
+        slow = (await client.model("slow", task="SlowTask")).with_options(timeout=0.1)
+        calls = (slow.run(5.0) for _ in range(5))  # now and then the client is faster than the runtime
+        return "\n".join(map(str, await asyncio.gather(*calls, return_exceptions=True)))
+
+
 async def timed_out(runtime: Runtime) -> str:
     return os.strerror(errno.ETIMEDOUT)
 
@@ -142,6 +150,7 @@ def without(extra: str) -> Callable[[Runtime], Awaitable[str]]:
 
 
 PROVOKED = {
+    "Deadline Exceeded": expired,
     "Connection timed out": timed_out,
     "Received message larger than max": large_request,
     "missing 1 required positional argument": missing_argument,
