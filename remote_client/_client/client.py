@@ -534,7 +534,7 @@ class RemoteClient(Readiness, RawCalls, Handle):
         servers = self._finder.servers
         opened = sum(server.caller.connections.opened for server in servers)
         targets = ", ".join(server.connection.target for server in servers)
-        return f"<RemoteClient of {targets}: {opened} connections opened>"
+        return f"<RemoteClient of {targets}: {opened} connection{'' if opened == 1 else 's'} opened>"
 
 
 def _timeout(config: FinderConfig) -> float | None:

@@ -27,7 +27,7 @@ async def test_a_copy_uses_the_clients_server_of_a_model(wire: WireServer, optio
         copy = client.with_options(**options)
         assert (await (await copy.model("localhost")).run_sample(ADA)).greeting == "Hello Ada"
         assert (await (await client.model("localhost")).run_sample(ADA)).greeting == "Hello Ada"
-        assert repr(client) == repr(copy) == f"<RemoteClient of localhost:{wire.port}: 1 connections opened>"
+        assert repr(client) == repr(copy) == f"<RemoteClient of localhost:{wire.port}: 1 connection opened>"
     with pytest.raises(ClosedError):
         await copy.models()
 
