@@ -24,6 +24,14 @@ def required_parameters(signature: inspect.Signature) -> set[str]:
     }
 
 
+def option_hint(name: str) -> str:
+    """Return how to set an option of calls that was given as an argument, to end an error with."""
+    return f"; with_options({name}=...) sets it for a call" if name in _OPTIONS else ""
+
+
+_OPTIONS = frozenset({"timeout", "total_timeout", "retries", "metadata", "output"})
+
+
 class Binder:
     """Binds arguments to the parameters of one method.
 
@@ -31,11 +39,13 @@ class Binder:
         name: the method's name, for errors.
         signature: its parameters; those without a default are required.
         attributes: a parameter's name on the wire -> its name in the signature.
+        hint: what to say if other arguments were given in the place of required ones.
     """
 
-    def __init__(self, name: str, signature: inspect.Signature, attributes: Mapping[str, str]) -> None:
+    def __init__(self, name: str, signature: inspect.Signature, attributes: Mapping[str, str], hint: str = "") -> None:
         self._name = name
         self._attributes = attributes
+        self._hint = f"; {hint}" if hint else ""
         parameters = signature.parameters.values()
         named = [parameter for parameter in parameters if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
         self.positions = tuple(parameter.name for parameter in named)
@@ -72,6 +82,6 @@ class Binder:
             missing = [name for name in self.required if kwargs.get(name) is None]
             if missing:
                 unknown = [str(name) for name in kwargs if name not in self.positions]
-                also = f"; there is no argument {listed(unknown, len(unknown))}" if unknown else ""
+                also = f"; there is no argument {listed(unknown, len(unknown))}{self._hint}" if unknown else ""
                 raise InputError(f"{self._name}(): missing required argument: {listed(missing, len(missing))}{also}")
         return kwargs

@@ -154,6 +154,9 @@ def test_what_is_refused(name: str, value: Any, told: str) -> None:
 
 def test_refusals_of_inputs() -> None:
     assert refused("SampleTask") == "run_sample(): missing required argument: inputs"
+    own_name = refused("SampleTask", sample_input={})
+    assert own_name.endswith("there is no argument sample_input; over HTTP a task's single input is called inputs")
+    assert refused("SampleTask", {}, timeout=5).endswith("with_options(timeout=...) sets it for a call")
     assert refused("PairTask", "t") == "run_pair(): missing required argument: place"
     assert refused("PairTask", 5, {}) == "run_pair(): text: expected str, not int"
     assert refused("SampleTask", {"name": 5}) == "run_sample(): inputs.name: expected str, not int"

@@ -82,6 +82,7 @@ def test_ways_to_give_the_same(args: Any, kwargs: Any) -> None:
         (({}, 1, "n", [], 5), {}, "takes 4 arguments, not 5"),
         (({}, 1), {"count": 2, "zoo": {}}, "count, zoo: given twice"),
         (({}, 1), {"nothing": 5}, "nothing: EchoTaskRequest has no such field; it has zoo, note, tags, count"),
+        (({}, 1), {"timeout": 5}, "note, tags, count; with_options(timeout=...) sets it for a call"),
         (({}, "1"), {}, "count: expected int, not str"),
     ],
 )

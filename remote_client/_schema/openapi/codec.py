@@ -19,7 +19,7 @@ from ..._objects.content import Body, UnexpectedBody
 from ..._text.cleaning import listed, short_repr, type_name
 from ...errors import InputError, InvalidResponseError
 from ...settings import Output
-from ..arguments import Binder, required_parameters
+from ..arguments import Binder, option_hint, required_parameters
 from ..codec import OUTPUT_PATH, BaseCodec
 from ..identifiers import Identifiers
 from ..training_data import data_stream_source
@@ -106,7 +106,7 @@ class JsonCodec(BaseCodec):
 
     def _raise_unknown_parameter(self, name: str) -> NoReturn:
         known = listed(self._binder.positions, len(self._binder.positions))
-        raise InputError(f"{self._name}() has no parameter {name!r}; it has {known}")
+        raise InputError(f"{self._name}() has no parameter {name!r}; it has {known}{option_hint(name)}")
 
     def incomplete(self, model: str) -> bytes | None:
         if not required_parameters(self.signature):
@@ -190,6 +190,8 @@ class TaskCodec(JsonCodec):
         signature = signature_of(required, optional, answer=answer, streaming=streaming, takes_any=self._takes_any)
         request = request_model(model_id=str, inputs=inputs, parameters=parameters)
         super().__init__(name, request, signature, answer=answer, multipart=multipart)
+        if self._has_one:
+            self._binder = Binder(name, signature, {}, "over HTTP a task's single input is called inputs")
         renamed = {name: aliases.get(key, key) for name, key in own.items() if name != aliases.get(key, key)}
         self.wire_names = renamed | (_wire_names(inputs) if several else {})
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from ...errors import InputError, InvalidResponseError
 from ...settings import Output
-from ..arguments import Binder
+from ..arguments import Binder, option_hint
 from ..codec import OUTPUT_PATH
 from ..foreign_values import is_row, table_rows
 from ..training_data import DATA_STREAM, data_stream_source
@@ -93,7 +93,8 @@ class ProtobufCodec:
         try:
             self._fill(message, values)
         except ConversionError as error:
-            raise InputError(f"{self._name}(): {self._path(error.path)}: {error.message}") from None
+            hint = "" if error.path in self._binder.positions else option_hint(error.path)
+            raise InputError(f"{self._name}(): {self._path(error.path)}: {error.message}{hint}") from None
         data = self._bytes(message)
         return b"".join((data, *arrays)) if arrays else data
 
