@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from tests.support.runtime import SAMPLE_MODELS, TEXT_MODELS, Runtime
@@ -21,7 +22,8 @@ def main() -> int:
     ports = (arguments.grpc_port, arguments.http_port)
     for port in ports:
         if is_taken(port):
-            print(f"Port {port} is taken. Choose others: make serve GRPC_PORT=9085 HTTP_PORT=9080", file=sys.stderr)
+            grpc, http = next(pair for pair in others(ports) if not any(map(is_taken, pair)))
+            print(f"Port {port} is taken. Choose others: make serve GRPC_PORT={grpc} HTTP_PORT={http}", file=sys.stderr)
             return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
@@ -42,6 +44,12 @@ def serve(ports: tuple[int, int]) -> int:
             f"The runtime ended by itself, with exit code {code}:\n{runtime.log.read_text()[-4000:]}", file=sys.stderr
         )
     return 1
+
+
+def others(ports: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """The same ports in other thousands."""
+    grpc, http = (port % 1000 for port in ports)
+    yield from ((thousands + grpc, thousands + http) for thousands in range(9000, 65000, 1000))
 
 
 def is_taken(port: int) -> bool:
