@@ -66,7 +66,7 @@ class RemoteRPCDescriptor(Immutable):
     task: str = ""
     name: str = ""
     path: str = ""
-    job: JobMethods | None = None
+    job: JobMethods | None = field(default=None, repr=False)
     module: str = ""
     codec: Codec = field(repr=False, kw_only=True)
 
