@@ -220,7 +220,7 @@ class RemoteCallError(RemoteClientError):
         http_status: the HTTP status; over gRPC None, unless a proxy answered without gRPC.
         error_id: caikit's id of the error, for its logs; None if the server sent none.
         additional_info: caikit's additional information; None if the server sent none.
-        outcome_known: whether the runtime answered the call, or never got it; if False, the call may have been executed.
+        outcome_known: whether the runtime answered the call, or never got it; if False, it may have been executed.
         pushback: the server's delay before a retry, in seconds; negative if it forbids one, None if it sent none.
         shed: whether an overloaded server dropped the call (a CANCELLED without details that the client did not cause).
         reset: whether the server, or a proxy before it, reset the stream of the call (RST_STREAM).
