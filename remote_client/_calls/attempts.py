@@ -236,7 +236,9 @@ class Attempts:
         wait, left = 0.0 if is_new else pause(error, self.options.retry, self._failures), self.time_left(now)
         if left is not None and wait >= left:
             return None
-        return wait if following.budget.spend(now) else None
+        # What never left a server that is down would have gone to another one from the start: it repeats no work.
+        is_first = is_new and isinstance(error, UnavailableError) and error.outcome_known
+        return wait if is_first or following.budget.spend(now) else None
 
 
 def _record(error: RemoteCallError, health: Health, now: float) -> None:

@@ -157,6 +157,17 @@ def test_an_attempt_spends_the_budget_of_the_server_it_goes_to() -> None:
     assert one.budget.spend(0.0)
 
 
+def test_a_call_that_never_left_goes_to_another_server_without_budget() -> None:
+    servers = Server("one:1"), Server("two:2")
+    for server in servers:
+        while server.budget.spend(0.0):
+            pass
+    attempts = made(*servers)
+    assert attempts.failed(unavailable(outcome_known=True), 0.0).wait == 0.0
+    attempts.begin(0.0)
+    assert attempts.failed(unavailable(outcome_known=True), 0.0).wait is None  # both were tried: this is a retry
+
+
 def test_an_error_that_is_not_retried_spends_nothing() -> None:
     server = Server()
     for _ in range(20):
