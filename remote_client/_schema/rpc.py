@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._objects.copying import Immutable
 from .._objects.exports import exported_from
+from .._text.cleaning import clean
+from .._text.closest import closest
 from .._text.tables import ShownAsTable, html_table, table, text_table
 from ..errors import SchemaError
 from ..settings import Protocol
@@ -192,7 +194,9 @@ class ServiceDescription(ShownAsTable, Immutable):
         """
         found = [kind for full, kind in self.types.items() if full == name or full.endswith(f".{name}")]
         if len(found) != 1:
-            raise SchemaError(f"{len(found) or 'no'} types are called {name!r}; describe() lists all")
+            close = None if found else closest(name, (full.rpartition(".")[2] for full in self.types))
+            hint = clean(f"did you mean {close}?") if close else "describe() lists all"
+            raise SchemaError(f"{len(found) or 'no'} types are called {name!r}; {hint}")
         return found[0]
 
     def __str__(self) -> str:

@@ -85,6 +85,8 @@ async def test_describe(grpc_client: RemoteClient) -> None:
     assert place(label="x") == place(label="x", lat=0.0, lon=0.0, tags=[])
     with pytest.raises(errors.SchemaError, match="no types are called 'Nothing'"):
         description.type("Nothing")
+    with pytest.raises(errors.SchemaError, match=r"did you mean Place\?"):
+        description.type("Plaec")
 
 
 async def test_describe_over_http(http_client: RemoteClient) -> None:
