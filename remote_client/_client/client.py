@@ -320,12 +320,14 @@ class RemoteClient(Readiness, RawCalls, Handle):
         Raises:
             ModelNotFoundError: no server lists the model. A client with a schema asks no server; neither does a client
                 of one server for a class with a schema, or for caikit's class if caikit is configured with its library.
-            InputError: the runtime has no such task, or several; the message lists them.
+            InputError: the name is no text; or the runtime has no such task, or several, which the message lists.
             SchemaUnavailableError: the servers refuse to describe themselves; the message says what to do.
             SchemaError: the declared class disagrees with the runtime; the message lists all differences.
             ConfigurationError: the class is not declared, or its schema cannot be read.
             RemoteCallError: no server could be asked.
         """
+        if not isinstance(name, str):
+            raise InputError(f"name: expected the name of a model, not {name!r:.80}")
         declaration, task = _declaration_and_task(declared, task)
         found = await self._finder.locate(name, declaration)
         if found is None:

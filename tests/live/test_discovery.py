@@ -143,6 +143,12 @@ async def test_task(client: RemoteClient, protocol: Protocol) -> None:
         await client.model("foo", task="SimpleTask")
 
 
+@pytest.mark.parametrize("name", [None, 5, b"foo"])
+async def test_a_model_has_a_text_for_a_name(client: RemoteClient, name: Any) -> None:
+    with pytest.raises(errors.InputError, match="name: expected the name of a model, not "):
+        await client.model(name)
+
+
 async def test_unknown_model(client: RemoteClient) -> None:
     with pytest.raises(errors.ModelNotFoundError, match="did you mean 'foo'") as caught:
         await client.model("fooo")
