@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import Any
 
@@ -14,7 +15,8 @@ async def show(runtime: Runtime) -> None:
     """Every example and its output."""
     names: dict[str, Any] = {"asyncio": asyncio}
     for heading, code in readme.examples():
-        print(f"\n\033[1m== {heading} ==\033[0m\n")
+        title = f"== {heading} =="
+        print(f"\n\033[1m{title}\033[0m\n" if sys.stdout.isatty() else f"\n{title}\n")
         print("\n".join(f"    {line}" for line in code.splitlines()), flush=True)
         print()
         await readme.run(code, runtime, names)
@@ -26,7 +28,8 @@ def main() -> None:
     print("Starting a caikit runtime with the sample library ...", flush=True)
     with Runtime() as runtime:
         served = f"gRPC at {runtime.target} and HTTP at {runtime.http_target}"
-        print(f"It serves {served} after {time.monotonic() - started:.1f} s.", flush=True)
+        print(f"It serves {served} after {time.monotonic() - started:.1f} s.")
+        print("The examples' ports, 8085 and 8080, stand for these.", flush=True)
         asyncio.run(show(runtime))
     print(f"\nDone in {time.monotonic() - started:.1f} s.")
 
