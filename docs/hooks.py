@@ -20,7 +20,6 @@ PAGES = {
 SUMMARIES = ("index.md", "changelog.md")
 """Pages that the search leaves out, as they name what other pages explain."""
 BOOSTS = {
-    "changelog.md": 0.02,
     "contributing.md": 0.05,
     "reference": 0.3,
     "proxies.md": 0.3,

@@ -97,6 +97,6 @@ def test_a_picture_has_a_light_and_a_dark_form(picture: Path) -> None:
 @pytest.mark.parametrize(("page", "folder"), [("speed.md", ""), ("contributing.md", "docs/")])
 def test_the_site_shows_a_picture_in_the_colours_of_its_page(page: str, folder: str) -> None:
     hooks = pytest.importorskip("docs.hooks")
-    given = SimpleNamespace(file=SimpleNamespace(src_uri=page))
+    given = SimpleNamespace(file=SimpleNamespace(src_uri=page), meta={})
     shown = hooks.on_page_markdown(f"![Bars]({folder}pictures/summary-light.svg)", given)
     assert shown == "![Bars](pictures/summary-light.svg#only-light) ![Bars](pictures/summary-dark.svg#only-dark)"
