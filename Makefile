@@ -164,7 +164,7 @@ dist: $(CLIENT)/release $(RUNTIME)/ready
 clean:
 	rm -rf $(CLIENT) $(RUNTIME) $(ENGINES) .nox
 
-$(CLIENT)/ready: tests/requirements/client.txt pyproject.toml
+$(CLIENT)/ready: tests/requirements/client.txt pyproject.toml remote_client/_version.py
 	$(PYTHON) -m venv $(CLIENT)
 	$(CLIENT)/bin/python $(PIP) -r tests/requirements/client.txt
 	$(CLIENT)/bin/python $(PIP) --no-deps --no-build-isolation --editable .

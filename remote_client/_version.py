@@ -1,4 +1,4 @@
 """The version of this package."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0rc1"
 """The version of the package."""

@@ -9,6 +9,8 @@ import pytest
 
 import remote_client
 
+from ..dist import ROOT, newest_release
+
 
 def test_import_is_light() -> None:
     script = "import sys, remote_client; print(' '.join(sorted({name.partition('.')[0] for name in sys.modules})))"
@@ -51,3 +53,4 @@ def test_public_names() -> None:
 
 def test_version() -> None:
     assert importlib.metadata.version("remote-client") == remote_client.__version__
+    assert newest_release((ROOT / "CHANGELOG.md").read_text()) == remote_client.__version__
