@@ -13,8 +13,6 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
 
 import remote_client.sync
 import remote_client.sync.bulk
@@ -22,11 +20,9 @@ from remote_client import RemoteClient
 from remote_client.bulk import Progress, map_rows
 from remote_client.errors import InternalError
 
+from ..support.notebooks import executed, kernels
 from ..support.runtime import Runtime
-from ..sync.test_notebook import kernel
 from .protocols import Protocol, named, target_of
-
-__all__ = ["kernel"]
 
 
 def people(protocol: Protocol, count: int) -> list[dict[str, Any]]:
@@ -274,9 +270,10 @@ with RemoteClient(os.environ["REMOTE_CLIENT_TARGET"]) as client:
 """
 
 
-async def test_a_line_in_a_notebook(kernel: AsyncKernelManager) -> None:
+async def test_a_line_in_a_notebook(runtime: Runtime) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in (ASYNCIO, BLOCKING)])
-    await NotebookClient(notebook, km=kernel, timeout=30).async_execute(cleanup_kc=True)
+    with kernels(runtime.target):
+        await executed(notebook)
     for cell in notebook.cells:
         line, half = cell.outputs
         assert re.fullmatch(r"100 of 100 rows, [\d,]+/s, 0 in flight, 0:00 left", line.data["text/plain"])

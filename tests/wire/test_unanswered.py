@@ -57,8 +57,9 @@ async def test_one_on_which_others_are_answered_is_kept(wire: WireServer, module
 
 async def test_one_that_never_answered_is_kept(wire: WireServer, module: Any) -> None:
     """Its server is slow, and would be as slow on others."""
-    for _ in range(3):
-        await late(module)
+    patient = module.with_options(timeout=1)  # on a busy machine it takes a while to connect
+    for _ in range(2):
+        await late(patient)
     assert (await wire.stats())["connections"] == 1
 
 
