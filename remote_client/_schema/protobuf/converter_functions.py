@@ -97,10 +97,7 @@ FUNCTIONS: dict[str, Any] = {
     "new": object.__new__,
     "repeat": repeat,
     "run": deque(maxlen=0).extend,
-    # The slots that pydantic fills. A model's own `__setattr__` is written in Python, and ten times slower.
+    # A model's own `__setattr__` is written in Python, and ten times slower. DynamicModel fills the other slots.
     "set_values": BaseModel.__dict__["__dict__"].__set__,
-    "set_given": BaseModel.__dict__["__pydantic_fields_set__"].__set__,
-    "set_extra": BaseModel.__dict__["__pydantic_extra__"].__set__,
-    "set_private": BaseModel.__dict__["__pydantic_private__"].__set__,
 }
 """The names of generated code, besides those of types."""

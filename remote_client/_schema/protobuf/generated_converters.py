@@ -113,7 +113,6 @@ class Converters:
             self._namespace[f"MODEL_{number}"] = self._model(descriptor)
             names = self._namespace[f"NAMES_{number}"] = {field.name: field.attribute for field in fields}
             self._namespace[f"TYPE_{number}"] = descriptor
-            self._namespace[f"GIVEN_{number}"] = set(names.values())
             self._namespace[f"SAME_{number}"] = {name for name in names.values() if names.get(name, name) == name}
         return number
 
@@ -280,9 +279,6 @@ class Converters:
         yield "    set_values(o, {"
         yield from values
         yield "    })"
-        yield f"    set_given(o, GIVEN_{number}.copy())"
-        yield "    set_extra(o, None)"
-        yield "    set_private(o, None)"
         yield "    return o"
         # Of a list of messages, every step is done for all: calls by `map` cost a third less than those of a loop.
         yield f"def model_{number}s(s):"
@@ -292,9 +288,6 @@ class Converters:
         yield "    run(map(set_values, o, [{"
         yield from values
         yield "    } for m in s]))"
-        yield f"    run(map(set_given, o, [GIVEN_{number}.copy() for _ in o]))"
-        yield "    run(map(set_extra, o, repeat(None)))"
-        yield "    run(map(set_private, o, repeat(None)))"
         yield "    return o"
 
     def _dict_source(self, form: str, number: int, fields: list[Field]) -> Iterator[str]:
