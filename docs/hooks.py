@@ -26,8 +26,14 @@ BOOSTS = {
     "forward-proxies.md": 0.5,
     "settings.md": 0.8,
 }
-"""How far pages stand back, or ahead, in the search: a guide comes before a page that has the words of all subjects."""
+"""How far pages stand back in the search: a guide comes before a page that has the words of all subjects."""
+PICTURE = re.compile(r"(!\[[^\]]*\]\([^)\s]+)-light[.]svg\)")
+"""A picture of two forms; pages name the light one, and the site shows the one of the reader's colours."""
 LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(#[^)\s]*)?(?=\))")
+
+OUTSIDE = "?outside"
+"""Marks a link to a file that is no page of the site."""
+OUTSIDE_LINK = re.compile(r"\[([^\]]+)\]\([^)]*\?outside(?:#[^)]*)?\)")
 
 
 def on_files(files: Files, config: Any, **_: Any) -> Files:
@@ -38,7 +44,10 @@ def on_files(files: Files, config: Any, **_: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Point links at where their files are in the site; a file that is no page is named, without a link."""
+    """Set a page's place in menus and search, and point its links and pictures at where they are in the site.
+
+    A file that is no page is named, without a link.
+    """
     if page.file.src_uri == "index.md":
         page.meta["hide"] = ["navigation"]  # a menu of one entry
     if page.file.src_uri in SUMMARIES:
@@ -58,9 +67,3 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     markdown = OUTSIDE_LINK.sub(r"\1", LINK.sub(moved, markdown))
     markdown = PICTURE.sub(r"\1-light.svg#only-light) \1-dark.svg#only-dark)", markdown)
     return markdown.replace('="docs/pictures/', '="pictures/')  # the README's, in HTML: one for each colour scheme
-
-
-PICTURE = re.compile(r"(!\[[^\]]*\]\([^)\s]+)-light[.]svg\)")
-"""A picture of two forms; pages name the light one, and the site shows the one of the reader's colours."""
-OUTSIDE = "?outside"
-OUTSIDE_LINK = re.compile(r"\[([^\]]+)\]\([^)]*\?outside(?:#[^)]*)?\)")

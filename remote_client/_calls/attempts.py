@@ -237,8 +237,8 @@ class Attempts:
         if left is not None and wait >= left:
             return None
         # What never left a server that is down would have gone to another one from the start: it repeats no work.
-        is_first = is_new and isinstance(error, UnavailableError) and error.outcome_known
-        return wait if is_first or following.budget.spend(now) else None
+        is_unsent = is_new and isinstance(error, UnavailableError) and error.outcome_known
+        return wait if is_unsent or following.budget.spend(now) else None
 
 
 def _record(error: RemoteCallError, health: Health, now: float) -> None:

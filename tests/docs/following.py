@@ -1,4 +1,4 @@
-"""Following a page that needs more than a runtime: its files are written, its examples run, their output compared."""
+"""Following a page: its files are written, its examples run, their output compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from ..support import readme
-from ..support.readme import Block
 from ..support.runtime import Runtime
 
 Shell = Callable[[str], str]
@@ -35,21 +34,21 @@ async def follow(
         shell: what becomes of `sh` blocks; they are skipped without.
     """
     names: dict[str, Any] = {}
-    previous: Block | None = None
-    printed = ""
+    printed: str | None = None  # by the block before, if it ran
     for block in readme.blocks(page):
         text = replaced(block.text, here)
+        if block.language == "text" and not block.title and printed is not None:
+            found = shown(printed, runtime, here)
+            assert found == block.text, f"under {block.heading!r} the page has another output than {found!r}"
+        printed = None
         if block.title:
+            Path(block.title).parent.mkdir(parents=True, exist_ok=True)
             Path(block.title).write_text(text)
         elif block.language == "python":
             await readme.run(text, runtime, names)
             printed = capfd.readouterr().out
         elif block.language == "sh" and shell is not None:
             printed = shell(text)
-        elif block.language == "text" and previous is not None and previous.language in ("python", "sh"):
-            found = shown(printed, runtime, here)
-            assert found == block.text, f"under {block.heading!r} the page has another output than {found!r}"
-        previous = block
 
 
 def replaced(text: str, here: Mapping[str, str]) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ..support import readme
-from ..support.readme import DOCS, Block
+from ..support.readme import DOCS
 from ..support.runtime import Runtime
+from .following import follow
 
 TESTED = {
     "coming-from-caikit.md": "tests/caikit/test_page.py",
@@ -38,29 +37,9 @@ PAGES = [str(page.relative_to(DOCS)) for page in sorted(DOCS.rglob("*.md"))]
 async def test_the_examples_print_what_the_page_says(
     page: str, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A block with a title is a file in the working folder; a `text` block right after an example is its output."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "0")  # tables are not cut to the width of whoever runs the tests
-    names: dict[str, Any] = {}
-    previous: Block | None = None
-    printed = ""
-    for block in readme.blocks(DOCS / page):
-        if block.title:
-            (tmp_path / block.title).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / block.title).write_text(block.text)
-        elif block.language == "python":
-            await readme.run(block.text, runtime, names)
-            printed = local(capfd.readouterr().out, runtime)
-        elif block.language == "text" and previous is not None and previous.language == "python":
-            assert printed == block.text
-        previous = block
-
-
-def local(text: str, runtime: Runtime) -> str:
-    """Return the text with the addresses that the pages write."""
-    for target in (runtime.target, f"localhost:{runtime.port}"):
-        text = text.replace(target, "localhost:8085")
-    return text.replace(runtime.http_target, "http://localhost:8080")
+    await follow(DOCS / page, runtime, capfd)
 
 
 @pytest.mark.parametrize("page", TESTED)
