@@ -14,7 +14,7 @@ from remote_client.errors import DeadlineExceededError
 from ..support.gate import Gate
 from ..support.runtime import SAMPLE_MODELS, Runtime
 from .clients import call, client_of
-from .protocols import Protocol, target_of
+from .protocols import Protocol, target_of, undeploy
 
 
 async def test_a_runtime_that_is_there(runtime: Runtime, gate: Gate, protocol: Protocol, kind_of_client: str) -> None:
@@ -33,7 +33,7 @@ async def test_a_model_that_is_deployed_meanwhile(client: RemoteClient) -> None:
     try:
         await waiting
     finally:
-        await client.undeploy_model("meanwhile")
+        await undeploy(client, "meanwhile")
 
 
 async def test_with_a_schema(runtime: Runtime, protocol: Protocol, client: RemoteClient) -> None:

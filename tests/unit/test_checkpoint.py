@@ -419,7 +419,7 @@ async def test_rows_that_are_added_take_no_memory(path: Path) -> None:
 
 
 async def test_the_loop_goes_on_while_a_file_is_read(path: Path) -> None:
-    million(path, 100_000)
+    million(path, 500_000)
     turns = 0
 
     async def turn() -> None:
