@@ -77,6 +77,32 @@ def test_odd_floats_arrive_as_they_are() -> None:
     assert got.tobytes() == numpy.array(odd).tobytes()
 
 
+@pytest.mark.parametrize(("name", "kind"), [("many_double", "float64"), ("many_float", "float32")])
+@pytest.mark.parametrize("size", [127, 128, 4096, 10_000])
+def test_lists_of_floats_go_out_as_arrays_do(name: str, kind: str, size: int) -> None:
+    given = [each / 7 for each in range(size - 4)] + [math.inf, -math.inf, -0.0, 5e-324]
+    assert _zoo({name: given}) == _zoo({name: numpy.array(given, kind)})
+    whole = [float(each) for each in range(size)]
+    assert _zoo({name: [*whole[:-1], size - 1]}) == _zoo({name: whole})  # one of them is an int
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        ("many_double", True, "expected float, not bool"),
+        ("many_double", "1", "expected float, not str"),
+        ("many_double", 2**53 + 1, "is not exact as a double"),
+        ("many_float", True, "expected float, not bool"),
+        ("many_float", 1e39, "is out of the range of float32"),
+    ],
+)
+def test_a_wrong_number_among_many_is_named(name: str, wrong: Any, message: str) -> None:
+    given: list[Any] = [0.5] * 10_000
+    given[7_000] = wrong
+    with pytest.raises(InputError, match=rf"{name}\[7000\]: .*{message}"):
+        echo({name: given})
+
+
 @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 1_000_000])
 def test_bytes_go_out_as_they_are(size: int) -> None:
     given = bytes(each % 251 for each in range(size))

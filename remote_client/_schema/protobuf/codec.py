@@ -85,8 +85,8 @@ class ProtobufCodec:
         arrays: list[Any] = []
         for name, (tag, code) in self._buffers.items():
             value = values.get(name)
-            if value is not None and value.__class__ is not list and (parts := packed_parts(value, tag, code)):
-                # Concatenated messages are one message. This copies the array once, protobuf three times.
+            if value is not None and (parts := packed_parts(value, tag, code)):
+                # Concatenated messages are one message. This copies the numbers once, protobuf three times.
                 arrays += parts
                 values = values | {name: None}
         message = self._request()

@@ -205,7 +205,7 @@ class Converters:
         if code is None or not is_packed(member):
             yield extend
         else:
-            yield f"if x.__class__ is list or not pack(m, x, {member.number << 3 | 2}, {code!r}):"
+            yield f"if not pack(m, x, {member.number << 3 | 2}, {code!r}):"
             yield f"    {extend}"
 
     def _exact_types(self, member: FieldDescriptor) -> str:
@@ -327,7 +327,8 @@ class Converters:
                 return f"as_array({here}, {ARRAYS[member.type]!r})"
             if item.startswith("model_"):
                 return f"{item.removesuffix('(x)')}s({here})"
-            return f"list({here})" if item == "x" else f"[{item} for x in {here}]"
+            # A slice is a list, made in four fifths of the time of `list()`.
+            return f"{here}[:]" if item == "x" else f"[{item} for x in {here}]"
         one = here if item == "x" else item.replace("(x", f"({here}", 1)
         if field.optional or member.message_type is not None:
             assert member.containing_type is not None
