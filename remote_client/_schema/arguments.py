@@ -69,19 +69,28 @@ class Binder:
             InputError: a required argument is missing or None, there are too many, or one is given twice.
         """
         if args:
-            if len(args) > len(self.positions):
-                raise InputError(f"{self._name}() takes {len(self.positions)} arguments, not {len(args)}")
-            positional = dict(zip(self.positions, args, strict=False))
-            if twice := positional.keys() & kwargs.keys():
-                raise InputError(f"{self._name}(): {', '.join(sorted(twice))}: given twice")
-            kwargs = positional | kwargs
+            kwargs = self._with_positional(args, kwargs)
+        for name in self.required:
+            if kwargs.get(name) is None:
+                return self._by_attribute(kwargs)
+        return kwargs
+
+    def _with_positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if len(args) > len(self.positions):
+            raise InputError(f"{self._name}() takes {len(self.positions)} arguments, not {len(args)}")
+        positional = dict(zip(self.positions, args, strict=False))
+        if not kwargs:
+            return positional
+        if twice := positional.keys() & kwargs.keys():
+            raise InputError(f"{self._name}(): {', '.join(sorted(twice))}: given twice")
+        return positional | kwargs
+
+    def _by_attribute(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return arguments among which a required one seems to miss: it may have its name on the wire."""
+        kwargs = {self._attributes.get(name, name): value for name, value in given.items()}
         missing = [name for name in self.required if kwargs.get(name) is None]
         if missing:
-            # Rare: a renamed parameter may be given by its name on the wire.
-            kwargs = {self._attributes.get(name, name): value for name, value in kwargs.items()}
-            missing = [name for name in self.required if kwargs.get(name) is None]
-            if missing:
-                unknown = [str(name) for name in kwargs if name not in self.positions]
-                also = f"; there is no argument {listed(unknown, len(unknown))}{self._hint}" if unknown else ""
-                raise InputError(f"{self._name}(): missing required argument: {listed(missing, len(missing))}{also}")
+            unknown = [str(name) for name in kwargs if name not in self.positions]
+            also = f"; there is no argument {listed(unknown, len(unknown))}{self._hint}" if unknown else ""
+            raise InputError(f"{self._name}(): missing required argument: {listed(missing, len(missing))}{also}")
         return kwargs

@@ -49,7 +49,7 @@ def buffer_fields(fields: Iterable[Field]) -> dict[str, tuple[int, str]]:
 
 
 def packed_parts(value: Any, tag: int, code: str) -> tuple[bytes, Any] | None:
-    """Return a field's header and content on the wire, from an array's buffer, many floats or large bytes; else None."""
+    """Return a field's header and content on the wire, of an array's buffer, many floats or large bytes; else None."""
     if code == BYTES and (not isinstance(value, (bytes, bytearray)) or len(value) < _LARGE):
         return None
     if value.__class__ is list:

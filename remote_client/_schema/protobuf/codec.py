@@ -21,7 +21,17 @@ from ..foreign_values import is_row, table_rows
 from ..training_data import DATA_STREAM, data_stream_source
 from .arrays import array_fields, buffer_fields, extract_arrays, packed_parts
 from .conversion_errors import ConversionError
-from .fields import Field, count_members, is_map, is_repeated, map_entry, message_of, sequence_field, union_of
+from .fields import (
+    Field,
+    count_members,
+    is_map,
+    is_repeated,
+    map_entry,
+    may_have_maps,
+    message_of,
+    sequence_field,
+    union_of,
+)
 from .generated_converters import Form
 from .types import Types
 
@@ -57,6 +67,8 @@ class ProtobufCodec:
         self._repeated = request.repeated
         self._messages = request.messages
         self._request = types.messages.of(method.input_type)
+        # Maps in an order that is the same in every process: a checkpoint knows requests by their bytes.
+        self._options = {"deterministic": True} if request.may_have_maps else {}
         self._response = types.messages.of(answer)
         self._fill = types.encoder(method.input_type)
         self._converter: Callable[[Form], Callable[[Any], Any]] = cache(partial(types.decoder, answer))
@@ -100,8 +112,7 @@ class ProtobufCodec:
 
     def _bytes(self, message: Any) -> bytes:
         try:
-            # Maps in an order that is the same in every process: a checkpoint knows requests by their bytes.
-            data: bytes = self._request.SerializeToString(message, deterministic=True)
+            data: bytes = self._request.SerializeToString(message, **self._options)
         except EncodeError as error:  # a required field of proto2 is missing
             raise InputError(f"{self._name}(): {error}") from None
         return data
@@ -203,6 +214,7 @@ class _Request:
         self.repeated = {field.attribute for field in fields if not field.is_oneof and is_repeated(field.members[0])}
         self.messages = {field.attribute for field in fields if any(member.message_type for member in field.members)}
         self.buffers = {self.attributes[name]: tag_and_code for name, tag_and_code in buffer_fields(fields).items()}
+        self.may_have_maps = may_have_maps(descriptor)
         self.lacks_message = any(_is_required(field) and field.members[0].message_type is not None for field in fields)
 
 

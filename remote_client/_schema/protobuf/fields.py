@@ -129,6 +129,21 @@ def map_entry(field: FieldDescriptor) -> tuple[FieldDescriptor, FieldDescriptor]
     return entry["key"], entry["value"]
 
 
+def may_have_maps(descriptor: Descriptor) -> bool:
+    """Return whether there are maps among a message's fields, at any depth; of many types the answer is always yes."""
+    found = {descriptor.full_name: descriptor}
+    waiting = [descriptor]
+    while waiting and len(found) <= _MANY:
+        for field in waiting.pop().fields:
+            kind = field.message_type
+            if kind is not None and kind.full_name not in found:
+                if is_map(field):
+                    return True
+                found[kind.full_name] = kind
+                waiting.append(kind)
+    return bool(waiting)
+
+
 def sequence_field(descriptor: Descriptor | None) -> FieldDescriptor | None:
     """Return the field of a message that only wraps a list, as caikit's `StrSequence{values}`; None for others."""
     if descriptor is None or len(descriptor.fields) != 1:
