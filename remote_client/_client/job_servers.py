@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._calls.caller import Caller
 from .._calls.inputs import request_messages
 from .._calls.stream import RemoteStream
+from .._concurrency.threads import run_in_thread
 from .._schema.ambiguous_names import matching_tasks
 from .._schema.arguments import required_parameters
 from .._schema.rpc import JobMethods, RemoteRPCDescriptor
@@ -26,8 +27,7 @@ _Probe = tuple[RemoteRPCDescriptor, bytes]
 """A method, and a request that lacks an input."""
 
 
-@dataclass(frozen=True)
-class JobServer:
+class JobServer(NamedTuple):
     """A server that may have a job, with the methods to ask it.
 
     Attributes:
@@ -49,7 +49,7 @@ FindJobServers = Callable[[], Mapping[str, FindJobServer]]
 """Returns the servers that may have a job, by their targets."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class PredictionJobServers:
     """The servers that may have a prediction job of a task; a `FindJobServers`."""
 
@@ -74,7 +74,7 @@ class PredictionJobServers:
         raise InputError(f"task: no server has prediction jobs of a task {self.task!r}{hint}")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class TrainingJobServers:
     """The servers that may have a training; a `FindJobServers`."""
 
@@ -104,7 +104,7 @@ def can_probe(server: JobServer, name: str) -> bool:
 
 async def load_model(caller: Caller, methods: Sequence[RemoteRPCDescriptor], name: str) -> None:
     """Have a server load a model that it lists, by a call that lacks an input; see `missing_model_error`."""
-    probe = _probe(methods, "", name)
+    probe = await run_in_thread(_probe, methods, "", name)  # makes the types of many methods
     if probe is not None:
         with suppress(NotFoundError):
             await _is_loaded(caller.for_model(name), *probe)
@@ -117,7 +117,7 @@ async def missing_model_error(server: JobServer, name: str) -> NotFoundError | N
     Its list of models would be late, as it looks for new models now and then. The list decides only where no call is
     certain not to run the model.
     """
-    probe = _probe(server.model_methods, server.task, name)
+    probe = await run_in_thread(_probe, server.model_methods, server.task, name)  # makes the types of many methods
     try:
         if probe is not None and await _is_loaded(server.caller.for_model(name), *probe):
             return None

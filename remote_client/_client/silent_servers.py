@@ -15,9 +15,8 @@ import asyncio
 import enum
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..errors import RemoteCallError, SchemaError
 
@@ -111,8 +110,7 @@ async def first_answer(
     return race.result()
 
 
-@dataclass(frozen=True)
-class _Failure:
+class _Failure(NamedTuple):
     error: Exception
 
 

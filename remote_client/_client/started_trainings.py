@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Container, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import AlreadyExistsError, NotFoundError, PermissionDeniedError, UnauthenticatedError, UnimplementedError
 
@@ -12,8 +12,7 @@ Probe = Callable[[], Awaitable[NotFoundError | None]]
 """Asks the server for a model, which makes it list the model; see `job_servers.missing_model_error`."""
 
 
-@dataclass(frozen=True)
-class _Training:
+class _Training(NamedTuple):
     probe: Probe
     is_running: Callable[[], Awaitable[bool]] | None
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from types import UnionType
-from typing import Annotated, Any, NewType, NotRequired, Required, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    NamedTuple,
+    NewType,
+    NotRequired,
+    Required,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from ..declare import MODULE_MARK, TASK_MARK
 from ..errors import ConfigurationError, InputError
@@ -15,8 +25,7 @@ _STREAMS = (AsyncIterable, AsyncIterator)
 _BLOCKING_STREAMS = (*_STREAMS, Iterable, Iterator)
 
 
-@dataclass(frozen=True)
-class DeclaredMethod:
+class DeclaredMethod(NamedTuple):
     """One method of a declared module.
 
     Attributes:
@@ -31,7 +40,7 @@ class DeclaredMethod:
 
     name: str
     task: str
-    signature: inspect.Signature = field(repr=False)
+    signature: inspect.Signature
     streams: dict[str, Any]
     result: Any
     output_streaming: bool
@@ -43,8 +52,7 @@ class DeclaredMethod:
         return bool(self.streams)
 
 
-@dataclass(frozen=True)
-class SchemaPath:
+class SchemaPath(NamedTuple):
     """The schema file of a declared module. It is read on first use.
 
     Attributes:
@@ -56,8 +64,7 @@ class SchemaPath:
     name: str
 
 
-@dataclass(frozen=True)
-class Declaration:
+class Declaration(NamedTuple):
     """The contents of a declared module's class.
 
     Attributes:
@@ -131,7 +138,7 @@ def declaration_with_bodies(module: type) -> Declaration:
         for name, method in vars(base).items():
             if name not in methods and hasattr(method, TASK_MARK) and callable(getattr(module, name)):
                 methods[name] = _method(module, method, getattr(method, TASK_MARK) or task)
-    return replace(declaration, methods=tuple(methods.values()))
+    return declaration._replace(methods=tuple(methods.values()))
 
 
 def _own_bases(module: type) -> list[type]:

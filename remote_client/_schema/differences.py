@@ -136,8 +136,7 @@ def _other_users(users: Sequence[TypeUser]) -> str:
     return f"; also in {', '.join(clean(path, _MOST_LETTERS) for path in named)}{more}"
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
+class Method(NamedTuple):
     """A method that a client calls.
 
     Attributes:

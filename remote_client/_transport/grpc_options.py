@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self, get_args
 
 from .._settings.connection import MAX_RESPONSE_SIZE, Compression
@@ -14,8 +13,7 @@ from ..settings import ConnectionInfo
 Policy = Literal["round_robin", "pick_first"]
 
 
-@dataclass(frozen=True, slots=True)
-class GrpcOptions:
+class GrpcOptions(NamedTuple):
     """The limits of a gRPC connection: this client's defaults, overridden by `ConnectionInfo.options`.
 
     Attributes:

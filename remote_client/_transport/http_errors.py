@@ -8,8 +8,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from .._text.cleaning import clean
@@ -110,8 +109,7 @@ The others also come from a proxy, or from a library in the server, for calls th
 _PROTOCOL_ERROR, _INTERNAL_ERROR, _CANCEL = 0x1, 0x2, 0x8
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """An error response, or one of the wrong type.
 
     Attributes:
@@ -131,7 +129,7 @@ class Answer:
     is_compressed: bool = False
 
     def with_body(self, body: bytes) -> Answer:
-        return self if self.is_compressed else replace(self, body=body)
+        return self if self.is_compressed else self._replace(body=body)
 
 
 def read_answer(status: int, headers: Mapping[bytes, bytes]) -> Answer:
@@ -170,7 +168,7 @@ def answer_error(answer: Answer, call: Call, target: str, *, wanted: str, now: f
         failure = _json_error(content, answer.status, call, target)
         failure.outcome_known = answer.status not in _INTERRUPTED
     else:
-        failure = _edge_error(replace(answer, kind=kind), content, call, target, wanted)
+        failure = _edge_error(answer._replace(kind=kind), content, call, target, wanted)
     failure.pushback = retry_after(answer.retry_after, now)
     return failure
 

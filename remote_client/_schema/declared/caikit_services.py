@@ -11,9 +11,8 @@ import sys
 import threading
 from collections.abc import Hashable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..._concurrency import fork as _fork
 from ..._concurrency import threads as _threads
@@ -34,8 +33,7 @@ _OPTIONS = {
 logger = logging.getLogger("remote_client")
 
 
-@dataclass(frozen=True)
-class _Services:
+class _Services(NamedTuple):
     """The services of a library, and the modules they call."""
 
     schema: SchemaFile

@@ -7,8 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Self, cast
+from typing import NamedTuple, Self, cast
 
 from ..._settings.proxies import Proxy
 from ..._text.cleaning import clean
@@ -192,8 +191,7 @@ def _has_nested_tls(version: tuple[int, ...] = sys.version_info[:3]) -> bool:
     return version >= (3, 12, 2) or (3, 11, 8) <= version < (3, 12)
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """The route to a server: direct, or through a proxy.
 
     Attributes:

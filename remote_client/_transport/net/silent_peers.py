@@ -48,7 +48,7 @@ class Unanswered(NamedTuple):
     heard_ago: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Silence:
     """The time for which a peer's system has acknowledged nothing.
 
