@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import os
 import re
 from abc import ABC, abstractmethod
@@ -20,7 +19,6 @@ from collections.abc import Awaitable, Mapping
 from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import quote, urlencode, urlsplit
 
 from ._concurrency.shared_work import SharedWork
 from ._text.redaction import redacted
@@ -253,6 +251,8 @@ class OAuthClientCredentials(_Settled):
         return self._token
 
     async def _fetched(self, fetch: Fetch) -> _Token:
+        from urllib.parse import urlencode  # here, as all clients import this module
+
         form = {"grant_type": "client_credentials"}
         form |= {name: self._settings[name] for name in ("scope", "audience") if name in self._settings}
         begun = monotonic()
@@ -269,6 +269,8 @@ class OAuthClientCredentials(_Settled):
 
     def _basic(self) -> str:
         """Return the value of the header with the client's id and secret (RFC 6749, 2.3.1)."""
+        from urllib.parse import quote
+
         pair = f"{quote(self._settings['client_id'], safe='')}:{quote(self._secret(), safe='')}"
         return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
@@ -300,6 +302,8 @@ def _token_in(answer: bytes, begun: float) -> _Token:
     Raises:
         InvalidResponseError: there is none.
     """
+    import json
+
     fields = None
     try:
         fields = json.loads(answer)
@@ -332,6 +336,8 @@ def _path(where: str, path: str | os.PathLike[str]) -> str:
 
 def _check_url(url: str) -> None:
     """Raise a ConfigurationError for an invalid URL, without repeating it: it may hold a password."""
+    from urllib.parse import urlsplit
+
     scheme = host = None
     with contextlib.suppress(ValueError):  # its message has the URL, so it must not be the context of ours
         parts = urlsplit(url if isinstance(url, str) else "")

@@ -7,7 +7,6 @@ Names, defaults and rules of `ConnectionInfo` and `ConnectionTlsInfo` are those 
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
-from importlib.util import find_spec
 from typing import Any, Literal, Self, get_args
 
 from ._objects.copying import Immutable
@@ -191,8 +190,11 @@ class CallOptions(Immutable):
             object.__setattr__(self, name, limit(getattr(self, name), name))
         if self.output not in get_args(Output):
             raise ConfigurationError(f"output: must be one of {', '.join(get_args(Output))}, not {self.output!r}")
-        if self.output == "numpy" and find_spec("numpy") is None:
-            raise ConfigurationError('output: "numpy" needs numpy: pip install remote-client[numpy]')
+        if self.output == "numpy":
+            from importlib.util import find_spec
+
+            if find_spec("numpy") is None:
+                raise ConfigurationError('output: "numpy" needs numpy: pip install remote-client[numpy]')
 
     def __reduce__(self) -> Any:
         values = {field.name: getattr(self, field.name) for field in fields(self)}

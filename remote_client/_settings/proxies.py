@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
-from typing import Annotated, Any, Self
-from urllib.parse import SplitResult, unquote, urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from .._objects.copying import Immutable
 from ..errors import PicklingError
 from .checked import Conversion
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 _PORTS = {"http": 80, "https": 443}
 _SOCKS = ("socks", "socks4", "socks4a", "socks5", "socks5h")
@@ -41,6 +43,8 @@ class Proxy(Immutable, str):
         Raises:
             ValueError: the URL is invalid. The message never repeats it, as it may hold a password.
         """
+        from urllib.parse import urlsplit  # here, as few clients have a proxy
+
         url = url.strip()
         scheme = url.partition("://")[0].lower() if "://" in url else "http"
         if scheme in _SOCKS:
@@ -58,6 +62,8 @@ class Proxy(Immutable, str):
 
     @classmethod
     def _made(cls, scheme: str, host: str, port: int, netloc: str) -> Self:
+        from urllib.parse import unquote
+
         made = cls(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
         made.secure, made.host, made.port = scheme == "https", host, port
         user, _, password = netloc.rpartition("@")[0].partition(":")

@@ -5,10 +5,8 @@ No message repeats the text, which may hold a user and a password.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Literal, NamedTuple
-from urllib.parse import quote, unquote
 
 _SCHEMES: dict[str, tuple[Literal["grpc", "http"], bool]] = {
     "grpc": ("grpc", False),
@@ -214,6 +212,8 @@ def is_address(host: str) -> int:
     address, percent, zone = host.partition("%")
     if percent and not _ZONE.fullmatch(zone):
         return 0  # `ipaddress` accepts anything there, even a user and another host
+    import ipaddress  # here, as the class of clients is imported without a target
+
     try:
         version = ipaddress.ip_address(address).version
     except ValueError:
@@ -238,6 +238,8 @@ def normal_path(text: str) -> str:
     _check_marks(text)
     if text.count("{}") > 1:
         raise ValueError("at most one {} stands for the model's name")
+    from urllib.parse import quote, unquote  # here, as most targets have no path
+
     segments = [quote(segment, safe="".join(map(chr, range(33, 127)))) for segment in text.split("/") if segment]
     for segment in segments:
         if not _SEGMENT.fullmatch(segment):

@@ -1,8 +1,8 @@
 """TLS settings and the checks of their files."""
 
+import os
 import ssl
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from .._objects.exports import exported_from
@@ -54,7 +54,7 @@ class ConnectionTlsInfo(Settings):
             )
         for name in ("ca_file", "cert_file", "key_file"):
             file = getattr(self, name)
-            if file and not Path(file).is_file():
+            if file and not os.path.isfile(file):
                 raise ValueError(f"{name}: no such file: {file}")
         self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 

@@ -6,16 +6,12 @@ import base64
 import binascii
 import contextlib
 import functools
-import html
 import inspect
-import json
 import os
 import re
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar
-from urllib.parse import quote, quote_plus
 
 E = TypeVar("E", bound=BaseException)
 P = ParamSpec("P")
@@ -35,7 +31,7 @@ _PACKAGE = __name__.partition(".")[0]
 _NAME = f"{_PACKAGE}."
 GENERATED = f"<{_PACKAGE} "
 """The prefix of the file names of generated code."""
-_OURS = (f"{Path(__file__).parents[1]}{os.sep}", GENERATED)
+_OURS = (os.path.join(os.path.dirname(os.path.dirname(__file__)), ""), GENERATED)
 _RESUMABLE = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_GENERATOR
 
 
@@ -88,6 +84,10 @@ def _parts(value: str | bytes) -> Iterator[str]:
 def _forms(text: str) -> tuple[str, ...]:
     if _PLAIN.fullmatch(text):
         return (text,)
+    import html  # here, as these take milliseconds to import, and few texts need them
+    import json
+    from urllib.parse import quote, quote_plus
+
     in_urls = (quote(text), quote(text, safe=""), quote_plus(text))
     in_json = (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
     return (text, *in_urls, html.escape(text), html.escape(text, quote=False), *in_json, repr(text)[1:-1])

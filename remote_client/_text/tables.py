@@ -8,9 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from enum import Enum
-from html import escape
 from itertools import islice, zip_longest
 from typing import Any, TypeGuard
 
@@ -76,6 +74,8 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if _is_number(value):
         return f"{value:,}"
+    from datetime import datetime  # here, as few programs show tables: errors import this module
+
     if isinstance(value, datetime):
         return value.isoformat(" ", "seconds")
     text = value.name if isinstance(value, Enum) else ", ".join(map(str, value)) if _is_list(value) else str(value)
@@ -176,6 +176,8 @@ def _is_message(value: Any) -> bool:
 
 def _text(text: str, limit: int = TEXT) -> str:
     shown = _cut_lines(text) if "\n" in text else _cut(text, limit)
+    from html import escape  # as above
+
     return escape("".join(char if char.isprintable() or char == "\n" else " " for char in shown))
 
 
