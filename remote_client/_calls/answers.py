@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from abc import abstractmethod
 from collections.abc import AsyncIterator
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from .._schema.rpc import RemoteRPCDescriptor
 from .._text.events import event
 from ..errors import RemoteCallError, UnavailableError
 from .text_field import TextField
+
+if TYPE_CHECKING:
+    from .._schema.rpc import RemoteRPCDescriptor
 
 T = TypeVar("T")
 logger = logging.getLogger("remote_client")
@@ -169,4 +170,6 @@ def error_event(error: Exception) -> bytes:
         status, id = error.status, error.error_id or error.request_id
         details = "the runtime cannot be reached" if isinstance(error, UnavailableError) else error.details
     logger.warning("the error event %s: %s", id, error, exc_info=None if is_call else error)
+    import json
+
     return event(json.dumps({"status": status, "details": details, "id": id}), "error")

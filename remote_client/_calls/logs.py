@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import TYPE_CHECKING
 
-from ..errors import RemoteCallError
-from ..hooks import AttemptFailed, CallEnded, Event
+if TYPE_CHECKING:
+    from ..hooks import Event
 
 ENVIRONMENT = "REMOTE_CLIENT_LOG"
 """The environment variable with a level, such as `debug`, at which the package's log goes to standard error."""
@@ -18,6 +19,9 @@ def log(event: Event) -> None:
     """Log the end of a call, or of an attempt that is followed by another one, at DEBUG."""
     if not _logger.isEnabledFor(logging.DEBUG):
         return
+    from ..errors import RemoteCallError
+    from ..hooks import AttemptFailed, CallEnded
+
     model = "" if event.model is None else f" model={event.model}"
     if isinstance(event, CallEnded):
         _logger.debug(

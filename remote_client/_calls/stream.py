@@ -29,23 +29,13 @@ from ..errors import (
 from .answers import Answers
 from .attempts import UNKNOWN, Attempts, Circumstances
 from .caller import LARGE, Body, Caller
+from .lost_reads import STREAM_CLOSED, lost_message
 from .middleware import GRACE, through
 from .sent import Sent, abandon, take_exception, turn
 
 T = TypeVar("T")
 Prepare = Callable[[], Coroutine[Any, Any, tuple[RemoteRPCDescriptor, Body]]]
 """Returns the method as the server describes it, and the request."""
-STREAM_CLOSED = "the stream was closed"
-"""The message of a read that `aclose` interrupts."""
-
-
-def lost_message(error: BaseException) -> str:
-    """Return the message of reads after the one that raised this error."""
-    if isinstance(error, ClosedError):
-        return str(error)
-    if isinstance(error, Exception):
-        return f"the stream ended with a {type(error).__name__}, which an earlier read raised: what was left is lost"
-    return "a read of this stream was broken off, and its call with it: what was left is lost"
 
 
 class State(Enum):

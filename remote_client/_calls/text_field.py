@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from .._schema.rpc import RemoteRPCDescriptor
 from .._text.cleaning import clean, listed
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from .._schema.rpc import RemoteRPCDescriptor
 
 _Names = tuple[str, str]
 """A field's attribute, and its name on the wire."""

@@ -16,25 +16,10 @@ from .._calls.logs import log_as_environment_says
 from .._concurrency.threads import run_in_thread
 from .._objects.copying import Handle
 from .._objects.exports import exported_from
-from .._schema.declaration import Declaration, is_declared
-from .._schema.declared.caikit_modules import is_caikit_module
-from .._schema.differences import Difference
-from .._schema.rpc import ServiceDescription
-from .._schema.schema_file import Schema
-from .._settings.connection import Compression
-from .._settings.durations import Duration
 from .._settings.variables import variable
 from .._text.closest import WORK, closest
 from .._text.redaction import clears_frames
-from .._transport.engines.httpx_library import AsyncTransport
-from ..errors import (
-    ConfigurationError,
-    InputError,
-    InvalidResponseError,
-    ModelNotFoundError,
-    NotFoundError,
-    UnsupportedError,
-)
+from ..errors import ConfigurationError, InputError, InvalidResponseError, ModelNotFoundError, UnsupportedError
 from ..hooks import Hook, check_hooks
 from ..middleware import Middleware, check_middleware
 from ..settings import (
@@ -48,25 +33,28 @@ from ..settings import (
     Protocol,
 )
 from .client_settings import OF_CLIENT, ClientSettings, check_names, takes_settings_of
-from .deployment import Links, deploy, undeploy
-from .environment import settings_in, with_variable
-from .finder import RemoteModelFinder
-from .finder_group import FinderGroup
-from .initializer import RemoteModelInitializer
-from .job_servers import JobServer, PredictionJobServers, TrainingJobServers, missing_model_error
-from .jobs import PredictionJob, TrainingJob
-from .module import RemoteModuleBase
-from .module_config import declaration_from, module_of
 from .option_changes import OptionChanges, changed_fields, check_output, given_changes, packed, unpacked
 from .raw_calls import RawCalls
 from .readiness import Readiness
-from .servers import Server
 from .targets import connections_of, given_of, overridden
 
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
 
+    from .._schema.declaration import Declaration
+    from .._schema.differences import Difference
+    from .._schema.rpc import ServiceDescription
     from .._schema.runtime_info import ModelInfo, RuntimeInfo
+    from .._schema.schema_file import Schema
+    from .._settings.connection import Compression
+    from .._settings.durations import Duration
+    from .._transport.engines.httpx_library import AsyncTransport
+    from ..errors import NotFoundError
+    from .deployment import Links
+    from .job_servers import JobServer
+    from .jobs import PredictionJob, TrainingJob
+    from .module import RemoteModuleBase
+    from .servers import Server
 
 M = TypeVar("M")
 log_as_environment_says()
@@ -171,6 +159,11 @@ class RemoteClient(Readiness, RawCalls, Handle):
         interceptors: Sequence[ClientInterceptor] = (),
         middleware: Iterable[Middleware] = (),
     ) -> None:
+        # Here, as these load all that calls need, and many programs import this class for its name only.
+        from .finder import RemoteModelFinder
+        from .finder_group import FinderGroup
+        from .initializer import RemoteModelInitializer
+
         self._metadata = () if metadata is None else (metadata,)
         self._hooks = check_hooks(hooks)
         self._middleware = check_middleware(middleware)
@@ -246,6 +239,8 @@ class RemoteClient(Readiness, RawCalls, Handle):
             ConfigurationError: a setting is wrong, or there is no target. The message names the variable.
         """
         check_names("from_env", settings)
+        from .environment import settings_in, with_variable
+
         given = given_of({"target": target, **settings})
         found = settings_in(os.environ, given)
         if not found.keys() | given.keys() >= {"target"}:
@@ -416,6 +411,8 @@ class RemoteClient(Readiness, RawCalls, Handle):
             AlreadyExistsError: the runtime has a model of that name.
             OutcomeUnknownError: the connection broke midway; the runtime may have the model.
         """
+        from .deployment import deploy
+
         return await deploy(self._finder, name, files, links)
 
     async def undeploy_model(self, name: str) -> None:
@@ -425,6 +422,8 @@ class RemoteClient(Readiness, RawCalls, Handle):
             NotFoundError: the runtime has no such model.
             OutcomeUnknownError: the connection broke midway; the runtime may have the model still.
         """
+        from .deployment import undeploy
+
         await undeploy(self._finder, name)
 
     def prediction_job(self, task: str, prediction_id: str) -> PredictionJob:
@@ -440,6 +439,9 @@ class RemoteClient(Readiness, RawCalls, Handle):
         output = self._changes.get("output", "pydantic")
         if output == "caikit":
             raise UnsupportedError('output="caikit": it is for models of a caikit class, and for the jobs they start')
+        from .job_servers import PredictionJobServers
+        from .jobs import PredictionJob
+
         return PredictionJob(prediction_id, PredictionJobServers(self._finder, task, output))
 
     def training(self, training_id: str, model_name: str | None = None) -> TrainingJob[RemoteModuleBase]:
@@ -449,10 +451,15 @@ class RemoteClient(Readiness, RawCalls, Handle):
             training_id: the training's `training_id`.
             model_name: the name of the model that it makes, for `TrainingJob.model()`.
         """
+        from .job_servers import TrainingJobServers
+        from .jobs import TrainingJob
+
         return TrainingJob(training_id, TrainingJobServers(self._finder), model_name=model_name, find=self._trained)
 
     async def _trained(self, name: str, server: JobServer) -> RemoteModuleBase | NotFoundError:
         """Return the module of a trained model, or the server's answer if it does not have the model yet."""
+        from .job_servers import missing_model_error
+
         if (missing := await missing_model_error(server, name)) is not None:
             return missing
         await self._finder.discover([name])
@@ -545,6 +552,12 @@ def _timeout(config: FinderConfig) -> float | None:
 
 def _declaration_and_task(declared: object, task: str | type | None) -> tuple[Declaration | None, str | None]:
     """Return the declaration and the task's name in the arguments of `RemoteClient.model`."""
+    if declared is None and not isinstance(task, type):
+        return None, task
+    from .._schema.declaration import is_declared
+    from .._schema.declared.caikit_modules import is_caikit_module
+    from .module_config import declaration_from, module_of
+
     if isinstance(task, type):
         is_module = declared is None and (is_declared(task) or is_caikit_module(task))
         declared, task = (task, None) if is_module else (declared, task.__name__)

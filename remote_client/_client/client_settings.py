@@ -8,16 +8,16 @@ from os import PathLike
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
-from .._schema.rpc import ServiceDescription
-from .._settings.connection import Compression
-from .._settings.durations import Duration
-from .._transport.engines.httpx_library import AsyncTransport
-from ..hooks import Hook
-from ..middleware import Middleware
-from ..settings import ConnectionTlsInfo, Engine, MetadataSource, Protocol
-
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
+
+    from .._schema.rpc import ServiceDescription
+    from .._settings.connection import Compression
+    from .._settings.durations import Duration
+    from .._transport.engines.httpx_library import AsyncTransport
+    from ..hooks import Hook
+    from ..middleware import Middleware
+    from ..settings import ConnectionTlsInfo, Engine, MetadataSource, Protocol
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -13,13 +13,12 @@ from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from .._concurrency.time_limits import LATE, within
+from .._settings.durations import OUTAGE
 from .._transport.retry import NOT_HERE, may_retry
 from ..errors import DeadlineExceededError, RemoteCallError, UnavailableError
 from ..settings import RetryPolicy
 
 T = TypeVar("T")
-OUTAGE = 300.0
-"""Seconds without an answer after which a wait without a timeout ends."""
 FIRST_PAUSE, LAST_PAUSE, GROWTH = 0.25, 5.0, 1.5
 """The first and the longest pause between two polls in seconds, and the factor between two pauses."""
 JITTER = 0.2

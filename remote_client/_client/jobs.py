@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from .._concurrency.time_limits import LATE, within
 from .._objects.exports import exported_from
 from .._schema.rpc import JobMethods, RemoteRPCDescriptor
-from .._settings.durations import REACH, Duration, seconds
+from .._settings.durations import OUTAGE, REACH, Duration, seconds
 from .._settings.retries import ONCE
 from .._text.cleaning import clean
 from .._text.redaction import clears_frames
@@ -29,7 +29,7 @@ from ..errors import (
     SchemaError,
     UnavailableError,
 )
-from .job_polling import OUTAGE, JobPoller, PollSchedule, is_transient
+from .job_polling import JobPoller, PollSchedule, is_transient
 from .job_servers import FindJobServer, FindJobServers, JobServer
 from .silent_servers import first_answer, for_any
 

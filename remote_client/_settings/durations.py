@@ -15,6 +15,8 @@ Duration = float | timedelta
 """Seconds, or a `timedelta`."""
 REACH = 1e9
 """Seconds (31 years) beyond which a duration has no limit: clocks of engines and servers overflow with more."""
+OUTAGE = 300.0
+"""Seconds without an answer after which a wait for a job without a timeout ends."""
 
 
 def seconds(value: Any, name: str = "") -> float:

@@ -55,5 +55,16 @@ class Closable(Blocking):
         self.aclose()
 
 
-TWINS: dict[type, type[Blocking]] = {}
-"""The blocking class of an asyncio class. The modules of the blocking classes fill it."""
+TWINS: dict[str, type[Blocking]] = {}
+"""The blocking classes of asyncio classes, by the names of both: asyncio classes that nobody uses are not imported. The
+modules of the blocking classes fill it."""
+
+
+def twin_of(kind: type) -> type[Blocking] | None:
+    """Return the blocking class of an asyncio class, or None for other classes."""
+    twin = TWINS.get(kind.__name__)
+    if twin is None:
+        return None
+    import remote_client
+
+    return twin if getattr(remote_client, kind.__name__) is kind else None  # a server's type may have the name

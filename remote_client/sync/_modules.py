@@ -7,25 +7,27 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from types import EllipsisType
-from typing import Any, Self, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Self, get_args, get_origin
 from weakref import WeakValueDictionary
 
-from .._calls.stream import RemoteStream as _RemoteStream
-from .._client import module as _module
-from .._client.module_config import RemoteModuleConfig
+from .._objects.copying import Handle
 from .._objects.exports import exported_from
 from .._objects.lazy_attribute import LazyAttribute
 from .._schema.codec import UnboundCodec
-from .._schema.declaration import check_has_bodies
-from .._schema.rpc import RemoteRPCDescriptor, TypeName
 from .._settings.callables import off_loop
-from .._settings.durations import Duration
 from ..auth import Credentials
-from ..settings import MetadataSource, Output, check_metadata
-from ._facade import TWINS, Closable
+from ..settings import check_metadata
+from ._facade import Closable, twin_of
 from ._inputs import collected, threaded
 from ._loop_thread import loop_thread, run
 from ._streams import RemoteStream
+
+if TYPE_CHECKING:
+    from .._client import module as _module
+    from .._client.module_config import RemoteModuleConfig
+    from .._schema.rpc import RemoteRPCDescriptor
+    from .._settings.durations import Duration
+    from ..settings import MetadataSource, Output
 
 _ITERATOR: Any = Iterator
 
@@ -41,6 +43,8 @@ class RemoteModuleBase(Closable):
 
     def __init__(self, model_config: RemoteModuleConfig | None = None) -> None:
         if model_config is None:
+            from .._schema.declaration import check_has_bodies
+
             check_has_bodies(type(self))
             return
         self._adopt(self._module_class(model_config))
@@ -81,7 +85,7 @@ class RemoteModuleBase(Closable):
             answer = self._twin.remote_method_request(descriptor, *args, **kwargs)
         finally:
             del args, kwargs  # else tracebacks would keep them
-        if isinstance(answer, _RemoteStream):
+        if descriptor.output_streaming:
             return RemoteStream._of(answer)
         return wrapped(thread.call(answer))
 
@@ -100,16 +104,19 @@ class RemoteModuleBase(Closable):
 @exported_from("remote_client.sync")
 def construct_remote_module_class(model_config: RemoteModuleConfig) -> type[RemoteModuleBase]:
     """Return a class with the methods of the model's tasks; see `remote_client.construct_remote_module_class`."""
-    return _twin_class(_module.construct_remote_module_class(model_config), model_config)
+    from .._client.module import construct_remote_module_class as construct  # here, as this loads all that calls need
+
+    return _twin_class(construct(model_config), model_config)
 
 
 def wrapped(value: Any) -> Any:
     """Return the blocking twin of an object of the asyncio client; any other value as it is."""
-    if (twin := TWINS.get(type(value))) is not None:
-        return twin._of(value)
-    if isinstance(value, _module.RemoteModuleBase):
-        return _twin_class(type(value), value.config)._of(value)
-    return value
+    if isinstance(value, Handle):
+        from .._client.module import RemoteModuleBase as Module
+
+        return _twin_class(type(value), value.config)._of(value) if isinstance(value, Module) else value
+    twin = twin_of(type(value))
+    return value if twin is None else twin._of(value)
 
 
 def _twin_class(module_class: type[_module.RemoteModuleBase], config: RemoteModuleConfig) -> type[RemoteModuleBase]:
@@ -158,10 +165,10 @@ def _method(module_class: type[_module.RemoteModuleBase], name: str) -> Callable
     result = signature.return_annotation
     if get_origin(result) is AsyncIterator:
         result = _ITERATOR[get_args(result)]
-    elif isinstance(result, TypeName):
-        result = TypeName(result.replace("AsyncIterator", "Iterator"))
+    elif isinstance(result, str):  # a `TypeName` of an unpickled method
+        result = type(result)(result.replace("AsyncIterator", "Iterator"))
     call.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        return_annotation=TWINS.get(result, result) if isinstance(result, type) else result
+        return_annotation=(twin_of(result) or result) if isinstance(result, type) else result
     )
     return call
 

@@ -10,16 +10,18 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from .._calls.stream import STREAM_CLOSED, lost_message
-from .._calls.stream import RemoteStream as _RemoteStream
+from .._calls.lost_reads import STREAM_CLOSED, lost_message
 from .._concurrency import fork as _fork
 from .._objects.exports import exported_from
 from ..errors import ClosedError, ForkedError
 from ._answers import Answers
 from ._facade import TWINS, Blocking
 from ._loop_thread import END_TIME, PAUSE, LoopThread, loop_thread, run
+
+if TYPE_CHECKING:
+    from .._calls.stream import RemoteStream as _RemoteStream
 
 T = TypeVar("T")
 
@@ -322,4 +324,4 @@ class RemoteStream(Blocking, Answers[T]):
         self.aclose()
 
 
-TWINS[_RemoteStream] = RemoteStream
+TWINS["RemoteStream"] = RemoteStream

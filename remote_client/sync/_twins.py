@@ -8,23 +8,10 @@ from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from .._client import client as _client
-from .._client import finder as _finder
-from .._client import health_watch as _health_watch
-from .._client import initializer as _initializer
-from .._client import jobs as _jobs
 from .._client.client_settings import ClientSettings, takes_settings_of
-from .._client.deployment import Links
-from .._client.health import HealthStatus
-from .._client.job_polling import OUTAGE
-from .._client.module_config import RemoteModuleConfig
 from .._objects.exports import exported_from
-from .._schema.differences import Difference
-from .._schema.rpc import ServiceDescription
-from .._schema.schema_file import Schema
 from .._settings.callables import off_loop
-from .._settings.durations import Duration
-from .._transport.engines.httpx_library import AsyncTransport
-from ..settings import CallOptions, ConnectionInfo, FinderConfig, MetadataSource, Output
+from .._settings.durations import OUTAGE
 from ._facade import TWINS, Blocking, Closable
 from ._inputs import collected
 from ._loop_thread import run
@@ -33,8 +20,20 @@ from ._modules import RemoteModuleBase, asyncio_metadata, construct_remote_modul
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
 
+    from .._client import finder as _finder
+    from .._client import health_watch as _health_watch
+    from .._client import jobs as _jobs
+    from .._client.deployment import Links
+    from .._client.health import HealthStatus
     from .._client.job_status import JobInfo, Progress
+    from .._client.module_config import RemoteModuleConfig
+    from .._schema.differences import Difference
+    from .._schema.rpc import ServiceDescription
     from .._schema.runtime_info import ModelInfo, RuntimeInfo
+    from .._schema.schema_file import Schema
+    from .._settings.durations import Duration
+    from .._transport.engines.httpx_library import AsyncTransport
+    from ..settings import CallOptions, ConnectionInfo, FinderConfig, MetadataSource, Output
 
 M = TypeVar("M")
 D = TypeVar("D", bound="RemoteModuleBase")
@@ -123,7 +122,9 @@ class RemoteModelFinder(Closable):
         transport: AsyncTransport | None = None,
         interceptors: Sequence[ClientInterceptor] = (),
     ) -> None:
-        twin = _finder.RemoteModelFinder(
+        from .._client import finder  # here, as this loads all that calls need
+
+        twin = finder.RemoteModelFinder(
             config, instance_name, options=options, transport=transport, interceptors=interceptors
         )
         self._adopt(twin)
@@ -152,10 +153,14 @@ class RemoteModelInitializer:
     """Creates modules; see `remote_client.RemoteModelInitializer`."""
 
     def __init__(self, config: Mapping[str, Any] | None = None, instance_name: str = "remote") -> None:
-        self.instance_name: str = _initializer.RemoteModelInitializer(config, instance_name).instance_name
+        from .._client import initializer
+
+        self.instance_name: str = initializer.RemoteModelInitializer(config, instance_name).instance_name
 
     def init(self, model_config: RemoteModuleConfig) -> RemoteModuleBase | None:
         """Return a model's module, which owns its connection, or None for a configuration of another kind. No I/O."""
+        from .._client.module_config import RemoteModuleConfig
+
         if not isinstance(model_config, RemoteModuleConfig):
             return None
         return self.construct_module_class(model_config)(model_config)
@@ -166,7 +171,7 @@ class RemoteModelInitializer:
 
 
 @exported_from("remote_client.sync")
-class HealthWatch(Closable, Iterator[HealthStatus]):
+class HealthWatch(Closable, Iterator["HealthStatus"]):
     """The health of a client's servers as it changes: an iterator; see `remote_client.HealthWatch`."""
 
     _twin: _health_watch.HealthWatch
@@ -389,4 +394,4 @@ def _progress(progress: Progress) -> Progress:
     return off_loop(progress) if callable(progress) else progress
 
 
-TWINS.update({_jobs.PredictionJob: PredictionJob, _jobs.TrainingJob: TrainingJob})
+TWINS.update({"PredictionJob": PredictionJob, "TrainingJob": TrainingJob})

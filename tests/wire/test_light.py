@@ -91,3 +91,28 @@ def test_values_that_need_pydantic_load_it(value: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
+
+
+IMPORTING = """
+import sys
+from {module} import RemoteClient
+
+ours = {{name for name in sys.modules if name.startswith("remote_client")}}
+others = {{"email", "google", "grpc", "hashlib", "html", "httpx", "ipaddress", "json", "pathlib", "pydantic"}}
+others |= {{"random", "urllib.parse", "yaml"}}
+parts = ("_bulk", "_cli", "_client.finder", "_client.jobs", "_client.module", "_schema.openapi", "_schema.protobuf")
+parts += ("_schema.rpc", "_stubs", "_transport", "testing")
+names = tuple(f"remote_client.{{part}}." for part in parts)
+print(*(others & set(sys.modules)), *(name for name in ours if f"{{name}}.".startswith(names)))
+print(len(ours))
+"""
+
+
+@pytest.mark.parametrize(("module", "most"), [("remote_client", 45), ("remote_client.sync", 65)])
+def test_importing_the_class_loads_no_more_than_its_settings(module: str, most: int) -> None:
+    """Whoever makes no client pays for none."""
+    script = IMPORTING.format(module=module)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded, count = done.stdout.splitlines()
+    assert loaded == ""
+    assert int(count) < most
