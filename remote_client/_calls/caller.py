@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ from .._concurrency.time_limits import LATE, within
 from .._schema.rpc import RemoteRPCDescriptor
 from .._settings.durations import lasting
 from .._text.cleaning import type_name
-from .._text.redaction import clear_frames, redacted, with_cause
+from .._text.redaction import clear_frames, masked, redacted, with_cause
 from .._transport.balance import Balancer
 from .._transport.call import Answer, Answered, Call, Transport
 from .._transport.fetch import fetch
@@ -466,6 +466,11 @@ class Caller:
     def take_secrets(self, call: Call) -> None:
         """Note the newest call, whose metadata `redact` takes out of errors."""
         self._newest[0] = call
+
+    def occurs_in(self, answers: Iterable[bytes]) -> bool:
+        """Return whether a server repeats the metadata of the newest call, which errors made later would show."""
+        secrets, data = self._newest[0].secrets, b"\n".join(answers)
+        return masked(data, secrets) != data
 
     def redact(self, error: RemoteClientError) -> None:
         """Take the metadata of the newest call out of an error that may repeat it."""

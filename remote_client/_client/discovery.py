@@ -11,7 +11,9 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from .._concurrency.threads import run_in_thread
 from .._concurrency.time_limits import LATE, within
+from .._schema.lazy_methods import LazyRPCDescriptor, complete
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .._schema.schema_file import Schema
 from .._text.cleaning import type_name
@@ -27,10 +29,10 @@ from ..errors import (
     UnsupportedError,
 )
 from ..settings import FinderConfig
-from .introspection import load_codecs, parse_schema, well_known_method
+from .introspection import load_codecs, parse_schema, well_known_method, whole_description
 from .module_config import name_of
 from .schema_errors import in_short, is_refusal
-from .servers import CopiedServers, Server, ServerSet
+from .servers import CopiedServers, Server, ServerSet, render_interface
 from .shared_connections import server_description
 from .silent_servers import Reply, for_all, for_first, wait_until
 from .single_flight import SingleFlight
@@ -178,7 +180,7 @@ class Discovery:
         self.trainings.forget_listed(models)
         server.update(models, module_ids)
         if self._servers.balancers and server.can_describe:
-            self.start_describing(server)
+            self.start_comparing(server)
         self._servers.rebalance()
 
     def _log(self, server: Server, error: Exception) -> None:
@@ -222,9 +224,26 @@ class Discovery:
             return await self._single_flight.join(server, partial(self._read_description, server))
         return server.description
 
+    async def describe_whole(self, server: Server) -> ServiceDescription:
+        """Return a server's description with all types made; of a schema on file, types are made on first use."""
+        description = await self.describe(server)
+        whole = partial(whole_description, server.caller, description)
+        return await self._single_flight.join((server, "types"), whole)
+
     def start_describing(self, server: Server) -> asyncio.Task[ServiceDescription]:
         """Begin to read a server's description."""
         return self._single_flight.start(server, partial(self._read_description, server))
+
+    def start_comparing(self, server: Server) -> asyncio.Task[None]:
+        """Begin to read a server's description, and to compare it with those of the other servers if they differ."""
+        return self._single_flight.start((server, "interface"), partial(self._compare, server))
+
+    async def _compare(self, server: Server) -> None:
+        await self.describe(server)
+        known = {other.description: other.caller for other in self._servers.fixed if other.description is not None}
+        for description, caller in known.items() if len(known) > 1 else ():
+            await render_interface(caller, description)
+        self._servers.rebalance()
 
     async def _read_description(self, server: Server) -> ServiceDescription:
         if self._schema is None:
@@ -270,6 +289,12 @@ class Discovery:
         """
         if method in self.known_methods:
             return self.known_methods[method]
+        rpc = await self._runtime_method(server, method)
+        if isinstance(rpc, LazyRPCDescriptor):
+            await run_in_thread(complete, rpc)
+        return rpc
+
+    async def _runtime_method(self, server: Server, method: str) -> RemoteRPCDescriptor:
         await load_codecs(self._config.protocol)
         well_known = well_known_method(self._config.protocol, method)
         description = await (self.describe(server) if well_known is None else self._describe_soon(server))

@@ -269,9 +269,8 @@ class RemoteModelFinder(Handle):
         if len(self._servers.fixed) < 2 or name not in first.models:
             return None
         balancer = self._servers.balancers.setdefault(name, Balancer([]))
-        asked = [server for server in self._servers.fixed if name in server.models and server.can_describe]
         until = asyncio.get_running_loop().time() + SHORT_WAIT
-        await wait_until([self.discovery.start_describing(server) for server in asked], lambda: until)
+        await wait_until(list(map(self.discovery.start_comparing, self._servers.to_compare(name))), lambda: until)
         self._servers.rebalance()
         return balancer if len(balancer.servers) else None
 

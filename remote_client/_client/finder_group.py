@@ -193,7 +193,9 @@ class FinderGroup:
     async def description(self) -> ServiceDescription:
         """Return the description in the schema on file, or of the first server that answers."""
         schema = self._finders[0].schema
-        return await (self.first_answer(self.describe) if schema is None else parse_schema(schema))
+        if schema is not None:
+            return await parse_schema(schema)
+        return await self.first_answer(lambda server: self.discovery(server).describe_whole(server))
 
     async def check_schema(self, given: Any) -> list[Difference]:
         """See `RemoteClient.check_schema`. It asks the servers of the first finder with a schema, else of the first."""

@@ -9,12 +9,13 @@ import hashlib
 import math
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from .._calls.caller import Caller
 from .._concurrency import fork as _fork
@@ -48,8 +49,7 @@ _methods: WeakValueDictionary[bytes, LazyMethods] = WeakValueDictionary()
 _lock = threading.Lock()
 
 
-@dataclass(frozen=True)
-class _SharedQuestion:
+class _SharedQuestion(NamedTuple):
     """The key under which clients of one loop share a running introspection: same server, options and user."""
 
     loop: asyncio.AbstractEventLoop
@@ -117,11 +117,18 @@ async def load_codecs(protocol: Protocol) -> None:
 
 async def _read(caller: Caller, protocol: Protocol) -> ServiceDescription:
     """Read the description within the timeout of one call, which covers attempts, files and types."""
+    async with _reading(caller) as budget:
+        await load_codecs(protocol)
+        return await (_read_openapi(caller, budget) if protocol == "http" else _read_files(caller, budget))
+
+
+@asynccontextmanager
+async def _reading(caller: Caller) -> AsyncIterator[Budget]:
+    """Give the budget of reading a description: the timeout of one call."""
     timeout = caller.options.timeout
     budget = Budget(math.inf if timeout is None else timeout)
-    await load_codecs(protocol)
     try:
-        return await (_read_openapi(caller, budget) if protocol == "http" else _read_files(caller, budget))
+        yield budget
     except SchemaError as error:
         caller.redact(error)  # the server's names may repeat what it was sent
         raise
@@ -155,7 +162,8 @@ async def _read_openapi(caller: Caller, budget: Budget) -> ServiceDescription:
         document = await _with_time_left(caller, budget).send(path, b"", max_size=budget.left("bytes"))
     except RemoteCallError as error:
         raise_refusal(error, path, f"{caller.target} does not give its OpenAPI document ({path})")
-    return await _described(f"{caller.target} ({path})", (openapi.describe, document), budget)
+    describe = openapi.describe if caller.occurs_in([document]) else openapi.describe_lazily
+    return await _described(f"{caller.target} ({path})", (describe, document), budget)
 
 
 async def _read_files(caller: Caller, budget: Budget) -> ServiceDescription:
@@ -169,8 +177,10 @@ async def _read_files(caller: Caller, budget: Budget) -> ServiceDescription:
         if not isinstance(refused.error, UnimplementedError):
             raise
         reader = await _reflect(caller, older, budget)
-    source = (protobuf_services.describe_files, tuple(reader.files.values()), tuple(reader.services))
-    return await _described(caller.target, source, budget)
+    files = tuple(reader.files.values())
+    is_echo = caller.occurs_in(files)
+    describe = protobuf_services.describe_files if is_echo else protobuf_services.describe_lazily
+    return await _described(caller.target, (describe, files, tuple(reader.services)), budget)
 
 
 async def parse_schema(schema: Schema) -> ServiceDescription:
@@ -184,9 +194,44 @@ async def parse_schema(schema: Schema) -> ServiceDescription:
     found = _on_file.get(schema)
     if found is None:
         found = _on_file[schema] = await _described(schema.name, schema.source, Budget(math.inf))
-    if isinstance(found.types, LazyTypes):
-        found.types.methods.origin = schema.name  # errors name the file that was given last, of equal ones
+    _name_origin(found, schema.name)
     return found
+
+
+async def whole_description(caller: Caller, description: ServiceDescription) -> ServiceDescription:
+    """Return the description of a caller's server with all types made, within the timeout of one call.
+
+    Raises:
+        SchemaError: a type cannot be made.
+    """
+    if not (isinstance(description.types, LazyTypes) and description.source) or description.types.methods.on_file:
+        return description
+    if description not in _wholes:
+        _, *answers = description.source
+        async with _reading(caller) as budget:
+            _wholes[description] = await _described(caller.target, (_at_once(description), *answers), budget)
+    return _wholes[description]
+
+
+def _at_once(description: ServiceDescription) -> Callable[..., ServiceDescription]:
+    """Return the function that makes all types of a description."""
+    if description.protocol == "http":
+        from .._schema.openapi.document import describe
+
+        return describe
+    from .._schema.protobuf.services import describe_files
+
+    return describe_files
+
+
+_wholes: WeakKeyDictionary[ServiceDescription, ServiceDescription] = WeakKeyDictionary()
+"""Descriptions whose types are made on first use -> the same with all types made."""
+
+
+def _name_origin(description: ServiceDescription, name: str) -> None:
+    """Have late errors name a file or a server: of equal ones, the last."""
+    if isinstance(description.types, LazyTypes):
+        description.types.methods.origin = name
 
 
 _Source = tuple[Any, ...]
@@ -196,7 +241,9 @@ _Source = tuple[Any, ...]
 async def _described(name: str, source: _Source, budget: Budget) -> ServiceDescription:
     """Return `_shared`'s description; errors begin with the name of the server or file."""
     try:
-        return await _shared(source, budget)
+        description = await _shared(source, budget)
+        _name_origin(description, name)
+        return description
     except LateDescriptionError as error:
         raise LateDescriptionError(f"{name}: {error}") from error
     except SchemaError as error:
@@ -223,7 +270,7 @@ def _key_of(source: _Source) -> bytes:
 def _make(key: bytes, source: _Source, budget: Budget) -> ServiceDescription:
     describe, *answers = source
     description = _descriptions.setdefault(key, replace(describe(*answers, budget), source=source))
-    if isinstance(description.types, LazyTypes):
+    if isinstance(description.types, LazyTypes) and description.types.methods.on_file:
         methods = description.types.methods
         _methods[key], methods.source = methods, source
     return description

@@ -14,11 +14,13 @@ from weakref import WeakValueDictionary
 from .._calls.caller import Caller
 from .._calls.inputs import request_messages
 from .._calls.stream import RemoteStream
+from .._concurrency.threads import run_in_thread
 from .._objects.copying import Handle
 from .._objects.exports import exported_from
 from .._schema.codec import UnboundCodec
 from .._schema.declaration import check_has_bodies
 from .._schema.declared.caikit_modules import is_caikit_module
+from .._schema.lazy_methods import complete_all
 from .._schema.rpc import JobMethods, RemoteRPCDescriptor, call_and_answer
 from .._settings.connection import check_protocol
 from .._settings.durations import Duration
@@ -211,6 +213,7 @@ class RemoteModuleBase(Handle):
         args = tuple([await materialized(value) for value in args])
         kwargs = {name: await materialized(value) for name, value in kwargs.items()}
         config = await self._completion.complete(self._caller)
+        await run_in_thread(complete_all, config.trainings)
         training, model_name, body = choose_training(config, args, kwargs)
         server = await _StartedOn(self, self._caller.pinned(), training)._find()
         with self._trainings.starting(model_name):
@@ -307,7 +310,7 @@ def _unpickle(config: RemoteModuleConfig, caller: Caller) -> RemoteModuleBase:
     return module
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class _StartedOn:
     """The one server that has a job, as the job was started there; a `FindJobServers`.
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from .._calls.caller import Caller
+from .._concurrency.threads import run_in_thread
 from .._schema.rpc import ServiceDescription
 from .._transport.balance import Balancer
 from .._transport.manager import ConnectionManager
 from ..errors import SchemaError, SchemaUnavailableError
 from ..settings import CallOptions, ConnectionInfo, FinderConfig
+from .introspection import whole_description
 from .option_changes import OptionChanges, changed_fields
 from .shared_connections import forget_description
 
@@ -87,6 +89,11 @@ class Server:
     def can_describe(self) -> bool:
         """Whether asking for its description makes sense: it is not known, and was not refused during the last poll."""
         return self.description is None and not isinstance(self.refusal, SchemaUnavailableError)
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether `are_equivalent` can compare its description with others."""
+        return self.description is None or self.description in _interfaces
 
     def forget(self) -> None:
         """Drop the description: an answer showed that the server has another interface by now."""
@@ -172,6 +179,12 @@ class ServerSet:
         # Without a template the configuration's connection is the last of the fixed ones.
         return [self._rendered(name) if self.template else self.fixed[-1]]
 
+    def to_compare(self, name: str) -> list[Server]:
+        """Return the servers that list a model and must be asked for their descriptions, or compared with others."""
+        having = [server for server in self.fixed if name in server.models]
+        differ = len({server.description for server in having} - {None}) > 1
+        return [server for server in having if server.can_describe or (differ and not server.is_rendered)]
+
     def _rendered(self, name: str) -> Server:
         if name not in self._by_model and self.template is not None:
             self._by_model[name] = self._make(self.template.for_model(name))
@@ -233,20 +246,28 @@ def are_equivalent(one: Server, other: Server, name: str) -> bool:
     """Return whether two servers have the same module as a model, and the same interface."""
     if one is other:
         return True
+    if one.models[name].module_id != other.models[name].module_id:
+        return False
     # Servers with equal descriptions share the object.
-    same = one.description is other.description or _interface(one) == _interface(other)
-    return same and one.models[name].module_id == other.models[name].module_id
+    mine, its = one.description, other.description
+    return mine is its or (mine in _interfaces and its in _interfaces and _interfaces[mine] == _interfaces[its])
 
 
-_interfaces: WeakKeyDictionary[ServiceDescription, dict[str, str]] = WeakKeyDictionary()
-"""The signatures of descriptions by paths. Without this, every poll would render them anew for every model."""
+_interfaces: WeakKeyDictionary[ServiceDescription | None, dict[str, str]] = WeakKeyDictionary()
+"""The signatures of descriptions by paths."""
 
 
-def _interface(server: Server) -> dict[str, str]:
-    description = server.description
-    if description is None:
-        return {}
+async def render_interface(caller: Caller, description: ServiceDescription) -> None:
+    """Make `are_equivalent` able to compare the description of a caller's server with others.
+
+    Raises:
+        SchemaError: a type cannot be made.
+    """
     if description not in _interfaces:
-        methods = (rpc for task in description.tasks.values() for rpc in task.methods)
-        _interfaces[description] = {rpc.path: str(rpc.signature) for rpc in methods}
-    return _interfaces[description]
+        whole = await whole_description(caller, description)
+        _interfaces[description] = await run_in_thread(_interface, whole)
+
+
+def _interface(description: ServiceDescription) -> dict[str, str]:
+    methods = (rpc for task in description.tasks.values() for rpc in task.methods)
+    return {rpc.path: str(rpc.signature) for rpc in methods}

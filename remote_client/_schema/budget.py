@@ -7,7 +7,7 @@ budget. It ends at a limit, at the deadline, or when the caller cancels it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from ..errors import DeadlineExceededError, SchemaError
@@ -29,10 +29,29 @@ LIMITS: dict[Kind, int] = {
 - types: messages, enums and objects.
 - nodes: fields, members of enums and unions, and nested schemas.
 """
+MOST_LATE_BYTES = 32 * 1024
+"""The most bytes of a schema that a method's types may come from to be made on the method's first use, which holds up
+the event loop: they take a tenth of a second, and hardly more than one if a hostile schema crams them."""
+LATE_LIMITS: dict[Kind, int] = {"types": 2_000, "nodes": 20_000}
+"""The most of a kind in the types of one method that are made so."""
 MAX_NAME = 1_000
 """The most letters of a name."""
 SECONDS = 60.0
 """The time limit where no call's deadline applies, as in another process."""
+
+
+def may_be_late(start: Iterable[str], size: Callable[[str], int], references: Callable[[str], Iterable[str]]) -> bool:
+    """Return whether the parts of a schema that a method's types come from have at most `MOST_LATE_BYTES`."""
+    found, waiting, left = set[str](), [*start], MOST_LATE_BYTES
+    while waiting:
+        part = waiting.pop()
+        if part not in found:
+            found.add(part)
+            left -= size(part)
+            if left < 0:
+                return False
+            waiting += references(part)
+    return True
 
 
 class LateDescriptionError(SchemaError, DeadlineExceededError):
@@ -67,6 +86,10 @@ class Budget:
     def left(self, kind: Kind) -> int:
         """Return how much of a kind is left."""
         return max(self._limits[kind] - self._spent[kind], 0)
+
+    def restart(self) -> None:
+        """Count anew, as for the types of another method."""
+        self._spent = dict.fromkeys(self._limits, 0)
 
     def spend(self, kind: Kind, amount: int = 1) -> None:
         """Count an amount of a kind."""

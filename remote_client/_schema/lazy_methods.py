@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from functools import partial
 from typing import Any
@@ -49,6 +49,12 @@ def complete(rpc: RemoteRPCDescriptor) -> None:
         _complete(rpc)
 
 
+def complete_all(rpcs: Iterable[RemoteRPCDescriptor]) -> None:
+    """Make the types of methods; see `complete`."""
+    for rpc in rpcs:
+        complete(rpc)
+
+
 def _complete(rpc: RemoteRPCDescriptor) -> None:
     make = vars(rpc).get("_make")
     if make is not None:
@@ -64,16 +70,20 @@ class LazyMethods:
     Args:
         renew: discards the description's types, some of which are incomplete after a failure; None if all types are
             made at once.
+        begin: called before the types of a method are made; None for a schema on file.
 
     Attributes:
-        origin: the file that errors name.
-        source: the source of the description, by which another process finds its methods without making types.
+        on_file: whether the description is that of a schema on file.
+        origin: the file or the server that errors name.
+        source: the source of a description on file, by which another process finds its methods without making types.
     """
 
-    def __init__(self, renew: Callable[[], None] | None = None) -> None:
+    def __init__(self, renew: Callable[[], None] | None = None, begin: Callable[[], None] | None = None) -> None:
+        self.on_file: bool = begin is None
         self.origin = ""
         self.source: tuple[Any, ...] | None = None
         self._renew = renew
+        self._begin = begin
         self._all: list[RemoteRPCDescriptor] = []
         self._by_path: dict[str, RemoteRPCDescriptor] = {}
 
@@ -93,6 +103,8 @@ class LazyMethods:
 
     def _make(self, make: Callable[[], Mapping[str, Any]], rpc_name: str, task: str | None) -> Mapping[str, Any]:
         try:
+            if self._begin is not None:
+                self._begin()
             return make()
         except BaseException as error:
             assert self._renew is not None

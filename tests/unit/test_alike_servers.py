@@ -20,15 +20,22 @@ def server(description: ServiceDescription | None, module_id: str = "id") -> Any
     return SimpleNamespace(description=description, models={"foo": ModelInfo(name="foo", module_id=module_id)})
 
 
-def test_servers_of_one_interface_and_one_module_are_alike() -> None:
-    one, other = server(DESCRIPTION), server(replace(DESCRIPTION))
+async def rendered(description: ServiceDescription) -> ServiceDescription:
+    caller: Any = None
+    await servers.render_interface(caller, description)
+    return description
+
+
+async def test_servers_of_one_interface_and_one_module_are_alike() -> None:
+    one, other = server(await rendered(DESCRIPTION)), server(await rendered(replace(DESCRIPTION)))
     assert servers.are_equivalent(one, other, "foo")
+    assert not servers.are_equivalent(one, server(replace(DESCRIPTION)), "foo")  # not yet
     assert servers.are_equivalent(one, server(DESCRIPTION), "foo")
     assert not servers.are_equivalent(one, server(DESCRIPTION, "other"), "foo")
-    assert not servers.are_equivalent(one, server(replace(DESCRIPTION, tasks={})), "foo")
+    assert not servers.are_equivalent(one, server(await rendered(replace(DESCRIPTION, tasks={}))), "foo")
 
 
-def test_an_interface_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_interface_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     told = 0
     tell = inspect.Signature.__str__
 
@@ -40,5 +47,7 @@ def test_an_interface_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspect.Signature, "__str__", counted)
     one, other = server(replace(DESCRIPTION)), server(replace(DESCRIPTION))
     for _ in range(10):
+        await rendered(one.description)
+        await rendered(other.description)
         assert servers.are_equivalent(one, other, "foo")
     assert told == 2 * sum(len(task.methods) for task in DESCRIPTION.tasks.values())

@@ -165,10 +165,14 @@ class Endless:
         return ServiceDescription({}, {}, {})
 
 
-@pytest.fixture
-async def endless(http_wire: HttpWire, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Endless]:
+@pytest.fixture(params=["describe_lazily", "describe"])
+async def endless(
+    http_wire: HttpWire, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> AsyncIterator[Endless]:
+    """Takes the place of what reads a document, or of what makes all of its types then."""
     made = Endless()
-    monkeypatch.setattr(openapi, "describe", made)
+    monkeypatch.setattr(openapi, request.param, made)
+    monkeypatch.setattr(introspection, "_wholes", type(introspection._wholes)())
     yield made
     made.free.set()
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from ..._objects.content import UnexpectedBody
 from ..._text.cleaning import clean
 from ...errors import SchemaError
 from .. import caikit_names
 from ..ambiguous_names import ambiguity_notes, by_unique_name
-from ..budget import MAX_NAME, Budget
+from ..budget import LATE_LIMITS, MAX_NAME, MOST_LATE_BYTES, Budget, may_be_late
 from ..identifiers import attributes_of
 from ..lazy_methods import LazyMethods, LazyTypes
 from ..rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
@@ -81,9 +81,53 @@ def describe_file(document: bytes, budget: Budget | None = None) -> ServiceDescr
         SchemaError: the document is invalid. Invalid types of a method raise on its first use.
     """
     paths, schemas = sections_of(_parse(document, Budget(math.inf)))
-    references = {name.decode(errors="replace").rpartition("/")[2] for name in set(_REFERENCE.findall(document))}
-    at_once = Budget(math.inf) if references - schemas.keys() else None
-    return _DocumentReader(schemas, at_once, allows_unknown_fields=True).read(paths)
+    at_once = Budget(math.inf) if _references(document) - schemas.keys() else None
+    return _DocumentReader(schemas, at_once, on_file=True).read(paths)
+
+
+def describe_lazily(document: bytes, budget: Budget | None = None) -> ServiceDescription:
+    """Return the description in a server's document. The types of a method are made on its first use.
+
+    All types are made at once if the document lacks definitions; or if a method's types come from much of the document,
+    as nobody may wait for such in a thread.
+
+    Raises:
+        SchemaError: the document is invalid. Invalid types of a method raise on its first use.
+    """
+    budget = budget or Budget()
+    paths, schemas = sections_of(_parse(document, budget))
+    is_whole = _references(document) <= schemas.keys()
+    late = is_whole and (len(document) <= MOST_LATE_BYTES or _may_all_be_late(paths, schemas, budget))
+    return _DocumentReader(schemas, None if late else budget).read(paths)
+
+
+def _references(data: bytes) -> set[str]:
+    """Return the names of the components that JSON refers to."""
+    return {name.decode(errors="replace").rpartition("/")[2] for name in set(_REFERENCE.findall(data))}
+
+
+def _may_all_be_late(paths: Mapping[str, Any], schemas: Mapping[str, Any], budget: Budget) -> bool:
+    """Return whether the types of no method come from much of the document."""
+
+    @cache
+    def text(name: str) -> bytes:
+        budget.check()
+        return to_json(schemas.get(name))
+
+    @cache
+    def references(name: str) -> set[str]:
+        return _references(text(name))
+
+    for route, _, operation in operations_of(paths, Budget()):
+        own = to_json(operation)
+        used = _references(own)
+        *_, section, last = route.split("/")
+        if section == "task":  # a task's components may have its name, without a reference
+            stem = caikit_names.rpc_name(*task_of(last, request_of(operation)))
+            used |= {f"{stem}RequestInputs", f"{stem}RequestParameters"} & schemas.keys()
+        if len(own) > MOST_LATE_BYTES or not may_be_late(used, lambda name: len(text(name)), references):
+            return False
+    return True
 
 
 def describe_parsed(document: Any, budget: Budget | None = None) -> ServiceDescription:
@@ -117,23 +161,24 @@ class _DocumentReader:
     Args:
         schemas: the document's shared schemas.
         budget: counts the cost of types, which are made at once. Without it, a method's types are made on first use.
-        allows_unknown_fields: see `JsonCodec`.
+        on_file: whether the schema is on file, and the server may be newer; else the server described itself.
     """
 
-    def __init__(
-        self, schemas: Mapping[str, Any], budget: Budget | None, *, allows_unknown_fields: bool = False
-    ) -> None:
+    def __init__(self, schemas: Mapping[str, Any], budget: Budget | None, *, on_file: bool = False) -> None:
         self._schemas = schemas
         self._given_budget = budget
-        self._allows_unknown_fields = allows_unknown_fields
-        self._methods = LazyMethods(self._renew if budget is None else None)
+        self._on_file = on_file
+        self._methods = LazyMethods(self._renew if budget is None else None, None if on_file else self._begin)
         self._renew()
 
     def _renew(self) -> None:
-        self._budget = Budget(math.inf) if self._given_budget is None else self._given_budget
+        self._budget = self._given_budget or Budget(math.inf, limits=None if self._on_file else LATE_LIMITS)
         self._types = JsonTypes(self._schemas, self._budget)
         self._files = FileFinder(self._types, self._budget)
         self._rows: dict[int, Any] = {}
+
+    def _begin(self) -> None:
+        self._budget.restart()
 
     def read(self, paths: Mapping[str, Any]) -> ServiceDescription:
         """Return the description of the server with these routes."""
@@ -356,7 +401,7 @@ class _DocumentReader:
 
     def _typed(self, codec: JsonCodec, answer: Any = ANY_JSON) -> Mapping[str, Any]:
         """Return the attributes of a method that depend on types."""
-        codec.allows_unknown_fields = self._allows_unknown_fields
+        codec.allows_unknown_fields = self._on_file
         return {"codec": codec, "signature": codec.signature, "response_dm_name": _full_name(answer)}
 
 

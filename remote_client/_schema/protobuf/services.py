@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
@@ -21,11 +22,13 @@ from google.protobuf.message import DecodeError
 from ...errors import SchemaError
 from .. import caikit_names
 from ..ambiguous_names import ambiguity_notes, by_unique_name
-from ..budget import Budget
+from ..budget import LATE_LIMITS, Budget, may_be_late
 from ..lazy_methods import LazyMethods, LazyTypes
 from ..rpc import JobMethods, RemoteRPCDescriptor, ServiceDescription, TaskDescription, training_job
 from .codec import Method, ProtobufCodec, ProtobufTrainingCodec
+from .descriptor_checks import check_file
 from .descriptor_pools import Pool, check_text, in_dependency_order, parse_file
+from .reflection import WELL_KNOWN_FILES
 from .types import Types
 
 T = TypeVar("T")
@@ -56,6 +59,25 @@ def describe_files(files: Iterable[bytes], services: Iterable[str], budget: Budg
     return describe({file.name: file for file in parsed}, services, budget)
 
 
+def describe_lazily(
+    files: Iterable[bytes], services: Iterable[str], budget: Budget | None = None
+) -> ServiceDescription:
+    """Describe services of files as the server sent them. Types are made on first use.
+
+    If a method's types come from much of the schema, all are made at once, as nobody may wait for such in a thread.
+
+    Raises:
+        SchemaError: the services cannot be used. Errors in the types of a method are raised on its first use.
+    """
+    budget, sizes, parsed = budget or Budget(), dict[str, int](), dict[str, FileDescriptorProto]()
+    for data in files:
+        file = parse_file(data)
+        sizes[file.name], parsed[file.name] = len(data), file
+    names = [*services]
+    late = _checked(lambda: _Reader(parsed, None).served(names, sizes, budget))
+    return describe(parsed, names, budget) if late is None else late
+
+
 def describe_set(data: bytes, budget: Budget | None = None) -> ServiceDescription:
     """Describe all services in a serialized `google.protobuf.FileDescriptorSet`. Types are made on first use.
 
@@ -70,7 +92,7 @@ def describe_set(data: bytes, budget: Budget | None = None) -> ServiceDescriptio
         raise SchemaError("the data is not a FileDescriptorSet") from None
     for file in files:
         check_text(file)
-    return _checked(_Reader({file.name: file for file in files}, None).lazily)
+    return _checked(_Reader({file.name: file for file in files}, None, on_file=True).lazily)
 
 
 def method_at(description: ServiceDescription, path: str) -> RemoteRPCDescriptor | None:
@@ -84,8 +106,8 @@ def method_at(description: ServiceDescription, path: str) -> RemoteRPCDescriptor
     if description.source is None:
         return None
     describe, *data = description.source
-    files = map(parse_file, data[0]) if describe is describe_files else FileDescriptorSet.FromString(*data).file
-    reader = _Reader({file.name: file for file in files}, None)
+    files = FileDescriptorSet.FromString(*data).file if describe is describe_set else map(parse_file, data[0])
+    reader = _Reader({file.name: file for file in files}, None, on_file=True)
     service, _, name = path.removeprefix("/").rpartition("/")
     return _checked(lambda: reader.method(service, name))
 
@@ -94,7 +116,7 @@ def descriptor_set(description: ServiceDescription) -> bytes:
     """Return the files of a description as a serialized `google.protobuf.FileDescriptorSet`."""
     assert description.source is not None
     describe, *data = description.source
-    return _descriptor_set(*data) if describe is describe_files else bytes(*data)
+    return bytes(*data) if describe is describe_set else _descriptor_set(*data)
 
 
 def _descriptor_set(data: Iterable[bytes], services: Iterable[str]) -> bytes:
@@ -135,23 +157,35 @@ class _Rpc(NamedTuple):
 
 
 class _Reader:
-    """Describes the services of files. With a budget, all types are made at once; without, on first use."""
+    """Describes the services of files.
 
-    def __init__(self, files: Mapping[str, FileDescriptorProto], budget: Budget | None) -> None:
+    Args:
+        files: the files by name.
+        budget: counts the cost of types, which are made at once. Without it, a method's types are made on first use.
+        on_file: whether the schema is on file, and the server may be newer; else the server described itself.
+    """
+
+    def __init__(
+        self, files: Mapping[str, FileDescriptorProto], budget: Budget | None, *, on_file: bool = False
+    ) -> None:
         self._files = files
         self._budget = budget
+        self._on_file = on_file
         self._services = {
             f"{file.package}.{service.name}".lstrip("."): (file, service)
             for file in files.values()
             for service in file.service
         }
-        self._methods = LazyMethods(self._renew if budget is None else None)
+        self._methods = LazyMethods(self._renew if budget is None else None, None if on_file else self._begin)
         self._renew()
 
     def _renew(self) -> None:
-        budget = Budget(math.inf) if self._budget is None else self._budget
+        budget = self._budget or Budget(math.inf, limits=None if self._on_file else LATE_LIMITS)
         self._pool = Pool(self._files, budget)
-        self._types = Types(budget, additions=self._budget is None)
+        self._types = Types(budget, additions=self._on_file)
+
+    def _begin(self) -> None:
+        self._types.budget.restart()
 
     def at_once(self, services: Iterable[str]) -> ServiceDescription:
         """Describe some services, with all types made. Check all files."""
@@ -165,7 +199,23 @@ class _Reader:
         for file in self._files.values():
             if file.service:
                 self._pool.check(file)
-        description = self._read(self._services)
+        return self._with_late_types(self._read(self._services))
+
+    def served(self, services: Iterable[str], sizes: Mapping[str, int], budget: Budget) -> ServiceDescription | None:
+        """Describe some services, as `lazily`; None if a method's types come from too much of the schema."""
+        found = [*self._found(services)]
+        for file in {file.name: file for file, _ in map(self._services.__getitem__, found)}.values():
+            if file.name not in WELL_KNOWN_FILES:
+                check_file(file, budget)
+        imports = cache(lambda name: [*self._files[name].dependency] if name in self._files else [])
+        for rpc in chain.from_iterable(map(self._rpcs_of, found)):
+            budget.check()
+            types = filter(None, map(self._pool.definition, (rpc.input_type, rpc.output_type)))
+            if not may_be_late([file.name for file, _ in types], lambda name: sizes.get(name, 0), imports):
+                return None
+        return self._with_late_types(self._read(found))
+
+    def _with_late_types(self, description: ServiceDescription) -> ServiceDescription:
         return replace(description, types=LazyTypes(self._methods, lambda: self._types.by_name))
 
     def method(self, service: str, name: str) -> RemoteRPCDescriptor | None:
