@@ -27,7 +27,7 @@ Server = WireServer | Wire
 @pytest.fixture(autouse=True)
 def _exact(wire: WireServer) -> None:
     """Cancels of streamed requests are counted exactly."""
-    wire.command("faults", faults={"lag": 0.05})
+    wire.command("faults", faults={"lag": 0.5})
 
 
 def acquired(module: Any) -> int:
