@@ -10,10 +10,12 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from remote_client._schema.budget import MAX_NAME, Budget, LateDescriptionError
 from remote_client._schema.protobuf.reflection import ReflectionReader
+from remote_client._schema.protobuf.wire import count_parts, most_parts
 from remote_client.errors import SchemaError
 from tests.support.growth import calls, exponent
 from tests.support.proc import forget_peak, peak
 from tests.support.protobuf_wire import field, listing
+from tests.support.task_library import task_files
 
 Response = reflection_pb2.ServerReflectionResponse
 
@@ -143,3 +145,19 @@ def test_calls_grow_with_the_number_of_files(at_once: bool) -> None:
 
     cost(3)  # what is done once for all
     assert exponent(cost, 50) < 1.1
+
+
+@pytest.mark.parametrize(
+    "part", [b"\x22\x00", b"\xa2\x00\x00", b"\x22\x02\x12\x00", b"\x42\x05\xba\x3e\x02\x12\x00", b"\x1a\x00"]
+)
+def test_parts_are_never_more_than_what_is_found_at_once(part: bytes) -> None:
+    """Whatever their tags: of one byte or two, of more than they need, of parts inside of others."""
+    descriptor = FileDescriptorProto.DESCRIPTOR
+    budget, data = Budget(), part * 1_000
+    count_parts(data, descriptor, budget)
+    assert 1_000 <= budget._spent["parts"] <= most_parts(data, descriptor)
+
+
+def test_descriptors_as_they_are_have_few_parts() -> None:
+    data = b"".join(file.SerializeToString() for file in task_files(50).values())
+    assert most_parts(data, FileDescriptorProto.DESCRIPTOR) < len(data) / 8

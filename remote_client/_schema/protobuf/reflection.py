@@ -26,7 +26,7 @@ from google.protobuf.message import DecodeError
 from ..._text.cleaning import clean
 from ...errors import SchemaError
 from ..budget import Budget
-from .wire import count_parts
+from .wire import count_parts, most_parts
 
 PATHS = tuple(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1", "v1alpha"))
 
@@ -75,8 +75,8 @@ def _message_classes() -> dict[str, type[Any]]:
 
 
 _CLASSES = _message_classes()
-_SMALL = 1 << 20
-"""Protobuf cannot make so many objects of fewer bytes that they need counting."""
+_FEW = 1 << 19
+"""So many objects of protobuf's need no counting."""
 _UNREADABLE = {"Response": "sent an answer that cannot be read", "File": "sent a file descriptor that cannot be read"}
 
 
@@ -94,7 +94,7 @@ class ReflectionReader:
         self.services: list[str] = []
         self.files: dict[str, bytes] = {}
         self._budget = budget or Budget()
-        self._rounds = self._size = 0
+        self._rounds = self._most_parts = 0
         self._seen: set[bytes] = set()
         self._named: set[str] = set()
         """The files that were received, or that others depend on."""
@@ -115,7 +115,6 @@ class ReflectionReader:
     def feed(self, data: bytes) -> None:
         """Process one answer to the last requests. An answer of megabytes takes a while: use a thread."""
         self._budget.spend("bytes", len(data))
-        self._size += len(data)
         answer = self._parsed("Response", data, _CLASSES["Response"].DESCRIPTOR)
         if answer.HasField("error_response"):
             error = answer.error_response
@@ -126,7 +125,8 @@ class ReflectionReader:
             self._take_service(name)
 
     def _parsed(self, kind: str, data: bytes, descriptor: Descriptor) -> Any:
-        if self._size > _SMALL:
+        self._most_parts += most_parts(data, descriptor)
+        if self._most_parts > _FEW:
             count_parts(data, descriptor, self._budget)
         try:
             return _CLASSES[kind].FromString(data)
