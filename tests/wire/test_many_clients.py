@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import resource
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -81,6 +83,30 @@ async def test_a_thousand_clients_find_their_model_and_call_it(server: Server, m
         assert await asyncio.gather(*map(use, clients)) == ["Hello x"] * 1000
     finally:
         await asyncio.gather(*(each.aclose() for each in clients))
+
+
+async def test_one_more_client_makes_no_types_and_takes_little(server: Server) -> None:
+    """A client may take 60 KB. The types of a server's interface are megabytes, so all clients have the same."""
+
+    async def one_more() -> tuple[RemoteClient, Any]:
+        client = RemoteClient(server.target)
+        model = await client.model("foo" if isinstance(server, WireServer) else "raw")
+        await (model.run_sample({"name": "x"}) if isinstance(server, WireServer) else model.run_echo("x"))
+        return client, model
+
+    opened = [await one_more() for _ in range(5)]
+    gc.collect()
+    types = {each for each in gc.get_objects() if isinstance(each, type)}
+    tracemalloc.start()
+    try:
+        opened += [await one_more() for _ in range(20)]
+        gc.collect()
+        taken = tracemalloc.get_traced_memory()[0] / 20
+    finally:
+        tracemalloc.stop()
+    assert {each for each in gc.get_objects() if isinstance(each, type)} <= types
+    assert taken < 60_000
+    await asyncio.gather(*(client.aclose() for client, _ in opened))
 
 
 def test_blocking_clients_share_too(wire: WireServer) -> None:
