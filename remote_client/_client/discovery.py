@@ -6,7 +6,7 @@ import asyncio
 import copy
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from .._concurrency.threads import run_in_thread
 from .._concurrency.time_limits import LATE, within
 from .._schema.lazy_methods import LazyRPCDescriptor, complete
+from .._schema.listed_models import ListedModels
+from .._schema.model_list_codec import ListedModelsCodec, NoModelsError
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .._schema.schema_file import Schema
 from .._text.cleaning import type_name
@@ -41,12 +43,9 @@ from .started_trainings import StartedTrainings
 if TYPE_CHECKING:
     from .._schema.runtime_info import ModelInfo
 
-    Listed = tuple[dict[str, ModelInfo], dict[str, set[str]]]
-    """Models by name, and the ids of their modules by the modules' names."""
-
 logger = logging.getLogger("remote_client")
 MANY = 500
-"""Models beyond which a list is read in a thread: so many take a millisecond."""
+"""Models whose objects are made in a thread: so many take more than a millisecond."""
 DESCRIPTION_WAIT = 5.25
 """Seconds that calls which can do without a server's description wait for it: longer than connecting may take, so that
 one dead server is not dialled twice, and shorter than `silent_servers.LONG_WAIT`."""
@@ -139,13 +138,16 @@ class Discovery:
             recent = {key: at for key, at in self._polled_at.items() if now - at[0] < self._config.min_poll_time}
             self._polled_at = {**recent, poll.key: (now, poll.changes)}
 
-    def known_models(self, poll: Poll) -> dict[str, ModelInfo]:
+    async def known_models(self, poll: Poll) -> dict[str, ModelInfo]:
         """Return all models known after a poll: those of every server's last list, and the configured ones."""
         self.check()
         self.record(poll)
+        lists = [server.models for server in self._servers.known]
+        if sum(listed.unmade for listed in lists) > MANY:
+            await run_in_thread(lambda: [listed.all for listed in lists])
         models: dict[str, ModelInfo] = {}
-        for server in self._servers.known:
-            models = server.models | models
+        for listed in reversed(lists):  # the first server's model is the last to take its place
+            models.update(listed.all)
         from .._schema.runtime_info import ModelInfo
 
         for model, supported in self._config.supported_models.items():
@@ -172,16 +174,16 @@ class Discovery:
     async def _ask(self, server: Server) -> None:
         server.polled_at, server.refusal = asyncio.get_running_loop().time(), None
         try:
-            models, module_ids = await self._list_models(server)
+            models = await self._list_models(server)
         except Exception as error:
             server.error = error
             self._log(server, error)
             return
         self.trainings.forget_listed(models)
-        server.update(models, module_ids)
+        self._servers.update(server, models)
         if self._servers.balancers and server.can_describe:
             self.start_comparing(server)
-        self._servers.rebalance()
+            self._servers.rebalance()
 
     def _log(self, server: Server, error: Exception) -> None:
         """Log why a server listed no models. With one server the caller gets the error; a refusal may be harmless."""
@@ -194,7 +196,7 @@ class Discovery:
             reason = error if isinstance(error, RemoteClientError) else repr(error)
             logger.log(level, "finder %s: %s did not list its models: %s", self._name, target, reason)
 
-    async def _list_models(self, server: Server) -> Listed:
+    async def _list_models(self, server: Server) -> ListedModels:
         while True:
             changes = self._changes.count
             listed = await self._models_of(server)
@@ -202,21 +204,16 @@ class Discovery:
                 return listed
 
     @clears_frames
-    async def _models_of(self, server: Server) -> Listed:
-        answer = await self.call(server, "GetModelsInfo")
-        from .._schema.runtime_info import read_models, validation_reason
-
+    async def _models_of(self, server: Server) -> ListedModels:
+        rpc, known = await self.runtime_method(server, "GetModelsInfo"), server.list_models
+        if known is None or getattr(known.codec, "rpc", None) is not rpc:
+            known = server.list_models = replace(rpc, codec=ListedModelsCodec(rpc, self._config.protocol))
         try:
-            models = answer["models"]
-            if len(models) <= MANY:
-                return read_models(models)
-            return await server.caller.connections.worker.run(read_models, models)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            reason = validation_reason(error)
-        # Raised here: the error above holds the server's values, and would be this one's context.
-        raise InvalidResponseError(
-            f"GetModelsInfo did not answer with models: {reason}", target=server.connection.target
-        )
+            models: ListedModels = await server.caller.unary(known, known.codec.encode("", (), {}))
+            return models
+        except NoModelsError as error:
+            reason = str(error)
+        raise InvalidResponseError(reason, target=server.connection.target)
 
     async def describe(self, server: Server) -> ServiceDescription:
         """Return a server's description, read at most once."""

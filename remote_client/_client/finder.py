@@ -15,7 +15,6 @@ from .._objects.exports import exported_from
 from .._schema.ambiguous_names import matching_tasks
 from .._schema.declaration import Declaration
 from .._schema.declared.caikit_modules import is_caikit_module, module_of_id
-from .._schema.declared.schemas import schema_for
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .._schema.schema_file import Schema, SchemaFile, read_schema
 from .._transport.balance import Balancer
@@ -27,7 +26,6 @@ from ..errors import ConfigurationError, PicklingError
 from ..settings import CallOptions, ConnectionInfo, FinderConfig
 from .discovery import Discovery, wait_for_models
 from .introspection import parse_schema
-from .job_servers import load_model, probe_methods
 from .module_config import RemoteModuleConfig, declaration_from
 from .option_changes import OptionChanges, packed, unpacked
 from .schema_errors import is_refusal, with_class_advice
@@ -170,7 +168,7 @@ class RemoteModelFinder(Handle):
         """
         poll = self.discovery.poll(name)
         await wait_for_models([poll])
-        return self.discovery.known_models(poll)
+        return await self.discovery.known_models(poll)
 
     async def aclose(self) -> None:
         """Close all connections, for good. Running questions raise a ClosedError. Idempotent."""
@@ -234,6 +232,8 @@ class RemoteModelFinder(Handle):
         return server, config, description
 
     def _schema_of(self, declaration: Declaration, refused: bool) -> Schema | None:
+        from .._schema.declared.schemas import schema_for  # here, as few programs declare classes
+
         schema = schema_for(declaration, self.config.protocol)
         is_known = declaration.schema is not None or is_caikit_module(declaration.module)
         is_enough = self.config.protocol == "http" and (refused or is_known)
@@ -329,6 +329,8 @@ class RemoteModelFinder(Handle):
 
     async def _load(self, server: Server, name: str) -> _Module | None:
         """Have a server load a model, and return the model's server and module then."""
+        from .job_servers import load_model, probe_methods
+
         tasks = (await self.discovery.describe(server)).tasks.values()
         await load_model(server.caller, probe_methods((task.name, task.methods) for task in tasks), name)
         self.discovery.invalidate_polls()
@@ -409,5 +411,7 @@ async def _module_on(name: str, server: Server) -> _Module:
 def _training_of(server: Server, info: ModelInfo, description: ServiceDescription) -> RemoteRPCDescriptor | None:
     """Return the training named after a model's module, unless another module of the server has that name too."""
     named = [training for training in description.trainings.values() if training.module == info.module_name]
-    others = server.module_ids.get(info.module_name, set())
-    return named[0] if len(named) == 1 and others <= {info.module_id} else None
+    if len(named) != 1:
+        return None
+    others = server.models.module_ids.get(info.module_name, set())
+    return named[0] if others <= {info.module_id} else None

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._calls.caller import Caller
 from .._concurrency.threads import run_in_thread
-from .._schema.comparison import compare_in_thread
 from .._schema.declaration import Declaration
-from .._schema.differences import Difference
 from .._schema.rpc import ServiceDescription
 from .._schema.schema_file import read_schema
 from .._settings.durations import Duration, seconds
@@ -26,10 +24,7 @@ from ..errors import (
 from ..settings import Protocol
 from .discovery import Discovery, Poll, wait_for_models
 from .finder import Found, RemoteModelFinder
-from .health import HealthState, ask_health
-from .health_watch import HealthWatch
 from .introspection import parse_schema
-from .job_polling import LEAST_PAUSE
 from .module_config import name_of
 from .option_changes import OptionChanges
 from .schema_errors import is_refusal, with_class_advice, without_schema_advice
@@ -38,7 +33,9 @@ from .shared_connections import current_description
 from .silent_servers import Reply, first_answer, for_all, wait_until
 
 if TYPE_CHECKING:
+    from .._schema.differences import Difference
     from .._schema.runtime_info import ModelInfo
+    from .health_watch import HealthWatch
 
 T = TypeVar("T")
 
@@ -154,9 +151,10 @@ class FinderGroup:
         """Poll as `RemoteModelFinder.discover` does; with names, wait only for the servers that may list these."""
         polls = [finder.discovery.poll() for finder in self._finders]
         await wait_for_models(polls, names)
-        models: dict[str, ModelInfo] = {}
-        for finder, poll in zip(self._finders, polls, strict=True):
-            models = finder.discovery.known_models(poll) | models
+        found = [await finder.discovery.known_models(poll) for finder, poll in zip(self._finders, polls, strict=True)]
+        models = found.pop()
+        for others in reversed(found):  # the first finder's model is the last to take its place
+            models.update(others)
         return models
 
     async def healthy(self) -> bool:
@@ -181,6 +179,8 @@ class FinderGroup:
 
     async def _serves(self, server: Server) -> bool | Exception:
         """Return whether a server serves, or its error: a raised one would cancel the other tasks of the group."""
+        from .health import HealthState, ask_health
+
         try:
             state = await ask_health(server.caller, self.protocol_of(server))
         except (UnavailableError, DeadlineExceededError) as error:
@@ -199,6 +199,8 @@ class FinderGroup:
 
     async def check_schema(self, given: Any) -> list[Difference]:
         """See `RemoteClient.check_schema`. It asks the servers of the first finder with a schema, else of the first."""
+        from .._schema.comparison import compare_in_thread
+
         finder = next((finder for finder in self._finders if finder.schema is not None), self._finders[0])
         protocol, schema = finder.config.protocol, finder.schema
         if given is not None:
@@ -216,6 +218,9 @@ class FinderGroup:
 
     def watch_health(self, poll: Duration) -> HealthWatch:
         """See `RemoteClient.watch_health`."""
+        from .health_watch import HealthWatch
+        from .job_polling import LEAST_PAUSE
+
         pause = max(seconds(poll, "poll"), LEAST_PAUSE)
         servers: dict[Caller, Protocol] = {server.caller: self.protocol_of(server) for server in self.known}
         return HealthWatch(servers, pause, self._watches)

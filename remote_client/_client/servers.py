@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from .._calls.caller import Caller
 from .._concurrency.threads import run_in_thread
-from .._schema.rpc import ServiceDescription
+from .._schema.listed_models import ListedModels
+from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .._transport.balance import Balancer
 from .._transport.manager import ConnectionManager
 from ..errors import SchemaError, SchemaUnavailableError
@@ -28,8 +29,8 @@ class _Knowledge:
     """What a server answered; see `Server`."""
 
     def __init__(self) -> None:
-        self.models: dict[str, ModelInfo] = {}
-        self.module_ids: dict[str, set[str]] = {}
+        self.models = ListedModels({})
+        self.list_models: RemoteRPCDescriptor | None = None
         self.deployed: dict[str, ModelInfo] = {}
         self.error: Exception | None = None
         self.description: ServiceDescription | None = None
@@ -59,7 +60,7 @@ class Server:
         caller: calls its methods that belong to no model.
         knowledge: what it answered, which the copies of a client share.
         models: the models of its last list, and those deployed since.
-        module_ids: the ids of their modules, by the modules' names.
+        list_models: the method that lists models, with a `ListedModelsCodec`, once it was called.
         deployed: the models that this client deployed and the server does not list yet.
         error: why the last poll failed or was late; None after an answer.
         description: its tasks and types, once read.
@@ -67,8 +68,8 @@ class Server:
         polled_at: the loop's time of the last poll.
     """
 
-    models: _Known[dict[str, ModelInfo]] = _Known()
-    module_ids: _Known[dict[str, set[str]]] = _Known()
+    models: _Known[ListedModels] = _Known()
+    list_models: _Known[RemoteRPCDescriptor | None] = _Known()
     deployed: _Known[dict[str, ModelInfo]] = _Known()
     error: _Known[Exception | None] = _Known()
     description: _Known[ServiceDescription | None] = _Known()
@@ -103,19 +104,22 @@ class Server:
     def add_deployed(self, name: str, info: ModelInfo) -> None:
         """Add a deployed model, which the server has at once but may list late."""
         self.deployed[name] = info
-        self.models = {**self.models, name: info}
-        self.module_ids.setdefault(info.module_name, set()).add(info.module_id)
+        self.models = self.models.with_model(name, info)
 
     def remove(self, name: str) -> None:
         """Remove an undeployed model."""
         self.deployed.pop(name, None)
-        self.models = {key: info for key, info in self.models.items() if key != name}
+        self.models = self.models.without(name)
 
-    def update(self, models: dict[str, ModelInfo], module_ids: dict[str, set[str]]) -> None:
-        """Take over a new list of models."""
-        for name in [name for name in self.deployed if name in models]:
+    def update(self, listed: ListedModels) -> None:
+        """Take over a list of models."""
+        for name in [name for name in self.deployed if name in listed]:
             del self.deployed[name]
-        self.models, self.module_ids, self.error = self.deployed | models, module_ids, None
+        self.models, self.error = listed.after(self.deployed), None
+
+    def module_id(self, name: str) -> str | None:
+        """Return the id of a model's module; None if the model is not listed."""
+        return self.models[name].module_id if name in self.models else None
 
 
 class ServerSet:
@@ -195,9 +199,17 @@ class ServerSet:
         if name in self._by_model:
             await self._by_model.pop(name).caller.connections.aclose()
 
-    def rebalance(self) -> None:
-        """Give every balancer the servers that have the model with the same module and interface as the first."""
-        for name, balancer in self.balancers.items():
+    def update(self, server: Server, listed: ListedModels) -> None:
+        """Take over a server's list of models."""
+        before = {name: server.module_id(name) for name in self.balancers}
+        server.update(listed)
+        # A server lists which models are loaded, so that lists often change, and seldom what matters here.
+        self.rebalance([name for name, id in before.items() if server.module_id(name) != id])
+
+    def rebalance(self, names: Iterable[str] | None = None) -> None:
+        """Give balancers, by default all, the servers with the same module and interface of the model as the first."""
+        for name in [*self.balancers] if names is None else names:
+            balancer = self.balancers[name]
             having = [server for server in self.fixed if name in server.models and server.description is not None]
             equal = [server for server in having if are_equivalent(having[0], server, name)]
             if equal:

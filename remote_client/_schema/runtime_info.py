@@ -1,12 +1,15 @@
 """The information a runtime gives about itself and its models."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import SchemaValidator, core_schema
 
 from .._objects.exports import exported_from
 from .._text.tables import ShownAsTable, html_table, table, text_table
+from .listed_models import ListedModels
 
 # Annotations must not be strings here: `get_type_hints` would look up the names in `remote_client`.
 
@@ -66,20 +69,41 @@ class ModelList(ShownAsTable, list[ModelInfo]):
             yield info.name, info.module_name, info.module_id, info.loaded, info.size
 
 
-def read_models(models: Iterable[Mapping[str, Any]]) -> tuple[dict[str, ModelInfo], dict[str, set[str]]]:
-    """Return listed models by name, and the ids of their modules by the modules' names.
+def read_models(models: Any) -> ListedModels:
+    """Return the models of a list as JSON has it, with null for what is unknown.
 
     Raises:
-        Exception: the answer is not a list of models; see `validation_reason`.
+        Exception: it is no list of models; see `validation_reason`.
     """
-    by_name: dict[str, ModelInfo] = {}
-    module_ids: dict[str, set[str]] = {}
-    for model in models:
-        # Over HTTP unknown values are null.
-        info = ModelInfo(**{key: value for key, value in model.items() if value is not None})
-        by_name[info.name] = info
-        module_ids.setdefault(info.module_name, set()).add(info.module_id)
-    return by_name, module_ids
+    try:
+        rows = _rows().validate_python(models)
+    except ValidationError:  # of which one model's error tells more
+        return ListedModels({info.name: info for info in _made(models)})
+    return ListedModels({row["name"]: row for row in rows}, _made)
+
+
+@cache
+def _rows() -> SchemaValidator:
+    """Return what checks the values of models, in a third of the time that their objects take."""
+    text = core_schema.str_schema()
+    kinds: dict[str, Any] = {
+        "module_id": text,
+        "loaded": core_schema.bool_schema(),
+        "size": core_schema.int_schema(),
+        "metadata": core_schema.dict_schema(text),
+        "model_path": text,
+        "module_metadata": core_schema.dict_schema(text, text),
+    }
+    fields = {
+        name: core_schema.typed_dict_field(core_schema.nullable_schema(kind), required=False)
+        for name, kind in kinds.items()
+    }
+    fields["name"] = core_schema.typed_dict_field(text)
+    return SchemaValidator(core_schema.list_schema(core_schema.typed_dict_schema(fields)))
+
+
+def _made(rows: Iterable[Mapping[str, Any]]) -> list[ModelInfo]:
+    return [ModelInfo(**{key: value for key, value in row.items() if value is not None}) for row in rows]
 
 
 @exported_from("remote_client")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest
 
 from remote_client._client import servers
 from remote_client._schema.rpc import ServiceDescription
-from remote_client._schema.runtime_info import ModelInfo
+from remote_client._schema.runtime_info import ModelInfo, read_models
+from remote_client._transport.balance import Balancer
+from remote_client._transport.engine import open_connections
+from remote_client.settings import ConnectionInfo, FinderConfig
 
 from .library import DESCRIPTION
 
@@ -51,3 +55,27 @@ async def test_an_interface_is_told_once(monkeypatch: pytest.MonkeyPatch) -> Non
         await rendered(other.description)
         assert servers.are_equivalent(one, other, "foo")
     assert told == 2 * sum(len(task.methods) for task in DESCRIPTION.tasks.values())
+
+
+def test_a_list_that_changes_nothing_here_compares_no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+
+    def are_equivalent(one: Any, other: Any, name: str) -> bool:
+        compared.append(name)
+        return True
+
+    monkeypatch.setattr(servers, "are_equivalent", are_equivalent)
+    connections = [ConnectionInfo(hostname="localhost", port=port) for port in range(1, 11)]
+    config = FinderConfig(connection=connections[0], remote_connections=tuple(connections[1:]))
+    known = servers.ServerSet(config, None, partial(open_connections, protocol="grpc", transport=None))
+    known.balancers["foo"] = Balancer([])
+    for server in known.fixed:
+        server.description = DESCRIPTION
+        known.update(server, read_models([{"name": "foo", "module_id": "id"}]))
+    assert len(known.balancers["foo"].servers) == 10
+    compared.clear()
+    for server in known.fixed:
+        known.update(server, read_models([{"name": "foo", "module_id": "id", "loaded": True}, {"name": "bar"}]))
+    assert compared == []
+    known.update(known.fixed[0], read_models([]))
+    assert len(known.balancers["foo"].servers) == 9

@@ -146,6 +146,7 @@ def _parse(document: bytes, budget: Budget) -> Any:
         raise SchemaError(f"the OpenAPI document is not valid JSON: {why}") from None
 
 
+@cache
 def default_method(method: str) -> RemoteRPCDescriptor | None:
     """Return a method of the runtime's information at caikit's default route, or None for other methods."""
     for (verb, route), (name, parameters) in _MANAGEMENT.items():
