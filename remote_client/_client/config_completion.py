@@ -9,7 +9,6 @@ from functools import partial
 from .._calls.caller import Caller
 from .._concurrency.threads import run_in_thread
 from .._schema.codec import UnboundCodec
-from .._schema.declared.schemas import schema_for
 from .._schema.rpc import RemoteRPCDescriptor
 from ..errors import RemoteCallError, SchemaError
 from .introspection import parse_schema
@@ -46,6 +45,8 @@ class ConfigCompletion:
     async def _read(self, caller: Caller) -> RemoteModuleConfig:
         config = replace(self._config)
         if config.schema is None and config.declaration is not None:
+            from .._schema.declared.schemas import schema_for
+
             config.schema = await run_in_thread(schema_for, config.declaration, config.protocol)
         if config.schema is None:
             with with_class_advice(config.declaration, config.protocol):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import partial
 from types import EllipsisType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 from .._calls.caller import Caller
@@ -34,16 +34,16 @@ from .._transport.manager import ConnectionManager
 from .._transport.metadata import name_problem
 from ..errors import InputError, NotFoundError, OutcomeUnknownError, UnsupportedError
 from ..settings import CallOptions, MetadataSource, Output
-from . import jobs
 from .config_completion import ConfigCompletion
-from .job_servers import FindJobServer, JobServer, can_probe, missing_model_error, probe_methods
-from .jobs import PredictionJob, TrainingJob
 from .module_class import make_module_class
 from .module_config import RemoteModuleConfig
 from .option_changes import OptionChanges, changed_fields, check_output, given_changes
 from .shared_connections import forget_description
 from .started_trainings import StartedTrainings
-from .training import choose_training, is_named, materialized, train_signature
+
+if TYPE_CHECKING:
+    from .job_servers import FindJobServer, JobServer
+    from .jobs import PredictionJob, TrainingJob
 
 _STREAMED_INPUT = re.compile(r"run_(\w+_)?(stream_in|bidi_stream)")
 _SHORT_NAME = re.compile("run(_stream_out|_stream_in|_bidi_stream)?")
@@ -204,12 +204,17 @@ class RemoteModuleBase(Handle):
 
     @clears_frames
     async def _start(self, descriptor: RemoteRPCDescriptor, body: Any, job: JobMethods) -> PredictionJob:
+        from . import jobs  # here, as few programs start jobs and trainings
+
         caller = self._caller.pinned()
         answer = await caller.send_once(descriptor, body)
-        return PredictionJob(jobs.id_of(answer, job.key, descriptor), _StartedOn(self, caller, descriptor))
+        return jobs.PredictionJob(jobs.id_of(answer, job.key, descriptor), _StartedOn(self, caller, descriptor))
 
     @clears_frames
     async def _train(self, *args: Any, **kwargs: Any) -> TrainingJob[RemoteModuleBase]:
+        from .job_servers import can_probe, missing_model_error
+        from .training import choose_training, is_named, materialized
+
         args = tuple([await materialized(value) for value in args])
         kwargs = {name: await materialized(value) for name, value in kwargs.items()}
         config = await self._completion.complete(self._caller)
@@ -225,13 +230,16 @@ class RemoteModuleBase(Handle):
     async def _start_training(
         self, training: RemoteRPCDescriptor, model_name: str, body: bytes, server: JobServer
     ) -> TrainingJob[RemoteModuleBase]:
+        from . import jobs
+        from .job_servers import missing_model_error
+
         try:
             answer = await server.caller.send_once(training, body, model_name)
         except OutcomeUnknownError:
             self._trainings.add(model_name, partial(missing_model_error, server, model_name))
             raise
         name = answer.get("model_name") or model_name
-        job = TrainingJob(
+        job = jobs.TrainingJob(
             jobs.id_of(answer, server.methods.key, training),
             _StartedOn(self, server.caller, training),
             model_name=name,
@@ -242,6 +250,8 @@ class RemoteModuleBase(Handle):
 
     async def _trained(self, name: str, server: JobServer) -> RemoteModuleBase | NotFoundError:
         """Return the module of a trained model, or the server's answer if it does not have the model yet."""
+        from .job_servers import missing_model_error
+
         if (missing := await missing_model_error(server, name)) is not None:
             return missing
         config = await self._completion.complete(self._caller)
@@ -293,6 +303,8 @@ class RemoteModuleBase(Handle):
         config = self._config
         rows = [call_and_answer(rpc) for rpc in self._rpcs]
         if hasattr(type(self), "train"):
+            from .training import train_signature
+
             rows.append((f"train{train_signature(config)}", "TrainingJob"))
         which = "" if config.tasks_known else ": all methods of the runtime, as no task is known to be the model's"
         return table(f"{type(self).__name__} {config.model_path!r} at {config.connection.target}{which}", rows)
@@ -328,6 +340,8 @@ class _StartedOn:
         return {self.caller.target: self._find}
 
     async def _find(self) -> JobServer:
+        from .job_servers import JobServer, probe_methods
+
         completion = self.module._completion
         rpc = await completion.method(self.rpc, self.module._caller)
         assert rpc.job is not None

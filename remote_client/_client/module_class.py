@@ -13,9 +13,7 @@ from .._objects.lazy_attribute import LazyAttribute
 from .._schema.codec import AmbiguousCodec
 from .._schema.declared.caikit_modules import is_caikit_module
 from .._schema.rpc import RemoteRPCDescriptor
-from .jobs import PredictionJob, TrainingJob
 from .module_config import RemoteModuleConfig
-from .training import train_doc, train_signature
 
 _SELF = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
 
@@ -64,7 +62,11 @@ def _method(rpc: RemoteRPCDescriptor, name: str, class_name: str) -> Callable[..
             del args, kwargs  # else tracebacks would keep them
 
     method.rpc = rpc  # type: ignore[attr-defined]  # pyright: ignore
-    result = rpc.signature.return_annotation if rpc.job is None else PredictionJob
+    result = rpc.signature.return_annotation
+    if rpc.job is not None:
+        from .jobs import PredictionJob  # here, as few programs start jobs
+
+        result = PredictionJob
     method.__signature__ = rpc.signature.replace(  # type: ignore[attr-defined]
         parameters=[_SELF, *rpc.signature.parameters.values()], return_annotation=result
     )
@@ -82,6 +84,9 @@ def _method(rpc: RemoteRPCDescriptor, name: str, class_name: str) -> Callable[..
 def _train_method(config: RemoteModuleConfig, class_name: str) -> Callable[..., Any]:
     async def train(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         return await self._train(*args, **kwargs)
+
+    from .jobs import TrainingJob
+    from .training import train_doc, train_signature
 
     signature = train_signature(config)
     train.__signature__ = signature.replace(  # type: ignore[attr-defined]

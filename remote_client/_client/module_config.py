@@ -16,7 +16,6 @@ from .._schema.ambiguous_names import (
 from .._schema.codec import UnboundCodec, server_codec
 from .._schema.declaration import Declaration, declaration_of
 from .._schema.declared.caikit_modules import declaration_of_caikit, is_caikit_module, module_of_id
-from .._schema.declared.schemas import schema_for
 from .._schema.lazy_methods import LazyRPCDescriptor
 from .._schema.rpc import RemoteRPCDescriptor, ServiceDescription
 from .._schema.schema_file import Schema, SchemaFile
@@ -97,6 +96,8 @@ class RemoteModuleConfig:
         config = cls(connection_info, protocol, model_key, unbound_methods(declaration, protocol), model_path)
         config.module_id, config.module_name = declaration.id, declaration.name
         if declaration.schema is not None:
+            from .._schema.declared.schemas import schema_for
+
             config.schema = schema_for(declaration, protocol)
         if protocol == "http" and config.schema is None:
             config.bind_declared(declaration)

@@ -6,11 +6,9 @@ import copy
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from .._schema.budget import LateDescriptionError
-from .._schema.declaration import Declaration
-from .._schema.declared.schemas import why_no_schema
 from .._text.cleaning import clean
 from .._transport.http_errors import NO_ROUTE, RUNTIMES_OWN
 from ..errors import (
@@ -30,7 +28,10 @@ from ..errors import (
     UnimplementedError,
     UnsupportedError,
 )
-from ..settings import Protocol
+
+if TYPE_CHECKING:
+    from .._schema.declaration import Declaration
+    from ..settings import Protocol
 
 _GIVE_A_SCHEMA = (
     "To call it all the same, give the client a schema: a file that `remote-client schema` wrote "
@@ -121,6 +122,8 @@ def with_class_advice(declaration: Declaration | None, protocol: Protocol) -> It
     try:
         yield
     except SchemaUnavailableError as refusal:
+        from .._schema.declared.schemas import why_no_schema  # here, as few programs declare classes
+
         why = "" if declaration is None else why_no_schema(declaration, protocol)
         if not why:
             raise

@@ -5,7 +5,6 @@ Pure: no I/O, no clock of its own.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -335,6 +334,8 @@ def _element(page: str, name: str) -> str:
 
 
 def _text(page: str, metadata: RawMetadata) -> str:
+    import html  # here, as few servers answer with pages
+
     words = html.unescape(_TAG.sub(" ", page[:_BEGINNING])).split()
     text: str = redacted(" ".join(words), metadata)  # again, as any letter may be an entity
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
