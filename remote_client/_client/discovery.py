@@ -181,7 +181,7 @@ class Discovery:
             return
         self.trainings.forget_listed(models)
         self._servers.update(server, models)
-        if self._servers.balancers and server.can_describe:
+        if self._servers.balancers and self._servers.must_compare(server):
             self.start_comparing(server)
             self._servers.rebalance()
 

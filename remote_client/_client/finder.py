@@ -270,7 +270,10 @@ class RemoteModelFinder(Handle):
             return None
         balancer = self._servers.balancers.setdefault(name, Balancer([]))
         until = asyncio.get_running_loop().time() + SHORT_WAIT
-        await wait_until(list(map(self.discovery.start_comparing, self._servers.to_compare(name))), lambda: until)
+        asked = [
+            server for server in self._servers.fixed if name in server.models and self._servers.must_compare(server)
+        ]
+        await wait_until([self.discovery.start_comparing(server) for server in asked], lambda: until)
         self._servers.rebalance()
         return balancer if len(balancer.servers) else None
 

@@ -183,11 +183,12 @@ class ServerSet:
         # Without a template the configuration's connection is the last of the fixed ones.
         return [self._rendered(name) if self.template else self.fixed[-1]]
 
-    def to_compare(self, name: str) -> list[Server]:
-        """Return the servers that list a model and must be asked for their descriptions, or compared with others."""
-        having = [server for server in self.fixed if name in server.models]
-        differ = len({server.description for server in having} - {None}) > 1
-        return [server for server in having if server.can_describe or (differ and not server.is_rendered)]
+    def must_compare(self, server: Server) -> bool:
+        """Return whether a server must be asked for its description, or that be compared with another one's."""
+        if server.description is None or server.is_rendered:
+            return server.can_describe
+        described = (other.description for other in self.fixed if other.description is not None)
+        return server.description is not next(described, server.description)
 
     def _rendered(self, name: str) -> Server:
         if name not in self._by_model and self.template is not None:

@@ -11,12 +11,15 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from remote_client import RemoteClient, RemoteModelFinder
 from remote_client.errors import DeadlineExceededError, UnavailableError
 from remote_client.hooks import CallEnded
+from remote_client.testing._builder import add_field
 from tests.support.clock import Stopwatch
 from tests.support.wire import WireServer
+from tests.support.wire_library import INFO_SERVICE, SERVICE, library_files
 
 ADA = {"name": "Ada"}
 
@@ -62,6 +65,36 @@ async def test_calls_are_shared(servers: list[WireServer]) -> None:
         shares = [(await each.stats())["started"]["SampleTaskPredict"] for each in servers]
         assert min(shares) > sum(shares) / 5
         assert [each.greeting async for each in model.run_sample_stream_out(ADA)] == ["Hello Ada"] * 3
+
+
+async def describe_otherwise(server: WireServer, change: Callable[[dict[str, FileDescriptorProto]], object]) -> None:
+    """Have a server describe itself by files that a change makes other ones."""
+    files = library_files()
+    change(files)
+    sent = {name: file.SerializeToString().hex() for name, file in files.items()}
+    await server.faults(services=[SERVICE, INFO_SERVICE], files=sent)
+
+
+def add_message(files: dict[str, FileDescriptorProto]) -> None:
+    files["sample_data.proto"].message_type.add(name="New")
+
+
+def add_parameter(files: dict[str, FileDescriptorProto]) -> None:
+    request = next(each for each in files["testservice.proto"].message_type if each.name == "SampleTaskRequest")
+    add_field(request, "new", "string", optional=True)
+
+
+@pytest.mark.parametrize(("change", "shared"), [(add_message, True), (add_parameter, False)])
+async def test_calls_are_shared_by_servers_of_one_interface(
+    servers: list[WireServer], change: Callable[[dict[str, FileDescriptorProto]], object], shared: bool
+) -> None:
+    """Whatever else they describe: the next version of a runtime is rolled out server by server."""
+    await describe_otherwise(servers[1], change)
+    async with RemoteClient([each.target for each in servers]) as client:
+        model = await client.model("foo")
+        assert (await load(model, 0.5)).keys() == {"answered"}
+        started = [(await each.stats())["started"] for each in servers]
+    assert [each.get("SampleTaskPredict", 0) > 0 for each in started] == [True, shared, True]
 
 
 async def test_one_is_killed_and_returns(servers: list[WireServer]) -> None:
