@@ -32,6 +32,7 @@ FILES = (
     "growth",
     "discovery",
     "rotation",
+    "uvloop",
     "hooks",
     "caikit",
     "caikit_http",
@@ -40,7 +41,7 @@ FILES = (
     "memory",
 )
 SAMPLE_LIBRARY = str(Path(__file__).parent.parent / "tests" / "runtime")
-LIBRARIES = ("hpack", "httptools", "grpcio", "protobuf", "pydantic", "aiohttp", "httpx", "opentelemetry-sdk")
+LIBRARIES = ("hpack", "httptools", "grpcio", "protobuf", "pydantic", "aiohttp", "httpx", "opentelemetry-sdk", "uvloop")
 CAIKIT_LIBRARIES = ("caikit", "grpcio", "protobuf", "pydantic")
 SLOW = "Python, for want of a C compiler: BUSY BEFORE THE CLIENT IS, so that gRPC's ratios are too good to be true"
 

@@ -28,10 +28,17 @@ class Answer(NamedTuple):
     """Microseconds before each message of the answer."""
 
 
-def table(model_count: int = 1, more_tasks: int = 0) -> list[Answer]:
+def table(model_count: int = 1, more_tasks: int = 0, *, large: bool = True) -> list[Answer]:
     """All answers of a server with so many models, and so many tasks beside those that are called."""
     names = [library.MODEL, *(f"model{each}" for each in range(1, model_count))]
-    return [*_grpc(), *_caikit(), *_reflection(more_tasks), _models(names), *_http(names, more_tasks)]
+    return [
+        *_grpc(),
+        *(_large() if large else ()),
+        *_caikit(),
+        *_reflection(more_tasks),
+        _models(names),
+        *_http(names, more_tasks),
+    ]
 
 
 def packed(answers: list[Answer]) -> bytes:
@@ -52,11 +59,14 @@ def _grpc() -> Iterator[Answer]:
         yield Answer(library.rpc(task, "ServerStreaming"), data, times=library.ITEMS)
         yield Answer(library.rpc(task, "BidiStreaming"), data)
     yield Answer(library.rpc("NumbersOut"), tiny)
-    yield Answer(library.rpc("NumbersIn"), library.message("Numbers")(values=library.numbers()).SerializeToString())
     yield Answer(library.rpc("BytesOut"), tiny)
-    yield Answer(library.rpc("BytesIn"), library.message("Blob")(data=bytes(library.BYTES)).SerializeToString())
     yield Answer(library.rpc("Page"), library.message("Blob")(data=bytes(library.PAGE)).SerializeToString())
     yield Answer(library.rpc("Paced", "ServerStreaming"), tiny, times=library.PACED_ITEMS, pause=library.PAUSE)
+
+
+def _large() -> Iterator[Answer]:
+    yield Answer(library.rpc("NumbersIn"), library.message("Numbers")(values=library.numbers()).SerializeToString())
+    yield Answer(library.rpc("BytesIn"), library.message("Blob")(data=bytes(library.BYTES)).SerializeToString())
 
 
 def _caikit() -> Iterator[Answer]:

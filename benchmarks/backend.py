@@ -90,6 +90,7 @@ class Backend:
         model_count: the models that it lists.
         more_tasks: the tasks beside those that are called.
         answers: more of its fixed answers.
+        large: whether it has answers of megabytes.
 
     Attributes:
         grpc: where gRPC is spoken.
@@ -105,10 +106,11 @@ class Backend:
         model_count: int = 1,
         more_tasks: int = 0,
         answers: Sequence[Answer] = (),
+        large: bool = True,
     ) -> None:
         self._program = program
         self._core = core
-        self._table = packed([*answers, *table(model_count, more_tasks)])
+        self._table = packed([*answers, *table(model_count, more_tasks, large=large)])
         self.in_c, self.ca = program.in_c, program.ca
 
     def __enter__(self) -> Self:

@@ -102,12 +102,12 @@ LAYERS = (
             Part("its place among those that wait", "place"),
             Part("its lease of a connection", "lease"),
         ),
-        "an attempt, its end, and what errors would need",
+        "the rest: an attempt, and its end",
     ),
     Layer(
         Part("the answer", "decoded", "sent"),
         (Part("protobuf's message of it", "parse"), Part("its pydantic model", "decode", "parse")),
-        "what errors would need",
+        "the rest",
     ),
 )
 BESIDE = (

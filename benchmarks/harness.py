@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import math
 import random
 import resource
 import statistics
@@ -41,6 +42,7 @@ class Case:
         measure: what is told of a unit: `us` (microseconds) or `KB`.
         limit: the most units of a run, where more would measure something else, or take too long.
         rounds: the most rounds.
+        seconds: the most seconds of a run.
         exactly: the number of units of a run, however long they take, except in a quick one.
     """
 
@@ -51,6 +53,7 @@ class Case:
     measure: str = "us"
     limit: int | None = None
     rounds: int | None = None
+    seconds: float = math.inf
     exactly: int | None = None
 
 
@@ -119,30 +122,34 @@ class Harness:
 
     def _units(self, case: Case, run: Run) -> int:
         """How many units fill the time of a run; trying that warms everything up as well."""
-        units = case.step
-        if not self._effort.seconds or case.limit == 1:
+        units, seconds = case.step, min(self._effort.seconds, case.seconds)
+        if not seconds or case.limit == 1:
             return units
         if case.exactly:
             return case.exactly
         while True:
+            gc.collect()
             started = time.perf_counter()
-            self._once(run, units)
-            took = time.perf_counter() - started
-            if took >= self._effort.seconds / 2 or (case.limit and units >= case.limit):
+            measured = self._run(run, units)
+            took = measured.value * units if isinstance(measured, Sample) else time.perf_counter() - started
+            if took >= seconds / 2 or (case.limit and units >= case.limit):
                 break
             units *= 4
-        units = max(1, round(units * self._effort.seconds / took / case.step)) * case.step
+        units = max(1, round(units * seconds / took / case.step)) * case.step
         return min(units, case.limit or units)
 
     def _once(self, run: Run, units: int) -> Sample:
         gc.collect()
         worked, started = processor_time(), time.perf_counter()
-        told = run(units)
-        measured = self._runner.run(told) if inspect.iscoroutine(told) else told
+        measured = self._run(run, units)
         took, cpu = time.perf_counter() - started, processor_time() - worked
         if isinstance(measured, Sample):
             return measured
         return Sample(measured) if isinstance(measured, float) else Sample(took / units, cpu / units)
+
+    def _run(self, run: Run, units: int) -> Any:
+        told = run(units)
+        return self._runner.run(told) if inspect.iscoroutine(told) else told
 
     def _figure(self, case: Case, name: str, units: int, seen: list[Sample], floor: list[Sample]) -> Figure:
         scale = 1e6 if case.measure == "us" else 1

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import growth
 from .__main__ import FILES
 from .plots import check, draw
 from .report import cells
@@ -98,7 +99,8 @@ def page(text: str, run: dict[str, Any]) -> str:
 
     def section(match: re.Match[str]) -> str:
         figures = [figure for file in match["files"].split(", ") for figure in files.get(file, ())]
-        return f"{match['files']}{match['open']}{table(figures) if figures else 'Not measured.'}\n\n"
+        told = growth.tables(figures) if match["files"] == "growth" else table(figures)
+        return f"{match['files']}{match['open']}{told if figures else 'Not measured.'}\n\n"
 
     return SECTION.sub(section, RUN.sub(lambda _: f"{about(run)}\n\n", text))
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .growth import Costs, dimensions
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -70,7 +72,13 @@ class Results:
     """The figures of a run, by case and variant."""
 
     def __init__(self, figures: Iterable[dict[str, Any]]) -> None:
+        figures = list(figures)
+        self.growth = dimensions(figures)
         self._figures = {(figure["case"], figure["variant"]): figure for figure in figures}
+
+    def has_growth(self, variant: str) -> bool:
+        """Return whether something that grows has a variant."""
+        return any(variant in variants for variants in self.growth.values())
 
     def value(self, case: str, variant: str) -> float | None:
         """Return the median, in microseconds of a unit."""
@@ -195,6 +203,50 @@ def _draw_lines(axes: Axes, panel: Panel, lines: Lines, scheme: Scheme) -> None:
     axes.set_xticks(range(len(panel.counts)), [str(count) for count in panel.counts])
     axes.set_xlabel(panel.counted)
     axes.grid(axis="y", color=scheme.grid)
+
+
+GROWTH_LOOKS = {
+    **dict.fromkeys(("client", "client, models", "client, list"), LOOKS[CLIENT]),
+    **dict.fromkeys(("client, dicts", "client, array"), Look("with dicts or arrays", "other", "", "P")),
+    ENGINE: LOOKS[ENGINE],
+    **dict.fromkeys(("grpc.aio, bytes", "aiohttp, bytes", "a copy of the bytes"), FLOOR),
+    "protobuf": Look("protobuf alone", "peer", "", "^"),
+}
+"""How the variants of what grows are drawn, in the order of the legend."""
+DECADES = [10.0**power for power in range(-1, 8)]
+_SIZES = {1: "1", 10: "10", 100: "100", 1_000: "1k", 10_000: "10k", 100_000: "100k"}
+_UNITS = ("0.1 us", "1 us", "", "100 us", "", "10 ms", "", "1 s", "")
+
+
+def growth(results: Results, scheme: Scheme) -> Figure | None:
+    """Draw how costs grow with sizes, on log axes."""
+    if not results.growth:
+        return None
+    looks = list(dict.fromkeys(look for variant, look in GROWTH_LOOKS.items() if results.has_growth(variant)))
+    columns = 3
+    rows = -(-len(results.growth) // columns)
+    figure, grid = _figure(scheme, (700, 190 * rows + 40), size=12, rows=rows, columns=columns, sharey=True)
+    for axes, (what, variants) in zip(grid, results.growth.items(), strict=False):
+        drawn = [(GROWTH_LOOKS[variant], costs) for variant, costs in variants.items() if variant in GROWTH_LOOKS]
+        sizes = [size for _, costs in drawn for size in costs]
+        for look, costs in reversed(drawn):
+            axes.plot(*_points(costs), marker=look.marker, color=getattr(scheme, look.colour), markersize=4)
+        axes.set_title(what, fontsize=12)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xticks(list(_SIZES), list(_SIZES.values()))
+        axes.set_xlim(min(sizes) / 1.5, max(sizes) * 1.5)
+        axes.set_yticks(DECADES, _UNITS)
+        axes.minorticks_off()
+        axes.grid(color=scheme.grid)
+    for axes in grid[len(results.growth) :]:
+        axes.set_visible(False)
+    _legend(figure, looks, scheme)
+    return figure
+
+
+def _points(costs: Costs) -> tuple[list[int], list[float]]:
+    return list(costs), list(costs.values())
 
 
 class Group(NamedTuple):
@@ -336,6 +388,7 @@ PICTURES: dict[str, tuple[str, Callable[[Results, Scheme], Any]]] = {
     "summary": ("Time of a call relative to calls of bytes", summary),
     "latency": ("Time of a unary call by the calls in flight", latency),
     "throughput": ("Items a second of streams", throughput),
+    "growth": ("Time by size, on log axes", growth),
 }
 """Title and drawing by name."""
 

@@ -40,8 +40,8 @@ def work(file: str, only: str, effort: Effort, program: Program) -> None:
     client, server = cores()
     with contextlib.ExitStack() as stack:
 
-        def start(models: int, more_tasks: int = 0, answers: Sequence[Answer] = ()) -> Backend:
-            return stack.enter_context(Backend(program, server, models, more_tasks, answers))
+        def start(models: int, more_tasks: int = 0, answers: Sequence[Answer] = (), *, large: bool = True) -> Backend:
+            return stack.enter_context(Backend(program, server, models, more_tasks, answers, large))
 
         bench = Bench(start(1), start, server)
         pin(0, client)

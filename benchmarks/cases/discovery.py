@@ -28,13 +28,14 @@ async def cases(bench: Bench) -> AsyncIterator[Case]:
             runs = {
                 "grpc.aio, bytes": in_flight(1, unary(channel, MODELS, b"")),
                 "client": in_flight(1, client.models),
-                "protobuf messages": in_flight(1, _parsed(channel)),
+                "protobuf messages": in_flight(1, parsed(channel)),
             }
             yield Case(f"discovery of models: {count}", runs, limit=200)
         yield Case(f"discovery to a first call, models: {count}", _firsts(target), unit="client", limit=20)
 
 
-def _parsed(channel: Any) -> Callable[[], Awaitable[int]]:
+def parsed(channel: Any) -> Callable[[], Awaitable[int]]:
+    """A list of models as protobuf's messages."""
     call, kind = unary(channel, MODELS, b""), library.message("ModelInfoResponse")
 
     async def models() -> int:
@@ -50,8 +51,7 @@ def _firsts(target: str) -> dict[str, Callable[[int], Awaitable[None]]]:
         """The same exchanges: connect, models, descriptors, call."""
         async with aio_channel(target) as channel:
             await unary(channel, MODELS, b"")()
-            async for _ in channel.stream_stream(PATHS[0])(_questions()):
-                pass
+            await descriptors(channel)
             await unary(channel, library.rpc("Tiny"), request)()
 
     async def ours() -> None:
@@ -62,8 +62,14 @@ def _firsts(target: str) -> dict[str, Callable[[int], Awaitable[None]]]:
     return {"grpc.aio, bytes": in_flight(1, plain), "client": in_flight(1, ours)}
 
 
-def _questions() -> Iterator[bytes]:
+async def descriptors(channel: Any, *more: str) -> None:
+    """Read what a server tells of its services, and of those named."""
+    async for _ in channel.stream_stream(PATHS[0])(_questions(library.SERVICE, INFO_SERVICE, *more)):
+        pass
+
+
+def _questions(*services: str) -> Iterator[bytes]:
     asked = reflection_pb2.ServerReflectionRequest
     yield asked(list_services="").SerializeToString()
-    for service in (library.SERVICE, INFO_SERVICE):
+    for service in services:
         yield asked(file_containing_symbol=service).SerializeToString()

@@ -38,7 +38,7 @@ async def cases(bench: Bench) -> AsyncIterator[Case]:
             route = library.route(task)
             url = target + route
             calls = {
-                "aiohttp, bytes": _plain(session, url),
+                "aiohttp, bytes": plain_call(session, url),
                 engine.NAME: engine.unary(raw, f"POST {route}", BODY, METADATA),
                 "client": _caller(getattr(model, f"run_{task}")),
                 "httpx and pydantic": _stock(web, url, task),
@@ -58,7 +58,9 @@ async def cases(bench: Bench) -> AsyncIterator[Case]:
             yield Case(f"http events {task}", runs, unit="item", step=library.ITEMS)
 
 
-def _plain(session: aiohttp.ClientSession, url: str) -> Callable[[], Awaitable[bytes]]:
+def plain_call(session: aiohttp.ClientSession, url: str) -> Callable[[], Awaitable[bytes]]:
+    """A call of bytes."""
+
     async def call() -> bytes:
         async with session.post(url, data=BODY, headers=HEADERS) as answer:
             return await answer.read()

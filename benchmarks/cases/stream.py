@@ -34,11 +34,11 @@ async def cases(bench: Bench) -> AsyncIterator[Case]:
             runs = {
                 "grpc.aio, bytes": _plain_items(method, request),
                 engine.NAME: _raw_items(engine.stream(raw, path, request)),
-                "client": _items(getattr(model, f"run_{task.lower()}_stream_out")),
+                "client": items(getattr(model, f"run_{task.lower()}_stream_out")),
                 "json_format": _naive_items(method, task),
             }
             if task == "Tiny":
-                runs["client, grpcio"] = _items(theirs.run_tiny_stream_out)
+                runs["client, grpcio"] = items(theirs.run_tiny_stream_out)
             yield Case(f"stream out {task.lower()}", runs, unit="item", step=library.ITEMS)
         for task in ("Tiny", "Rich"):
             method = channel.stream_stream(library.rpc(task, "BidiStreaming"))
@@ -66,7 +66,9 @@ def _raw_items(read: Callable[[], Awaitable[int]]) -> Run:
     return run
 
 
-def _items(method: Callable[..., Any]) -> Run:
+def items(method: Callable[..., Any]) -> Run:
+    """A run that reads streams to their ends."""
+
     async def run(items: int) -> None:
         for _ in range(items // library.ITEMS):
             await _count(method(sample_input=library.TEXT), library.ITEMS)

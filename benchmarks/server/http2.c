@@ -5,7 +5,7 @@
 #define FRAME_SIZE (1 << 18)       /* the largest frame taken */
 #define WINDOW (1 << 26)
 #define UPDATE_AT (1 << 20)
-#define STREAMS 4096               /* the most of a connection at once, as it is told */
+#define STREAMS 8192               /* the most of a connection at once, as it is told */
 #define FEW 16384                  /* the most paced streams at once */
 #define GOLDEN 0.6180339887        /* its multiples fill a unit evenly */
 

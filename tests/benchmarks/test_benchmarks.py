@@ -33,6 +33,8 @@ CASES = [
     "start: schema",
     "hooks over http, in flight: 1",
     "caikit_module",
+    "growth of servers, a call: 10",
+    "uvloop: sync unary tiny, threads: 32",
 ]
 
 
@@ -53,6 +55,18 @@ async def test_a_quick_run_tells_every_variant(only: str, tmp_path: Path) -> Non
     assert all(each["case"].startswith(only) and each["value"] > 0 for each in figures)
     assert all(each["cpu"] > 0 for each in figures if each["measure"] == "us")
     assert all(each in told.decode() for each in [*(figure["variant"] for figure in figures), *left_out])
+
+
+@pytest.mark.slow
+async def test_the_parts_of_a_call_add_up() -> None:
+    command = [sys.executable, "-m", "benchmarks.bookkeeping", "--rounds", "2", "--task", "Rich"]
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    told, _ = await process.communicate()
+    assert process.returncode == 0
+    cells = [line.strip("| ").split(" | ") for line in told.decode().splitlines()]
+    costs = {name: float(cost) for name, cost, *_ in cells[2:] if cost.strip()}
+    layers = [costs[name] for name in ("the method", "the request", "the call", "the answer")]
+    assert sum(layers) == pytest.approx(costs["all of it"], abs=0.03)
 
 
 @pytest.fixture(scope="module")

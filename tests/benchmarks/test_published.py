@@ -62,6 +62,12 @@ def test_a_legend_names_what_is_drawn_and_no_more(drawn: dict[str, str]) -> None
     assert "httpx and pydantic" not in words
 
 
+def test_growth_is_drawn_with_a_panel_for_what_grows(drawn: dict[str, str]) -> None:
+    words = texts(drawn["growth-light.svg"])
+    assert {"models, listed", "remote_client", "floor: bytes only"} <= set(words)
+    assert "protobuf alone" not in words
+
+
 def test_figures_are_told_apart_without_colours() -> None:
     looks = set(plots.LOOKS.values())
     assert len({look.marker for look in looks}) == len({look.hatch for look in looks}) == len(looks)
@@ -122,12 +128,17 @@ Between.
 <!-- figures: bulk -->
 
 <!-- end of figures -->
+
+<!-- figures: growth -->
+
+<!-- end of figures -->
 """
 
 
 def test_figures_take_the_places_of_the_page_that_name_their_files() -> None:
     written = page.page(TEXT, RUN)
     first, _, last = written.partition("Between")
+    assert "| client | 2.0 ms | 21.0 ms | 1.02 |" in last
     assert "old" not in written
     assert "| date | 2026-11-29 11:28 UTC |" in first
     assert "|  | client | 31.0 us/call | 0.45 | 24.6 us | 0.35 |" in first
