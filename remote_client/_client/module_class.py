@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from .._objects.lazy_attribute import LazyAttribute
 from .._schema.codec import AmbiguousCodec
@@ -26,7 +27,13 @@ def make_module_class(config: RemoteModuleConfig, base: type) -> type:
     methods = config.methods
     rpcs = tuple(methods.values())
     named = methods | config.short_methods
-    space: dict[str, Any] = {key: LazyAttribute(partial(_method, rpc, key, name)) for key, rpc in named.items()}
+    space: dict[str, Any] = {"_rpcs": rpcs}
+    if declared is None:
+        base = space["_shared"] = _with_methods(config, base, name, named)
+        if (shared := vars(base)["_rpcs"]) == rpcs:
+            rpcs = space["_rpcs"] = shared
+        named = {key: rpc for key, rpc in named.items() if key not in vars(base)}
+    space |= _lazily(named, name)
     if config.trainings or config.train_method:
         space["train"] = LazyAttribute(partial(_train_method, config, name))
     space["__doc__"] = LazyAttribute(partial(_class_doc, config, rpcs))
@@ -35,7 +42,27 @@ def make_module_class(config: RemoteModuleConfig, base: type) -> type:
         bases = (declared,) if issubclass(declared, base) else (declared, base)
         if not _makes_handles(declared):
             space["__init__"] = base.__init__  # type: ignore[misc]
-    return type(name, bases, {"__module__": base.__module__, "_rpcs": rpcs, **space})
+    return type(name, bases, {"__module__": base.__module__, **space})
+
+
+def _with_methods(config: RemoteModuleConfig, base: type, name: str, named: Mapping[str, RemoteRPCDescriptor]) -> type:
+    """Return a class with the methods that models of the same tasks share: a server may have thousands of both."""
+    key = base, name, config.tasks_key
+    found = _shared.get(key)
+    if found is None:
+        own = {id(rpc) for _, rpcs in config.task_methods for rpc in rpcs}  # others tell of the model
+        methods = {key: rpc for key, rpc in named.items() if id(rpc) in own}
+        rpcs = tuple(dict.fromkeys(methods.values()))
+        space = {"__module__": base.__module__, "_rpcs": rpcs, **_lazily(methods, name)}
+        found = _shared.setdefault(key, type(name, (base,), space))
+    return found
+
+
+_shared: WeakValueDictionary[Hashable, type] = WeakValueDictionary()
+
+
+def _lazily(methods: Mapping[str, RemoteRPCDescriptor], class_name: str) -> dict[str, Any]:
+    return {name: LazyAttribute(partial(_method, rpc, name, class_name)) for name, rpc in methods.items()}
 
 
 def _makes_handles(declared: Any) -> bool:

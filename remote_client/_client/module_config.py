@@ -3,6 +3,7 @@
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 from .._objects.exports import exported_from
 from .._schema.ambiguous_names import (
@@ -221,10 +222,29 @@ class RemoteModuleConfig:
             self.module_name,
             self.tasks_known,
             self.declaration and self.declaration.module,
-            tuple((task, tuple(map(_identity, methods))) for task, methods in self.task_methods),
+            self.tasks_key,
             self.train_method and _identity(self.train_method),
-            tuple(map(_identity, self.trainings)),
+            _in_short(tuple(map(_identity, self.trainings))),
         )
+
+    @property
+    def tasks_key(self) -> Hashable:
+        """The key of the methods of all tasks."""
+        return _in_short(tuple((task, tuple(map(_identity, methods))) for task, methods in self.task_methods))
+
+
+class _ShortKey:
+    """Stands for a long key, of which every model would have a copy."""
+
+    __slots__ = ("__weakref__",)
+
+
+_short_keys: WeakValueDictionary[Hashable, _ShortKey] = WeakValueDictionary()
+
+
+def _in_short(key: Hashable) -> Hashable:
+    """Return the object that stands for a key, the same for equal ones as long as it is in use."""
+    return _short_keys.get(key) or _short_keys.setdefault(key, _ShortKey())
 
 
 def name_of(schema: Schema) -> str:

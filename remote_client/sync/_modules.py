@@ -131,7 +131,8 @@ _twin_classes: WeakValueDictionary[type, type[RemoteModuleBase]] = WeakValueDict
 def _make_twin_class(
     module_class: type[_module.RemoteModuleBase], config: RemoteModuleConfig
 ) -> type[RemoteModuleBase]:
-    bases: tuple[type, ...] = (RemoteModuleBase,)
+    shared: type[_module.RemoteModuleBase] | None = vars(module_class).get("_shared")
+    bases: tuple[type, ...] = (RemoteModuleBase if shared is None else _twin_class(shared, config),)
     declared = None if config.declaration is None else config.declaration.module
     if declared is not None and issubclass(declared, RemoteModuleBase):
         bases = (declared,)

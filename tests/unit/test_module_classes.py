@@ -6,6 +6,7 @@ import gc
 import weakref
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -15,6 +16,8 @@ from remote_client._schema.protobuf import services as protobuf_services
 from remote_client._schema.rpc import ServiceDescription
 from remote_client.declare import module, taskmethod
 from remote_client.settings import ConnectionInfo, Protocol
+from tests.support.growth import calls, exponent
+from tests.support.task_library import task_files
 from tests.support.wire_library import SERVICE, library_files
 
 
@@ -106,3 +109,51 @@ def test_a_class_goes_with_its_last_module(make: Any) -> None:
     kept = weakref.ref(make(learned(described())))
     gc.collect()
     assert kept() is None
+
+
+@pytest.mark.parametrize("make", CONSTRUCTORS)
+def test_models_of_the_same_tasks_share_methods(make: Any) -> None:
+    description = described()
+    one, other = make(learned(description)), make(replace(learned(description), model_path="bar"))
+    assert one is not other
+    assert one.run_sample is other.run_sample
+    assert "'bar'" in other.__doc__
+    assert "run_sample" in other.__doc__
+    renamed = make(replace(learned(description), module_name="Other"))
+    assert renamed.run_sample.__qualname__ == "Other.run_sample"
+
+
+@pytest.mark.parametrize("make", CONSTRUCTORS)
+def test_methods_that_tell_of_the_model_are_its_own(make: Any) -> None:
+    config = learned(described())
+    (task,) = config.task_methods
+    config.task_methods = [task, ("OtherTask", task[1])]  # two tasks with the same names of methods
+    one, other = make(config), make(replace(config, model_path="bar"))
+    assert "'foo'" in one.run_sample.__doc__
+    assert "'bar'" in other.run_sample.__doc__
+
+
+@pytest.mark.parametrize("make", CONSTRUCTORS)
+def test_a_patched_method_is_that_of_one_model(make: Any) -> None:
+    description = described()
+    one, other = make(learned(description)), make(replace(learned(description), model_path="bar"))
+    with mock.patch.object(one, "run_sample") as patched:
+        assert one.run_sample is patched
+        assert other.run_sample is not patched
+    assert one.run_sample is other.run_sample
+
+
+def test_calls_for_another_model_do_not_grow_faster_than_the_tasks() -> None:
+    def cost(tasks: int) -> int:
+        files = task_files(tasks)
+        description = protobuf_services.describe_lazily(
+            [file.SerializeToString() for file in files.values()], [SERVICE]
+        )
+        kept = construct_remote_module_class(learned(description))
+        other = replace(learned(description), model_path="bar")
+        found = calls(lambda: construct_remote_module_class(other))
+        assert kept
+        return found
+
+    cost(2)
+    assert exponent(cost, 20) < 1.1
