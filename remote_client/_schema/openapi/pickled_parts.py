@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..budget import Budget
 from ..dynamic_types import Part, Recipe
@@ -17,8 +16,7 @@ _DATA = frozenset({"const", "default", "enum", "example", "examples"})
 """The keys of a schema whose values are data, not schemas."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Component:
+class _Component(NamedTuple):
     """A shared schema, and the names of the components that it refers to."""
 
     part: Part

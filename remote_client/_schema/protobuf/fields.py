@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from operator import attrgetter, or_
-from typing import Any, Union
+from typing import Any, NamedTuple, Union
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
@@ -34,8 +33,7 @@ SCALARS: dict[int, tuple[type, str]] = {
 _MANY = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One field of a message as users see it: a oneof is one field.
 
     Attributes:
