@@ -110,9 +110,13 @@ class _Wait:
         asked = {server: task for poll in polls for server, task in poll.tasks.items()}
         self._looked = True
 
+        waiting, self._listed = dict(asked), set()
+
         def has_all() -> bool:
-            answered = [server for server, task in asked.items() if task.done() and server.error is None]
-            self._listed = {name for server in answered for name in server.models}
+            for server in [server for server, task in waiting.items() if task.done()]:
+                del waiting[server]  # its models are looked at once, not with every other server's answer
+                if server.error is None:
+                    self._listed.update(server.models)
             return self._listed.issuperset(self._names)
 
         await wait_until(list(asked.values()), lambda: -math.inf if has_all() else until)
