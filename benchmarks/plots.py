@@ -206,7 +206,7 @@ def _draw_lines(axes: Axes, panel: Panel, lines: Lines, scheme: Scheme) -> None:
 
 
 GROWTH_LOOKS = {
-    **dict.fromkeys(("client", "client, models", "client, list"), LOOKS[CLIENT]),
+    **dict.fromkeys(("client", "client, models", "client, list", "client, all new"), LOOKS[CLIENT]),
     **dict.fromkeys(("client, dicts", "client, array"), Look("with dicts or arrays", "other", "", "P")),
     ENGINE: LOOKS[ENGINE],
     **dict.fromkeys(("grpc.aio, bytes", "aiohttp, bytes", "a copy of the bytes"), FLOOR),

@@ -59,7 +59,7 @@ asyncio.run(main(*sys.argv[1:]))
 That of another server came before, and had modules imported."""
 Deed = Callable[[], Awaitable[Any]]
 NO_GC = "client, gc off"
-_case = partial(Case, unit="all", rounds=5, seconds=0.1)
+_case = partial(Case, unit="all", rounds=5, seconds=0.05)
 _slow_case = partial(_case, rounds=3)
 
 
@@ -246,8 +246,15 @@ async def _models(bench: Bench) -> AsyncIterator[Case]:
                 "grpc.aio, bytes": in_flight(1, unary(channel, MODELS, b"")),
                 "protobuf": in_flight(1, parsed(channel)),
                 "client": in_flight(1, client.models),
+                "client, all new": in_flight(1, partial(_all_models, target)),
             }
             yield _case(f"growth of models, listed: {count}", runs)
+
+
+async def _all_models(target: str) -> None:
+    """Look at each model of a list that nothing is known of."""
+    async with RemoteClient(target) as client:
+        assert all(model.name for model in await client.models())
 
 
 async def _tasks(bench: Bench) -> AsyncIterator[Case]:
