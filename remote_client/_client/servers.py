@@ -29,7 +29,7 @@ class _Knowledge:
     """What a server answered; see `Server`."""
 
     def __init__(self) -> None:
-        self.models = ListedModels({})
+        self.models: ListedModels = ListedModels({})
         self.list_models: RemoteRPCDescriptor | None = None
         self.deployed: dict[str, ModelInfo] = {}
         self.error: Exception | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from operator import countOf
 from typing import Any
 
@@ -64,7 +64,7 @@ def packed_parts(value: Any, tag: int, code: str) -> tuple[bytes, Any] | None:
     return _varint(tag) + _varint(view.nbytes), view
 
 
-def _packed_floats(numbers: list[Any], code: str) -> bytes | None:
+def _packed_floats(numbers: Sequence[Any], code: str) -> bytes | None:
     """Return a list's numbers as on the wire; None unless all are floats, and in the range of the format."""
     parts = []
     order = "<" if code == "f" else ""  # by native order, which is faster, 1e39 becomes infinity
