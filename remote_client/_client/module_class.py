@@ -24,16 +24,16 @@ def make_module_class(config: RemoteModuleConfig, base: type) -> type:
     declared = None if config.declaration is None else config.declaration.module
     words = re.findall(r"[A-Za-z0-9]+", config.module_name if declared is None else declared.__name__)
     name = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789") or "RemoteModule"
-    methods = config.methods
-    rpcs = tuple(methods.values())
-    named = methods | config.short_methods
-    space: dict[str, Any] = {"_rpcs": rpcs}
+    space: dict[str, Any] = {}
+    shared: Mapping[str, Any] = {}
     if declared is None:
-        base = space["_shared"] = _with_methods(config, base, name, named)
-        if (shared := vars(base)["_rpcs"]) == rpcs:
-            rpcs = space["_rpcs"] = shared
-        named = {key: rpc for key, rpc in named.items() if key not in vars(base)}
-    space |= _lazily(named, name)
+        base = space["_shared"] = _with_methods(config, base, name)
+        shared = vars(base)
+    if not shared.get("_is_whole"):
+        methods = config.methods
+        named = {key: rpc for key, rpc in (methods | config.short_methods).items() if key not in shared}
+        space |= {"_rpcs": tuple(methods.values()), **_lazily(named, name)}
+    rpcs = space["_rpcs"] if "_rpcs" in space else shared["_rpcs"]
     if config.trainings or config.train_method:
         space["train"] = LazyAttribute(partial(_train_method, config, name))
     space["__doc__"] = LazyAttribute(partial(_class_doc, config, rpcs))
@@ -45,15 +45,19 @@ def make_module_class(config: RemoteModuleConfig, base: type) -> type:
     return type(name, bases, {"__module__": base.__module__, **space})
 
 
-def _with_methods(config: RemoteModuleConfig, base: type, name: str, named: Mapping[str, RemoteRPCDescriptor]) -> type:
-    """Return a class with the methods that models of the same tasks share: a server may have thousands of both."""
+def _with_methods(config: RemoteModuleConfig, base: type, name: str) -> type:
+    """Return a class with the methods that models of the same tasks share: a server may have thousands of both.
+
+    If `_is_whole`, these are all, as no method tells of the model.
+    """
     key = base, name, config.tasks_key
     found = _shared.get(key)
     if found is None:
-        own = {id(rpc) for _, rpcs in config.task_methods for rpc in rpcs}  # others tell of the model
-        methods = {key: rpc for key, rpc in named.items() if id(rpc) in own}
-        rpcs = tuple(dict.fromkeys(methods.values()))
-        space = {"__module__": base.__module__, "_rpcs": rpcs, **_lazily(methods, name)}
+        named = config.methods | config.short_methods
+        own = {id(rpc) for _, rpcs in config.task_methods for rpc in rpcs}
+        methods = {name: rpc for name, rpc in named.items() if id(rpc) in own}
+        space = {"__module__": base.__module__, "_is_whole": len(methods) == len(named), **_lazily(methods, name)}
+        space["_rpcs"] = tuple(dict.fromkeys(methods.values()))
         found = _shared.setdefault(key, type(name, (base,), space))
     return found
 

@@ -262,14 +262,15 @@ def _unpickle(kind: type[RemoteModuleConfig], values: dict[str, Any], declared: 
 
 def _identity(rpc: RemoteRPCDescriptor) -> Hashable:
     """Return a key of a method. It differs for servers that mean different things by one name."""
-    key: Any = rpc
-    if not isinstance(rpc, LazyRPCDescriptor):
-        codec = server_codec(rpc.codec)
-        if isinstance(codec, UnboundCodec):
-            key = str(rpc.signature)
-        elif codec is not rpc.codec:  # configurations bind a declaration separately, to the same codec
-            key = codec
-    return rpc.name, rpc.path, rpc.task, rpc.module, key
+    if isinstance(rpc, LazyRPCDescriptor):
+        return rpc
+    codec: Any = server_codec(rpc.codec)
+    if isinstance(codec, UnboundCodec):
+        codec = str(rpc.signature)
+    elif codec is rpc.codec:
+        return rpc
+    # Configurations bind a declaration separately, to the same codec.
+    return rpc.name, rpc.path, rpc.task, rpc.module, codec
 
 
 def module_of(id: str) -> type | None:
