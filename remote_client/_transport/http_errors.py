@@ -128,7 +128,8 @@ class Answer(NamedTuple):
     is_compressed: bool = False
 
     def with_body(self, body: bytes) -> Answer:
-        return self if self.is_compressed else self._replace(body=body)
+        # `_replace` would put a tuple into CPython's free list each time, up to 2,000 of them.
+        return self if self.is_compressed else Answer(self.status, body, *self[2:])
 
 
 def read_answer(status: int, headers: Mapping[bytes, bytes]) -> Answer:
