@@ -225,7 +225,12 @@ class Discovery:
         """Return a server's description with all types made; of a schema on file, types are made on first use."""
         description = await self.describe(server)
         whole = partial(whole_description, server.caller, description)
-        return await self._single_flight.join((server, "types"), whole)
+        try:
+            return await self._single_flight.join((server, "types"), whole)
+        except SchemaError:  # it may be mended by the next time
+            if server.description is description:
+                server.forget()
+            raise
 
     def start_describing(self, server: Server) -> asyncio.Task[ServiceDescription]:
         """Begin to read a server's description."""

@@ -344,7 +344,7 @@ def test_cancelling_ends_a_read(wire: WireServer, module: Any) -> None:
     time.sleep(0.1)
     watch = Stopwatch()
     stream._cancel()
-    assert watch.seconds < 0.05
+    assert watch.seconds < 0.5
     worker.join(2)
     assert isinstance(worker.outcome, ClosedError)
     assert until(wire, lambda seen: not seen["running"])["cancelled"] == {"Count": 1}

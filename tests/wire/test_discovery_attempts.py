@@ -207,15 +207,19 @@ async def test_a_late_document_holds_up_no_list_of_models(http_wire: HttpWire, m
             assert await client.models()
 
 
-@pytest.mark.parametrize("patience", [0.01, 10.0])
+@pytest.mark.parametrize("patience", [0.05, 10.0])
 async def test_a_server_that_is_not_reached_is_not_asked_another_way(
     monkeypatch: pytest.MonkeyPatch, patience: float
 ) -> None:
+    async def ask(**options: Any) -> None:
+        async with RemoteClient(f"http://127.0.0.1:{_free_port()}", **options) as client:
+            with pytest.raises(UnavailableError):
+                await client.models()
+
+    await ask()  # imports what the first call needs
     monkeypatch.setattr(discovery, "DESCRIPTION_WAIT", patience)
     events: list[Any] = []
-    async with RemoteClient(f"http://127.0.0.1:{_free_port()}", retries=3, hooks=[events.append]) as client:
-        with pytest.raises(UnavailableError):
-            await client.models()
+    await ask(retries=3, hooks=[events.append])
     assert [each.method for each in events if isinstance(each, CallEnded)] == ["GET /openapi.json"]
 
 
