@@ -7,6 +7,7 @@ import pickle
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
 from remote_client import ModelInfo
@@ -47,7 +48,7 @@ def encoded(rpc: RemoteRPCDescriptor, protocol: Protocol, models: list[dict[str,
     codec: Any = rpc.codec
     answer = codec._response()
     for model in models:
-        answer.models.add(**model)
+        json_format.ParseDict(model, answer.models.add())
     data: bytes = answer.SerializeToString()
     return data
 

@@ -83,7 +83,8 @@ def test_calls_grow_with_the_number_of_tasks(protocol: str) -> None:
 
     cost(4)  # what is done once for all
     assert exponent(cost, 40) < 1.1
-    assert (cost(80) - cost(40)) / 40 < 700  # making the types of a task takes twenty times that
+    # Making the types of a task takes twenty times that. protobuf's implementation in Python makes calls of its own.
+    assert (cost(80) - cost(40)) / 40 < (700 if "upb" in type(FileDescriptorProto).__module__ else 5_000)
 
 
 # -- what cannot be used ----------------------------------------------------------------------------------------------
