@@ -319,15 +319,17 @@ def test_what_has_no_end_is_told_soon_and_takes_little(name: str, piece: int) ->
     more *= piece // len(more) or 1
     received, events = 0, list[Event]()
     tracemalloc.start()
-    begun = time.process_time()
-    while not events:
-        events = connection.receive_data(more)
-        received += len(more)
-        assert received <= max(MAX_HEAD, MAX_FRAMING) + len(more), "it goes on and on"
-    malformed(events)
-    assert time.process_time() - begun < 2, "the time must not grow with the square of what dripped in"
-    assert tracemalloc.get_traced_memory()[1] < 4 * (MAX_HEAD + len(more))
-    tracemalloc.stop()
+    try:
+        begun = time.process_time()
+        while not events:
+            events = connection.receive_data(more)
+            received += len(more)
+            assert received <= max(MAX_HEAD, MAX_FRAMING) + len(more), "it goes on and on"
+        malformed(events)
+        assert time.process_time() - begun < 5, "the time must not grow with the square of what dripped in"
+        assert tracemalloc.get_traced_memory()[1] < 4 * (MAX_HEAD + len(more))
+    finally:
+        tracemalloc.stop()
 
 
 def test_small_chunks_are_no_framing_without_end() -> None:
