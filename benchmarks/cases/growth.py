@@ -178,6 +178,11 @@ def _at_once(count: int, call: Deed) -> Run:
     return run
 
 
+def _beside_no_gc(name: str, runs: dict[str, Run]) -> Case:
+    """Return a slow case, with the client without Python's garbage collector too."""
+    return _slow_case(name, runs | {NO_GC: _without_gc(runs["client"])})
+
+
 @contextlib.asynccontextmanager
 async def _peers(bench: Bench) -> AsyncIterator[dict[str, footprint.Opened]]:
     """The floor, the engine and the client: a call of each, and a dialogue."""
@@ -190,8 +195,7 @@ async def _calls(bench: Bench) -> AsyncIterator[Case]:
     async with _peers(bench) as peers:
         for count in CALLS:
             runs = {name: _at_once(count, call) for name, (call, _) in peers.items()}
-            runs[NO_GC] = _without_gc(runs["client"])
-            yield _slow_case(f"growth of gRPC calls, in flight: {count}", runs)
+            yield _beside_no_gc(f"growth of gRPC calls, in flight: {count}", runs)
 
 
 async def _http_calls(bench: Bench) -> AsyncIterator[Case]:
@@ -209,16 +213,14 @@ async def _http_calls(bench: Bench) -> AsyncIterator[Case]:
         }
         for count in CALLS:
             runs = {name: _at_once(count, call) for name, call in calls.items()}
-            runs[NO_GC] = _without_gc(runs["client"])
-            yield _slow_case(f"growth of HTTP calls, in flight: {count}", runs)
+            yield _beside_no_gc(f"growth of HTTP calls, in flight: {count}", runs)
 
 
 async def _streams(bench: Bench) -> AsyncIterator[Case]:
     async with _peers(bench) as peers:
         for count in STREAMS:
             runs = {name: _open_at_once(count, dialogue) for name, (_, dialogue) in peers.items()}
-            runs[NO_GC] = _without_gc(runs["client"])
-            yield _slow_case(f"growth of streams, open: {count}", runs)
+            yield _beside_no_gc(f"growth of streams, open: {count}", runs)
 
 
 def _open_at_once(count: int, dialogue: Deed) -> Run:
